@@ -1,0 +1,122 @@
+//! A small MCP server that behaves like the tools people deploy: it serves streamable HTTP or stdio, reads its
+//! environment, logs what it is asked, and can be told to fail the way real servers fail. The demo and the tests run
+//! it in containers.
+//!
+//! Everything runs on one thread. `main` waits for whichever ends first: the server itself, SIGTERM or SIGINT, or the
+//! time limit of `--exit-after-ms`.
+
+mod config;
+mod http;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rmcp::ServiceExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Environment, Options};
+use crate::server::SampleServer;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let environment = Environment::of_this_process();
+    if let Some(name) = environment.first_missing(&options.require_env) {
+        log(&format!(
+            "set the environment variable \"{name}\": this server cannot start without it"
+        ));
+        return ExitCode::from(1);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log(&format!("start the runtime failed: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(run(&options, environment));
+    // Reading stdin blocks a thread that nothing can wake; waiting for it would delay the exit until the next message.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(options: &Options, environment: Environment) -> ExitCode {
+    let lifetime = async {
+        match options.exit_after() {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serve(options, environment) => match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                log(&error.to_string());
+                ExitCode::from(1)
+            }
+        },
+        () = stop_signal() => {
+            log("stopping on a signal");
+            ExitCode::SUCCESS
+        }
+        () = lifetime => {
+            log(&format!("exiting with code {}, as --exit-after-ms says", options.exit_code));
+            ExitCode::from(options.exit_code)
+        }
+    }
+}
+
+async fn serve(options: &Options, environment: Environment) -> Result<(), ServeError> {
+    let server = SampleServer::new(environment);
+    if options.stdio {
+        log("serving MCP on stdio");
+        let running = server
+            .serve(rmcp::transport::stdio())
+            .await
+            .map_err(|error| ServeError::Handshake(Box::new(error)))?;
+        // The client closing stdin is the normal end; a lost task has no client left to tell.
+        let _ = running.waiting().await;
+        Ok(())
+    } else {
+        http::serve(options.listen, server).await
+    }
+}
+
+/// Completes on SIGTERM or SIGINT. As process 1 of a container nothing else would end on them.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Why the server could not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// The address is taken or not ours.
+    #[error("listen on {address} failed: {source}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
+    /// The listener broke while serving.
+    #[error("serve HTTP failed: {0}")]
+    Http(std::io::Error),
+    /// The stdio client did not complete the MCP handshake.
+    #[error("complete the MCP handshake on stdio failed: {0}")]
+    Handshake(Box<rmcp::service::ServerInitializeError>),
+}
+
+/// Writes one line to stderr; stdout belongs to the protocol in stdio mode.
+pub(crate) fn log(line: &str) {
+    eprintln!("sample-mcp: {line}");
+}

@@ -1,0 +1,160 @@
+//! The four tools.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
+    JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    ToolAnnotations,
+};
+use rmcp::schemars::JsonSchema;
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::config::Environment;
+use crate::log;
+
+/// The MCP server; clones share the environment and the start time.
+#[derive(Clone, Debug)]
+pub(crate) struct SampleServer {
+    environment: Arc<Environment>,
+    started: Instant,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct EchoArguments {
+    /// The text to send back
+    message: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct AddArguments {
+    /// First summand
+    a: f64,
+    /// Second summand
+    b: f64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
+
+impl SampleServer {
+    pub(crate) fn new(environment: Environment) -> Self {
+        Self {
+            environment: Arc::new(environment),
+            started: Instant::now(),
+        }
+    }
+
+    fn call(&self, request: CallToolRequestParams) -> Result<CallToolResult, ErrorData> {
+        match request.name.as_ref() {
+            "echo" => {
+                let EchoArguments { message } = arguments(request)?;
+                Ok(CallToolResult::success(vec![ContentBlock::text(message)]))
+            }
+            "add" => {
+                let AddArguments { a, b } = arguments(request)?;
+                Ok(add(a, b))
+            }
+            "environment" => {
+                let NoArguments {} = arguments(request)?;
+                Ok(CallToolResult::structured(json!({
+                    "names": self.environment.names(),
+                    "values": self.environment.shown(),
+                })))
+            }
+            "uptime" => {
+                let NoArguments {} = arguments(request)?;
+                Ok(CallToolResult::structured(json!({
+                    "seconds": self.started.elapsed().as_secs_f64(),
+                })))
+            }
+            unknown => Err(ErrorData::invalid_params(
+                format!("Unknown tool: {unknown}"),
+                None,
+            )),
+        }
+    }
+}
+
+impl ServerHandler for SampleServer {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(
+            Implementation::new("toolbox-sample-mcp", env!("CARGO_PKG_VERSION")),
+        )
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(tools()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let name = request.name.clone();
+        let result = self.call(request);
+        let outcome = match &result {
+            Ok(answer) if answer.is_error != Some(true) => "ok",
+            Ok(_) => "failed",
+            Err(_) => "refused",
+        };
+        // Debug quotes the caller's text, so that it cannot forge further log lines. Arguments are not logged.
+        log(&format!("tools/call {name:?} {outcome}"));
+        result.map(Into::into)
+    }
+}
+
+fn tools() -> Vec<Tool> {
+    [
+        tool::<EchoArguments>("echo", "Sends the message back"),
+        tool::<AddArguments>("add", "Adds two numbers"),
+        tool::<NoArguments>(
+            "environment",
+            "Names of all environment variables, and the values of those whose name starts with SAMPLE_",
+        ),
+        tool::<NoArguments>("uptime", "Seconds since this server started"),
+    ]
+    .into()
+}
+
+fn tool<A: JsonSchema + 'static>(name: &'static str, description: &'static str) -> Tool {
+    Tool::new(name, description, JsonObject::new())
+        .with_input_schema::<A>()
+        .with_annotations(ToolAnnotations::new().read_only(true))
+}
+
+fn arguments<A: DeserializeOwned>(request: CallToolRequestParams) -> Result<A, ErrorData> {
+    let given = request.arguments.unwrap_or_default();
+    serde_json::from_value(given.into()).map_err(|error| {
+        ErrorData::invalid_params(
+            format!("Invalid arguments of \"{}\": {error}", request.name),
+            None,
+        )
+    })
+}
+
+fn add(a: f64, b: f64) -> CallToolResult {
+    let sum = a + b;
+    // JSON has no infinity.
+    if sum.is_finite() {
+        CallToolResult::success(vec![ContentBlock::text(sum.to_string())])
+    } else {
+        CallToolResult::error(vec![ContentBlock::text("the sum is too large")])
+    }
+}
