@@ -1,1 +1,16 @@
-//! Wire types.
+//! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
+//!
+//! - [`dtma`]: what the agent on a machine speaks (port 30000).
+//! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
+//! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions.
+//! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
+//!
+//! There is no logic here beyond conversion into domain values; a domain type renamed
+//! cannot change the protocol. With the feature `openapi` every type has a schema.
+
+pub mod dtma;
+pub mod edge;
+pub mod error;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+pub mod problem;

@@ -1,0 +1,595 @@
+//! The agent's HTTP API: `GET /health`, `GET /status`, `/tools…`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+use toolbox_domain::spec::{
+    RawConfinement, RawPort, RawResources, RawSpec, RawVolume, InstanceSpec, SpecError,
+};
+
+/// Version of this API. The control plane refuses an agent with a lower one.
+pub const API_VERSION: u32 = 1;
+
+/// Longest time in seconds a caller may ask for with `Prefer: wait=N`.
+pub const MAX_WAIT_SECONDS: u32 = 60;
+
+/// Largest request body the agent reads, in bytes.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What the user asked an instance to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Desired {
+    /// One running container.
+    Running,
+    /// The container exists or not, but does not run.
+    Stopped,
+    /// No container and no spec.
+    Absent,
+}
+
+/// Where an instance is, as Docker shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The spec is durable; nothing was done yet.
+    Pending,
+    /// The image is being pulled.
+    Pulling,
+    /// The image is being built from its source.
+    Building,
+    /// The container is being created.
+    Creating,
+    /// The container was told to start, or is being watched after its start.
+    Starting,
+    /// Docker shows it running.
+    Running,
+    /// It was told to stop.
+    Stopping,
+    /// It does not run, as desired.
+    Stopped,
+    /// It is being removed.
+    Removing,
+    /// It is not as desired and the agent has a reason.
+    Error,
+}
+
+/// Why something is not as desired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reason {
+    /// Stable code, such as `image_not_found`.
+    pub code: String,
+    /// A sentence for the user; never a secret.
+    pub message: String,
+}
+
+/// Progress of a pull or a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// What is going on, in Docker's words, such as `Downloading`.
+    pub stage: String,
+    /// Bytes done, where Docker tells.
+    pub current_bytes: Option<u64>,
+    /// Bytes in all, where Docker tells.
+    pub total_bytes: Option<u64>,
+    /// Image layers done.
+    pub layers_done: u32,
+    /// Image layers known so far.
+    pub layers_total: u32,
+}
+
+/// Transport protocol of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// `tcp` or `udp`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// A port the container listens on, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PortSpec {
+    /// Port inside the container, 1 to 65535.
+    pub container_port: u16,
+    /// `tcp` unless given.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Port on the machine; the agent allocates one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    /// Address on the machine; `127.0.0.1` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ip: Option<String>,
+}
+
+/// A port as published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PortBinding {
+    /// Port inside the container.
+    pub container_port: u16,
+    /// `tcp` or `udp`.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Address on the machine.
+    pub host_ip: String,
+    /// Port on the machine.
+    pub host_port: u16,
+}
+
+/// A named volume of the instance, removed with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSpec {
+    /// Name within the instance: lower-case letters, digits, `-`.
+    pub name: String,
+    /// Absolute path inside the container.
+    pub path: String,
+}
+
+/// Limits of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Resources {
+    /// Memory limit in bytes; the default of the domain when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// CPUs, such as 0.25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Most processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+}
+
+/// How far a container is confined beyond the fixed rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Confinement {
+    /// Mount the container's root read-only.
+    pub read_only_root: bool,
+    /// Absolute paths mounted as tmpfs.
+    pub tmpfs: Vec<String>,
+    /// Capabilities given back after all were dropped, such as `NET_BIND_SERVICE`.
+    pub add_capabilities: Vec<String>,
+}
+
+/// How an MCP server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum McpTransport {
+    /// Standard input and output of the container.
+    Stdio,
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP with server-sent events (before 2025-03-26).
+    Sse,
+    /// WebSocket, kept for callers of the predecessor.
+    Websocket,
+}
+
+impl McpTransport {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::StreamableHttp => "streamable-http",
+            Self::Sse => "sse",
+            Self::Websocket => "websocket",
+        }
+    }
+}
+
+/// What runs in an instance. `env` may hold secrets: never log it.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ToolSpec {
+    /// Image reference, or a Git source to build.
+    pub image: String,
+    /// Arguments instead of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Entry point instead of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Ports to publish.
+    #[serde(default)]
+    pub ports: Vec<PortSpec>,
+    /// Volumes that live as long as the instance.
+    #[serde(default)]
+    pub volumes: Vec<VolumeSpec>,
+    /// Limits.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Confinement.
+    #[serde(default)]
+    pub confinement: Confinement,
+    /// MCP transport; none for a tool that is no MCP server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<McpTransport>,
+    /// Path of the MCP endpoint, such as `/mcp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_path: Option<String>,
+    /// Keep standard input open (stdio servers).
+    #[serde(default)]
+    pub stdin_open: bool,
+}
+
+impl std::fmt::Debug for ToolSpec {
+    /// Leaves out the values of `env`, which may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolSpec")
+            .field("image", &self.image)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ToolSpec {
+    /// Checks every rule of the domain; all violations are returned together.
+    pub fn validate(&self) -> Result<InstanceSpec, Vec<SpecError>> {
+        InstanceSpec::validate(self.to_raw())
+    }
+
+    /// The unchecked domain form.
+    pub fn to_raw(&self) -> RawSpec {
+        RawSpec {
+            image: self.image.clone(),
+            command: self.command.clone(),
+            entrypoint: self.entrypoint.clone(),
+            env: self.env.clone(),
+            ports: self
+                .ports
+                .iter()
+                .map(|p| RawPort {
+                    container_port: p.container_port,
+                    protocol: p.protocol.as_str().to_owned(),
+                    host_port: p.host_port,
+                    host_ip: p.host_ip.clone(),
+                })
+                .collect(),
+            volumes: self
+                .volumes
+                .iter()
+                .map(|v| RawVolume { name: v.name.clone(), path: v.path.clone() })
+                .collect(),
+            resources: RawResources {
+                memory_bytes: self.resources.memory_bytes,
+                cpus: self.resources.cpus,
+                pids: self.resources.pids,
+            },
+            confinement: RawConfinement {
+                read_only_root: self.confinement.read_only_root,
+                tmpfs: self.confinement.tmpfs.clone(),
+                add_capabilities: self.confinement.add_capabilities.clone(),
+            },
+            transport: self.transport.map(|t| t.as_str().to_owned()),
+            mcp_path: self.mcp_path.clone(),
+            stdin_open: self.stdin_open,
+        }
+    }
+}
+
+/// Body of `PUT /tools/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// Grows with every change the control plane makes to the instance.
+    pub generation: u64,
+    /// `running` or `stopped`.
+    pub desired: Desired,
+    /// The user's name of the instance; display text only.
+    pub name: String,
+    /// Legal Docker name derived from name and id.
+    pub container_name: String,
+    /// What to run.
+    pub spec: ToolSpec,
+}
+
+/// Body of `POST /tools`: a [`DeployRequest`] with its id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateRequest {
+    /// The instance id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub id: ToolInstanceId,
+    /// The rest.
+    #[serde(flatten)]
+    pub deploy: DeployRequest,
+}
+
+/// Body of `POST /tools/{id}/start`, `stop` and `restart`; may be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CommandRequest {
+    /// New generation; the current one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
+/// What the agent knows of an instance. Times are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolView {
+    /// The instance id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub id: ToolInstanceId,
+    /// The user's name of it.
+    pub name: String,
+    /// The container's name in Docker.
+    pub container_name: String,
+    /// Generation of the desired state the agent holds.
+    pub generation: u64,
+    /// What it should be.
+    pub desired: Desired,
+    /// What it is.
+    pub phase: Phase,
+    /// The agent is done with this generation: it is as desired, or `error`.
+    pub settled: bool,
+    /// Set when `phase` is `error`, and when `rolled_back`.
+    pub reason: Option<Reason>,
+    /// Set while pulling or building.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// Docker's id of the container.
+    pub container_id: Option<String>,
+    /// Image as asked for.
+    pub image: String,
+    /// Content id of the image that runs, `sha256:…`.
+    #[serde(default)]
+    pub image_digest: Option<String>,
+    /// Published ports.
+    pub ports: Vec<PortBinding>,
+    /// Last start of the container.
+    #[serde(default)]
+    pub started_at: Option<String>,
+    /// Last end of the container.
+    #[serde(default)]
+    pub finished_at: Option<String>,
+    /// Exit code of the last end.
+    #[serde(default)]
+    pub exit_code: Option<i64>,
+    /// Restarts by the agent since it was last deployed or started by a command.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// The last update did not start; the version before it runs.
+    #[serde(default)]
+    pub rolled_back: bool,
+    /// When this view last changed.
+    pub updated_at: String,
+}
+
+/// Answer of `DELETE /tools/{id}` when nothing of the instance is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Removed {
+    /// The instance id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub id: ToolInstanceId,
+    /// Always true.
+    pub removed: bool,
+}
+
+/// A container on the machine that is not the agent's. Never its command or environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ForeignContainer {
+    /// Docker's id.
+    pub container_id: String,
+    /// Docker's name.
+    pub name: String,
+    /// Image.
+    pub image: String,
+    /// Docker's state, such as `running`.
+    pub state: String,
+}
+
+/// Answer of `GET /tools`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolList {
+    /// The toolbox this agent serves.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub toolbox_id: ToolboxId,
+    /// Version of the agent's program.
+    pub version: String,
+    /// Version of this API.
+    pub api_version: u32,
+    /// Every instance the agent holds.
+    pub tools: Vec<ToolView>,
+    /// Every other container on the machine.
+    pub foreign: Vec<ForeignContainer>,
+}
+
+/// One line of `GET /tools/{id}/logs` (`application/x-ndjson`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    /// `stdout` or `stderr`.
+    pub stream: LogStream,
+    /// When Docker received it, RFC 3339.
+    pub time: Option<String>,
+    /// The text, at most 16 KiB.
+    pub line: String,
+    /// The line was longer and was cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// Where a log line was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Whether the agent is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AgentHealth {
+    /// Docker answers.
+    Healthy,
+    /// The agent runs but Docker does not answer.
+    Degraded,
+}
+
+/// Answer of `GET /health`; public, so it tells no more than this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// Whether the agent is well.
+    pub status: AgentHealth,
+    /// Always `DTMA`.
+    pub service: String,
+    /// Version of the agent's program.
+    pub version: String,
+    /// Version of this API.
+    pub api_version: u32,
+    /// Now, RFC 3339.
+    pub timestamp: String,
+    /// Docker.
+    pub docker: DockerReachable,
+}
+
+/// Whether Docker answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DockerReachable {
+    /// Docker answered a ping.
+    pub reachable: bool,
+}
+
+/// Answer of `GET /status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Status {
+    /// Whether the agent is well.
+    pub status: AgentHealth,
+    /// Always `DTMA`.
+    pub service: String,
+    /// Version of the agent's program.
+    pub version: String,
+    /// Version of this API.
+    pub api_version: u32,
+    /// Now, RFC 3339.
+    pub timestamp: String,
+    /// The toolbox this agent serves.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub toolbox_id: ToolboxId,
+    /// Seconds since the agent started.
+    pub uptime_seconds: u64,
+    /// What is configured; field names of the predecessor.
+    pub environment: AgentEnvironment,
+    /// Docker Engine.
+    pub docker: DockerInfo,
+    /// Host metrics.
+    pub system_metrics: SystemMetrics,
+    /// Every instance the agent holds.
+    pub tool_instances: Vec<ToolView>,
+}
+
+/// What the agent is configured with, never the values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AgentEnvironment {
+    /// A key for the control plane's calls is set.
+    pub has_auth_token: bool,
+    /// The same, under the predecessor's second name.
+    pub has_api_key: bool,
+    /// An address for heartbeats is set.
+    pub has_api_base_url: bool,
+    /// Port the agent listens on.
+    pub port: u16,
+}
+
+/// Docker Engine as the agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DockerInfo {
+    /// Docker answered.
+    pub reachable: bool,
+    /// Engine version.
+    pub version: Option<String>,
+    /// API version in use.
+    pub api_version: Option<String>,
+}
+
+/// Metrics of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SystemMetrics {
+    /// CPU in use over the last second or more, 0 to 100.
+    pub cpu_load_percent: f64,
+    /// Memory.
+    pub memory: MemoryMetrics,
+    /// The disk that holds the agent's state.
+    pub disk: Option<DiskMetrics>,
+    /// Seconds since the machine booted.
+    pub uptime_seconds: u64,
+}
+
+/// Memory of the machine, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MemoryMetrics {
+    /// In all.
+    pub total_bytes: u64,
+    /// Total less available.
+    pub used_bytes: u64,
+    /// Not used at all.
+    pub free_bytes: u64,
+    /// Used and not reclaimable at once.
+    pub active_bytes: u64,
+}
+
+/// A disk of the machine, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DiskMetrics {
+    /// Where it is mounted.
+    pub mount: String,
+    /// In all.
+    pub total_bytes: u64,
+    /// In use.
+    pub used_bytes: u64,
+    /// Free for the agent.
+    pub free_bytes: u64,
+}

@@ -1,0 +1,171 @@
+//! Errors of the edge functions: one table of codes with their HTTP statuses, and the envelope.
+//!
+//! The status says who does what about it: 4xx the caller, 502 the machine answered something
+//! unusable, 503 something is down, 504 something is slow, 500 a defect of ours.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::dtma::Reason;
+use crate::problem::{FieldError, codes};
+
+codes! {
+    /// What can be wrong with a call to an edge function.
+    ErrorCode {
+        /// The body is not JSON or not the shape expected.
+        InvalidJson = "invalid_json", 400, "The request body is not valid JSON of the expected shape";
+        /// A path segment, query parameter or header is malformed.
+        InvalidRequest = "invalid_request", 400, "The request is malformed";
+        /// `action` is none of those known.
+        InvalidAction = "invalid_action", 400, "The action is unknown";
+        /// No bearer token.
+        AuthenticationRequired = "authentication_required", 401, "Sign in and send the access token as a bearer token";
+        /// The token is malformed, forged, expired or for somebody else.
+        InvalidToken = "invalid_token", 401, "The access token is not valid";
+        /// An API key was sent where a user's token is needed.
+        UserTokenRequired = "user_token_required", 401, "An API key is not a user; send the user's access token";
+        /// The caller is known and may not do this.
+        Forbidden = "forbidden", 403, "The caller may not do this";
+        /// No such path.
+        RouteNotFound = "route_not_found", 404, "No such route";
+        /// No such toolbox, or not the caller's.
+        ToolboxNotFound = "toolbox_not_found", 404, "No such toolbox, or not yours";
+        /// No such instance in this toolbox, or not the caller's.
+        InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
+        /// No such catalog entry, or not offered.
+        CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
+        /// The path exists for other methods.
+        MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
+        /// Another mutation of the instance runs.
+        OperationInProgress = "operation_in_progress", 409, "Another operation on this instance is in progress";
+        /// The name is taken in this toolbox.
+        NameTaken = "name_taken", 409, "Another instance of this toolbox has this name";
+        /// The instance's state does not allow it.
+        IllegalState = "illegal_state", 409, "The state of the instance does not allow this";
+        /// The state kept changing while the request was decided.
+        StateChanged = "state_changed", 409, "The state of the instance changed meanwhile; read it and try again";
+        /// The toolbox is not in a state that can take this.
+        ToolboxNotActive = "toolbox_not_active", 409, "The toolbox is not active";
+        /// The body is larger than the limit.
+        BodyTooLarge = "body_too_large", 413, "The request body is too large";
+        /// The body is not JSON.
+        UnsupportedMediaType = "unsupported_media_type", 415, "Send application/json";
+        /// The body breaks a rule.
+        ValidationFailed = "validation_failed", 422, "The request breaks a rule";
+        /// The idempotency key was used for another request.
+        IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key was used for a different request";
+        /// The toolbox holds as many instances as it may.
+        QuotaExceeded = "quota_exceeded", 429, "The toolbox holds as many instances as it may";
+        /// A defect of ours.
+        Internal = "internal", 500, "Internal error";
+        /// The function lacks configuration.
+        NotConfigured = "not_configured", 500, "The function is not configured";
+        /// The instance could not be deployed; `details.reason` says why.
+        DeployFailed = "deploy_failed", 502, "The instance could not be deployed";
+        /// The instance could not be started; `details.reason` says why.
+        StartFailed = "start_failed", 502, "The instance could not be started";
+        /// The instance could not be stopped; `details.reason` says why.
+        StopFailed = "stop_failed", 502, "The instance could not be stopped";
+        /// The instance could not be updated; the version before it was kept where there was one.
+        UpdateFailed = "update_failed", 502, "The instance could not be updated";
+        /// The instance could not be deleted; `details.reason` says why.
+        DeleteFailed = "delete_failed", 502, "The instance could not be deleted";
+        /// The agent answered something that is not its protocol.
+        AgentBadResponse = "agent_bad_response", 502, "The agent's answer could not be understood";
+        /// The agent answered with a server error.
+        AgentFailed = "agent_failed", 502, "The agent failed";
+        /// The agent lacks a route this control plane needs.
+        AgentTooOld = "agent_too_old", 502, "The agent is too old; redeploy it";
+        /// The agent refused the toolbox's key.
+        AgentUnauthorized = "agent_unauthorized", 502, "The agent refused the toolbox's key";
+        /// The agent's certificate is not the one pinned.
+        AgentCertificateInvalid = "agent_certificate_invalid", 502, "The agent's certificate is not the pinned one";
+        /// Docker on the machine refused or failed.
+        DockerFailed = "docker_failed", 502, "Docker on the machine reported a failure";
+        /// The agent could not store the desired state.
+        AgentStoreFailed = "agent_store_failed", 502, "The agent could not store the desired state";
+        /// The database answered something that is not its protocol.
+        DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
+        /// Nothing listens at the agent's address.
+        AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
+        /// The toolbox has no address yet.
+        ToolboxNotReady = "toolbox_not_ready", 503, "The toolbox has no address yet";
+        /// The agent has not enrolled a certificate, and its address is not loopback.
+        AgentNotEnrolled = "agent_not_enrolled", 503, "The agent has not enrolled its certificate yet";
+        /// Docker on the machine does not answer.
+        DockerUnreachable = "docker_unreachable", 503, "Docker on the machine does not answer";
+        /// The database cannot be reached.
+        DatabaseUnreachable = "database_unreachable", 503, "The database cannot be reached";
+        /// The signing keys cannot be read.
+        AuthUnreachable = "auth_unreachable", 503, "The keys to check access tokens cannot be read";
+        /// The agent did not answer in time.
+        AgentTimeout = "agent_timeout", 504, "The agent did not answer in time";
+        /// Docker on the machine did not answer in time.
+        DockerTimeout = "docker_timeout", 504, "Docker on the machine did not answer in time";
+        /// The database did not answer in time.
+        DatabaseTimeout = "database_timeout", 504, "The database did not answer in time";
+    }
+}
+
+/// What every error answer carries.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorEnvelope {
+    /// The error.
+    pub error: ErrorBody,
+}
+
+/// The error itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorBody {
+    /// Stable code, one of [`ErrorCode`].
+    pub code: String,
+    /// What happened and what to do; never a secret, never the caller's body.
+    pub message: String,
+    /// More, where there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<ErrorDetails>,
+    /// The request, as in the `x-request-id` header and the event log.
+    pub request_id: String,
+}
+
+/// What more there is to say about an error.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct ErrorDetails {
+    /// Violated rules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// Why the machine could not do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The operation that is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<crate::edge::OperationView>,
+    /// The instance as it is now, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub tool_instance: Option<Box<RawValue>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_serde_agree() {
+        for code in ErrorCode::ALL {
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+        }
+    }
+
+    #[test]
+    fn every_status_the_contract_names_is_used() {
+        for status in [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504] {
+            assert!(ErrorCode::ALL.iter().any(|c| c.status() == status), "{status}");
+        }
+    }
+}

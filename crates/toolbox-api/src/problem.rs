@@ -1,0 +1,174 @@
+//! Errors of the agent: RFC 9457 problem details with stable codes.
+
+use serde::{Deserialize, Serialize};
+
+/// Media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable code on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status it is answered with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// A short sentence, the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// The code with this name.
+            pub fn from_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|c| c.as_str() == code)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use codes;
+
+codes! {
+    /// What can be wrong with a call to the agent.
+    ProblemCode {
+        /// No key, or a wrong one.
+        Unauthorized = "unauthorized", 401, "Present the toolbox's key as a bearer token";
+        /// The agent has no such route: the caller is newer, or the path is wrong.
+        RouteUnknown = "route_unknown", 404, "No such route on this agent";
+        /// The route exists; the instance does not.
+        InstanceUnknown = "instance_unknown", 404, "No such tool instance on this agent";
+        /// The route exists for other methods.
+        MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
+        /// The body is not the JSON expected, or a query parameter is malformed.
+        InvalidBody = "invalid_body", 400, "The request could not be read";
+        /// The spec breaks a rule.
+        InvalidSpec = "invalid_spec", 422, "The spec is not valid";
+        /// The body is larger than the limit.
+        BodyTooLarge = "body_too_large", 413, "The request body is too large";
+        /// The body is not JSON.
+        UnsupportedMediaType = "unsupported_media_type", 415, "Send application/json";
+        /// The agent already holds a newer desired state.
+        StaleGeneration = "stale_generation", 409, "A newer generation is already held";
+        /// A port asked for is taken.
+        PortInUse = "port_in_use", 409, "A host port is already in use";
+        /// No port of the range is free.
+        PortsExhausted = "ports_exhausted", 409, "No host port is free";
+        /// The instance is being deleted.
+        InstanceDeleting = "instance_deleting", 409, "The tool instance is being deleted";
+        /// Docker does not answer on its socket.
+        DockerUnreachable = "docker_unreachable", 503, "Docker does not answer";
+        /// Docker did not answer in time.
+        DockerTimeout = "docker_timeout", 504, "Docker did not answer in time";
+        /// Docker refused or failed.
+        DockerFailed = "docker_failed", 502, "Docker reported a failure";
+        /// The desired state could not be made durable; nothing was changed.
+        StoreFailed = "store_failed", 507, "The desired state could not be stored";
+        /// The agent is stopping.
+        ShuttingDown = "shutting_down", 503, "The agent is shutting down";
+        /// A defect of the agent.
+        Internal = "internal", 500, "Internal error";
+    }
+}
+
+impl ProblemCode {
+    /// The same call may succeed later without a change by the caller.
+    pub const fn retryable(self) -> bool {
+        matches!(
+            self,
+            Self::DockerUnreachable | Self::DockerTimeout | Self::ShuttingDown
+        )
+    }
+}
+
+/// One violated rule of a spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FieldError {
+    /// Path of the field, such as `ports[0].host_port`.
+    pub field: String,
+    /// Stable code.
+    pub code: String,
+    /// What is expected.
+    pub message: String,
+}
+
+impl From<&toolbox_domain::spec::SpecError> for FieldError {
+    fn from(error: &toolbox_domain::spec::SpecError) -> Self {
+        Self {
+            field: error.field.clone(),
+            code: error.code.to_owned(),
+            message: error.message.clone(),
+        }
+    }
+}
+
+/// Body of every error answer of the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `urn:toolbox:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every occurrence of the code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time and what to do.
+    pub detail: String,
+    /// Stable code.
+    pub code: String,
+    /// The same call may succeed later.
+    pub retryable: bool,
+    /// Violated rules, for `invalid_spec`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// A problem of `code`, saying `detail`.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:toolbox:problem:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: detail.into(),
+            code: code.as_str().to_owned(),
+            retryable: code.retryable(),
+            errors: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_serde_agree() {
+        for code in ProblemCode::ALL {
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+            assert_eq!(ProblemCode::from_code(code.as_str()), Some(*code));
+            assert!((400..600).contains(&code.status()));
+        }
+    }
+}
