@@ -1,0 +1,105 @@
+//! Paths of the agent's API. The functions are never called: their attributes are the document.
+#![allow(dead_code, reason = "only the attributes are used")]
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::dtma::{
+    CommandRequest, CreateRequest, DeployRequest, Health, LogLine, Removed, Status, ToolList,
+    ToolView,
+};
+use crate::problem::{Problem, ProblemCode};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "DTMA",
+        description = "The agent that manages the containers of one toolbox. Every error is an RFC 9457 problem with a stable code."
+    ),
+    paths(
+        health, status, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs
+    ),
+    components(schemas(ProblemCode)),
+    modifiers(&BearerKey),
+    security(("toolbox_key" = []))
+)]
+pub(super) struct Document;
+
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        if let Some(components) = openapi.components.as_mut() {
+            components.add_security_scheme(
+                "toolbox_key",
+                SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+            );
+        }
+    }
+}
+
+/// Whether the agent and Docker are well; public.
+#[utoipa::path(get, path = "/health", security(()), responses((status = 200, body = Health)))]
+fn health() {}
+
+/// The agent, the machine and every instance.
+#[utoipa::path(get, path = "/status", responses((status = 200, body = Status), (status = 401, body = Problem)))]
+fn status() {}
+
+/// Every instance and every foreign container.
+#[utoipa::path(get, path = "/tools", responses((status = 200, body = ToolList), (status = 401, body = Problem), (status = 503, body = Problem)))]
+fn list() {}
+
+/// Deploys an instance; the same as `PUT /tools/{id}`.
+#[utoipa::path(post, path = "/tools", request_body = CreateRequest,
+    params(("Prefer" = Option<String>, Header, description = "wait=N seconds, N at most 60")),
+    responses((status = 200, description = "Settled", body = ToolView), (status = 202, description = "The spec is durable", body = ToolView),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 422, body = Problem), (status = 507, body = Problem)))]
+fn create() {}
+
+/// One instance; with `Prefer: wait=N` answers once it is settled at `generation` or later.
+#[utoipa::path(get, path = "/tools/{id}",
+    params(("id" = String, Path, format = "uuid"), ("generation" = Option<u64>, Query), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = ToolView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+fn get_tool() {}
+
+/// Deploys or updates an instance. Idempotent.
+#[utoipa::path(put, path = "/tools/{id}", request_body = DeployRequest,
+    params(("id" = String, Path, format = "uuid"), ("Prefer" = Option<String>, Header, description = "wait=N seconds, N at most 60")),
+    responses((status = 200, description = "Settled", body = ToolView), (status = 202, description = "The spec is durable", body = ToolView),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 422, body = Problem), (status = 507, body = Problem)))]
+fn put_tool() {}
+
+/// Removes an instance, its containers and volumes. Idempotent.
+#[utoipa::path(delete, path = "/tools/{id}",
+    params(("id" = String, Path, format = "uuid"), ("generation" = Option<u64>, Query), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, description = "Nothing of it is left", body = Removed), (status = 202, description = "Being removed", body = ToolView),
+        (status = 401, body = Problem), (status = 409, body = Problem)))]
+fn delete_tool() {}
+
+/// Runs an instance. Idempotent.
+#[utoipa::path(post, path = "/tools/{id}/start", request_body = Option<CommandRequest>,
+    params(("id" = String, Path, format = "uuid"), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = ToolView), (status = 202, body = ToolView), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+fn start() {}
+
+/// Stops an instance. Idempotent.
+#[utoipa::path(post, path = "/tools/{id}/stop", request_body = Option<CommandRequest>,
+    params(("id" = String, Path, format = "uuid"), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = ToolView), (status = 202, body = ToolView), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+fn stop() {}
+
+/// Stops and runs an instance.
+#[utoipa::path(post, path = "/tools/{id}/restart", request_body = Option<CommandRequest>,
+    params(("id" = String, Path, format = "uuid"), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = ToolView), (status = 202, body = ToolView), (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+fn restart() {}
+
+/// The container's output, one JSON object a line.
+#[utoipa::path(get, path = "/tools/{id}/logs",
+    params(("id" = String, Path, format = "uuid"), ("tail" = Option<u32>, Query, description = "lines from the end, at most 10000; 100 when absent"),
+        ("since" = Option<String>, Query, description = "RFC 3339 or Unix seconds"), ("follow" = Option<bool>, Query)),
+    responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+fn logs() {}

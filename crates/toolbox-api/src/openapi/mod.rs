@@ -1,0 +1,41 @@
+//! The OpenAPI 3.1 documents, made from the wire types.
+//!
+//! `cargo run -p toolbox-api --features openapi --bin toolbox-openapi -- docs/api` writes them; with
+//! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
+
+mod agent;
+mod tools;
+
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+
+/// The edge function `toolbox-tools`.
+pub fn toolbox_tools() -> OpenApi {
+    tools::Document::openapi()
+}
+
+/// The agent.
+pub fn dtma() -> OpenApi {
+    agent::Document::openapi()
+}
+
+/// Method and path of every operation of `document`, sorted; methods in upper case.
+pub fn operations(document: &OpenApi) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let methods = [
+            ("GET", item.get.is_some()),
+            ("PUT", item.put.is_some()),
+            ("POST", item.post.is_some()),
+            ("PATCH", item.patch.is_some()),
+            ("DELETE", item.delete.is_some()),
+        ];
+        for (method, present) in methods {
+            if present {
+                found.push((method.to_owned(), path.clone()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
