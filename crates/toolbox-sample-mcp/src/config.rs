@@ -44,14 +44,13 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// The environment of this process.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the program's config module; showing the environment's names is what the tool is for"
-    )]
     pub(crate) fn of_this_process() -> Self {
         // `vars` would panic on a value that is not UTF-8.
         Self::new(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
         }))
     }
 

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            log(&format!("start the runtime failed: {error}"));
+            log(&format!("start the runtime: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -54,7 +54,7 @@ async fn run(options: &Options, environment: Environment) -> ExitCode {
         served = serve(options, environment) => match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                log(&error.to_string());
+                log(&chain(&error));
                 ExitCode::from(1)
             }
         },
@@ -103,17 +103,25 @@ async fn stop_signal() {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// The address is taken or not ours.
-    #[error("listen on {address} failed: {source}")]
+    #[error("listen on {address}")]
     Listen {
         address: std::net::SocketAddr,
         source: std::io::Error,
     },
     /// The listener broke while serving.
-    #[error("serve HTTP failed: {0}")]
-    Http(std::io::Error),
+    #[error("serve HTTP")]
+    Http(#[source] std::io::Error),
     /// The stdio client did not complete the MCP handshake.
-    #[error("complete the MCP handshake on stdio failed: {0}")]
-    Handshake(Box<rmcp::service::ServerInitializeError>),
+    #[error("complete the MCP handshake on stdio")]
+    Handshake(#[source] Box<rmcp::service::ServerInitializeError>),
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Writes one line to stderr; stdout belongs to the protocol in stdio mode.
