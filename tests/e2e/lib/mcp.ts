@@ -1,0 +1,41 @@
+/** The published port of an instance, spoken to by the real MCP client. */
+import { Client } from "@modelcontextprotocol/sdk/client";
+// Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
+// @ts-types="../../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/streamableHttp.d.ts"
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { within } from "./wait.ts";
+
+/** A published port, as list and get answer it. */
+export interface Published {
+  container_port: number;
+  host_ip: string;
+  host_port: number;
+}
+
+/** The MCP endpoint of an instance view. */
+export function endpoint(view: { ports: Published[]; endpoint_path: string | null }): URL {
+  const [port] = view.ports;
+  if (!port) throw new Error("the instance publishes no port");
+  return new URL(view.endpoint_path ?? "/mcp", `http://${port.host_ip}:${port.host_port}`);
+}
+
+/** Connects (initialize), hands the client to `use`, and closes the session. */
+export async function withMcp<T>(url: URL, use: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ name: "toolbox-e2e", version: "1" });
+  const transport = new StreamableHTTPClientTransport(url);
+  await within(20_000, `MCP initialize at ${url}`, client.connect(transport));
+  try {
+    return await within(20_000, `the MCP session at ${url}`, use(client));
+  } finally {
+    await transport.terminateSession().catch(() => {});
+    await client.close();
+  }
+}
+
+/** Calls the sample server's `environment` tool: names of all variables, values of `SAMPLE_…`. */
+export function environmentOf(url: URL): Promise<{ names: string[]; values: Record<string, string> }> {
+  return withMcp(url, async (client) => {
+    const result = await client.callTool({ name: "environment", arguments: {} });
+    return result.structuredContent as { names: string[]; values: Record<string, string> };
+  });
+}
