@@ -1,0 +1,224 @@
+-- The one way a user's mutation starts: checks, lock, idempotency and the first status write in one transaction.
+create function private.require_keys(p jsonb, variadic keys text[]) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  missing text;
+begin
+  select string_agg(k, ', ') into missing from unnest(keys) k where p ->> k is null;
+  if missing is not null then
+    raise exception 'Missing in the argument p: %', missing using errcode = 'invalid_parameter_value';
+  end if;
+end;
+$$;
+comment on function private.require_keys is 'Raises invalid_parameter_value naming the keys that p lacks.';
+
+create function private.operation_json(operation public.tool_instance_operations) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  -- Named one by one: neither the specs nor the idempotency key leave the database.
+  select jsonb_build_object(
+    'id', operation.id, 'tool_instance_id', operation.tool_instance_id, 'action', operation.action,
+    'state', operation.state, 'request_id', operation.request_id, 'generation', operation.generation,
+    'error_code', operation.error_code, 'error_message', operation.error_message,
+    'started_at', operation.started_at, 'lease_expires_at', operation.lease_expires_at,
+    'finished_at', operation.finished_at
+  );
+$$;
+comment on function private.operation_json is 'What callers may know of an operation.';
+
+create function private.instance_json(instance_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select to_jsonb(i) from public.account_tool_instances i where i.id = instance_id;
+$$;
+comment on function private.instance_json is 'All columns of an instance, spec included; null when it is gone.';
+
+create function private.abandon_expired_operations(instance_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+  with abandoned as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp(), previous_spec = null
+    where o.tool_instance_id = instance_id and o.state = 'in_progress' and o.lease_expires_at <= clock_timestamp()
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select a.tool_instance_id, a.account_tool_environment_id, 'control_plane', 'lease_expired',
+    i.status_on_toolbox, i.status_on_toolbox, 'lease_expired',
+    format('The %s operation recorded no outcome before its lease ended', a.action),
+    a.request_id, a.id, a.generation
+  from abandoned a left join public.account_tool_instances i on i.id = a.tool_instance_id;
+$$;
+comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
+
+create function private.replay_operation(
+  owner_id uuid, key text, fingerprint text, requested_action text
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  used public.tool_instance_operations;
+begin
+  -- Two requests with the same key wait for each other here, before either looks.
+  perform pg_advisory_xact_lock(hashtextextended(owner_id::text || ':' || key, 0));
+  update public.tool_instance_operations o set idempotency_key = null, request_fingerprint = null
+  where o.user_id = owner_id and o.idempotency_key = key and o.started_at <= now() - interval '24 hours';
+  select * into used from public.tool_instance_operations o where o.user_id = owner_id and o.idempotency_key = key;
+  if not found then
+    return null;
+  end if;
+  if used.action <> requested_action or used.request_fingerprint is distinct from fingerprint then
+    return jsonb_build_object('outcome', 'key_reused');
+  end if;
+  perform private.abandon_expired_operations(used.tool_instance_id);
+  select * into used from public.tool_instance_operations o where o.id = used.id;
+  return jsonb_build_object(
+    'outcome', 'replayed', 'operation', private.operation_json(used), 'instance', private.instance_json(used.tool_instance_id)
+  );
+end;
+$$;
+comment on function private.replay_operation is 'The outcome to answer for a key used before; null when the key is free.';
+
+create function private.insert_tool_instance(p jsonb) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  instance_limit constant integer := p ->> 'max_instances';
+  taken_by uuid;
+begin
+  perform private.require_keys(p, 'name', 'container_name', 'tool_catalog_id', 'spec');
+  select i.id into taken_by from public.account_tool_instances i
+  where i.account_tool_environment_id = toolbox_id and i.instance_name_on_toolbox = p ->> 'name';
+  if found then
+    return jsonb_build_object('outcome', 'name_taken', 'instance_id', taken_by);
+  end if;
+  if instance_limit <= (
+    select count(*) from public.account_tool_instances i where i.account_tool_environment_id = toolbox_id
+  ) then
+    return jsonb_build_object('outcome', 'quota_exceeded', 'limit', instance_limit);
+  end if;
+  insert into public.account_tool_instances (
+    id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec,
+    desired_status, status_on_toolbox
+  ) values (
+    (p ->> 'instance_id')::uuid, toolbox_id, (p ->> 'tool_catalog_id')::uuid, p ->> 'name', p ->> 'container_name', p -> 'spec',
+    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum
+  );
+  return null;
+end;
+$$;
+comment on function private.insert_tool_instance is 'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
+
+create function public.begin_tool_instance_operation(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  owner_id constant uuid := p ->> 'user_id';
+  target_id constant uuid := p ->> 'instance_id';
+  is_deploy constant boolean := p ->> 'action' = 'deploy';
+  lease constant interval := make_interval(secs => (p ->> 'lease_seconds')::double precision);
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  refusal jsonb;
+  old_spec jsonb;
+begin
+  perform private.require_keys(
+    p, 'toolbox_id', 'user_id', 'action', 'instance_id', 'request_id', 'lease_seconds', 'to_status', 'desired_status'
+  );
+  if p ->> 'action' not in ('deploy', 'update', 'start', 'stop', 'restart', 'delete') then
+    raise exception 'Unknown action in p: "%"', p ->> 'action' using errcode = 'invalid_parameter_value';
+  end if;
+  if lease not between interval '1 second' and interval '1 hour' then
+    raise exception 'lease_seconds in p must be from 1 to 3600' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- Locks are taken from the toolbox down. A deploy holds the toolbox, so that names and counts cannot race;
+  -- the other actions only keep it from vanishing and run side by side.
+  if is_deploy then
+    perform from public.account_tool_environments e where e.id = toolbox_id and e.user_id = owner_id for no key update;
+  else
+    perform from public.account_tool_environments e where e.id = toolbox_id and e.user_id = owner_id for key share;
+  end if;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if p ->> 'idempotency_key' is not null then
+    refusal := private.replay_operation(owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'action');
+    if refusal is not null then
+      return refusal;
+    end if;
+  end if;
+
+  select * into instance from public.account_tool_instances i where i.id = target_id for update;
+  if instance.id is null and not is_deploy or instance.account_tool_environment_id <> toolbox_id then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  operation.id := gen_random_uuid();
+  perform private.set_event_context('user', owner_id, p ->> 'action', p ->> 'request_id', operation.id);
+
+  if instance.id is null then
+    refusal := private.insert_tool_instance(p);
+    if refusal is not null then
+      return refusal;
+    end if;
+    select * into instance from public.account_tool_instances i where i.id = target_id;
+  else
+    perform private.abandon_expired_operations(target_id);
+    select jsonb_build_object('outcome', 'in_progress', 'operation', private.operation_json(o)) into refusal
+    from public.tool_instance_operations o where o.tool_instance_id = target_id and o.state = 'in_progress';
+    if found then
+      return refusal;
+    end if;
+    if instance.status_on_toolbox::text <> p ->> 'expected_status' then
+      return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
+    end if;
+    if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
+      old_spec := instance.spec;
+    end if;
+    update public.account_tool_instances i
+    set status_on_toolbox = (p ->> 'to_status')::public.account_tool_installation_status_enum,
+      desired_status = p ->> 'desired_status',
+      generation = i.generation + 1,
+      spec = case when old_spec is null then i.spec else p -> 'spec' end,
+      container_name = coalesce(p ->> 'container_name', i.container_name),
+      instance_error_code = null,
+      instance_error_message = null
+    where i.id = target_id
+    returning * into instance;
+  end if;
+
+  insert into public.tool_instance_operations (
+    id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, idempotency_key,
+    request_fingerprint, generation, previous_spec, started_at, lease_expires_at
+  ) values (
+    operation.id, target_id, toolbox_id, owner_id, p ->> 'action', p ->> 'request_id', p ->> 'idempotency_key',
+    p ->> 'request_fingerprint', instance.generation, old_spec, clock_timestamp(), clock_timestamp() + lease
+  ) returning * into operation;
+  perform private.set_event_context(null, null, null, null, null);
+  return jsonb_build_object(
+    'outcome', 'started', 'operation', private.operation_json(operation), 'instance', to_jsonb(instance)
+  );
+end;
+$$;
+comment on function public.begin_tool_instance_operation is
+  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
+
+revoke all on function
+  private.require_keys, private.operation_json, private.instance_json, private.abandon_expired_operations,
+  private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_tool_instance_operation to service_role;
