@@ -1,0 +1,25 @@
+//! The rules of Toolbox: values in, values out.
+//!
+//! Nothing here reads a clock, does IO, makes randomness or awaits. Callers pass elapsed time and random
+//! numbers in and carry out what comes back, so every rule is the same in the agent (native) and in the edge
+//! functions (wasm), and each can be tested without waiting.
+//!
+//! Reading order:
+//! - [`ids`]: one newtype per kind of id.
+//! - [`names`]: display names, container names, URL path segments.
+//! - [`lifecycle`]: the state machine of tool instances and of toolboxes.
+//! - [`retry`] and [`recovery`]: what to try again, when, and when to stop.
+//! - [`spec`]: what may run in a container; image references and Git sources.
+//! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
+
+mod string_enum;
+
+pub mod ids;
+pub mod keys;
+pub mod lifecycle;
+pub mod names;
+pub mod recovery;
+pub mod retry;
+pub mod spec;
+
+pub use string_enum::UnknownName;
