@@ -187,6 +187,7 @@ export const REFUSED: readonly NameCase[] = [
   { name: "..", refused: "name_is_dot_segment" },
   { name: "...", refused: "name_is_dot_segment" },
   ...[" a", "a ", " ", "\u00a0a", "a\u3000", "\u2003"].map((name) => ({ name, refused: "name_has_outer_whitespace" })),
+  ...["\u200b", "\u200d\u2060", "\ufe0f"].map((name) => ({ name, refused: "name_is_invisible" })),
   ...["a\nb", "a\rb", "a\r\nb", "a\tb", "a\u0000b", "a\u001bb", "a\u007fb", "a\u0085b", "a\u2028b", "a\u2029b"]
     .map((name) => ({ name, refused: "name_has_control_characters" })),
   ...[0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069]
@@ -264,7 +265,7 @@ export function generated(count: number, random: () => number): NameCase[] {
     const pieces = 1 + Math.floor(random() * random() * 24);
     let name = "";
     for (let i = 0; i < pieces; i++) name += PIECES[Math.floor(random() * PIECES.length)];
-    if (name !== name.trim() || /^\.*$/.test(name) || [...name].length > 255 || seen.has(name)) continue;
+    if (name !== name.trim() || /^(\.*|\u200d*)$/.test(name) || [...name].length > 255 || seen.has(name)) continue;
     seen.add(name);
     cases.push({ name });
   }
