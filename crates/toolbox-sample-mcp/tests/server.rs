@@ -10,8 +10,8 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rmcp::model::{CallToolRequestParams, CallToolResult};
-use rmcp::service::{RoleClient, RunningService};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RoleClient, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use rmcp::{ServiceError, ServiceExt as _};
 use serde_json::{Value, json};
@@ -31,6 +31,19 @@ async fn a_client_uses_every_tool_over_streamable_http() {
         ().serve(StreamableHttpClientTransport::from_uri(server.url("/mcp")))
             .await
             .unwrap();
+    uses_every_tool(&client).await;
+    client.cancel().await.unwrap();
+}
+
+/// Since 2026-07-28 the protocol has no handshake and no session.
+#[tokio::test]
+async fn a_client_without_a_handshake_uses_every_tool_over_streamable_http() {
+    let server = HttpServer::start(&[], &[("SAMPLE_GREETING", "hej"), ("API_KEY", "s3cret")]).await;
+    let transport = StreamableHttpClientTransport::from_uri(server.url("/mcp"));
+    let discover = ClientLifecycleMode::Discover {
+        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+    };
+    let client = ().serve_with_lifecycle(transport, discover).await.unwrap();
     uses_every_tool(&client).await;
     client.cancel().await.unwrap();
 }
