@@ -35,7 +35,7 @@ create table public.account_tool_environments (
 create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
 create index account_tool_environments_status_idx on public.account_tool_environments (status);
 
--- The same edges as EnvironmentStatus::can_transition of crates/toolbox-domain; tests/db compares them.
+-- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_environment_transition_allowed(
   from_status public.account_tool_environment_status_enum,
   to_status public.account_tool_environment_status_enum
@@ -51,7 +51,7 @@ as $$
     when 'unresponsive' then to_status in ('active', 'pending_deprovision')
     when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
     when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
-    when 'error_provisioning' then to_status in ('provisioning', 'pending_deprovision')
+    when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
     when 'error_deprovisioning' then to_status in ('deprovisioning', 'pending_deprovision')
     when 'deprovisioned' then false
   end;

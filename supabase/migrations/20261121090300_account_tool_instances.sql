@@ -45,7 +45,7 @@ create table public.account_tool_instances (
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
 
--- The same edges as InstanceStatus::can_transition of crates/toolbox-domain; tests/db compares them.
+-- The same edges as InstanceStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_instance_transition_allowed(
   from_status public.account_tool_installation_status_enum,
   to_status public.account_tool_installation_status_enum
