@@ -183,7 +183,10 @@ begin
     if found then
       return refusal;
     end if;
-    if instance.status_on_toolbox::text <> p ->> 'expected_status' then
+    -- A new spec made from an older one would undo what came between.
+    if instance.status_on_toolbox::text <> p ->> 'expected_status'
+      or instance.generation <> (p ->> 'expected_generation')::bigint
+    then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
