@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::{
-    RawConfinement, RawPort, RawResources, RawSpec, RawVolume, InstanceSpec, SpecError,
+    InstanceSpec, RawConfinement, RawPort, RawResources, RawSpec, RawVolume, SpecError,
 };
 
 /// Version of this API. The control plane refuses an agent with a lower one.
@@ -84,7 +84,9 @@ pub struct Progress {
 }
 
 /// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -281,7 +283,10 @@ impl ToolSpec {
             volumes: self
                 .volumes
                 .iter()
-                .map(|v| RawVolume { name: v.name.clone(), path: v.path.clone() })
+                .map(|v| RawVolume {
+                    name: v.name.clone(),
+                    path: v.path.clone(),
+                })
                 .collect(),
             resources: RawResources {
                 memory_bytes: self.resources.memory_bytes,

@@ -164,8 +164,13 @@ mod tests {
 
     #[test]
     fn every_status_the_contract_names_is_used() {
-        for status in [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504] {
-            assert!(ErrorCode::ALL.iter().any(|c| c.status() == status), "{status}");
+        for status in [
+            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504,
+        ] {
+            assert!(
+                ErrorCode::ALL.iter().any(|c| c.status() == status),
+                "{status}"
+            );
         }
     }
 }

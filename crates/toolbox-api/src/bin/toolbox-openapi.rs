@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         };
         if check {
             if std::fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-                eprintln!("{} differs from the types; run scripts/gen-api", path.display());
+                eprintln!(
+                    "{} differs from the types; run scripts/gen-api",
+                    path.display()
+                );
                 stale = true;
             }
         } else if let Err(error) = std::fs::write(&path, text) {
@@ -42,5 +45,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if stale { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if stale {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
