@@ -1,8 +1,10 @@
 /** What the end-to-end tests share. Start with {@link startWorld}. */
 export * from "./agent.ts";
+export * from "./callers.ts";
 export * from "./db.ts";
 export * from "./docker.ts";
 export * from "./http.ts";
+export * from "./keys.ts";
 export * from "./mcp.ts";
 export * from "./names.ts";
 export * from "./routes.ts";

@@ -32,6 +32,12 @@ export async function routes(name: "toolbox-tools" | "dtma"): Promise<Route[]> {
   return found.sort((a, b) => `${a.path} ${a.method}`.localeCompare(`${b.path} ${b.method}`));
 }
 
+/** Every action of the body style, from the same document. */
+export async function actions(): Promise<string[]> {
+  const url = new URL("../../../docs/api/toolbox-tools.openapi.json", import.meta.url);
+  return JSON.parse(await Deno.readTextFile(url)).components.schemas.Action.enum;
+}
+
 /** `path` with its parameters replaced by percent-encoded values; throws when one is missing. */
 export function filled(path: string, values: Record<string, string>): string {
   return path.replace(/\{(\w+)\}/g, (_, name) => {

@@ -48,6 +48,8 @@ export interface World extends AsyncDisposable {
   readonly docker: Docker;
   /** Where toolbox-tools is served. */
   readonly functionUrl: string;
+  /** The control plane's root secret, which no machine ever holds. */
+  rootSecret(): Promise<string>;
 }
 
 /** Starts an ephemeral stack of real parts; disposing the world ends it and removes its containers. */
@@ -61,6 +63,7 @@ export async function startWorld(options: Parameters<typeof startStack>[0] = und
   return {
     ready,
     functionUrl,
+    rootSecret: () => rootSecretOf(ready),
     toolboxId,
     agent,
     docker,
@@ -100,4 +103,14 @@ function newClient(ready: StackReady): SupabaseClient {
 function actor(ready: StackReady, client: SupabaseClient, token: string, userId: string, email: string): Actor {
   const tools = new ToolsApi(`${ready.url}/functions/v1/toolbox-tools`, ready.toolbox_id, ready.publishable_key, token);
   return { userId, email, token, client, tools };
+}
+
+/** The function host is the only one who has it: read where it was given it. */
+async function rootSecretOf(ready: StackReady): Promise<string> {
+  for (const pid of Object.values(ready.pids)) {
+    const environment = await Deno.readTextFile(`/proc/${pid}/environ`).catch(() => "");
+    const found = environment.split("\0").find((line) => line.startsWith("BACKEND_TO_DTMA_API_KEY="));
+    if (found) return found.slice(found.indexOf("=") + 1);
+  }
+  throw new Error("no process of the stack has the root secret in its environment");
 }

@@ -1,0 +1,84 @@
+/** Everybody who must get nothing: computed once, used against every route and every table. */
+import { claims, decoded, es256, hs256, unsigned } from "./tokens.ts";
+import type { World } from "./world.ts";
+
+/** Somebody at the door. */
+export interface Caller {
+  name: string;
+  headers: Record<string, string>;
+  /** Who they are is known and genuine; what they ask for is not theirs. */
+  known?: boolean;
+  /**
+   * The token is signed with the project's own legacy secret and broken in a claim that PostgREST does not look at,
+   * here as at Supabase: whoever holds that secret can make better ones. The functions refuse it all the same.
+   */
+  functionsOnly?: boolean;
+}
+
+/** Callers who must get nothing of the owner's. */
+export async function outsiders(world: World): Promise<Caller[]> {
+  const { owner, stranger, ready } = world;
+  const genuine = decoded(owner.token);
+  const issuer = String(genuine.claims.iss);
+  const now = Math.floor(Date.now() / 1000);
+  const of = (override: Record<string, unknown>) => claims(issuer, owner.userId, override);
+  const legacy = (override: Record<string, unknown>, header = {}) => hs256(of(override), ready.jwt_secret, header);
+  const kid = genuine.header.kid;
+  const [head, payload, signature] = owner.token.split(".");
+  const publicKey = await (await fetch(`${ready.url}/auth/v1/.well-known/jwks.json`)).text();
+  const retold = btoa(JSON.stringify({ ...genuine.claims, sub: crypto.randomUUID() })).replace(/=+$/, "");
+
+  const apikey = ready.publishable_key;
+  const bearer = (name: string, token: string, more: Partial<Caller> = {}): Caller => ({
+    name,
+    headers: { apikey, authorization: `Bearer ${token}` },
+    ...more,
+  });
+  return [
+    { name: "no token, no key", headers: {} },
+    { name: "publishable key only", headers: { apikey } },
+    bearer("publishable key as the token, as supabase-js sends it", apikey),
+    { name: "publishable key as the token only", headers: { authorization: `Bearer ${apikey}` } },
+    bearer("the legacy anon key", ready.anon_key),
+    bearer("a stranger", stranger.token, { known: true }),
+    bearer("expired", await legacy({ iat: now - 7200, exp: now - 3600 })),
+    bearer("expired a minute ago", await legacy({ iat: now - 3660, exp: now - 60 })),
+    bearer("without an expiry", await legacy({ exp: undefined }), { functionsOnly: true }),
+    bearer("not valid yet", await legacy({ nbf: now + 3600 })),
+    bearer("wrong issuer", await legacy({ iss: "https://evil.example/auth/v1" }), { functionsOnly: true }),
+    bearer("no issuer", await legacy({ iss: undefined }), { functionsOnly: true }),
+    bearer("wrong audience", await legacy({ aud: "somebody-else" }), { functionsOnly: true }),
+    bearer("no subject", await legacy({ sub: undefined })),
+    bearer("a subject that is no id", await legacy({ sub: "' or 1=1 --" })),
+    bearer("role anon", await legacy({ role: "anon" })),
+    bearer("a role that does not exist", await legacy({ role: "admin" })),
+    bearer("alg none", unsigned(of({}))),
+    bearer("alg None with a kid", unsigned(of({}), { alg: "None", kid })),
+    bearer("alg none with the genuine signature", `${unsigned(of({}))}${signature}`),
+    bearer("another project's key, our issuer and kid", await es256(of({}), { kid })),
+    bearer("another project's key, unknown kid", await es256(of({}), { kid: crypto.randomUUID() })),
+    bearer("another project's key, their issuer", await es256(of({ iss: "https://evil.example/auth/v1" }))),
+    bearer("another legacy secret", await hs256(of({}), "x".repeat(40))),
+    bearer("the public key as an HMAC secret", await hs256(of({}), publicKey, { kid })),
+    bearer("an empty HMAC secret", await hs256(of({}), "\0")),
+    bearer("HS256 with the asymmetric kid", await hs256(of({}), "x".repeat(40), { kid })),
+    bearer("another subject under the genuine signature", `${head}.${retold}.${signature}`),
+    bearer("genuine without its signature", `${head}.${payload}.`),
+    bearer("genuine with a flipped signature", `${head}.${payload}.${flipped(signature)}`),
+    bearer("a key embedded in the header", await es256(of({}), { kid, jku: "https://evil.example/jwks", jwk: {} })),
+    bearer("garbage", "garbage"),
+    bearer("three garbage parts", "a.b.c"),
+    bearer("a very long token", "x".repeat(6000)),
+    { name: "an empty bearer", headers: { apikey, authorization: "Bearer " } },
+    { name: "basic authorization", headers: { apikey, authorization: `Basic ${btoa(`x:${owner.token}`)}` } },
+    {
+      name: "the token in the wrong place",
+      headers: { apikey, "x-access-token": owner.token, cookie: `sb=${owner.token}` },
+    },
+  ];
+}
+
+/** The first character changed: the last one may carry only padding bits. */
+function flipped(signature: string): string {
+  return (signature[0] === "A" ? "B" : "A") + signature.slice(1);
+}
