@@ -1,7 +1,7 @@
 //! Display name → slug.
 //!
 //! Written here rather than taken from a transliteration crate: those carry tables for every script (deunicode adds
-//! over 200 KB to a wasm), and a slug only has to be recognised, never read back. Latin letters keep their base letter, everything
+//! 160 KB gzip to a wasm), and a slug only has to be recognised, never read back. Latin letters keep their base letter, everything
 //! else separates words; a name in another script is shown as `tool-<id>`.
 
 use super::{DisplayName, MAX_SLUG_CHARS};

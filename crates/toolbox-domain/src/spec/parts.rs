@@ -177,5 +177,5 @@ pub struct Confinement {
     /// Absolute paths mounted as tmpfs; distinct from each other and from the volumes' paths.
     pub tmpfs: Vec<String>,
     /// Capabilities given back after all were dropped, without `CAP_`; sorted, each once.
-    pub add_capabilities: Vec<String>,
+    pub add_capabilities: Vec<&'static str>,
 }

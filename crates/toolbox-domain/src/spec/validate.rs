@@ -58,7 +58,7 @@ impl InstanceSpec {
         let ports = check.ports(&raw.ports);
         let volumes = check.volumes(raw.volumes);
         let resources = check.resources(&raw.resources);
-        let confinement = check.confinement(raw.confinement, &volumes);
+        let confinement = check.confinement(&raw.confinement, &volumes);
         let transport = check.transport(raw.transport.as_deref());
         check.mcp_path(raw.mcp_path.as_deref());
         match image {
@@ -324,35 +324,38 @@ impl Check {
         volumes
     }
 
-    fn confinement(&mut self, raw: RawConfinement, volumes: &[Volume]) -> Confinement {
+    fn confinement(&mut self, raw: &RawConfinement, volumes: &[Volume]) -> Confinement {
         self.count("confinement.tmpfs", raw.tmpfs.len(), limits::MAX_TMPFS);
         let mut tmpfs: Vec<String> = Vec::new();
         for (i, path) in raw.tmpfs.iter().take(limits::MAX_TMPFS).enumerate() {
             let path = self.mount_path(format!("confinement.tmpfs[{i}]"), path, volumes, &tmpfs);
             tmpfs.push(path);
         }
-        let mut capabilities = Vec::new();
-        for (i, name) in raw.add_capabilities.iter().enumerate() {
-            let name = name.strip_prefix("CAP_").unwrap_or(name);
-            if limits::CAPABILITIES.contains(&name) {
-                capabilities.push(name.to_owned());
-                continue;
-            }
+        let asked: Vec<&str> = raw
+            .add_capabilities
+            .iter()
+            .map(|name| name.strip_prefix("CAP_").unwrap_or(name))
+            .collect();
+        // One is enough to say; the list may be long.
+        if let Some(i) = asked
+            .iter()
+            .position(|name| !limits::CAPABILITIES.contains(name))
+        {
             let message = format!("give one of {}", limits::CAPABILITIES.join(", "));
             self.refuse(
                 format!("confinement.add_capabilities[{i}]"),
                 "capability_unknown",
                 message,
             );
-            // One is enough to say; the list may be long.
-            break;
         }
-        capabilities.sort_unstable();
-        capabilities.dedup();
+        let capabilities = limits::CAPABILITIES
+            .iter()
+            .copied()
+            .filter(|c| asked.contains(c));
         Confinement {
             read_only_root: raw.read_only_root,
             tmpfs,
-            add_capabilities: capabilities,
+            add_capabilities: capabilities.collect(),
         }
     }
 
