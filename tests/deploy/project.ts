@@ -1,0 +1,168 @@
+/** Deploys the functions of a project with the real CLI and runs what was uploaded. */
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { startManagementApi, type Upload } from "./management_api.ts";
+
+export const repository = fileURLToPath(new URL("../../", import.meta.url));
+const supabase = Deno.env.get("TOOLBOX_SUPABASE") ??
+  join(repository, "node_modules/@supabase/cli-linux-x64/bin/supabase");
+const deno = Deno.env.get("TOOLBOX_DENO") ?? join(repository, "node_modules/deno/deno");
+const projectRef = "abcdefghijklmnopqrst";
+
+/** The functions of a project: every folder with an index.ts whose name does not begin with "_" (those are shared code). */
+export function functionsOf(root: string): string[] {
+  const folder = join(root, "supabase/functions");
+  return [...Deno.readDirSync(folder)]
+    .filter((entry) => entry.isDirectory && !entry.name.startsWith("_"))
+    .map((entry) => entry.name)
+    .sort();
+}
+
+/** Name and content of every wasm file that belongs to a function. */
+export function wasmOf(root: string, name: string): Map<string, Uint8Array> {
+  const folder = join(root, "pkg", name);
+  const files = new Map<string, Uint8Array>();
+  for (const entry of Deno.readDirSync(folder)) {
+    if (entry.name.endsWith(".wasm")) {
+      files.set(`pkg/${name}/${entry.name}`, Deno.readFileSync(join(folder, entry.name)));
+    }
+  }
+  return files;
+}
+
+/** Runs `supabase functions deploy` for one function and gives back what it uploaded. */
+export async function deploy(root: string, name: string): Promise<Upload> {
+  const api = startManagementApi(projectRef);
+  // The CLI keeps state in its home directory; this one is nobody's.
+  const home = await Deno.makeTempDir({ prefix: "toolbox-cli-" });
+  try {
+    const profile = join(home, "profile.yaml");
+    await Deno.writeTextFile(
+      profile,
+      `name: simulated\napi_url: ${api.url}\ndashboard_url: ${api.url}/dashboard\nproject_host: supabase.co\n`,
+    );
+    const { code, stdout, stderr } = await new Deno.Command(supabase, {
+      args: [
+        "functions",
+        "deploy",
+        name,
+        "--use-api",
+        "--project-ref",
+        projectRef,
+        "--profile",
+        profile,
+        "--workdir",
+        root,
+        "--yes",
+      ],
+      clearEnv: true,
+      env: {
+        HOME: home,
+        PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin",
+        SUPABASE_ACCESS_TOKEN: `sbp_${"0123456789".repeat(4)}`,
+        SUPABASE_TELEMETRY_DISABLED: "1",
+      },
+      signal: AbortSignal.timeout(60_000),
+    }).output();
+    const decoder = new TextDecoder();
+    const log = decoder.decode(stdout) + decoder.decode(stderr);
+    if (code !== 0) throw new Error(`"supabase functions deploy ${name}" exited with ${code}:\n${log}`);
+    if (api.unknown.length > 0) {
+      throw new Error(`the CLI made requests the simulator does not know: ${api.unknown.join(", ")}`);
+    }
+    if (api.uploads.length !== 1) throw new Error(`expected one upload of ${name}, got ${api.uploads.length}:\n${log}`);
+    return api.uploads[0];
+  } finally {
+    await api.stop();
+    await Deno.remove(home, { recursive: true });
+  }
+}
+
+/** The wasm files of a function that its bundle lacks or holds with other content. */
+export function missingWasm(root: string, upload: Upload): string[] {
+  const same = (a: Uint8Array, b: Uint8Array | undefined) =>
+    b?.length === a.length && a.every((byte, i) => byte === b[i]);
+  return [...wasmOf(root, upload.slug)]
+    .filter(([path, content]) => !same(content, upload.files.get(path)))
+    .map(([path]) => path);
+}
+
+/** A function that runs from its bundle. `url` is undefined when it ended before it served. */
+export interface Running {
+  url?: string;
+  /** What it wrote to standard error so far. */
+  errors(): string;
+  stop(): Promise<void>;
+}
+
+/** Unpacks a bundle into an empty directory and runs it with access to that directory only. */
+export async function runBundle(upload: Upload, env: Record<string, string>): Promise<Running> {
+  const folder = await Deno.makeTempDir({ prefix: "toolbox-bundle-" });
+  for (const [path, content] of upload.files) {
+    if (path.startsWith("/") || path.split("/").includes("..")) {
+      throw new Error(`the bundle leaves its root: "${path}"`);
+    }
+    await Deno.mkdir(dirname(join(folder, path)), { recursive: true });
+    await Deno.writeFile(join(folder, path), content);
+  }
+  const worker = join(folder, ".worker.ts");
+  await Deno.copyFile(new URL("./worker.ts", import.meta.url), worker);
+  const importMap = upload.metadata.import_map_path;
+  const child = new Deno.Command(deno, {
+    args: [
+      "run",
+      "--no-check",
+      "--no-lock",
+      "--no-prompt",
+      // A bundle that needs a module it does not hold must fail here, not find it in a cache.
+      "--cached-only",
+      ...(typeof importMap === "string" && importMap !== "" ? ["--config", join(folder, importMap)] : ["--no-config"]),
+      `--allow-read=${folder}`,
+      "--allow-env",
+      "--allow-net",
+      worker,
+      pathToFileURL(join(folder, String(upload.metadata.entrypoint_path))).href,
+    ],
+    cwd: folder,
+    clearEnv: true,
+    env: { DENO_DIR: join(folder, ".deno"), DENO_NO_UPDATE_CHECK: "1", HOME: folder, ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+
+  let errors = "";
+  const readErrors = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) errors += text;
+  })();
+  // Read to the end, so that the function never waits for a full pipe.
+  const port = Promise.withResolvers<string | undefined>();
+  const readOutput = (async () => {
+    let printed = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      printed += text;
+      const match = printed.match(/^listening (\d+)$/m);
+      if (match) port.resolve(match[1]);
+    }
+    port.resolve(undefined);
+  })();
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  const deadline = setTimeout(kill, 30_000);
+  const servedOn = await port.promise;
+  clearTimeout(deadline);
+  return {
+    url: servedOn && `http://127.0.0.1:${servedOn}`,
+    errors: () => errors,
+    stop: async () => {
+      kill();
+      await Promise.all([child.status, readErrors, readOutput]);
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
