@@ -1,0 +1,185 @@
+//! How a call to the agent fails.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode, header};
+use serde::Deserialize;
+use toolbox_api::error::ErrorCode;
+use toolbox_api::problem::{CONTENT_TYPE, FieldError, Problem, ProblemCode};
+use toolbox_domain::retry::Fault;
+use toolbox_http::TransportError;
+use toolbox_http::retry::Transience;
+
+/// Why the agent did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// No connection, or it was lost.
+    #[error("the agent cannot be reached")]
+    Unreachable(#[source] TransportError),
+    /// The certificate is not the pinned one, or TLS failed.
+    #[error("the agent's certificate is not accepted")]
+    Certificate(#[source] TransportError),
+    /// No answer before the deadline.
+    #[error("the agent did not answer in time")]
+    Timeout(#[source] TransportError),
+    /// The agent refused the toolbox's key.
+    #[error("the agent refused the toolbox's key")]
+    Unauthorized,
+    /// The agent lacks a route, or says it speaks an older version.
+    #[error("the agent does not speak version {} of its API", toolbox_api::dtma::API_VERSION)]
+    TooOld,
+    /// The answer is not the agent's protocol.
+    #[error("the agent answered {status} with something that is not its protocol")]
+    BadResponse {
+        /// HTTP status; 0 when there was no readable answer at all.
+        status: u16,
+    },
+    /// A server error without a problem document.
+    #[error("the agent answered {status}")]
+    Failed {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The agent says what is wrong.
+    #[error("the agent answered {}", .0.code)]
+    Problem(AgentProblem),
+}
+
+/// A problem document, as far as the control plane uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentProblem {
+    /// Its code.
+    pub code: ProblemCode,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// What happened, in the agent's words.
+    pub detail: String,
+    /// Violated rules, for `invalid_spec`.
+    pub errors: Vec<FieldError>,
+    /// `Retry-After` of the answer.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<TransportError> for AgentError {
+    fn from(error: TransportError) -> Self {
+        match error.fault {
+            Fault::Timeout => Self::Timeout(error),
+            Fault::Tls => Self::Certificate(error),
+            Fault::BadBody => Self::BadResponse { status: 0 },
+            Fault::Status(status) => Self::Failed { status },
+            Fault::Refused | Fault::Reset | Fault::Dns => Self::Unreachable(error),
+        }
+    }
+}
+
+impl AgentError {
+    /// Reads an answer that is no success.
+    pub(super) fn from_answer<T: AsRef<[u8]>>(answer: &Response<T>) -> Self {
+        let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Self::Unauthorized;
+        }
+        match problem(answer) {
+            Some(problem) => match problem.code {
+                ProblemCode::RouteUnknown | ProblemCode::MethodNotAllowed => Self::TooOld,
+                _ => Self::Problem(problem),
+            },
+            // This agent never answers 404 without a problem: the route is not there.
+            None if status == StatusCode::NOT_FOUND => Self::TooOld,
+            None if status.is_server_error() && is_json(answer) => {
+                Self::Failed { status: status.as_u16() }
+            }
+            None => Self::BadResponse { status: status.as_u16() },
+        }
+    }
+
+    /// The agent has no such instance.
+    pub fn is_instance_unknown(&self) -> bool {
+        matches!(self, Self::Problem(p) if p.code == ProblemCode::InstanceUnknown)
+    }
+
+    /// The command certainly changed nothing. Otherwise it may have been, or yet be, carried out.
+    pub fn nothing_happened(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => error.never_arrived(),
+            Self::Timeout(_) => false,
+            _ => true,
+        }
+    }
+
+    /// What repeating the call depends on; none when it cannot help.
+    pub fn transience(&self) -> Option<Transience> {
+        let (fault, retry_after) = match self {
+            Self::Unreachable(e) | Self::Timeout(e) | Self::Certificate(e) => (e.fault, None),
+            Self::Problem(p) if p.code.retryable() => (Fault::Status(p.status), p.retry_after),
+            Self::Failed { status } => (Fault::Status(*status), None),
+            _ => return None,
+        };
+        fault.is_transient().then_some(Transience { fault, retry_after })
+    }
+
+    /// The code callers see.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unreachable(_) => ErrorCode::AgentUnreachable,
+            Self::Certificate(_) => ErrorCode::AgentCertificateInvalid,
+            Self::Timeout(_) => ErrorCode::AgentTimeout,
+            Self::Unauthorized => ErrorCode::AgentUnauthorized,
+            Self::TooOld => ErrorCode::AgentTooOld,
+            Self::BadResponse { .. } => ErrorCode::AgentBadResponse,
+            Self::Failed { .. } => ErrorCode::AgentFailed,
+            Self::Problem(problem) => match problem.code {
+                ProblemCode::Unauthorized => ErrorCode::AgentUnauthorized,
+                ProblemCode::RouteUnknown | ProblemCode::MethodNotAllowed => ErrorCode::AgentTooOld,
+                ProblemCode::InstanceUnknown => ErrorCode::InstanceNotFound,
+                ProblemCode::InvalidSpec
+                | ProblemCode::PortInUse
+                | ProblemCode::PortsExhausted => ErrorCode::ValidationFailed,
+                ProblemCode::StaleGeneration | ProblemCode::InstanceDeleting => {
+                    ErrorCode::StateChanged
+                }
+                ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
+                ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
+                ProblemCode::DockerFailed => ErrorCode::DockerFailed,
+                ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
+                ProblemCode::ShuttingDown => ErrorCode::AgentUnreachable,
+                ProblemCode::InvalidBody
+                | ProblemCode::BodyTooLarge
+                | ProblemCode::UnsupportedMediaType
+                | ProblemCode::Internal => ErrorCode::AgentFailed,
+            },
+        }
+    }
+}
+
+/// The problem document of an answer, if it is one with a code this version knows.
+fn problem<T: AsRef<[u8]>>(answer: &Response<T>) -> Option<AgentProblem> {
+    if !content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE)) {
+        return None;
+    }
+    let problem: Problem = serde_json::from_slice(answer.body().as_ref()).ok()?;
+    Some(AgentProblem {
+        code: ProblemCode::from_code(&problem.code)?,
+        status: answer.status().as_u16(),
+        detail: problem.detail,
+        errors: problem.errors,
+        retry_after: retry_after(answer),
+    })
+}
+
+#[derive(Deserialize)]
+struct Empty {}
+
+/// Whether the body is a JSON object.
+fn is_json<T: AsRef<[u8]>>(answer: &Response<T>) -> bool {
+    serde_json::from_slice::<Empty>(answer.body().as_ref()).is_ok()
+}
+
+pub(super) fn content_type<T>(answer: &Response<T>) -> Option<&str> {
+    answer.headers().get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+fn retry_after<T>(answer: &Response<T>) -> Option<Duration> {
+    let text = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_secs)
+}

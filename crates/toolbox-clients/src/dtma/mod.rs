@@ -1,0 +1,246 @@
+//! The agent of one toolbox.
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toolbox_api::dtma::{
+    API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView,
+};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::keys::AgentKey;
+use toolbox_http::{BodyStream, Call, Transport};
+
+pub use error::{AgentError, AgentProblem};
+
+/// Longest answer with logs that is kept in memory, in bytes.
+const MAX_LOGS: usize = 4 * 1024 * 1024;
+
+/// How to reach an agent.
+#[derive(Clone)]
+pub struct Agent {
+    transport: Rc<dyn Transport>,
+    base: String,
+    authorization: HeaderValue,
+    certificate: Option<Rc<str>>,
+    deadline: Duration,
+}
+
+/// A command on an instance the agent holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it, then run it.
+    Restart,
+}
+
+impl Command {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// What is left of an instance after a delete.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deleted {
+    /// Nothing.
+    Gone,
+    /// The agent is still at it.
+    Pending(Box<ToolView>),
+}
+
+/// Which log lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Lines from the end.
+    pub tail: Option<u32>,
+    /// Only lines after this time: Unix seconds or RFC 3339.
+    pub since: Option<String>,
+}
+
+impl Agent {
+    /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only.
+    pub fn new(
+        transport: Rc<dyn Transport>,
+        base: String,
+        key: &AgentKey,
+        certificate: Option<Rc<str>>,
+        deadline: Duration,
+    ) -> Self {
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+            .unwrap_or(HeaderValue::from_static("Bearer"));
+        authorization.set_sensitive(true);
+        Self { transport, base, authorization, certificate, deadline }
+    }
+
+    /// Everything on the machine.
+    pub async fn list(&self) -> Result<ToolList, AgentError> {
+        let call = self.call(Method::GET, "/tools", None, Bytes::new());
+        let answer = self.send(call).await?;
+        let list: ToolList = read(&answer)?;
+        if list.api_version < API_VERSION { Err(AgentError::TooOld) } else { Ok(list) }
+    }
+
+    /// One instance. With `wait`, answers once it is settled at `generation` or later, or when
+    /// the wait is over.
+    pub async fn get(
+        &self,
+        id: ToolInstanceId,
+        generation: Option<u64>,
+        wait: Option<Duration>,
+    ) -> Result<ToolView, AgentError> {
+        let mut path = format!("/tools/{id}");
+        if let Some(generation) = generation {
+            let _ = write!(path, "?generation={generation}");
+        }
+        read(&self.send(self.call(Method::GET, &path, wait, Bytes::new())).await?)
+    }
+
+    /// Gives the agent a spec. Success means the spec is durable on the machine.
+    pub async fn deploy(
+        &self,
+        id: ToolInstanceId,
+        request: &DeployRequest,
+        wait: Option<Duration>,
+    ) -> Result<ToolView, AgentError> {
+        let path = format!("/tools/{id}");
+        read(&self.send(self.call(Method::PUT, &path, wait, json(request))).await?)
+    }
+
+    /// Starts, stops or restarts.
+    pub async fn command(
+        &self,
+        id: ToolInstanceId,
+        command: Command,
+        generation: u64,
+        wait: Option<Duration>,
+    ) -> Result<ToolView, AgentError> {
+        let path = format!("/tools/{id}/{}", command.as_str());
+        let body = json(&CommandRequest { generation: Some(generation) });
+        read(&self.send(self.call(Method::POST, &path, wait, body)).await?)
+    }
+
+    /// Removes. An instance the agent does not know is gone already.
+    pub async fn delete(
+        &self,
+        id: ToolInstanceId,
+        generation: u64,
+        wait: Option<Duration>,
+    ) -> Result<Deleted, AgentError> {
+        let path = format!("/tools/{id}?generation={generation}");
+        let answer = match self.send(self.call(Method::DELETE, &path, wait, Bytes::new())).await {
+            Err(error) if error.is_instance_unknown() => return Ok(Deleted::Gone),
+            other => other?,
+        };
+        match read::<Removed>(&answer) {
+            Ok(removed) if removed.removed => Ok(Deleted::Gone),
+            _ => Ok(Deleted::Pending(Box::new(read(&answer)?))),
+        }
+    }
+
+    /// Log lines as `application/x-ndjson`, whole.
+    pub async fn logs(&self, id: ToolInstanceId, query: &LogQuery) -> Result<Bytes, AgentError> {
+        let path = log_path(id, query, false);
+        let mut call = self.call(Method::GET, &path, None, Bytes::new());
+        call.max_answer = MAX_LOGS;
+        let answer = self.send(call).await?;
+        expect_ndjson(&answer)?;
+        Ok(answer.into_body())
+    }
+
+    /// Log lines as they are written, for at most `longest`.
+    pub async fn follow_logs(
+        &self,
+        id: ToolInstanceId,
+        query: &LogQuery,
+        longest: Duration,
+    ) -> Result<BodyStream, AgentError> {
+        let path = log_path(id, query, true);
+        let call = self.call(Method::GET, &path, None, Bytes::new());
+        let answer = self.transport.open(call, longest).await?;
+        if !answer.status().is_success() {
+            // The body of a refusal is a stream too: ask again for one that can be read.
+            self.logs(id, &LogQuery { tail: Some(0), since: None }).await?;
+            return Err(AgentError::BadResponse { status: answer.status().as_u16() });
+        }
+        expect_ndjson(&answer)?;
+        Ok(answer.into_body())
+    }
+
+    fn call(&self, method: Method, path: &str, wait: Option<Duration>, body: Bytes) -> Call {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        // The base was checked when the agent's address was; paths are made of ids and numbers.
+        *request.uri_mut() = format!("{}{path}", self.base).try_into().unwrap_or_default();
+        let has_body = !request.body().is_empty();
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, self.authorization.clone());
+        if has_body {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let mut deadline = self.deadline;
+        if let Some(wait) = wait.filter(|w| !w.is_zero()) {
+            deadline += wait;
+            if let Ok(prefer) = HeaderValue::try_from(format!("wait={}", wait.as_secs())) {
+                headers.insert("prefer", prefer);
+            }
+        }
+        let mut call = Call::new(request, deadline);
+        call.certificate.clone_from(&self.certificate);
+        call
+    }
+
+    async fn send(&self, call: Call) -> Result<Response<Bytes>, AgentError> {
+        let answer = self.transport.send(call).await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(AgentError::from_answer(&answer))
+        }
+    }
+}
+
+fn log_path(id: ToolInstanceId, query: &LogQuery, follow: bool) -> String {
+    let mut path = format!("/tools/{id}/logs?follow={follow}");
+    if let Some(tail) = query.tail {
+        let _ = write!(path, "&tail={tail}");
+    }
+    if let Some(since) = &query.since {
+        path.push_str("&since=");
+        path.push_str(&toolbox_domain::names::encode_segment(since));
+    }
+    path
+}
+
+/// Types of this crate's requests always serialize.
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, AgentError> {
+    serde_json::from_slice(answer.body())
+        .map_err(|_| AgentError::BadResponse { status: answer.status().as_u16() })
+}
+
+fn expect_ndjson<T>(answer: &Response<T>) -> Result<(), AgentError> {
+    let status = answer.status().as_u16();
+    error::content_type(answer)
+        .filter(|t| t.starts_with("application/x-ndjson"))
+        .map(|_| ())
+        .ok_or(AgentError::BadResponse { status })
+}

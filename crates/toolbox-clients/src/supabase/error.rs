@@ -1,0 +1,94 @@
+//! How a call to the database fails.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use toolbox_api::error::ErrorCode;
+use toolbox_domain::retry::Fault;
+use toolbox_http::TransportError;
+use toolbox_http::retry::Transience;
+
+/// Why the database did not answer the question.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseError {
+    /// PostgREST, or Postgres behind it, cannot be reached.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] TransportError),
+    /// No answer before the deadline, or a statement took too long.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// PostgREST refused the caller's token.
+    #[error("the database refused the caller's token")]
+    TokenRefused,
+    /// The caller's role may not read this.
+    #[error("the database refused the caller's role")]
+    Forbidden,
+    /// The answer is not what this version expects.
+    #[error("the database answered {status} with code {code:?}")]
+    BadResponse {
+        /// HTTP status.
+        status: u16,
+        /// PostgREST's or Postgres' code, empty when there was none.
+        code: String,
+    },
+}
+
+/// PostgREST's error body, without the texts: they may hold values.
+#[derive(Default, Deserialize)]
+struct PostgrestError {
+    #[serde(default)]
+    code: Option<String>,
+}
+
+impl From<TransportError> for DatabaseError {
+    fn from(error: TransportError) -> Self {
+        match error.fault {
+            Fault::Timeout => Self::Timeout,
+            Fault::BadBody | Fault::Status(_) => Self::BadResponse { status: 0, code: String::new() },
+            Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns => Self::Unreachable(error),
+        }
+    }
+}
+
+impl DatabaseError {
+    /// Reads an answer that is no success.
+    pub(super) fn from_answer(answer: &Response<Bytes>) -> Self {
+        let status = answer.status();
+        let body: PostgrestError = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let code = body.code.unwrap_or_default();
+        match (status, code.as_str()) {
+            // Statement timeout, lock timeout, no pooled connection in time.
+            (_, "57014" | "55P03" | "PGRST003") => Self::Timeout,
+            (_, "PGRST000" | "PGRST001" | "PGRST002") => Self::Unreachable(TransportError::new(
+                Fault::Status(status.as_u16()),
+                "PostgREST has no connection to Postgres",
+            )),
+            (StatusCode::UNAUTHORIZED, _) => Self::TokenRefused,
+            (StatusCode::FORBIDDEN, "42501") => Self::Forbidden,
+            (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE, _) => {
+                Self::Unreachable(TransportError::new(Fault::Status(status.as_u16()), code))
+            }
+            (StatusCode::GATEWAY_TIMEOUT, _) => Self::Timeout,
+            _ => Self::BadResponse { status: status.as_u16(), code },
+        }
+    }
+
+    /// What repeating the call depends on; none when it cannot help.
+    pub fn transience(&self) -> Option<Transience> {
+        match self {
+            Self::Unreachable(error) => Some(Transience { fault: error.fault, retry_after: None }),
+            _ => None,
+        }
+    }
+
+    /// The code callers see.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unreachable(_) => ErrorCode::DatabaseUnreachable,
+            Self::Timeout => ErrorCode::DatabaseTimeout,
+            Self::TokenRefused => ErrorCode::InvalidToken,
+            Self::Forbidden => ErrorCode::Forbidden,
+            Self::BadResponse { .. } => ErrorCode::DatabaseBadResponse,
+        }
+    }
+}

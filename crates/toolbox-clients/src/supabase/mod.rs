@@ -1,0 +1,226 @@
+//! The project's database through PostgREST.
+//!
+//! Reads carry the caller's own token beside the publishable key, so row-level security decides
+//! what exists. The two functions that write carry the secret key.
+
+mod error;
+pub mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
+use toolbox_domain::names::encode_segment;
+use toolbox_domain::retry::RetryPolicy;
+use toolbox_http::retry::retry;
+use toolbox_http::{Call, Clock, Transport};
+
+pub use error::DatabaseError;
+use rows::{
+    BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, Recorded,
+    RecordedWire,
+};
+
+/// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
+const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 3,
+    base: Duration::from_millis(50),
+    cap: Duration::from_millis(500),
+    budget: Duration::from_secs(2),
+};
+
+const ENVIRONMENT: &str =
+    "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_last_known_version";
+
+const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
+    container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\
+    desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,\
+    image_digest,port_mapping_json,last_observed_at,version,created_at,updated_at)";
+
+/// Which instances of a toolbox to read.
+#[derive(Clone, Copy, Debug)]
+pub enum Select<'a> {
+    /// None; the toolbox alone.
+    None,
+    /// All, oldest first.
+    All,
+    /// The one with this id.
+    Id(ToolInstanceId),
+    /// The one with this display name.
+    Name(&'a str),
+}
+
+/// The keys of the project.
+#[derive(Clone)]
+pub struct ProjectKeys {
+    /// Sent with the caller's token.
+    pub publishable: HeaderValue,
+    /// Sent with writes.
+    pub secret: HeaderValue,
+}
+
+/// PostgREST of one project.
+pub struct Supabase {
+    transport: Rc<dyn Transport>,
+    clock: Rc<dyn Clock>,
+    base: String,
+    keys: ProjectKeys,
+    deadline: Duration,
+}
+
+impl Supabase {
+    /// The project at `url` (no slash at the end).
+    pub fn new(
+        transport: Rc<dyn Transport>,
+        clock: Rc<dyn Clock>,
+        url: &str,
+        keys: ProjectKeys,
+        deadline: Duration,
+    ) -> Self {
+        Self { transport, clock, base: format!("{url}/rest/v1"), keys, deadline }
+    }
+
+    /// The toolbox as the holder of `token` sees it; none when it does not exist for them.
+    pub async fn toolbox(
+        &self,
+        token: &str,
+        id: ToolboxId,
+        select: Select<'_>,
+    ) -> Result<Option<EnvironmentRow>, DatabaseError> {
+        let mut query = format!("account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT}");
+        match select {
+            Select::None => {}
+            Select::All => {
+                query.push(',');
+                query.push_str(INSTANCE);
+                query.push_str("&account_tool_instances.order=created_at.asc,id.asc");
+            }
+            Select::Id(instance) => {
+                query.push_str(&format!(",{INSTANCE}&account_tool_instances.id=eq.{instance}"));
+            }
+            Select::Name(name) => {
+                let name = encode_segment(name);
+                query.push_str(&format!(
+                    ",{INSTANCE}&account_tool_instances.instance_name_on_toolbox=eq.{name}"
+                ));
+            }
+        }
+        let rows: Vec<EnvironmentRow> = self.read(token, &query).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// An entry of the catalog as the holder of `token` sees it.
+    pub async fn catalog_tool(
+        &self,
+        token: &str,
+        id: CatalogToolId,
+    ) -> Result<Option<CatalogRow>, DatabaseError> {
+        let query = format!(
+            "tool_catalog?id=eq.{id}&limit=1&select=id,docker_image_url,default_spec,\
+             required_config_schema,required_secrets_schema"
+        );
+        let rows: Vec<CatalogRow> = self.read(token, &query).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Begins an operation. Repeated only when the first call certainly did not arrive: a second
+    /// one would meet the operation of the first.
+    pub async fn begin(&self, p: &BeginOperation<'_>) -> Result<Begun, DatabaseError> {
+        let arrived_not = |e: &DatabaseError| match e {
+            DatabaseError::Unreachable(cause) if cause.never_arrived() => e.transience(),
+            _ => None,
+        };
+        let answer = retry(&*self.clock, &RETRY, arrived_not, || {
+            self.call_function("begin_tool_instance_operation", p)
+        })
+        .await?;
+        parse::<BegunWire>(&answer)?.read().ok_or_else(|| unexpected(&answer))
+    }
+
+    /// Records what was seen. Compare-and-set, so repeating it does no harm.
+    pub async fn record(&self, p: &RecordState<'_>) -> Result<Recorded, DatabaseError> {
+        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            self.call_function("record_tool_instance_state", p)
+        })
+        .await?;
+        parse::<RecordedWire>(&answer)?.read().ok_or_else(|| unexpected(&answer))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, token: &str, query: &str) -> Result<T, DatabaseError> {
+        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            let mut request = self.request(Method::GET, query, Bytes::new());
+            let headers = request.headers_mut();
+            headers.insert("apikey", self.keys.publishable.clone());
+            // A token that was verified is plain ASCII.
+            if let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {token}")) {
+                bearer.set_sensitive(true);
+                headers.insert(header::AUTHORIZATION, bearer);
+            }
+            self.send(request)
+        })
+        .await?;
+        parse(&answer)
+    }
+
+    async fn call_function(
+        &self,
+        name: &str,
+        p: &impl Serialize,
+    ) -> Result<Response<Bytes>, DatabaseError> {
+        #[derive(Serialize)]
+        struct Argument<'a, T> {
+            p: &'a T,
+        }
+        // Types of this crate's requests always serialize.
+        let body = serde_json::to_vec(&Argument { p }).unwrap_or_default();
+        let mut request = self.request(Method::POST, &format!("rpc/{name}"), body.into());
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let secret = &self.keys.secret;
+        headers.insert("apikey", secret.clone());
+        // The keys of today are opaque and the gateway turns them into a role; the legacy ones are
+        // tokens themselves and PostgREST reads them.
+        if let Ok(text) = secret.to_str()
+            && !text.starts_with("sb_")
+            && let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {text}"))
+        {
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, query: &str, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        // Queries are made of constants, ids and encoded names.
+        *request.uri_mut() = format!("{}/{query}", self.base).try_into().unwrap_or_default();
+        request
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, DatabaseError> {
+        let mut call = Call::new(request, self.deadline);
+        // The project's own gateway; it announces no length, and checking would slow every read.
+        call.max_answer = usize::MAX;
+        let answer = self.transport.send(call).await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(DatabaseError::from_answer(&answer))
+        }
+    }
+}
+
+fn unexpected(answer: &Response<Bytes>) -> DatabaseError {
+    DatabaseError::BadResponse { status: answer.status().as_u16(), code: String::new() }
+}
+
+fn parse<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, DatabaseError> {
+    serde_json::from_slice(answer.body()).map_err(|_| unexpected(answer))
+}

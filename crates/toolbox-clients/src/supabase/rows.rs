@@ -1,0 +1,428 @@
+//! Rows as PostgREST and the two functions give them, and what the functions take.
+//!
+//! These are wire types of our own database; only columns the control plane uses are named.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toolbox_api::dtma::{
+    Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, VolumeSpec,
+};
+use toolbox_api::edge::{OperationState, OperationView};
+use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId, ToolboxId, UserId};
+use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Reason};
+
+/// A toolbox, with the instances that were asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EnvironmentRow {
+    /// Id.
+    pub id: ToolboxId,
+    /// Lifecycle status.
+    pub status: String,
+    /// Where the agent answers.
+    pub public_ip_address: Option<String>,
+    /// Port of the agent there.
+    pub dtma_port: u16,
+    /// The certificate to pin, PEM.
+    pub dtma_certificate_pem: Option<String>,
+    /// Version the agent last reported.
+    pub dtma_last_known_version: Option<String>,
+    /// Its instances.
+    #[serde(default, rename = "account_tool_instances")]
+    pub instances: Vec<InstanceRow>,
+}
+
+/// A tool instance. `spec` is there only in answers of the two functions.
+#[derive(Clone, Debug, Deserialize)]
+pub struct InstanceRow {
+    /// Id.
+    pub id: ToolInstanceId,
+    /// Catalog entry.
+    pub tool_catalog_id: Option<CatalogToolId>,
+    /// Display name.
+    pub instance_name_on_toolbox: String,
+    /// Docker name.
+    pub container_name: String,
+    /// Image, or Git source.
+    pub docker_image_url: Option<String>,
+    /// MCP transport.
+    pub mcp_transport_type: Option<String>,
+    /// MCP path.
+    pub mcp_endpoint_path: Option<String>,
+    /// Grows with every accepted operation.
+    pub generation: u64,
+    /// What the user asked for.
+    pub desired_status: String,
+    /// Lifecycle status.
+    pub status_on_toolbox: String,
+    /// Set exactly in `error`.
+    pub instance_error_code: Option<String>,
+    /// Set exactly in `error`.
+    pub instance_error_message: Option<String>,
+    /// Docker id last observed.
+    pub container_id: Option<String>,
+    /// Image digest last observed.
+    pub image_digest: Option<String>,
+    /// Ports last observed.
+    #[serde(default)]
+    pub port_mapping_json: Vec<PortBinding>,
+    /// When the agent last told of it.
+    pub last_observed_at: Option<String>,
+    /// Tag of the image.
+    pub version: Option<String>,
+    /// When it was asked for.
+    pub created_at: String,
+    /// When the row last changed.
+    pub updated_at: String,
+    /// What runs, secrets included.
+    pub spec: Option<ToolSpec>,
+}
+
+/// A row that breaks the rules of the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the row of a tool instance has an unknown state")]
+pub struct BadRow;
+
+impl InstanceRow {
+    /// Status and reason.
+    pub fn state(&self) -> Result<InstanceState, BadRow> {
+        let status: InstanceStatus = self.status_on_toolbox.parse().map_err(|_| BadRow)?;
+        let reason = match (status, &self.instance_error_code, &self.instance_error_message) {
+            (InstanceStatus::Error, Some(code), Some(message)) => {
+                Some(Reason::new(code.as_str(), message.as_str()).map_err(|_| BadRow)?)
+            }
+            _ => None,
+        };
+        InstanceState::new(status, reason).map_err(|_| BadRow)
+    }
+
+    /// What the user asked for.
+    pub fn desired(&self) -> Result<Desired, BadRow> {
+        self.desired_status.parse().map_err(|_| BadRow)
+    }
+}
+
+/// An entry of the tool catalog.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CatalogRow {
+    /// Id.
+    pub id: CatalogToolId,
+    /// Image, or Git source; none when the caller must name one.
+    pub docker_image_url: Option<String>,
+    /// A spec without its image.
+    pub default_spec: CatalogSpec,
+    /// Variables a user sets.
+    pub required_config_schema: VariablesSchema,
+    /// Variables that are secrets.
+    pub required_secrets_schema: VariablesSchema,
+}
+
+/// [`ToolSpec`] without its image.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct CatalogSpec {
+    /// Arguments instead of the image's.
+    pub command: Option<Vec<String>>,
+    /// Entry point instead of the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Ports to publish.
+    pub ports: Vec<PortSpec>,
+    /// Volumes that live as long as the instance.
+    pub volumes: Vec<VolumeSpec>,
+    /// Limits.
+    pub resources: Resources,
+    /// Confinement.
+    pub confinement: Confinement,
+    /// MCP transport.
+    pub transport: Option<McpTransport>,
+    /// Path of the MCP endpoint.
+    pub mcp_path: Option<String>,
+    /// Keep standard input open.
+    pub stdin_open: bool,
+}
+
+impl std::fmt::Debug for CatalogSpec {
+    /// Leaves out the environment, as [`ToolSpec`] does.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CatalogSpec").field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+/// The part of a JSON Schema the control plane acts on: which variables must be given.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct VariablesSchema {
+    /// Names of variables.
+    #[serde(default)]
+    pub required: Vec<String>,
+}
+
+/// Argument of `begin_tool_instance_operation`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BeginOperation<'a> {
+    /// The toolbox; must belong to the user.
+    pub toolbox_id: ToolboxId,
+    /// The caller.
+    pub user_id: UserId,
+    /// `deploy`, `update`, `start`, `stop`, `restart` or `delete`.
+    pub action: &'a str,
+    /// The instance; a new id for `deploy`.
+    pub instance_id: ToolInstanceId,
+    /// The request, for the event log.
+    pub request_id: &'a str,
+    /// The caller's key, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<&'a str>,
+    /// Hash of what was asked, so that a key cannot be used for something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_fingerprint: Option<&'a str>,
+    /// How long nobody else may take over.
+    pub lease_seconds: u32,
+    /// The status this was decided on; none for a new instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_status: Option<&'a str>,
+    /// The status to write.
+    pub to_status: &'a str,
+    /// What the user wants.
+    pub desired_status: &'a str,
+    /// For `deploy` and `update`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec: Option<&'a ToolSpec>,
+    /// For `deploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// For `deploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<&'a str>,
+    /// For `deploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_catalog_id: Option<CatalogToolId>,
+    /// For `deploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_instances: Option<u32>,
+}
+
+/// Answer of `begin_tool_instance_operation`.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// The operation is ours.
+    Started {
+        /// The operation.
+        operation: OperationRow,
+        /// The row after its first write, spec included.
+        instance: Box<InstanceRow>,
+    },
+    /// The idempotency key was used for this very request before.
+    Replayed {
+        /// The operation of then.
+        operation: OperationRow,
+        /// The row now, unless it is gone.
+        instance: Option<Box<InstanceRow>>,
+    },
+    /// Another operation runs.
+    InProgress {
+        /// It.
+        operation: OperationRow,
+    },
+    /// The row is not in the expected status any more.
+    StatusChanged,
+    /// Another instance has the name.
+    NameTaken,
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// No such toolbox of this user, or no such instance in it.
+    NotFound,
+    /// The toolbox is full.
+    QuotaExceeded {
+        /// How many it may hold.
+        limit: u32,
+    },
+}
+
+/// An operation as the functions give it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OperationRow {
+    /// Id.
+    pub id: OperationId,
+    /// The instance.
+    pub tool_instance_id: ToolInstanceId,
+    /// What was asked for.
+    pub action: String,
+    /// How far it is.
+    pub state: OperationState,
+    /// The request that began it.
+    pub request_id: Option<String>,
+    /// When it began.
+    pub started_at: Option<String>,
+    /// When another may take over.
+    pub lease_expires_at: Option<String>,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// Why it failed.
+    pub error_message: Option<String>,
+}
+
+impl From<OperationRow> for OperationView {
+    fn from(row: OperationRow) -> Self {
+        Self {
+            id: row.id,
+            action: row.action,
+            state: row.state,
+            request_id: row.request_id,
+            started_at: row.started_at,
+            lease_expires_at: row.lease_expires_at,
+        }
+    }
+}
+
+/// The flat form of [`Begun`] on the wire.
+#[derive(Deserialize)]
+pub(super) struct BegunWire {
+    outcome: String,
+    operation: Option<OperationRow>,
+    instance: Option<Box<InstanceRow>>,
+    limit: Option<u32>,
+}
+
+impl BegunWire {
+    pub(super) fn read(self) -> Option<Begun> {
+        Some(match self.outcome.as_str() {
+            "started" => Begun::Started { operation: self.operation?, instance: self.instance? },
+            "replayed" => Begun::Replayed { operation: self.operation?, instance: self.instance },
+            "in_progress" => Begun::InProgress { operation: self.operation? },
+            "status_changed" => Begun::StatusChanged,
+            "name_taken" => Begun::NameTaken,
+            "key_reused" => Begun::KeyReused,
+            "not_found" => Begun::NotFound,
+            "quota_exceeded" => Begun::QuotaExceeded { limit: self.limit? },
+            _ => return None,
+        })
+    }
+}
+
+/// Argument of `record_tool_instance_state`.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecordState<'a> {
+    /// The instance.
+    pub instance_id: ToolInstanceId,
+    /// The generation the observation belongs to.
+    pub generation: u64,
+    /// The operation it ends, when we began it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<OperationId>,
+    /// The request, for the event log.
+    pub request_id: &'a str,
+    /// Who saw or decided it: `agent` or `control_plane`.
+    pub actor_kind: &'a str,
+    /// The status the steps begin at.
+    pub expected_status: &'a str,
+    /// Statuses to write one after another.
+    pub steps: Vec<RecordStep>,
+    /// What the agent showed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<ObservedRow<'a>>,
+    /// How the operation ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_result: Option<OperationResult>,
+    /// Go back to the spec before the update.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restore_previous_spec: bool,
+    /// Nothing is left of it: delete the row after the steps.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remove_row: bool,
+}
+
+/// One status to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordStep {
+    /// The status.
+    pub status: &'static str,
+    /// Set exactly for `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// Set exactly for `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<&InstanceState> for RecordStep {
+    fn from(state: &InstanceState) -> Self {
+        Self {
+            status: state.status().as_str(),
+            reason_code: state.reason().map(|r| r.code().to_owned()),
+            reason: state.reason().map(|r| r.message().to_owned()),
+        }
+    }
+}
+
+/// What the agent showed beside the status.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObservedRow<'a> {
+    /// Docker id.
+    pub container_id: Option<&'a str>,
+    /// Content id of the image.
+    pub image_digest: Option<&'a str>,
+    /// Published ports.
+    pub ports: &'a [PortBinding],
+    /// When it was seen, RFC 3339.
+    pub observed_at: &'a str,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OperationResult {
+    /// `succeeded` or `failed`.
+    pub state: &'static str,
+    /// Set exactly when failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// Set exactly when failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+}
+
+impl OperationResult {
+    /// It ended as asked.
+    pub const fn succeeded() -> Self {
+        Self { state: "succeeded", error_code: None, error_message: None }
+    }
+
+    /// It ended otherwise.
+    pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            state: "failed",
+            error_code: Some(code.into()),
+            error_message: Some(message.into()),
+        }
+    }
+}
+
+/// Answer of `record_tool_instance_state`.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    /// Written. None: the row is gone.
+    Written(Option<Box<InstanceRow>>),
+    /// The row has moved on; this is where it is.
+    Stale(Box<InstanceRow>),
+    /// There is no such row.
+    NotFound,
+}
+
+/// The flat form of [`Recorded`] on the wire.
+#[derive(Deserialize)]
+pub(super) struct RecordedWire {
+    outcome: String,
+    instance: Option<Box<InstanceRow>>,
+}
+
+impl RecordedWire {
+    pub(super) fn read(self) -> Option<Recorded> {
+        Some(match self.outcome.as_str() {
+            "recorded" => Recorded::Written(self.instance),
+            "stale" => Recorded::Stale(self.instance?),
+            "not_found" => Recorded::NotFound,
+            _ => return None,
+        })
+    }
+}

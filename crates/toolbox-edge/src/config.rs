@@ -1,0 +1,214 @@
+//! Configuration: the only place that knows names of environment variables.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Every variable that is read, for the check against `.env.example`.
+pub const VARIABLES: &[&str] = &[
+    "SUPABASE_URL",
+    "SUPABASE_PUBLISHABLE_KEYS",
+    "SUPABASE_ANON_KEY",
+    "SUPABASE_SECRET_KEYS",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "SUPABASE_JWKS",
+    "SUPABASE_JWT_SECRET",
+    "JWT_SECRET",
+    "BACKEND_TO_DTMA_API_KEY",
+    "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_JWT_ISSUERS",
+    "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_UPSTREAM_TIMEOUT_MS",
+];
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_MAX_INSTANCES: u32 = 100;
+
+/// What an edge function is configured with.
+#[derive(Clone)]
+pub struct Config {
+    /// `SUPABASE_URL`, without a slash at the end.
+    pub supabase_url: String,
+    /// Sent with a caller's token.
+    pub publishable_key: String,
+    /// Sent with the writes of the control plane.
+    pub secret_key: String,
+    /// All API keys of the project: none of them is a user.
+    pub api_keys: Vec<String>,
+    /// `SUPABASE_JWKS`: the public keys of the project, as JSON.
+    pub jwks: Option<String>,
+    /// `SUPABASE_JWT_SECRET` or `JWT_SECRET`: for legacy HS256 tokens.
+    pub jwt_secret: Option<String>,
+    /// Issuers whose tokens count: the project's, and those in `TOOLBOX_JWT_ISSUERS`.
+    pub issuers: Vec<String>,
+    /// `BACKEND_TO_DTMA_API_KEY`: the root secret of the toolboxes' keys.
+    pub agent_root_secret: String,
+    /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
+    pub allowed_origins: Vec<String>,
+    /// `TOOLBOX_MAX_INSTANCES`: per toolbox.
+    pub max_instances: u32,
+    /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
+    pub upstream_timeout: Duration,
+}
+
+/// Variables that are missing or malformed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("set {}", .0.join(", "))]
+pub struct ConfigError(pub Vec<&'static str>);
+
+/// `{"default": "sb_…"}`, as Supabase sets it.
+type NamedKeys = BTreeMap<String, String>;
+
+impl Config {
+    /// Reads the configuration; `lookup` gives the value of a variable.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let get = |name: &'static str| lookup(name).filter(|value| !value.trim().is_empty());
+        let mut wrong = Vec::new();
+
+        let supabase_url = get("SUPABASE_URL").filter(|url| url.starts_with("http"));
+        let publishable = Keys::read(get("SUPABASE_PUBLISHABLE_KEYS"), get("SUPABASE_ANON_KEY"));
+        let secret = Keys::read(get("SUPABASE_SECRET_KEYS"), get("SUPABASE_SERVICE_ROLE_KEY"));
+        let agent_root_secret = get("BACKEND_TO_DTMA_API_KEY")
+            .filter(|root| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES);
+        for (missing, name) in [
+            (supabase_url.is_none(), "SUPABASE_URL"),
+            (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
+            (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
+            (agent_root_secret.is_none(), "BACKEND_TO_DTMA_API_KEY"),
+        ] {
+            if missing {
+                wrong.push(name);
+            }
+        }
+        let mut number = |name: &'static str, default: u64| match get(name).map(|v| v.trim().parse()) {
+            None => default,
+            Some(Ok(value)) if value > 0 => value,
+            Some(_) => {
+                wrong.push(name);
+                default
+            }
+        };
+        let timeout = number(
+            "TOOLBOX_UPSTREAM_TIMEOUT_MS",
+            u64::try_from(DEFAULT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        );
+        let max_instances = number("TOOLBOX_MAX_INSTANCES", DEFAULT_MAX_INSTANCES.into());
+
+        let (Some(url), Some(publishable_key), Some(secret_key), Some(agent_root_secret), true) = (
+            supabase_url,
+            publishable.first,
+            secret.first,
+            agent_root_secret,
+            wrong.is_empty(),
+        ) else {
+            return Err(ConfigError(wrong));
+        };
+        let supabase_url = url.trim_end_matches('/').to_owned();
+        let mut issuers = vec![format!("{supabase_url}/auth/v1")];
+        issuers.extend(list(get("TOOLBOX_JWT_ISSUERS")));
+        let mut allowed_origins = list(get("TOOLBOX_ALLOWED_ORIGIN"));
+        if allowed_origins.is_empty() {
+            allowed_origins.push("*".to_owned());
+        }
+        let mut api_keys = publishable.all;
+        api_keys.extend(secret.all);
+        Ok(Self {
+            supabase_url,
+            publishable_key,
+            secret_key,
+            api_keys,
+            jwks: get("SUPABASE_JWKS"),
+            jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
+            issuers,
+            agent_root_secret,
+            allowed_origins,
+            max_instances: u32::try_from(max_instances).unwrap_or(u32::MAX),
+            upstream_timeout: Duration::from_millis(timeout),
+        })
+    }
+}
+
+fn list(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_default();
+    text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+}
+
+/// Keys of one kind: the one to use, and all of them.
+struct Keys {
+    first: Option<String>,
+    all: Vec<String>,
+}
+
+impl Keys {
+    fn read(named: Option<String>, legacy: Option<String>) -> Self {
+        let named: NamedKeys = named
+            .and_then(|json| NamedKeys::deserialize(&mut serde_json::Deserializer::from_str(&json)).ok())
+            .unwrap_or_default();
+        let first = named.get("default").or_else(|| named.values().next()).cloned();
+        let all = named.into_values().chain(legacy.clone()).collect();
+        Self { first: first.or(legacy), all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(|name| {
+            assert!(VARIABLES.contains(&name), "{name} is not listed");
+            variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    const ROOT: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn new_keys_win_over_legacy_ones_and_all_are_known() {
+        let config = read(&[
+            ("SUPABASE_URL", "https://p.supabase.co/"),
+            ("SUPABASE_PUBLISHABLE_KEYS", r#"{"default":"sb_publishable_a","other":"sb_publishable_b"}"#),
+            ("SUPABASE_ANON_KEY", "anon"),
+            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_a"}"#),
+            ("SUPABASE_SERVICE_ROLE_KEY", "service"),
+            ("BACKEND_TO_DTMA_API_KEY", ROOT),
+            ("TOOLBOX_JWT_ISSUERS", "http://127.0.0.1:54321/auth/v1, https://x"),
+        ])
+        .unwrap();
+        assert_eq!(config.supabase_url, "https://p.supabase.co");
+        assert_eq!(config.publishable_key, "sb_publishable_a");
+        assert_eq!(config.secret_key, "sb_secret_a");
+        assert_eq!(config.api_keys.len(), 5);
+        assert_eq!(
+            config.issuers,
+            ["https://p.supabase.co/auth/v1", "http://127.0.0.1:54321/auth/v1", "https://x"]
+        );
+        assert_eq!(config.allowed_origins, ["*"]);
+        assert_eq!(config.upstream_timeout, DEFAULT_TIMEOUT);
+    }
+
+    #[test]
+    fn legacy_keys_are_enough() {
+        let config = read(&[
+            ("SUPABASE_URL", "http://127.0.0.1:54321"),
+            ("SUPABASE_ANON_KEY", "anon"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "service"),
+            ("BACKEND_TO_DTMA_API_KEY", ROOT),
+        ])
+        .unwrap();
+        assert_eq!((config.publishable_key.as_str(), config.secret_key.as_str()), ("anon", "service"));
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_named() {
+        let error = read(&[("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon"), ("BACKEND_TO_DTMA_API_KEY", "short")])
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
+             BACKEND_TO_DTMA_API_KEY, TOOLBOX_UPSTREAM_TIMEOUT_MS"
+        );
+    }
+}

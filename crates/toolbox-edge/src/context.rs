@@ -1,0 +1,188 @@
+//! What handlers work with: the app (one per instance) and the request's own context.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use serde::de::DeserializeOwned;
+use toolbox_api::edge::MAX_WAIT_SECONDS;
+use toolbox_api::error::ErrorCode;
+use toolbox_clients::supabase::{ProjectKeys, Supabase};
+use toolbox_domain::ids::UserId;
+use toolbox_http::{Clock, Transport};
+
+use crate::config::{Config, ConfigError};
+use crate::error::ApiError;
+use crate::host::Host;
+use crate::identity::Identity;
+use crate::time;
+
+/// Everything that lives as long as the instance.
+pub struct App {
+    /// Configuration.
+    pub config: Config,
+    /// Calls out.
+    pub transport: Rc<dyn Transport>,
+    /// Time and chance.
+    pub clock: Rc<dyn Clock>,
+    /// The rest of the host.
+    pub host: Rc<dyn Host>,
+    /// Who calls.
+    pub identity: Identity,
+    /// The database.
+    pub supabase: Supabase,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(
+        config: Config,
+        transport: Rc<dyn Transport>,
+        clock: Rc<dyn Clock>,
+        host: Rc<dyn Host>,
+    ) -> Result<Self, ConfigError> {
+        let key = |text: &str, name| {
+            let mut value = HeaderValue::try_from(text).map_err(|_| ConfigError(vec![name]))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let keys = ProjectKeys {
+            publishable: key(&config.publishable_key, "SUPABASE_PUBLISHABLE_KEYS")?,
+            secret: key(&config.secret_key, "SUPABASE_SECRET_KEYS")?,
+        };
+        let supabase = Supabase::new(
+            Rc::clone(&transport),
+            Rc::clone(&clock),
+            &config.supabase_url,
+            keys,
+            config.upstream_timeout,
+        );
+        let identity =
+            Identity::new(&config, Rc::clone(&transport), Rc::clone(&clock), Rc::clone(&host));
+        Ok(Self { config, transport, clock, host, identity, supabase })
+    }
+
+    /// Now, RFC 3339.
+    pub fn timestamp(&self) -> String {
+        time::format(self.clock.now())
+    }
+
+    /// A random (version 4) UUID.
+    pub fn new_uuid(&self) -> uuid::Uuid {
+        uuid::Builder::from_random_bytes(self.host.random_bytes()).into_uuid()
+    }
+}
+
+/// The user who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Their id.
+    pub user: UserId,
+    /// Their access token, verified.
+    pub token: Rc<str>,
+}
+
+/// One request on its way through a handler.
+pub struct Cx {
+    /// The app.
+    pub app: Rc<App>,
+    /// The request's id.
+    pub request_id: Rc<str>,
+    /// Who calls.
+    pub caller: Caller,
+    /// HTTP method.
+    pub method: http::Method,
+    /// The function's own part of the path, still encoded.
+    pub path: String,
+    /// Values of the route's `{name}` segments, decoded.
+    pub params: Vec<String>,
+    /// Query after `?`, still encoded.
+    pub query: Option<String>,
+    /// The headers the boundary reads.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Cx {
+    /// The value of the `index`th `{name}` segment.
+    pub fn param(&self, index: usize) -> &str {
+        self.params.get(index).map_or("", String::as_str)
+    }
+
+    /// The value of a query parameter, decoded; the first one when it is repeated.
+    pub fn query_value(&self, name: &str) -> Result<Option<String>, ApiError> {
+        let pairs = self.query.iter().flat_map(|q| q.split('&'));
+        for pair in pairs {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if key == name {
+                let value = value.replace('+', " ");
+                return toolbox_domain::names::decode_segment(&value).map(Some).map_err(|_| {
+                    ApiError::with_message(
+                        ErrorCode::InvalidRequest,
+                        format!("The query parameter \"{name}\" is not percent-encoded UTF-8"),
+                    )
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    /// The body, which must be JSON of this shape. The message tells the place of a mistake and
+    /// never the text there.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let is_json = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .map(|v| v.split(';').next().unwrap_or_default().trim())
+            .is_some_and(|v| v.eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let what = if error.is_data() { "has an unexpected shape" } else { "is not valid JSON" };
+            ApiError::with_message(
+                ErrorCode::InvalidJson,
+                format!("The body {what} at line {}, column {}", error.line(), error.column()),
+            )
+        })
+    }
+
+    /// How long the caller wants to wait for the end: `Prefer: wait=N`, at most a minute.
+    pub fn wait(&self) -> Result<Option<Duration>, ApiError> {
+        let preferences = self.headers.get_all("prefer").iter();
+        let texts = preferences.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split([',', ';']));
+        for preference in texts {
+            let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            if name.trim().eq_ignore_ascii_case("wait") {
+                let seconds: u32 = value.trim().trim_matches('"').parse().map_err(|_| {
+                    ApiError::with_message(
+                        ErrorCode::InvalidRequest,
+                        "Give a whole number of seconds in the header Prefer: wait=N",
+                    )
+                })?;
+                return Ok(Some(Duration::from_secs(seconds.min(MAX_WAIT_SECONDS).into())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The `Idempotency-Key`, 1 to 255 printable ASCII characters.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, ApiError> {
+        let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
+        value
+            .to_str()
+            .ok()
+            .map(str::trim)
+            .filter(|key| (1..=255).contains(&key.len()))
+            .map(Some)
+            .ok_or_else(|| {
+                ApiError::with_message(
+                    ErrorCode::InvalidRequest,
+                    "Give an Idempotency-Key of 1 to 255 printable ASCII characters",
+                )
+            })
+    }
+}

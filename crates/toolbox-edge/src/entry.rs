@@ -1,0 +1,150 @@
+//! One request from its arrival to its answer, without the host's types.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use serde::Serialize;
+use toolbox_api::edge::MAX_BODY_BYTES;
+use toolbox_api::error::ErrorCode;
+
+use crate::config::ConfigError;
+use crate::context::{App, Cx};
+use crate::cors;
+use crate::error::ApiError;
+use crate::reply::Reply;
+use crate::router::Function;
+
+/// Largest body that is read.
+pub const BODY_LIMIT: usize = MAX_BODY_BYTES;
+
+/// A body as the boundary could read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// Whole.
+    Complete(Bytes),
+    /// Larger than [`BODY_LIMIT`].
+    TooLarge,
+    /// The caller ended it early.
+    Broken,
+}
+
+/// Headers the boundary hands over; reading the others would only cost time.
+pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
+
+/// The same, for requests that may change something.
+pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];
+
+/// A whole function: its table and what it runs with.
+pub struct Service {
+    /// The table.
+    pub function: &'static Function,
+    /// The app, or which variables are wrong; then every request is answered `not_configured`.
+    pub app: Result<Rc<App>, ConfigError>,
+    /// Random bytes for request ids, before there is an app.
+    pub host: Rc<dyn crate::host::Host>,
+}
+
+impl Service {
+    /// Answers a request. Never fails: an error is an answer too.
+    pub async fn respond(&self, request: Request<Incoming>) -> Reply {
+        let request_id = self.request_id(request.headers().get("x-request-id"));
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut reply = if request.method() == http::Method::OPTIONS {
+            cors::preflight()
+        } else {
+            let route = format!("{} {}", request.method(), request.uri().path());
+            match self.dispatch(request, &request_id).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    self.log(&route, &request_id, &error);
+                    error.into_reply(&request_id)
+                }
+            }
+        };
+        let any = ["*".to_owned()];
+        let origins = self.app.as_ref().map_or(&any[..], |app| &app.config.allowed_origins);
+        let headers = reply.0.headers_mut();
+        cors::add_headers(headers, origins, origin.as_ref());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            headers.insert("x-request-id", value);
+        }
+        reply
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        request_id: &Rc<str>,
+    ) -> Result<Reply, ApiError> {
+        let app = self.app.as_ref().map_err(|error| {
+            ApiError::new(ErrorCode::NotConfigured).caused_by(error)
+        })?;
+        let (parts, body) = request.into_parts();
+        let matched = self.function.find(parts.method.as_str(), parts.uri.path())?;
+        let caller = app.identity.authenticate(&parts.headers).await?;
+        let body = match body {
+            Incoming::Complete(body) => body,
+            Incoming::TooLarge => return Err(ApiError::new(ErrorCode::BodyTooLarge)),
+            Incoming::Broken => {
+                return Err(ApiError::with_message(
+                    ErrorCode::InvalidRequest,
+                    "The request body ended early",
+                ));
+            }
+        };
+        let path = self.function.own_path(parts.uri.path()).unwrap_or_default().to_owned();
+        (matched.route.handler)(Cx {
+            app: Rc::clone(app),
+            request_id: Rc::clone(request_id),
+            caller,
+            method: parts.method,
+            path,
+            params: matched.params,
+            query: parts.uri.query().map(str::to_owned),
+            headers: parts.headers,
+            body,
+        })
+        .await
+    }
+
+    /// The caller's id for the request when it is harmless, else a new one.
+    fn request_id(&self, given: Option<&HeaderValue>) -> Rc<str> {
+        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        given
+            .map(HeaderValue::as_bytes)
+            .filter(|id| (1..=128).contains(&id.len()) && id.iter().all(legal))
+            .and_then(|id| std::str::from_utf8(id).ok())
+            .map_or_else(|| new_request_id(&*self.host).into(), Rc::from)
+    }
+
+    /// Failures that are not the caller's are logged once, here.
+    fn log(&self, route: &str, request_id: &str, error: &ApiError) {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            level: &'a str,
+            function: &'a str,
+            route: &'a str,
+            request_id: &'a str,
+            code: &'a str,
+            cause: Option<&'a str>,
+        }
+        if error.code.status() < 500 {
+            return;
+        }
+        let line = Line {
+            level: "error",
+            function: self.function.name,
+            route,
+            request_id,
+            code: error.code.as_str(),
+            cause: error.cause.as_deref(),
+        };
+        self.host.log_error(&serde_json::to_string(&line).unwrap_or_default());
+    }
+}
+
+fn new_request_id(host: &dyn crate::host::Host) -> String {
+    uuid::Builder::from_random_bytes(host.random_bytes()).into_uuid().as_hyphenated().to_string()
+}

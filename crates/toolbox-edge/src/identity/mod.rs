@@ -1,0 +1,211 @@
+//! Who calls: the user of a verified access token, or nobody.
+//!
+//! A token counts when its signature is that of one of the project's keys, under the algorithm
+//! that belongs to the key's type, and its claims say: not expired, for `authenticated`, from this
+//! project's sign-in, of a user with a UUID. An API key is not a user, even where it is a token.
+
+mod jwt;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use toolbox_api::error::ErrorCode;
+use toolbox_domain::ids::UserId;
+use toolbox_http::{Clock, Transport};
+
+use crate::config::Config;
+use crate::context::Caller;
+use crate::error::ApiError;
+use crate::host::{Algorithm, Host};
+use jwt::{Claims, Token};
+use keys::KeyStore;
+
+/// Clocks may differ by this much, in seconds.
+const LEEWAY: f64 = 30.0;
+/// A verified token is believed for this long without checking its signature again.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// Verified tokens that are remembered; more start over.
+const REMEMBERED: usize = 512;
+
+const AUDIENCE: &str = "authenticated";
+const ROLE: &str = "authenticated";
+
+/// Checks callers.
+pub struct Identity {
+    issuers: Vec<String>,
+    api_keys: Vec<String>,
+    keys: Rc<KeyStore>,
+    clock: Rc<dyn Clock>,
+    host: Rc<dyn Host>,
+    /// By SHA-256 of the token, so that no token is kept.
+    verified: RefCell<BTreeMap<[u8; 32], Verified>>,
+}
+
+#[derive(Clone, Copy)]
+struct Verified {
+    user: UserId,
+    expires: f64,
+    at: Duration,
+}
+
+/// Why a caller is nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// No bearer token.
+    Missing,
+    /// An API key.
+    ApiKey,
+    /// A token that does not count; the sentence may be told.
+    Invalid(&'static str),
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing => Self::new(ErrorCode::AuthenticationRequired),
+            Refusal::ApiKey => Self::new(ErrorCode::UserTokenRequired),
+            Refusal::Invalid(why) => Self::with_message(ErrorCode::InvalidToken, why),
+        }
+    }
+}
+
+impl Identity {
+    /// Checks callers of the configured project.
+    pub fn new(
+        config: &Config,
+        transport: Rc<dyn Transport>,
+        clock: Rc<dyn Clock>,
+        host: Rc<dyn Host>,
+    ) -> Self {
+        let url = format!("{}/auth/v1/.well-known/jwks.json", config.supabase_url);
+        let keys = KeyStore::new(
+            url,
+            config.jwks.clone(),
+            config.jwt_secret.clone(),
+            transport,
+            Rc::clone(&clock),
+            Rc::clone(&host),
+        );
+        Self {
+            issuers: config.issuers.clone(),
+            api_keys: config.api_keys.clone(),
+            keys,
+            clock,
+            host,
+            verified: RefCell::default(),
+        }
+    }
+
+    /// The user who sent these headers.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let token = self.bearer(headers)?;
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let now = self.clock.now();
+        if let Some(user) = self.remembered(&digest, now)? {
+            return Ok(Caller { user, token: token.into() });
+        }
+        let parsed = Token::parse(token).map_err(|_| Refusal::Invalid("The access token is malformed"))?;
+        self.check_signature(&parsed).await?;
+        let (user, expires) = self.check_claims(&parsed.claims, now)?;
+        let mut verified = self.verified.borrow_mut();
+        if verified.len() >= REMEMBERED {
+            verified.clear();
+        }
+        verified.insert(digest, Verified { user, expires, at: now });
+        Ok(Caller { user, token: token.into() })
+    }
+
+    fn bearer<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
+        let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+            let has_key = headers.get("apikey").is_some();
+            return Err(if has_key { Refusal::ApiKey } else { Refusal::Missing });
+        };
+        let text = authorization.to_str().map_err(|_| Refusal::Missing)?;
+        let (scheme, token) = text.split_once(' ').ok_or(Refusal::Missing)?;
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        if token.starts_with("sb_") || self.api_keys.iter().any(|key| key == token) {
+            return Err(Refusal::ApiKey);
+        }
+        Ok(token)
+    }
+
+    fn remembered(&self, digest: &[u8; 32], now: Duration) -> Result<Option<UserId>, Refusal> {
+        let mut verified = self.verified.borrow_mut();
+        let Some(found) = verified.get(digest) else { return Ok(None) };
+        if now.saturating_sub(found.at) > REMEMBER {
+            verified.remove(digest);
+            return Ok(None);
+        }
+        check_expiry(Some(found.expires), now)?;
+        Ok(Some(found.user))
+    }
+
+    async fn check_signature(&self, token: &Token<'_>) -> Result<(), ApiError> {
+        let algorithm = match token.header.alg.as_str() {
+            "ES256" => Algorithm::Es256,
+            "RS256" => Algorithm::Rs256,
+            "HS256" => Algorithm::Hs256,
+            _ => return Err(Refusal::Invalid("The access token's algorithm is not accepted").into()),
+        };
+        let kid = token.header.kid.as_deref();
+        let candidates = self.keys.candidates(algorithm, kid).await.map_err(|error| {
+            ApiError::new(ErrorCode::AuthUnreachable).caused_by(&error)
+        })?;
+        for key in &candidates {
+            if self.host.verify(algorithm, key, token.message, &token.signature).await {
+                return Ok(());
+            }
+        }
+        Err(Refusal::Invalid(if candidates.is_empty() {
+            "The access token's key is not one of this project's"
+        } else {
+            "The access token's signature does not match"
+        })
+        .into())
+    }
+
+    fn check_claims(&self, claims: &Claims, now: Duration) -> Result<(UserId, f64), Refusal> {
+        let expires = check_expiry(claims.exp, now)?;
+        if claims.nbf.is_some_and(|nbf| nbf > now.as_secs_f64() + LEEWAY) {
+            return Err(Refusal::Invalid("The access token is not valid yet"));
+        }
+        match claims.role.as_deref() {
+            Some(ROLE) => {}
+            // Legacy API keys are tokens of these roles.
+            Some("anon" | "service_role") => return Err(Refusal::ApiKey),
+            _ => return Err(Refusal::Invalid("The access token's role is not \"authenticated\"")),
+        }
+        if !claims.iss.as_ref().is_some_and(|iss| self.issuers.contains(iss)) {
+            return Err(Refusal::Invalid("The access token's issuer is not this project"));
+        }
+        if !claims.aud.as_ref().is_some_and(|aud| aud.contains(AUDIENCE)) {
+            return Err(Refusal::Invalid("The access token's audience is not \"authenticated\""));
+        }
+        claims
+            .sub
+            .as_deref()
+            .and_then(|sub| sub.parse().ok())
+            .map(|user| (user, expires))
+            .ok_or(Refusal::Invalid("The access token's subject is not a user id"))
+    }
+}
+
+fn check_expiry(exp: Option<f64>, now: Duration) -> Result<f64, Refusal> {
+    let exp = exp.ok_or(Refusal::Invalid("The access token has no expiry"))?;
+    // Written so that a NaN is refused.
+    if now.as_secs_f64() < exp + LEEWAY {
+        Ok(exp)
+    } else {
+        Err(Refusal::Invalid("The access token has expired"))
+    }
+}

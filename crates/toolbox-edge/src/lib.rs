@@ -1,0 +1,31 @@
+//! What every edge function shares: the way from a JavaScript request to a use case and back.
+//!
+//! One request goes through these modules in this order:
+//! [`wasm`](self) turns the host's request into an `http::Request` → [`entry`] gives it an id,
+//! answers preflights and picks a [`router::Route`] → [`identity`] says who calls → the function's
+//! handler runs with a [`context::Cx`] → [`reply`] and [`error`] make the answer, the one place
+//! where an error becomes an envelope → [`cors`] adds its headers → back to the host.
+//!
+//! Only [`config`] knows names of environment variables. Everything except the `wasm` module is
+//! plain Rust over the traits [`toolbox_http::Transport`], [`toolbox_http::Clock`] and
+//! [`host::Host`], and is tested natively.
+
+pub mod config;
+pub mod context;
+pub mod cors;
+pub mod entry;
+pub mod error;
+pub mod host;
+pub mod identity;
+#[cfg(any(test, feature = "recorded"))]
+pub mod recorded;
+pub mod reply;
+pub mod router;
+pub mod time;
+#[cfg(target_arch = "wasm32")]
+pub mod wasm;
+
+pub use context::{App, Cx};
+pub use error::ApiError;
+pub use reply::Reply;
+pub use router::{Function, Route};

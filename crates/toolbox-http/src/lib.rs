@@ -1,0 +1,20 @@
+//! HTTP calls of the control plane.
+//!
+//! - [`transport`]: the [`Transport`] trait (send one call, get one answer before its deadline),
+//!   the [`Clock`] trait, and how failures are classified.
+//! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
+//! - `fetch` (wasm only): the host's `fetch`, with one timer for all deadlines.
+//! - [`recorded`] (tests): answers from a script, and a clock that jumps.
+//!
+//! Futures are not `Send`: the control plane runs on one thread, in wasm.
+
+#[cfg(target_arch = "wasm32")]
+pub mod fetch;
+#[cfg(any(test, feature = "recorded"))]
+pub mod recorded;
+pub mod retry;
+#[cfg(target_arch = "wasm32")]
+pub mod timer;
+pub mod transport;
+
+pub use transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};

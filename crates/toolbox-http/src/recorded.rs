@@ -1,0 +1,174 @@
+//! A transport that answers from a script, and a clock that jumps instead of waiting.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};
+
+type Rule = Box<dyn FnMut(&Request<Bytes>) -> Option<Result<Response<Bytes>, TransportError>>>;
+
+/// Answers calls by the first rule that matches, and keeps what was sent.
+#[derive(Default)]
+pub struct Recorded {
+    rules: RefCell<VecDeque<Rule>>,
+    sent: RefCell<Vec<Call>>,
+    clock: Option<Rc<JumpingClock>>,
+}
+
+impl Recorded {
+    /// No rules yet; an unmatched call panics the test that made it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A call that times out moves this clock by its deadline.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Rc<JumpingClock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Answers calls for which `rule` gives something; later rules are asked first.
+    pub fn on(
+        &self,
+        rule: impl FnMut(&Request<Bytes>) -> Option<Result<Response<Bytes>, TransportError>> + 'static,
+    ) {
+        self.rules.borrow_mut().push_front(Box::new(rule));
+    }
+
+    /// What was sent, in order.
+    pub fn sent(&self) -> Vec<Call> {
+        self.sent.borrow().clone()
+    }
+
+    #[allow(clippy::panic, reason = "a call no rule answers is a mistake of the test")]
+    fn answer(&self, call: &Call) -> Result<Response<Bytes>, TransportError> {
+        self.sent.borrow_mut().push(call.clone());
+        let answer = self.rules.borrow_mut().iter_mut().find_map(|rule| rule(&call.request));
+        let Some(answer) = answer else {
+            panic!("no rule answers {} {}", call.request.method(), call.request.uri())
+        };
+        if let (Some(clock), Err(error)) = (&self.clock, &answer)
+            && error.fault == toolbox_domain::retry::Fault::Timeout
+        {
+            clock.advance(call.deadline);
+        }
+        answer
+    }
+}
+
+impl Transport for Recorded {
+    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response<Bytes>, TransportError>> {
+        Box::pin(async move { self.answer(&call) })
+    }
+
+    fn open(
+        &self,
+        call: Call,
+        _longest: Duration,
+    ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
+        Box::pin(async move { self.answer(&call).map(|r| r.map(|inner| BodyStream { inner })) })
+    }
+}
+
+/// Time that passes only by sleeping; chance that is always one half.
+#[derive(Debug)]
+pub struct JumpingClock {
+    now: Cell<Duration>,
+}
+
+impl JumpingClock {
+    /// Starts at `now` since the Unix epoch.
+    pub fn new(now: Duration) -> Self {
+        Self { now: Cell::new(now) }
+    }
+
+    /// Moves the time on.
+    pub fn advance(&self, by: Duration) {
+        self.now.set(self.now.get() + by);
+    }
+}
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    fn random(&self) -> f64 {
+        0.5
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<'_, ()> {
+        self.advance(duration);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Runs a future whose every part completes at once, as all of this module's do.
+#[allow(clippy::panic, reason = "a future that waits for something else is a mistake of the test")]
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the future waits for something that is not recorded"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toolbox_domain::retry::{Fault, RetryPolicy};
+
+    use super::*;
+    use crate::retry::{Transience, retry};
+
+    fn call() -> Call {
+        let request = Request::get("http://h/").body(Bytes::new()).unwrap();
+        Call::new(request, Duration::from_secs(1))
+    }
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: 3,
+        base: Duration::from_millis(100),
+        cap: Duration::from_secs(1),
+        budget: Duration::from_secs(10),
+    };
+
+    fn attempt_with(fault: Fault, failures: usize) -> (Result<u16, Fault>, usize) {
+        let transport = Recorded::new();
+        let mut left = failures;
+        transport.on(move |_| {
+            if left == 0 {
+                return Some(Ok(Response::new(Bytes::new())));
+            }
+            left -= 1;
+            Some(Err(TransportError::new(fault, "recorded")))
+        });
+        let clock = JumpingClock::new(Duration::from_secs(1));
+        let result = run(retry(
+            &clock,
+            &POLICY,
+            |e: &TransportError| Some(Transience { fault: e.fault, retry_after: None }),
+            || transport.send(call()),
+        ));
+        (result.map(|r| r.status().as_u16()).map_err(|e| e.fault), transport.sent().len())
+    }
+
+    #[test]
+    fn transient_faults_are_repeated_within_the_attempts() {
+        assert_eq!(attempt_with(Fault::Refused, 2), (Ok(200), 3));
+        assert_eq!(attempt_with(Fault::Refused, 9), (Err(Fault::Refused), 3));
+    }
+
+    #[test]
+    fn permanent_faults_are_not_repeated() {
+        assert_eq!(attempt_with(Fault::Tls, 1), (Err(Fault::Tls), 1));
+    }
+}

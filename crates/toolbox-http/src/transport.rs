@@ -1,0 +1,208 @@
+//! What the control plane needs from the host to call HTTP, and what a call is.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use toolbox_domain::retry::Fault;
+
+/// A boxed future that stays on this thread.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Largest answer kept in memory unless a call says otherwise, in bytes.
+pub const DEFAULT_MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// One request with what bounds it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The request; its URI is absolute.
+    pub request: Request<Bytes>,
+    /// From the call to the last byte of the answer; to its headers for a stream.
+    pub deadline: Duration,
+    /// PEM certificate trusted beside the public roots, for `https` to an agent.
+    pub certificate: Option<Rc<str>>,
+    /// Larger answers are refused as [`Fault::BadBody`], in bytes.
+    pub max_answer: usize,
+}
+
+impl Call {
+    /// A call without a certificate of its own.
+    pub fn new(request: Request<Bytes>, deadline: Duration) -> Self {
+        Self { request, deadline, certificate: None, max_answer: DEFAULT_MAX_ANSWER }
+    }
+}
+
+/// Sends calls. Of an answer's headers only `content-type` and `retry-after` are kept:
+/// each header read costs a crossing into the host, and nothing here needs another.
+pub trait Transport {
+    /// Sends, and reads the whole answer. Any HTTP status is an answer.
+    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response<Bytes>, TransportError>>;
+
+    /// Sends, and hands the answer's body on as a stream that is cut after `longest`.
+    fn open(
+        &self,
+        call: Call,
+        longest: Duration,
+    ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>>;
+}
+
+/// Time and chance, so that tests can simulate both.
+pub trait Clock {
+    /// Time since the Unix epoch.
+    fn now(&self) -> Duration;
+    /// A number in `[0, 1)`.
+    fn random(&self) -> f64;
+    /// Completes after `duration`.
+    fn sleep(&self, duration: Duration) -> LocalFuture<'_, ()>;
+}
+
+/// A body that is passed on without being read here.
+pub struct BodyStream {
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) inner: web_sys::ReadableStream,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) inner: Bytes,
+}
+
+#[cfg(target_arch = "wasm32")]
+impl BodyStream {
+    /// The host's stream.
+    pub fn into_js(self) -> web_sys::ReadableStream {
+        self.inner
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl BodyStream {
+    /// The recorded bytes.
+    pub fn into_bytes(self) -> Bytes {
+        self.inner
+    }
+}
+
+impl fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyStream")
+    }
+}
+
+/// A call that got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} ({detail})", fault_text(self.fault))]
+pub struct TransportError {
+    /// What kind of failure it is.
+    pub fault: Fault,
+    /// What the host said, without the address; for the operator only.
+    pub detail: String,
+}
+
+impl TransportError {
+    /// A failure of `fault`, described by the host as `detail`.
+    pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
+        Self { fault, detail: detail.into() }
+    }
+
+    /// The request certainly did not reach its receiver, so nothing was changed by it.
+    pub fn never_arrived(&self) -> bool {
+        matches!(self.fault, Fault::Refused | Fault::Dns | Fault::Tls)
+    }
+}
+
+const fn fault_text(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Refused => "connection refused",
+        Fault::Reset => "connection lost",
+        Fault::Timeout => "no answer before the deadline",
+        Fault::Status(_) => "unexpected status",
+        Fault::BadBody => "unreadable answer",
+        Fault::Tls => "certificate or TLS failure",
+        Fault::Dns => "name not found",
+    }
+}
+
+/// Classifies the text of the host's network error. Hosts give no codes for most of them, so
+/// this one function reads texts; it drops the part that holds the address first, because that
+/// may contain anything.
+#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "used by fetch and by tests"))]
+pub(crate) fn classify(message: &str) -> TransportError {
+    // "error sending request for url (http://…): client error (Connect): tcp connect error: …"
+    let cause = message.find("client error (").map_or_else(
+        || message.rsplit_once("): ").map_or(message, |(_, cause)| cause),
+        |at| &message[at..],
+    );
+    let has = |needle: &str| cause.contains(needle);
+    let fault = if has("onnection refused") || has("unreachable") || has("No route to host") {
+        Fault::Refused
+    } else if has("dns error") || has("failed to lookup") {
+        Fault::Dns
+    } else if has("certificate") || has("tls") || has("UnknownIssuer") {
+        Fault::Tls
+    } else if has("timed out") {
+        Fault::Timeout
+    } else if has("parsed") || has("invalid HTTP") || has("decod") {
+        Fault::BadBody
+    } else {
+        Fault::Reset
+    };
+    TransportError::new(fault, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deno_texts_are_classified() {
+        let cases = [
+            (
+                "error sending request for url (http://127.0.0.1:9/x): client error (Connect): tcp \
+                 connect error: Connection refused (os error 111)",
+                Fault::Refused,
+            ),
+            (
+                "error sending request from 127.0.0.1:45388 for http://127.0.0.1:9333/ \
+                 (127.0.0.1:9333): client error (SendRequest): connection closed before message \
+                 completed",
+                Fault::Reset,
+            ),
+            ("error reading a body from connection", Fault::Reset),
+            (
+                "error sending request from 127.0.0.1:1 for http://127.0.0.1:9335/ \
+                 (127.0.0.1:9335): client error (SendRequest): invalid HTTP version parsed",
+                Fault::BadBody,
+            ),
+            (
+                "error sending request for url (http://nosuch.invalid/): client error (Connect): \
+                 dns error: failed to lookup address information",
+                Fault::Dns,
+            ),
+            (
+                "error sending request for url (https://127.0.0.1/): client error (Connect): \
+                 invalid peer certificate: UnknownIssuer",
+                Fault::Tls,
+            ),
+            (
+                "error sending request for url (https://127.0.0.1/): client error (Connect): tls \
+                 handshake eof",
+                Fault::Tls,
+            ),
+        ];
+        for (message, fault) in cases {
+            assert_eq!(classify(message).fault, fault, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_address_is_neither_classified_nor_kept() {
+        let error = classify(
+            "error sending request for url (http://h/?name=eq.dns%20error&k=SECRET): client error \
+             (SendRequest): connection closed before message completed",
+        );
+        assert_eq!(error.fault, Fault::Reset);
+        assert!(!error.to_string().contains("SECRET"));
+    }
+}
