@@ -1,0 +1,190 @@
+/**
+ * A secret put into an instance's environment is seen by its container and by nobody else: it is searched for in
+ * every answer, every column the owner can read, the history, every log and every command line.
+ */
+import assert from "node:assert/strict";
+import {
+  type ConfigOverride,
+  describe,
+  docker,
+  endpoint,
+  environmentOf,
+  invoke,
+  SAMPLE_CATALOG_ID,
+  startWorld,
+  transcript,
+  type World,
+} from "./lib/mod.ts";
+
+const CANARY = `canary_${crypto.randomUUID().replaceAll("-", "")}`;
+/** The same secret as a careless program might write it. */
+const SPELLINGS = [CANARY, btoa(CANARY).replace(/=+$/, ""), encodeURIComponent(CANARY), [...CANARY].reverse().join("")];
+
+Deno.test("a secret in environmentVariables never comes back", async (t) => {
+  await using world = await startWorld({ function_env: { TOOLBOX_LOG: "debug" }, dtma_env: { DTMA_LOG: "debug" } });
+  const { tools, client } = world.owner;
+  const secret: ConfigOverride = { environmentVariables: { API_KEY: CANARY, [`NAME_${CANARY.slice(7, 15)}`]: CANARY } };
+  let id = "";
+
+  await t.step("the container has it, so the search below is for something that exists", async () => {
+    const reply = await tools.deploy("keeper", { environmentVariables: { API_KEY: CANARY, SAMPLE_SHOWN: "shown" } }, { wait: 30 });
+    assert.equal(reply.status, 201, describe(reply));
+    id = reply.json.instanceId;
+    assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${CANARY}`));
+    const { names, values } = await environmentOf(endpoint(reply.json.tool_instance));
+    assert.ok(names.includes("API_KEY"));
+    assert.equal(values.SAMPLE_SHOWN, "shown");
+  });
+
+  await t.step("through every action, in both styles", async () => {
+    await tools.list();
+    await tools.get(id);
+    await tools.logs(id);
+    await tools.stop(id, { wait: 30 });
+    await tools.start(id, { wait: 30 });
+    await tools.restart(id, { wait: 30 });
+    const updated = await tools.update(id, { environmentVariables: { API_KEY: CANARY, OTHER: CANARY } }, { wait: 30 });
+    assert.equal(updated.status, 200, describe(updated));
+    for (const action of ["list", "get", "logs", "stop", "start", "restart"]) {
+      await invoke(client, { toolboxId: world.toolboxId, action, instanceId: id }, { prefer: "wait=30" });
+    }
+    const key = crypto.randomUUID();
+    for (let i = 0; i < 2; i++) await tools.deploy("twice", secret, { wait: 30, idempotencyKey: key });
+    await tools.remove("twice", { wait: 30 });
+  });
+
+  await t.step("through every refusal and failure", async () => {
+    const path = `/${world.toolboxId}/tools`;
+    const body = { toolCatalogId: SAMPLE_CATALOG_ID, instanceNameOnToolbox: "refused", baseConfigOverrideJson: secret };
+    const text = JSON.stringify(body);
+    const json = { "content-type": "application/json" };
+    await tools.request(path, { method: "POST", body: text.slice(0, -2), headers: json });
+    await tools.request(path, { method: "POST", body: text + text, headers: json });
+    await tools.request(path, { method: "POST", body: text, headers: { "content-type": "text/plain" } });
+    await tools.request(path, { method: "POST", json: { ...body, action: CANARY } });
+    await tools.request(path, { method: "POST", json: { ...body, toolCatalogId: CANARY } });
+    await tools.request(path, { method: "POST", json: { ...body, [CANARY]: CANARY } });
+    await tools.request(path, { method: "PUT", json: body });
+    await tools.request(`${path}/${CANARY}/${CANARY}`, { method: "POST", json: body });
+    await tools.request(path, { method: "POST", body: text + " ".repeat(300_000), headers: json });
+    await tools.request(path, { method: "POST", json: { ...body, baseConfigOverrideJson: { environmentVariables: { API_KEY: [CANARY] } } } });
+    await tools.deploy("refused", { ...secret, dockerImage: "not an image" });
+    await tools.deploy("refused", { environmentVariables: { [`${CANARY} is no name`]: CANARY, OK: `${CANARY}\0` } });
+    await tools.deploy("refused", { environmentVariables: { API_KEY: CANARY.repeat(900) } });
+    await tools.deploy("keeper", secret);
+    await tools.on(crypto.randomUUID()).deploy("elsewhere", secret);
+    await world.anonymous.deploy("nobody's", secret);
+    await world.stranger.tools.deploy("a stranger's", secret);
+
+    await tools.deploy("no image", { ...secret, dockerImage: "127.0.0.1:1/none:1" }, { wait: 30 });
+    await tools.deploy("no program", { ...secret, entrypoint: ["/none"] }, { wait: 30 });
+    await tools.deploy("exits", { ...secret, command: ["--require-env", "MISSING"] }, { wait: 30 });
+    await tools.update(id, { ...secret, command: ["--require-env", "MISSING"] }, { wait: 30 });
+    await tools.update(id, { ...secret, dockerImage: "127.0.0.1:1/none:1" }, { wait: 30 });
+  });
+
+  await t.step("while the agent is away, and when everything has to be made again", async () => {
+    await world.agent.stop("SIGKILL");
+    await tools.list();
+    await tools.deploy("unreachable", secret, { wait: 5 });
+    await tools.update(id, secret, { wait: 5 });
+    await world.docker.removeBehindItsBack(id);
+    await world.agent.loseStateDir();
+    await world.agent.start();
+    const started = await tools.start(id, { wait: 30 });
+    assert.equal(started.status, 200, describe(started));
+    assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${CANARY}`));
+    for (const path of ["/tools", "/status", `/tools/${id}`]) await world.agent.call(path);
+  });
+
+  await t.step("it is in no answer", () => {
+    assert.ok(transcript.length > 40);
+    for (const reply of transcript) {
+      // The path of a request may be answered in a header such as Location; the body never.
+      clean(reply.text, describe(reply));
+      clean(JSON.stringify([...reply.headers]), describe(reply));
+    }
+  });
+
+  await t.step("it is in no column that the owner can read, and in no history", async () => {
+    const tables = await world.db.rows<{ name: string; columns: string[] }>(`
+      select c.relname as name, json_agg(a.attname) as columns
+      from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+        and has_column_privilege('authenticated', c.oid, a.attnum, 'select')
+      group by 1`);
+    assert.ok(tables.length >= 4);
+    for (const { name, columns } of tables) {
+      const { data, error } = await client.from(name).select(columns.join(","));
+      assert.equal(error, null, `${name}: ${JSON.stringify(error)}`);
+      assert.ok(data!.length > 0, `${name} shows the owner something`);
+      clean(JSON.stringify(data), `what the owner reads of ${name}`);
+    }
+    const { error } = await client.from("account_tool_instances").select("spec");
+    assert.equal(error?.code, "42501", "the owner cannot read specs");
+    for (const table of ["tool_instance_events", "tool_instance_operations"]) {
+      clean(JSON.stringify(await world.db.rows(`select * from public.${table}`)), `all of ${table}`);
+    }
+    const { n } = await world.db.row<{ n: number }>(
+      "select count(*)::int as n from public.account_tool_instances where spec::text like '%' || :'canary' || '%'",
+      { canary: CANARY },
+    );
+    assert.ok(n > 0, "the control plane itself has it");
+  });
+
+  await t.step("it is in no log, no command line and no file that others can read", async () => {
+    const logs = await logFiles(world);
+    assert.ok(logs.length >= 3, logs.join(" "));
+    let bytes = 0;
+    const { stderr } = await import("node:process").then(() => ({ stderr: "" }));
+    for (const file of logs) {
+      const text = await Deno.readTextFile(file);
+      bytes += text.length;
+      clean(text, file);
+      for (const key of [world.agent.key, world.ready.secret_key, world.owner.token, await world.rootSecret()]) {
+        assert.ok(!text.includes(key), `${file} holds a key`);
+      }
+    }
+    assert.ok(bytes + stderr.length > 1_000, "the parts do log");
+
+    for (const pid of [...Object.values(world.ready.pids), world.agent.pid!]) {
+      const line = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "");
+      clean(line, `command line of ${pid}`);
+      for (const key of [world.agent.key, world.ready.secret_key, world.ready.jwt_secret, await world.rootSecret()]) {
+        assert.ok(!line.includes(key), `a key is on the command line of process ${pid}`);
+      }
+    }
+    for await (const file of files(world.agent.stateDir)) {
+      const { mode } = await Deno.stat(file);
+      assert.equal(mode! & 0o077, 0, `${file} can be read by others (${(mode! & 0o777).toString(8)})`);
+    }
+    for (const { Config, Name } of await world.docker.containers()) {
+      clean(JSON.stringify([Name, Config.Cmd, Config.Entrypoint, Config.Labels]), `command and labels of ${Name}`);
+    }
+    clean(await docker("images", "--no-trunc"), "the images");
+  });
+});
+
+/** `text` holds the secret in no spelling. */
+function clean(text: string, where: string): void {
+  for (const spelling of SPELLINGS) {
+    const at = text.indexOf(spelling);
+    assert.ok(at < 0, `the secret is in ${where}: …${text.slice(Math.max(0, at - 80), at + 40)}…`);
+  }
+}
+
+/** Every log the stack and its agent write. */
+async function logFiles(world: World): Promise<string[]> {
+  const found: string[] = [];
+  for await (const file of files(world.stack.dataDir)) if (file.endsWith(".log")) found.push(file);
+  return found;
+}
+
+/** Every file below a folder. */
+async function* files(folder: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(folder)) {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory) yield* files(path);
+    else if (entry.isFile) yield path;
+  }
+}
