@@ -8,7 +8,6 @@ import {
   actions,
   agentKey,
   type Call,
-  type Caller,
   codeOf,
   describe,
   filled,

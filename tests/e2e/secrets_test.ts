@@ -27,7 +27,9 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
   let id = "";
 
   await t.step("the container has it, so the search below is for something that exists", async () => {
-    const reply = await tools.deploy("keeper", { environmentVariables: { API_KEY: CANARY, SAMPLE_SHOWN: "shown" } }, { wait: 30 });
+    const reply = await tools.deploy("keeper", { environmentVariables: { API_KEY: CANARY, SAMPLE_SHOWN: "shown" } }, {
+      wait: 30,
+    });
     assert.equal(reply.status, 201, describe(reply));
     id = reply.json.instanceId;
     assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${CANARY}`));
@@ -67,7 +69,10 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     await tools.request(path, { method: "PUT", json: body });
     await tools.request(`${path}/${CANARY}/${CANARY}`, { method: "POST", json: body });
     await tools.request(path, { method: "POST", body: text + " ".repeat(300_000), headers: json });
-    await tools.request(path, { method: "POST", json: { ...body, baseConfigOverrideJson: { environmentVariables: { API_KEY: [CANARY] } } } });
+    await tools.request(path, {
+      method: "POST",
+      json: { ...body, baseConfigOverrideJson: { environmentVariables: { API_KEY: [CANARY] } } },
+    });
     await tools.deploy("refused", { ...secret, dockerImage: "not an image" });
     await tools.deploy("refused", { environmentVariables: { [`${CANARY} is no name`]: CANARY, OK: `${CANARY}\0` } });
     await tools.deploy("refused", { environmentVariables: { API_KEY: CANARY.repeat(900) } });
@@ -136,7 +141,6 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     const logs = await logFiles(world);
     assert.ok(logs.length >= 3, logs.join(" "));
     let bytes = 0;
-    const { stderr } = await import("node:process").then(() => ({ stderr: "" }));
     for (const file of logs) {
       const text = await Deno.readTextFile(file);
       bytes += text.length;
@@ -145,7 +149,7 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
         assert.ok(!text.includes(key), `${file} holds a key`);
       }
     }
-    assert.ok(bytes + stderr.length > 1_000, "the parts do log");
+    assert.ok(bytes > 1_000, "the parts do log");
 
     for (const pid of [...Object.values(world.ready.pids), world.agent.pid!]) {
       const line = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "");
