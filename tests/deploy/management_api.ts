@@ -9,7 +9,7 @@ export interface Upload {
   /** The CLI's words: entrypoint_path, static_patterns, verify_jwt, import_map_path. */
   metadata: Record<string, unknown>;
   /** By path relative to the project root. */
-  files: Map<string, Uint8Array<ArrayBuffer>>;
+  files: Map<string, Uint8Array>;
 }
 
 export interface ManagementApi {

@@ -1,0 +1,70 @@
+//! Every entry of the tool catalog is a spec that the agent would accept.
+
+use serde_json::{Value, json};
+use toolbox_api::dtma::ToolSpec;
+
+const SOURCES: [&str; 2] = [
+    include_str!("../../../supabase/migrations/20261121090800_tool_catalog_content.sql"),
+    include_str!("../../../supabase/seed.sql"),
+];
+
+/// The string literals of an SQL text, with doubled quotes made single.
+fn literals(sql: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = sql;
+    while let Some(start) = rest.find(['\'', '-']) {
+        if rest[start..].starts_with("--") {
+            rest = rest[start..]
+                .split_once('\n')
+                .map_or("", |(_, after)| after);
+        } else if rest[start..].starts_with('-') {
+            rest = &rest[start + 1..];
+        } else {
+            let mut literal = String::new();
+            rest = &rest[start + 1..];
+            while let Some((text, after)) = rest.split_once('\'') {
+                literal.push_str(text);
+                rest = after;
+                let Some(quoted) = rest.strip_prefix('\'') else {
+                    break;
+                };
+                literal.push('\'');
+                rest = quoted;
+            }
+            found.push(literal);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_default_spec_is_valid() {
+    let mut checked = 0;
+    for sql in SOURCES {
+        let literals = literals(sql);
+        for (position, literal) in literals.iter().enumerate() {
+            let Ok(Value::Object(mut spec)) = serde_json::from_str(literal) else {
+                continue;
+            };
+            if !spec.contains_key("resources") {
+                continue;
+            }
+            // The literal before is the image; the generic entry has none.
+            let image = literals[position - 1].as_str();
+            let image = if image.starts_with("https://") {
+                "ghcr.io/x/y:1"
+            } else {
+                image
+            };
+            spec.insert("image".to_owned(), json!(image));
+            let spec: ToolSpec = serde_json::from_value(Value::Object(spec)).unwrap();
+            let problems = spec.validate().err();
+            assert!(problems.is_none(), "{image}: {problems:?}");
+            checked += 1;
+        }
+    }
+    assert!(
+        checked >= 11,
+        "found only {checked} specs: did the migration change its shape?"
+    );
+}
