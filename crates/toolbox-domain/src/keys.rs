@@ -133,6 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_what_rfc_5869_says() {
+        // Computed with Python's hmac module.
+        for (purpose, digits) in [
+            (
+                Purpose::ControlToAgent,
+                "1653086419f56ba2ddcd61f5619dd95c196883133966f0a48b2fbf92c29ed39d",
+            ),
+            (
+                Purpose::AgentToControl,
+                "ea41078306cdeac74031f23531ca88f19321b89af931a858eb5471a1b148126a",
+            ),
+        ] {
+            let key = derive_agent_key(ROOT, toolbox(1), purpose).unwrap();
+            assert_eq!(key.expose(), format!("tbk_{digits}"));
+        }
+    }
+
+    #[test]
     fn short_roots_are_refused() {
         let short = derive_agent_key(&[7; 31], toolbox(1), Purpose::ControlToAgent);
         assert_eq!(short.unwrap_err(), KeyError::RootTooShort);

@@ -38,7 +38,7 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// Longest delay after the first attempt; doubles with each further one.
     pub base: Duration,
-    /// Longest delay at all.
+    /// Longest delay at all. Jitter is drawn from at most 71 minutes, whatever is given here.
     pub cap: Duration,
     /// No attempt begins later than this after the first one began.
     pub budget: Duration,

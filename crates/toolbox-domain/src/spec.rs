@@ -5,14 +5,15 @@
 
 mod git;
 mod image;
+mod instance;
 mod parts;
 mod validate;
 
 pub use git::GitSource;
 pub use image::{ImageError, ImagePolicy, ImageReference, ImageSource};
+pub use instance::{InstanceSpec, SpecError};
 pub use parts::{Confinement, EnvVar, Port, Protocol, Resources, Transport, Volume};
 pub use parts::{RawConfinement, RawPort, RawResources, RawSpec, RawVolume};
-pub use validate::{InstanceSpec, SpecError};
 
 /// Bounds and defaults of a spec.
 pub mod limits {

@@ -61,7 +61,7 @@ fn base_letters(c: char) -> (u8, Option<u8>) {
         'À'..='ſ' => LATIN[c as usize - 0xC0],
         '\u{1E00}'..='\u{1EFF}' => LATIN_ADDITIONAL[c as usize - 0x1E00],
         // Full-width forms are ASCII moved as a block.
-        '！'..='～' => (c as u32 - 0xFEE0) as u8,
+        '！'..='～' => u8::try_from(c as u32 - 0xFEE0).unwrap_or(b'-'),
         _ => b'-',
     };
     if c.is_ascii() || base != b'?' {

@@ -109,10 +109,8 @@ pub(super) fn parse_git(text: &str, policy: ImagePolicy) -> Result<GitSource, Im
     if matches!(host.as_str(), GITHUB | "www.github.com") {
         return parse_github(path, fragment);
     }
-    if !path.ends_with(".git") {
-        return Err(ImageError::Source);
-    }
-    if !path.split('/').all(is_segment) || path.split('/').next_back() == Some(".git") {
+    let repository = path.strip_suffix(".git").ok_or(ImageError::Source)?;
+    if !repository.split('/').all(is_segment) {
         return Err(ImageError::GitPath);
     }
     let (git_ref, context_dir) = parse_fragment(fragment)?;
@@ -198,6 +196,10 @@ fn is_segment(segment: &str) -> bool {
 }
 
 /// The rules of `git check-ref-format`, and no leading `-`.
+#[expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "git refuses exactly this ending"
+)]
 fn is_git_ref(text: &str) -> bool {
     text.len() <= MAX_REF_BYTES
         && text.split('/').all(|part| {
@@ -216,7 +218,7 @@ fn is_dockerfile(file: &str) -> bool {
     file.contains("dockerfile") || file.contains("containerfile")
 }
 
-/// The machine itself, or the address where clouds keep a machine's secrets.
+/// The machine itself, the address where clouds keep a machine's secrets, or a number that may stand for either.
 fn is_own_host(host: &str) -> bool {
     let name = host_name(host);
     match name.parse() {
@@ -225,7 +227,13 @@ fn is_own_host(host: &str) -> bool {
             let inner = ip.to_ipv4_mapped().is_some();
             ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || inner
         }
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+        Err(_) => {
+            // Resolvers read 127.1 and 0x7f000001 as addresses too; no domain ends in a number.
+            let last = name.rsplit('.').next().unwrap_or(name);
+            last == "localhost"
+                || last.starts_with("0x")
+                || last.bytes().all(|b| b.is_ascii_digit())
+        }
     }
 }
 

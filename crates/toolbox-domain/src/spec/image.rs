@@ -208,9 +208,11 @@ impl FromStr for ImageReference {
             return Err(ImageError::Tag);
         }
         let (registry, repository) = split_registry(name)?;
-        let repository = match repository.contains('/') || registry != DOCKER_HUB {
-            true => repository.to_owned(),
-            false => format!("library/{repository}"),
+        let official = registry == DOCKER_HUB && !repository.contains('/');
+        let repository = if official {
+            format!("library/{repository}")
+        } else {
+            repository.to_owned()
         };
         if repository.len() > MAX_REPOSITORY_BYTES || !repository.split('/').all(is_path_component)
         {
@@ -272,18 +274,15 @@ fn split_registry(name: &str) -> Result<(String, &str), ImageError> {
 
 /// `host`, `host:port`, `[ipv6]` or `[ipv6]:port`.
 pub(super) fn is_host_and_port(text: &str) -> bool {
-    let (host_is_legal, after) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((ip, after)) => (ip.parse::<Ipv6Addr>().is_ok(), after),
-            None => return false,
-        },
-        None => {
-            let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (
-                host.len() <= 253 && host.split('.').all(is_host_label),
-                after,
-            )
-        }
+    let (host_is_legal, after) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((ip, after)) = rest.split_once(']') else {
+            return false;
+        };
+        (ip.parse::<Ipv6Addr>().is_ok(), after)
+    } else {
+        let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let legal = host.len() <= 253 && host.split('.').all(is_host_label);
+        (legal, after)
     };
     let port_is_legal = match after.strip_prefix(':') {
         Some(port) => {

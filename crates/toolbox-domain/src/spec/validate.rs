@@ -4,39 +4,12 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeMap;
 
 use super::image::{ImagePolicy, ImageSource};
+use super::instance::{InstanceSpec, SpecError};
 use super::limits;
 use super::parts::{
     Confinement, EnvVar, Port, Protocol, RawConfinement, RawPort, RawResources, RawSpec, RawVolume,
     Resources, Transport, Volume,
 };
-
-/// One violated rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct SpecError {
-    /// Path of the field as on the wire, such as `ports[0].host_port`.
-    pub field: String,
-    /// Stable code.
-    pub code: &'static str,
-    /// What is expected; never a value, which might be a secret.
-    pub message: String,
-}
-
-/// A spec that keeps every rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceSpec {
-    image: ImageSource,
-    command: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
-    env: Vec<EnvVar>,
-    ports: Vec<Port>,
-    volumes: Vec<Volume>,
-    resources: Resources,
-    confinement: Confinement,
-    transport: Option<Transport>,
-    mcp_path: Option<String>,
-    stdin_open: bool,
-}
 
 impl InstanceSpec {
     /// Checks every rule; all violations come back together.
@@ -78,61 +51,6 @@ impl InstanceSpec {
             }),
             _ => Err(check.errors),
         }
-    }
-
-    /// What to run.
-    pub const fn image(&self) -> &ImageSource {
-        &self.image
-    }
-
-    /// Arguments instead of the image's.
-    pub fn command(&self) -> Option<&[String]> {
-        self.command.as_deref()
-    }
-
-    /// Entry point instead of the image's.
-    pub fn entrypoint(&self) -> Option<&[String]> {
-        self.entrypoint.as_deref()
-    }
-
-    /// Environment variables, sorted by name.
-    pub fn env(&self) -> &[EnvVar] {
-        &self.env
-    }
-
-    /// Ports to publish, in the order given.
-    pub fn ports(&self) -> &[Port] {
-        &self.ports
-    }
-
-    /// Volumes, in the order given.
-    pub fn volumes(&self) -> &[Volume] {
-        &self.volumes
-    }
-
-    /// Limits.
-    pub const fn resources(&self) -> Resources {
-        self.resources
-    }
-
-    /// Confinement.
-    pub const fn confinement(&self) -> &Confinement {
-        &self.confinement
-    }
-
-    /// MCP transport; none for a tool that is no MCP server.
-    pub const fn transport(&self) -> Option<Transport> {
-        self.transport
-    }
-
-    /// Path of the MCP endpoint.
-    pub fn mcp_path(&self) -> Option<&str> {
-        self.mcp_path.as_deref()
-    }
-
-    /// Keep standard input open; always so for the transport `stdio`.
-    pub const fn stdin_open(&self) -> bool {
-        self.stdin_open
     }
 }
 

@@ -1,0 +1,481 @@
+//! Specs: every rule is told with its field and code, all violations at once, and no value leaks.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use toolbox_domain::spec::{
+    InstanceSpec, Port, Protocol, RawConfinement, RawPort, RawResources, RawSpec, RawVolume,
+    Resources, Transport, limits,
+};
+
+fn raw() -> RawSpec {
+    RawSpec {
+        image: "mcp/context7".to_owned(),
+        ..RawSpec::default()
+    }
+}
+
+fn port(container_port: u16, host_port: Option<u16>) -> RawPort {
+    RawPort {
+        container_port,
+        protocol: "tcp".to_owned(),
+        host_port,
+        host_ip: None,
+    }
+}
+
+fn volume(name: &str, path: &str) -> RawVolume {
+    RawVolume {
+        name: name.to_owned(),
+        path: path.to_owned(),
+    }
+}
+
+fn env(name: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(name.to_owned(), value.to_owned())])
+}
+
+fn many_vars(count: usize, value: &str) -> BTreeMap<String, String> {
+    (0..count)
+        .map(|i| (format!("V{i}"), value.to_owned()))
+        .collect()
+}
+
+fn port_as(protocol: &str, host_ip: Option<&str>) -> RawPort {
+    RawPort {
+        protocol: protocol.to_owned(),
+        host_ip: host_ip.map(str::to_owned),
+        ..port(1, None)
+    }
+}
+
+fn volumes(list: &[(&str, &str)]) -> Vec<RawVolume> {
+    list.iter().map(|(name, path)| volume(name, path)).collect()
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[test]
+fn an_image_alone_is_a_spec_with_defaults() {
+    let spec = InstanceSpec::validate(raw()).unwrap();
+    assert_eq!(spec.image().to_string(), "docker.io/mcp/context7:latest");
+    let defaults = Resources {
+        memory_bytes: limits::DEFAULT_MEMORY_BYTES,
+        nano_cpus: limits::DEFAULT_NANO_CPUS,
+        pids: limits::DEFAULT_PIDS,
+    };
+    assert_eq!(spec.resources(), defaults);
+    assert_eq!(
+        (
+            spec.command(),
+            spec.entrypoint(),
+            spec.transport(),
+            spec.mcp_path()
+        ),
+        (None, None, None, None)
+    );
+    assert!(spec.env().is_empty() && spec.ports().is_empty() && spec.volumes().is_empty());
+    assert!(!spec.stdin_open() && !spec.confinement().read_only_root);
+}
+
+#[test]
+fn everything_given_arrives() {
+    let spec = InstanceSpec::validate(RawSpec {
+        command: Some(vec!["--port".to_owned(), String::new()]),
+        entrypoint: Some(vec!["/server".to_owned()]),
+        env: env("API_KEY", "a\nb=c"),
+        ports: vec![
+            port(8080, Some(31000)),
+            RawPort {
+                protocol: "udp".to_owned(),
+                host_ip: Some("0.0.0.0".to_owned()),
+                ..port(8080, Some(31000))
+            },
+        ],
+        volumes: vec![volume("data-1", "/data/"), volume("cache", "/var/cache")],
+        resources: RawResources {
+            memory_bytes: Some(16 << 20),
+            cpus: Some(0.25),
+            pids: Some(1),
+        },
+        confinement: RawConfinement {
+            read_only_root: true,
+            tmpfs: vec!["/tmp".to_owned()],
+            add_capabilities: ["CAP_SETUID", "CHOWN", "SETUID"]
+                .map(str::to_owned)
+                .to_vec(),
+        },
+        transport: Some("streamable-http".to_owned()),
+        mcp_path: Some("/mcp".to_owned()),
+        stdin_open: true,
+        ..raw()
+    })
+    .unwrap();
+    assert_eq!(spec.command().unwrap(), ["--port", ""]);
+    assert_eq!(spec.entrypoint().unwrap(), ["/server"]);
+    assert_eq!(
+        (spec.env()[0].name(), spec.env()[0].value()),
+        ("API_KEY", "a\nb=c")
+    );
+    let tcp = Port {
+        container_port: 8080,
+        protocol: Protocol::Tcp,
+        host_port: Some(31000),
+        host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let udp = Port {
+        protocol: Protocol::Udp,
+        host_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ..tcp
+    };
+    assert_eq!(spec.ports(), [tcp, udp]);
+    assert_eq!(spec.volumes()[0].path, "/data", "one spelling");
+    assert_eq!(spec.resources().nano_cpus, 250_000_000);
+    assert_eq!(spec.confinement().tmpfs, ["/tmp"]);
+    assert_eq!(spec.confinement().add_capabilities, ["CHOWN", "SETUID"]);
+    assert_eq!(spec.transport(), Some(Transport::StreamableHttp));
+    assert_eq!(spec.mcp_path(), Some("/mcp"));
+    assert!(spec.stdin_open() && spec.confinement().read_only_root);
+}
+
+#[test]
+fn a_stdio_server_keeps_its_input() {
+    let spec = InstanceSpec::validate(RawSpec {
+        transport: Some("stdio".to_owned()),
+        ..raw()
+    })
+    .unwrap();
+    assert!(spec.stdin_open());
+}
+
+type Break = fn(&mut RawSpec);
+
+/// One broken rule each: how, and the field and code that say so.
+const BROKEN: &[(Break, &str, &str)] = &[
+    (
+        |s| s.image = "Nginx".into(),
+        "image",
+        "image_repository_invalid",
+    ),
+    (
+        |s| s.command = Some(vec!["x".into(); 65]),
+        "command",
+        "too_many",
+    ),
+    (
+        |s| s.command = Some(vec!["a".into(), "\0".into()]),
+        "command[1]",
+        "arg_has_nul",
+    ),
+    (
+        |s| s.entrypoint = Some(vec!["x".into(); 65]),
+        "entrypoint",
+        "too_many",
+    ),
+    (
+        |s| s.entrypoint = Some(vec!["\0".into()]),
+        "entrypoint[0]",
+        "arg_has_nul",
+    ),
+    (|s| s.env = many_vars(101, ""), "env", "too_many"),
+    (|s| s.env = env("1A", ""), "env.1A", "env_name_invalid"),
+    (|s| s.env = env("", ""), "env.", "env_name_invalid"),
+    (|s| s.env = env("A-B", ""), "env.A-B", "env_name_invalid"),
+    (|s| s.env = env("A=B", ""), "env.A=B", "env_name_invalid"),
+    (|s| s.env = env("É", ""), "env.É", "env_name_invalid"),
+    (|s| s.env = env("A", "x\0"), "env.A", "env_value_has_nul"),
+    (
+        |s| s.env = env("A", &"x".repeat(32 * 1024 + 1)),
+        "env.A",
+        "env_value_too_long",
+    ),
+    (
+        |s| s.env = many_vars(5, &"x".repeat(32 * 1024)),
+        "",
+        "spec_too_large",
+    ),
+    (
+        |s| s.ports = vec![port(0, None)],
+        "ports[0].container_port",
+        "port_invalid",
+    ),
+    (
+        |s| s.ports = vec![port(1, Some(0))],
+        "ports[0].host_port",
+        "port_invalid",
+    ),
+    (
+        |s| s.ports = vec![port(1, Some(22))],
+        "ports[0].host_port",
+        "host_port_reserved",
+    ),
+    (
+        |s| s.ports = vec![port(1, Some(3000))],
+        "ports[0].host_port",
+        "host_port_reserved",
+    ),
+    (
+        |s| s.ports = vec![port(1, Some(30000))],
+        "ports[0].host_port",
+        "host_port_reserved",
+    ),
+    (
+        |s| s.ports = vec![port(1, None); 2],
+        "ports[1].container_port",
+        "port_duplicate",
+    ),
+    (
+        |s| s.ports = vec![port(1, Some(9)), port(2, Some(9))],
+        "ports[1].host_port",
+        "port_duplicate",
+    ),
+    (
+        |s| s.ports = (1..=33).map(|p| port(p, None)).collect(),
+        "ports",
+        "too_many",
+    ),
+    (
+        |s| s.ports = vec![port_as("sctp", None)],
+        "ports[0].protocol",
+        "protocol_unknown",
+    ),
+    (
+        |s| s.ports = vec![port_as("tcp", Some("localhost"))],
+        "ports[0].host_ip",
+        "host_ip_invalid",
+    ),
+    (
+        |s| s.ports = vec![port_as("tcp", Some("224.0.0.1"))],
+        "ports[0].host_ip",
+        "host_ip_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("", "/d")]),
+        "volumes[0].name",
+        "volume_name_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("A", "/d")]),
+        "volumes[0].name",
+        "volume_name_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a--b", "/d")]),
+        "volumes[0].name",
+        "volume_name_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("../x", "/d")]),
+        "volumes[0].name",
+        "volume_name_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/a"), ("a", "/b")]),
+        "volumes[1].name",
+        "volume_duplicate",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/a"), ("b", "/a/")]),
+        "volumes[1].path",
+        "path_duplicate",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "data")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/a/../b")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/a//b")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/a:ro")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/proc/x")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.volumes = volumes(&[("a", "/sys")]),
+        "volumes[0].path",
+        "path_invalid",
+    ),
+    (
+        |s| s.confinement.tmpfs = texts(&["/dev"]),
+        "confinement.tmpfs[0]",
+        "path_invalid",
+    ),
+    (
+        |s| s.confinement.tmpfs = texts(&["/t", "/t"]),
+        "confinement.tmpfs[1]",
+        "path_duplicate",
+    ),
+    (
+        |s| s.confinement.tmpfs = texts(&["/t"; 17]),
+        "confinement.tmpfs",
+        "too_many",
+    ),
+    (
+        |s| {
+            s.volumes = volumes(&[("a", "/a")]);
+            s.confinement.tmpfs = texts(&["/a"]);
+        },
+        "confinement.tmpfs[0]",
+        "path_duplicate",
+    ),
+    (
+        |s| s.confinement.add_capabilities = texts(&["CHOWN", "SYS_ADMIN"]),
+        "confinement.add_capabilities[1]",
+        "capability_unknown",
+    ),
+    (
+        |s| s.confinement.add_capabilities = texts(&["ALL"]),
+        "confinement.add_capabilities[0]",
+        "capability_unknown",
+    ),
+    (
+        |s| s.resources.memory_bytes = Some((16 << 20) - 1),
+        "resources.memory_bytes",
+        "memory_out_of_bounds",
+    ),
+    (
+        |s| s.resources.memory_bytes = Some((64 << 30) + 1),
+        "resources.memory_bytes",
+        "memory_out_of_bounds",
+    ),
+    (
+        |s| s.resources.cpus = Some(0.009),
+        "resources.cpus",
+        "cpus_out_of_bounds",
+    ),
+    (
+        |s| s.resources.cpus = Some(64.1),
+        "resources.cpus",
+        "cpus_out_of_bounds",
+    ),
+    (
+        |s| s.resources.cpus = Some(f64::NAN),
+        "resources.cpus",
+        "cpus_out_of_bounds",
+    ),
+    (
+        |s| s.resources.cpus = Some(f64::INFINITY),
+        "resources.cpus",
+        "cpus_out_of_bounds",
+    ),
+    (
+        |s| s.resources.cpus = Some(-1.0),
+        "resources.cpus",
+        "cpus_out_of_bounds",
+    ),
+    (
+        |s| s.resources.pids = Some(0),
+        "resources.pids",
+        "pids_out_of_bounds",
+    ),
+    (
+        |s| s.resources.pids = Some(4097),
+        "resources.pids",
+        "pids_out_of_bounds",
+    ),
+    (
+        |s| s.transport = Some("http".into()),
+        "transport",
+        "transport_unknown",
+    ),
+    (
+        |s| s.mcp_path = Some("mcp".into()),
+        "mcp_path",
+        "mcp_path_invalid",
+    ),
+    (
+        |s| s.mcp_path = Some("/m?x".into()),
+        "mcp_path",
+        "mcp_path_invalid",
+    ),
+    (
+        |s| s.mcp_path = Some("/a/../b".into()),
+        "mcp_path",
+        "mcp_path_invalid",
+    ),
+    (
+        |s| s.mcp_path = Some("/%2e%2e".into()),
+        "mcp_path",
+        "mcp_path_invalid",
+    ),
+];
+
+#[test]
+fn each_rule_has_its_field_and_code() {
+    for (break_rule, field, code) in BROKEN {
+        let mut spec = raw();
+        break_rule(&mut spec);
+        let errors = InstanceSpec::validate(spec).unwrap_err();
+        let told = errors.iter().any(|e| e.field == *field && e.code == *code);
+        assert!(told, "{field} {code}: {errors:?}");
+    }
+}
+
+#[test]
+fn bounds_are_inclusive() {
+    for (memory, cpus, pids) in [(16 << 20, 0.01, 1), (64 << 30, 64.0, 4096)] {
+        let resources = RawResources {
+            memory_bytes: Some(memory),
+            cpus: Some(cpus),
+            pids: Some(pids),
+        };
+        assert!(
+            InstanceSpec::validate(RawSpec { resources, ..raw() }).is_ok(),
+            "{memory}"
+        );
+    }
+    let value = "x".repeat(32 * 1024);
+    assert!(
+        InstanceSpec::validate(RawSpec {
+            env: env("_", &value),
+            ..raw()
+        })
+        .is_ok()
+    );
+    let ports = vec![port(1, Some(1)), port(65535, Some(65535))];
+    assert!(InstanceSpec::validate(RawSpec { ports, ..raw() }).is_ok());
+}
+
+#[test]
+fn all_violations_come_together_and_show_no_value() {
+    let spec = RawSpec {
+        image: "SECRET".to_owned(),
+        env: env("A B", "SECRET\0"),
+        ports: vec![port(0, Some(22))],
+        mcp_path: Some("SECRET".to_owned()),
+        ..raw()
+    };
+    assert!(!format!("{spec:?}").contains("SECRET\\0"));
+    let errors = InstanceSpec::validate(spec).unwrap_err();
+    assert_eq!(errors.len(), 6);
+    assert!(!format!("{errors:?}").contains("SECRET"));
+
+    let valid = InstanceSpec::validate(RawSpec {
+        env: env("A", "SECRET"),
+        ..raw()
+    })
+    .unwrap();
+    assert!(!format!("{valid:?}").contains("SECRET"));
+}
