@@ -1,0 +1,30 @@
+// What a run must leave behind: nothing, also when it is interrupted or takes too long.
+
+type Undo = () => Promise<void>;
+const pending = new Set<Undo>();
+
+/** Registers `undo`; the result runs it once, and `undoAll` runs it if nobody else did. */
+export function onCleanup(undo: Undo): Undo {
+  const once = async () => {
+    if (pending.delete(once)) await undo();
+  };
+  pending.add(once);
+  return once;
+}
+
+/** Undoes what is left, newest first; one failure does not keep the others. */
+export async function undoAll(): Promise<void> {
+  for (const undo of [...pending].reverse()) await undo().catch((error) => console.error("bench: clean up:", error));
+}
+
+/** Ends the run cleanly on SIGINT, SIGTERM and after `seconds`. */
+export function endCleanly(seconds: number): void {
+  const end = async (reason: string, code: number) => {
+    console.error(`bench: ${reason}`);
+    await undoAll();
+    Deno.exit(code);
+  };
+  Deno.addSignalListener("SIGINT", () => end("interrupted", 130));
+  Deno.addSignalListener("SIGTERM", () => end("terminated", 143));
+  Deno.unrefTimer(setTimeout(() => end(`gave up after ${seconds} s`, 1), seconds * 1000));
+}

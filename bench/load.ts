@@ -1,0 +1,30 @@
+// Runs wrk, a closed-loop HTTP load generator, and reads its statistics.
+
+export interface Load {
+  /** Microseconds. */
+  p50: number;
+  p99: number;
+  requestsPerSecond: number;
+}
+
+/** Loads `url` over `connections` kept-alive connections for `seconds`; every answer must be a 2xx. */
+export async function load(url: string, token: string, connections: number, seconds: number): Promise<Load> {
+  const { code, stdout, stderr } = await new Deno.Command("wrk", {
+    args: [
+      "--threads=1",
+      `--connections=${connections}`,
+      `--duration=${seconds}s`,
+      "--timeout=10s",
+      `--script=${new URL("./wrk.lua", import.meta.url).pathname}`,
+      url,
+    ],
+    // Through the environment, because a command line is visible to every user.
+    env: { BENCH_TOKEN: token },
+  }).output();
+  const output = new TextDecoder().decode(stdout);
+  const result = output.split("\n").find((line) => line.startsWith("result "));
+  if (code !== 0 || !result) throw new Error(`run wrk failed: ${new TextDecoder().decode(stderr)}${output}`);
+  const { p50, p99, requests, micros, errors } = JSON.parse(result.slice("result ".length));
+  if (errors > 0 || requests === 0) throw new Error(`${url}: ${errors} of ${requests} requests failed`);
+  return { p50, p99, requestsPerSecond: requests / (micros / 1e6) };
+}
