@@ -1,0 +1,166 @@
+//! What the command line and the environment say; the only module that reads either.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::StackError;
+
+/// The local stack of Toolbox: Postgres, PostgREST, sign-in, edge functions and DTMA behind Supabase's URLs.
+#[derive(Debug, Parser)]
+#[command(name = "toolbox-devstack", version, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts everything and runs until Ctrl-C.
+    Up(Box<UpArgs>),
+}
+
+/// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health.
+#[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "flags of a command line are independent"
+)]
+pub(crate) struct UpArgs {
+    /// Folder that holds supabase/ [default: the nearest one from here upwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    /// Where data and keys are kept [default: <project>/.toolbox].
+    #[arg(
+        long,
+        env = "TOOLBOX_DATA_DIR",
+        value_name = "DIR",
+        conflicts_with = "ephemeral"
+    )]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Folder with node_modules of this repository [default: the project].
+    #[arg(long, env = "TOOLBOX_TOOLS_DIR", value_name = "DIR")]
+    pub(crate) tools_dir: Option<PathBuf>,
+    /// Folder of tools shared by all checkouts [default: /var/cache/toolbox for root, else ~/.cache/toolbox].
+    #[arg(long, env = "TOOLBOX_CACHE", value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Port of the gateway; the next three are taken too.
+    #[arg(long, default_value_t = 54321, value_parser = clap::value_parser!(u16).range(1024..=65530))]
+    pub(crate) port: u16,
+    /// Free ports, data in a temporary folder that is removed at the end.
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Prints one line of JSON when ready, instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stops when standard input closes, so that a test that dies takes its stack with it.
+    #[arg(long)]
+    pub(crate) die_with_stdin: bool,
+    /// DTMA's program [default: target/x86_64-unknown-linux-musl/release/dtma of the project].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dtma_bin: Option<PathBuf>,
+    /// Port of DTMA [default: 30000, or a free one with --ephemeral].
+    #[arg(long)]
+    pub(crate) dtma_port: Option<u16>,
+    /// Starts no agent; the toolbox "local" is then unreachable.
+    #[arg(long)]
+    pub(crate) no_dtma: bool,
+    /// A variable for DTMA. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) dtma_env: Vec<(String, String)>,
+    /// A variable for every function; wins over supabase/functions/.env. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) function_env: Vec<(String, String)>,
+    #[arg(long, env = "HOME", hide = true)]
+    home: Option<PathBuf>,
+    #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
+    xdg_cache: Option<PathBuf>,
+    #[arg(long, env = "CARGO_TARGET_DIR", hide = true)]
+    target_dir: Option<PathBuf>,
+    #[arg(
+        long,
+        env = "PATH",
+        hide = true,
+        default_value = "/usr/local/bin:/usr/bin:/bin"
+    )]
+    path: String,
+}
+
+/// The folders and programs a stack uses, all absolute.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    pub(crate) project: PathBuf,
+    pub(crate) tools: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) dtma: PathBuf,
+    /// PATH of the programs that start others (none but the Supabase CLI and Docker's).
+    pub(crate) search: String,
+}
+
+impl UpArgs {
+    pub(crate) fn paths(&self) -> Result<Paths, StackError> {
+        let project = match &self.project {
+            Some(given) => absolute(given)?,
+            None => nearest_project()?,
+        };
+        let tools = self
+            .tools_dir
+            .as_deref()
+            .map_or_else(|| Ok(project.clone()), absolute)?;
+        let cache = match (&self.cache_dir, &self.xdg_cache, &self.home) {
+            (Some(given), _, _) => absolute(given)?,
+            _ if rustix::process::getuid().is_root() => PathBuf::from("/var/cache/toolbox"),
+            (None, Some(cache), _) => cache.join("toolbox"),
+            (None, None, Some(home)) => home.join(".cache/toolbox"),
+            (None, None, None) => project.join(".toolbox/cache"),
+        };
+        let target = self
+            .target_dir
+            .as_deref()
+            .map_or_else(|| Ok(project.join("target")), absolute)?;
+        let dtma = match &self.dtma_bin {
+            Some(given) => absolute(given)?,
+            None => target.join("x86_64-unknown-linux-musl/release/dtma"),
+        };
+        Ok(Paths {
+            project,
+            tools,
+            cache,
+            dtma,
+            search: self.path.clone(),
+        })
+    }
+}
+
+impl Paths {
+    /// A program of node_modules, checked to exist.
+    pub(crate) fn node_module(&self, inner: &str) -> Result<PathBuf, StackError> {
+        let path = self.tools.join("node_modules").join(inner);
+        if path.exists() {
+            Ok(path)
+        } else {
+            Err(StackError::ToolMissing(path))
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StackError> {
+    std::path::absolute(path).map_err(StackError::file("resolve", path))
+}
+
+fn nearest_project() -> Result<PathBuf, StackError> {
+    let here = std::env::current_dir().map_err(StackError::file("resolve", "."))?;
+    here.ancestors()
+        .find(|folder| folder.join("supabase/config.toml").is_file())
+        .map(Path::to_path_buf)
+        .ok_or(StackError::NoProject)
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        Err("expected a name before =")
+    } else {
+        Ok((name.to_owned(), value.to_owned()))
+    }
+}

@@ -1,0 +1,136 @@
+//! The agent of the toolbox "local", and what its containers are on this machine's Docker.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::keys::{Purpose, derive_agent_key};
+use uuid::Uuid;
+
+use crate::config::Paths;
+use crate::error::StackError;
+use crate::process::Program;
+use crate::secrets::{Secrets, write_private};
+use crate::unit::{Ready, Unit};
+
+const DOCKER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where the agent of a stack is.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) port: u16,
+    pub(crate) key_file: PathBuf,
+    pub(crate) state_dir: PathBuf,
+}
+
+impl Agent {
+    pub(crate) fn new(data_dir: &Path, port: u16) -> Self {
+        Self {
+            port,
+            key_file: data_dir.join("dtma.key"),
+            state_dir: data_dir.join("dtma"),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Writes the key file and says how to run the agent. `restart` is off where tests kill it on purpose.
+    pub(crate) fn unit(
+        &self,
+        paths: &Paths,
+        data_dir: &Path,
+        secrets: &Secrets,
+        env: &[(String, String)],
+        restart: bool,
+    ) -> Result<Unit, StackError> {
+        if !paths.dtma.is_file() {
+            return Err(StackError::DtmaMissing(paths.dtma.clone()));
+        }
+        let toolbox = ToolboxId::new(secrets.toolbox_id);
+        let key = derive_agent_key(
+            secrets.agent_root.as_bytes(),
+            toolbox,
+            Purpose::ControlToAgent,
+        )
+        .map_err(StackError::AgentKey)?;
+        write_private(&self.key_file, key.expose())?;
+        std::fs::create_dir_all(&self.state_dir)
+            .map_err(StackError::file("create", &self.state_dir))?;
+        let mut program = Program::new("dtma", &paths.dtma, data_dir)
+            .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
+            .env("DTMA_KEY_FILE", self.key_file.display().to_string())
+            .env("DTMA_STATE_DIR", self.state_dir.display().to_string());
+        program.env.extend(env.iter().cloned());
+        program.log = Some(data_dir.join("logs/dtma.log"));
+        let url = format!("{}/health", self.url());
+        Ok(Unit {
+            program: Box::new(move || program.clone()),
+            ready: Ready::Probe(Box::new(move || {
+                Box::pin(crate::probe::answers(url.clone()))
+            })),
+            ready_limit: Duration::from_secs(30),
+            stop_signal: Signal::TERM,
+            stop_grace: Duration::from_secs(10),
+            restart,
+        })
+    }
+}
+
+/// What becomes of a toolbox's containers when its stack ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Containers {
+    /// Stopped; the agent starts them again with the next stack.
+    Stop,
+    /// Removed with their volumes and network: nothing will ever ask for them again.
+    Remove,
+}
+
+/// Does that with every container of the toolbox. Docker being away is no error: then there are none.
+pub(crate) async fn end_containers(search: &str, toolbox: Uuid, what: Containers) {
+    let docker = |args: &[&str]| {
+        Program::new("docker", "docker", "/")
+            .args(args.iter().copied())
+            .env("PATH", search)
+            .env("HOME", "/nonexistent")
+    };
+    let label = format!("label=io.toolbox.toolbox_id={toolbox}");
+    let listed = |output: Result<String, StackError>| -> Vec<String> {
+        output
+            .map(|text| text.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default()
+    };
+    let all: &[&str] = if what == Containers::Remove {
+        &["ps", "-aq", "--filter"]
+    } else {
+        &["ps", "-q", "--filter"]
+    };
+    let containers = listed(
+        docker(&[all, &[label.as_str()]].concat())
+            .finish(DOCKER_LIMIT)
+            .await,
+    );
+    if !containers.is_empty() {
+        let verb: &[&str] = if what == Containers::Remove {
+            &["rm", "-fv"]
+        } else {
+            &["stop", "-t", "3"]
+        };
+        let _ = docker(verb).args(containers).finish(DOCKER_LIMIT).await;
+    }
+    if what == Containers::Remove {
+        for kind in ["network", "volume"] {
+            let found = listed(
+                docker(&[kind, "ls", "-q", "--filter", &label])
+                    .finish(DOCKER_LIMIT)
+                    .await,
+            );
+            if !found.is_empty() {
+                let _ = docker(&[kind, "rm"]).args(found).finish(DOCKER_LIMIT).await;
+            }
+        }
+    }
+}

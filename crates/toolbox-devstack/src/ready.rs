@@ -1,0 +1,100 @@
+//! What the stack says once everything runs: JSON for tests, text for people.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The ready line of `--json`. Times are Unix seconds; `pids` holds every process by the name of its service.
+#[derive(Serialize)]
+pub(crate) struct Ready {
+    pub(crate) url: String,
+    pub(crate) db_url: String,
+    /// The same database as its superuser.
+    pub(crate) admin_db_url: String,
+    pub(crate) publishable_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) anon_key: String,
+    pub(crate) service_role_key: String,
+    pub(crate) jwt_secret: String,
+    pub(crate) demo: Demo,
+    pub(crate) toolbox_id: Uuid,
+    /// `BACKEND_TO_DTMA_API_KEY`.
+    pub(crate) agent_root: String,
+    pub(crate) dtma: Option<Dtma>,
+    pub(crate) pids: BTreeMap<String, u32>,
+    pub(crate) functions: BTreeMap<String, String>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) control_url: String,
+    pub(crate) control_token: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Demo {
+    pub(crate) email: String,
+    pub(crate) password: String,
+    pub(crate) access_token: String,
+    pub(crate) user_id: Uuid,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Dtma {
+    pub(crate) url: String,
+    pub(crate) key_file: PathBuf,
+    pub(crate) pid: u32,
+    pub(crate) state_dir: PathBuf,
+}
+
+/// supabase/seed.sql makes this catalog entry for the sample server that scripts/build-images builds.
+const SAMPLE: &str = "00000000-0000-0000-0000-0000000000aa";
+
+impl Ready {
+    /// Prints it on standard output.
+    pub(crate) fn print(&self, as_json: bool) {
+        let text = if as_json {
+            serde_json::to_string(self).unwrap_or_default()
+        } else {
+            self.for_people()
+        };
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+
+    fn for_people(&self) -> String {
+        let Self {
+            url,
+            demo,
+            toolbox_id,
+            publishable_key,
+            ..
+        } = self;
+        let data = self.data_dir.display();
+        let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox_id}/tools");
+        let curl = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
+        format!(
+            "
+Toolbox is running at {url}. Ctrl-C stops it.
+
+  sign in as       {email}, password {password}
+  publishable key  {publishable_key}
+  toolbox          \"local\", {toolbox_id}
+  data and logs    {data}
+
+The demo user's token, good for one hour:
+
+export TOKEN={token}
+
+Deploy the sample MCP server, list what runs, stop it:
+
+{curl} -H 'Content-Type: application/json' -H 'Prefer: wait=20' {tools} -d '{{\"toolCatalogId\":\"{SAMPLE}\",\"instanceNameOnToolbox\":\"Sample\"}}'
+{curl} {tools}
+{curl} -X POST -H 'Prefer: wait=20' {tools}/Sample/stop
+",
+            email = demo.email,
+            password = demo.password,
+            token = demo.access_token,
+        )
+    }
+}
