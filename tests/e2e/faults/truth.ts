@@ -63,8 +63,11 @@ export function untruths({ rows, operations, containers }: Snapshot): string[] {
           found.push(`${label} has container ${row.container_id} in the database, ${running[0].Id} in Docker`);
         }
         break;
-      case "stopped":
       case "error":
+        // A delete that failed: the reason says so, and the container is what is still to be removed.
+        if (row.desired_status === "absent") break;
+        // falls through
+      case "stopped":
         if (running.length) {
           found.push(
             `${label} is ${row.status_on_toolbox} ${row.instance_error_code ?? ""} in the database, runs in Docker`,

@@ -19,6 +19,8 @@ export interface StackReady {
   toolbox_id: string;
   dtma: { url: string; key_file: string; pid: number; state_dir: string };
   pids: Record<string, number>;
+  control_url: string;
+  control_token: string;
   functions: Record<string, string>;
 }
 

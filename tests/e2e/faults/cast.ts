@@ -1,0 +1,175 @@
+/** The instances a fault is tried on, one for each command, and what each command must leave behind. */
+import assert from "node:assert/strict";
+import { codeOf, describe, type Reply, type ToolsApi, type World } from "../lib/mod.ts";
+import { healed, logFaults, type Snapshot, snapshot, untruths } from "./truth.ts";
+
+/** Every command of toolbox-tools that meets the agent. */
+export const COMMANDS = ["list", "get", "logs", "start", "stop", "deploy", "delete"] as const;
+export type Command = typeof COMMANDS[number];
+
+/** Answers of all commands, sent at the same time. */
+export type Answers = Record<Command, Reply>;
+
+/** One stopped instance, two running ones; start, stop, delete and deploy each have their own. */
+export class Cast {
+  #newcomers = 0;
+  private constructor(readonly world: World, readonly idle: string, readonly busy: string, public doomed: string) {}
+
+  static async gather(world: World): Promise<Cast> {
+    const ids = await Promise.all(["idle", "busy", "doomed 0"].map(async (name) => {
+      const reply = await world.owner.tools.deploy(name, {}, { wait: 30 });
+      assert.equal(reply.status, 201, describe(reply));
+      return reply.json.instanceId as string;
+    }));
+    const stopped = await world.owner.tools.stop(ids[0], { wait: 20 });
+    assert.equal(stopped.status, 200, describe(stopped));
+    return new Cast(world, ids[0], ids[1], ids[2]);
+  }
+
+  /** Sends every command at the same time. */
+  async ask(): Promise<Answers> {
+    const replies = await Promise.all(COMMANDS.map((command) => this.#send(command)));
+    return Object.fromEntries(COMMANDS.map((command, at) => [command, replies[at]])) as Answers;
+  }
+
+  #send(command: Command): Promise<Reply> {
+    const { tools }: { tools: ToolsApi } = this.world.owner;
+    switch (command) {
+      case "list":
+        return tools.list();
+      case "get":
+        return tools.get(this.idle);
+      case "logs":
+        return tools.logs(this.busy);
+      case "start":
+        return tools.start(this.idle);
+      case "stop":
+        return tools.stop(this.busy);
+      case "deploy":
+        return tools.deploy(`newcomer ${++this.#newcomers}`);
+      case "delete":
+        return tools.remove(this.doomed);
+    }
+  }
+
+  /** After the fault ended: reading heals, every command works, and everybody is back in place. */
+  async recover(): Promise<void> {
+    const { tools } = this.world.owner;
+    const state = await healed(this.world);
+    const doomed = state.rows.find((row) => row.id === this.doomed);
+    const newcomers = state.rows.filter((row) => row.instance_name_on_toolbox.startsWith("newcomer "));
+    const ok = async (pending: Promise<Reply>, status = 200) => {
+      const reply = await pending;
+      assert.equal(reply.status, status, `after the fault: ${describe(reply)}`);
+      return reply;
+    };
+    await Promise.all([
+      ok(tools.start(this.idle, { wait: 20 })).then(() => ok(tools.stop(this.idle, { wait: 20 }))),
+      ok(tools.stop(this.busy, { wait: 20 })).then(() => ok(tools.start(this.busy, { wait: 20 }))),
+      ...newcomers.map((row) => ok(tools.remove(row.id, { wait: 20 }))),
+      (async () => {
+        if (doomed) await ok(tools.remove(this.doomed, { wait: 20 }));
+        const name = `doomed ${Number(doomed?.generation ?? 0)} ${crypto.randomUUID().slice(0, 8)}`;
+        this.doomed = (await ok(tools.deploy(name, {}, { wait: 20 }), 201)).json.instanceId;
+      })(),
+    ]);
+    const end = await healed(this.world);
+    assert.deepEqual(untruths(end), []);
+  }
+}
+
+/** What an answer of a fault must be. */
+export interface Expected {
+  code: string;
+  status: number;
+  /** Longest time for list, get and logs. */
+  readMs: number;
+  /** Longest time for start, stop, deploy and delete. */
+  mutateMs: number;
+}
+
+/** The agent failed: list and get answer with the last known state, all else with the code; each in time. */
+export function assertAgentAnswers(answers: Answers, expected: Expected): void {
+  const faults: string[] = [];
+  const check = (command: Command, what: string, actual: unknown, wanted: unknown) => {
+    if (actual !== wanted) {
+      faults.push(`${command}: ${what} is ${actual}, expected ${wanted}; ${describe(answers[command])}`);
+    }
+  };
+  for (const command of COMMANDS) {
+    const reply = answers[command];
+    const limit = ["list", "get", "logs"].includes(command) ? expected.readMs : expected.mutateMs;
+    if (reply.ms > limit) faults.push(`${command}: took ${Math.round(reply.ms)} ms, its deadline is ${limit} ms`);
+    if (reply.json?.success === true) faults.push(`${command}: success is true; ${describe(reply)}`);
+    if (command === "list" || command === "get") {
+      check(command, "status", reply.status, 200);
+      check(command, "success", reply.json?.success, false);
+      check(command, "agent.reachable", reply.json?.agent?.reachable, false);
+      check(command, "agent.code", reply.json?.agent?.code, expected.code);
+      check(command, "agent.message", typeof reply.json?.agent?.message, "string");
+      const views = command === "list" ? reply.json?.tool_instances : [reply.json?.tool_instance];
+      if (!(views?.length >= 1)) faults.push(`${command}: no rows; ${describe(reply)}`);
+      for (const view of views ?? []) {
+        check(command, "state_source", view.state_source, "last_known");
+        check(command, "live", view.live, null);
+        // What was never observed has no age; all of the cast but a newcomer was.
+        if (!String(view.instance_name_on_toolbox).startsWith("newcomer")) {
+          check(command, "state_age_seconds", typeof view.state_age_seconds, "number");
+        }
+      }
+    } else {
+      check(command, "status", reply.status, expected.status);
+      check(command, "code", codeOf(reply), expected.code);
+      check(command, "request_id", reply.json?.error?.request_id, reply.headers.get("x-request-id"));
+    }
+  }
+  if (answers.list.json?.dtma_connected !== false) faults.push(`list: dtma_connected is not false`);
+  assert.deepEqual(faults, []);
+}
+
+/**
+ * While the agent is away: each failed mutation is a failed operation with the code, its row is `error` with it, and
+ * the event log says so with the request that failed.
+ */
+export async function assertRecorded(cast: Cast, answers: Answers, code: string): Promise<Snapshot> {
+  const state = await snapshot(cast.world);
+  const faults = logFaults(state);
+  for (const command of ["start", "stop", "deploy", "delete"] as const) {
+    const requestId = answers[command].json?.error?.request_id;
+    const operation = state.operations.find((candidate) => candidate.request_id === requestId);
+    if (!operation) {
+      faults.push(`${command}: no operation of request ${requestId}`);
+      continue;
+    }
+    if (operation.state !== "failed" || operation.error_code !== code) {
+      faults.push(`${command}: the operation is ${operation.state} ${operation.error_code}, expected failed ${code}`);
+    }
+    const row = state.rows.find((candidate) => candidate.id === operation.tool_instance_id);
+    if (row?.status_on_toolbox !== "error" || row.instance_error_code !== code || !row.instance_error_message) {
+      faults.push(
+        `${command}: the row is ${row?.status_on_toolbox} ${row?.instance_error_code}, expected error ${code}`,
+      );
+    }
+    const last = state.events.findLast((event) => event.tool_instance_id === operation.tool_instance_id);
+    if (last?.reason_code !== code || last.request_id !== requestId || last.operation_id !== operation.id) {
+      faults.push(`${command}: the last event is ${JSON.stringify(last)}`);
+    }
+  }
+  assert.deepEqual(faults, []);
+  return state;
+}
+
+/** The database failed: every command answers its code in time, and nothing was begun. */
+export function assertDatabaseAnswers(answers: Answers, expected: Expected): void {
+  const faults: string[] = [];
+  for (const command of COMMANDS) {
+    const reply = answers[command];
+    const answer = `${reply.status} ${codeOf(reply)}`;
+    const wanted = `${expected.status} ${expected.code}`;
+    if (answer !== wanted) faults.push(`${command}: expected ${wanted}; ${describe(reply)}`);
+    if (reply.json?.success === true) faults.push(`${command}: success is true`);
+    const limit = ["list", "get", "logs"].includes(command) ? expected.readMs : expected.mutateMs;
+    if (reply.ms > limit) faults.push(`${command}: took ${Math.round(reply.ms)} ms, its deadline is ${limit} ms`);
+  }
+  assert.deepEqual(faults, []);
+}

@@ -1,0 +1,254 @@
+/**
+ * Each part fails in each way it can while every command is tried. Every answer is the fault's own code within its
+ * deadline and never `success: true`; the database says what happened; when the fault ends a list makes the
+ * database equal to Docker and every command works again.
+ */
+import assert from "node:assert/strict";
+import { describe, startWorld, type World } from "./lib/mod.ts";
+import { assertAgentAnswers, assertDatabaseAnswers, assertRecorded, Cast, type Expected } from "./faults/cast.ts";
+import { DockerCut } from "./faults/docker_cut.ts";
+import { type Fault, FaultServer } from "./faults/fault_server.ts";
+import { postgrestPort, whilePaused, whileStopped } from "./faults/parts.ts";
+import { healed, logFaults, snapshot } from "./faults/truth.ts";
+
+/** Deadline of one call to the agent or the database; lowered so that the whole table runs in a few minutes. */
+const UPSTREAM_MS = 1_500;
+/** Scheduling on a busy machine of two cores. */
+const SLACK_MS = 1_500;
+/** A read calls the database once and the agent once. */
+const READ_MS = 2 * UPSTREAM_MS + SLACK_MS;
+/** A mutation may also repeat its call to the agent within a budget of as long again, and records the failure. */
+const MUTATE_MS = 6 * UPSTREAM_MS + SLACK_MS;
+
+const HTML = "<!doctype html><html><body><h1>Something else lives here</h1></body></html>";
+
+function problem(code: string, status: number): Fault {
+  return {
+    kind: "answer",
+    status,
+    contentType: "application/problem+json",
+    body: JSON.stringify({
+      type: `urn:toolbox:problem:${code}`,
+      title: "Scripted",
+      status,
+      detail: "Scripted by a test",
+      code,
+      retryable: status !== 502,
+    }),
+  };
+}
+
+function answer(status: number, contentType: string, body: string, headers?: Record<string, string>): Fault {
+  return { kind: "answer", status, contentType, body, headers };
+}
+
+/** How something that is not a well agent answers on the agent's port, and the code callers get. */
+const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string][] = [
+  ["answers 500", answer(500, "application/json", `{"error":"Internal Server Error"}`), 502, "agent_failed"],
+  ["answers HTML with 200", answer(200, "text/html", HTML), 502, "agent_bad_response"],
+  ["answers HTML with 500", answer(500, "text/html", HTML), 502, "agent_bad_response"],
+  ["answers JSON of another shape", answer(200, "application/json", `[1,{"status":"ok"}]`), 502, "agent_bad_response"],
+  ["is too old: 404 with JSON", answer(404, "application/json", `{"error":"Not Found"}`), 502, "agent_too_old"],
+  ["is too old: 404 with HTML", answer(404, "text/html", "<pre>Cannot GET /tools</pre>"), 502, "agent_too_old"],
+  ["refuses the key", problem("unauthorized", 401), 502, "agent_unauthorized"],
+  ["says that Docker is gone", problem("docker_unreachable", 503), 503, "docker_unreachable"],
+  ["says that Docker is slow", problem("docker_timeout", 504), 504, "docker_timeout"],
+  ["says that Docker failed", problem("docker_failed", 502), 502, "docker_failed"],
+  ["never answers", { kind: "hang" }, 504, "agent_timeout"],
+  ["answers a byte at a time", { kind: "drip", everyMs: 200 }, 504, "agent_timeout"],
+  ["closes in the middle of the body", { kind: "cut" }, 503, "agent_unreachable"],
+  ["closes without an answer", { kind: "reset" }, 503, "agent_unreachable"],
+  ["never stops answering", { kind: "endless" }, 502, "agent_bad_response"],
+];
+
+Deno.test("the agent fails", async (t) => {
+  await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
+  const cast = await Cast.gather(world);
+
+  for (const [name, fault, status, code] of AGENT_ANSWERS) {
+    await t.step(`something that ${name}: ${code}`, async () => {
+      await using server = new FaultServer(fault);
+      const restore = await pointAt(world, server.port);
+      try {
+        await fails(cast, { code, status, readMs: READ_MS, mutateMs: MUTATE_MS });
+        assert.ok(server.seen.length >= 7, "the commands did not meet the fault");
+      } finally {
+        await restore();
+      }
+      await cast.recover();
+    });
+  }
+
+  await t.step("a redirect is not followed, and the key goes nowhere else", async () => {
+    await using elsewhere = new FaultServer(answer(200, "application/json", "{}"));
+    const location = `http://127.0.0.1:${elsewhere.port}/tools`;
+    await using server = new FaultServer(answer(307, "text/plain", "", { location }));
+    const restore = await pointAt(world, server.port);
+    try {
+      const expected = { code: "agent_bad_response", status: 502, readMs: READ_MS, mutateMs: MUTATE_MS };
+      await fails(cast, expected);
+      assert.deepEqual(elsewhere.seen.map(({ method, path }) => `${method} ${path}`), []);
+    } finally {
+      await restore();
+    }
+    await cast.recover();
+  });
+
+  await t.step("DTMA is stopped: agent_unreachable", async () => {
+    await world.agent.stop();
+    try {
+      await fails(cast, { code: "agent_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS });
+    } finally {
+      await world.agent.start();
+    }
+    await cast.recover();
+  });
+
+  await t.step("DTMA hangs: agent_timeout", async () => {
+    const thaw = world.agent.freeze();
+    try {
+      await fails(cast, { code: "agent_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS });
+    } finally {
+      thaw();
+    }
+    await cast.recover();
+  });
+
+  await t.step("DTMA has another key: agent_unauthorized", async () => {
+    const { key_file: file } = world.ready.dtma;
+    const genuine = await Deno.readTextFile(file);
+    await world.agent.stop();
+    await Deno.writeTextFile(file, `tbk_${"5a".repeat(32)}\n`);
+    try {
+      await world.agent.start();
+      await fails(cast, { code: "agent_unauthorized", status: 502, readMs: READ_MS, mutateMs: MUTATE_MS });
+    } finally {
+      await world.agent.stop();
+      await Deno.writeTextFile(file, genuine);
+      await world.agent.start();
+    }
+    await cast.recover();
+  });
+});
+
+Deno.test("the database fails", async (t) => {
+  await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
+  const cast = await Cast.gather(world);
+
+  /** Nothing was begun, neither in the database nor on the machine. */
+  const untouched = async (expected: Expected) => {
+    const before = await snapshot(world);
+    const answers = await cast.ask();
+    assertDatabaseAnswers(answers, expected);
+    return async () => {
+      const after = await snapshot(world);
+      assert.deepEqual(
+        after.rows.map(({ id, generation, status_on_toolbox: status }) => ({ id, generation, status })),
+        before.rows.map(({ id, generation, status_on_toolbox: status }) => ({ id, generation, status })),
+      );
+      assert.equal(after.operations.length, before.operations.length, "no operation was begun");
+      assert.deepEqual(logFaults(after), []);
+    };
+  };
+
+  await t.step("PostgREST is stopped: database_unreachable", async () => {
+    const unchanged = await whileStopped(
+      world,
+      "postgrest",
+      () => untouched({ code: "database_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS }),
+    );
+    await unchanged();
+    await cast.recover();
+  });
+
+  await t.step("PostgREST hangs: database_timeout", async () => {
+    const unchanged = await whilePaused(
+      world,
+      "postgrest",
+      () => untouched({ code: "database_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS }),
+    );
+    await unchanged();
+    await cast.recover();
+  });
+
+  const port = await postgrestPort(world);
+  const answers: [string, Fault, number, string][] = [
+    ["answers 500", answer(500, "application/json", `{"message":"boom"}`), 502, "database_bad_response"],
+    ["answers HTML", answer(200, "text/html", HTML), 502, "database_bad_response"],
+    ["answers HTML with 502", answer(502, "text/html", HTML), 503, "database_unreachable"],
+    ["never answers", { kind: "hang" }, 504, "database_timeout"],
+    ["answers a byte at a time", { kind: "drip", everyMs: 200 }, 504, "database_timeout"],
+  ];
+  for (const [name, fault, status, code] of answers) {
+    await t.step(`something on PostgREST's port ${name}: ${code}`, async () => {
+      const unchanged = await whileStopped(world, "postgrest", async () => {
+        await using _server = new FaultServer(fault, port);
+        return await untouched({ code, status, readMs: READ_MS, mutateMs: MUTATE_MS });
+      });
+      await unchanged();
+      await cast.recover();
+    });
+  }
+
+  await t.step("Postgres is stopped: database_unreachable", async () => {
+    const before = await snapshot(world);
+    await whileStopped(world, "postgres", async () => {
+      const expected = { code: "database_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS };
+      assertDatabaseAnswers(await cast.ask(), expected);
+    });
+    await healed(world, 30_000);
+    assert.equal((await snapshot(world)).operations.length, before.operations.length);
+    await cast.recover();
+  });
+});
+
+Deno.test("Docker fails", async (t) => {
+  await using cut = await DockerCut.open();
+  await using world = await startWorld({
+    functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` },
+    dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` },
+  });
+  const cast = await Cast.gather(world);
+
+  await t.step("Docker is gone: docker_unreachable", async () => {
+    await cut.cut();
+    try {
+      await fails(cast, { code: "docker_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS });
+      const health = await world.agent.call("/health");
+      assert.equal(health.json?.status, "degraded", describe(health));
+      assert.equal(health.json?.docker.reachable, false, describe(health));
+    } finally {
+      await cut.mend();
+    }
+    await cast.recover();
+  });
+
+  await t.step("Docker hangs: in time, and not as success", async () => {
+    await cut.hang();
+    try {
+      await fails(cast, { code: "docker_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS });
+    } finally {
+      await cut.mend();
+    }
+    await cast.recover();
+  });
+});
+
+/** Every command meets the fault: its own code in time, and the database tells. */
+async function fails(cast: Cast, expected: Expected): Promise<void> {
+  const answers = await cast.ask();
+  assertAgentAnswers(answers, expected);
+  await assertRecorded(cast, answers, expected.code);
+}
+
+/** The toolbox's agent seems to live on `port`, until the function returned is called. */
+async function pointAt(world: World, port: number): Promise<() => Promise<void>> {
+  const update = `update public.account_tool_environments set dtma_port = :'port'::int where id = :'toolbox'`;
+  const values = { toolbox: world.toolboxId };
+  const { dtma_port: genuine } = await world.db.row<{ dtma_port: number }>(
+    "select dtma_port from public.account_tool_environments where id = :'toolbox'",
+    values,
+  );
+  await world.db.execute(update, { ...values, port: `${port}` });
+  return async () => void await world.db.execute(update, { ...values, port: `${genuine}` });
+}

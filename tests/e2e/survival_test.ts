@@ -1,0 +1,309 @@
+/**
+ * Parts die with SIGKILL while toolbox-tools mutates: DTMA at fifty random moments and more, the function's worker,
+ * PostgREST, the database connection. What was accepted is reached all the same, with exactly one container per
+ * instance, and reading the list makes the database equal to Docker.
+ */
+import assert from "node:assert/strict";
+import {
+  codeOf,
+  describe,
+  eventually,
+  pooled,
+  type Reply,
+  seeded,
+  sleep,
+  startWorld,
+  type ToolsApi,
+  type World,
+} from "./lib/mod.ts";
+import { killed } from "./faults/parts.ts";
+import { healed, instanceOf, type Snapshot, snapshot } from "./faults/truth.ts";
+import { seedFromEnvironment } from "./faults/seed.ts";
+
+/** Kills of DTMA; each has two mutations under way. */
+const KILLS = 52;
+/** The longest a kill waits after the mutations were sent; a deploy takes about 1.5 s. */
+const LONGEST_MS = 1_600;
+
+type Verb = "deploy" | "start" | "stop" | "restart" | "delete";
+
+/** A mutation under way while something dies. */
+interface Attempt {
+  verb: Verb;
+  name: string;
+  /** The instance; unknown before a deploy was answered. */
+  instance?: string;
+  waits: boolean;
+  reply: Reply;
+}
+
+/** Names that take turns, and what they are as far as the test knows. */
+class Turns {
+  readonly #names: string[];
+  constructor(count: number, readonly random: () => number) {
+    this.#names = Array.from({ length: count }, (_, at) => `survivor ${at}`);
+  }
+
+  /** `count` different names, each with a mutation that its state allows. */
+  next(state: Snapshot, count: number): { verb: Verb; name: string; instance?: string; waits: boolean }[] {
+    const names = [...this.#names].sort(() => this.random() - 0.5).slice(0, count);
+    return names.map((name) => {
+      const row = state.rows.find((candidate) => candidate.instance_name_on_toolbox === name);
+      const waits = this.random() < 0.5;
+      if (!row) return { verb: "deploy", name, waits };
+      const choices: Verb[] = row.status_on_toolbox === "running"
+        ? ["stop", "stop", "restart", "delete"]
+        : ["start", "start", "start", "delete"];
+      return { verb: choices[Math.floor(this.random() * choices.length)], name, instance: row.id, waits };
+    });
+  }
+}
+
+function mutate(
+  tools: ToolsApi,
+  turn: { verb: Verb; name: string; instance?: string; waits: boolean },
+): Promise<Reply> {
+  const options = { deadlineMs: 75_000, ...(turn.waits ? { wait: 15 } : {}) };
+  const target = turn.instance ?? turn.name;
+  switch (turn.verb) {
+    case "deploy":
+      return tools.deploy(turn.name, {}, options);
+    case "delete":
+      return tools.remove(target, options);
+    default:
+      return tools[turn.verb](target, options);
+  }
+}
+
+Deno.test("DTMA killed at random moments reaches what was accepted, with one container per instance", async () => {
+  const random = seeded(seedFromEnvironment("TOOLBOX_SURVIVAL_SEED"));
+  await using world = await startWorld();
+  const { tools } = world.owner;
+  const turns = new Turns(6, random);
+  await pooled([0, 1, 2], 3, async (at) => {
+    const reply = await tools.deploy(`survivor ${at}`, {}, { wait: 30 });
+    assert.equal(reply.status, 201, describe(reply));
+  });
+
+  const answers = new Map<string, number>();
+  let state = await healed(world);
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const pair = turns.next(state, 2);
+    // Squared, so that the first milliseconds, in which everything is decided, are hit most often.
+    const moment = Math.round(random() ** 2 * LONGEST_MS);
+    const label = `kill ${kill} after ${moment} ms of ${pair.map((one) => `${one.verb} ${one.name}`).join(" and ")}`;
+    const pending = pair.map((one) => mutate(tools, one));
+    await sleep(moment);
+    await world.agent.stop("SIGKILL");
+    await world.agent.start();
+    const replies = await Promise.all(pending);
+    const attempts = pair.map((one, at) => ({ ...one, reply: replies[at] }));
+    for (const { verb, reply } of attempts) {
+      const outcome = `${verb} ${reply.status} ${codeOf(reply) ?? ""}`.trim();
+      answers.set(outcome, (answers.get(outcome) ?? 0) + 1);
+    }
+    try {
+      await agentSettles(world);
+      state = await healed(world, 30_000);
+      for (const attempt of attempts) keptItsWord(attempt, state);
+    } catch (error) {
+      throw new Error(`${label}\n${replies.map(describe).join("\n")}`, { cause: error });
+    }
+  }
+  console.log(`  ${KILLS} kills, answers ${JSON.stringify(Object.fromEntries([...answers].sort()))}`);
+
+  // And everything still works.
+  await pooled(state.rows, 3, async ({ id }) => {
+    const started = await tools.start(id, { wait: 20 });
+    assert.equal(started.status, 200, describe(started));
+    const removed = await tools.remove(id, { wait: 20 });
+    assert.equal(removed.status, 200, describe(removed));
+  });
+  const end = await healed(world);
+  assert.deepEqual([end.rows, end.containers], [[], []]);
+});
+
+Deno.test("the worker of the function killed in the middle", async (t) => {
+  const random = seeded(seedFromEnvironment("TOOLBOX_SURVIVAL_SEED"));
+  await using world = await startWorld();
+  const { tools } = world.owner;
+  const turns = new Turns(4, random);
+  let state = await snapshot(world);
+
+  await t.step("at random moments: the next read heals", async () => {
+    for (let kill = 1; kill <= 12; kill++) {
+      const [turn] = turns.next(state, 1);
+      const moment = Math.round(random() ** 2 * 800);
+      const pending = mutate(tools, { ...turn, waits: true }).catch((error) => error as Error);
+      await sleep(moment);
+      await killed(world, "toolbox-tools");
+      const reply = await pending;
+      // The gateway says that the worker died; a success it cannot have been, unless it came before the kill.
+      try {
+        await expireUnheard(world);
+        state = await healed(world, 30_000);
+        if (!(reply instanceof Error) && reply.status < 300) keptItsWord({ ...turn, waits: true, reply }, state);
+      } catch (error) {
+        const said = reply instanceof Error ? reply.message : describe(reply);
+        throw new Error(`kill ${kill} after ${moment} ms of ${turn.verb} ${turn.name}: ${said}`, { cause: error });
+      }
+    }
+  });
+
+  await t.step("after the agent accepted: the operation ends without waiting for its lease", async () => {
+    const deployed = await tools.deploy("orphaned operation", {});
+    assert.equal(deployed.status, 202, describe(deployed));
+    // The answer is out, the follower that would record the end dies.
+    await killed(world, "toolbox-tools");
+    const { rows, operations } = await healed(world, 20_000);
+    assert.equal(rows.find((row) => row.id === deployed.json.instanceId)?.status_on_toolbox, "running");
+    const own = operations.filter((operation) => operation.tool_instance_id === deployed.json.instanceId);
+    assert.deepEqual(own.map((operation) => operation.state), ["succeeded"]);
+    const stopped = await tools.stop(deployed.json.instanceId, { wait: 20 });
+    assert.equal(stopped.status, 200, describe(stopped));
+  });
+
+  await t.step("before the agent heard of it: the lease holds, then gives way", async () => {
+    const deployed = await tools.deploy("unheard", {}, { wait: 20 });
+    assert.equal(deployed.status, 201, describe(deployed));
+    const id = deployed.json.instanceId;
+    // A frozen agent accepts the connection and reads nothing; killed, it never will.
+    world.agent.freeze();
+    const pending = tools.stop(id, { wait: 20 }).catch((error) => error as Error);
+    const begun = await eventually("the stop is in the database", async () => {
+      const all = await world.db.operations(id);
+      return all.find((operation) => operation.action === "stop" && operation.state === "in_progress");
+    });
+    await killed(world, "toolbox-tools");
+    await pending;
+    await world.agent.stop("SIGKILL");
+    await world.agent.start();
+
+    const held = await tools.start(id);
+    assert.equal(`${held.status} ${codeOf(held)}`, "409 operation_in_progress", describe(held));
+    assert.equal(held.json.error.details.operation.id, begun.id);
+    const shown = await tools.get(id);
+    assert.equal(shown.json.tool_instance.status_on_toolbox, "stopping", describe(shown));
+    assert.equal(shown.json.tool_instance.live.phase, "running", describe(shown));
+
+    await expireLeases(world);
+    await healed(world);
+    assert.equal((await world.db.operations(id)).find((one) => one.id === begun.id)?.state, "abandoned");
+    const stopped = await tools.stop(id, { wait: 20 });
+    assert.equal(stopped.status, 200, describe(stopped));
+    await healed(world);
+  });
+});
+
+Deno.test("PostgREST and its connections killed in the middle", async (t) => {
+  const random = seeded(seedFromEnvironment("TOOLBOX_SURVIVAL_SEED"));
+  await using world = await startWorld();
+  const { tools } = world.owner;
+  const turns = new Turns(4, random);
+  let state = await snapshot(world);
+
+  const round = async (label: string, longestMs: number, kill: () => Promise<void>) => {
+    const [turn] = turns.next(state, 1);
+    const moment = Math.round(random() ** 2 * longestMs);
+    const pending = mutate(tools, turn);
+    await sleep(moment);
+    await kill();
+    const reply = await pending;
+    try {
+      if (reply.status >= 300) {
+        const expected = ["database_unreachable", "database_timeout", "database_bad_response", "operation_in_progress"];
+        assert.ok(expected.includes(codeOf(reply) ?? ""), describe(reply));
+        assert.notEqual(reply.json.success, true);
+      }
+      await expireUnheard(world);
+      state = await healed(world, 30_000);
+      if (reply.status < 300) keptItsWord({ ...turn, reply }, state);
+    } catch (error) {
+      throw new Error(`${label} after ${moment} ms of ${turn.verb} ${turn.name}: ${describe(reply)}`, { cause: error });
+    }
+  };
+
+  await t.step("every connection of PostgREST is terminated at random moments", async () => {
+    for (let at = 1; at <= 12; at++) {
+      await round(`termination ${at}`, 400, async () => {
+        await world.db.execute(
+          "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'",
+        );
+      });
+    }
+  });
+
+  await t.step("PostgREST is killed at random moments and started again", async () => {
+    for (let at = 1; at <= 8; at++) {
+      await round(`kill ${at}`, 400, () => killed(world, "postgrest"));
+    }
+  });
+});
+
+/** The agent, asked directly, is done: every instance as it should be, with exactly one container. */
+async function agentSettles(world: World): Promise<void> {
+  let last = "";
+  try {
+    await eventually("the agent reaches what it was told", async () => {
+      const reply = await world.agent.call("/tools");
+      const containers = await world.docker.containers();
+      const faults: string[] = [];
+      for (const tool of reply.json.tools) {
+        const own = containers.filter((container) => instanceOf(container) === tool.id);
+        const as = `${tool.name} should be ${tool.desired}, is ${tool.phase} ${tool.reason?.code ?? ""}`;
+        if (!tool.settled || tool.phase !== tool.desired) faults.push(as);
+        if (own.length !== 1) faults.push(`${as} and has ${own.length} containers`);
+        else if (own[0].State.Running !== (tool.desired === "running")) faults.push(`${as}, Docker disagrees`);
+      }
+      const known = new Set(reply.json.tools.map((tool: { id: string }) => tool.id));
+      for (const container of containers) {
+        if (!known.has(instanceOf(container))) faults.push(`container ${container.Name} is of no instance`);
+      }
+      last = faults.join("\n");
+      return faults.length ? undefined : true;
+    }, { ms: 20_000, everyMs: 100 });
+  } catch (error) {
+    throw new Error(`the agent does not settle:\n${last}`, { cause: error });
+  }
+}
+
+/** What was answered is what came to be; a refusal says that the agent was away and nothing else. */
+function keptItsWord({ verb, instance, reply }: Attempt, state: Snapshot): void {
+  if (reply.status >= 300) {
+    assert.ok(["agent_unreachable", "agent_timeout"].includes(codeOf(reply) ?? ""), describe(reply));
+    assert.notEqual(reply.json.success, true, describe(reply));
+    return;
+  }
+  const id = instance ?? reply.json.instanceId;
+  const row = state.rows.find((candidate) => candidate.id === id);
+  const operation = state.operations.find((candidate) => candidate.id === reply.json.operation.id);
+  assert.equal(operation?.state, "succeeded", `${verb} was accepted: ${JSON.stringify(operation)}`);
+  const wanted = { deploy: "running", start: "running", restart: "running", stop: "stopped", delete: undefined }[verb];
+  assert.equal(row?.status_on_toolbox, wanted, `${verb} was accepted`);
+}
+
+/** Lets time pass for the leases of operations in progress. */
+async function expireLeases(world: World, ids?: string[]): Promise<void> {
+  await world.db.execute(
+    `update public.tool_instance_operations set lease_expires_at = clock_timestamp()
+     where state = 'in_progress' and (:'ids' = '' or id::text = any (string_to_array(:'ids', ',')))`,
+    { ids: ids?.join(",") ?? "" },
+  );
+}
+
+/** Lets the leases of those operations run out that the agent never heard of: nobody else can end them. */
+async function expireUnheard(world: World): Promise<void> {
+  // What was sent before the death is handled within this time.
+  await sleep(200);
+  const { tools } = (await world.agent.call("/tools")).json;
+  const held = new Map<string, number>(
+    tools.map((tool: { id: string; generation: number }) => [tool.id, tool.generation]),
+  );
+  const { operations } = await snapshot(world);
+  const unheard = operations.filter((operation) => {
+    if (operation.state !== "in_progress") return false;
+    const generation = held.get(operation.tool_instance_id as string);
+    return generation === undefined ? operation.action !== "delete" : generation < operation.generation;
+  });
+  if (unheard.length) await expireLeases(world, unheard.map((operation) => operation.id));
+}
