@@ -68,7 +68,10 @@ impl Config {
 
         let supabase_url = get("SUPABASE_URL").filter(|url| url.starts_with("http"));
         let publishable = Keys::read(get("SUPABASE_PUBLISHABLE_KEYS"), get("SUPABASE_ANON_KEY"));
-        let secret = Keys::read(get("SUPABASE_SECRET_KEYS"), get("SUPABASE_SERVICE_ROLE_KEY"));
+        let secret = Keys::read(
+            get("SUPABASE_SECRET_KEYS"),
+            get("SUPABASE_SERVICE_ROLE_KEY"),
+        );
         let agent_root_secret = get("BACKEND_TO_DTMA_API_KEY")
             .filter(|root| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES);
         for (missing, name) in [
@@ -81,14 +84,15 @@ impl Config {
                 wrong.push(name);
             }
         }
-        let mut number = |name: &'static str, default: u64| match get(name).map(|v| v.trim().parse()) {
-            None => default,
-            Some(Ok(value)) if value > 0 => value,
-            Some(_) => {
-                wrong.push(name);
-                default
-            }
-        };
+        let mut number =
+            |name: &'static str, default: u64| match get(name).map(|v| v.trim().parse()) {
+                None => default,
+                Some(Ok(value)) if value > 0 => value,
+                Some(_) => {
+                    wrong.push(name);
+                    default
+                }
+            };
         let timeout = number(
             "TOOLBOX_UPSTREAM_TIMEOUT_MS",
             u64::try_from(DEFAULT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
@@ -131,7 +135,11 @@ impl Config {
 
 fn list(text: Option<String>) -> Vec<String> {
     let text = text.unwrap_or_default();
-    text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+    text.split(',')
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Keys of one kind: the one to use, and all of them.
@@ -143,11 +151,19 @@ struct Keys {
 impl Keys {
     fn read(named: Option<String>, legacy: Option<String>) -> Self {
         let named: NamedKeys = named
-            .and_then(|json| NamedKeys::deserialize(&mut serde_json::Deserializer::from_str(&json)).ok())
+            .and_then(|json| {
+                NamedKeys::deserialize(&mut serde_json::Deserializer::from_str(&json)).ok()
+            })
             .unwrap_or_default();
-        let first = named.get("default").or_else(|| named.values().next()).cloned();
+        let first = named
+            .get("default")
+            .or_else(|| named.values().next())
+            .cloned();
         let all = named.into_values().chain(legacy.clone()).collect();
-        Self { first: first.or(legacy), all }
+        Self {
+            first: first.or(legacy),
+            all,
+        }
     }
 }
 
@@ -158,7 +174,10 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::read(|name| {
             assert!(VARIABLES.contains(&name), "{name} is not listed");
-            variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
         })
     }
 
@@ -168,12 +187,18 @@ mod tests {
     fn new_keys_win_over_legacy_ones_and_all_are_known() {
         let config = read(&[
             ("SUPABASE_URL", "https://p.supabase.co/"),
-            ("SUPABASE_PUBLISHABLE_KEYS", r#"{"default":"sb_publishable_a","other":"sb_publishable_b"}"#),
+            (
+                "SUPABASE_PUBLISHABLE_KEYS",
+                r#"{"default":"sb_publishable_a","other":"sb_publishable_b"}"#,
+            ),
             ("SUPABASE_ANON_KEY", "anon"),
             ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_a"}"#),
             ("SUPABASE_SERVICE_ROLE_KEY", "service"),
             ("BACKEND_TO_DTMA_API_KEY", ROOT),
-            ("TOOLBOX_JWT_ISSUERS", "http://127.0.0.1:54321/auth/v1, https://x"),
+            (
+                "TOOLBOX_JWT_ISSUERS",
+                "http://127.0.0.1:54321/auth/v1, https://x",
+            ),
         ])
         .unwrap();
         assert_eq!(config.supabase_url, "https://p.supabase.co");
@@ -182,7 +207,11 @@ mod tests {
         assert_eq!(config.api_keys.len(), 5);
         assert_eq!(
             config.issuers,
-            ["https://p.supabase.co/auth/v1", "http://127.0.0.1:54321/auth/v1", "https://x"]
+            [
+                "https://p.supabase.co/auth/v1",
+                "http://127.0.0.1:54321/auth/v1",
+                "https://x"
+            ]
         );
         assert_eq!(config.allowed_origins, ["*"]);
         assert_eq!(config.upstream_timeout, DEFAULT_TIMEOUT);
@@ -197,14 +226,20 @@ mod tests {
             ("BACKEND_TO_DTMA_API_KEY", ROOT),
         ])
         .unwrap();
-        assert_eq!((config.publishable_key.as_str(), config.secret_key.as_str()), ("anon", "service"));
+        assert_eq!(
+            (config.publishable_key.as_str(), config.secret_key.as_str()),
+            ("anon", "service")
+        );
     }
 
     #[test]
     fn what_is_missing_or_malformed_is_named() {
-        let error = read(&[("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon"), ("BACKEND_TO_DTMA_API_KEY", "short")])
-            .map(|_| ())
-            .unwrap_err();
+        let error = read(&[
+            ("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon"),
+            ("BACKEND_TO_DTMA_API_KEY", "short"),
+        ])
+        .map(|_| ())
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \

@@ -58,9 +58,20 @@ impl App {
             keys,
             config.upstream_timeout,
         );
-        let identity =
-            Identity::new(&config, Rc::clone(&transport), Rc::clone(&clock), Rc::clone(&host));
-        Ok(Self { config, transport, clock, host, identity, supabase })
+        let identity = Identity::new(
+            &config,
+            Rc::clone(&transport),
+            Rc::clone(&clock),
+            Rc::clone(&host),
+        );
+        Ok(Self {
+            config,
+            transport,
+            clock,
+            host,
+            identity,
+            supabase,
+        })
     }
 
     /// Now, RFC 3339.
@@ -68,10 +79,35 @@ impl App {
         time::format(self.clock.now())
     }
 
+    /// Logs a failure of work after an answer, or beside one.
+    pub fn log(&self, request_id: &str, what: &str, error: &ApiError) {
+        log_error(&*self.host, what, request_id, error);
+    }
+
     /// A random (version 4) UUID.
     pub fn new_uuid(&self) -> uuid::Uuid {
         uuid::Builder::from_random_bytes(self.host.random_bytes()).into_uuid()
     }
+}
+
+/// One line of JSON for the operator.
+pub(crate) fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &ApiError) {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        level: &'a str,
+        what: &'a str,
+        request_id: &'a str,
+        code: &'a str,
+        cause: Option<&'a str>,
+    }
+    let line = Line {
+        level: "error",
+        what,
+        request_id,
+        code: error.code.as_str(),
+        cause: error.cause.as_deref(),
+    };
+    host.log_error(&serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// The user who calls.
@@ -118,12 +154,14 @@ impl Cx {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             if key == name {
                 let value = value.replace('+', " ");
-                return toolbox_domain::names::decode_segment(&value).map(Some).map_err(|_| {
-                    ApiError::with_message(
-                        ErrorCode::InvalidRequest,
-                        format!("The query parameter \"{name}\" is not percent-encoded UTF-8"),
-                    )
-                });
+                return toolbox_domain::names::decode_segment(&value)
+                    .map(Some)
+                    .map_err(|_| {
+                        ApiError::with_message(
+                            ErrorCode::InvalidRequest,
+                            format!("The query parameter \"{name}\" is not percent-encoded UTF-8"),
+                        )
+                    });
             }
         }
         Ok(None)
@@ -142,10 +180,18 @@ impl Cx {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
-            let what = if error.is_data() { "has an unexpected shape" } else { "is not valid JSON" };
+            let what = if error.is_data() {
+                "has an unexpected shape"
+            } else {
+                "is not valid JSON"
+            };
             ApiError::with_message(
                 ErrorCode::InvalidJson,
-                format!("The body {what} at line {}, column {}", error.line(), error.column()),
+                format!(
+                    "The body {what} at line {}, column {}",
+                    error.line(),
+                    error.column()
+                ),
             )
         })
     }
@@ -153,7 +199,9 @@ impl Cx {
     /// How long the caller wants to wait for the end: `Prefer: wait=N`, at most a minute.
     pub fn wait(&self) -> Result<Option<Duration>, ApiError> {
         let preferences = self.headers.get_all("prefer").iter();
-        let texts = preferences.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split([',', ';']));
+        let texts = preferences
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split([',', ';']));
         for preference in texts {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             if name.trim().eq_ignore_ascii_case("wait") {
@@ -163,7 +211,9 @@ impl Cx {
                         "Give a whole number of seconds in the header Prefer: wait=N",
                     )
                 })?;
-                return Ok(Some(Duration::from_secs(seconds.min(MAX_WAIT_SECONDS).into())));
+                return Ok(Some(Duration::from_secs(
+                    seconds.min(MAX_WAIT_SECONDS).into(),
+                )));
             }
         }
         Ok(None)
@@ -171,7 +221,9 @@ impl Cx {
 
     /// The `Idempotency-Key`, 1 to 255 printable ASCII characters.
     pub fn idempotency_key(&self) -> Result<Option<&str>, ApiError> {
-        let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
+        let Some(value) = self.headers.get("idempotency-key") else {
+            return Ok(None);
+        };
         value
             .to_str()
             .ok()

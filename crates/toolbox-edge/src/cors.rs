@@ -17,7 +17,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 pub fn allow_origin(configured: &[String], origin: Option<&HeaderValue>) -> Option<HeaderValue> {
     match configured {
         [only] => HeaderValue::from_str(only).ok(),
-        many => origin.filter(|o| many.iter().any(|c| c.as_bytes() == o.as_bytes())).cloned(),
+        many => origin
+            .filter(|o| many.iter().any(|c| c.as_bytes() == o.as_bytes()))
+            .cloned(),
     }
 }
 

@@ -4,12 +4,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
-use serde::Serialize;
 use toolbox_api::edge::MAX_BODY_BYTES;
 use toolbox_api::error::ErrorCode;
 
 use crate::config::ConfigError;
-use crate::context::{App, Cx};
+use crate::context::{App, Cx, log_error};
 use crate::cors;
 use crate::error::ApiError;
 use crate::reply::Reply;
@@ -57,13 +56,19 @@ impl Service {
             match self.dispatch(request, &request_id).await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    self.log(&route, &request_id, &error);
+                    // Failures that are not the caller's are logged once, here.
+                    if error.code.status() >= 500 {
+                        log_error(&*self.host, &route, &request_id, &error);
+                    }
                     error.into_reply(&request_id)
                 }
             }
         };
         let any = ["*".to_owned()];
-        let origins = self.app.as_ref().map_or(&any[..], |app| &app.config.allowed_origins);
+        let origins = self
+            .app
+            .as_ref()
+            .map_or(&any[..], |app| &app.config.allowed_origins);
         let headers = reply.0.headers_mut();
         cors::add_headers(headers, origins, origin.as_ref());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -78,11 +83,14 @@ impl Service {
         request: Request<Incoming>,
         request_id: &Rc<str>,
     ) -> Result<Reply, ApiError> {
-        let app = self.app.as_ref().map_err(|error| {
-            ApiError::new(ErrorCode::NotConfigured).caused_by(error)
-        })?;
+        let app = self
+            .app
+            .as_ref()
+            .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(error))?;
         let (parts, body) = request.into_parts();
-        let matched = self.function.find(parts.method.as_str(), parts.uri.path())?;
+        let matched = self
+            .function
+            .find(parts.method.as_str(), parts.uri.path())?;
         let caller = app.identity.authenticate(&parts.headers).await?;
         let body = match body {
             Incoming::Complete(body) => body,
@@ -94,7 +102,11 @@ impl Service {
                 ));
             }
         };
-        let path = self.function.own_path(parts.uri.path()).unwrap_or_default().to_owned();
+        let path = self
+            .function
+            .own_path(parts.uri.path())
+            .unwrap_or_default()
+            .to_owned();
         (matched.route.handler)(Cx {
             app: Rc::clone(app),
             request_id: Rc::clone(request_id),
@@ -118,33 +130,11 @@ impl Service {
             .and_then(|id| std::str::from_utf8(id).ok())
             .map_or_else(|| new_request_id(&*self.host).into(), Rc::from)
     }
-
-    /// Failures that are not the caller's are logged once, here.
-    fn log(&self, route: &str, request_id: &str, error: &ApiError) {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            level: &'a str,
-            function: &'a str,
-            route: &'a str,
-            request_id: &'a str,
-            code: &'a str,
-            cause: Option<&'a str>,
-        }
-        if error.code.status() < 500 {
-            return;
-        }
-        let line = Line {
-            level: "error",
-            function: self.function.name,
-            route,
-            request_id,
-            code: error.code.as_str(),
-            cause: error.cause.as_deref(),
-        };
-        self.host.log_error(&serde_json::to_string(&line).unwrap_or_default());
-    }
 }
 
 fn new_request_id(host: &dyn crate::host::Host) -> String {
-    uuid::Builder::from_random_bytes(host.random_bytes()).into_uuid().as_hyphenated().to_string()
+    uuid::Builder::from_random_bytes(host.random_bytes())
+        .into_uuid()
+        .as_hyphenated()
+        .to_string()
 }

@@ -32,23 +32,41 @@ pub struct ApiError {
 impl ApiError {
     /// An error whose title says it all.
     pub const fn new(code: ErrorCode) -> Self {
-        Self { code, message: None, details: None, header: None, cause: None }
+        Self {
+            code,
+            message: None,
+            details: None,
+            header: None,
+            cause: None,
+        }
     }
 
     /// An error with a sentence of its own; never a value from the caller's body.
     pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { message: Some(message.into()), ..Self::new(code) }
+        Self {
+            message: Some(message.into()),
+            ..Self::new(code)
+        }
     }
 
     /// Rules the request breaks.
     pub fn validation(errors: Vec<FieldError>) -> Self {
-        let details = ErrorDetails { errors, ..ErrorDetails::default() };
-        Self { details: Some(Box::new(details)), ..Self::new(ErrorCode::ValidationFailed) }
+        let details = ErrorDetails {
+            errors,
+            ..ErrorDetails::default()
+        };
+        Self {
+            details: Some(Box::new(details)),
+            ..Self::new(ErrorCode::ValidationFailed)
+        }
     }
 
     /// A defect of ours.
     pub fn internal(cause: &dyn Error) -> Self {
-        Self { cause: Some(chain(cause)), ..Self::new(ErrorCode::Internal) }
+        Self {
+            cause: Some(chain(cause)),
+            ..Self::new(ErrorCode::Internal)
+        }
     }
 
     /// The same with what the machine gave as the reason.
@@ -72,7 +90,8 @@ impl ApiError {
 
     /// The answer.
     pub fn into_reply(self, request_id: &str) -> Reply {
-        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let envelope = ErrorEnvelope {
             error: ErrorBody {
                 code: self.code.as_str().to_owned(),
@@ -81,8 +100,8 @@ impl ApiError {
                 request_id: request_id.to_owned(),
             },
         };
-        let mut reply =
-            Reply::json(status, &envelope).unwrap_or_else(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
+        let mut reply = Reply::json(status, &envelope)
+            .unwrap_or_else(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
         if let Some((name, value)) = self.header {
             reply = reply.header(name, value);
         }

@@ -32,7 +32,9 @@ impl RecordedHost {
     pub fn run_background(&self) -> usize {
         let mut done = 0;
         loop {
-            let Some(work) = self.background.borrow_mut().pop() else { return done };
+            let Some(work) = self.background.borrow_mut().pop() else {
+                return done;
+            };
             toolbox_http::recorded::run(work);
             done += 1;
         }
@@ -53,7 +55,9 @@ impl Host for RecordedHost {
         given: &'a [u8],
     ) -> LocalFuture<'a, bool> {
         self.checks.set(self.checks.get() + 1);
-        let fits = key.downcast_ref::<KeyMaterial>().is_some_and(|k| k.algorithm() == algorithm);
+        let fits = key
+            .downcast_ref::<KeyMaterial>()
+            .is_some_and(|k| k.algorithm() == algorithm);
         Box::pin(std::future::ready(fits && given == signature(algorithm)))
     }
 

@@ -26,7 +26,11 @@ impl Reply {
     /// `value` as JSON.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self, ApiError> {
         let bytes = serde_json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
-        Ok(Self::with(status, "application/json", Body::Bytes(bytes.into())))
+        Ok(Self::with(
+            status,
+            "application/json",
+            Body::Bytes(bytes.into()),
+        ))
     }
 
     /// A body that is passed on as it comes.
@@ -51,7 +55,9 @@ impl Reply {
     fn with(status: StatusCode, content_type: &'static str, body: Body) -> Self {
         let mut response = Response::new(body);
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         Self(response)
     }
 }

@@ -1,7 +1,7 @@
 //! One table of routes per function, and how a path finds its row.
 
-use toolbox_domain::names::decode_segment;
 use toolbox_api::error::ErrorCode;
+use toolbox_domain::names::decode_segment;
 use toolbox_http::LocalFuture;
 
 use crate::context::Cx;
@@ -53,12 +53,19 @@ impl Function {
 
     /// Finds the row for a method and a URL's path.
     pub fn find(&self, method: &str, path: &str) -> Result<Matched, ApiError> {
-        let path = self.own_path(path).ok_or_else(|| ApiError::new(ErrorCode::RouteNotFound))?;
+        let path = self
+            .own_path(path)
+            .ok_or_else(|| ApiError::new(ErrorCode::RouteNotFound))?;
         let mut allowed = Vec::new();
         for route in self.routes {
-            let Some(values) = matches(route.path, path) else { continue };
+            let Some(values) = matches(route.path, path) else {
+                continue;
+            };
             if route.method == method {
-                let params = values.into_iter().map(decode_segment).collect::<Result<_, _>>();
+                let params = values
+                    .into_iter()
+                    .map(decode_segment)
+                    .collect::<Result<_, _>>();
                 let params = params.map_err(|_| {
                     ApiError::with_message(
                         ErrorCode::InvalidRequest,
@@ -113,30 +120,65 @@ fn matches<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
 mod tests {
     use super::*;
 
-    const NOTHING: Handler =
-        |_| Box::pin(std::future::ready(Ok(Reply::empty(http::StatusCode::NO_CONTENT))));
+    const NOTHING: Handler = |_| {
+        Box::pin(std::future::ready(Ok(Reply::empty(
+            http::StatusCode::NO_CONTENT,
+        ))))
+    };
 
     static FUNCTION: Function = Function {
         name: "f",
         routes: &[
-            Route { method: "POST", path: "/", handler: NOTHING },
-            Route { method: "GET", path: "/{box}/tools", handler: NOTHING },
-            Route { method: "POST", path: "/{box}/tools", handler: NOTHING },
-            Route { method: "GET", path: "/{box}/tools/{tool}/logs", handler: NOTHING },
+            Route {
+                method: "POST",
+                path: "/",
+                handler: NOTHING,
+            },
+            Route {
+                method: "GET",
+                path: "/{box}/tools",
+                handler: NOTHING,
+            },
+            Route {
+                method: "POST",
+                path: "/{box}/tools",
+                handler: NOTHING,
+            },
+            Route {
+                method: "GET",
+                path: "/{box}/tools/{tool}/logs",
+                handler: NOTHING,
+            },
         ],
     };
 
     fn find(method: &str, path: &str) -> Result<(&'static str, Vec<String>), ErrorCode> {
-        FUNCTION.find(method, path).map(|m| (m.route.path, m.params)).map_err(|e| e.code)
+        FUNCTION
+            .find(method, path)
+            .map(|m| (m.route.path, m.params))
+            .map_err(|e| e.code)
     }
 
     #[test]
     fn paths_find_their_row() {
         assert_eq!(find("POST", "/f"), Ok(("/", vec![])));
         assert_eq!(find("POST", "/f/"), Ok(("/", vec![])));
-        assert_eq!(find("GET", "/functions/v1/f/b1/tools"), Ok(("/{box}/tools", vec!["b1".into()])));
-        assert_eq!(find("GET", "/f/b1/tools/"), Ok(("/{box}/tools", vec!["b1".into()])));
-        for path in ["/", "/g", "/ff", "/f//tools", "/f/b1/tool", "/f/b1/tools/x/y/logs"] {
+        assert_eq!(
+            find("GET", "/functions/v1/f/b1/tools"),
+            Ok(("/{box}/tools", vec!["b1".into()]))
+        );
+        assert_eq!(
+            find("GET", "/f/b1/tools/"),
+            Ok(("/{box}/tools", vec!["b1".into()]))
+        );
+        for path in [
+            "/",
+            "/g",
+            "/ff",
+            "/f//tools",
+            "/f/b1/tool",
+            "/f/b1/tools/x/y/logs",
+        ] {
             assert_eq!(find("GET", path), Err(ErrorCode::RouteNotFound), "{path}");
         }
     }
@@ -145,8 +187,14 @@ mod tests {
     fn segments_are_decoded_exactly_once() {
         let (_, params) = find("GET", "/f/b/tools/a%2Fb%20%252F%20404/logs").unwrap();
         assert_eq!(params, ["b", "a/b %2F 404"]);
-        assert_eq!(find("GET", "/f/b/tools/%zz/logs"), Err(ErrorCode::InvalidRequest));
-        assert_eq!(find("GET", "/f/b/tools/%ff/logs"), Err(ErrorCode::InvalidRequest));
+        assert_eq!(
+            find("GET", "/f/b/tools/%zz/logs"),
+            Err(ErrorCode::InvalidRequest)
+        );
+        assert_eq!(
+            find("GET", "/f/b/tools/%ff/logs"),
+            Err(ErrorCode::InvalidRequest)
+        );
     }
 
     #[test]
@@ -158,6 +206,10 @@ mod tests {
 
     #[test]
     fn the_table_is_data() {
-        assert!(FUNCTION.routes_json().starts_with(r#"[{"method":"POST","path":"/"},{"method":"GET""#));
+        assert!(
+            FUNCTION
+                .routes_json()
+                .starts_with(r#"[{"method":"POST","path":"/"},{"method":"GET""#)
+        );
     }
 }

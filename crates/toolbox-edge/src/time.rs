@@ -22,7 +22,10 @@ pub fn format(since_epoch: Duration) -> String {
 pub fn parse(text: &str) -> Option<Duration> {
     let number = |from: usize, to: usize| -> Option<u64> {
         let digits = text.get(from..to)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+        digits
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| digits.parse().ok())?
     };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
@@ -30,7 +33,10 @@ pub fn parse(text: &str) -> Option<Duration> {
         return None;
     }
     let local = days(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
-    let rest = text.get(19..)?.trim_start_matches(['.', ',']).trim_start_matches(|c: char| c.is_ascii_digit());
+    let rest = text
+        .get(19..)?
+        .trim_start_matches(['.', ','])
+        .trim_start_matches(|c: char| c.is_ascii_digit());
     let offset = match rest.as_bytes() {
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), zone @ ..] => {
@@ -52,7 +58,11 @@ pub fn parse(text: &str) -> Option<Duration> {
 /// Days since the epoch of a date of the Gregorian calendar.
 const fn days(year: u64, month: u64, day: u64) -> u64 {
     // Years that begin in March, so that the leap day is the last.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (year, month) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
     let before_year = year * 365 + year / 4 - year / 100 + year / 400;
     let before_month = (month * 153 + 2) / 5;
     before_year + before_month + day - 1 - 719_468
@@ -68,7 +78,11 @@ const fn civil(days_since_epoch: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -111,7 +125,13 @@ mod tests {
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }
-        for text in ["", "soon", "2025-13-01T00:00:00Z", "2025-11-21T09:50:45", "1969-12-31T23:59:59Z"] {
+        for text in [
+            "",
+            "soon",
+            "2025-13-01T00:00:00Z",
+            "2025-11-21T09:50:45",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

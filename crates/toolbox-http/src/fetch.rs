@@ -15,9 +15,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortController, AbortSignal, ReadableStream};
 
 use crate::timer::Timer;
-use crate::transport::{
-    BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify,
-};
+use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
 
 #[wasm_bindgen]
 extern "C" {
@@ -119,7 +117,9 @@ struct Held {
 }
 
 fn js_error(error: &JsValue) -> TransportError {
-    let message = error.dyn_ref::<js_sys::Error>().map(|e| String::from(e.message()));
+    let message = error
+        .dyn_ref::<js_sys::Error>()
+        .map(|e| String::from(e.message()));
     classify(message.as_deref().unwrap_or("unknown error"))
 }
 
@@ -158,9 +158,9 @@ impl Fetch {
         init.set_method(request.method().as_str());
         let headers = Array::new();
         for (name, value) in request.headers() {
-            let value = value.to_str().map_err(|_| {
-                TransportError::new(Fault::BadBody, "a header is not plain text")
-            })?;
+            let value = value
+                .to_str()
+                .map_err(|_| TransportError::new(Fault::BadBody, "a header is not plain text"))?;
             headers.push(&Array::of2(&name.as_str().into(), &value.into()));
         }
         init.set_headers(&headers);
@@ -171,7 +171,10 @@ impl Fetch {
         let abort = AbortController::new()
             .map_err(|_| TransportError::new(Fault::Reset, "no AbortController"))?;
         init.set_signal(&abort.signal());
-        let held = Held { abort: AbortOnDrop(Some(abort)), _client: client };
+        let held = Held {
+            abort: AbortOnDrop(Some(abort)),
+            _client: client,
+        };
         let response = JsFuture::from(js_fetch(&request.uri().to_string(), &init))
             .await
             .map_err(|e| js_error(&e))?;
@@ -221,7 +224,10 @@ async fn before<T>(
 
 fn answer<T>(response: &web_sys::Response, body: T) -> Result<Response<T>, TransportError> {
     let bad = |_| TransportError::new(Fault::BadBody, "status or headers are malformed");
-    let mut answer = Response::builder().status(response.status()).body(body).map_err(bad)?;
+    let mut answer = Response::builder()
+        .status(response.status())
+        .body(body)
+        .map_err(bad)?;
     for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
         if let Some(value) = header_text(response, &name) {
             answer.headers_mut().insert(name, value);
@@ -252,8 +258,13 @@ async fn read_body(response: &web_sys::Response, limit: usize) -> Result<Bytes, 
             Ok(Uint8Array::new(&buffer).to_vec().into())
         }
         None => {
-            let Some(stream) = response.body() else { return Ok(Bytes::new()) };
-            read_stream(&stream, limit).await?.map(Bytes::from).ok_or_else(too_large)
+            let Some(stream) = response.body() else {
+                return Ok(Bytes::new());
+            };
+            read_stream(&stream, limit)
+                .await?
+                .map(Bytes::from)
+                .ok_or_else(too_large)
         }
     }
 }
@@ -266,7 +277,9 @@ pub async fn read_stream(
     let reader: Reader = stream.get_reader().unchecked_into();
     let mut bytes = Vec::new();
     loop {
-        let chunk = JsFuture::from(reader.read()).await.map_err(|e| js_error(&e))?;
+        let chunk = JsFuture::from(reader.read())
+            .await
+            .map_err(|e| js_error(&e))?;
         let chunk: Chunk = chunk.unchecked_into();
         if chunk.done() {
             return Ok(Some(bytes));
@@ -319,7 +332,9 @@ async fn pull_one(
     controller: &Controller,
 ) {
     // Taken out while waiting; `cancel` may run meanwhile and finds nothing to drop.
-    let Some((mut held, timer)) = state.borrow_mut().take() else { return };
+    let Some((mut held, timer)) = state.borrow_mut().take() else {
+        return;
+    };
     match select(JsFuture::from(reader.read()), timer).await {
         Either::Left((Ok(chunk), timer)) => {
             let chunk: Chunk = chunk.unchecked_into();

@@ -48,12 +48,23 @@ impl Recorded {
         self.sent.borrow().clone()
     }
 
-    #[allow(clippy::panic, reason = "a call no rule answers is a mistake of the test")]
+    #[allow(
+        clippy::panic,
+        reason = "a call no rule answers is a mistake of the test"
+    )]
     fn answer(&self, call: &Call) -> Result<Response<Bytes>, TransportError> {
         self.sent.borrow_mut().push(call.clone());
-        let answer = self.rules.borrow_mut().iter_mut().find_map(|rule| rule(&call.request));
+        let answer = self
+            .rules
+            .borrow_mut()
+            .iter_mut()
+            .find_map(|rule| rule(&call.request));
         let Some(answer) = answer else {
-            panic!("no rule answers {} {}", call.request.method(), call.request.uri())
+            panic!(
+                "no rule answers {} {}",
+                call.request.method(),
+                call.request.uri()
+            )
         };
         if let (Some(clock), Err(error)) = (&self.clock, &answer)
             && error.fault == toolbox_domain::retry::Fault::Timeout
@@ -74,7 +85,10 @@ impl Transport for Recorded {
         call: Call,
         _longest: Duration,
     ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
-        Box::pin(async move { self.answer(&call).map(|r| r.map(|inner| BodyStream { inner })) })
+        Box::pin(async move {
+            self.answer(&call)
+                .map(|r| r.map(|inner| BodyStream { inner }))
+        })
     }
 }
 
@@ -87,7 +101,9 @@ pub struct JumpingClock {
 impl JumpingClock {
     /// Starts at `now` since the Unix epoch.
     pub fn new(now: Duration) -> Self {
-        Self { now: Cell::new(now) }
+        Self {
+            now: Cell::new(now),
+        }
     }
 
     /// Moves the time on.
@@ -112,7 +128,10 @@ impl Clock for JumpingClock {
 }
 
 /// Runs a future whose every part completes at once, as all of this module's do.
-#[allow(clippy::panic, reason = "a future that waits for something else is a mistake of the test")]
+#[allow(
+    clippy::panic,
+    reason = "a future that waits for something else is a mistake of the test"
+)]
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -155,10 +174,18 @@ mod tests {
         let result = run(retry(
             &clock,
             &POLICY,
-            |e: &TransportError| Some(Transience { fault: e.fault, retry_after: None }),
+            |e: &TransportError| {
+                Some(Transience {
+                    fault: e.fault,
+                    retry_after: None,
+                })
+            },
             || transport.send(call()),
         ));
-        (result.map(|r| r.status().as_u16()).map_err(|e| e.fault), transport.sent().len())
+        (
+            result.map(|r| r.status().as_u16()).map_err(|e| e.fault),
+            transport.sent().len(),
+        )
     }
 
     #[test]

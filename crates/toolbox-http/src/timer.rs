@@ -36,7 +36,11 @@ thread_local! {
     static FIRE: Closure<dyn FnMut()> = Closure::new(fire);
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative"
+)]
 fn now_micros() -> u64 {
     (performance_now() * 1000.0) as u64
 }
@@ -58,7 +62,10 @@ fn fire() {
     due.into_iter().flatten().for_each(Waker::wake);
 }
 
-#[allow(clippy::cast_precision_loss, reason = "microseconds of a worker's life fit")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "microseconds of a worker's life fit"
+)]
 fn arm(wheel: &Wheel, at: u64, now: u64) {
     if wheel.armed_for.get().is_none_or(|armed| at < armed) {
         wheel.armed_for.set(Some(at));
@@ -93,13 +100,15 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        WHEEL.with(|wheel| match wheel.pending.borrow_mut().get_mut(&self.key) {
-            None => Poll::Ready(()),
-            Some(waker) => {
-                *waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        })
+        WHEEL.with(
+            |wheel| match wheel.pending.borrow_mut().get_mut(&self.key) {
+                None => Poll::Ready(()),
+                Some(waker) => {
+                    *waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            },
+        )
     }
 }
 

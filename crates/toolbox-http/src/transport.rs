@@ -32,7 +32,12 @@ pub struct Call {
 impl Call {
     /// A call without a certificate of its own.
     pub fn new(request: Request<Bytes>, deadline: Duration) -> Self {
-        Self { request, deadline, certificate: None, max_answer: DEFAULT_MAX_ANSWER }
+        Self {
+            request,
+            deadline,
+            certificate: None,
+            max_answer: DEFAULT_MAX_ANSWER,
+        }
     }
 }
 
@@ -103,7 +108,10 @@ pub struct TransportError {
 impl TransportError {
     /// A failure of `fault`, described by the host as `detail`.
     pub fn new(fault: Fault, detail: impl Into<String>) -> Self {
-        Self { fault, detail: detail.into() }
+        Self {
+            fault,
+            detail: detail.into(),
+        }
     }
 
     /// The request certainly did not reach its receiver, so nothing was changed by it.
@@ -127,11 +135,18 @@ const fn fault_text(fault: Fault) -> &'static str {
 /// Classifies the text of the host's network error. Hosts give no codes for most of them, so
 /// this one function reads texts; it drops the part that holds the address first, because that
 /// may contain anything.
-#[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "used by fetch and by tests"))]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    allow(dead_code, reason = "used by fetch and by tests")
+)]
 pub(crate) fn classify(message: &str) -> TransportError {
     // "error sending request for url (http://…): client error (Connect): tcp connect error: …"
     let cause = message.find("client error (").map_or_else(
-        || message.rsplit_once("): ").map_or(message, |(_, cause)| cause),
+        || {
+            message
+                .rsplit_once("): ")
+                .map_or(message, |(_, cause)| cause)
+        },
         |at| &message[at..],
     );
     let has = |needle: &str| cause.contains(needle);

@@ -26,7 +26,10 @@ pub enum AgentError {
     #[error("the agent refused the toolbox's key")]
     Unauthorized,
     /// The agent lacks a route, or says it speaks an older version.
-    #[error("the agent does not speak version {} of its API", toolbox_api::dtma::API_VERSION)]
+    #[error(
+        "the agent does not speak version {} of its API",
+        toolbox_api::dtma::API_VERSION
+    )]
     TooOld,
     /// The answer is not the agent's protocol.
     #[error("the agent answered {status} with something that is not its protocol")]
@@ -86,10 +89,12 @@ impl AgentError {
             },
             // This agent never answers 404 without a problem: the route is not there.
             None if status == StatusCode::NOT_FOUND => Self::TooOld,
-            None if status.is_server_error() && is_json(answer) => {
-                Self::Failed { status: status.as_u16() }
-            }
-            None => Self::BadResponse { status: status.as_u16() },
+            None if status.is_server_error() && is_json(answer) => Self::Failed {
+                status: status.as_u16(),
+            },
+            None => Self::BadResponse {
+                status: status.as_u16(),
+            },
         }
     }
 
@@ -115,7 +120,9 @@ impl AgentError {
             Self::Failed { status } => (Fault::Status(*status), None),
             _ => return None,
         };
-        fault.is_transient().then_some(Transience { fault, retry_after })
+        fault
+            .is_transient()
+            .then_some(Transience { fault, retry_after })
     }
 
     /// The code callers see.
@@ -132,9 +139,9 @@ impl AgentError {
                 ProblemCode::Unauthorized => ErrorCode::AgentUnauthorized,
                 ProblemCode::RouteUnknown | ProblemCode::MethodNotAllowed => ErrorCode::AgentTooOld,
                 ProblemCode::InstanceUnknown => ErrorCode::InstanceNotFound,
-                ProblemCode::InvalidSpec
-                | ProblemCode::PortInUse
-                | ProblemCode::PortsExhausted => ErrorCode::ValidationFailed,
+                ProblemCode::InvalidSpec | ProblemCode::PortInUse | ProblemCode::PortsExhausted => {
+                    ErrorCode::ValidationFailed
+                }
                 ProblemCode::StaleGeneration | ProblemCode::InstanceDeleting => {
                     ErrorCode::StateChanged
                 }

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use toolbox_api::dtma::{
-    API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView,
-};
+use toolbox_api::dtma::{API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
 use toolbox_http::{BodyStream, Call, Transport};
@@ -85,7 +83,13 @@ impl Agent {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
             .unwrap_or(HeaderValue::from_static("Bearer"));
         authorization.set_sensitive(true);
-        Self { transport, base, authorization, certificate, deadline }
+        Self {
+            transport,
+            base,
+            authorization,
+            certificate,
+            deadline,
+        }
     }
 
     /// Everything on the machine.
@@ -93,7 +97,11 @@ impl Agent {
         let call = self.call(Method::GET, "/tools", None, Bytes::new());
         let answer = self.send(call).await?;
         let list: ToolList = read(&answer)?;
-        if list.api_version < API_VERSION { Err(AgentError::TooOld) } else { Ok(list) }
+        if list.api_version < API_VERSION {
+            Err(AgentError::TooOld)
+        } else {
+            Ok(list)
+        }
     }
 
     /// One instance. With `wait`, answers once it is settled at `generation` or later, or when
@@ -108,7 +116,11 @@ impl Agent {
         if let Some(generation) = generation {
             let _ = write!(path, "?generation={generation}");
         }
-        read(&self.send(self.call(Method::GET, &path, wait, Bytes::new())).await?)
+        read(
+            &self
+                .send(self.call(Method::GET, &path, wait, Bytes::new()))
+                .await?,
+        )
     }
 
     /// Gives the agent a spec. Success means the spec is durable on the machine.
@@ -119,7 +131,11 @@ impl Agent {
         wait: Option<Duration>,
     ) -> Result<ToolView, AgentError> {
         let path = format!("/tools/{id}");
-        read(&self.send(self.call(Method::PUT, &path, wait, json(request))).await?)
+        read(
+            &self
+                .send(self.call(Method::PUT, &path, wait, json(request)))
+                .await?,
+        )
     }
 
     /// Starts, stops or restarts.
@@ -131,8 +147,14 @@ impl Agent {
         wait: Option<Duration>,
     ) -> Result<ToolView, AgentError> {
         let path = format!("/tools/{id}/{}", command.as_str());
-        let body = json(&CommandRequest { generation: Some(generation) });
-        read(&self.send(self.call(Method::POST, &path, wait, body)).await?)
+        let body = json(&CommandRequest {
+            generation: Some(generation),
+        });
+        read(
+            &self
+                .send(self.call(Method::POST, &path, wait, body))
+                .await?,
+        )
     }
 
     /// Removes. An instance the agent does not know is gone already.
@@ -143,7 +165,10 @@ impl Agent {
         wait: Option<Duration>,
     ) -> Result<Deleted, AgentError> {
         let path = format!("/tools/{id}?generation={generation}");
-        let answer = match self.send(self.call(Method::DELETE, &path, wait, Bytes::new())).await {
+        let answer = match self
+            .send(self.call(Method::DELETE, &path, wait, Bytes::new()))
+            .await
+        {
             Err(error) if error.is_instance_unknown() => return Ok(Deleted::Gone),
             other => other?,
         };
@@ -175,8 +200,17 @@ impl Agent {
         let answer = self.transport.open(call, longest).await?;
         if !answer.status().is_success() {
             // The body of a refusal is a stream too: ask again for one that can be read.
-            self.logs(id, &LogQuery { tail: Some(0), since: None }).await?;
-            return Err(AgentError::BadResponse { status: answer.status().as_u16() });
+            self.logs(
+                id,
+                &LogQuery {
+                    tail: Some(0),
+                    since: None,
+                },
+            )
+            .await?;
+            return Err(AgentError::BadResponse {
+                status: answer.status().as_u16(),
+            });
         }
         expect_ndjson(&answer)?;
         Ok(answer.into_body())
@@ -186,12 +220,17 @@ impl Agent {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         // The base was checked when the agent's address was; paths are made of ids and numbers.
-        *request.uri_mut() = format!("{}{path}", self.base).try_into().unwrap_or_default();
+        *request.uri_mut() = format!("{}{path}", self.base)
+            .try_into()
+            .unwrap_or_default();
         let has_body = !request.body().is_empty();
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, self.authorization.clone());
         if has_body {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
         }
         let mut deadline = self.deadline;
         if let Some(wait) = wait.filter(|w| !w.is_zero()) {
@@ -233,8 +272,9 @@ fn json(value: &impl Serialize) -> Bytes {
 }
 
 fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, AgentError> {
-    serde_json::from_slice(answer.body())
-        .map_err(|_| AgentError::BadResponse { status: answer.status().as_u16() })
+    serde_json::from_slice(answer.body()).map_err(|_| AgentError::BadResponse {
+        status: answer.status().as_u16(),
+    })
 }
 
 fn expect_ndjson<T>(answer: &Response<T>) -> Result<(), AgentError> {

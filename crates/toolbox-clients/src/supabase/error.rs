@@ -44,7 +44,10 @@ impl From<TransportError> for DatabaseError {
     fn from(error: TransportError) -> Self {
         match error.fault {
             Fault::Timeout => Self::Timeout,
-            Fault::BadBody | Fault::Status(_) => Self::BadResponse { status: 0, code: String::new() },
+            Fault::BadBody | Fault::Status(_) => Self::BadResponse {
+                status: 0,
+                code: String::new(),
+            },
             Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns => Self::Unreachable(error),
         }
     }
@@ -69,14 +72,20 @@ impl DatabaseError {
                 Self::Unreachable(TransportError::new(Fault::Status(status.as_u16()), code))
             }
             (StatusCode::GATEWAY_TIMEOUT, _) => Self::Timeout,
-            _ => Self::BadResponse { status: status.as_u16(), code },
+            _ => Self::BadResponse {
+                status: status.as_u16(),
+                code,
+            },
         }
     }
 
     /// What repeating the call depends on; none when it cannot help.
     pub fn transience(&self) -> Option<Transience> {
         match self {
-            Self::Unreachable(error) => Some(Transience { fault: error.fault, retry_after: None }),
+            Self::Unreachable(error) => Some(Transience {
+                fault: error.fault,
+                retry_after: None,
+            }),
             _ => None,
         }
     }

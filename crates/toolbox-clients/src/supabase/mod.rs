@@ -24,7 +24,7 @@ use toolbox_http::{Call, Clock, Transport};
 pub use error::DatabaseError;
 use rows::{
     BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, Recorded,
-    RecordedWire,
+    RecordedWire, SpecRow,
 };
 
 /// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
@@ -83,7 +83,13 @@ impl Supabase {
         keys: ProjectKeys,
         deadline: Duration,
     ) -> Self {
-        Self { transport, clock, base: format!("{url}/rest/v1"), keys, deadline }
+        Self {
+            transport,
+            clock,
+            base: format!("{url}/rest/v1"),
+            keys,
+            deadline,
+        }
     }
 
     /// The toolbox as the holder of `token` sees it; none when it does not exist for them.
@@ -93,7 +99,8 @@ impl Supabase {
         id: ToolboxId,
         select: Select<'_>,
     ) -> Result<Option<EnvironmentRow>, DatabaseError> {
-        let mut query = format!("account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT}");
+        let mut query =
+            format!("account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT}");
         match select {
             Select::None => {}
             Select::All => {
@@ -102,7 +109,9 @@ impl Supabase {
                 query.push_str("&account_tool_instances.order=created_at.asc,id.asc");
             }
             Select::Id(instance) => {
-                query.push_str(&format!(",{INSTANCE}&account_tool_instances.id=eq.{instance}"));
+                query.push_str(&format!(
+                    ",{INSTANCE}&account_tool_instances.id=eq.{instance}"
+                ));
             }
             Select::Name(name) => {
                 let name = encode_segment(name);
@@ -129,6 +138,19 @@ impl Supabase {
         Ok(rows.into_iter().next())
     }
 
+    /// What an instance runs. Read with the secret key, because no user may read it: the caller
+    /// must have been shown to own the instance.
+    pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<SpecRow>, DatabaseError> {
+        let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
+        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            let mut request = self.request(Method::GET, &query, Bytes::new());
+            self.authorize_writer(&mut request);
+            self.send(request)
+        })
+        .await?;
+        Ok(parse::<Vec<SpecRow>>(&answer)?.into_iter().next())
+    }
+
     /// Begins an operation. Repeated only when the first call certainly did not arrive: a second
     /// one would meet the operation of the first.
     pub async fn begin(&self, p: &BeginOperation<'_>) -> Result<Begun, DatabaseError> {
@@ -140,7 +162,9 @@ impl Supabase {
             self.call_function("begin_tool_instance_operation", p)
         })
         .await?;
-        parse::<BegunWire>(&answer)?.read().ok_or_else(|| unexpected(&answer))
+        parse::<BegunWire>(&answer)?
+            .read()
+            .ok_or_else(|| unexpected(&answer))
     }
 
     /// Records what was seen. Compare-and-set, so repeating it does no harm.
@@ -149,10 +173,16 @@ impl Supabase {
             self.call_function("record_tool_instance_state", p)
         })
         .await?;
-        parse::<RecordedWire>(&answer)?.read().ok_or_else(|| unexpected(&answer))
+        parse::<RecordedWire>(&answer)?
+            .read()
+            .ok_or_else(|| unexpected(&answer))
     }
 
-    async fn read<T: DeserializeOwned>(&self, token: &str, query: &str) -> Result<T, DatabaseError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        query: &str,
+    ) -> Result<T, DatabaseError> {
         let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
             let mut request = self.request(Method::GET, query, Bytes::new());
             let headers = request.headers_mut();
@@ -180,27 +210,35 @@ impl Supabase {
         // Types of this crate's requests always serialize.
         let body = serde_json::to_vec(&Argument { p }).unwrap_or_default();
         let mut request = self.request(Method::POST, &format!("rpc/{name}"), body.into());
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        self.authorize_writer(&mut request);
+        self.send(request).await
+    }
+
+    /// The keys of today are opaque and the gateway turns them into a role; the legacy ones are
+    /// tokens themselves, which PostgREST reads.
+    fn authorize_writer(&self, request: &mut Request<Bytes>) {
         let secret = &self.keys.secret;
-        headers.insert("apikey", secret.clone());
-        // The keys of today are opaque and the gateway turns them into a role; the legacy ones are
-        // tokens themselves and PostgREST reads them.
+        request.headers_mut().insert("apikey", secret.clone());
         if let Ok(text) = secret.to_str()
             && !text.starts_with("sb_")
             && let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {text}"))
         {
             bearer.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, bearer);
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
         }
-        self.send(request).await
     }
 
     fn request(&self, method: Method, query: &str, body: Bytes) -> Request<Bytes> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         // Queries are made of constants, ids and encoded names.
-        *request.uri_mut() = format!("{}/{query}", self.base).try_into().unwrap_or_default();
+        *request.uri_mut() = format!("{}/{query}", self.base)
+            .try_into()
+            .unwrap_or_default();
         request
     }
 
@@ -218,7 +256,10 @@ impl Supabase {
 }
 
 fn unexpected(answer: &Response<Bytes>) -> DatabaseError {
-    DatabaseError::BadResponse { status: answer.status().as_u16(), code: String::new() }
+    DatabaseError::BadResponse {
+        status: answer.status().as_u16(),
+        code: String::new(),
+    }
 }
 
 fn parse<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, DatabaseError> {

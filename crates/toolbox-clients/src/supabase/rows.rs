@@ -87,7 +87,11 @@ impl InstanceRow {
     /// Status and reason.
     pub fn state(&self) -> Result<InstanceState, BadRow> {
         let status: InstanceStatus = self.status_on_toolbox.parse().map_err(|_| BadRow)?;
-        let reason = match (status, &self.instance_error_code, &self.instance_error_message) {
+        let reason = match (
+            status,
+            &self.instance_error_code,
+            &self.instance_error_message,
+        ) {
             (InstanceStatus::Error, Some(code), Some(message)) => {
                 Some(Reason::new(code.as_str(), message.as_str()).map_err(|_| BadRow)?)
             }
@@ -100,6 +104,15 @@ impl InstanceRow {
     pub fn desired(&self) -> Result<Desired, BadRow> {
         self.desired_status.parse().map_err(|_| BadRow)
     }
+}
+
+/// What an instance runs, secrets included.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SpecRow {
+    /// The spec.
+    pub spec: ToolSpec,
+    /// The generation it belongs to.
+    pub generation: u64,
 }
 
 /// An entry of the tool catalog.
@@ -146,7 +159,9 @@ pub struct CatalogSpec {
 impl std::fmt::Debug for CatalogSpec {
     /// Leaves out the environment, as [`ToolSpec`] does.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CatalogSpec").field("ports", &self.ports).finish_non_exhaustive()
+        f.debug_struct("CatalogSpec")
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,6 +197,9 @@ pub struct BeginOperation<'a> {
     /// The status this was decided on; none for a new instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_status: Option<&'a str>,
+    /// The generation this was decided on, where more than the status mattered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_generation: Option<u64>,
     /// The status to write.
     pub to_status: &'a str,
     /// What the user wants.
@@ -288,9 +306,17 @@ pub(super) struct BegunWire {
 impl BegunWire {
     pub(super) fn read(self) -> Option<Begun> {
         Some(match self.outcome.as_str() {
-            "started" => Begun::Started { operation: self.operation?, instance: self.instance? },
-            "replayed" => Begun::Replayed { operation: self.operation?, instance: self.instance },
-            "in_progress" => Begun::InProgress { operation: self.operation? },
+            "started" => Begun::Started {
+                operation: self.operation?,
+                instance: self.instance?,
+            },
+            "replayed" => Begun::Replayed {
+                operation: self.operation?,
+                instance: self.instance,
+            },
+            "in_progress" => Begun::InProgress {
+                operation: self.operation?,
+            },
             "status_changed" => Begun::StatusChanged,
             "name_taken" => Begun::NameTaken,
             "key_reused" => Begun::KeyReused,
@@ -385,7 +411,11 @@ pub struct OperationResult {
 impl OperationResult {
     /// It ended as asked.
     pub const fn succeeded() -> Self {
-        Self { state: "succeeded", error_code: None, error_message: None }
+        Self {
+            state: "succeeded",
+            error_code: None,
+            error_message: None,
+        }
     }
 
     /// It ended otherwise.

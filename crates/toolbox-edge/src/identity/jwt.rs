@@ -5,51 +5,51 @@ use serde::Deserialize;
 /// The token is not three base64url parts with a JSON header and JSON claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is malformed")]
-pub struct Malformed;
+pub(super) struct Malformed;
 
 /// Longest token that is looked at; real ones have a few kilobytes at most.
 const MAX_LENGTH: usize = 16 * 1024;
 
 /// First part of a token.
 #[derive(Debug, Deserialize)]
-pub struct Header {
+pub(super) struct Header {
     /// Algorithm the signer claims.
-    pub alg: String,
+    pub(super) alg: String,
     /// Key the signer claims.
     #[serde(default)]
-    pub kid: Option<String>,
+    pub(super) kid: Option<String>,
     /// Extensions that must be understood; none is.
     #[serde(default)]
-    pub crit: Option<Vec<String>>,
+    pub(super) crit: Option<Vec<String>>,
 }
 
 /// Second part of a token, as far as it is used.
 #[derive(Debug, Deserialize)]
-pub struct Claims {
+pub(super) struct Claims {
     /// Issuer.
     #[serde(default)]
-    pub iss: Option<String>,
+    pub(super) iss: Option<String>,
     /// User.
     #[serde(default)]
-    pub sub: Option<String>,
+    pub(super) sub: Option<String>,
     /// Who the token is for.
     #[serde(default)]
-    pub aud: Option<Audience>,
+    pub(super) aud: Option<Audience>,
     /// Database role.
     #[serde(default)]
-    pub role: Option<String>,
+    pub(super) role: Option<String>,
     /// End, seconds since the epoch.
     #[serde(default)]
-    pub exp: Option<f64>,
+    pub(super) exp: Option<f64>,
     /// Beginning, seconds since the epoch.
     #[serde(default)]
-    pub nbf: Option<f64>,
+    pub(super) nbf: Option<f64>,
 }
 
 /// One audience or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Audience {
+pub(super) enum Audience {
     /// One.
     One(String),
     /// Several.
@@ -58,7 +58,7 @@ pub enum Audience {
 
 impl Audience {
     /// Whether `audience` is among them.
-    pub fn contains(&self, audience: &str) -> bool {
+    pub(super) fn contains(&self, audience: &str) -> bool {
         match self {
             Self::One(one) => one == audience,
             Self::Many(many) => many.iter().any(|one| one == audience),
@@ -68,20 +68,20 @@ impl Audience {
 
 /// A token taken apart. Nothing in it is to be believed before its signature was checked.
 #[derive(Debug)]
-pub struct Token<'a> {
+pub(super) struct Token<'a> {
     /// First part.
-    pub header: Header,
+    pub(super) header: Header,
     /// Second part.
-    pub claims: Claims,
+    pub(super) claims: Claims,
     /// What was signed.
-    pub message: &'a [u8],
+    pub(super) message: &'a [u8],
     /// The signature.
-    pub signature: Vec<u8>,
+    pub(super) signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
     /// Takes a token apart.
-    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         if text.len() > MAX_LENGTH {
             return Err(Malformed);
         }
@@ -92,12 +92,17 @@ impl<'a> Token<'a> {
         if header.crit.is_some() {
             return Err(Malformed);
         }
-        Ok(Self { header, claims, message: message.as_bytes(), signature: base64url(signature)? })
+        Ok(Self {
+            header,
+            claims,
+            message: message.as_bytes(),
+            signature: base64url(signature)?,
+        })
     }
 }
 
 /// Decodes base64url without padding (padding is tolerated), strictly otherwise.
-pub fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
+pub(super) fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
     let text = text.trim_end_matches('=');
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let (mut buffer, mut bits) = (0_u32, 0_u32);
@@ -119,7 +124,11 @@ pub fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
         }
     }
     // Six left-over bits are no byte; other left-over bits must be zero, or texts were not unique.
-    if bits == 6 || buffer != 0 { Err(Malformed) } else { Ok(bytes) }
+    if bits == 6 || buffer != 0 {
+        Err(Malformed)
+    } else {
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +137,13 @@ mod tests {
 
     #[test]
     fn base64url_is_strict() {
-        for (text, bytes) in [("", ""), ("Zg", "f"), ("Zm8", "fo"), ("Zm9v", "foo"), ("Zg==", "f")] {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg", "f"),
+            ("Zm8", "fo"),
+            ("Zm9v", "foo"),
+            ("Zg==", "f"),
+        ] {
             assert_eq!(base64url(text), Ok(bytes.as_bytes().to_vec()), "{text}");
         }
         assert_eq!(base64url("-_-_"), Ok(vec![0xfb, 0xff, 0xbf]));

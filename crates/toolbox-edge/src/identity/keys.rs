@@ -57,11 +57,17 @@ impl Jwk {
     /// must not hold shared secrets.
     fn material(self, trust_secrets: bool) -> Option<KeyMaterial> {
         let material = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("EC", Some("P-256")) => KeyMaterial::Es256 { x: self.x?, y: self.y? },
-            ("RSA", _) => KeyMaterial::Rs256 { n: self.n?, e: self.e? },
-            ("oct", _) if trust_secrets => {
-                KeyMaterial::Hs256 { secret: base64url(&self.k?).ok().filter(|k| !k.is_empty())? }
-            }
+            ("EC", Some("P-256")) => KeyMaterial::Es256 {
+                x: self.x?,
+                y: self.y?,
+            },
+            ("RSA", _) => KeyMaterial::Rs256 {
+                n: self.n?,
+                e: self.e?,
+            },
+            ("oct", _) if trust_secrets => KeyMaterial::Hs256 {
+                secret: base64url(&self.k?).ok().filter(|k| !k.is_empty())?,
+            },
             _ => return None,
         };
         let declared = match self.alg.as_deref() {
@@ -84,7 +90,7 @@ struct StoredKey {
 /// The keys could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signing keys cannot be read: {0}")]
-pub struct KeysUnavailable(String);
+pub(super) struct KeysUnavailable(String);
 
 type Fetching = Shared<LocalFuture<'static, Result<(), KeysUnavailable>>>;
 
@@ -102,7 +108,7 @@ struct State {
 }
 
 /// Finds keys by id.
-pub struct KeyStore {
+pub(super) struct KeyStore {
     url: String,
     configured_set: Option<String>,
     legacy_secret: Option<String>,
@@ -122,7 +128,15 @@ impl KeyStore {
         host: Rc<dyn Host>,
     ) -> Rc<Self> {
         let state = RefCell::default();
-        Rc::new(Self { url, configured_set, legacy_secret, transport, clock, host, state })
+        Rc::new(Self {
+            url,
+            configured_set,
+            legacy_secret,
+            transport,
+            clock,
+            host,
+            state,
+        })
     }
 
     /// The keys that may have signed a token with this algorithm and key id; empty when none may.
@@ -155,7 +169,9 @@ impl KeyStore {
     fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Vec<KeyHandle> {
         let now = self.clock.now();
         let state = self.state.borrow();
-        let fresh = state.fetched_at.is_some_and(|at| now.saturating_sub(at) <= TTL);
+        let fresh = state
+            .fetched_at
+            .is_some_and(|at| now.saturating_sub(at) <= TTL);
         let fetched = state.fetched.iter().filter(|_| fresh);
         state
             .configured
@@ -181,7 +197,9 @@ impl KeyStore {
             None => Vec::new(),
         };
         if let Some(secret) = &self.legacy_secret {
-            let material = KeyMaterial::Hs256 { secret: secret.as_bytes().to_vec() };
+            let material = KeyMaterial::Hs256 {
+                secret: secret.as_bytes().to_vec(),
+            };
             keys.extend(self.import_one(None, material).await);
         }
         self.state.borrow_mut().configured = Some(keys);
@@ -210,12 +228,17 @@ impl KeyStore {
 
     async fn fetch_now(&self) -> Result<Vec<StoredKey>, KeysUnavailable> {
         let failed = |e: &dyn std::error::Error| KeysUnavailable(crate::error::chain(e));
-        let request = Request::get(&self.url).body(Bytes::new()).map_err(|e| failed(&e))?;
+        let request = Request::get(&self.url)
+            .body(Bytes::new())
+            .map_err(|e| failed(&e))?;
         let mut call = Call::new(request, FETCH_DEADLINE);
         call.max_answer = MAX_ANSWER;
         let answer = self.transport.send(call).await.map_err(|e| failed(&e))?;
         if !answer.status().is_success() {
-            return Err(KeysUnavailable(format!("status {}", answer.status().as_u16())));
+            return Err(KeysUnavailable(format!(
+                "status {}",
+                answer.status().as_u16()
+            )));
         }
         self.import(answer.body(), false)
             .await
@@ -239,6 +262,10 @@ impl KeyStore {
     async fn import_one(&self, kid: Option<String>, material: KeyMaterial) -> Option<StoredKey> {
         let algorithm = material.algorithm();
         let handle = self.host.import_key(&material).await.ok()?;
-        Some(StoredKey { kid, algorithm, handle })
+        Some(StoredKey {
+            kid,
+            algorithm,
+            handle,
+        })
     }
 }

@@ -109,23 +109,41 @@ impl Identity {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let now = self.clock.now();
         if let Some(user) = self.remembered(&digest, now)? {
-            return Ok(Caller { user, token: token.into() });
+            return Ok(Caller {
+                user,
+                token: token.into(),
+            });
         }
-        let parsed = Token::parse(token).map_err(|_| Refusal::Invalid("The access token is malformed"))?;
+        let parsed =
+            Token::parse(token).map_err(|_| Refusal::Invalid("The access token is malformed"))?;
         self.check_signature(&parsed).await?;
         let (user, expires) = self.check_claims(&parsed.claims, now)?;
         let mut verified = self.verified.borrow_mut();
         if verified.len() >= REMEMBERED {
             verified.clear();
         }
-        verified.insert(digest, Verified { user, expires, at: now });
-        Ok(Caller { user, token: token.into() })
+        verified.insert(
+            digest,
+            Verified {
+                user,
+                expires,
+                at: now,
+            },
+        );
+        Ok(Caller {
+            user,
+            token: token.into(),
+        })
     }
 
     fn bearer<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
         let Some(authorization) = headers.get(header::AUTHORIZATION) else {
             let has_key = headers.get("apikey").is_some();
-            return Err(if has_key { Refusal::ApiKey } else { Refusal::Missing });
+            return Err(if has_key {
+                Refusal::ApiKey
+            } else {
+                Refusal::Missing
+            });
         };
         let text = authorization.to_str().map_err(|_| Refusal::Missing)?;
         let (scheme, token) = text.split_once(' ').ok_or(Refusal::Missing)?;
@@ -141,7 +159,9 @@ impl Identity {
 
     fn remembered(&self, digest: &[u8; 32], now: Duration) -> Result<Option<UserId>, Refusal> {
         let mut verified = self.verified.borrow_mut();
-        let Some(found) = verified.get(digest) else { return Ok(None) };
+        let Some(found) = verified.get(digest) else {
+            return Ok(None);
+        };
         if now.saturating_sub(found.at) > REMEMBER {
             verified.remove(digest);
             return Ok(None);
@@ -155,14 +175,24 @@ impl Identity {
             "ES256" => Algorithm::Es256,
             "RS256" => Algorithm::Rs256,
             "HS256" => Algorithm::Hs256,
-            _ => return Err(Refusal::Invalid("The access token's algorithm is not accepted").into()),
+            _ => {
+                return Err(
+                    Refusal::Invalid("The access token's algorithm is not accepted").into(),
+                );
+            }
         };
         let kid = token.header.kid.as_deref();
-        let candidates = self.keys.candidates(algorithm, kid).await.map_err(|error| {
-            ApiError::new(ErrorCode::AuthUnreachable).caused_by(&error)
-        })?;
+        let candidates = self
+            .keys
+            .candidates(algorithm, kid)
+            .await
+            .map_err(|error| ApiError::new(ErrorCode::AuthUnreachable).caused_by(&error))?;
         for key in &candidates {
-            if self.host.verify(algorithm, key, token.message, &token.signature).await {
+            if self
+                .host
+                .verify(algorithm, key, token.message, &token.signature)
+                .await
+            {
                 return Ok(());
             }
         }
@@ -176,27 +206,48 @@ impl Identity {
 
     fn check_claims(&self, claims: &Claims, now: Duration) -> Result<(UserId, f64), Refusal> {
         let expires = check_expiry(claims.exp, now)?;
-        if claims.nbf.is_some_and(|nbf| nbf > now.as_secs_f64() + LEEWAY) {
+        if claims
+            .nbf
+            .is_some_and(|nbf| nbf > now.as_secs_f64() + LEEWAY)
+        {
             return Err(Refusal::Invalid("The access token is not valid yet"));
         }
         match claims.role.as_deref() {
             Some(ROLE) => {}
             // Legacy API keys are tokens of these roles.
             Some("anon" | "service_role") => return Err(Refusal::ApiKey),
-            _ => return Err(Refusal::Invalid("The access token's role is not \"authenticated\"")),
+            _ => {
+                return Err(Refusal::Invalid(
+                    "The access token's role is not \"authenticated\"",
+                ));
+            }
         }
-        if !claims.iss.as_ref().is_some_and(|iss| self.issuers.contains(iss)) {
-            return Err(Refusal::Invalid("The access token's issuer is not this project"));
+        if !claims
+            .iss
+            .as_ref()
+            .is_some_and(|iss| self.issuers.contains(iss))
+        {
+            return Err(Refusal::Invalid(
+                "The access token's issuer is not this project",
+            ));
         }
-        if !claims.aud.as_ref().is_some_and(|aud| aud.contains(AUDIENCE)) {
-            return Err(Refusal::Invalid("The access token's audience is not \"authenticated\""));
+        if !claims
+            .aud
+            .as_ref()
+            .is_some_and(|aud| aud.contains(AUDIENCE))
+        {
+            return Err(Refusal::Invalid(
+                "The access token's audience is not \"authenticated\"",
+            ));
         }
         claims
             .sub
             .as_deref()
             .and_then(|sub| sub.parse().ok())
             .map(|user| (user, expires))
-            .ok_or(Refusal::Invalid("The access token's subject is not a user id"))
+            .ok_or(Refusal::Invalid(
+                "The access token's subject is not a user id",
+            ))
     }
 }
 

@@ -1,0 +1,354 @@
+//! The boundary itself: one export, `Instance`, and two conversions.
+//!
+//! A wasm instance is single-threaded and answers many requests at once. A panic traps and leaves
+//! it poisoned; the wrapper (`supabase/functions/_shared/serve.ts`) then needs to know whose
+//! request it was. So every task carries its request's number, which is noted while the task is
+//! polled, and the panic hook tells the wrapper that number before the trap.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{HeaderName, HeaderValue, Request, Uri, header};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use toolbox_http::LocalFuture;
+use toolbox_http::fetch::{Fetch, read_stream};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
+
+use crate::config::Config;
+use crate::context::App;
+use crate::entry::{BODY_LIMIT, Incoming, READ_HEADERS, READ_HEADERS_OF_MUTATIONS, Service};
+use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
+use crate::reply::{Body, Reply};
+use crate::router::Function;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What the wrapper gives the instance.
+    #[derive(Clone)]
+    pub type Wrapper;
+    /// The request with this number panics now; the text is for the operator.
+    #[wasm_bindgen(method)]
+    fn panicked(this: &Wrapper, request: u32, text: &str);
+    /// Keeps the worker alive until the promise settles, as long as the platform allows.
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    fn wait_until(this: &Wrapper, work: &Promise);
+
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(line: &str);
+
+    #[wasm_bindgen(js_name = Response)]
+    type JsResponse;
+    #[wasm_bindgen(constructor, js_class = "Response", catch)]
+    fn new(body: &JsValue, init: &ResponseInit) -> Result<JsResponse, JsValue>;
+    type ResponseInit;
+    #[wasm_bindgen(method, setter)]
+    fn set_status(this: &ResponseInit, status: u16);
+    #[wasm_bindgen(method, setter)]
+    fn set_headers(this: &ResponseInit, headers: &Array);
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(array: &Uint8Array);
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = importKey, catch)]
+    fn import_key(
+        format: &str,
+        key: &JsValue,
+        algorithm: &Object,
+        extractable: bool,
+        usages: &Array,
+    ) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = verify, catch)]
+    fn verify(
+        algorithm: &Object,
+        key: &JsValue,
+        signature: &Uint8Array,
+        message: &Uint8Array,
+    ) -> Result<Promise, JsValue>;
+}
+
+thread_local! {
+    static FUNCTION: Cell<Option<&'static Function>> = const { Cell::new(None) };
+    static WRAPPER: RefCell<Option<Wrapper>> = const { RefCell::new(None) };
+    /// Number of the request whose task is being polled; 0 for none.
+    static CURRENT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Names the function this wasm is; its crate calls this from its start export.
+pub fn install(function: &'static Function) {
+    FUNCTION.set(Some(function));
+}
+
+/// One instance of a function.
+#[wasm_bindgen]
+pub struct Instance {
+    service: Rc<Service>,
+}
+
+#[wasm_bindgen]
+impl Instance {
+    /// `environment` is an object of variables, read once.
+    #[wasm_bindgen(constructor)]
+    pub fn new(environment: &JsValue, wrapper: Wrapper) -> Result<Instance, JsError> {
+        let function = FUNCTION
+            .get()
+            .ok_or_else(|| JsError::new("no function is installed"))?;
+        WRAPPER.set(Some(wrapper.clone()));
+        std::panic::set_hook(Box::new(|panic| {
+            let text = panic.to_string();
+            WRAPPER.with_borrow(|wrapper| {
+                if let Some(wrapper) = wrapper {
+                    wrapper.panicked(CURRENT.get(), &text);
+                }
+            });
+        }));
+        let host = Rc::new(WebHost { wrapper });
+        let config = Config::read(|name| {
+            Reflect::get(environment, &name.into())
+                .ok()
+                .and_then(|value| value.as_string())
+        });
+        let app = config.and_then(|config| {
+            let fetch = Rc::new(Fetch::default());
+            let host: Rc<dyn Host> = host.clone();
+            App::new(config, fetch.clone(), fetch, host).map(Rc::new)
+        });
+        Ok(Self {
+            service: Rc::new(Service {
+                function,
+                app,
+                host,
+            }),
+        })
+    }
+
+    /// Answers a request with a `Response`. `number` is above 0 and unique among the wrapper's.
+    pub fn handle(&self, request: web_sys::Request, number: u32) -> Promise {
+        let service = Rc::clone(&self.service);
+        tagged_promise(number, async move {
+            let request = from_js(&request).await?;
+            to_js(service.respond(request).await)
+        })
+    }
+
+    /// The route table as JSON.
+    pub fn routes(&self) -> String {
+        self.service.function.routes_json()
+    }
+
+    /// After a trap the queue of ready tasks is not run until something new is queued; this does.
+    pub fn nudge(&self) {
+        spawn_local(async {});
+    }
+}
+
+/// A task that says whose it is while it is polled.
+struct Tagged<F> {
+    number: u32,
+    work: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Tagged<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        CURRENT.set(self.number);
+        let result = self.work.as_mut().poll(context);
+        CURRENT.set(0);
+        result
+    }
+}
+
+fn tagged_promise(
+    number: u32,
+    work: impl Future<Output = Result<JsValue, JsValue>> + 'static,
+) -> Promise {
+    future_to_promise(Tagged {
+        number,
+        work: Box::pin(work),
+    })
+}
+
+async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValue> {
+    let method = request.method();
+    let headers = request.headers();
+    let has_body = !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let mut converted = Request::new(Incoming::Complete(bytes::Bytes::new()));
+    // A URL the host accepts and `http` does not finds no route.
+    *converted.uri_mut() = Uri::try_from(request.url()).unwrap_or_default();
+    *converted.method_mut() = method.parse().unwrap_or_default();
+    let mut copy = |name: &'static str| -> Result<bool, JsValue> {
+        let Some(text) = headers.get(name)? else {
+            return Ok(false);
+        };
+        if let Ok(value) = HeaderValue::try_from(text) {
+            converted
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
+        }
+        Ok(true)
+    };
+    for name in READ_HEADERS {
+        copy(name)?;
+    }
+    if has_body {
+        for name in READ_HEADERS_OF_MUTATIONS {
+            copy(name)?;
+        }
+    }
+    if !converted.headers().contains_key(header::AUTHORIZATION)
+        && let Some(value) = headers
+            .get("apikey")?
+            .and_then(|t| HeaderValue::try_from(t).ok())
+    {
+        converted.headers_mut().insert("apikey", value);
+    }
+    if has_body {
+        *converted.body_mut() = read_body(request).await?;
+    }
+    Ok(converted)
+}
+
+async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
+    let announced = request.headers().get("content-length")?;
+    match announced.and_then(|text| text.parse::<usize>().ok()) {
+        Some(0) => Ok(Incoming::Complete(bytes::Bytes::new())),
+        Some(length) if length > BODY_LIMIT => Ok(Incoming::TooLarge),
+        Some(_) => Ok(match JsFuture::from(request.array_buffer()?).await {
+            Ok(buffer) => Incoming::Complete(Uint8Array::new(&buffer).to_vec().into()),
+            Err(_) => Incoming::Broken,
+        }),
+        // Chunked: counted while it comes.
+        None => match request.body() {
+            None => Ok(Incoming::Complete(bytes::Bytes::new())),
+            Some(stream) => Ok(match read_stream(&stream, BODY_LIMIT).await {
+                Ok(Some(bytes)) => Incoming::Complete(bytes.into()),
+                Ok(None) => Incoming::TooLarge,
+                Err(_) => Incoming::Broken,
+            }),
+        },
+    }
+}
+
+fn to_js(reply: Reply) -> Result<JsValue, JsValue> {
+    let (parts, body) = reply.0.into_parts();
+    let headers = Array::new();
+    for (name, value) in &parts.headers {
+        if let Ok(value) = value.to_str() {
+            headers.push(&Array::of2(&name.as_str().into(), &value.into()));
+        }
+    }
+    let init: ResponseInit = Object::new().unchecked_into();
+    init.set_status(parts.status.as_u16());
+    init.set_headers(&headers);
+    let body = match body {
+        Body::Empty => JsValue::NULL,
+        Body::Bytes(bytes) => Uint8Array::from(bytes.as_ref()).into(),
+        Body::Stream(stream) => stream.into_js().into(),
+    };
+    JsResponse::new(&body, &init).map(JsValue::from)
+}
+
+/// [`Host`] by WebCrypto and the wrapper.
+struct WebHost {
+    wrapper: Wrapper,
+}
+
+fn object(pairs: &[(&str, &JsValue)]) -> Object {
+    let object = Object::new();
+    for (name, value) in pairs {
+        // Setting a property of a plain object never fails.
+        let _ = Reflect::set(&object, &(*name).into(), value);
+    }
+    object
+}
+
+fn algorithm_object(algorithm: Algorithm) -> Object {
+    let sha256 = "SHA-256".into();
+    match algorithm {
+        Algorithm::Es256 => object(&[
+            ("name", &"ECDSA".into()),
+            ("namedCurve", &"P-256".into()),
+            ("hash", &sha256),
+        ]),
+        Algorithm::Rs256 => object(&[("name", &"RSASSA-PKCS1-v1_5".into()), ("hash", &sha256)]),
+        Algorithm::Hs256 => object(&[("name", &"HMAC".into()), ("hash", &sha256)]),
+    }
+}
+
+impl Host for WebHost {
+    fn import_key(&self, key: &KeyMaterial) -> LocalFuture<'_, Result<KeyHandle, UnusableKey>> {
+        let algorithm = algorithm_object(key.algorithm());
+        let (format, material) = match key {
+            KeyMaterial::Es256 { x, y } => (
+                "jwk",
+                object(&[
+                    ("kty", &"EC".into()),
+                    ("crv", &"P-256".into()),
+                    ("x", &x.into()),
+                    ("y", &y.into()),
+                ])
+                .into(),
+            ),
+            KeyMaterial::Rs256 { n, e } => (
+                "jwk",
+                object(&[("kty", &"RSA".into()), ("n", &n.into()), ("e", &e.into())]).into(),
+            ),
+            KeyMaterial::Hs256 { secret } => {
+                ("raw", JsValue::from(Uint8Array::from(secret.as_slice())))
+            }
+        };
+        let usages = Array::of1(&"verify".into());
+        let imported = import_key(format, &material, &algorithm, false, &usages);
+        Box::pin(async move {
+            let promise = imported.map_err(|_| UnusableKey)?;
+            let key = JsFuture::from(promise).await.map_err(|_| UnusableKey)?;
+            let handle: KeyHandle = Rc::new((algorithm, key));
+            Ok(handle)
+        })
+    }
+
+    fn verify<'a>(
+        &'a self,
+        _algorithm: Algorithm,
+        key: &'a KeyHandle,
+        message: &'a [u8],
+        signature: &'a [u8],
+    ) -> LocalFuture<'a, bool> {
+        Box::pin(async move {
+            // The key was imported for one algorithm; its own is used.
+            let Some((algorithm, key)) = key.downcast_ref::<(Object, JsValue)>() else {
+                return false;
+            };
+            let (signature, message) = (Uint8Array::from(signature), Uint8Array::from(message));
+            let Ok(promise) = verify(algorithm, key, &signature, &message) else {
+                return false;
+            };
+            JsFuture::from(promise)
+                .await
+                .is_ok_and(|verdict| verdict.is_truthy())
+        })
+    }
+
+    fn random_bytes(&self) -> [u8; 16] {
+        let array = Uint8Array::new_with_length(16);
+        get_random_values(&array);
+        let mut bytes = [0; 16];
+        array.copy_to(&mut bytes);
+        bytes
+    }
+
+    fn background(&self, work: LocalFuture<'static, ()>) {
+        let promise = tagged_promise(CURRENT.get(), async move {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        self.wrapper.wait_until(&promise);
+    }
+
+    fn log_error(&self, line: &str) {
+        console_error(line);
+    }
+}

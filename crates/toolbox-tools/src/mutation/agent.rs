@@ -1,0 +1,185 @@
+//! Telling the agent, and waiting for what comes of it.
+
+use std::time::Duration;
+
+use toolbox_api::dtma::{DeployRequest, Desired, ToolView};
+use toolbox_api::edge::Action;
+use toolbox_clients::dtma::{AgentError, Command, Deleted};
+use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
+use toolbox_domain::retry::RetryPolicy;
+use toolbox_http::retry::retry;
+
+use super::Operation;
+
+/// Gets over a restart of the agent, which takes a second or two. Every command is idempotent by
+/// its generation, so repeating one does no harm.
+const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 5,
+    base: Duration::from_millis(200),
+    cap: Duration::from_secs(2),
+    budget: Duration::from_secs(8),
+};
+
+/// Longest the command itself waits for its end. Short, so that an agent that hangs is noticed.
+const COMMAND_WAIT: Duration = Duration::from_secs(5);
+/// Longest that one question waits for an end.
+const POLL_WAIT: Duration = Duration::from_secs(25);
+/// Between questions to an agent that answered at once, or not at all.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the agent shows after a command.
+#[derive(Clone, Debug)]
+pub(super) enum Reached {
+    /// The instance.
+    View(Box<ToolView>),
+    /// The agent has nothing of it.
+    Nothing,
+}
+
+impl Reached {
+    /// The agent is done with this generation.
+    pub(super) fn is_settled(&self, generation: u64) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::View(view) => view.settled && view.generation >= generation,
+        }
+    }
+
+    pub(super) fn view(&self) -> Option<&ToolView> {
+        match self {
+            Self::View(view) => Some(view),
+            Self::Nothing => None,
+        }
+    }
+}
+
+impl From<ToolView> for Reached {
+    fn from(view: ToolView) -> Self {
+        Self::View(Box::new(view))
+    }
+}
+
+impl Operation {
+    /// Sends the command; with `wait`, its answer may be the end already.
+    pub(super) async fn tell(&self, wait: Option<Duration>) -> Result<Reached, AgentError> {
+        let wait = wait.map(|wait| wait.min(COMMAND_WAIT));
+        let (id, generation) = (self.row.id, self.row.generation);
+        let told = match self.action {
+            Action::Start => self.start(Command::Start, wait).await,
+            Action::Restart => self.start(Command::Restart, wait).await,
+            Action::Stop => {
+                let stop = || self.agent.command(id, Command::Stop, generation, wait);
+                self.retry(stop).await.map(Reached::from)
+            }
+            Action::Delete => {
+                let delete = || self.agent.delete(id, generation, wait);
+                self.retry(delete).await.map(|deleted| match deleted {
+                    Deleted::Gone => Reached::Nothing,
+                    Deleted::Pending(view) => Reached::View(view),
+                })
+            }
+            Action::Deploy | Action::Update | Action::List | Action::Get | Action::Logs => {
+                self.retry(|| self.deploy(wait)).await.map(Reached::from)
+            }
+        };
+        match told {
+            // What the agent does not know does not run.
+            Err(error) if error.is_instance_unknown() && self.action == Action::Stop => {
+                Ok(Reached::Nothing)
+            }
+            told => told,
+        }
+    }
+
+    /// Asks until the agent is done, or `until` (since the epoch). None: not done, or not told.
+    pub(super) async fn settle(&self, until: Duration) -> Option<Reached> {
+        loop {
+            let asked = self.app.clock.now();
+            let left = until.checked_sub(asked).filter(|left| *left >= PAUSE)?;
+            let generation = self.row.generation;
+            let wait = Some(left.min(POLL_WAIT));
+            match self
+                .agent
+                .get(self.row.id, Some(generation), wait)
+                .await
+                .map(Reached::from)
+            {
+                Ok(reached) if reached.is_settled(generation) => return Some(reached),
+                Err(error) if error.is_instance_unknown() && self.ends_in_nothing() => {
+                    return Some(Reached::Nothing);
+                }
+                // A command that has not arrived yet may still arrive.
+                Err(error) if error.is_instance_unknown() => {}
+                Err(error) if error.transience().is_none() => return None,
+                Ok(_) | Err(_) => {}
+            }
+            if self.app.clock.now().saturating_sub(asked) < PAUSE {
+                self.app.clock.sleep(PAUSE).await;
+            }
+        }
+    }
+
+    const fn ends_in_nothing(&self) -> bool {
+        matches!(self.action, Action::Delete | Action::Stop)
+    }
+
+    async fn retry<T, F: Future<Output = Result<T, AgentError>>>(
+        &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, AgentError> {
+        retry(&*self.app.clock, &RETRY, AgentError::transience, attempt).await
+    }
+
+    async fn deploy(&self, wait: Option<Duration>) -> Result<ToolView, AgentError> {
+        let request = DeployRequest {
+            generation: self.row.generation,
+            desired: Desired::Running,
+            name: self.row.instance_name_on_toolbox.clone(),
+            container_name: self.row.container_name.clone(),
+            spec: self.row.spec.clone().unwrap_or_default(),
+        };
+        self.agent.deploy(self.row.id, &request, wait).await
+    }
+
+    /// Retry, then redeploy from the stored spec, then say why not; the domain decides each step.
+    async fn start(&self, command: Command, wait: Option<Duration>) -> Result<Reached, AgentError> {
+        let clock = &*self.app.clock;
+        let began = clock.now();
+        let mut recovery = StartRecovery::new(RETRY);
+        let mut redeployed = false;
+        let mut last: Option<Result<ToolView, AgentError>> = None;
+        let mut outcome = None;
+        loop {
+            let elapsed = clock.now().saturating_sub(began);
+            let result = match recovery.next(elapsed, clock.random(), outcome.take()) {
+                Step::Start => {
+                    // What was just re-created is not to be stopped and started again.
+                    let command = if redeployed { Command::Start } else { command };
+                    self.agent
+                        .command(self.row.id, command, self.row.generation, wait)
+                        .await
+                }
+                Step::Redeploy => {
+                    redeployed = true;
+                    self.deploy(wait).await
+                }
+                Step::Wait(delay) => {
+                    clock.sleep(delay).await;
+                    continue;
+                }
+                Step::Done | Step::GiveUp(_) => {
+                    let last = last.unwrap_or(Err(AgentError::BadResponse { status: 0 }));
+                    return last.map(Reached::from);
+                }
+            };
+            outcome = Some(match &result {
+                Ok(_) => Outcome::Started,
+                Err(error) if error.is_instance_unknown() => Outcome::InstanceUnknown,
+                Err(error) => error.transience().map_or(Outcome::Permanent, |transience| {
+                    Outcome::Transient(transience.fault, transience.retry_after)
+                }),
+            });
+            last = Some(result);
+        }
+    }
+}

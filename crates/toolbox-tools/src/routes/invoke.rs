@@ -1,0 +1,77 @@
+//! One body with an `action`, as `supabase.functions.invoke` sends it; without one it is a deploy.
+
+use toolbox_api::edge::InvokeRequest;
+use toolbox_api::error::ErrorCode;
+use toolbox_domain::ids::ToolboxId;
+use toolbox_edge::{ApiError, Cx, Reply};
+
+use super::logs::{self, LogOptions};
+use super::{get, list};
+use crate::mutation::{self, Change};
+use crate::toolbox::{Target, toolbox_id};
+
+/// `POST /`: the toolbox is named in the body.
+pub(super) async fn at_root(cx: &Cx) -> Result<Reply, ApiError> {
+    let body: InvokeRequest = cx.json()?;
+    let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
+    if body.action.is_none() && body.tool_catalog_id.is_none() {
+        return Err(unknown_action());
+    }
+    dispatch(cx, toolbox, body).await
+}
+
+/// `POST /{toolboxId}/tools`: a toolbox named in the body too must be the same.
+pub(super) async fn at_toolbox(cx: &Cx, toolbox: ToolboxId) -> Result<Reply, ApiError> {
+    let body: InvokeRequest = cx.json()?;
+    if let Some(named) = body.toolbox_id.as_deref()
+        && toolbox_id(named)? != toolbox
+    {
+        return Err(ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the same toolboxId in the path and in the body",
+        ));
+    }
+    dispatch(cx, toolbox, body).await
+}
+
+fn unknown_action() -> ApiError {
+    ApiError::with_message(
+        ErrorCode::InvalidAction,
+        "Give one of the actions list, get, deploy, start, stop, restart, delete, logs, update",
+    )
+}
+
+async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Reply, ApiError> {
+    let change = match body.action.as_deref() {
+        None | Some("deploy") => return mutation::deploy(cx, toolbox, body).await,
+        Some("list") => return list::list(cx, toolbox).await,
+        Some("get") => return get::get(cx, toolbox, &target(&body)?).await,
+        Some("logs") => {
+            let target = target(&body)?;
+            return logs::logs(cx, toolbox, &target, LogOptions::from_body(body)?).await;
+        }
+        Some("update") => {
+            let target = target(&body)?;
+            let wanted = body.base_config_override_json.ok_or_else(|| {
+                ApiError::with_message(ErrorCode::InvalidRequest, "Give baseConfigOverrideJson")
+            })?;
+            return mutation::update(cx, toolbox, &target, &wanted).await;
+        }
+        Some("start") => Change::Start,
+        Some("stop") => Change::Stop,
+        Some("restart") => Change::Restart,
+        Some("delete") => Change::Delete,
+        Some(_) => return Err(unknown_action()),
+    };
+    mutation::change(cx, toolbox, &target(&body)?, change).await
+}
+
+fn target(body: &InvokeRequest) -> Result<Target, ApiError> {
+    match body.instance_id.as_deref() {
+        None | Some("") => Err(ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the instanceId",
+        )),
+        Some(text) => Target::parse(text),
+    }
+}
