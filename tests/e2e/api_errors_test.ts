@@ -268,7 +268,7 @@ Deno.test("every refusal has its status, its code and the envelope", async (t) =
 });
 
 Deno.test("429: a toolbox holds as many instances as it may, also under eight at once", async () => {
-  await using world = await startWorld({ env: { TOOLBOX_MAX_INSTANCES: "3" } });
+  await using world = await startWorld({ functionEnv: { TOOLBOX_MAX_INSTANCES: "3" } });
   const { tools } = world.owner;
   const names = Array.from({ length: 8 }, (_, i) => `tool ${i}`);
   const replies = await Promise.all(names.map((name) => tools.deploy(name, {}, { wait: 30 })));

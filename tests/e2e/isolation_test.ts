@@ -278,7 +278,7 @@ async function documented(world: World, victim: Victim): Promise<{ route: string
 
 /** Headers that do not open the agent, and whose they are. */
 async function strangersToTheAgent(world: World): Promise<[string, Record<string, string>][]> {
-  const root = await world.rootSecret();
+  const root = world.ready.agent_root;
   const { key } = world.agent;
   assert.equal(await agentKey(root, world.toolboxId), key, "the test derives keys as the product does");
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

@@ -39,7 +39,7 @@ interface Deployed extends NameCase {
 
 Deno.test("500 names: each deploys or is refused with a code, and none reaches another's instance", async (t) => {
   console.log(`names: seed ${SEED} (repeat with TOOLBOX_TEST_SEED=${SEED})`);
-  await using world = await startWorld({ env: { TOOLBOX_MAX_INSTANCES: "2000" } });
+  await using world = await startWorld({ functionEnv: { TOOLBOX_MAX_INSTANCES: "2000" } });
   const tools = world.owner.tools;
   const legal = [...CHOSEN, ...generated(ACCEPTED - CHOSEN.length, seeded(SEED))];
   let deployed: Deployed[] = [];

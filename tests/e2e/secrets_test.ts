@@ -21,7 +21,7 @@ const CANARY = `canary_${crypto.randomUUID().replaceAll("-", "")}`;
 const SPELLINGS = [CANARY, btoa(CANARY).replace(/=+$/, ""), encodeURIComponent(CANARY), [...CANARY].reverse().join("")];
 
 Deno.test("a secret in environmentVariables never comes back", async (t) => {
-  await using world = await startWorld({ function_env: { TOOLBOX_LOG: "debug" }, dtma_env: { DTMA_LOG: "debug" } });
+  await using world = await startWorld({ functionEnv: { TOOLBOX_LOG: "debug" }, dtmaEnv: { DTMA_LOG: "debug" } });
   const { tools, client } = world.owner;
   const secret: ConfigOverride = { environmentVariables: { API_KEY: CANARY, [`NAME_${CANARY.slice(7, 15)}`]: CANARY } };
   let id = "";
@@ -145,7 +145,7 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
       const text = await Deno.readTextFile(file);
       bytes += text.length;
       clean(text, file);
-      for (const key of [world.agent.key, world.ready.secret_key, world.owner.token, await world.rootSecret()]) {
+      for (const key of [world.agent.key, world.ready.secret_key, world.owner.token, world.ready.agent_root]) {
         assert.ok(!text.includes(key), `${file} holds a key`);
       }
     }
@@ -154,7 +154,7 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     for (const pid of [...Object.values(world.ready.pids), world.agent.pid!]) {
       const line = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "");
       clean(line, `command line of ${pid}`);
-      for (const key of [world.agent.key, world.ready.secret_key, world.ready.jwt_secret, await world.rootSecret()]) {
+      for (const key of [world.agent.key, world.ready.secret_key, world.ready.jwt_secret, world.ready.agent_root]) {
         assert.ok(!line.includes(key), `a key is on the command line of process ${pid}`);
       }
     }
@@ -180,7 +180,7 @@ function clean(text: string, where: string): void {
 /** Every log the stack and its agent write. */
 async function logFiles(world: World): Promise<string[]> {
   const found: string[] = [];
-  for await (const file of files(world.stack.dataDir)) if (file.endsWith(".log")) found.push(file);
+  for await (const file of files(world.ready.data_dir)) if (file.endsWith(".log")) found.push(file);
   return found;
 }
 
