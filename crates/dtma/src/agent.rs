@@ -1,0 +1,125 @@
+//! Puts the agent together: state, instances, watcher, API; and takes it apart in order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use toolbox_domain::spec::ImagePolicy;
+
+use crate::api::{AppState, Keys, router};
+use crate::config::{Config, KeyFileError, read_keys};
+use crate::instances::supervisor::Supervisor;
+use crate::instances::{self, Shared, watcher};
+use crate::metrics::Machine;
+use crate::ports::PortTable;
+use crate::record::short_id;
+use crate::runtime::ContainerRuntime;
+use crate::runtime::docker::DockerEngine;
+use crate::store::{Store, StoreError};
+
+/// How long open requests may take when the agent stops; log followers end at once.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key file is of no use.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The state folder is of no use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address is taken or not ours.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Runs the agent until `stop` ends. Containers go on running afterwards.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    let keys = read_keys(&config.key_file)?;
+    let policy = ImagePolicy {
+        allow_loopback_http: config.allow_loopback_git,
+    };
+    let store = Store::open(&config.state_dir, config.toolbox_id, policy)?;
+    let loaded = store.load()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+
+    let network = format!("toolbox-{}", short_id(config.toolbox_id));
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
+        &config.docker_host,
+        config.toolbox_id,
+        network.clone(),
+    ));
+    let shared = Arc::new(Shared {
+        toolbox: config.toolbox_id,
+        network,
+        runtime: Arc::clone(&runtime),
+        store: Arc::new(store),
+        ports: PortTable::new(config.port_range.clone()),
+        policy,
+    });
+    let (begin_shutdown, shutdown) = watch::channel(false);
+    tracing::info!(
+        %address,
+        toolbox = %config.toolbox_id,
+        version = crate::VERSION,
+        instances = loaded.records.len(),
+        quarantined = loaded.quarantined.len(),
+        "listening"
+    );
+    let (instances, requests) = instances::channel();
+    let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
+    let supervisor = tokio::spawn(supervisor.run(requests));
+    let watcher = tokio::spawn(watcher::run(shared, instances.clone(), shutdown.clone()));
+
+    let state = AppState {
+        instances,
+        runtime,
+        keys: Arc::new(Keys::new(&keys)),
+        machine: Arc::new(Machine::new(config.state_dir.clone())),
+        toolbox: config.toolbox_id,
+        policy,
+        port: address.port(),
+        started: Instant::now(),
+        shutdown: shutdown.clone(),
+    };
+    let mut closing = shutdown.clone();
+    let server = axum::serve(listener, router::router(state)).with_graceful_shutdown(async move {
+        // The sender lives until the end of this function.
+        let _ = closing.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(async move { server.await });
+
+    tokio::select! {
+        () = stop => tracing::info!("stopping; containers go on running"),
+        ended = &mut server => tracing::error!(?ended, "the server ended by itself"),
+    }
+    begin_shutdown.send_replace(true);
+    if tokio::time::timeout(DRAIN, server).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    // The supervisor bounds its own end; neither task returns anything but a panic.
+    for task in [supervisor, watcher] {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a task panicked");
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}

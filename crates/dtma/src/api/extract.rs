@@ -1,0 +1,174 @@
+//! Reading requests. What the caller sent is never repeated in an answer: it may hold secrets.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use toolbox_api::dtma::MAX_BODY_BYTES;
+use toolbox_api::problem::ProblemCode;
+use toolbox_domain::ids::ToolInstanceId;
+
+use super::AppState;
+use super::error::ApiError;
+
+/// A JSON body.
+pub struct JsonBody<T>(pub T);
+
+/// A JSON body that may be left out.
+pub struct OptionalJsonBody<T>(pub T);
+
+/// Query parameters.
+pub struct Params<T>(pub T);
+
+/// The instance in the path.
+pub struct InstanceId(pub ToolInstanceId);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        if !is_json(&request) {
+            return Err(ApiError::new(
+                ProblemCode::UnsupportedMediaType,
+                "The Content-Type must be application/json",
+            ));
+        }
+        parse(&bytes(request, state).await?).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let is_json = is_json(&request);
+        let bytes = bytes(request, state).await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(T::default()));
+        }
+        if !is_json {
+            return Err(ApiError::new(
+                ProblemCode::UnsupportedMediaType,
+                "The Content-Type must be application/json",
+            ));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(value)| Self(value))
+            .map_err(|_| {
+                ApiError::new(
+                    ProblemCode::InvalidBody,
+                    "A query parameter is unknown or has a malformed value",
+                )
+            })
+    }
+}
+
+impl FromRequestParts<AppState> for InstanceId {
+    type Rejection = ApiError;
+
+    /// A path that names no UUID names no instance, and its route exists.
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let unknown = || {
+            ApiError::new(
+                ProblemCode::InstanceUnknown,
+                "The path names no tool instance; expected its UUID",
+            )
+        };
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| unknown())?;
+        id.parse().map(Self).map_err(|_| unknown())
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let essence = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn bytes(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                ApiError::new(
+                    ProblemCode::BodyTooLarge,
+                    format!("The body is larger than {} KiB", MAX_BODY_BYTES / 1024),
+                )
+            }
+            _ => ApiError::new(ProblemCode::InvalidBody, "The body ended early"),
+        })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(ProblemCode::InvalidBody, explain(&error)))
+}
+
+/// What serde says, without the values it quotes: only names of fields are told.
+fn explain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let about_a_field = ["missing field `", "unknown field `", "duplicate field `"];
+    if about_a_field.iter().any(|start| text.starts_with(start)) {
+        // An unknown field's name is the caller's too, but it is no value.
+        let name: String = text
+            .split('`')
+            .nth(1)
+            .unwrap_or_default()
+            .chars()
+            .take(64)
+            .collect();
+        let kind = text.split(' ').next().unwrap_or_default();
+        return format!("The body has a {kind} field `{name}` ({place})");
+    }
+    match text.split_once("expected ") {
+        Some((_, expected)) if error.is_data() => {
+            format!("The body does not fit: expected {expected}")
+        }
+        _ => format!("The body is not the JSON expected ({place})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toolbox_api::dtma::DeployRequest;
+
+    fn detail(body: &str) -> String {
+        match parse::<DeployRequest>(body.as_bytes()) {
+            Ok(_) => panic!("expected an error"),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_name_fields_and_places_but_no_values() {
+        assert!(detail("{}").contains("missing field `generation`"));
+        assert!(detail(r#"{"extra":1}"#).contains("unknown field `extra`"));
+        let typed = detail(r#"{"generation":"SECRET"}"#);
+        assert!(
+            typed.contains("expected u64") && !typed.contains("SECRET"),
+            "{typed}"
+        );
+        let variant = detail(r#"{"generation":1,"desired":"SECRET"}"#);
+        assert!(!variant.contains("SECRET"), "{variant}");
+        assert!(!detail("SECRET").contains("SECRET"));
+    }
+}

@@ -1,0 +1,49 @@
+//! `x-request-id`: taken over from the caller, or made; in every answer and in the log line of the request.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+use uuid::Uuid;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_CHARS: usize = 128;
+
+/// Names the request and logs its end. The log has the route, not the path, and neither query nor body.
+pub async fn name_and_log(request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(X_REQUEST_ID)
+        .filter(|id| is_usable(id.as_bytes()))
+        .cloned()
+        .or_else(|| HeaderValue::from_str(&Uuid::new_v4().to_string()).ok());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "-".to_owned(), |p| p.as_str().to_owned());
+    let begun = Instant::now();
+    let mut response = next.run(request).await;
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = response.status().as_u16();
+    let name = id
+        .as_ref()
+        .and_then(|i| i.to_str().ok())
+        .unwrap_or_default();
+    if method == Method::GET && status < 500 {
+        tracing::debug!(request_id = name, %method, route, status, ms, "request");
+    } else {
+        tracing::info!(request_id = name, %method, route, status, ms, "request");
+    }
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// Anything else could forge log lines.
+fn is_usable(id: &[u8]) -> bool {
+    !id.is_empty() && id.len() <= MAX_CHARS && id.iter().all(u8::is_ascii_graphic)
+}

@@ -1,0 +1,142 @@
+//! Every route, once: what it is, who may call it, which handler answers it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use toolbox_api::dtma::MAX_BODY_BYTES;
+use toolbox_api::problem::ProblemCode;
+
+use super::error::ApiError;
+use super::{AppState, auth, host, logs, request_id, tools};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever presents the toolbox's key.
+    Key,
+}
+
+/// A route, as data: tests compute their coverage from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{id}` for an instance.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// The table.
+fn table() -> Vec<(Route, MethodRouter<AppState>)> {
+    let route = |method, path, access, handler| {
+        (
+            Route {
+                method,
+                path,
+                access,
+            },
+            handler,
+        )
+    };
+    vec![
+        route(Method::GET, "/health", Access::Public, get(host::health)),
+        route(Method::GET, "/status", Access::Key, get(host::status)),
+        route(Method::GET, "/tools", Access::Key, get(tools::list)),
+        route(Method::POST, "/tools", Access::Key, post(tools::create)),
+        route(Method::GET, "/tools/{id}", Access::Key, get(tools::show)),
+        route(Method::PUT, "/tools/{id}", Access::Key, put(tools::deploy)),
+        route(
+            Method::DELETE,
+            "/tools/{id}",
+            Access::Key,
+            delete(tools::remove),
+        ),
+        route(
+            Method::POST,
+            "/tools/{id}/start",
+            Access::Key,
+            post(tools::start),
+        ),
+        route(
+            Method::POST,
+            "/tools/{id}/stop",
+            Access::Key,
+            post(tools::stop),
+        ),
+        route(
+            Method::POST,
+            "/tools/{id}/restart",
+            Access::Key,
+            post(tools::restart),
+        ),
+        route(
+            Method::GET,
+            "/tools/{id}/logs",
+            Access::Key,
+            get(logs::logs),
+        ),
+    ]
+}
+
+/// Every route, for tests and documents.
+pub fn routes() -> Vec<Route> {
+    table().into_iter().map(|(route, _)| route).collect()
+}
+
+/// Whether anybody may call this. Exact paths only, so that nothing slips in beside them.
+pub fn is_public(method: &Method, path: &str) -> bool {
+    *method == Method::GET && path == "/health"
+}
+
+/// The router with everything around it.
+pub fn router(state: AppState) -> Router {
+    table()
+        .into_iter()
+        .fold(Router::new(), |router, (route, handler)| {
+            router.route(route.path, handler)
+        })
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), auth::require_key))
+        .layer(from_fn(request_id::name_and_log))
+        .with_state(state)
+}
+
+async fn unknown() -> ApiError {
+    ApiError::new(
+        ProblemCode::RouteUnknown,
+        "This agent has no such route; compare api_version of GET /health",
+    )
+}
+
+/// axum adds the `Allow` header.
+async fn not_allowed() -> ApiError {
+    ApiError::new(
+        ProblemCode::MethodNotAllowed,
+        "The Allow header names the methods of this route",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_public_in_the_table_is_public_and_nothing_else() {
+        for route in routes() {
+            assert_eq!(
+                is_public(&route.method, route.path),
+                route.access == Access::Public,
+                "{route:?}"
+            );
+        }
+        assert!(!is_public(&Method::POST, "/health"));
+        assert!(!is_public(&Method::GET, "/health/"));
+    }
+}

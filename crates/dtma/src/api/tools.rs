@@ -1,0 +1,229 @@
+//! `/tools`: the instances and what can be asked of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use toolbox_api::dtma::{
+    API_VERSION, CommandRequest, CreateRequest, DeployRequest, Desired, ForeignContainer, Removed,
+    ToolList, ToolView,
+};
+use toolbox_api::problem::FieldError;
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::names::{ContainerName, DisplayName};
+use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+
+use super::AppState;
+use super::error::ApiError;
+use super::extract::{InstanceId, JsonBody, OptionalJsonBody, Params};
+use super::prefer::Wait;
+use crate::VERSION;
+use crate::instances::{Command, CommandError, Put};
+
+/// How long an answer waits for the first decision when the caller did not ask to wait: long enough to tell whether
+/// there is anything to do at all, short enough not to be noticed.
+const DECISION_LIMIT: Duration = Duration::from_secs(2);
+
+/// Every instance, and every container that is none.
+pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiError> {
+    let (tools, inventory) = tokio::join!(state.instances.list(), state.runtime.inventory());
+    let (tools, inventory) = (tools?, inventory?);
+    // A container with our label but no record is nobody's, and must not be invisible.
+    let lost = inventory
+        .ours
+        .into_iter()
+        .filter(|(_, id)| !tools.iter().any(|t| t.id == *id))
+        .map(|(container, _)| ForeignContainer {
+            container_id: container.as_str().to_owned(),
+            name: String::new(),
+            image: String::new(),
+            state: String::new(),
+        });
+    Ok(Json(ToolList {
+        toolbox_id: state.toolbox,
+        version: VERSION.to_owned(),
+        api_version: API_VERSION,
+        foreign: inventory.foreign.into_iter().chain(lost).collect(),
+        tools: tools.iter().map(|t| (**t).clone()).collect(),
+    }))
+}
+
+/// `?generation=N`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationParam {
+    generation: Option<u64>,
+}
+
+/// One instance; with `Prefer: wait`, when it is done with the generation.
+pub async fn show(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    Params(params): Params<GenerationParam>,
+    wait: Wait,
+) -> Result<Response, ApiError> {
+    let unknown = || ApiError::from(CommandError::Unknown(id));
+    let mut entry = state.instances.find(id).await?;
+    let view = match wait.0 {
+        Some(limit) => {
+            entry
+                .settled(params.generation.unwrap_or_default(), limit)
+                .await
+        }
+        None => entry.view(),
+    };
+    let mut response = Json(&*view.ok_or_else(unknown)?).into_response();
+    wait.mark(response.headers_mut());
+    Ok(response)
+}
+
+/// Holds a spec under the id in the path.
+pub async fn deploy(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    wait: Wait,
+    JsonBody(request): JsonBody<DeployRequest>,
+) -> Result<Response, ApiError> {
+    let put = check(request, state.policy)?;
+    carry_out(&state, id, Command::Put(Box::new(put)), wait).await
+}
+
+/// The same with the id in the body.
+pub async fn create(
+    State(state): State<AppState>,
+    wait: Wait,
+    JsonBody(request): JsonBody<CreateRequest>,
+) -> Result<Response, ApiError> {
+    let put = check(request.deploy, state.policy)?;
+    carry_out(&state, request.id, Command::Put(Box::new(put)), wait).await
+}
+
+/// Runs it.
+pub async fn start(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    wait: Wait,
+    OptionalJsonBody(request): OptionalJsonBody<CommandRequest>,
+) -> Result<Response, ApiError> {
+    carry_out(&state, id, Command::Start(request.generation), wait).await
+}
+
+/// Stops it.
+pub async fn stop(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    wait: Wait,
+    OptionalJsonBody(request): OptionalJsonBody<CommandRequest>,
+) -> Result<Response, ApiError> {
+    carry_out(&state, id, Command::Stop(request.generation), wait).await
+}
+
+/// Stops it if it runs, and runs it.
+pub async fn restart(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    wait: Wait,
+    OptionalJsonBody(request): OptionalJsonBody<CommandRequest>,
+) -> Result<Response, ApiError> {
+    carry_out(&state, id, Command::Restart(request.generation), wait).await
+}
+
+/// Removes it and all it has on this machine.
+pub async fn remove(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    Params(params): Params<GenerationParam>,
+    wait: Wait,
+) -> Result<Response, ApiError> {
+    match carry_out(&state, id, Command::Delete(params.generation), wait).await {
+        Err(error) if error == CommandError::Unknown(id).into() => Ok(removed(id, wait)),
+        other => other,
+    }
+}
+
+/// Checks names and spec together, so that the caller sees everything at once.
+fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Put, ApiError> {
+    let field = |field: &str, code: &str, message: String| FieldError {
+        field: field.to_owned(),
+        code: code.to_owned(),
+        message,
+    };
+    let mut errors = Vec::new();
+    let name = DisplayName::parse(&request.name)
+        .map_err(|e| errors.push(field("name", e.code(), e.to_string())))
+        .ok();
+    let container_name = ContainerName::parse(&request.container_name)
+        .map_err(|e| {
+            errors.push(field(
+                "container_name",
+                "container_name_invalid",
+                e.to_string(),
+            ))
+        })
+        .ok();
+    if request.desired == Desired::Absent {
+        errors.push(field(
+            "desired",
+            "desired_invalid",
+            "expected running or stopped; use DELETE to remove".to_owned(),
+        ));
+    }
+    let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
+        .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
+        .ok();
+    match (name, container_name, spec) {
+        (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Put {
+            generation: request.generation,
+            desired: request.desired,
+            name,
+            container_name,
+            wire: request.spec,
+            spec,
+        }),
+        _ => Err(ApiError::invalid_spec(errors)),
+    }
+}
+
+/// Gives the command to the instance and answers with what became of it within the time the caller waits.
+async fn carry_out(
+    state: &AppState,
+    id: ToolInstanceId,
+    command: Command,
+    wait: Wait,
+) -> Result<Response, ApiError> {
+    let is_deletion = matches!(command, Command::Delete(_));
+    let generation = command.generation().unwrap_or_default();
+    let mut entry = state.instances.command(id, command).await?;
+    let view = match wait.0 {
+        Some(limit) => entry.settled(generation, limit).await,
+        None => entry.decided(DECISION_LIMIT).await,
+    };
+    match view {
+        Some(view) => Ok(answer(&view, wait)),
+        None if is_deletion => Ok(removed(id, wait)),
+        // Deleted by another caller in the meantime.
+        None => Err(CommandError::Unknown(id).into()),
+    }
+}
+
+/// 200 when nothing is left to do, else 202.
+fn answer(view: &Arc<ToolView>, wait: Wait) -> Response {
+    let status = if view.settled {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    let mut response = (status, Json(&**view)).into_response();
+    wait.mark(response.headers_mut());
+    response
+}
+
+fn removed(id: ToolInstanceId, wait: Wait) -> Response {
+    let mut response = Json(Removed { id, removed: true }).into_response();
+    wait.mark(response.headers_mut());
+    response
+}

@@ -1,0 +1,178 @@
+//! Flags and environment variables. Nothing else reads the environment.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::keys::AgentKey;
+
+/// Most keys in a key file: the one in use and its predecessors during a rotation.
+const MAX_KEYS: usize = 4;
+/// Largest key file, in bytes.
+const MAX_KEY_FILE_BYTES: u64 = 4096;
+
+/// DTMA drives the Docker Engine of one toolbox to the desired state that the control plane gives it.
+///
+/// Every flag can be given as the environment variable named beside it; a flag wins over its variable.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "dtma", version, max_term_width = 100)]
+pub struct Config {
+    /// Address and port the API listens on.
+    #[arg(
+        long,
+        env = "DTMA_LISTEN",
+        default_value = "127.0.0.1:30000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+
+    /// Id of the toolbox this machine is. Only containers labelled with it are ever changed.
+    #[arg(long, env = "DTMA_TOOLBOX_ID", value_name = "UUID")]
+    pub toolbox_id: ToolboxId,
+
+    /// File with the key that callers present as a bearer token: `tbk_` and 64 hex digits. Further lines hold keys that
+    /// are still accepted while a key is being replaced (four in all). There is no other way to pass a key.
+    #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
+    pub key_file: PathBuf,
+
+    /// Folder for the desired state of every tool instance. It holds secrets of the tools and is kept at mode 0700.
+    #[arg(
+        long,
+        env = "DTMA_STATE_DIR",
+        default_value = "/var/lib/dtma",
+        value_name = "FOLDER"
+    )]
+    pub state_dir: PathBuf,
+
+    /// Docker Engine: `unix:///path` or `tcp://host:port`.
+    #[arg(
+        long,
+        env = "DTMA_DOCKER_HOST",
+        default_value = "unix:///var/run/docker.sock",
+        value_name = "URL"
+    )]
+    pub docker_host: String,
+
+    /// Host ports that may be given to tools that ask for none in particular. Ports 22, 3000 and 30000 are never given.
+    #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
+    pub port_range: RangeInclusive<u16>,
+
+    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
+    #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// Also build images from Git repositories at `http://127.0.0.1`; for development only.
+    #[arg(long, env = "DTMA_ALLOW_LOOPBACK_GIT", default_value_t = false, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_loopback_git: bool,
+}
+
+/// The key file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It could not be read.
+    #[error("could not read the key file '{path}'")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A line is no key. The line is not repeated here.
+    #[error("line {line} of the key file '{path}' is no key; expected tbk_ and 64 hex digits")]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Wrong number of keys, or something else entirely.
+    #[error("the key file '{path}' must hold 1 to {MAX_KEYS} keys, one per line")]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads the accepted keys.
+pub fn read_keys(path: &Path) -> Result<Vec<AgentKey>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > MAX_KEY_FILE_BYTES {
+        return Err(KeyFileError::WrongSize {
+            path: path.to_owned(),
+        });
+    }
+    if metadata.mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), mode = format!("{:o}", metadata.mode() & 0o777), "the key file can be read by others; set its mode to 0600");
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let keys = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| {
+            AgentKey::parse(line.trim()).map_err(|_| KeyFileError::NoKey {
+                path: path.to_owned(),
+                line: number + 1,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        return Err(KeyFileError::WrongSize {
+            path: path.to_owned(),
+        });
+    }
+    Ok(keys)
+}
+
+fn parse_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let expected = || format!("expected two ports such as 31000-32767, got '{text}'");
+    let (first, last) = text.split_once('-').ok_or_else(expected)?;
+    let (first, last): (u16, u16) = (
+        first.trim().parse().map_err(|_| expected())?,
+        last.trim().parse().map_err(|_| expected())?,
+    );
+    if first == 0 || first > last {
+        return Err(expected());
+    }
+    Ok(first..=last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_two_ports_in_order() {
+        assert_eq!(parse_range("31000-32767"), Ok(31000..=32767));
+        for text in ["", "1", "2-1", "0-5", "a-b", "1-70000"] {
+            assert!(parse_range(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_holds_keys_and_errors_never_repeat_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let key = format!("tbk_{}", "ab".repeat(32));
+        fs::write(&path, format!("{key}\n\n  {key}  \n")).unwrap();
+        assert_eq!(read_keys(&path).unwrap().len(), 2);
+        fs::write(&path, format!("{key}\nSECRET\n")).unwrap();
+        let error = read_keys(&path).unwrap_err();
+        assert!(matches!(error, KeyFileError::NoKey { line: 2, .. }));
+        assert!(!error.to_string().contains("SECRET"));
+        fs::write(&path, "\n").unwrap();
+        assert!(matches!(
+            read_keys(&path),
+            Err(KeyFileError::WrongSize { .. })
+        ));
+    }
+}

@@ -1,0 +1,141 @@
+//! Rebuilding a record from the labels and settings of containers in Docker.
+
+use toolbox_api::dtma::{Desired, ToolSpec};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::names::{ContainerName, DisplayName};
+use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+
+use crate::planner::NEXT_SUFFIX;
+use crate::record::{Record, Release};
+use crate::runtime::{Adoptable, Container, ContainerState, labels};
+
+/// The container of an instance that its record is rebuilt from: a running one, else the newest.
+pub fn best(containers: &[Container]) -> Option<&Container> {
+    containers
+        .iter()
+        .filter(|c| c.revision.is_some())
+        .max_by_key(|c| {
+            (
+                c.state == ContainerState::Running,
+                c.revision,
+                c.started_at,
+                c.id.clone(),
+            )
+        })
+}
+
+/// The record that `found` was made from; none when its labels do not tell.
+///
+/// What cannot be known is chosen to be safe: an ended container stays stopped, and an update that was under way is over.
+pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Option<Record> {
+    let label = |name: &str| found.labels.get(name);
+    let public: ToolSpec = serde_json::from_str(label(labels::SPEC)?).ok()?;
+    let wire = labels::with_values(public, &found.environment);
+    let spec = InstanceSpec::validate_with(wire.to_raw(), policy).ok()?;
+    let revision = found.container.revision?;
+    let name = DisplayName::parse(label(labels::NAME)?).ok()?;
+    let runs = matches!(
+        found.container.state,
+        ContainerState::Running | ContainerState::Paused
+    );
+    let docker_name = &found.container.name;
+    let container_name =
+        ContainerName::parse(docker_name.strip_suffix(NEXT_SUFFIX).unwrap_or(docker_name))
+            .unwrap_or_else(|_| ContainerName::derive(&name, id))
+            .as_str()
+            .to_owned();
+    let release = Release {
+        proven: runs,
+        // As labelled, so that the container is recognised as made from this release.
+        sha256: label(labels::SPEC_SHA256)?.clone(),
+        ..Release::new(revision, wire, spec, found.container.ports.clone())
+    };
+    Some(Record {
+        id,
+        name,
+        container_name,
+        generation: revision,
+        desired: if runs {
+            Desired::Running
+        } else {
+            Desired::Stopped
+        },
+        requested_sha256: release.sha256.clone(),
+        current: release,
+        next: None,
+        rolled_back: None,
+        restart: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::crashes::tests::ended;
+    use super::*;
+
+    fn id() -> ToolInstanceId {
+        ToolInstanceId::new(uuid::Uuid::from_u128(7))
+    }
+
+    fn adoptable(state: ContainerState) -> (Adoptable, ToolSpec) {
+        let mut wire = ToolSpec {
+            image: "a/b:1".into(),
+            ..ToolSpec::default()
+        };
+        wire.env.insert("KEY".into(), "SECRET".into());
+        let labels = HashMap::from([
+            (
+                labels::SPEC.to_owned(),
+                serde_json::to_string(&labels::without_secrets(&wire)).unwrap(),
+            ),
+            (labels::NAME.to_owned(), "Ein Wörk/zeug".to_owned()),
+            (
+                labels::SPEC_SHA256.to_owned(),
+                crate::record::spec_sha256(&wire),
+            ),
+        ]);
+        let container = Container {
+            state,
+            name: "x-00000000-next".into(),
+            ..ended("a", 1, 2)
+        };
+        (
+            Adoptable {
+                container,
+                labels,
+                environment: vec!["PATH=/".into(), "KEY=SECRET".into()],
+            },
+            wire,
+        )
+    }
+
+    #[test]
+    fn a_running_container_gives_back_its_spec_with_secrets() {
+        let (found, wire) = adoptable(ContainerState::Running);
+        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        assert_eq!(record.current.wire, wire);
+        assert_eq!(record.desired, Desired::Running);
+        assert!(record.current.proven);
+        assert_eq!(record.container_name, "x-00000000");
+        assert_eq!(record.name.as_str(), "Ein Wörk/zeug");
+    }
+
+    #[test]
+    fn an_ended_container_stays_stopped() {
+        let (found, _) = adoptable(ContainerState::Exited);
+        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        assert_eq!(
+            (record.desired, record.current.proven),
+            (Desired::Stopped, false)
+        );
+    }
+
+    #[test]
+    fn labels_that_do_not_tell_are_no_record() {
+        let (mut found, _) = adoptable(ContainerState::Running);
+        found.labels.insert(labels::SPEC.to_owned(), "{".into());
+        assert!(rebuild(id(), &found, ImagePolicy::default()).is_none());
+    }
+}

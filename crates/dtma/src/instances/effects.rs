@@ -1,0 +1,235 @@
+//! What the end of a step means for an instance's record and memory.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use toolbox_api::dtma::Desired;
+use toolbox_domain::names::ContainerName;
+
+use super::crashes::Verdict;
+use super::steps::{self, StepEnd};
+use super::task::Instance;
+use super::trouble::Failure;
+use crate::planner::{NEXT_SUFFIX, Step, Version};
+use crate::reason::{ReasonCode, Why};
+use crate::runtime::{ContainerState, RuntimeError};
+
+impl Instance {
+    /// Judges a container that ended by itself.
+    pub(super) fn judge_ends(&mut self, now: Instant) {
+        let Some(record) = &self.record else { return };
+        let Some(container) = self.memory.current(record).cloned() else {
+            return;
+        };
+        if container.state != ContainerState::Exited {
+            return;
+        }
+        // Before its first proof, an end is the trial's to judge; and an update judges its own container.
+        let wanted =
+            record.desired != Desired::Running || record.next.is_some() || !record.current.proven;
+        if wanted || !self.memory.decided {
+            self.memory.crashes.excuse(&container);
+            return;
+        }
+        match self.memory.crashes.judge(&container) {
+            Verdict::Known => {}
+            Verdict::StartAfter(pause) => {
+                self.memory.restart_count += 1;
+                self.memory.start_after = Some(now + pause);
+                tracing::info!(instance = %self.id, exit_code = container.exit_code, ?pause, "the container ended by itself; starting it again");
+            }
+            Verdict::GiveUp => {
+                let why = steps::why_given_up(&container);
+                tracing::warn!(instance = %self.id, code = why.code.as_str(), "giving up restarting");
+                self.fail(Version::Current, why, now);
+            }
+        }
+    }
+
+    fn fail(&mut self, version: Version, why: Why, now: Instant) {
+        let Some(release) = self
+            .record
+            .as_ref()
+            .and_then(|r| steps::release(r, version))
+        else {
+            return;
+        };
+        let revision = release.revision;
+        let failure = Failure::again(self.memory.failures.get(&revision), why, now);
+        tracing::info!(instance = %self.id, revision, code = failure.why.code.as_str(), shown = failure.shown, "a version failed");
+        self.memory.failures.insert(revision, failure);
+    }
+
+    /// A step was carried out.
+    pub(super) async fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
+        self.memory.trouble = None;
+        self.memory.progress = None;
+        self.memory.name_refused = false;
+        let Some(record) = &self.record else { return };
+        match (step, end) {
+            (Step::EnsureImage(version), _) => {
+                if let Some(release) = steps::release(record, *version) {
+                    self.memory.images.insert(release.revision);
+                }
+            }
+            (Step::Start(..), _) => {
+                self.memory.start_after = None;
+                self.memory.restarted = record.restart.map(|r| r.after);
+            }
+            (Step::Try(_, container), StepEnd::Done) => {
+                self.memory.tried.insert(container.clone());
+            }
+            (Step::Try(version, _), StepEnd::Ended(why)) => self.fail(*version, why, now),
+            (Step::Stop(container), _) => {
+                if let Some(stopped) = self.memory.containers.iter().find(|c| c.id == *container) {
+                    self.memory.crashes.excuse(&stopped.clone());
+                }
+            }
+            (Step::Reject(version, container), _) => self.reject(*version, container, now),
+            (Step::Remove(container), _) => {
+                self.memory.unusable.remove(container);
+                self.memory.tried.remove(container);
+            }
+            (Step::Sweep, _) => self.memory.swept = true,
+            _ => {}
+        }
+    }
+
+    fn reject(&mut self, version: Version, container: &crate::runtime::ContainerId, now: Instant) {
+        let Some(record) = &self.record else { return };
+        let found = self.memory.containers.iter().find(|c| c.id == *container);
+        let (Some(release), Some(found)) = (steps::release(record, version), found) else {
+            return;
+        };
+        let missing = steps::confinement(&self.shared, release)
+            .differences(&found.hardening)
+            .join(", ");
+        self.memory.crashes.excuse(&found.clone());
+        let why = ReasonCode::HardeningNotApplied
+            .because(format!("Docker did not apply the confinement asked for ({missing}), so the container was stopped"));
+        self.fail(version, why, now);
+    }
+
+    /// Docker refused a step.
+    pub(super) fn refused(&mut self, step: &Step, error: &RuntimeError, now: Instant) {
+        let Some(record) = &self.record else { return };
+        tracing::debug!(instance = %self.id, ?step, %error, "Docker refused a step");
+        let why = error.why(steps::operation(step, record));
+        match (step, error) {
+            // Gone behind our back: the next look shows it.
+            (_, RuntimeError::ContainerGone) => {}
+            (Step::Create(version, _), RuntimeError::ImageMissing) => {
+                if let Some(release) = steps::release(record, *version) {
+                    self.memory.images.remove(&release.revision);
+                }
+            }
+            (Step::Create(..), RuntimeError::NetworkMissing) => {}
+            (Step::Start(_, container), RuntimeError::NetworkMissing) => {
+                self.memory.unusable.insert(container.clone());
+            }
+            (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),
+            (Step::Rename(..), RuntimeError::NameTaken) => self.name_taken(Version::Current, now),
+            (
+                Step::EnsureImage(version)
+                | Step::Create(version, _)
+                | Step::Start(version, _)
+                | Step::Try(version, _),
+                _,
+            ) => {
+                self.fail(*version, why, now);
+            }
+            _ => {
+                // Belongs to no version, so nothing but time can change it.
+                let code = if why.code.may_heal() {
+                    why.code
+                } else {
+                    ReasonCode::DockerFailed
+                };
+                self.memory.trouble = Some(Failure::again(
+                    self.memory.trouble.as_ref(),
+                    Why { code, ..why },
+                    now,
+                ));
+            }
+        }
+    }
+
+    /// The first time the next look may show that the name is our own; the second time it is another's.
+    fn name_taken(&mut self, version: Version, now: Instant) {
+        if !std::mem::replace(&mut self.memory.name_refused, true) {
+            return;
+        }
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let long = ContainerName::derive_long(&record.name, record.id)
+            .as_str()
+            .to_owned();
+        if record.container_name == long {
+            let why = RuntimeError::NameTaken.why(crate::runtime::Operation::Create);
+            self.fail(version, why, now);
+        } else {
+            tracing::info!(instance = %record.id, from = %record.container_name, to = %long, "the container's name is taken; using the long one");
+            record.container_name = long;
+            self.unsaved = true;
+        }
+    }
+
+    /// A version proved itself.
+    pub(super) async fn commit(&mut self, version: Version) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        if version == Version::Next
+            && let Some(next) = record.next.take()
+        {
+            tracing::info!(instance = %record.id, from = record.current.revision, to = next.revision, "updated");
+            record.current = next;
+            record.rolled_back = None;
+        }
+        record.current.proven = true;
+        // When it cannot be stored, the old record leads to the same end after a crash.
+        self.save().await;
+        self.settle_ports();
+    }
+
+    /// An update failed: the version before it counts again.
+    pub(super) async fn roll_back(&mut self) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let Some(next) = record.next.take() else {
+            return;
+        };
+        let why = self.memory.failures.remove(&next.revision).map(|f| f.why);
+        let why = why.unwrap_or_else(|| ReasonCode::DockerFailed.because("The update failed"));
+        tracing::warn!(instance = %record.id, revision = next.revision, code = why.code.as_str(), "update rolled back");
+        record.rolled_back = Some(why.into());
+        self.save().await;
+        self.settle_ports();
+    }
+
+    /// Nothing is left in Docker: the record goes too.
+    pub(super) async fn forget(&mut self, now: Instant) {
+        let (store, id) = (Arc::clone(&self.shared.store), self.id);
+        match tokio::task::spawn_blocking(move || store.remove(id)).await {
+            Ok(Ok(())) => {
+                tracing::info!(instance = %id, "deleted");
+                self.record = None;
+                self.settle_ports();
+            }
+            Ok(Err(error)) => {
+                let text = crate::error_chain(&error);
+                tracing::error!(instance = %id, error = %text, "could not remove a record");
+                let why = ReasonCode::RemoveFailed
+                    .because("The record of the tool instance could not be removed from the disk");
+                self.memory.trouble = Some(Failure::again(self.memory.trouble.as_ref(), why, now));
+                self.wake_at = now;
+            }
+            Err(error) => tracing::error!(instance = %id, %error, "the store panicked"),
+        }
+    }
+}
+
+/// So that the long form of a name, with its suffix, still fits Docker.
+const _: () = assert!(toolbox_domain::names::MAX_CONTAINER_NAME_CHARS + NEXT_SUFFIX.len() < 128);

@@ -1,0 +1,240 @@
+//! The instances of this toolbox: who owns them, and how the rest of the agent reaches them.
+//!
+//! Tasks and channels:
+//! - one [`task`] per instance owns its record and is the only one that changes its containers. Its mailbox takes
+//!   commands and wake-ups; it publishes what it knows through a watch channel, so waiting costs nothing;
+//! - the [`supervisor`] owns the list of instances and starts their tasks;
+//! - the [`watcher`] follows Docker's events and the clock, and wakes instances through the supervisor.
+//!
+//! [`InstancesHandle`] is the way in. A command is accepted once its record is durable; a task then works towards
+//! it step by step ([`crate::planner`]), whatever happens in between.
+
+pub mod adopt;
+pub mod command;
+pub mod crashes;
+mod effects;
+pub mod memory;
+pub mod steps;
+pub mod supervisor;
+pub mod task;
+pub mod trouble;
+pub mod view;
+pub mod watcher;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use toolbox_api::dtma::ToolView;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+use toolbox_domain::spec::ImagePolicy;
+
+use crate::ports::PortTable;
+use crate::runtime::ContainerRuntime;
+use crate::store::Store;
+pub use command::{Command, CommandError, Put};
+
+/// Commands and wake-ups that may wait for one instance. A task answers each within a disk write, so a longer
+/// queue would only hide a stuck one; callers wait when it is full.
+const MAILBOX: usize = 64;
+/// Requests that may wait for the supervisor, which answers each at once.
+const REQUESTS: usize = 256;
+
+/// What every instance needs.
+pub struct Shared {
+    /// The toolbox whose containers are ours.
+    pub toolbox: ToolboxId,
+    /// Its network.
+    pub network: String,
+    /// Docker.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Durable records.
+    pub store: Arc<Store>,
+    /// Host ports.
+    pub ports: PortTable,
+    /// Which image sources are allowed.
+    pub policy: ImagePolicy,
+}
+
+/// What a task tells the world.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// The instance; none before its record is durable and after it is gone.
+    pub view: Option<Arc<ToolView>>,
+    /// The task has looked at Docker and decided since the last command, so `view` answers it.
+    pub decided: bool,
+}
+
+/// A message to an instance's task.
+#[derive(Debug)]
+pub enum Message {
+    /// Do this, and say whether it was accepted.
+    Command(Command, oneshot::Sender<Result<(), CommandError>>),
+    /// Something may have changed in Docker.
+    Look,
+}
+
+/// How to reach one instance.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    mailbox: mpsc::Sender<Message>,
+    published: watch::Receiver<Published>,
+}
+
+impl Entry {
+    /// What is known now.
+    pub fn view(&self) -> Option<Arc<ToolView>> {
+        self.published.borrow().view.clone()
+    }
+
+    /// Waits until `enough`, or the instance is gone, or the time is up; what is known then.
+    async fn wait(
+        &mut self,
+        limit: Duration,
+        enough: impl FnMut(&Published) -> bool,
+    ) -> Option<Arc<ToolView>> {
+        let mut enough = enough;
+        let waiting = self.published.wait_for(|p| p.view.is_none() || enough(p));
+        // A task that ended published that its instance is gone, or the agent is shutting down.
+        let _ = tokio::time::timeout(limit, waiting).await;
+        self.view()
+    }
+
+    /// Waits until the instance is done with `generation` or a later one.
+    pub async fn settled(&mut self, generation: u64, limit: Duration) -> Option<Arc<ToolView>> {
+        self.wait(limit, |p| {
+            p.view
+                .as_ref()
+                .is_some_and(|v| v.settled && v.generation >= generation)
+        })
+        .await
+    }
+
+    /// Waits until the task has decided what the last command takes.
+    pub async fn decided(&mut self, limit: Duration) -> Option<Arc<ToolView>> {
+        self.wait(limit, |p| p.decided).await
+    }
+}
+
+/// A request to the supervisor.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// The instance, if the agent holds it.
+    Find(ToolInstanceId, oneshot::Sender<Found>),
+    /// The instance; its task is started when there is none.
+    FindOrStart(ToolInstanceId, oneshot::Sender<Entry>),
+    /// All of them.
+    List(oneshot::Sender<Vec<Entry>>),
+    /// A container of this instance changed.
+    Changed(ToolInstanceId),
+    /// Docker has containers of these instances now.
+    Inventory(Vec<ToolInstanceId>),
+    /// Anything may have changed.
+    LookAll,
+}
+
+/// Answer to [`Request::Find`].
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Here it is.
+    Instance(Entry),
+    /// There is none.
+    None,
+    /// Docker was not seen yet, so a lost record may still be rebuilt.
+    NotKnownYet,
+}
+
+/// The way to the instances; clones are the same way.
+#[derive(Clone, Debug)]
+pub struct InstancesHandle {
+    requests: mpsc::Sender<Request>,
+}
+
+impl InstancesHandle {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| CommandError::ShuttingDown)?;
+        answer.await.map_err(|_| CommandError::ShuttingDown)
+    }
+
+    /// The instance.
+    pub async fn find(&self, id: ToolInstanceId) -> Result<Entry, CommandError> {
+        match self.ask(|reply| Request::Find(id, reply)).await? {
+            Found::Instance(entry) => Ok(entry),
+            Found::None => Err(CommandError::Unknown(id)),
+            Found::NotKnownYet => Err(CommandError::NotKnownYet),
+        }
+    }
+
+    /// Every instance.
+    pub async fn list(&self) -> Result<Vec<Arc<ToolView>>, CommandError> {
+        let entries = self.ask(Request::List).await?;
+        Ok(entries.iter().filter_map(Entry::view).collect())
+    }
+
+    /// Gives `command` to the instance. Afterwards it is durable; the entry tells how it goes on.
+    pub async fn command(
+        &self,
+        id: ToolInstanceId,
+        command: Command,
+    ) -> Result<Entry, CommandError> {
+        // A task that is just ending takes no command; its successor does. Two endings in a row are no accident.
+        for _ in 0..3 {
+            let entry = match &command {
+                Command::Put(_) => self.ask(|reply| Request::FindOrStart(id, reply)).await?,
+                _ => self.find(id).await?,
+            };
+            let (reply, answer) = oneshot::channel();
+            if entry
+                .mailbox
+                .send(Message::Command(command.clone(), reply))
+                .await
+                .is_err()
+            {
+                continue;
+            }
+            if let Ok(accepted) = answer.await {
+                return accepted.map(|()| entry);
+            }
+        }
+        Err(CommandError::ShuttingDown)
+    }
+
+    // The supervisor only ends with the agent, so what is not delivered is not missed.
+    pub(crate) async fn changed(&self, id: ToolInstanceId) {
+        let _ = self.requests.send(Request::Changed(id)).await;
+    }
+
+    pub(crate) async fn inventory(&self, instances: Vec<ToolInstanceId>) {
+        let _ = self.requests.send(Request::Inventory(instances)).await;
+    }
+
+    pub(crate) async fn look_all(&self) {
+        let _ = self.requests.send(Request::LookAll).await;
+    }
+}
+
+/// Ends when the agent stops.
+pub(crate) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// A channel of requests and the handle on it.
+pub(crate) fn channel() -> (InstancesHandle, mpsc::Receiver<Request>) {
+    let (requests, receiver) = mpsc::channel(REQUESTS);
+    (InstancesHandle { requests }, receiver)
+}
+
+/// A mailbox, what is published, and the entry for both.
+fn entry() -> (Entry, mpsc::Receiver<Message>, watch::Sender<Published>) {
+    let (mailbox, messages) = mpsc::channel(MAILBOX);
+    let (publish, published) = watch::channel(Published::default());
+    (Entry { mailbox, published }, messages, publish)
+}

@@ -1,0 +1,303 @@
+//! Carrying out one planned step against Docker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
+
+use crate::planner::{Step, Version};
+use crate::reason::{ReasonCode, Why};
+use crate::record::{Record, Release};
+use crate::runtime::hardening::Hardening;
+use crate::runtime::types::VolumeMount;
+use crate::runtime::{
+    Container, ContainerId, ContainerState, CreateContainer, LogQuery, Operation, ProgressSink,
+    RuntimeError, labels,
+};
+
+use super::Shared;
+
+/// How long a first start is watched.
+pub const TRIAL: Duration = Duration::from_secs(1);
+
+/// What came of a step that Docker did not refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepEnd {
+    /// It is done.
+    Done,
+    /// The container did not live through its trial.
+    Ended(Why),
+}
+
+/// A step under way.
+pub type Job = BoxFuture<'static, Result<StepEnd, RuntimeError>>;
+
+/// Which operation a step is, for its errors.
+pub fn operation(step: &Step, record: &Record) -> Operation {
+    match step {
+        Step::EnsureImage(version) => {
+            match release(record, *version).map(|r| r.image_request(record.id)) {
+                Some(crate::runtime::ImageRequest::Build { .. }) => Operation::Build,
+                _ => Operation::Pull,
+            }
+        }
+        Step::Create(..) | Step::Rename(..) => Operation::Create,
+        Step::Start(..) | Step::Unpause(_) => Operation::Start,
+        Step::Stop(_) | Step::Reject(..) => Operation::Stop,
+        Step::Remove(_) | Step::Sweep => Operation::Remove,
+        _ => Operation::Look,
+    }
+}
+
+/// The release that `version` names.
+pub fn release(record: &Record, version: Version) -> Option<&Release> {
+    match version {
+        Version::Current => Some(&record.current),
+        Version::Next => record.next.as_ref(),
+    }
+}
+
+/// Begins `step`; none when it is not one for Docker. The future owns all it needs.
+pub fn begin(
+    shared: &Arc<Shared>,
+    record: &Record,
+    step: &Step,
+    seen: &[Container],
+    progress: ProgressSink,
+) -> Option<Job> {
+    let shared = Arc::clone(shared);
+    let id = record.id;
+    let job: Job = match step.clone() {
+        Step::EnsureImage(version) => {
+            let request = release(record, version)?.image_request(id);
+            Box::pin(async move {
+                shared.runtime.ensure_image(&request, &progress).await?;
+                Ok(StepEnd::Done)
+            })
+        }
+        Step::Create(version, name) => {
+            let request = creation(&shared, record, release(record, version)?, name);
+            Box::pin(async move {
+                shared.runtime.create(&request).await?;
+                Ok(StepEnd::Done)
+            })
+        }
+        Step::Start(_, container) => Box::pin(async move {
+            shared.runtime.start(&container).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Unpause(container) => Box::pin(async move {
+            shared.runtime.unpause(&container).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Try(_, container) => {
+            let rest = rest_of_trial(
+                seen.iter().find(|c| c.id == container),
+                OffsetDateTime::now_utc(),
+            );
+            Box::pin(async move {
+                if !shared.runtime.ends_within(&container, rest).await? {
+                    return Ok(StepEnd::Done);
+                }
+                let after = shared.runtime.observe(id).await?;
+                let ended = after
+                    .iter()
+                    .find(|c| c.id == container)
+                    .ok_or(RuntimeError::ContainerGone)?;
+                if ended.state == ContainerState::Running {
+                    return Ok(StepEnd::Done);
+                }
+                Ok(StepEnd::Ended(why_ended(
+                    ended,
+                    &last_lines(&shared, &container).await,
+                )))
+            })
+        }
+        Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
+            shared.runtime.stop(&container).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Remove(container) => Box::pin(async move {
+            shared.runtime.remove(&container).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Rename(container, name) => Box::pin(async move {
+            shared.runtime.rename(&container, &name).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Sweep => Box::pin(async move {
+            shared.runtime.remove_leftovers(id).await?;
+            Ok(StepEnd::Done)
+        }),
+        Step::Commit(_) | Step::RollBack | Step::Hold | Step::Forget | Step::Done(_) => {
+            return None;
+        }
+    };
+    Some(job)
+}
+
+/// The confinement that a release's container must have.
+pub fn confinement(shared: &Shared, release: &Release) -> Hardening {
+    Hardening::of(&release.spec, &shared.network)
+}
+
+fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -> CreateContainer {
+    let spec = &release.spec;
+    let owner = labels::of_instance(shared.toolbox, record.id);
+    let mut container_labels = owner.clone();
+    container_labels.extend([
+        (labels::NAME.to_owned(), record.name.as_str().to_owned()),
+        (labels::GENERATION.to_owned(), release.revision.to_string()),
+        (labels::SPEC_SHA256.to_owned(), release.sha256.clone()),
+        (
+            labels::SPEC.to_owned(),
+            serde_json::to_string(&labels::without_secrets(&release.wire)).unwrap_or_default(),
+        ),
+    ]);
+    CreateContainer {
+        name,
+        image: release.image_request(record.id).image().to_owned(),
+        entrypoint: spec.entrypoint().map(<[String]>::to_vec),
+        command: spec.command().map(<[String]>::to_vec),
+        environment: spec
+            .env()
+            .iter()
+            .map(|e| format!("{}={}", e.name(), e.value()))
+            .collect(),
+        labels: container_labels,
+        volume_labels: owner,
+        ports: release.ports.clone(),
+        volumes: spec
+            .volumes()
+            .iter()
+            .map(|v| VolumeMount {
+                name: format!("toolbox-{}-{}", record.id, v.name),
+                path: v.path.clone(),
+            })
+            .collect(),
+        hardening: confinement(shared, release),
+        stdin_open: spec.stdin_open(),
+    }
+}
+
+/// A trial counts from the start, also when the agent was restarted in between.
+fn rest_of_trial(container: Option<&Container>, now: OffsetDateTime) -> Duration {
+    container
+        .and_then(|c| c.started_at)
+        .and_then(|start| Duration::try_from(now - start).ok())
+        .map_or(TRIAL, |ran| TRIAL.saturating_sub(ran))
+        // Even a container that ran long enough is asked once.
+        .max(Duration::from_millis(50))
+}
+
+/// The end of a container's output, for telling why it ended; empty when it cannot be had.
+async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
+    let query = LogQuery {
+        tail: 5,
+        since: None,
+        follow: false,
+    };
+    let read = async {
+        let Ok(lines) = shared.runtime.logs(container, query).await else {
+            return String::new();
+        };
+        let lines: Vec<String> = lines
+            .take(5)
+            .filter_map(|line| async move { line.ok().map(|l| l.line) })
+            .collect()
+            .await;
+        lines.join("\n")
+    };
+    tokio::time::timeout(Duration::from_secs(5), read)
+        .await
+        .unwrap_or_default()
+}
+
+/// Why a container that was just started runs no more. `output` is only searched for words of the init process:
+/// what a tool prints may hold secrets, and its log is there to be read.
+pub fn why_ended(container: &Container, output: &str) -> Why {
+    let code = container.exit_code.unwrap_or(-1);
+    if container.oom_killed {
+        return ReasonCode::OutOfMemory.because(
+            "The container used more memory than its limit; raise resources.memory_bytes",
+        );
+    }
+    let not_executed = output
+        .lines()
+        .find(|l| l.contains("[FATAL tini") && l.contains("exec "));
+    if let Some(line) = not_executed {
+        let what = line.split_once("exec ").map_or(line, |(_, rest)| rest);
+        return if what.to_lowercase().contains("exec format error") {
+            ReasonCode::PlatformMismatch
+                .because("The image's program is not built for this machine (exec format error)")
+        } else {
+            ReasonCode::StartFailed.because(format!(
+                "The container's entry point could not be run: {}",
+                crate::reason::one_line(what)
+            ))
+        };
+    }
+    ReasonCode::Exited.because(format!(
+        "The container ended at once with exit code {code}; its log may say why"
+    ))
+}
+
+/// Why the agent stopped restarting a container.
+pub fn why_given_up(container: &Container) -> Why {
+    let code = container.exit_code.unwrap_or(-1);
+    let times = super::crashes::MAX_CRASHES;
+    if container.oom_killed {
+        return ReasonCode::OutOfMemory.because(format!(
+            "The container used more memory than its limit {times} times in a row; raise resources.memory_bytes"
+        ));
+    }
+    ReasonCode::CrashLoop.because(format!(
+        "The container ended {times} times shortly after its start, last with exit code {code}; its log may say why"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::crashes::tests::ended;
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_by_its_cause() {
+        let plain = ended("a", 1, 2);
+        assert_eq!(
+            why_ended(&plain, "SECRET printed by the tool").code,
+            ReasonCode::Exited
+        );
+        assert!(
+            !why_ended(&plain, "SECRET printed by the tool")
+                .message
+                .contains("SECRET")
+        );
+        let oom = Container {
+            oom_killed: true,
+            ..plain.clone()
+        };
+        assert_eq!(why_ended(&oom, "").code, ReasonCode::OutOfMemory);
+        let missing = "[FATAL tini (7)] exec /nope failed: No such file or directory";
+        assert_eq!(why_ended(&plain, missing).code, ReasonCode::StartFailed);
+        let format = "[FATAL tini (7)] exec /x failed: Exec format error";
+        assert_eq!(why_ended(&plain, format).code, ReasonCode::PlatformMismatch);
+    }
+
+    #[test]
+    fn a_trial_counts_from_the_start() {
+        let container = ended("a", 100, 200);
+        let at = |ms| OffsetDateTime::from_unix_timestamp(100).unwrap() + Duration::from_millis(ms);
+        assert_eq!(
+            rest_of_trial(Some(&container), at(300)),
+            Duration::from_millis(700)
+        );
+        assert_eq!(
+            rest_of_trial(Some(&container), at(90_000)),
+            Duration::from_millis(50)
+        );
+        assert_eq!(rest_of_trial(None, at(0)), TRIAL);
+    }
+}

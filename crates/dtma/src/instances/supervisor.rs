@@ -1,0 +1,167 @@
+//! Owns the list of instances.
+//!
+//! Inputs: [`Request`]s from the API and the watcher, the ends of tasks, the shutdown signal. It answers at once
+//! and never calls Docker, so a slow daemon cannot make the list unreachable.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use toolbox_domain::ids::ToolInstanceId;
+
+use super::task::Instance;
+use super::{Entry, Found, Message, Request, Shared, entry, stopped};
+use crate::record::Record;
+
+/// Deleted instances that are remembered, so that a container Docker finishes late is not taken for a lost record.
+const REMEMBERED_DELETIONS: usize = 1024;
+/// How long steps under way may take when the agent stops.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// The owner of the list.
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    entries: BTreeMap<ToolInstanceId, Entry>,
+    tasks: JoinSet<(ToolInstanceId, bool)>,
+    deleted: VecDeque<ToolInstanceId>,
+    saw_docker: bool,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Supervisor {
+    /// Starts a task for each record.
+    pub fn new(shared: Arc<Shared>, records: Vec<Record>, shutdown: watch::Receiver<bool>) -> Self {
+        let mut supervisor = Self {
+            shared,
+            entries: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            deleted: VecDeque::new(),
+            saw_docker: false,
+            shutdown,
+        };
+        for record in &records {
+            let releases = std::iter::once(&record.current).chain(&record.next);
+            releases.for_each(|r| supervisor.shared.ports.adopt(record.id, &r.ports));
+        }
+        for record in records {
+            let id = record.id;
+            supervisor.start(id, Some(record));
+        }
+        supervisor
+    }
+
+    fn start(&mut self, id: ToolInstanceId, record: Option<Record>) -> Entry {
+        let (entry, mailbox, publish) = entry();
+        let was_deleted = self.deleted.contains(&id);
+        let instance = Instance::new(id, record, was_deleted, Arc::clone(&self.shared), publish);
+        let shutdown = self.shutdown.clone();
+        self.tasks
+            .spawn(async move { (id, instance.run(mailbox, shutdown).await) });
+        self.entries.insert(id, entry.clone());
+        entry
+    }
+
+    /// Serves until the shutdown signal; then waits for steps under way.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut shutdown = self.shutdown.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut shutdown) => break,
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                request = requests.recv() => match request {
+                    Some(request) => self.answer(request),
+                    None => break,
+                },
+            }
+        }
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_GRACE, all_ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("steps under way did not end in time; they go on after the next start");
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(ToolInstanceId, bool), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, deleted)) => {
+                // Its successor may have been started already.
+                if self.entries.get(&id).is_some_and(|e| e.mailbox.is_closed()) {
+                    self.entries.remove(&id);
+                    if deleted {
+                        self.deleted.truncate(REMEMBERED_DELETIONS - 1);
+                        self.deleted.push_front(id);
+                    }
+                }
+            }
+            // The record is on disk; the next inventory or command starts the task anew.
+            Err(error) => {
+                tracing::error!(%error, "the task of an instance panicked");
+                self.entries.retain(|_, e| !e.mailbox.is_closed());
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        // A caller that went away needs no answer.
+        match request {
+            Request::Find(id, reply) => {
+                let found = match self.entries.get(&id) {
+                    Some(entry) => Found::Instance(entry.clone()),
+                    None if self.saw_docker => Found::None,
+                    None => Found::NotKnownYet,
+                };
+                let _ = reply.send(found);
+            }
+            Request::FindOrStart(id, reply) => {
+                let alive = self
+                    .entries
+                    .get(&id)
+                    .filter(|e| !e.mailbox.is_closed())
+                    .cloned();
+                let entry = alive.unwrap_or_else(|| {
+                    self.deleted.retain(|d| *d != id);
+                    self.start(id, None)
+                });
+                let _ = reply.send(entry);
+            }
+            Request::List(reply) => {
+                let _ = reply.send(self.entries.values().cloned().collect());
+            }
+            Request::Changed(id) => match self.entries.contains_key(&id) {
+                true => self.wake(id),
+                // The last events of a deletion come after it; a container that Docker finishes late is found by
+                // the next inventory.
+                false if self.deleted.contains(&id) => {}
+                false => drop(self.start(id, None)),
+            },
+            Request::Inventory(instances) => {
+                self.saw_docker = true;
+                for id in instances {
+                    if !self.entries.contains_key(&id) {
+                        self.start(id, None);
+                    }
+                }
+                self.wake_all();
+            }
+            Request::LookAll => self.wake_all(),
+        }
+    }
+
+    fn wake_all(&self) {
+        for id in self.entries.keys() {
+            self.wake(*id);
+        }
+    }
+
+    fn wake(&self, id: ToolInstanceId) {
+        if let Some(entry) = self.entries.get(&id) {
+            // A full mailbox holds a look or a command already, and either ends in a look.
+            let _ = entry.mailbox.try_send(Message::Look);
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The task of one instance: looks at Docker, plans, carries out one step, looks again.
+//!
+//! Inputs: its mailbox (commands, wake-ups), the step under way, the clock, the shutdown signal. Outputs: the durable
+//! record, steps against Docker, the published view. Commands are answered also while a step is under way; a
+//! pull, a build, a trial and a look are given up when the command makes them pointless, all other steps are finished.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use toolbox_api::dtma::{Desired, Phase, Progress};
+use toolbox_domain::ids::ToolInstanceId;
+
+use super::command::Change;
+use super::memory::Memory;
+use super::steps::{self, StepEnd};
+use super::trouble::Outage;
+use super::{Command, CommandError, Message, Published, Shared, adopt, stopped, view};
+use crate::planner::{self, Settled, Step};
+use crate::record::Record;
+use crate::runtime::{Container, RuntimeError};
+
+/// How often an instance is looked at although nothing happened. Instances differ by up to a quarter of it.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How soon Docker is asked again while it is busy with a container.
+const BUSY: Duration = Duration::from_millis(300);
+/// How often progress of a pull is published.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// Steps without settling after which the task pauses: no plan needs a tenth of them.
+const MAX_STEPS: u32 = 100;
+/// How long a command waits for Docker to answer something it can do without.
+const SHORT_LOOK: Duration = Duration::from_secs(2);
+/// How long a task without a record waits for the command it was started for.
+const FIRST_COMMAND: Duration = Duration::from_secs(5);
+
+/// What is under way.
+enum Job {
+    /// Docker was asked for the containers.
+    Look(BoxFuture<'static, Result<Vec<Container>, RuntimeError>>),
+    /// A step is carried out.
+    Step(Step, steps::Job),
+}
+
+/// What came of it.
+enum Outcome {
+    Looked(Result<Vec<Container>, RuntimeError>),
+    Stepped(Step, Result<StepEnd, RuntimeError>),
+}
+
+impl Job {
+    async fn end(&mut self) -> Outcome {
+        match self {
+            Self::Look(look) => Outcome::Looked(look.await),
+            Self::Step(step, job) => {
+                let end = job.await;
+                Outcome::Stepped(step.clone(), end)
+            }
+        }
+    }
+
+    /// It can be given up without leaving Docker half-way.
+    const fn can_be_dropped(&self) -> bool {
+        matches!(
+            self,
+            Self::Look(_) | Self::Step(Step::EnsureImage(_) | Step::Try(..), _)
+        )
+    }
+}
+
+/// The owner of one instance.
+pub struct Instance {
+    pub(super) id: ToolInstanceId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) record: Option<Record>,
+    pub(super) memory: Memory,
+    was_deleted: bool,
+    /// The record changed in memory but could not be stored yet.
+    pub(super) unsaved: bool,
+    publish: watch::Sender<Published>,
+    progress: watch::Sender<Option<Progress>>,
+    job: Option<Job>,
+    job_began: Instant,
+    pub(super) wake_at: Instant,
+    look_again: bool,
+}
+
+impl Instance {
+    /// An instance with its record, or with one that is yet to be found or given.
+    pub fn new(
+        id: ToolInstanceId,
+        record: Option<Record>,
+        was_deleted: bool,
+        shared: Arc<Shared>,
+        publish: watch::Sender<Published>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            id,
+            shared,
+            record,
+            memory: Memory::new(),
+            was_deleted,
+            unsaved: false,
+            publish,
+            progress: watch::channel(None).0,
+            job: None,
+            job_began: now,
+            wake_at: now,
+            look_again: false,
+        }
+    }
+
+    /// Runs until the instance is gone or the agent stops; true when it is gone.
+    pub async fn run(
+        mut self,
+        mut mailbox: mpsc::Receiver<Message>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> bool {
+        if self.record.is_none() && !self.find_record(&mut mailbox).await {
+            return false;
+        }
+        self.publish();
+        while self.record.is_some() {
+            if self.job.is_none() && self.wake_at <= Instant::now() {
+                self.look();
+            }
+            let pulling = matches!(self.job, Some(Job::Step(Step::EnsureImage(_), _)));
+            tokio::select! {
+                biased;
+                () = stopped(&mut shutdown) => return self.finish().await,
+                message = mailbox.recv() => match message {
+                    Some(Message::Command(command, reply)) => self.command(command, reply).await,
+                    Some(Message::Look) => self.wake(),
+                    None => return self.finish().await,
+                },
+                outcome = end_of(&mut self.job) => {
+                    self.job = None;
+                    self.advance(outcome).await;
+                }
+                () = tokio::time::sleep_until(self.wake_at), if self.job.is_none() => {}
+                () = tokio::time::sleep(PROGRESS), if pulling => {
+                    self.memory.progress = self.progress.borrow().clone();
+                    self.publish();
+                }
+            }
+        }
+        // Commands still in the mailbox are answered by a new task: their callers see this one's end.
+        self.publish.send_replace(Published::default());
+        true
+    }
+
+    /// Finds the record on disk or in Docker, or waits for the first command to bring it. False when there is none.
+    async fn find_record(&mut self, mailbox: &mut mpsc::Receiver<Message>) -> bool {
+        let (store, id) = (Arc::clone(&self.shared.store), self.id);
+        let on_disk = tokio::task::spawn_blocking(move || store.find(id))
+            .await
+            .ok()
+            .flatten();
+        self.record = match on_disk {
+            Some(record) => Some(record),
+            None => self.adopt().await,
+        };
+        let limit = Instant::now() + FIRST_COMMAND;
+        while self.record.is_none() {
+            match tokio::time::timeout_at(limit, mailbox.recv()).await {
+                Ok(Some(Message::Command(command, reply))) => self.command(command, reply).await,
+                // Woken for a container that is gone by now.
+                Ok(Some(Message::Look)) if mailbox.is_empty() => return false,
+                Ok(Some(Message::Look)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Rebuilds the record from a container, and makes it durable.
+    async fn adopt(&mut self) -> Option<Record> {
+        let look = self.shared.runtime.observe(self.id);
+        let containers = tokio::time::timeout(SHORT_LOOK, look).await.ok()?.ok()?;
+        let best = adopt::best(&containers)?;
+        let found = self.shared.runtime.describe(&best.id).await.ok()?;
+        let Some(mut record) = adopt::rebuild(self.id, &found, self.shared.policy) else {
+            tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its labels do not tell what it is; left alone");
+            return None;
+        };
+        if self.was_deleted {
+            // Docker finished a creation after the instance was deleted.
+            record.desired = Desired::Absent;
+        }
+        self.shared.ports.adopt(self.id, &record.current.ports);
+        tracing::info!(instance = %self.id, generation = record.generation, desired = ?record.desired, "rebuilt a lost record from Docker");
+        self.unsaved = true;
+        Some(record)
+    }
+
+    /// The agent stops: a step that cannot be given up is finished, all else goes on after the next start.
+    async fn finish(mut self) -> bool {
+        if let Some(mut job) = self.job.take().filter(|j| !j.can_be_dropped()) {
+            job.end().await;
+        }
+        if self.unsaved {
+            self.save().await;
+        }
+        false
+    }
+
+    fn wake(&mut self) {
+        if self.job.is_some() {
+            self.look_again = true;
+        } else {
+            self.wake_at = Instant::now();
+        }
+    }
+
+    fn look(&mut self) {
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        self.look_again = false;
+        self.job_began = Instant::now();
+        self.job = Some(Job::Look(Box::pin(async move {
+            shared.runtime.observe(id).await
+        })));
+    }
+
+    async fn command(
+        &mut self,
+        command: Command,
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    ) {
+        let before = self.plan_inputs();
+        let answer = self.accept(command).await;
+        if answer.is_ok() && self.record.is_some() {
+            self.publish();
+            if self.plan_inputs() != before && self.job.as_ref().is_some_and(Job::can_be_dropped) {
+                self.job = None;
+            }
+            self.wake_at = Instant::now();
+        }
+        // A caller that went away needs no answer; the command stands.
+        let _ = reply.send(answer);
+    }
+
+    /// What a pull or a trial under way depends on.
+    fn plan_inputs(&self) -> Option<(Desired, u64, Option<u64>)> {
+        self.record.as_ref().map(|r| {
+            (
+                r.desired,
+                r.current.revision,
+                r.next.as_ref().map(|n| n.revision),
+            )
+        })
+    }
+
+    async fn accept(&mut self, command: Command) -> Result<(), CommandError> {
+        let phase = match &command {
+            Command::Put(put) if put.desired == Desired::Running => Phase::Pending,
+            Command::Start(_) => Phase::Starting,
+            Command::Put(_) | Command::Stop(_) | Command::Restart(_) => Phase::Stopping,
+            Command::Delete(_) => Phase::Removing,
+        };
+        let foreign = match &command {
+            // Binding finds the port of a running container; Docker also knows those of others it will start.
+            Command::Put(_) => {
+                match tokio::time::timeout(SHORT_LOOK, self.shared.runtime.inventory()).await {
+                    Ok(Ok(inventory)) => inventory.foreign_ports,
+                    Ok(Err(_)) | Err(_) => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        };
+        let (id, ports) = (self.id, self.shared.ports.clone());
+        let allocate = |spec: &toolbox_domain::spec::InstanceSpec, kept: &[_]| {
+            ports.promise(id, spec.ports(), kept, &foreign)
+        };
+        match command.apply(
+            self.id,
+            self.record.as_ref(),
+            OffsetDateTime::now_utc(),
+            allocate,
+        )? {
+            Change::Nothing => Ok(()),
+            Change::TryAgain => {
+                self.memory.begin_anew(phase);
+                Ok(())
+            }
+            Change::Record(record) => {
+                let before = self.record.replace(*record);
+                if !self.save().await {
+                    self.record = before;
+                    self.unsaved = false;
+                    self.settle_ports();
+                    return Err(CommandError::Store);
+                }
+                self.settle_ports();
+                self.memory.begin_anew(phase);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back ports of releases that count no more.
+    pub(super) fn settle_ports(&self) {
+        let releases = self
+            .record
+            .iter()
+            .flat_map(|r| std::iter::once(&r.current).chain(&r.next));
+        self.shared
+            .ports
+            .release_except(self.id, releases.flat_map(|r| &r.ports));
+    }
+
+    /// Stores the record; whether it is durable now.
+    pub(super) async fn save(&mut self) -> bool {
+        let Some(record) = self.record.clone() else {
+            return true;
+        };
+        let store = Arc::clone(&self.shared.store);
+        let saved = tokio::task::spawn_blocking(move || store.save(&record)).await;
+        self.unsaved = !matches!(saved, Ok(Ok(())));
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(instance = %self.id, error = %crate::error_chain(&error), "could not store a record");
+            }
+            Err(error) => tracing::error!(instance = %self.id, %error, "the store panicked"),
+        }
+        !self.unsaved
+    }
+
+    /// Takes in what came of a job and decides what is next.
+    async fn advance(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Looked(Err(error)) => self.outage(&error, now),
+            Outcome::Looked(Ok(containers)) => {
+                self.memory.outage = None;
+                self.memory.containers = containers;
+                self.judge_ends(now);
+                self.decide(now).await;
+            }
+            Outcome::Stepped(step, Ok(end)) => {
+                self.stepped(&step, end, now).await;
+                self.wake_at = now;
+            }
+            Outcome::Stepped(step, Err(error)) => {
+                if error.is_outage() {
+                    self.outage(&error, now);
+                } else {
+                    self.refused(&step, &error, now);
+                    self.wake_at = now;
+                }
+            }
+        }
+        self.publish();
+    }
+
+    fn outage(&mut self, error: &RuntimeError, now: Instant) {
+        let why = error.why(crate::runtime::Operation::Look);
+        let outage = Outage::again(self.memory.outage.as_ref(), why, self.job_began, now);
+        if self.memory.outage.is_none() {
+            tracing::warn!(instance = %self.id, %error, "Docker does not answer; trying again");
+        }
+        self.wake_at = outage.retry_at;
+        self.memory.outage = Some(outage);
+        self.memory.decided = true;
+        self.memory.progress = None;
+    }
+
+    /// Plans on the last look, through all steps that do not need Docker.
+    async fn decide(&mut self, now: Instant) {
+        // Commit and roll-back happen once per update, so this ends after a few rounds.
+        for _ in 0..8 {
+            let Some(record) = &self.record else { return };
+            if let Some(until) = self.memory.pause(record, now) {
+                self.memory.decided = true;
+                self.wake_at = until;
+                return;
+            }
+            let seen = self.memory.seen(record, &self.shared);
+            let step = planner::next(&self.memory.situation(record, &seen, now));
+            match step {
+                Step::Commit(version) => self.commit(version).await,
+                Step::RollBack => self.roll_back().await,
+                Step::Forget => return self.forget(now).await,
+                Step::Done(settled) => return self.settle(settled, now).await,
+                Step::Hold => {
+                    self.memory.decided = true;
+                    self.memory.phase = if record.desired == Desired::Absent {
+                        Phase::Removing
+                    } else {
+                        Phase::Starting
+                    };
+                    self.memory.settled = false;
+                    self.wake_at = self
+                        .memory
+                        .start_after
+                        .filter(|at| *at > now)
+                        .unwrap_or(now + BUSY);
+                    return;
+                }
+                step => return self.begin(step, now),
+            }
+        }
+    }
+
+    fn begin(&mut self, step: Step, now: Instant) {
+        let Some(record) = &self.record else { return };
+        self.memory.steps += 1;
+        if self.memory.steps > MAX_STEPS {
+            tracing::error!(instance = %self.id, ?step, "steps do not lead to the desired state; pausing");
+            self.memory.steps = 0;
+            self.memory.decided = true;
+            self.wake_at = now + PERIOD;
+            return;
+        }
+        self.memory.phase = phase_of(&step, record);
+        self.memory.settled = false;
+        self.memory.decided = true;
+        self.memory.progress = None;
+        self.progress.send_replace(None);
+        tracing::debug!(instance = %self.id, ?step, "step");
+        self.job_began = now;
+        self.job = steps::begin(
+            &self.shared,
+            record,
+            &step,
+            &self.memory.containers,
+            self.progress.clone(),
+        )
+        .map(|job| Job::Step(step, job));
+    }
+
+    async fn settle(&mut self, settled: Settled, now: Instant) {
+        if self.unsaved {
+            self.save().await;
+        }
+        self.memory.steps = 0;
+        self.memory.decided = true;
+        self.memory.settled = true;
+        self.memory.phase = match settled {
+            Settled::Running => Phase::Running,
+            Settled::Stopped => Phase::Stopped,
+            Settled::Failed => Phase::Error,
+        };
+        if settled == Settled::Running {
+            // It runs, so whatever failed before has passed.
+            self.memory.failures.clear();
+        }
+        let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
+        let period = PERIOD - PERIOD / 4 * spread / 256;
+        let next_try = self
+            .memory
+            .next_try()
+            .filter(|_| settled == Settled::Failed);
+        self.wake_at = if self.look_again {
+            now
+        } else {
+            next_try.unwrap_or(now + period).min(now + period)
+        };
+    }
+
+    /// Publishes the view if it changed in anything but its time.
+    pub(super) fn publish(&self) {
+        let Some(record) = &self.record else { return };
+        let fresh = view::of(record, &self.memory, Instant::now());
+        let decided = self.memory.decided;
+        self.publish.send_if_modified(|published| {
+            let same = published.decided == decided
+                && published.view.as_ref().is_some_and(|old| {
+                    let mut old = (**old).clone();
+                    old.updated_at.clone_from(&fresh.updated_at);
+                    old == fresh
+                });
+            if !same {
+                published.view = Some(Arc::new(fresh));
+                published.decided = decided;
+            }
+            !same
+        });
+    }
+}
+
+/// The end of the job, or never when there is none.
+async fn end_of(job: &mut Option<Job>) -> Outcome {
+    match job {
+        Some(job) => job.end().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the user sees of a step.
+fn phase_of(step: &Step, record: &Record) -> Phase {
+    match (record.desired, step) {
+        (Desired::Absent, _) => Phase::Removing,
+        (Desired::Stopped, _) => Phase::Stopping,
+        (Desired::Running, Step::EnsureImage(version)) => {
+            match steps::release(record, *version).map(|r| r.image_request(record.id)) {
+                Some(crate::runtime::ImageRequest::Build { .. }) => Phase::Building,
+                _ => Phase::Pulling,
+            }
+        }
+        (Desired::Running, Step::Create(..)) => Phase::Creating,
+        (Desired::Running, Step::Stop(_)) if record.next.is_none() => Phase::Stopping,
+        (Desired::Running, _) => Phase::Starting,
+    }
+}

@@ -1,0 +1,65 @@
+//! The view of an instance, from its record and what its task knows.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+use toolbox_api::dtma::{Phase, Reason, ToolView};
+
+use super::memory::Memory;
+use crate::record::Record;
+
+/// What the world gets to see.
+pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
+    let container = memory.current(record);
+    let error = error(record, memory, now);
+    let (phase, settled) = match &error {
+        Some(_) => (Phase::Error, true),
+        None => (memory.phase, memory.settled),
+    };
+    let rolled_back = record.rolled_back.is_some();
+    ToolView {
+        id: record.id,
+        name: record.name.as_str().to_owned(),
+        container_name: record.container_name.clone(),
+        generation: record.generation,
+        desired: record.desired,
+        phase,
+        settled,
+        reason: error.or_else(|| record.rolled_back.clone()),
+        progress: memory.progress.clone(),
+        container_id: container.map(|c| c.id.as_str().to_owned()),
+        image: record.current.wire.image.clone(),
+        image_digest: container.and_then(|c| c.image_digest.clone()),
+        ports: record.current.ports.clone(),
+        started_at: container.and_then(|c| c.started_at).map(text),
+        finished_at: container.and_then(|c| c.finished_at).map(text),
+        exit_code: container
+            .filter(|c| c.finished_at.is_some())
+            .and_then(|c| c.exit_code),
+        restart_count: memory.restart_count,
+        rolled_back,
+        updated_at: text(OffsetDateTime::now_utc()),
+    }
+}
+
+/// The error to show: Docker's absence before anything else, because nothing else is known for sure then.
+fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
+    if let Some(outage) = memory.outage.as_ref().filter(|o| o.shown(now)) {
+        return Some(outage.why.clone().into());
+    }
+    if let Some(trouble) = memory.trouble.as_ref().filter(|t| t.shown) {
+        return Some(trouble.why.clone().into());
+    }
+    // A version that failed matters only while it should run; and not once it does, by a try in the background.
+    let matters = record.desired == toolbox_api::dtma::Desired::Running && record.next.is_none();
+    memory
+        .failures
+        .get(&record.current.revision)
+        .filter(|f| matters && f.shown)
+        .map(|f| f.why.clone().into())
+}
+
+/// RFC 3339 in UTC.
+pub fn text(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}

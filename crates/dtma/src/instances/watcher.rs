@@ -1,0 +1,81 @@
+//! Follows Docker's events, and takes stock when the connection was lost and from time to time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use super::{InstancesHandle, Shared, stopped};
+use crate::runtime::RuntimeError;
+
+/// How often stock is taken although no event came.
+const PERIOD: Duration = Duration::from_secs(60);
+/// Longest pause before Docker is tried again.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Events after which a container may not be as desired any more.
+const TELLING: &[&str] = &[
+    "die", "destroy", "start", "pause", "unpause", "rename", "update", "create",
+];
+
+/// Watches until the shutdown signal.
+pub async fn run(
+    shared: Arc<Shared>,
+    instances: InstancesHandle,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let watching = async {
+        let mut failures = 0_u32;
+        loop {
+            match watch_once(&shared, &instances, &mut failures).await {
+                Ok(()) => tracing::info!("Docker closed the event stream"),
+                Err(error) if failures == 0 => {
+                    tracing::warn!(%error, "lost Docker's events; trying again")
+                }
+                Err(error) => tracing::debug!(%error, failures, "Docker's events are still away"),
+            }
+            if failures == 0 {
+                instances.look_all().await;
+            }
+            failures = failures.saturating_add(1);
+            let pause = Duration::from_millis(250) * 2_u32.pow(failures.min(6));
+            tokio::time::sleep(pause.min(MAX_PAUSE)).await;
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = stopped(&mut shutdown) => {}
+    }
+}
+
+/// One connection. The stream is opened before stock is taken, so that nothing is missed in between.
+async fn watch_once(
+    shared: &Shared,
+    instances: &InstancesHandle,
+    failures: &mut u32,
+) -> Result<(), RuntimeError> {
+    let mut events = shared.runtime.events().await?;
+    let mut period = tokio::time::interval(PERIOD);
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                None => return Ok(()),
+                Some(event) => {
+                    let event = event?;
+                    if TELLING.contains(&event.action.as_str()) {
+                        instances.changed(event.instance).await;
+                    }
+                }
+            },
+            _ = period.tick() => {
+                let inventory = shared.runtime.inventory().await?;
+                let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(_, id)| id).collect();
+                instances.inventory(ours.into_iter().collect()).await;
+                if std::mem::take(failures) > 0 {
+                    tracing::info!("Docker answers again");
+                }
+            }
+        }
+    }
+}

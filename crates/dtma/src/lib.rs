@@ -1,0 +1,42 @@
+//! DTMA, the agent on a toolbox's machine.
+//!
+//! It holds the desired state of tool instances durably, and makes Docker match it:
+//!
+//! - [`api`]: the HTTP API; one table of routes in [`api::router`];
+//! - [`instances`]: one task per instance, which owns its record and works towards it;
+//! - [`planner`]: the next step, as a pure function;
+//! - [`runtime`]: what is needed of Docker, and Docker over bollard;
+//! - [`store`]: durable records; [`ports`]: host ports; [`metrics`]: the machine;
+//! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
+//!
+//! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
+//! is acknowledged after its effect is durable; two versions of an instance never run at once.
+
+pub mod agent;
+pub mod api;
+pub mod config;
+pub mod instances;
+pub mod metrics;
+pub mod planner;
+pub mod ports;
+pub mod reason;
+pub mod record;
+pub mod runtime;
+pub mod store;
+
+/// Version of the agent's program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An error and its causes in one line, for logs.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    // Errors here nest a handful deep.
+    for _ in 0..16 {
+        let Some(cause) = source else { break };
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

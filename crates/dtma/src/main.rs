@@ -1,0 +1,63 @@
+//! The program `dtma`: reads its configuration, sets up the log, runs the agent until a signal.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dtma::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// One thread serves a machine's handful of tools, and keeps the agent's memory small.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    if let Err(error) = set_up_log(&config.log) {
+        eprintln!("dtma: {error}");
+        return ExitCode::FAILURE;
+    }
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        eprintln!("dtma: could not listen for signals");
+        return ExitCode::FAILURE;
+    };
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    match dtma::agent::run(config, stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = dtma::error_chain(&error), "could not start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// JSON lines on standard error. bollard logs whole requests, with the secrets in them, below `warn`: no filter can
+/// turn that on.
+fn set_up_log(filter: &str) -> Result<(), String> {
+    let filter: Targets = filter
+        .parse()
+        .map_err(|_| format!("expected DTMA_LOG to be a level or a filter, got '{filter}'"))?;
+    let no_secrets = filter_fn(|metadata| {
+        *metadata.level() <= Level::WARN || !metadata.target().starts_with("bollard")
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter.and(no_secrets)))
+        .try_init()
+        .map_err(|_| "the log was set up twice".to_owned())
+}

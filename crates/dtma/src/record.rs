@@ -1,0 +1,147 @@
+//! What the agent durably knows of one instance.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use toolbox_api::dtma::{Desired, PortBinding, Reason, ToolSpec};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::names::DisplayName;
+use toolbox_domain::spec::{ImageSource, InstanceSpec};
+
+use crate::runtime::ImageRequest;
+
+/// The desired state of one instance, and the specs it can run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The instance.
+    pub id: ToolInstanceId,
+    /// The user's name of it.
+    pub name: DisplayName,
+    /// Name of its container in Docker.
+    pub container_name: String,
+    /// Generation of the desired state.
+    pub generation: u64,
+    /// What it should be; `Absent` marks a deletion in progress.
+    pub desired: Desired,
+    /// Digest of the last spec that was asked for, whether it runs or was rolled back.
+    pub requested_sha256: String,
+    /// The release that counts.
+    pub current: Release,
+    /// An update that has not proven itself yet.
+    pub next: Option<Release>,
+    /// Why the last update was rolled back.
+    pub rolled_back: Option<Reason>,
+    /// The last restart that was asked for.
+    pub restart: Option<Restart>,
+}
+
+/// A restart as a desired state: the container must have started after a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// The moment.
+    pub after: OffsetDateTime,
+    /// The generation that asked for it, so that a repeated request does not restart again.
+    pub generation: u64,
+}
+
+/// A spec with what the agent added to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// Generation that brought the spec.
+    pub revision: u64,
+    /// The spec as it came, for comparing and for storing.
+    pub wire: ToolSpec,
+    /// The spec, checked and with defaults.
+    pub spec: InstanceSpec,
+    /// Digest of `wire`.
+    pub sha256: String,
+    /// Published ports, all allocated.
+    pub ports: Vec<PortBinding>,
+    /// Its container has run longer than the trial.
+    pub proven: bool,
+}
+
+impl Release {
+    /// An unproven release. `spec` is `wire`, checked.
+    pub fn new(revision: u64, wire: ToolSpec, spec: InstanceSpec, ports: Vec<PortBinding>) -> Self {
+        let sha256 = spec_sha256(&wire);
+        Self {
+            revision,
+            wire,
+            spec,
+            sha256,
+            ports,
+            proven: false,
+        }
+    }
+
+    /// How to come by its image, for `instance`.
+    pub fn image_request(&self, instance: ToolInstanceId) -> ImageRequest {
+        match self.spec.image() {
+            ImageSource::Reference(reference) => ImageRequest::Pull {
+                reference: reference.to_string(),
+            },
+            ImageSource::Git(source) => ImageRequest::Build {
+                remote: source.build_remote(),
+                dockerfile: source.dockerfile().to_owned(),
+                tag: format!("toolbox-build/{}:{}", short_id(instance), self.revision),
+                instance,
+            },
+        }
+    }
+}
+
+/// The first 8 hex digits of an id.
+pub fn short_id(id: impl std::fmt::Display) -> String {
+    id.to_string().chars().take(8).collect()
+}
+
+/// Digest of a spec in its one JSON form (fields in order, environment sorted).
+pub fn spec_sha256(spec: &ToolSpec) -> String {
+    let mut digest = Sha256::new();
+    // A ToolSpec has string keys only and f64s that JSON can hold, so it always serialises.
+    let _ = spec.serialize(&mut serde_json::Serializer::new(Writer(&mut digest)));
+    digest
+        .finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            use std::fmt::Write as _;
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// Hashes what is written to it.
+struct Writer<'a>(&'a mut Sha256);
+
+impl std::io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_depends_on_content_only() {
+        let mut a = ToolSpec {
+            image: "a".into(),
+            ..ToolSpec::default()
+        };
+        a.env.insert("X".into(), "1".into());
+        a.env.insert("A".into(), "2".into());
+        let round_trip: ToolSpec =
+            serde_json::from_str(&serde_json::to_string(&a).unwrap()).unwrap();
+        assert_eq!(spec_sha256(&a), spec_sha256(&round_trip));
+        a.env.insert("A".into(), "3".into());
+        assert_ne!(spec_sha256(&a), spec_sha256(&round_trip));
+        assert_eq!(spec_sha256(&a).len(), 64);
+    }
+}

@@ -1,0 +1,604 @@
+//! Docker Engine over bollard.
+//!
+//! The connection is made at the first call and again after an outage, so the agent starts and answers
+//! while Docker is down. The API version is negotiated from what the daemon says it supports at most.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bollard::errors::Error as DockerError;
+use bollard::models::NetworkCreateRequest;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
+    ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use futures_util::stream::StreamExt;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+
+use super::types::{Deadlines, LogQuery};
+use super::{
+    Adoptable, Call, Container, ContainerId, ContainerRuntime, CreateContainer, EngineInfo,
+    EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink, RuntimeError, labels,
+};
+use super::{docker_log, docker_view as view};
+use crate::reason::{ReasonCode, one_line};
+
+/// Time a container gets between SIGTERM and SIGKILL.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// bollard's own limit, until the head of an answer; ours are per call and shorter, except for pulls.
+const HEAD_TIMEOUT_SECONDS: u64 = 15 * 60;
+
+/// One Docker daemon, seen as the engine of one toolbox.
+pub struct DockerEngine {
+    host: String,
+    toolbox: ToolboxId,
+    network: String,
+    pub(super) deadlines: Deadlines,
+    // A leaf lock around a cheap handle, never held across an await.
+    client: Mutex<Option<Docker>>,
+    // Creating the network is check-then-act in Docker's API; two of one name would be ambiguous.
+    network_gate: tokio::sync::Mutex<bool>,
+}
+
+impl DockerEngine {
+    /// Talks to `host` (`unix:///path` or `tcp://host:port`) for `toolbox`, in its network. Does not connect yet.
+    pub fn new(host: &str, toolbox: ToolboxId, network: String) -> Self {
+        Self {
+            host: host.to_owned(),
+            toolbox,
+            network,
+            deadlines: Deadlines::default(),
+            client: Mutex::new(None),
+            network_gate: tokio::sync::Mutex::new(false),
+        }
+    }
+
+    /// A connected handle; connects and negotiates when there is none.
+    pub(super) async fn client(&self) -> Result<Docker, RuntimeError> {
+        let held = self.client.lock().ok().and_then(|c| c.clone());
+        if let Some(client) = held {
+            return Ok(client);
+        }
+        let client = tokio::time::timeout(self.deadlines.look, self.connect())
+            .await
+            .map_err(|_| RuntimeError::Timeout {
+                operation: "answer a version request",
+                seconds: self.deadlines.look.as_secs(),
+            })??;
+        if let Ok(mut held) = self.client.lock() {
+            *held = Some(client.clone());
+        }
+        Ok(client)
+    }
+
+    async fn connect(&self) -> Result<Docker, RuntimeError> {
+        let newest = self.open(API_DEFAULT_VERSION)?;
+        match newest.version().await {
+            Ok(answer) => match answer.api_version.as_deref().and_then(parse_version) {
+                Some(version) if version < *API_DEFAULT_VERSION => self.open(&version),
+                _ => Ok(newest),
+            },
+            // An older daemon refuses every versioned path and names what it can.
+            Err(DockerError::DockerResponseServerError {
+                status_code: 400,
+                message,
+            }) => {
+                let version = message
+                    .rsplit_once("Maximum supported API version is ")
+                    .and_then(|(_, v)| parse_version(v.trim()))
+                    .ok_or_else(|| RuntimeError::refused(Operation::Look, &message))?;
+                self.open(&version)
+            }
+            Err(error) => Err(self.fault(Operation::Look, error)),
+        }
+    }
+
+    fn open(&self, version: &ClientVersion) -> Result<Docker, RuntimeError> {
+        let opened = if self.host.starts_with("tcp://") || self.host.starts_with("http://") {
+            Docker::connect_with_http(&self.host, HEAD_TIMEOUT_SECONDS, version)
+        } else {
+            Docker::connect_with_unix(&self.host, HEAD_TIMEOUT_SECONDS, version)
+        };
+        opened.map_err(|error| self.fault(Operation::Look, error))
+    }
+
+    /// Runs one call with its deadline and types its error.
+    pub(super) async fn call<T, F>(
+        &self,
+        (operation, words): (Operation, &'static str),
+        deadline: Duration,
+        call: impl FnOnce(Docker) -> F,
+    ) -> Result<T, RuntimeError>
+    where
+        F: Future<Output = Result<T, DockerError>>,
+    {
+        let client = self.client().await?;
+        match tokio::time::timeout(deadline, call(client)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.fault(operation, error)),
+            Err(_) => Err(RuntimeError::Timeout {
+                operation: words,
+                seconds: deadline.as_secs(),
+            }),
+        }
+    }
+
+    /// Types an error of bollard. A broken connection forgets the handle, because the daemon that
+    /// comes back may be another version.
+    pub(super) fn fault(&self, operation: Operation, error: DockerError) -> RuntimeError {
+        let fault = typed(&self.host, operation, error);
+        if matches!(fault, RuntimeError::Unreachable { .. })
+            && let Ok(mut held) = self.client.lock()
+        {
+            *held = None;
+        }
+        fault
+    }
+
+    fn ours(&self, instance: Option<ToolInstanceId>) -> HashMap<String, Vec<String>> {
+        let mut wanted = vec![format!("{}={}", labels::TOOLBOX_ID, self.toolbox)];
+        if let Some(instance) = instance {
+            wanted.push(format!("{}={instance}", labels::INSTANCE_ID));
+        }
+        HashMap::from([("label".to_owned(), wanted)])
+    }
+
+    async fn inspect(
+        &self,
+        id: &str,
+    ) -> Result<bollard::models::ContainerInspectResponse, RuntimeError> {
+        self.call(
+            (Operation::Look, "inspect a container"),
+            self.deadlines.look,
+            |docker| {
+                let id = id.to_owned();
+                async move { docker.inspect_container(&id, None).await }
+            },
+        )
+        .await
+    }
+
+    async fn observe_instance(
+        &self,
+        instance: ToolInstanceId,
+    ) -> Result<Vec<Container>, RuntimeError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&self.ours(Some(instance)))
+            .build();
+        let list = self
+            .call(
+                (Operation::Look, "list containers"),
+                self.deadlines.look,
+                |docker| async move { docker.list_containers(Some(options)).await },
+            )
+            .await?;
+        let mut found = Vec::with_capacity(list.len());
+        for id in list.into_iter().filter_map(|c| c.id) {
+            match self.inspect(&id).await {
+                Ok(detail) => found.extend(view::container(&detail)),
+                // Removed between the two calls.
+                Err(RuntimeError::ContainerGone) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The toolbox's network exists exactly once afterwards.
+    async fn ensure_network(&self) -> Result<(), RuntimeError> {
+        let mut known = self.network_gate.lock().await;
+        if *known {
+            return Ok(());
+        }
+        let mut found = self.networks().await?;
+        if found.is_empty() {
+            let request = NetworkCreateRequest {
+                name: self.network.clone(),
+                driver: Some("bridge".to_owned()),
+                labels: Some(HashMap::from([
+                    (labels::TOOLBOX_ID.to_owned(), self.toolbox.to_string()),
+                    (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
+                ])),
+                ..NetworkCreateRequest::default()
+            };
+            self.call(
+                (Operation::Create, "create the network"),
+                self.deadlines.change,
+                |docker| async move { docker.create_network(request).await },
+            )
+            .await?;
+            found = self.networks().await?;
+        }
+        // Two can exist when an agent was killed while its request was on its way.
+        found.sort();
+        for surplus in found.iter().skip(1) {
+            let removed = self
+                .call(
+                    (Operation::Remove, "remove a network"),
+                    self.deadlines.change,
+                    |docker| async move { docker.remove_network(surplus).await },
+                )
+                .await;
+            if let Err(error) = removed {
+                tracing::warn!(%error, network = %self.network, "could not remove a second network of the same name");
+            }
+        }
+        *known = true;
+        Ok(())
+    }
+
+    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&HashMap::from([(
+                "name".to_owned(),
+                vec![self.network.clone()],
+            )]))
+            .build();
+        let list = self
+            .call(
+                (Operation::Look, "list networks"),
+                self.deadlines.look,
+                |docker| async move { docker.list_networks(Some(options)).await },
+            )
+            .await?;
+        // Docker's filter also finds names that contain ours.
+        Ok(list
+            .into_iter()
+            .filter(|n| n.name.as_deref() == Some(self.network.as_str()))
+            .filter_map(|n| n.id)
+            .collect())
+    }
+
+    async fn create_container(
+        &self,
+        request: &CreateContainer,
+    ) -> Result<ContainerId, RuntimeError> {
+        self.ensure_network().await?;
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&request.name)
+            .build();
+        let body = view::create_body(request);
+        let created = self
+            .call(
+                (Operation::Create, "create the container"),
+                self.deadlines.change,
+                |docker| async move { docker.create_container(Some(options), body).await },
+            )
+            .await;
+        match created {
+            Ok(answer) => Ok(ContainerId::new(answer.id)),
+            Err(RuntimeError::NetworkMissing) => {
+                *self.network_gate.lock().await = false;
+                Err(RuntimeError::NetworkMissing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let started = self
+            .call(
+                (Operation::Start, "start the container"),
+                self.deadlines.change,
+                |docker| async move { docker.start_container(id.as_str(), None).await },
+            )
+            .await;
+        // The container survives the removal of its network; the next attempt makes a new one.
+        if matches!(started, Err(RuntimeError::NetworkMissing)) {
+            *self.network_gate.lock().await = false;
+            self.ensure_network().await?;
+        }
+        started
+    }
+
+    async fn remove_all_leftovers(&self, instance: ToolInstanceId) -> Result<(), RuntimeError> {
+        let options = ListVolumesOptionsBuilder::default()
+            .filters(&self.ours(Some(instance)))
+            .build();
+        let volumes = self
+            .call(
+                (Operation::Look, "list volumes"),
+                self.deadlines.look,
+                |docker| async move { docker.list_volumes(Some(options)).await },
+            )
+            .await?;
+        for volume in volumes.volumes.unwrap_or_default() {
+            self.call(
+                (Operation::Remove, "remove a volume"),
+                self.deadlines.change,
+                |docker| async move {
+                    absent(
+                        docker
+                            .remove_volume(&volume.name, None::<RemoveVolumeOptions>)
+                            .await,
+                    )
+                },
+            )
+            .await?;
+        }
+        let options = ListImagesOptionsBuilder::default()
+            .filters(&self.ours(Some(instance)))
+            .build();
+        let images = self
+            .call(
+                (Operation::Look, "list images"),
+                self.deadlines.look,
+                |docker| async move { docker.list_images(Some(options)).await },
+            )
+            .await?;
+        for image in images {
+            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            self.call(
+                (Operation::Remove, "remove a built image"),
+                self.deadlines.change,
+                |docker| async move {
+                    absent(
+                        docker
+                            .remove_image(&image.id, Some(options), None)
+                            .await
+                            .map(drop),
+                    )
+                },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl ContainerRuntime for DockerEngine {
+    fn info(&self) -> Call<'_, EngineInfo> {
+        Box::pin(async move {
+            let answer = self
+                .call(
+                    (Operation::Look, "answer a version request"),
+                    self.deadlines.look,
+                    |docker| async move {
+                        let version = docker.version().await?;
+                        Ok((version, docker.client_version()))
+                    },
+                )
+                .await?;
+            Ok(EngineInfo {
+                version: answer.0.version.unwrap_or_default(),
+                api_version: format!("{}.{}", answer.1.major_version, answer.1.minor_version),
+            })
+        })
+    }
+
+    fn observe(&self, instance: ToolInstanceId) -> Call<'_, Vec<Container>> {
+        Box::pin(self.observe_instance(instance))
+    }
+
+    fn inventory(&self) -> Call<'_, Inventory> {
+        Box::pin(async move {
+            let options = ListContainersOptionsBuilder::default().all(true).build();
+            let list = self
+                .call(
+                    (Operation::Look, "list containers"),
+                    self.deadlines.look,
+                    |docker| async move { docker.list_containers(Some(options)).await },
+                )
+                .await?;
+            Ok(view::inventory(list, self.toolbox))
+        })
+    }
+
+    fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable> {
+        Box::pin(async move {
+            let detail = self.inspect(container.as_str()).await?;
+            view::adoptable(&detail).ok_or(RuntimeError::ContainerGone)
+        })
+    }
+
+    fn ensure_image<'a>(
+        &'a self,
+        request: &'a ImageRequest,
+        progress: &'a ProgressSink,
+    ) -> Call<'a, ()> {
+        Box::pin(self.ensure(request, progress, self.toolbox.to_string()))
+    }
+
+    fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId> {
+        Box::pin(self.create_container(request))
+    }
+
+    fn start<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
+        Box::pin(self.start_container(container))
+    }
+
+    fn unpause<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
+        Box::pin(self.call(
+            (Operation::Start, "continue the container"),
+            self.deadlines.change,
+            move |docker| async move { docker.unpause_container(container.as_str()).await },
+        ))
+    }
+
+    fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
+        let grace = i32::try_from(STOP_GRACE.as_secs()).unwrap_or(10);
+        let options = StopContainerOptionsBuilder::default().t(grace).build();
+        Box::pin(self.call(
+            (Operation::Stop, "stop the container"),
+            self.deadlines.stop,
+            move |docker| async move {
+                docker
+                    .stop_container(container.as_str(), Some(options))
+                    .await
+            },
+        ))
+    }
+
+    fn remove<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        Box::pin(async move {
+            let removed = self
+                .call(
+                    (Operation::Remove, "remove the container"),
+                    self.deadlines.change,
+                    |docker| async move {
+                        docker
+                            .remove_container(container.as_str(), Some(options))
+                            .await
+                    },
+                )
+                .await;
+            match removed {
+                Err(RuntimeError::ContainerGone) => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    fn rename<'a>(&'a self, container: &'a ContainerId, name: &'a str) -> Call<'a, ()> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        Box::pin(self.call(
+            (Operation::Create, "rename the container"),
+            self.deadlines.change,
+            move |docker| async move { docker.rename_container(container.as_str(), options).await },
+        ))
+    }
+
+    fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool> {
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("not-running")
+            .build();
+        Box::pin(async move {
+            let client = self.client().await?;
+            let mut ends = client.wait_container(container.as_str(), Some(options));
+            match tokio::time::timeout(within, ends.next()).await {
+                Err(_) => Ok(false),
+                // bollard reports an exit code other than 0 as an error.
+                Ok(
+                    Some(Ok(_)) | Some(Err(DockerError::DockerContainerWaitError { .. })) | None,
+                ) => Ok(true),
+                Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
+            }
+        })
+    }
+
+    fn remove_leftovers(&self, instance: ToolInstanceId) -> Call<'_, ()> {
+        Box::pin(self.remove_all_leftovers(instance))
+    }
+
+    fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            let host = self.host.clone();
+            Ok(docker_log::lines(&client, container, query)
+                .map(move |line| line.map_err(|error| typed(&host, Operation::Look, error)))
+                .boxed())
+        })
+    }
+
+    fn events(&self) -> Call<'_, EventStream> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            let mut filters = self.ours(None);
+            filters.insert("type".to_owned(), vec!["container".to_owned()]);
+            let options = EventsOptionsBuilder::default().filters(&filters).build();
+            let host = self.host.clone();
+            Ok(client
+                .events(Some(options))
+                .filter_map(move |message| {
+                    let item = message
+                        .map(|m| view::event(&m))
+                        .map_err(|error| typed(&host, Operation::Look, error))
+                        .transpose();
+                    async move { item }
+                })
+                .boxed())
+        })
+    }
+}
+
+/// bollard's error as ours.
+fn typed(host: &str, operation: Operation, error: DockerError) -> RuntimeError {
+    match error {
+        DockerError::DockerResponseServerError {
+            status_code,
+            message,
+        } => refused(operation, status_code, &message),
+        DockerError::DockerStreamError { error }
+        | DockerError::DockerContainerWaitError { error, .. } => {
+            RuntimeError::refused(operation, &error)
+        }
+        DockerError::RequestTimeoutError => RuntimeError::Timeout {
+            operation: "answer",
+            seconds: HEAD_TIMEOUT_SECONDS,
+        },
+        DockerError::JsonDataError { .. } | DockerError::JsonSerdeError { .. } => {
+            RuntimeError::Refused {
+                code: ReasonCode::DockerFailed,
+                message: "Docker's answer could not be read".to_owned(),
+            }
+        }
+        other => RuntimeError::Unreachable {
+            host: host.to_owned(),
+            detail: one_line(&chain(&other)),
+        },
+    }
+}
+
+/// Docker's refusals that are no failures, or that name what is missing.
+fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
+    let lower = message.to_lowercase();
+    let network_missing = lower.contains("network") && lower.contains("not found");
+    match (operation, status) {
+        (Operation::Create | Operation::Start, _) if network_missing => {
+            RuntimeError::NetworkMissing
+        }
+        (Operation::Create, 409) => RuntimeError::NameTaken,
+        (Operation::Create, 404) if lower.contains("no such image") => RuntimeError::ImageMissing,
+        // Two removals at once, or the removal of one being created.
+        (Operation::Remove, 409) if lower.contains("already in progress") => {
+            RuntimeError::ContainerGone
+        }
+        (_, 404) if lower.contains("no such container") => RuntimeError::ContainerGone,
+        _ => RuntimeError::refused(operation, message),
+    }
+}
+
+/// Removing what is not there is a success.
+fn absent(removed: Result<(), DockerError>) -> Result<(), DockerError> {
+    match removed {
+        Err(DockerError::DockerResponseServerError {
+            status_code: 404, ..
+        }) => Ok(()),
+        other => other,
+    }
+}
+
+fn parse_version(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    Some(ClientVersion {
+        major_version: major.parse().ok()?,
+        minor_version: minor.parse().ok()?,
+    })
+}
+
+/// An error and its causes, which bollard and hyper keep out of the outermost text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    // hyper nests four deep at most.
+    for _ in 0..8 {
+        let Some(cause) = source else { break };
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}

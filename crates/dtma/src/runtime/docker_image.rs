@@ -1,0 +1,266 @@
+//! Pulling and building images, with progress.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bollard::models::ProgressDetail;
+use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
+use futures_util::stream::{Stream, StreamExt};
+use toolbox_api::dtma::Progress;
+
+use super::docker::DockerEngine;
+use super::types::ImageRequest;
+use super::{Operation, ProgressSink, RuntimeError, labels};
+use crate::reason::one_line;
+
+/// Lines of a failed build that the user gets to see.
+const LOG_TAIL_LINES: usize = 20;
+/// Most layers that progress is kept of; Docker's own limit on layers of an image is 127.
+const MAX_LAYERS: usize = 256;
+
+impl DockerEngine {
+    /// See [`super::ContainerRuntime::ensure_image`]. Built images carry labels, so they go with their instance.
+    pub(super) async fn ensure(
+        &self,
+        request: &ImageRequest,
+        progress: &ProgressSink,
+        toolbox: String,
+    ) -> Result<(), RuntimeError> {
+        if self.has_image(request.image()).await? {
+            return Ok(());
+        }
+        match request {
+            ImageRequest::Pull { reference } => self.pull(reference, progress).await,
+            ImageRequest::Build {
+                remote,
+                dockerfile,
+                tag,
+                instance,
+            } => {
+                let labels = HashMap::from([
+                    (labels::TOOLBOX_ID.to_owned(), toolbox),
+                    (labels::INSTANCE_ID.to_owned(), instance.to_string()),
+                    (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
+                ]);
+                self.build((remote, dockerfile, tag), labels, progress)
+                    .await
+            }
+        }
+    }
+
+    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
+        let found = self
+            .call(
+                (Operation::Look, "inspect an image"),
+                self.deadlines.look,
+                |docker| async move {
+                    match docker.inspect_image(image).await {
+                        Ok(_) => Ok(true),
+                        Err(bollard::errors::Error::DockerResponseServerError {
+                            status_code: 404,
+                            ..
+                        }) => Ok(false),
+                        Err(error) => Err(error),
+                    }
+                },
+            )
+            .await?;
+        Ok(found)
+    }
+
+    async fn pull(&self, reference: &str, progress: &ProgressSink) -> Result<(), RuntimeError> {
+        let client = self.client().await?;
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(reference)
+            .build();
+        let mut layers = Layers::default();
+        let steps = client.create_image(Some(options), None, None);
+        self.drain(
+            steps,
+            (Operation::Pull, "pull the image"),
+            self.deadlines.pull,
+            |step| {
+                layers.note(
+                    step.id,
+                    step.status.unwrap_or_default(),
+                    step.progress_detail,
+                );
+                progress.send_replace(Some(layers.progress()));
+                None
+            },
+        )
+        .await
+    }
+
+    async fn build(
+        &self,
+        (remote, dockerfile, tag): (&str, &str, &str),
+        labels: HashMap<String, String>,
+        progress: &ProgressSink,
+    ) -> Result<(), RuntimeError> {
+        let client = self.client().await?;
+        let options = BuildImageOptionsBuilder::default()
+            .remote(remote)
+            .dockerfile(dockerfile)
+            .t(tag)
+            .rm(true)
+            .forcerm(true)
+            .labels(&labels)
+            .build();
+        let mut tail: VecDeque<String> = VecDeque::with_capacity(LOG_TAIL_LINES);
+        let steps = client.build_image(options, None, None);
+        let built = self
+            .drain(
+                steps,
+                (Operation::Build, "build the image"),
+                self.deadlines.build,
+                |step| {
+                    for line in step
+                        .stream
+                        .iter()
+                        .flat_map(|s| s.lines())
+                        .filter(|l| !l.trim().is_empty())
+                    {
+                        if tail.len() == LOG_TAIL_LINES {
+                            tail.pop_front();
+                        }
+                        tail.push_back(one_line(line));
+                    }
+                    if let Some(stage) = tail.back() {
+                        progress.send_replace(Some(Progress {
+                            stage: stage.clone(),
+                            ..Progress::default()
+                        }));
+                    }
+                    step.error_detail.and_then(|e| e.message)
+                },
+            )
+            .await;
+        match built {
+            Err(RuntimeError::Refused { code, message }) if !tail.is_empty() => {
+                let log = tail.make_contiguous().join("\n");
+                Err(RuntimeError::Refused {
+                    code,
+                    message: format!("{message}\nEnd of the build log:\n{log}"),
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Follows a long operation to its end. `note` returns the failure that a step reports.
+    async fn drain<T>(
+        &self,
+        mut steps: impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin,
+        (operation, words): (Operation, &'static str),
+        deadline: std::time::Duration,
+        mut note: impl FnMut(T) -> Option<String>,
+    ) -> Result<(), RuntimeError> {
+        let end = tokio::time::Instant::now() + deadline;
+        loop {
+            let quiet = tokio::time::Instant::now() + self.deadlines.silence;
+            let limit = quiet.min(end);
+            match tokio::time::timeout_at(limit, steps.next()).await {
+                Err(_) => {
+                    return Err(RuntimeError::Refused {
+                        code: super::error::too_slow(operation),
+                        message: format!("Docker did not {words} in time"),
+                    });
+                }
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(error))) => return Err(self.fault(operation, error)),
+                Ok(Some(Ok(step))) => {
+                    if let Some(failure) = note(step) {
+                        return Err(RuntimeError::refused(operation, &failure));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Progress of the layers of one pull.
+#[derive(Default)]
+struct Layers {
+    stage: String,
+    layers: BTreeMap<String, Layer>,
+}
+
+#[derive(Default)]
+struct Layer {
+    done: bool,
+    current: u64,
+    total: Option<u64>,
+}
+
+impl Layers {
+    fn note(&mut self, id: Option<String>, status: String, detail: Option<ProgressDetail>) {
+        let Some(id) = id.filter(|_| !status.starts_with("Pulling from")) else {
+            self.stage = status;
+            return;
+        };
+        if self.layers.len() >= MAX_LAYERS && !self.layers.contains_key(&id) {
+            return;
+        }
+        let layer = self.layers.entry(id).or_default();
+        if matches!(status.as_str(), "Pull complete" | "Already exists") {
+            layer.done = true;
+            layer.current = layer.total.unwrap_or(layer.current);
+        } else if status == "Downloading"
+            && let Some(detail) = detail
+        {
+            layer.current = detail
+                .current
+                .and_then(|v| u64::try_from(v).ok())
+                .unwrap_or(layer.current);
+            layer.total = detail
+                .total
+                .and_then(|v| u64::try_from(v).ok())
+                .filter(|t| *t > 0)
+                .or(layer.total);
+        }
+        self.stage = status;
+    }
+
+    fn progress(&self) -> Progress {
+        let known: Vec<_> = self
+            .layers
+            .values()
+            .filter_map(|l| l.total.map(|t| (l.current, t)))
+            .collect();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Progress {
+            stage: self.stage.clone(),
+            current_bytes: (!known.is_empty()).then(|| known.iter().map(|(c, _)| c).sum()),
+            total_bytes: (!known.is_empty()).then(|| known.iter().map(|(_, t)| t).sum()),
+            layers_done: count(self.layers.values().filter(|l| l.done).count()),
+            layers_total: count(self.layers.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_add_up() {
+        let mut layers = Layers::default();
+        let detail = |current, total| {
+            Some(ProgressDetail {
+                current: Some(current),
+                total: Some(total),
+            })
+        };
+        layers.note(Some("latest".into()), "Pulling from a/b".into(), None);
+        layers.note(Some("l1".into()), "Downloading".into(), detail(5, 10));
+        layers.note(Some("l2".into()), "Downloading".into(), detail(1, 20));
+        layers.note(Some("l1".into()), "Pull complete".into(), None);
+        layers.note(Some("l3".into()), "Already exists".into(), None);
+        let progress = layers.progress();
+        assert_eq!(
+            (progress.current_bytes, progress.total_bytes),
+            (Some(11), Some(30))
+        );
+        assert_eq!((progress.layers_done, progress.layers_total), (2, 3));
+    }
+}

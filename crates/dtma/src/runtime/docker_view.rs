@@ -1,0 +1,355 @@
+//! Conversions between Docker's wire types and ours.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    EventMessage, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    PortBinding as DockerBinding, RestartPolicy, RestartPolicyNameEnum,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+
+use super::hardening::{Hardening, bare_capability};
+use super::labels;
+use super::types::{
+    Adoptable, Container, ContainerId, ContainerState, CreateContainer, EngineEvent, Inventory,
+};
+
+const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
+
+/// The body of a creation request.
+pub(super) fn create_body(request: &CreateContainer) -> ContainerCreateBody {
+    let mut bindings: HashMap<String, Option<Vec<DockerBinding>>> = HashMap::new();
+    for port in &request.ports {
+        let list = bindings
+            .entry(format!(
+                "{}/{}",
+                port.container_port,
+                port.protocol.as_str()
+            ))
+            .or_default();
+        list.get_or_insert_default().push(DockerBinding {
+            host_ip: Some(port.host_ip.clone()),
+            host_port: Some(port.host_port.to_string()),
+        });
+    }
+    let mounts = request
+        .volumes
+        .iter()
+        .map(|volume| Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(volume.name.clone()),
+            target: Some(volume.path.clone()),
+            volume_options: Some(MountVolumeOptions {
+                labels: Some(request.volume_labels.clone()),
+                ..MountVolumeOptions::default()
+            }),
+            ..Mount::default()
+        })
+        .collect();
+    ContainerCreateBody {
+        image: Some(request.image.clone()),
+        entrypoint: request.entrypoint.clone(),
+        cmd: request.command.clone(),
+        env: Some(request.environment.clone()),
+        labels: Some(request.labels.clone()),
+        exposed_ports: Some(bindings.keys().cloned().collect()),
+        open_stdin: Some(request.stdin_open),
+        stdin_once: Some(false),
+        tty: Some(false),
+        host_config: Some(HostConfig {
+            port_bindings: Some(bindings),
+            mounts: Some(mounts),
+            ..host_config(&request.hardening)
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(hardening: &Hardening) -> HostConfig {
+    let (driver, size, files) = &hardening.log;
+    HostConfig {
+        memory: Some(hardening.memory_bytes),
+        // The same as memory: no swap on top of it.
+        memory_swap: Some(hardening.memory_bytes),
+        nano_cpus: Some(hardening.nano_cpus),
+        pids_limit: Some(hardening.pids),
+        security_opt: hardening
+            .no_new_privileges
+            .then(|| vec![NO_NEW_PRIVILEGES.to_owned()]),
+        cap_drop: Some(hardening.cap_drop.iter().cloned().collect()),
+        cap_add: Some(hardening.cap_add.iter().cloned().collect()),
+        readonly_rootfs: Some(hardening.read_only_root),
+        tmpfs: Some(hardening.tmpfs.clone().into_iter().collect()),
+        network_mode: Some(hardening.network.clone()),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some(driver.clone()),
+            config: Some(HashMap::from([
+                ("max-size".to_owned(), size.clone()),
+                ("max-file".to_owned(), files.clone()),
+            ])),
+        }),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        init: Some(hardening.init),
+        ..HostConfig::default()
+    }
+}
+
+/// The confinement Docker holds.
+fn hardening(host: &HostConfig) -> Hardening {
+    let log_config = host.log_config.clone().unwrap_or_default();
+    let log_option = |name: &str| {
+        log_config
+            .config
+            .as_ref()
+            .and_then(|c| c.get(name))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let capabilities =
+        |list: &Option<Vec<String>>| list.iter().flatten().map(|c| bare_capability(c)).collect();
+    let is_host = |mode: &Option<String>| {
+        mode.as_deref()
+            .is_some_and(|m| m == "host" || m.starts_with("container:"))
+    };
+    Hardening {
+        memory_bytes: host.memory.unwrap_or_default(),
+        nano_cpus: host.nano_cpus.unwrap_or_default(),
+        pids: host.pids_limit.unwrap_or_default(),
+        no_new_privileges: host.security_opt.iter().flatten().any(|o| {
+            o == NO_NEW_PRIVILEGES || o == "no-new-privileges:true" || o == "no-new-privileges=true"
+        }),
+        cap_drop: capabilities(&host.cap_drop),
+        cap_add: capabilities(&host.cap_add),
+        read_only_root: host.readonly_rootfs.unwrap_or_default(),
+        tmpfs: host
+            .tmpfs
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        network: host.network_mode.clone().unwrap_or_default(),
+        log: (
+            log_config.typ.clone().unwrap_or_default(),
+            log_option("max-size"),
+            log_option("max-file"),
+        ),
+        restarts: host
+            .restart_policy
+            .as_ref()
+            .and_then(|p| p.name)
+            .is_some_and(|n| {
+                !matches!(n, RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY)
+            }),
+        init: host.init.unwrap_or_default(),
+        privileged: host.privileged.unwrap_or_default(),
+        host_files: host.binds.as_ref().is_some_and(|b| !b.is_empty())
+            || host
+                .mounts
+                .iter()
+                .flatten()
+                .any(|m| m.typ == Some(MountType::BIND))
+            || host.volumes_from.as_ref().is_some_and(|v| !v.is_empty()),
+        host_namespaces: is_host(&host.pid_mode)
+            || is_host(&host.ipc_mode)
+            || is_host(&host.uts_mode)
+            || host.userns_mode.as_deref() == Some("host")
+            || host.devices.as_ref().is_some_and(|d| !d.is_empty()),
+    }
+}
+
+/// A container in detail; none when Docker's answer lacks an id or a state.
+pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> {
+    let state = detail.state.as_ref()?;
+    let host = detail.host_config.clone().unwrap_or_default();
+    let empty = HashMap::new();
+    let labels = detail
+        .config
+        .as_ref()
+        .and_then(|c| c.labels.as_ref())
+        .unwrap_or(&empty);
+    let started_at = timestamp(state.started_at.as_deref());
+    Some(Container {
+        id: ContainerId::new(detail.id.clone()?),
+        name: detail
+            .name
+            .as_deref()
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .to_owned(),
+        revision: labels.get(labels::GENERATION).and_then(|g| g.parse().ok()),
+        spec_sha256: labels.get(labels::SPEC_SHA256).cloned(),
+        state: match state.status? {
+            ContainerStateStatusEnum::EMPTY | ContainerStateStatusEnum::CREATED => {
+                ContainerState::Created
+            }
+            ContainerStateStatusEnum::RUNNING
+            | ContainerStateStatusEnum::RESTARTING
+            | ContainerStateStatusEnum::STOPPING => ContainerState::Running,
+            ContainerStateStatusEnum::PAUSED => ContainerState::Paused,
+            ContainerStateStatusEnum::REMOVING => ContainerState::Removing,
+            ContainerStateStatusEnum::EXITED => ContainerState::Exited,
+            ContainerStateStatusEnum::DEAD => ContainerState::Dead,
+        },
+        started_at,
+        finished_at: timestamp(state.finished_at.as_deref()),
+        exit_code: started_at.and(state.exit_code),
+        oom_killed: state.oom_killed.unwrap_or_default(),
+        error: state.error.clone().unwrap_or_default(),
+        image_digest: detail.image.clone(),
+        ports: host
+            .port_bindings
+            .iter()
+            .flatten()
+            .flat_map(|(key, list)| bindings(key, list.as_deref()))
+            .collect(),
+        hardening: hardening(&host),
+    })
+}
+
+fn bindings(key: &str, list: Option<&[DockerBinding]>) -> Vec<PortBinding> {
+    let (port, protocol) = key.split_once('/').unwrap_or((key, "tcp"));
+    let Ok(container_port) = port.parse() else {
+        return Vec::new();
+    };
+    let protocol = if protocol == "udp" {
+        Protocol::Udp
+    } else {
+        Protocol::Tcp
+    };
+    list.unwrap_or_default()
+        .iter()
+        .filter_map(|b| {
+            Some(PortBinding {
+                container_port,
+                protocol,
+                host_ip: b.host_ip.clone().unwrap_or_default(),
+                host_port: b.host_port.as_deref()?.parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// Docker writes year 1 for «never».
+fn timestamp(text: Option<&str>) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text?, &Rfc3339)
+        .ok()
+        .filter(|t| t.year() > 1)
+}
+
+/// What a container of ours was made from.
+pub(super) fn adoptable(detail: &ContainerInspectResponse) -> Option<Adoptable> {
+    let config = detail.config.as_ref()?;
+    Some(Adoptable {
+        container: container(detail)?,
+        labels: config.labels.clone().unwrap_or_default(),
+        environment: config.env.clone().unwrap_or_default(),
+    })
+}
+
+/// Parts a list of all containers into ours and others.
+pub(super) fn inventory(list: Vec<ContainerSummary>, toolbox: ToolboxId) -> Inventory {
+    let mut inventory = Inventory::default();
+    for summary in list {
+        let Some(id) = summary.id else { continue };
+        let labels = summary.labels.unwrap_or_default();
+        let instance = labels
+            .get(labels::TOOLBOX_ID)
+            .filter(|t| **t == toolbox.to_string())
+            .and_then(|_| labels.get(labels::INSTANCE_ID))
+            .and_then(|i| i.parse::<ToolInstanceId>().ok());
+        if let Some(instance) = instance {
+            inventory.ours.push((ContainerId::new(id), instance));
+            continue;
+        }
+        for port in summary.ports.iter().flatten() {
+            if let Some(public) = port.public_port {
+                let udp = port.typ == Some(bollard::models::PortSummaryTypeEnum::UDP);
+                inventory
+                    .foreign_ports
+                    .push((if udp { Protocol::Udp } else { Protocol::Tcp }, public));
+            }
+        }
+        inventory.foreign.push(ForeignContainer {
+            container_id: id,
+            name: summary
+                .names
+                .and_then(|n| n.into_iter().next())
+                .map(|n| n.trim_start_matches('/').to_owned())
+                .unwrap_or_default(),
+            image: summary.image.unwrap_or_default(),
+            state: summary.state.map(|s| s.to_string()).unwrap_or_default(),
+        });
+    }
+    inventory
+}
+
+/// An event about a container of an instance.
+pub(super) fn event(message: &EventMessage) -> Option<EngineEvent> {
+    let attributes = message.actor.as_ref()?.attributes.as_ref()?;
+    Some(EngineEvent {
+        instance: attributes.get(labels::INSTANCE_ID)?.parse().ok()?,
+        action: message.action.clone()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> CreateContainer {
+        CreateContainer {
+            name: "n".into(),
+            image: "i".into(),
+            entrypoint: None,
+            command: Some(vec!["run".into()]),
+            environment: vec!["A=b".into()],
+            labels: HashMap::new(),
+            volume_labels: HashMap::new(),
+            ports: vec![PortBinding {
+                container_port: 80,
+                protocol: Protocol::Tcp,
+                host_ip: "127.0.0.1".into(),
+                host_port: 31000,
+            }],
+            volumes: Vec::new(),
+            hardening: Hardening {
+                memory_bytes: 64 << 20,
+                nano_cpus: 500_000_000,
+                pids: 64,
+                no_new_privileges: true,
+                cap_drop: ["ALL".to_owned()].into(),
+                network: "toolbox-1".into(),
+                log: ("json-file".into(), "10m".into(), "3".into()),
+                init: true,
+                ..Hardening::default()
+            },
+            stdin_open: false,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_reads_back_without_difference() {
+        let request = request();
+        let body = create_body(&request);
+        let read = hardening(&body.host_config.unwrap());
+        assert!(request.hardening.differences(&read).is_empty());
+    }
+
+    #[test]
+    fn a_bind_mount_is_seen() {
+        let body = create_body(&request());
+        let mut host = body.host_config.unwrap();
+        host.binds = Some(vec!["/var/run/docker.sock:/d".into()]);
+        assert_eq!(
+            request().hardening.differences(&hardening(&host)),
+            ["host_files"]
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! What the agent needs from a container engine, named in one place.
+//!
+//! [`ContainerRuntime`] is the only way the rest of the agent reaches Docker; [`docker`] implements it over
+//! bollard. Every call ends within a deadline of its own, and every error is a [`RuntimeError`].
+
+pub mod docker;
+mod docker_image;
+mod docker_log;
+mod docker_view;
+pub mod error;
+pub mod hardening;
+pub mod labels;
+pub mod types;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use toolbox_api::dtma::{LogLine, Progress};
+use toolbox_domain::ids::ToolInstanceId;
+
+pub use error::{Operation, RuntimeError};
+pub use types::{
+    Adoptable, Container, ContainerId, ContainerState, CreateContainer, EngineEvent, EngineInfo,
+    ImageRequest, Inventory, LogQuery,
+};
+
+/// A call in progress.
+pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, RuntimeError>> + Send + 'a>>;
+
+/// Where progress of a pull or a build is told; only the newest report matters.
+pub type ProgressSink = tokio::sync::watch::Sender<Option<Progress>>;
+
+/// Lines of a container's output.
+pub type LogStream = BoxStream<'static, Result<LogLine, RuntimeError>>;
+
+/// Changes of this toolbox's containers.
+pub type EventStream = BoxStream<'static, Result<EngineEvent, RuntimeError>>;
+
+/// A container engine that holds the containers of one toolbox, among others.
+pub trait ContainerRuntime: Send + Sync + 'static {
+    /// Versions, and whether the engine answers at all.
+    fn info(&self) -> Call<'_, EngineInfo>;
+
+    /// Every container of the instance, in detail.
+    fn observe(&self, instance: ToolInstanceId) -> Call<'_, Vec<Container>>;
+
+    /// Every container on the machine, in brief.
+    fn inventory(&self) -> Call<'_, Inventory>;
+
+    /// What a container of ours was made from; for rebuilding a lost record.
+    fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable>;
+
+    /// The image is on this machine afterwards: it was, or is pulled, or built.
+    fn ensure_image<'a>(
+        &'a self,
+        request: &'a ImageRequest,
+        progress: &'a ProgressSink,
+    ) -> Call<'a, ()>;
+
+    /// Creates a container that does not run yet, and the toolbox's network before it.
+    fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId>;
+
+    /// Starts, or continues a paused container. Starting a running one succeeds.
+    fn start<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+
+    /// Continues a paused container.
+    fn unpause<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+
+    /// Asks it to end, and kills it after ten seconds. Stopping a stopped one succeeds.
+    fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+
+    /// Removes it, running or not, with its anonymous volumes. Removing none succeeds.
+    fn remove<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+
+    /// Gives it another name.
+    fn rename<'a>(&'a self, container: &'a ContainerId, name: &'a str) -> Call<'a, ()>;
+
+    /// Waits until it ends, at most `within`; whether it ended.
+    fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
+
+    /// Removes what an instance leaves beside its containers: named volumes, built images.
+    fn remove_leftovers(&self, instance: ToolInstanceId) -> Call<'_, ()>;
+
+    /// The container's output, oldest first.
+    fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream>;
+
+    /// Changes of this toolbox's containers, until the connection breaks.
+    fn events(&self) -> Call<'_, EventStream>;
+}

@@ -1,0 +1,238 @@
+//! What crosses the border to the container engine.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
+use toolbox_domain::ids::ToolInstanceId;
+
+use super::hardening::Hardening;
+
+/// Docker's id of a container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// Takes Docker's word for it.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as Docker writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits, as Docker's own tools print it.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+/// Docker's state of a container, as far as it matters to a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContainerState {
+    /// Never started.
+    Created,
+    /// Runs.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Ran and ended.
+    Exited,
+    /// Docker is removing it.
+    Removing,
+    /// Docker failed to remove it.
+    Dead,
+}
+
+/// A container of ours as Docker shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    /// Docker's id.
+    pub id: ContainerId,
+    /// Docker's name, without its slash.
+    pub name: String,
+    /// Generation whose spec it was made from, by its label.
+    pub revision: Option<u64>,
+    /// Digest of that spec, by its label.
+    pub spec_sha256: Option<String>,
+    /// State.
+    pub state: ContainerState,
+    /// Last start, if it ever started.
+    pub started_at: Option<OffsetDateTime>,
+    /// Last end, if it ever ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// Exit code of the last end.
+    pub exit_code: Option<i64>,
+    /// The kernel killed it for its memory.
+    pub oom_killed: bool,
+    /// What Docker says of the last failed start.
+    pub error: String,
+    /// Content id of its image.
+    pub image_digest: Option<String>,
+    /// Ports it publishes.
+    pub ports: Vec<PortBinding>,
+    /// The confinement Docker holds for it.
+    pub hardening: Hardening,
+}
+
+/// The engine and the API version spoken with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Engine version.
+    pub version: String,
+    /// API version.
+    pub api_version: String,
+}
+
+/// Every container of the machine in brief.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Containers of this toolbox and their instances.
+    pub ours: Vec<(ContainerId, ToolInstanceId)>,
+    /// All others.
+    pub foreign: Vec<ForeignContainer>,
+    /// Host ports published by containers of others.
+    pub foreign_ports: Vec<(Protocol, u16)>,
+}
+
+/// What is left of an instance's record in Docker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoptable {
+    /// The container.
+    pub container: Container,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// Its environment as `NAME=value`.
+    pub environment: Vec<String>,
+}
+
+/// How to come by an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageRequest {
+    /// Pull it unless it is here.
+    Pull {
+        /// Full reference with tag or digest.
+        reference: String,
+    },
+    /// Build it unless it is here.
+    Build {
+        /// Git context as Docker reads it: `url#ref:folder`.
+        remote: String,
+        /// Dockerfile within the folder.
+        dockerfile: String,
+        /// The tag it gets.
+        tag: String,
+        /// The instance it is built for.
+        instance: ToolInstanceId,
+    },
+}
+
+impl ImageRequest {
+    /// The name a container is created from.
+    pub fn image(&self) -> &str {
+        match self {
+            Self::Pull { reference } => reference,
+            Self::Build { tag, .. } => tag,
+        }
+    }
+}
+
+/// A named volume of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// Docker's name of the volume.
+    pub name: String,
+    /// Path in the container.
+    pub path: String,
+}
+
+/// Everything a container is made from.
+#[derive(Clone, PartialEq)]
+pub struct CreateContainer {
+    /// Docker's name.
+    pub name: String,
+    /// Name of an image on this machine.
+    pub image: String,
+    /// Entry point instead of the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Arguments instead of the image's.
+    pub command: Option<Vec<String>>,
+    /// `NAME=value`; may hold secrets.
+    pub environment: Vec<String>,
+    /// Labels.
+    pub labels: HashMap<String, String>,
+    /// Labels of its volumes.
+    pub volume_labels: HashMap<String, String>,
+    /// Ports to publish.
+    pub ports: Vec<PortBinding>,
+    /// Named volumes.
+    pub volumes: Vec<VolumeMount>,
+    /// Confinement.
+    pub hardening: Hardening,
+    /// Keep standard input open.
+    pub stdin_open: bool,
+}
+
+impl std::fmt::Debug for CreateContainer {
+    /// Leaves out the environment, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateContainer")
+            .field("name", &self.name)
+            .field("image", &self.image)
+            .field("ports", &self.ports)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which part of a container's output is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// The last so many lines.
+    pub tail: u32,
+    /// Nothing older than this.
+    pub since: Option<OffsetDateTime>,
+    /// Wait for more until the container ends.
+    pub follow: bool,
+}
+
+/// Something happened to a container of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// Its instance.
+    pub instance: ToolInstanceId,
+    /// Docker's word, such as `die`.
+    pub action: String,
+}
+
+/// Deadlines of calls to the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Looking at something.
+    pub look: Duration,
+    /// Creating, starting, removing, renaming.
+    pub change: Duration,
+    /// Stopping: its grace and the change.
+    pub stop: Duration,
+    /// Pulling in all.
+    pub pull: Duration,
+    /// Building in all.
+    pub build: Duration,
+    /// Silence during a pull or a build.
+    pub silence: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            look: Duration::from_secs(10),
+            change: Duration::from_secs(60),
+            stop: Duration::from_secs(40),
+            pull: Duration::from_secs(30 * 60),
+            build: Duration::from_secs(60 * 60),
+            silence: Duration::from_secs(10 * 60),
+        }
+    }
+}

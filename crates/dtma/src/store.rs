@@ -1,0 +1,386 @@
+//! Durable records: one JSON file per instance, written whole or not at all.
+//!
+//! A write goes to a temporary file, is synced, renamed over the old file, and the folder is synced; so after
+//! `kill -9` or power loss a file holds the old record or the new one. A file that cannot be read is moved to
+//! `quarantine/` and reported; its instance is then rebuilt from Docker. Records may hold secrets:
+//! the folders are 0700 and the files 0600. Calls block: run them where blocking is allowed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toolbox_api::dtma::{Desired, PortBinding, Reason, ToolSpec};
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+use toolbox_domain::names::DisplayName;
+use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+
+use crate::record::{Record, Release, Restart};
+
+/// Version of the file format. A file of another version is quarantined, never guessed at.
+const FORMAT: u32 = 1;
+/// Largest file that is read; a spec is at most 128 KiB.
+const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Why records could not be read or made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("could not {action} '{path}'")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another agent uses the folder.
+    #[error("another agent is using '{path}'; stop it, or give this one its own DTMA_STATE_DIR")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder belongs to another toolbox.
+    #[error("'{path}' holds the state of toolbox {found}; give this agent its own DTMA_STATE_DIR")]
+    OtherToolbox {
+        /// The folder.
+        path: PathBuf,
+        /// The toolbox it belongs to.
+        found: String,
+    },
+}
+
+/// Why a file is no record.
+#[derive(Debug, thiserror::Error)]
+enum Corrupt {
+    #[error("it could not be read")]
+    Unreadable(#[source] io::Error),
+    #[error("it is no JSON of a record (line {line}, column {column})")]
+    NoRecord { line: usize, column: usize },
+    #[error("its format is {0}, this agent writes {FORMAT}")]
+    Format(u32),
+    #[error("it holds the record of {0}")]
+    OtherInstance(ToolInstanceId),
+    #[error("its name breaks a rule")]
+    Name(#[source] toolbox_domain::names::NameError),
+    #[error("its spec breaks the rule {0}")]
+    Spec(&'static str),
+}
+
+/// What was found at start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Records that could be read.
+    pub records: Vec<Record>,
+    /// Instances whose files could not; rebuild them from Docker.
+    pub quarantined: Vec<ToolInstanceId>,
+}
+
+/// The state folder of one agent, locked for it.
+#[derive(Debug)]
+pub struct Store {
+    instances: PathBuf,
+    quarantine: PathBuf,
+    policy: ImagePolicy,
+    // Held for its lock, which the kernel lets go when the process ends in whatever way.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the folder and locks it.
+    pub fn open(dir: &Path, toolbox: ToolboxId, policy: ImagePolicy) -> Result<Self, StoreError> {
+        let (instances, quarantine) = (dir.join("instances"), dir.join("quarantine"));
+        for folder in [dir, &instances, &quarantine] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
+                .map_err(at("make the folder", folder))?;
+        }
+        let path = dir.join("toolbox");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked {
+                    path: dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(at("lock", &path)(source)),
+        }
+        let mut owner = String::new();
+        lock.read_to_string(&mut owner).map_err(at("read", &path))?;
+        let owner = owner.trim();
+        if owner.is_empty() {
+            lock.write_all(format!("{toolbox}\n").as_bytes())
+                .and_then(|()| lock.sync_all())
+                .map_err(at("write", &path))?;
+        } else if owner != toolbox.to_string() {
+            return Err(StoreError::OtherToolbox {
+                path: dir.to_owned(),
+                found: owner.to_owned(),
+            });
+        }
+        Ok(Self {
+            instances,
+            quarantine,
+            policy,
+            _lock: lock,
+        })
+    }
+
+    /// Reads every record; moves aside what is none.
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let entries = fs::read_dir(&self.instances).map_err(at("list", &self.instances))?;
+        for entry in entries {
+            let path = entry.map_err(at("list", &self.instances))?.path();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            let Some(id) = name
+                .strip_suffix(".json")
+                .and_then(|n| n.parse::<ToolInstanceId>().ok())
+            else {
+                if is_leftover(name) {
+                    // A write that a crash cut short; the old record is still in place.
+                    fs::remove_file(&path).map_err(at("remove", &path))?;
+                } else {
+                    tracing::warn!(path = %path.display(), "ignored a file that is no record");
+                }
+                continue;
+            };
+            match self.read(&path, id) {
+                Ok(record) => loaded.records.push(record),
+                Err(corrupt) => {
+                    let moved = self.set_aside(&path, name)?;
+                    tracing::error!(
+                        instance = %id,
+                        moved_to = %moved.display(),
+                        error = %crate::error_chain(&corrupt),
+                        "a record could not be read; it was moved aside and the instance is rebuilt from Docker"
+                    );
+                    loaded.quarantined.push(id);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// The record of one instance; none when there is no file, or none that can be read.
+    pub fn find(&self, id: ToolInstanceId) -> Option<Record> {
+        let path = self.instances.join(format!("{id}.json"));
+        path.exists().then(|| self.read(&path, id).ok()).flatten()
+    }
+
+    fn read(&self, path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|f| f.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+            .map_err(Corrupt::Unreadable)?;
+        // The text of serde's errors may quote the file, which holds secrets.
+        let json = |e: serde_json::Error| Corrupt::NoRecord {
+            line: e.line(),
+            column: e.column(),
+        };
+        let header: Header = serde_json::from_slice(&bytes).map_err(json)?;
+        if header.format != FORMAT {
+            return Err(Corrupt::Format(header.format));
+        }
+        let stored: StoredRecord = serde_json::from_slice(&bytes).map_err(json)?;
+        if stored.id != id {
+            return Err(Corrupt::OtherInstance(stored.id));
+        }
+        stored.into_record(self.policy)
+    }
+
+    fn set_aside(&self, path: &Path, name: &str) -> Result<PathBuf, StoreError> {
+        let moved = self.quarantine.join(format!(
+            "{name}.{}",
+            OffsetDateTime::now_utc().unix_timestamp_nanos()
+        ));
+        fs::rename(path, &moved).map_err(at("move aside", path))?;
+        sync_folder(&self.quarantine)?;
+        sync_folder(&self.instances)?;
+        Ok(moved)
+    }
+
+    /// Makes the record durable. After an error the old record, or none, is in place.
+    pub fn save(&self, record: &Record) -> Result<(), StoreError> {
+        let path = self.instances.join(format!("{}.json", record.id));
+        let temporary = self.instances.join(format!(".{}.tmp", record.id));
+        let written = write_synced(&temporary, &StoredRecord::of(record))
+            .map_err(at("write", &temporary))
+            .and_then(|()| fs::rename(&temporary, &path).map_err(at("replace", &path)));
+        if let Err(error) = written {
+            // Best effort: a leftover is removed at the next start.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        sync_folder(&self.instances)
+    }
+
+    /// Forgets the record, durably. Forgetting none succeeds.
+    pub fn remove(&self, id: ToolInstanceId) -> Result<(), StoreError> {
+        let path = self.instances.join(format!("{id}.json"));
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&self.instances),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(at("remove", &path)(error)),
+        }
+    }
+}
+
+fn is_leftover(name: &str) -> bool {
+    name.starts_with('.') && Path::new(name).extension().is_some_and(|e| e == "tmp")
+}
+
+fn write_synced(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)?;
+    file.sync_all()
+}
+
+/// A rename is durable once its folder is.
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(at("sync", folder))
+}
+
+fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Read first, so that another format is told from a broken file.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
+}
+
+/// A record on disk. Apart from [`Record`], so that renaming a field there cannot change the format.
+#[derive(Serialize, Deserialize)]
+struct StoredRecord {
+    format: u32,
+    id: ToolInstanceId,
+    name: String,
+    container_name: String,
+    generation: u64,
+    desired: Desired,
+    requested_sha256: String,
+    current: StoredRelease,
+    next: Option<StoredRelease>,
+    rolled_back: Option<Reason>,
+    restart: Option<StoredRestart>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRestart {
+    after: String,
+    generation: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRelease {
+    revision: u64,
+    // Stored, not computed again: containers carry it, and another version of the agent may serialise a spec differently.
+    sha256: String,
+    spec: ToolSpec,
+    ports: Vec<PortBinding>,
+    proven: bool,
+}
+
+impl StoredRecord {
+    fn of(record: &Record) -> Self {
+        Self {
+            format: FORMAT,
+            id: record.id,
+            name: record.name.as_str().to_owned(),
+            container_name: record.container_name.clone(),
+            generation: record.generation,
+            desired: record.desired,
+            requested_sha256: record.requested_sha256.clone(),
+            current: StoredRelease::of(&record.current),
+            next: record.next.as_ref().map(StoredRelease::of),
+            rolled_back: record.rolled_back.clone(),
+            restart: record.restart.and_then(|r| {
+                Some(StoredRestart {
+                    after: r.after.format(&Rfc3339).ok()?,
+                    generation: r.generation,
+                })
+            }),
+        }
+    }
+
+    fn into_record(self, policy: ImagePolicy) -> Result<Record, Corrupt> {
+        Ok(Record {
+            id: self.id,
+            name: DisplayName::parse(&self.name).map_err(Corrupt::Name)?,
+            container_name: self.container_name,
+            generation: self.generation,
+            desired: self.desired,
+            requested_sha256: self.requested_sha256,
+            current: self.current.into_release(policy)?,
+            next: self.next.map(|n| n.into_release(policy)).transpose()?,
+            rolled_back: self.rolled_back,
+            restart: self.restart.and_then(|r| {
+                let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;
+                Some(Restart {
+                    after,
+                    generation: r.generation,
+                })
+            }),
+        })
+    }
+}
+
+impl StoredRelease {
+    fn of(release: &Release) -> Self {
+        Self {
+            revision: release.revision,
+            sha256: release.sha256.clone(),
+            spec: release.wire.clone(),
+            ports: release.ports.clone(),
+            proven: release.proven,
+        }
+    }
+
+    fn into_release(self, policy: ImagePolicy) -> Result<Release, Corrupt> {
+        let spec = InstanceSpec::validate_with(self.spec.to_raw(), policy)
+            .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
+        Ok(Release {
+            proven: self.proven,
+            sha256: self.sha256,
+            ..Release::new(self.revision, self.spec, spec, self.ports)
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! The store against files that were cut short, garbled or replaced.
+
+use super::*;
+
+const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, TOOLBOX.parse().unwrap(), ImagePolicy::default()).unwrap()
+}
+
+fn record(n: u128) -> Record {
+    let mut wire = ToolSpec {
+        image: "ghcr.io/a/b:1".into(),
+        ..ToolSpec::default()
+    };
+    wire.env.insert("TOKEN".into(), "SECRET".into());
+    let spec = wire.validate().unwrap();
+    let release = Release::new(3, wire, spec, Vec::new());
+    Record {
+        id: ToolInstanceId::new(uuid::Uuid::from_u128(n)),
+        name: DisplayName::parse("Ünï/cödé 404 🧰").unwrap(),
+        container_name: "x-1".into(),
+        generation: 4,
+        desired: Desired::Running,
+        requested_sha256: release.sha256.clone(),
+        next: Some(Release {
+            revision: 4,
+            proven: false,
+            ..release.clone()
+        }),
+        current: Release {
+            proven: true,
+            ..release
+        },
+        rolled_back: Some(Reason {
+            code: "exited".into(),
+            message: "m".into(),
+        }),
+        restart: OffsetDateTime::from_unix_timestamp(1_800_000_000)
+            .ok()
+            .map(|after| Restart {
+                after,
+                generation: 4,
+            }),
+    }
+}
+
+#[test]
+fn a_record_reads_back_equal_and_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    store.save(&record(2)).unwrap();
+    let mut loaded = store.load().unwrap().records;
+    loaded.sort_by_key(|r| r.id);
+    assert_eq!(loaded, [record(1), record(2)]);
+    let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&store.instances), 0o700);
+    assert_eq!(
+        mode(&store.instances.join(format!("{}.json", record(1).id))),
+        0o600
+    );
+}
+
+#[test]
+fn removing_is_idempotent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    store.remove(record(1).id).unwrap();
+    store.remove(record(1).id).unwrap();
+    assert!(store.load().unwrap().records.is_empty());
+}
+
+#[test]
+fn whatever_is_no_record_is_set_aside_and_the_rest_is_read() {
+    let whole = {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.save(&record(1)).unwrap();
+        fs::read(store.instances.join(format!("{}.json", record(1).id))).unwrap()
+    };
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let broken: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        b"null".to_vec(),
+        vec![0; 4096],
+        vec![0xff; 10],
+        whole[..whole.len() / 2].to_vec(),
+        text.replace("\"format\":1", "\"format\":2").into_bytes(),
+        text.replace("ghcr.io/a/b:1", "http://not-allowed/x")
+            .into_bytes(),
+        text.replace("Ünï/cödé 404 🧰", "a\\nb").into_bytes(),
+        text.replace(&record(1).id.to_string(), &record(9).id.to_string())
+            .into_bytes(),
+    ];
+    for bytes in broken {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.save(&record(2)).unwrap();
+        fs::write(
+            store.instances.join(format!("{}.json", record(1).id)),
+            &bytes,
+        )
+        .unwrap();
+        let loaded = store.load().unwrap();
+        assert_eq!(loaded.records, [record(2)]);
+        assert_eq!(loaded.quarantined, [record(1).id]);
+        assert_eq!(
+            fs::read_dir(&store.quarantine).unwrap().count(),
+            1,
+            "nothing is thrown away"
+        );
+        assert!(
+            store.load().unwrap().quarantined.is_empty(),
+            "it is reported once"
+        );
+    }
+}
+
+#[test]
+fn a_write_cut_short_leaves_the_old_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    fs::write(
+        store.instances.join(format!(".{}.tmp", record(1).id)),
+        b"{\"format\":1,\"id\"",
+    )
+    .unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.records, [record(1)]);
+    assert_eq!(
+        fs::read_dir(&store.instances).unwrap().count(),
+        1,
+        "the leftover is removed"
+    );
+}
+
+#[test]
+fn one_agent_per_folder_and_one_folder_per_toolbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path());
+    let toolbox = TOOLBOX.parse().unwrap();
+    let second = Store::open(dir.path(), toolbox, ImagePolicy::default());
+    assert!(matches!(second, Err(StoreError::Locked { .. })));
+    drop(first);
+    let other = "00000000-0000-0000-0000-000000000001".parse().unwrap();
+    let stranger = Store::open(dir.path(), other, ImagePolicy::default());
+    assert!(matches!(stranger, Err(StoreError::OtherToolbox { .. })));
+}
+
+#[test]
+fn a_file_that_quotes_a_secret_does_not_tell_it() {
+    let error = Corrupt::NoRecord { line: 1, column: 2 };
+    assert!(!crate::error_chain(&error).contains("SECRET"));
+}
