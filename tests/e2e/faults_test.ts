@@ -4,8 +4,15 @@
  * database equal to Docker and every command works again.
  */
 import assert from "node:assert/strict";
-import { describe, startWorld, type World } from "./lib/mod.ts";
-import { assertAgentAnswers, assertDatabaseAnswers, assertRecorded, Cast, type Expected } from "./faults/cast.ts";
+import { codeOf, describe, startWorld, type World } from "./lib/mod.ts";
+import {
+  assertAgentAnswers,
+  assertDatabaseAnswers,
+  assertRecorded,
+  Cast,
+  COMMANDS,
+  type Expected,
+} from "./faults/cast.ts";
 import { DockerCut } from "./faults/docker_cut.ts";
 import { type Fault, FaultServer } from "./faults/fault_server.ts";
 import { postgrestPort, whilePaused, whileStopped } from "./faults/parts.ts";
@@ -17,8 +24,8 @@ const UPSTREAM_MS = 1_500;
 const SLACK_MS = 1_500;
 /** A read calls the database once and the agent once. */
 const READ_MS = 2 * UPSTREAM_MS + SLACK_MS;
-/** A mutation may also repeat its call to the agent within a budget of as long again, and records the failure. */
-const MUTATE_MS = 6 * UPSTREAM_MS + SLACK_MS;
+/** A mutation may repeat its call to the agent for 8 s, so as to get over the agent's restart; the last one is within. */
+const MUTATE_MS = 8_000 + 2 * UPSTREAM_MS + SLACK_MS;
 
 const HTML = "<!doctype html><html><body><h1>Something else lives here</h1></body></html>";
 
@@ -43,7 +50,7 @@ function answer(status: number, contentType: string, body: string, headers?: Rec
 }
 
 /** How something that is not a well agent answers on the agent's port, and the code callers get. */
-const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string][] = [
+const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string, arrived?: "maybe"][] = [
   ["answers 500", answer(500, "application/json", `{"error":"Internal Server Error"}`), 502, "agent_failed"],
   ["answers HTML with 200", answer(200, "text/html", HTML), 502, "agent_bad_response"],
   ["answers HTML with 500", answer(500, "text/html", HTML), 502, "agent_bad_response"],
@@ -54,10 +61,10 @@ const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string][
   ["says that Docker is gone", problem("docker_unreachable", 503), 503, "docker_unreachable"],
   ["says that Docker is slow", problem("docker_timeout", 504), 504, "docker_timeout"],
   ["says that Docker failed", problem("docker_failed", 502), 502, "docker_failed"],
-  ["never answers", { kind: "hang" }, 504, "agent_timeout"],
-  ["answers a byte at a time", { kind: "drip", everyMs: 200 }, 504, "agent_timeout"],
-  ["closes in the middle of the body", { kind: "cut" }, 503, "agent_unreachable"],
-  ["closes without an answer", { kind: "reset" }, 503, "agent_unreachable"],
+  ["never answers", { kind: "hang" }, 504, "agent_timeout", "maybe"],
+  ["answers a byte at a time", { kind: "drip", everyMs: 200 }, 504, "agent_timeout", "maybe"],
+  ["closes in the middle of the body", { kind: "cut" }, 503, "agent_unreachable", "maybe"],
+  ["closes without an answer", { kind: "reset" }, 503, "agent_unreachable", "maybe"],
   ["never stops answering", { kind: "endless" }, 502, "agent_bad_response"],
 ];
 
@@ -65,12 +72,12 @@ Deno.test("the agent fails", async (t) => {
   await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
   const cast = await Cast.gather(world);
 
-  for (const [name, fault, status, code] of AGENT_ANSWERS) {
+  for (const [name, fault, status, code, arrived] of AGENT_ANSWERS) {
     await t.step(`something that ${name}: ${code}`, async () => {
       await using server = new FaultServer(fault);
       const restore = await pointAt(world, server.port);
       try {
-        await fails(cast, { code, status, readMs: READ_MS, mutateMs: MUTATE_MS });
+        await fails(cast, { code, status, readMs: READ_MS, mutateMs: MUTATE_MS }, arrived);
         assert.ok(server.seen.length >= 7, "the commands did not meet the fault");
       } finally {
         await restore();
@@ -107,7 +114,7 @@ Deno.test("the agent fails", async (t) => {
   await t.step("DTMA hangs: agent_timeout", async () => {
     const thaw = world.agent.freeze();
     try {
-      await fails(cast, { code: "agent_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS });
+      await fails(cast, { code: "agent_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS }, "maybe");
     } finally {
       thaw();
     }
@@ -204,16 +211,14 @@ Deno.test("the database fails", async (t) => {
 
 Deno.test("Docker fails", async (t) => {
   await using cut = await DockerCut.open();
-  await using world = await startWorld({
-    functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` },
-    dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` },
-  });
+  // With the deadlines as shipped: what Docker is too slow for must not look like the agent's own slowness.
+  await using world = await startWorld({ dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` } });
   const cast = await Cast.gather(world);
 
   await t.step("Docker is gone: docker_unreachable", async () => {
     await cut.cut();
     try {
-      await fails(cast, { code: "docker_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS });
+      await dockerFails(cast, { code: "docker_unreachable", status: 503, readMs: 3_000, mutateMs: 18_000 });
       const health = await world.agent.call("/health");
       assert.equal(health.json?.status, "degraded", describe(health));
       assert.equal(health.json?.docker.reachable, false, describe(health));
@@ -223,10 +228,10 @@ Deno.test("Docker fails", async (t) => {
     await cast.recover();
   });
 
-  await t.step("Docker hangs: in time, and not as success", async () => {
+  await t.step("Docker hangs: docker_timeout", async () => {
     await cut.hang();
     try {
-      await fails(cast, { code: "docker_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS });
+      await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 18_000 });
     } finally {
       await cut.mend();
     }
@@ -235,10 +240,46 @@ Deno.test("Docker fails", async (t) => {
 });
 
 /** Every command meets the fault: its own code in time, and the database tells. */
-async function fails(cast: Cast, expected: Expected): Promise<void> {
+async function fails(cast: Cast, expected: Expected, arrived: "no" | "maybe" = "no"): Promise<void> {
   const answers = await cast.ask();
   assertAgentAnswers(answers, expected);
-  await assertRecorded(cast, answers, expected.code);
+  await assertRecorded(cast, answers, expected.code, arrived);
+}
+
+/**
+ * The agent answers, Docker does not. What the agent holds durably it will do later, so a mutation is accepted; who
+ * waits for its end learns that Docker is the reason, and so do the row and the operation.
+ */
+async function dockerFails(cast: Cast, expected: Expected): Promise<void> {
+  const answers = await cast.ask({ wait: 15 });
+  const { list, logs } = answers;
+  const faults: string[] = [];
+  for (const command of COMMANDS) {
+    const { ms } = answers[command];
+    const limit = ["list", "get", "logs"].includes(command) ? expected.readMs : expected.mutateMs;
+    if (ms > limit) faults.push(`${command}: took ${Math.round(ms)} ms, its deadline is ${limit} ms`);
+  }
+  if (list.json?.success !== false || list.json.agent.code !== expected.code) faults.push(describe(list));
+  if (logs.status !== expected.status || codeOf(logs) !== expected.code) faults.push(describe(logs));
+  const state = await snapshot(cast.world);
+  for (const command of ["start", "stop", "deploy", "delete"] as const) {
+    const reply = answers[command];
+    const answer = `${reply.status} ${codeOf(reply)}: ${reply.json?.error?.details?.reason?.code}`;
+    if (answer !== `502 ${command}_failed: ${expected.code}`) faults.push(`${command}: ${answer}; ${describe(reply)}`);
+    const operation = state.operations.find((candidate) => candidate.request_id === reply.json?.error?.request_id);
+    if (operation?.state !== "failed" || operation.error_code !== expected.code) {
+      faults.push(`${command}: the operation is ${operation?.state} ${operation?.error_code}`);
+    }
+    const row = state.rows.find((candidate) => candidate.id === operation?.tool_instance_id);
+    if (row?.status_on_toolbox !== "error" || row.instance_error_code !== expected.code) {
+      faults.push(`${command}: the row is ${row?.status_on_toolbox} ${row?.instance_error_code}`);
+    }
+  }
+  // By now the agent knows, and no longer shows what it saw before.
+  const get = await cast.world.owner.tools.get(cast.idle);
+  const shown = get.json?.tool_instance;
+  if (shown?.status_on_toolbox !== "error" || shown.error?.code !== expected.code) faults.push(describe(get));
+  assert.deepEqual([...faults, ...logFaults(state)], []);
 }
 
 /** The toolbox's agent seems to live on `port`, until the function returned is called. */

@@ -16,7 +16,7 @@ import {
   type ToolsApi,
   type World,
 } from "./lib/mod.ts";
-import { killed } from "./faults/parts.ts";
+import { expireLeases, expireUnheard, killed } from "./faults/parts.ts";
 import { healed, instanceOf, type Snapshot, snapshot } from "./faults/truth.ts";
 import { seedFromEnvironment } from "./faults/seed.ts";
 
@@ -280,30 +280,4 @@ function keptItsWord({ verb, instance, reply }: Attempt, state: Snapshot): void 
   assert.equal(operation?.state, "succeeded", `${verb} was accepted: ${JSON.stringify(operation)}`);
   const wanted = { deploy: "running", start: "running", restart: "running", stop: "stopped", delete: undefined }[verb];
   assert.equal(row?.status_on_toolbox, wanted, `${verb} was accepted`);
-}
-
-/** Lets time pass for the leases of operations in progress. */
-async function expireLeases(world: World, ids?: string[]): Promise<void> {
-  await world.db.execute(
-    `update public.tool_instance_operations set lease_expires_at = clock_timestamp()
-     where state = 'in_progress' and (:'ids' = '' or id::text = any (string_to_array(:'ids', ',')))`,
-    { ids: ids?.join(",") ?? "" },
-  );
-}
-
-/** Lets the leases of those operations run out that the agent never heard of: nobody else can end them. */
-async function expireUnheard(world: World): Promise<void> {
-  // What was sent before the death is handled within this time.
-  await sleep(200);
-  const { tools } = (await world.agent.call("/tools")).json;
-  const held = new Map<string, number>(
-    tools.map((tool: { id: string; generation: number }) => [tool.id, tool.generation]),
-  );
-  const { operations } = await snapshot(world);
-  const unheard = operations.filter((operation) => {
-    if (operation.state !== "in_progress") return false;
-    const generation = held.get(operation.tool_instance_id as string);
-    return generation === undefined ? operation.action !== "delete" : generation < operation.generation;
-  });
-  if (unheard.length) await expireLeases(world, unheard.map((operation) => operation.id));
 }

@@ -1,7 +1,8 @@
 /** The instances a fault is tried on, one for each command, and what each command must leave behind. */
 import assert from "node:assert/strict";
-import { codeOf, describe, type Reply, type ToolsApi, type World } from "../lib/mod.ts";
-import { healed, logFaults, type Snapshot, snapshot, untruths } from "./truth.ts";
+import { codeOf, describe, type MutationOptions, type Reply, type ToolsApi, type World } from "../lib/mod.ts";
+import { expireUnheard } from "./parts.ts";
+import { healed, logFaults, snapshot, untruths } from "./truth.ts";
 
 /** Every command of toolbox-tools that meets the agent. */
 export const COMMANDS = ["list", "get", "logs", "start", "stop", "deploy", "delete"] as const;
@@ -27,12 +28,12 @@ export class Cast {
   }
 
   /** Sends every command at the same time. */
-  async ask(): Promise<Answers> {
-    const replies = await Promise.all(COMMANDS.map((command) => this.#send(command)));
+  async ask(options: MutationOptions = {}): Promise<Answers> {
+    const replies = await Promise.all(COMMANDS.map((command) => this.#send(command, options)));
     return Object.fromEntries(COMMANDS.map((command, at) => [command, replies[at]])) as Answers;
   }
 
-  #send(command: Command): Promise<Reply> {
+  #send(command: Command, options: MutationOptions): Promise<Reply> {
     const { tools }: { tools: ToolsApi } = this.world.owner;
     switch (command) {
       case "list":
@@ -42,19 +43,20 @@ export class Cast {
       case "logs":
         return tools.logs(this.busy);
       case "start":
-        return tools.start(this.idle);
+        return tools.start(this.idle, options);
       case "stop":
-        return tools.stop(this.busy);
+        return tools.stop(this.busy, options);
       case "deploy":
-        return tools.deploy(`newcomer ${++this.#newcomers}`);
+        return tools.deploy(`newcomer ${++this.#newcomers}`, {}, options);
       case "delete":
-        return tools.remove(this.doomed);
+        return tools.remove(this.doomed, options);
     }
   }
 
   /** After the fault ended: reading heals, every command works, and everybody is back in place. */
   async recover(): Promise<void> {
     const { tools } = this.world.owner;
+    await expireUnheard(this.world);
     const state = await healed(this.world);
     const doomed = state.rows.find((row) => row.id === this.doomed);
     const newcomers = state.rows.filter((row) => row.instance_name_on_toolbox.startsWith("newcomer "));
@@ -128,12 +130,20 @@ export function assertAgentAnswers(answers: Answers, expected: Expected): void {
 }
 
 /**
- * While the agent is away: each failed mutation is a failed operation with the code, its row is `error` with it, and
- * the event log says so with the request that failed.
+ * While the agent is away. A command that certainly changed nothing is a failed operation with the code: what ran runs,
+ * what stopped is stopped, a newcomer and a failed removal are `error` with the reason. A command that may have arrived
+ * is in progress, because nobody knows yet. Either way the log continues with the request.
  */
-export async function assertRecorded(cast: Cast, answers: Answers, code: string): Promise<Snapshot> {
+export async function assertRecorded(
+  cast: Cast,
+  answers: Answers,
+  code: string,
+  arrived: "no" | "maybe",
+): Promise<void> {
   const state = await snapshot(cast.world);
   const faults = logFaults(state);
+  const certain = { start: "stopped", stop: "running", deploy: "error", delete: "error" };
+  const unknown = { start: "starting", stop: "stopping", deploy: "deploying", delete: "pending_delete" };
   for (const command of ["start", "stop", "deploy", "delete"] as const) {
     const requestId = answers[command].json?.error?.request_id;
     const operation = state.operations.find((candidate) => candidate.request_id === requestId);
@@ -141,22 +151,25 @@ export async function assertRecorded(cast: Cast, answers: Answers, code: string)
       faults.push(`${command}: no operation of request ${requestId}`);
       continue;
     }
-    if (operation.state !== "failed" || operation.error_code !== code) {
-      faults.push(`${command}: the operation is ${operation.state} ${operation.error_code}, expected failed ${code}`);
-    }
+    const expect = (what: string, actual: unknown, wanted: unknown) => {
+      if (actual !== wanted) faults.push(`${command}: ${what} is ${actual}, expected ${wanted}`);
+    };
+    const told = answers[command].json?.error?.details?.operation;
+    const ended = arrived === "no" ? "failed" : "in_progress";
+    expect("the operation", operation.state, ended);
+    expect("the operation in the answer", `${told?.id} ${told?.state}`, `${operation.id} ${ended}`);
+    expect("the operation's code", operation.error_code, arrived === "no" ? code : null);
     const row = state.rows.find((candidate) => candidate.id === operation.tool_instance_id);
-    if (row?.status_on_toolbox !== "error" || row.instance_error_code !== code || !row.instance_error_message) {
-      faults.push(
-        `${command}: the row is ${row?.status_on_toolbox} ${row?.instance_error_code}, expected error ${code}`,
-      );
-    }
+    const status = (arrived === "no" ? certain : unknown)[command];
+    expect("the row", row?.status_on_toolbox, status);
+    expect("the row's code", row?.instance_error_code, status === "error" ? code : null);
     const last = state.events.findLast((event) => event.tool_instance_id === operation.tool_instance_id);
-    if (last?.reason_code !== code || last.request_id !== requestId || last.operation_id !== operation.id) {
-      faults.push(`${command}: the last event is ${JSON.stringify(last)}`);
-    }
+    expect("the last event's status", last?.to_status, status);
+    expect("the last event's reason", last?.reason_code, status === "error" ? code : null);
+    expect("the last event's request", last?.request_id, requestId);
+    expect("the last event's operation", last?.operation_id, operation.id);
   }
   assert.deepEqual(faults, []);
-  return state;
 }
 
 /** The database failed: every command answers its code in time, and nothing was begun. */
