@@ -43,6 +43,9 @@ update account_tool_instances set status_on_toolbox = 'running' where id = 'c000
 select results_eq(
   'select actor_kind, actor_id, action, request_id, operation_id from tool_instance_events e, before b where e.id > b.id',
   $$ values ('database', null::uuid, 'update', null::text, null::uuid) $$, 'a write past the RPCs is told, and not put on the last actor');
+select tests.record('{"instance_id": "c0000000-0000-4000-8000-000000000002", "generation": 1, "expected_status": "running", "operation_result": {"state": "succeeded"}}') \g /dev/null
+update account_tool_instances set status_on_toolbox = 'stopping' where id = 'c0000000-0000-4000-8000-000000000002';
+select is((select actor_kind from tool_instance_events order by id desc limit 1), 'database', 'also after a record');
 
 -- Immutable, for every role that could try.
 select is(tests.try(a, 'update tool_instance_events set reason = ''other'''), '42501', a || ' rewrites no history') from unnest(array['postgres', 'service', 'owner', 'anon']) a;

@@ -78,5 +78,16 @@ select tests.record('{"generation": 6, "expected_status": "starting", "steps": [
 select is(tests.deploy('c0000000-0000-4000-8000-000000000001', 'new name', '{"spec": {"image": "z"}}') #>> '{instance,instance_name_on_toolbox}',
   'Context7 MCP Server-1750278276605', 'a deploy of an existing id redeploys it under its name');
 
+select tests.record('{"generation": 7, "expected_status": "deploying", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "z:2"}}') \g /dev/null
+update tool_instance_operations set lease_expires_at = clock_timestamp() - interval '1 ms' where state = 'in_progress' and action = 'update';
+select is(tests.begin('{"to_status": "starting"}') ->> 'outcome', 'started', 'an update whose worker died makes room');
+select results_eq($$ select state, previous_spec from tool_instance_operations where generation = 8 $$, $$ values ('abandoned', null::jsonb) $$, 'and keeps no spec either');
+select is(
+  tests.try('postgres', $$ insert into tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, lease_expires_at)
+    select tool_instance_id, account_tool_environment_id, user_id, action, request_id, 99, now() from tool_instance_operations where state = 'in_progress'
+      and tool_instance_id = 'c0000000-0000-4000-8000-000000000001' $$),
+  '23505', 'the table itself holds one operation in progress');
+
 select * from finish();
 rollback;

@@ -74,25 +74,34 @@ select is((tests.instance()).status_on_toolbox::text, 'running', 'while the inst
 select is(tests.record('{"generation": 40, "expected_status": "running"}') #>> '{instance,generation}', '40', 'the database catches up with the agent');
 select is(tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') #>> '{operation,generation}', '41', 'so that the next command is not stale there');
 
+-- Old news
+select tests.record('{"generation": 41, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select is(tests.record('{"generation": 40, "expected_status": "stopped", "steps": [{"status": "running"}]}') ->> 'outcome', 'stale', 'an older generation is stale also when nothing runs');
+select tests.begin('{"action": "restart", "to_status": "starting"}') \g /dev/null
+select tests.record('{"generation": 42, "expected_status": "starting", "steps": [{"status": "stopping"}]}') \g /dev/null
+select is((tests.instance()).status_on_toolbox::text, 'starting', 'nor may an observer get ahead of the operation');
+select tests.record('{"generation": 42, "expected_status": "starting", "steps": [{"status": "stopping"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+
 -- Refusals
+select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') \g /dev/null
 select throws_ok(format('select tests.record(%L)', v), '22023', null, 'refused: ' || v) from unnest(array[
   '{"generation": null}', '{"generation": 1, "actor_kind": null}', '{"generation": 0}', '{"generation": 9007199254740993}',
-  '{"generation": 41, "steps": [{"status": "stopped"}]}', '{"generation": 41, "remove_row": true}',
-  '{"generation": 41, "expected_status": "stopping", "steps": [{"status": "error"}], "operation_result": {"state": "failed", "error_code": "x", "error_message": "y"}}',
-  '{"generation": 41, "operation_result": {"state": "failed"}}', '{"generation": 41, "operation_result": {"state": "perhaps"}}']) v;
-select throws_ok($$ select tests.record('{"generation": 41, "expected_status": "stopping", "steps": [{"status": "deploying"}], "operation_result": {"state": "succeeded"}}') $$, '23514',
+  '{"generation": 43, "steps": [{"status": "stopped"}]}', '{"generation": 43, "remove_row": true}',
+  '{"generation": 43, "expected_status": "stopping", "steps": [{"status": "error"}], "operation_result": {"state": "failed", "error_code": "x", "error_message": "y"}}',
+  '{"generation": 43, "operation_result": {"state": "failed"}}', '{"generation": 43, "operation_result": {"state": "perhaps"}}']) v;
+select throws_ok($$ select tests.record('{"generation": 43, "expected_status": "stopping", "steps": [{"status": "deploying"}], "operation_result": {"state": "succeeded"}}') $$, '23514',
   'Illegal transition of an instance: stopping -> deploying', 'an illegal step fails the whole record');
 select is((tests.last_operation()).state, 'in_progress', 'its outcome included');
-select throws_ok($$ select tests.record('{"generation": 41, "expected_status": "stopping", "remove_row": true, "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'a row that is not being deleted stays');
-select throws_ok($$ select tests.record('{"generation": 41, "expected_status": "stopping", "actor_kind": "ghost", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'an actor must be known');
+select throws_ok($$ select tests.record('{"generation": 43, "expected_status": "stopping", "remove_row": true, "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'a row that is not being deleted stays');
+select throws_ok($$ select tests.record('{"generation": 43, "expected_status": "stopping", "actor_kind": "ghost", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'an actor must be known');
 
 -- Gone
 select is(tests.record('{"instance_id": "c0000000-0000-4000-8000-0000000000ff", "generation": 1}'), '{"outcome": "not_found"}', 'an unknown instance');
-select tests.record('{"generation": 41, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select tests.record('{"generation": 43, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent"}') \g /dev/null
-select is(tests.record(jsonb_build_object('generation', 42, 'expected_status', 'pending_delete', 'operation_id', (tests.last_operation()).id, 'steps', '[{"status": "deleting"}]'::jsonb,
+select is(tests.record(jsonb_build_object('generation', 44, 'expected_status', 'pending_delete', 'operation_id', (tests.last_operation()).id, 'steps', '[{"status": "deleting"}]'::jsonb,
   'remove_row', true)), '{"outcome": "recorded", "instance": null}', 'a deleted row goes');
-select is(tests.record(jsonb_build_object('generation', 42, 'operation_id', (tests.last_operation()).id, 'operation_result', '{"state": "succeeded"}'::jsonb)) ->> 'outcome', 'not_found', 'a later outcome finds no row');
+select is(tests.record(jsonb_build_object('generation', 44, 'operation_id', (tests.last_operation()).id, 'operation_result', '{"state": "succeeded"}'::jsonb)) ->> 'outcome', 'not_found', 'a later outcome finds no row');
 select is((tests.last_operation()).state, 'succeeded', 'and is kept all the same');
 
 select * from finish();

@@ -40,6 +40,9 @@ create function pg_temp.settle(generation bigint, from_status text, to_status te
 $$;
 
 select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+-- A deadlock or a lost wake-up is a failure, not a hang.
+set statement_timeout = '60s';
+select count(dblink_exec(s, 'set statement_timeout = ''10s''')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
 select dblink_exec('a', $$
   delete from auth.users where id = 'a1000000-0000-4000-8000-000000000001'; -- left by a run that was killed
   insert into auth.users (id, email) values ('a1000000-0000-4000-8000-000000000001', 'race@pgtap.test');
