@@ -260,7 +260,7 @@ async function stop(): Promise<never> {
 real.addSignalListener("SIGTERM", stop);
 // What the process needed to start is none of the function's environment.
 for (const name of Object.keys(real.env.toObject())) {
-  if (name.startsWith("DENO_")) real.env.delete(name);
+  if (name.startsWith("DENO_") || name === "NO_COLOR") real.env.delete(name);
 }
 reduceGlobals();
 

@@ -99,9 +99,15 @@ async fn set_env(
             };
         }
     }
-    for name in &control.functions {
-        if let Some(handle) = control.services.get(name)
-            && let Err(error) = handle.ask(Ask::Restart).await
+    for handle in control
+        .functions
+        .iter()
+        .filter_map(|name| control.services.get(name))
+    {
+        // One that did not run before is no reason to refuse the change.
+        let ran = handle.state().ready;
+        if let Err(error) = handle.ask(Ask::Restart).await
+            && ran
         {
             return answer(Err(error));
         }

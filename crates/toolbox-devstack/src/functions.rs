@@ -71,7 +71,8 @@ pub(crate) fn host(
         .env("DENO_DIR", paths.cache.join("deno").display().to_string())
         .env("DENO_NO_PACKAGE_JSON", "1")
         .env("DENO_NO_UPDATE_CHECK", "1")
-        .env("DENO_NO_PROMPT", "1");
+        .env("DENO_NO_PROMPT", "1")
+        .env("NO_COLOR", "1");
     let unit = Unit {
         program: Box::new(move || {
             let mut program = base.clone();

@@ -20,34 +20,20 @@ const BOOTSTRAP: &str = include_str!("../sql/bootstrap.sql");
 const SYSTEM_USER: &str = "toolbox-dev";
 const ADMIN: &str = "supabase_admin";
 
-/// One database cluster.
+/// Where a cluster lies and whose it is.
 #[derive(Clone)]
-pub(crate) struct Postgres {
-    binaries: PathBuf,
+pub(crate) struct Home {
     data: PathBuf,
-    log: PathBuf,
-    port: u16,
     user: Option<User>,
-    /// Data that is thrown away need not reach the disk.
-    durable: bool,
-    pub(crate) db: Db,
-    admin_password: String,
 }
 
-impl Postgres {
-    /// Chooses folders and the user; creates the user when this process is root.
-    pub(crate) async fn new(
+impl Home {
+    /// Chooses folder and user; creates the user when this process is root.
+    pub(crate) async fn find(
         paths: &Paths,
         data_dir: &Path,
         secrets: &Secrets,
-        port: u16,
-        durable: bool,
     ) -> Result<Self, StackError> {
-        let version = installed_version(paths)?;
-        let binaries = paths.cache.join(format!("postgres-{version}"));
-        if !binaries.join("bin/postgres").exists() {
-            return Err(StackError::ToolMissing(binaries));
-        }
         let user = if rustix::process::getuid().is_root() {
             Some(system_user().await?)
         } else {
@@ -61,36 +47,107 @@ impl Postgres {
             _ => data_dir.join("postgres"),
         };
         Ok(Self {
-            binaries,
             data: home.join("data"),
+            user,
+        })
+    }
+
+    /// A Postgres whose stack was killed may still be shutting down, or its pid file may name nobody.
+    pub(crate) async fn clear_leftovers(&self) {
+        let file = self.data.join("postmaster.pid");
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            return;
+        };
+        let Some(pid) = text
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse::<u32>().ok())
+        else {
+            return;
+        };
+        let ours = || {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            exists(pid) && String::from_utf8_lossy(&command).contains(&*self.data.to_string_lossy())
+        };
+        for attempt in 0..100 {
+            if !ours() {
+                let _ = std::fs::remove_file(&file);
+                return;
+            }
+            if attempt % 20 == 0 {
+                signal_pid(
+                    pid,
+                    if attempt < 60 {
+                        Signal::INT
+                    } else {
+                        Signal::QUIT
+                    },
+                );
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// One database cluster.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    binaries: PathBuf,
+    home: Home,
+    log: PathBuf,
+    port: u16,
+    /// Data that is thrown away need not reach the disk.
+    durable: bool,
+    pub(crate) db: Db,
+    admin_password: String,
+}
+
+impl Postgres {
+    pub(crate) fn new(
+        paths: &Paths,
+        data_dir: &Path,
+        home: Home,
+        secrets: &Secrets,
+        port: u16,
+        durable: bool,
+    ) -> Result<Self, StackError> {
+        let version = installed_version(paths)?;
+        let binaries = paths.cache.join(format!("postgres-{version}"));
+        if !binaries.join("bin/postgres").exists() {
+            return Err(StackError::ToolMissing(binaries));
+        }
+        Ok(Self {
+            binaries,
+            home,
             log: data_dir.join("logs/postgres.log"),
             port,
-            user,
             durable,
             db: Db::new(port, ADMIN, &secrets.admin_password),
             admin_password: secrets.admin_password.clone(),
         })
     }
 
-    /// Makes the cluster unless it is there, and clears what a killed Postgres left. True when it was made.
+    /// Makes the cluster unless it is there. True when it was made.
     pub(crate) async fn prepare(&self) -> Result<bool, StackError> {
-        if self.data.join("PG_VERSION").exists() && self.data.join("toolbox-complete").exists() {
-            self.clear_leftovers().await;
+        if self.home.data.join("PG_VERSION").exists()
+            && self.home.data.join("toolbox-complete").exists()
+        {
             return Ok(false);
         }
-        if self.data.exists() {
+        if self.home.data.exists() {
             // A start that was interrupted before the data was complete.
-            std::fs::remove_dir_all(&self.data).map_err(StackError::file("remove", &self.data))?;
+            std::fs::remove_dir_all(&self.home.data)
+                .map_err(StackError::file("remove", &self.home.data))?;
         }
-        self.make_folder(&self.data)?;
-        let password = self.data.with_extension("pw");
+        self.make_folder(&self.home.data)?;
+        let password = self.home.data.with_extension("pw");
         write_private(&password, &self.admin_password)?;
         self.give(&password)?;
         let initdb = self
             .program("initdb", "bin/initdb")
             .args([
                 "-D".into(),
-                self.data.clone().into_os_string(),
+                self.home.data.clone().into_os_string(),
                 "--pwfile".into(),
                 password.clone().into_os_string(),
             ])
@@ -123,7 +180,7 @@ impl Postgres {
                 &format!("begin;\n{BOOTSTRAP}\n{passwords}\ncommit;"),
             )
             .await?;
-        let done = self.data.join("toolbox-complete");
+        let done = self.home.data.join("toolbox-complete");
         std::fs::write(&done, "").map_err(StackError::file("write", &done))
     }
 
@@ -216,7 +273,7 @@ impl Postgres {
         }
         let mut program = self
             .program("postgres", "bin/postgres")
-            .args(["-D".into(), self.data.clone().into_os_string()]);
+            .args(["-D".into(), self.home.data.clone().into_os_string()]);
         for setting in settings {
             program = program.args(["-c", &setting]);
         }
@@ -227,49 +284,13 @@ impl Postgres {
     }
 
     fn program(&self, name: &str, inner: &str) -> Program {
-        let home = self.data.parent().unwrap_or(&self.data);
+        let home = self.home.data.parent().unwrap_or(&self.home.data);
         let mut program = Program::new(name, self.binaries.join(inner), home);
-        program.user = self.user;
+        program.user = self.home.user;
         program
             .env("PATH", "/usr/bin:/bin")
             .env("LANG", "C.UTF-8")
             .env("HOME", home.display().to_string())
-    }
-
-    /// A Postgres whose stack was killed may still be shutting down, or its pid file may name nobody.
-    async fn clear_leftovers(&self) {
-        let file = self.data.join("postmaster.pid");
-        let Ok(text) = std::fs::read_to_string(&file) else {
-            return;
-        };
-        let Some(pid) = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse::<u32>().ok())
-        else {
-            return;
-        };
-        let ours = || {
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            exists(pid) && String::from_utf8_lossy(&command).contains(&*self.data.to_string_lossy())
-        };
-        for attempt in 0..100 {
-            if !ours() {
-                let _ = std::fs::remove_file(&file);
-                return;
-            }
-            if attempt % 20 == 0 {
-                signal_pid(
-                    pid,
-                    if attempt < 60 {
-                        Signal::INT
-                    } else {
-                        Signal::QUIT
-                    },
-                );
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
     }
 
     fn make_folder(&self, path: &Path) -> Result<(), StackError> {
@@ -281,7 +302,7 @@ impl Postgres {
     }
 
     fn give(&self, path: &Path) -> Result<(), StackError> {
-        let Some(User { uid, gid }) = self.user else {
+        let Some(User { uid, gid }) = self.home.user else {
             return Ok(());
         };
         chown(path, Some(uid), Some(gid)).map_err(StackError::file("change the owner of", path))

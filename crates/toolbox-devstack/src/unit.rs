@@ -4,6 +4,7 @@
 //! by itself (unless told not to), and publishes what is true in a watch channel. Requests are answered in order.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -19,6 +20,8 @@ const FIRST_RESTART: Duration = Duration::from_millis(100);
 const SLOWEST_RESTART: Duration = Duration::from_secs(5);
 /// Having run this long, the next death counts as the first again.
 const STABLE: Duration = Duration::from_secs(10);
+/// What never became ready is given this long to end in order.
+const STOP_UNREADY: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_millis(25);
 
 type Probe = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -80,6 +83,8 @@ pub(crate) struct Handle {
     pub(crate) name: String,
     requests: mpsc::Sender<Message>,
     state: watch::Receiver<State>,
+    /// Set before [`Request::Shutdown`], which must not wait for a start to end.
+    closing: Arc<watch::Sender<bool>>,
 }
 
 impl Handle {
@@ -88,7 +93,9 @@ impl Handle {
         // Requests come from people and tests, one at a time; more than a few waiting means a caller is wrong.
         let (requests, inbox) = mpsc::channel(8);
         let (publish, state) = watch::channel(State::default());
+        let (closing, closed) = watch::channel(false);
         let task = Task {
+            closed,
             name: name.to_owned(),
             unit,
             publish,
@@ -102,6 +109,7 @@ impl Handle {
             name: name.to_owned(),
             requests,
             state,
+            closing: Arc::new(closing),
         }
     }
 
@@ -111,6 +119,9 @@ impl Handle {
 
     /// Sends the request and waits for its end.
     pub(crate) async fn ask(&self, request: Request) -> Result<(), StackError> {
+        if request == Request::Shutdown {
+            self.closing.send_replace(true);
+        }
         let (answer, reply) = oneshot::channel();
         self.requests
             .send((request, answer))
@@ -124,6 +135,7 @@ struct Task {
     name: String,
     unit: Unit,
     publish: watch::Sender<State>,
+    closed: watch::Receiver<bool>,
     running: Option<Running>,
     /// When to start it again.
     due: Option<Instant>,
@@ -153,7 +165,7 @@ impl Task {
 
     async fn handle(&mut self, request: Request) -> Result<(), StackError> {
         match request {
-            Request::Start => self.start().await,
+            Request::Start => self.start_or_retry().await,
             Request::Stop | Request::Shutdown => {
                 self.stop(self.unit.stop_signal).await;
                 Ok(())
@@ -164,7 +176,7 @@ impl Task {
             }
             Request::Restart => {
                 self.stop(self.unit.stop_signal).await;
-                self.start().await
+                self.start_or_retry().await
             }
             Request::Pause => self.signal(Signal::STOP),
             Request::Resume => self.signal(Signal::CONT),
@@ -193,7 +205,9 @@ impl Task {
         self.since = Instant::now();
         let limit = self.since + self.unit.ready_limit;
         let marker = running.marker.clone();
+        let mut closed = self.closed.clone();
         let ready = tokio::select! {
+            () = async { drop(closed.wait_for(|closed| *closed).await) } => Err(StackError::Stopping),
             status = running.wait() => {
                 // Its last words are still in the pipes.
                 sleep(PROBE_EVERY).await;
@@ -216,7 +230,7 @@ impl Task {
                 Ok(())
             }
             Err(error) => {
-                running.stop(Signal::KILL, Duration::ZERO).await;
+                running.stop(self.unit.stop_signal, STOP_UNREADY).await;
                 self.down();
                 Err(with_output(error, running.tail()))
             }
@@ -258,19 +272,28 @@ impl Task {
                 format!(":\n{tail}")
             }
         ));
-        if self.unit.restart {
-            if self.since.elapsed() > STABLE {
-                self.pause = FIRST_RESTART;
-            }
-            self.due = Some(Instant::now() + self.pause);
-            self.pause = (self.pause * 2).min(SLOWEST_RESTART);
+        if self.since.elapsed() > STABLE {
+            self.pause = FIRST_RESTART;
         }
+        self.plan_restart();
+    }
+
+    async fn start_or_retry(&mut self) -> Result<(), StackError> {
+        let started = self.start().await;
+        if started.is_err() {
+            self.plan_restart();
+        }
+        started
     }
 
     async fn start_again(&mut self) {
         self.publish.send_modify(|state| state.restarts += 1);
-        if let Err(error) = self.start().await {
-            say(format_args!("{} did not start again: {error}", self.name));
+        // Why was said at its first death; a loop need not repeat it.
+        let _ = self.start_or_retry().await;
+    }
+
+    fn plan_restart(&mut self) {
+        if self.unit.restart {
             self.due = Some(Instant::now() + self.pause);
             self.pause = (self.pause * 2).min(SLOWEST_RESTART);
         }

@@ -24,7 +24,7 @@ use crate::functions::{Function, SharedEnv, host};
 use crate::gateway::{self, ApiKeys, Gateway, Proxy};
 use crate::jwt::Keys;
 use crate::ports::Ports;
-use crate::postgres::Postgres;
+use crate::postgres::{Home, Postgres};
 use crate::progress::{say, step};
 use crate::ready::{Demo, Dtma, Ready};
 use crate::secrets::{Secrets, random_hex};
@@ -53,14 +53,14 @@ pub(crate) async fn up(args: &UpArgs) -> Result<(), StackError> {
         )?
     };
     let mut stop = StopSignals::new(args.die_with_stdin)?;
-    let stack = Stack::new(args, paths, project, &data)?;
+    let stack = Stack::new(args, paths, project, &data).await?;
     let started = tokio::select! {
-        started = stack.start() => started,
-        // What has started dies with this process.
-        () = stop.wait() => return Ok(()),
+        started = stack.start() => started.map(Some),
+        () = stop.wait() => Ok(None),
     };
     let ended = match started {
-        Ok(ready) => {
+        Ok(None) => Ok(()),
+        Ok(Some(ready)) => {
             say(format_args!(
                 "  {:<38} {:>5.1} s",
                 "ready after",
@@ -88,23 +88,27 @@ struct Stack<'a> {
     data: &'a DataDir,
     secrets: Secrets,
     keys: Keys,
+    home: Home,
     ports: Ports,
     env: SharedEnv,
     services: Mutex<Vec<Handle>>,
 }
 
 impl<'a> Stack<'a> {
-    fn new(
+    async fn new(
         args: &'a UpArgs,
         paths: Paths,
         project: Project,
         data: &'a DataDir,
     ) -> Result<Self, StackError> {
-        let ports = Ports::choose(args)?;
         let secrets = Secrets::load_or_make(&data.secrets_file(), now())?;
         let keys = secrets
             .keys()
             .ok_or_else(|| StackError::DamagedKeys(data.secrets_file()))?;
+        let home = Home::find(&paths, &data.path, &secrets).await?;
+        // Before ports are looked at: what is left of a killed stack may still hold one.
+        home.clear_leftovers().await;
+        let ports = Ports::choose(args)?;
         let env = SharedEnv::new(RwLock::new(BTreeMap::new()));
         let services = Mutex::default();
         let stack = Self {
@@ -114,6 +118,7 @@ impl<'a> Stack<'a> {
             data,
             secrets,
             keys,
+            home,
             ports,
             env,
             services,
@@ -255,11 +260,11 @@ impl<'a> Stack<'a> {
         let postgres = Postgres::new(
             &self.paths,
             &self.data.path,
+            self.home.clone(),
             &self.secrets,
             self.ports.postgres,
             durable,
-        )
-        .await?;
+        )?;
         let made = step("Postgres: data directory", postgres.prepare()).await?;
         let handle = self.service("postgres", postgres.unit());
         step("Postgres", handle.ask(Request::Start)).await?;

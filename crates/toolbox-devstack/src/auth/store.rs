@@ -80,8 +80,6 @@ const GRANT: &str = "
 insert into auth.refresh_tokens (instance_id, token, user_id, revoked, created_at, updated_at, parent, session_id)
 values ('00000000-0000-0000-0000-000000000000', $2::text, $3::uuid::text, false, now(), now(), $1::text, $4::uuid)";
 
-const REVOKE_FAMILY: &str = "update auth.refresh_tokens set revoked = true, updated_at = now() where session_id = $1::uuid and not revoked";
-
 const USER: &str = "
 select jsonb_build_object(
   'id', u.id, 'aud', u.aud, 'role', u.role, 'email', u.email, 'phone', coalesce(u.phone, ''),
@@ -114,7 +112,7 @@ pub(super) struct Session {
 pub(super) enum Spent {
     Rotated(Session),
     Unknown,
-    /// Used again after its successor was: possibly stolen, so the whole session's tokens are revoked.
+    /// Used again after its successor was: possibly stolen, so the session has been ended.
     Reused,
 }
 
@@ -209,7 +207,7 @@ impl Store {
                 refresh_token: next,
             }));
         }
-        self.db.rows(what, REVOKE_FAMILY, &[&id]).await?;
+        self.end_session(id).await?;
         Ok(Spent::Reused)
     }
 

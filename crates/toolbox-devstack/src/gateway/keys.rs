@@ -17,6 +17,9 @@ use crate::now;
 /// Life of a token made for a key, in seconds; used for the first half of it.
 const LIFE: i64 = 120;
 
+/// Where a key may stand when a header cannot be set.
+const KEY_IN_QUERY: &str = "apikey=";
+
 /// Whom a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -64,7 +67,7 @@ impl ApiKeys {
         let in_query = request.uri().query().and_then(|query| {
             query
                 .split('&')
-                .find_map(|pair| pair.strip_prefix("apikey="))
+                .find_map(|pair| pair.strip_prefix(KEY_IN_QUERY))
         });
         let Some(key) = header("apikey").or(in_query) else {
             return Err(Refusal::NoKey);
@@ -110,6 +113,22 @@ impl ApiKeys {
             *slot = (now + LIFE / 2, keys.sign(&claims));
         }
         slot.1.clone()
+    }
+}
+
+/// A path without the key in its query, which PostgREST would take for a filter.
+pub(super) fn without_key(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else {
+        return path.to_owned();
+    };
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.starts_with(KEY_IN_QUERY))
+        .collect();
+    if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
     }
 }
 
@@ -171,6 +190,13 @@ mod tests {
         );
         let repeated = [("apikey", "anon.jwt"), ("authorization", "Bearer anon.jwt")];
         assert_eq!(caller(&repeated, ""), Ok(Caller::Key(Role::Anon)));
+    }
+
+    #[test]
+    fn only_the_key_leaves_the_query() {
+        assert_eq!(without_key("/t?a=1&apikey=k&b=2"), "/t?a=1&b=2");
+        assert_eq!(without_key("/t?apikey=k"), "/t");
+        assert_eq!(without_key("/t"), "/t");
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Gateway {
             };
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let inner = path_and_query(request.uri(), "/rest/v1");
+        let inner = keys::without_key(&path_and_query(request.uri(), "/rest/v1"));
         let target = format!("127.0.0.1:{}", self.postgrest_port);
         self.proxy
             .forward(request, &target, &inner, REST_LIMIT)

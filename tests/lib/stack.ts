@@ -1,0 +1,172 @@
+/** Starts a whole ephemeral stack for a test: `await using stack = await startStack();`. */
+
+const REPOSITORY = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** What `toolbox-devstack up --json` says when it is ready. */
+export interface StackReady {
+  url: string;
+  /** As the role postgres, which is no superuser. */
+  db_url: string;
+  /** As the superuser. */
+  admin_db_url: string;
+  publishable_key: string;
+  secret_key: string;
+  anon_key: string;
+  service_role_key: string;
+  jwt_secret: string;
+  demo: { email: string; password: string; access_token: string; user_id: string };
+  toolbox_id: string;
+  /** The root secret, `BACKEND_TO_DTMA_API_KEY`. */
+  agent_root: string;
+  /** Null with `dtma: false`. */
+  dtma: { url: string; key_file: string; pid: number; state_dir: string };
+  /** Every process by service: postgres, postgrest, dtma, devstack, and each function by its name. */
+  pids: Record<string, number>;
+  functions: Record<string, string>;
+  data_dir: string;
+  control_url: string;
+  control_token: string;
+}
+
+export interface StackOptions {
+  /** Folder that holds supabase/; this repository by default. */
+  project?: string;
+  /** False starts no agent. */
+  dtma?: boolean;
+  dtmaEnv?: Record<string, string>;
+  /** Variables for every function. */
+  functionEnv?: Record<string, string>;
+  /** Keeps data there instead of in a folder that is removed at the end. */
+  dataDir?: string;
+  /** Only with `dataDir`: an ephemeral stack takes free ports. */
+  port?: number;
+  /** Further arguments of `toolbox-devstack up`. */
+  args?: string[];
+  /** Longest start in ms. */
+  timeoutMs?: number;
+}
+
+/** What can be asked of a service: `stop` and `kill` leave it down, `pause` makes it accept and never answer. */
+export type Action = "start" | "stop" | "kill" | "restart" | "pause" | "resume";
+
+export class Stack implements AsyncDisposable {
+  #ended = false;
+  readonly #stderr: Promise<string>;
+
+  constructor(
+    readonly ready: StackReady,
+    readonly process: Deno.ChildProcess,
+    stderr: Promise<string>,
+  ) {
+    this.#stderr = stderr;
+  }
+
+  /** Does `action` to a service (`postgres`, `postgrest`, `dtma`, a function's name) and waits until it is done. */
+  async control(action: Action, service: string): Promise<void> {
+    await this.#ask("POST", `/${action}/${service}`);
+  }
+
+  /** Changes variables of all functions (null removes one) and restarts their workers. */
+  async setFunctionEnv(changes: Record<string, string | null>): Promise<void> {
+    await this.#ask("POST", "/env", changes);
+  }
+
+  /** What is true of each service now; `pid` is null while it is down. */
+  async state(): Promise<Record<string, { pid: number | null; ready: boolean; restarts: number }>> {
+    return JSON.parse(await this.#ask("GET", "/state"));
+  }
+
+  /** Ends the stack as Ctrl-C does, waits until it is gone, and returns what it printed. */
+  async stop(): Promise<string> {
+    if (!this.#ended) {
+      this.#ended = true;
+      await this.process.stdin.close().catch(() => {});
+      const killer = setTimeout(() => this.process.kill("SIGKILL"), 60_000);
+      await this.process.status;
+      clearTimeout(killer);
+      await this.process.stdout.cancel();
+    }
+    return await this.#stderr;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<string> {
+    const reply = await fetch(this.ready.control_url + path, {
+      method,
+      headers: { authorization: `Bearer ${this.ready.control_token}`, "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(60_000),
+    });
+    const text = await reply.text();
+    if (!reply.ok) throw new Error(`${method} ${path}: ${reply.status} ${text}`);
+    return text;
+  }
+}
+
+/** The program; built by `cargo build -p toolbox-devstack`. */
+export function devstackProgram(): string {
+  const target = Deno.env.get("CARGO_TARGET_DIR") ?? `${REPOSITORY}/target`;
+  return Deno.env.get("TOOLBOX_DEVSTACK_BIN") ?? `${target}/debug/toolbox-devstack`;
+}
+
+/** The command line a stack is started with. */
+export function devstackArgs(options: StackOptions = {}): string[] {
+  const { project = REPOSITORY, dtma = true, dtmaEnv = {}, functionEnv = {}, dataDir, port, args = [] } = options;
+  const pairs = (flag: string, env: Record<string, string>) =>
+    Object.entries(env).flatMap(([name, value]) => [flag, `${name}=${value}`]);
+  return [
+    "up",
+    "--json",
+    "--die-with-stdin",
+    `--project=${project}`,
+    `--tools-dir=${REPOSITORY}`,
+    ...(dataDir === undefined ? ["--ephemeral"] : [`--data-dir=${dataDir}`]),
+    ...(port === undefined ? [] : [`--port=${port}`]),
+    ...(dtma ? [] : ["--no-dtma"]),
+    ...pairs("--dtma-env", dtmaEnv),
+    ...pairs("--function-env", functionEnv),
+    ...args,
+  ];
+}
+
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const process = new Deno.Command(devstackProgram(), {
+    args: devstackArgs(options),
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stderr = new Response(process.stderr).text();
+  const killer = setTimeout(() => process.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+  try {
+    const line = await firstLine(process.stdout);
+    if (line === undefined) throw new Error(`toolbox-devstack did not start:\n${await stderr}`);
+    return new Stack(JSON.parse(line), process, stderr);
+  } catch (error) {
+    await process.stdin.close().catch(() => {});
+    await process.status;
+    await stderr;
+    throw error;
+  } finally {
+    clearTimeout(killer);
+  }
+}
+
+async function firstLine(output: ReadableStream<Uint8Array>): Promise<string | undefined> {
+  const reader = output.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    while (!text.includes("\n")) {
+      const { done, value } = await reader.read();
+      if (done) return undefined;
+      text += decoder.decode(value, { stream: true });
+    }
+    return text.slice(0, text.indexOf("\n"));
+  } finally {
+    reader.releaseLock();
+  }
+}
