@@ -138,6 +138,11 @@ impl Instance {
         self.service.function.routes_json()
     }
 
+    /// Number of the request whose task is being polled, or was when the instance trapped.
+    pub fn current(&self) -> u32 {
+        CURRENT.get()
+    }
+
     /// After a trap the queue of ready tasks is not run until something new is queued; this does.
     pub fn nudge(&self) {
         spawn_local(async {});
