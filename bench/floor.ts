@@ -10,7 +10,7 @@ const allowedOrigin = Deno.env.get("TOOLBOX_ALLOWED_ORIGIN") ?? "*";
 const timeout = Number(Deno.env.get("TOOLBOX_UPSTREAM_TIMEOUT_MS") ?? 10_000);
 const issuer = `${url}/auth/v1`;
 
-const ENVIRONMENT = "id,status,public_ip_address,dtma_port,dtma_certificate_pem";
+const ENVIRONMENT = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_last_known_version";
 const INSTANCE =
   "id,tool_catalog_id,instance_name_on_toolbox,container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path," +
   "generation,desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,image_digest," +
@@ -51,7 +51,8 @@ Deno.serve(async (request) => {
   const token = request.headers.get("authorization")?.replace(/^Bearer /, "") ?? "";
   if (!await isUser(token)) return new Response(null, { status: 401, headers });
 
-  const query = `id=eq.${toolboxId}&select=${ENVIRONMENT},account_tool_instances(${INSTANCE})`;
+  const query = `id=eq.${toolboxId}&limit=1&select=${ENVIRONMENT},account_tool_instances(${INSTANCE})` +
+    "&account_tool_instances.order=created_at.asc,id.asc";
   const [toolbox] = await fetchJson(`${url}/rest/v1/account_tool_environments?${query}`, {
     apikey: apiKey,
     authorization: `Bearer ${token}`,
