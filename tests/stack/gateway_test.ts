@@ -111,6 +111,56 @@ Deno.test("the gateway treats keys as Supabase's does", async (t) => {
   });
 });
 
+Deno.test("services killed come back; suspended ones hang and go on", async (t) => {
+  await using stack = await startStack({ project, dtma: false });
+  const { url, publishable_key, demo } = stack.ready;
+  const headers = { apikey: publishable_key };
+  const signIn = async (signal?: AbortSignal) => {
+    const body = JSON.stringify({ email: demo.email, password: demo.password });
+    const reply = await fetch(`${url}/auth/v1/token?grant_type=password`, { method: "POST", headers, body, signal });
+    await reply.body?.cancel();
+    return reply.status;
+  };
+  const read = async (signal?: AbortSignal) => {
+    const reply = await fetch(`${url}/rest/v1/notes`, { headers, signal });
+    await reply.body?.cancel();
+    return reply.status;
+  };
+  const eventually = async (what: string, attempt: () => Promise<number>) => {
+    const deadline = Date.now() + 20_000;
+    while (await attempt() !== 200) {
+      assert(Date.now() < deadline, what);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+
+  for (const service of ["postgrest", "postgres"]) {
+    await t.step(`kill -9 of ${service}`, async () => {
+      const { pid } = (await stack.state())[service];
+      Deno.kill(pid!, "SIGKILL");
+      await eventually("PostgREST serves again", read);
+      await eventually("sign-in serves again", signIn);
+      assert.notEqual((await stack.state())[service].pid, pid);
+    });
+  }
+
+  await t.step("a suspended Postgres hangs whoever asks it", async () => {
+    await stack.control("pause", "postgres");
+    await assert.rejects(read(AbortSignal.timeout(500)));
+    await assert.rejects(signIn(AbortSignal.timeout(500)));
+    await stack.control("resume", "postgres");
+    await eventually("PostgREST serves again", read);
+    await eventually("sign-in serves again", signIn);
+  });
+
+  await t.step("the control door needs its token and names what it does not know", async () => {
+    const reply = await fetch(`${stack.ready.control_url}/state`);
+    await reply.body?.cancel();
+    assert.equal(reply.status, 401);
+    await assert.rejects(stack.control("start", "nothing"), /404/);
+  });
+});
+
 Deno.test("the gateway hands requests to functions and adds nothing", async (t) => {
   await using stack = await startStack({ project, dtma: false, functionEnv: { FROM_A_TEST: "yes" } });
   const { url, publishable_key, anon_key, demo } = stack.ready;

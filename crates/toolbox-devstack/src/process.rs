@@ -179,15 +179,23 @@ impl Running {
         self.child.wait().await.ok()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        signal_pid(self.pid, signal);
+    /// Suspends it and all its processes, or lets them go on.
+    pub(crate) fn suspend(&self, suspended: bool) {
+        signal_tree(
+            self.pid,
+            if suspended {
+                Signal::STOP
+            } else {
+                Signal::CONT
+            },
+        );
     }
 
     /// Asks with `signal`, then kills after `grace`.
     pub(crate) async fn stop(&mut self, signal: Signal, grace: Duration) {
-        self.signal(signal);
+        signal_pid(self.pid, signal);
         // A suspended process handles no signal but the last one.
-        self.signal(Signal::CONT);
+        self.suspend(false);
         if timeout(grace, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
@@ -214,6 +222,42 @@ pub(crate) fn signal_pid(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Sends `signal` to a process and to everything it has started: suspending Postgres means its sessions too.
+pub(crate) fn signal_tree(root: u32, signal: Signal) {
+    let mut level = vec![root];
+    // Processes nest a few levels deep; the bound only guards against a tree that grows while it is read.
+    for _ in 0..16 {
+        for pid in &level {
+            signal_pid(*pid, signal);
+        }
+        level = children(&level);
+        if level.is_empty() {
+            return;
+        }
+    }
+}
+
+fn children(parents: &[u32]) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything; behind it come the state and the parent.
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| parent_of(*pid).is_some_and(|parent| parents.contains(&parent)))
+        .collect()
 }
 
 /// Whether a process with this id exists.

@@ -178,19 +178,19 @@ impl Task {
                 self.stop(self.unit.stop_signal).await;
                 self.start_or_retry().await
             }
-            Request::Pause => self.signal(Signal::STOP),
-            Request::Resume => self.signal(Signal::CONT),
+            Request::Pause => self.suspend(true),
+            Request::Resume => self.suspend(false),
         }
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), StackError> {
+    fn suspend(&self, suspended: bool) -> Result<(), StackError> {
         let running = self
             .running
             .as_ref()
             .ok_or_else(|| StackError::NotRunning {
                 name: self.name.clone(),
             })?;
-        running.signal(signal);
+        running.suspend(suspended);
         Ok(())
     }
 
