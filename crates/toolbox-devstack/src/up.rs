@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::serve::ListenerExt as _;
 use http::{Request as HttpRequest, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -205,7 +207,7 @@ impl<'a> Stack<'a> {
             proxy: Proxy::new(),
         };
         let router = gateway::router(Arc::new(gateway));
-        tokio::spawn(async move { axum::serve(gateway_listener, router).await });
+        serve(gateway_listener, router);
         let (control_url, control_token) = self.control(&functions).await?;
         let access_token = step("demo user signs in", self.sign_in()).await?;
         let handles = self
@@ -375,7 +377,7 @@ impl<'a> Stack<'a> {
             .local_addr()
             .map_err(StackError::file("read the address of", "the control door"))?;
         let router = control::router(Arc::new(control));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        serve(listener, router);
         Ok((format!("http://{address}"), token))
     }
 
@@ -442,6 +444,13 @@ impl<'a> Stack<'a> {
             }
         }
     }
+}
+
+/// Serves until the program ends.
+fn serve(listener: TcpListener, router: Router) {
+    // An answer's head and body leave as they come; waiting to send them together costs 40 ms a request.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    tokio::spawn(async move { axum::serve(listener, router).await });
 }
 
 async fn bind(port: u16, service: &'static str) -> Result<TcpListener, StackError> {
