@@ -70,10 +70,11 @@ const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string, 
 
 Deno.test("the agent fails", async (t) => {
   await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
-  const cast = await Cast.gather(world);
+  const cast = new Cast(world);
 
   for (const [name, fault, status, code, arrived] of AGENT_ANSWERS) {
     await t.step(`something that ${name}: ${code}`, async () => {
+      await cast.ready();
       await using server = new FaultServer(fault);
       const restore = await pointAt(world, server.port);
       try {
@@ -87,6 +88,7 @@ Deno.test("the agent fails", async (t) => {
   }
 
   await t.step("a redirect is not followed, and the key goes nowhere else", async () => {
+    await cast.ready();
     await using elsewhere = new FaultServer(answer(200, "application/json", "{}"));
     const location = `http://127.0.0.1:${elsewhere.port}/tools`;
     await using server = new FaultServer(answer(307, "text/plain", "", { location }));
@@ -102,6 +104,7 @@ Deno.test("the agent fails", async (t) => {
   });
 
   await t.step("DTMA is stopped: agent_unreachable", async () => {
+    await cast.ready();
     await world.agent.stop();
     try {
       await fails(cast, { code: "agent_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS });
@@ -112,6 +115,7 @@ Deno.test("the agent fails", async (t) => {
   });
 
   await t.step("DTMA hangs: agent_timeout", async () => {
+    await cast.ready();
     const thaw = world.agent.freeze();
     try {
       await fails(cast, { code: "agent_timeout", status: 504, readMs: READ_MS, mutateMs: MUTATE_MS }, "maybe");
@@ -122,6 +126,7 @@ Deno.test("the agent fails", async (t) => {
   });
 
   await t.step("DTMA has another key: agent_unauthorized", async () => {
+    await cast.ready();
     const { key_file: file } = world.ready.dtma;
     const genuine = await Deno.readTextFile(file);
     await world.agent.stop();
@@ -140,7 +145,7 @@ Deno.test("the agent fails", async (t) => {
 
 Deno.test("the database fails", async (t) => {
   await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
-  const cast = await Cast.gather(world);
+  const cast = new Cast(world);
 
   /** Nothing was begun, neither in the database nor on the machine. */
   const untouched = async (expected: Expected) => {
@@ -159,6 +164,7 @@ Deno.test("the database fails", async (t) => {
   };
 
   await t.step("PostgREST is stopped: database_unreachable", async () => {
+    await cast.ready();
     const unchanged = await whileStopped(
       world,
       "postgrest",
@@ -169,6 +175,7 @@ Deno.test("the database fails", async (t) => {
   });
 
   await t.step("PostgREST hangs: database_timeout", async () => {
+    await cast.ready();
     const unchanged = await whilePaused(
       world,
       "postgrest",
@@ -188,6 +195,7 @@ Deno.test("the database fails", async (t) => {
   ];
   for (const [name, fault, status, code] of answers) {
     await t.step(`something on PostgREST's port ${name}: ${code}`, async () => {
+      await cast.ready();
       const unchanged = await whileStopped(world, "postgrest", async () => {
         await using _server = new FaultServer(fault, port);
         return await untouched({ code, status, readMs: READ_MS, mutateMs: MUTATE_MS });
@@ -198,6 +206,7 @@ Deno.test("the database fails", async (t) => {
   }
 
   await t.step("Postgres is stopped: database_unreachable", async () => {
+    await cast.ready();
     const before = await snapshot(world);
     await whileStopped(world, "postgres", async () => {
       const expected = { code: "database_unreachable", status: 503, readMs: READ_MS, mutateMs: MUTATE_MS };
@@ -213,9 +222,10 @@ Deno.test("Docker fails", async (t) => {
   await using cut = await DockerCut.open();
   // With the deadlines as shipped: what Docker is too slow for must not look like the agent's own slowness.
   await using world = await startWorld({ dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` } });
-  const cast = await Cast.gather(world);
+  const cast = new Cast(world);
 
   await t.step("Docker is gone: docker_unreachable", async () => {
+    await cast.ready();
     await cut.cut();
     try {
       await dockerFails(cast, { code: "docker_unreachable", status: 503, readMs: 3_000, mutateMs: 18_000 });
@@ -229,6 +239,7 @@ Deno.test("Docker fails", async (t) => {
   });
 
   await t.step("Docker hangs: docker_timeout", async () => {
+    await cast.ready();
     await cut.hang();
     try {
       await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 18_000 });
@@ -248,37 +259,41 @@ async function fails(cast: Cast, expected: Expected, arrived: "no" | "maybe" = "
 
 /**
  * The agent answers, Docker does not. What the agent holds durably it will do later, so a mutation is accepted; who
- * waits for its end learns that Docker is the reason, and so do the row and the operation.
+ * waits for its end learns that Docker is the reason, and so do the row and the operation. As a reason it is
+ * `docker_unreachable` in either case, and its sentence tells which.
  */
 async function dockerFails(cast: Cast, expected: Expected): Promise<void> {
   const answers = await cast.ask({ wait: 15 });
   const { list, logs } = answers;
+  const reason = "docker_unreachable";
   const faults: string[] = [];
   for (const command of COMMANDS) {
     const { ms } = answers[command];
     const limit = ["list", "get", "logs"].includes(command) ? expected.readMs : expected.mutateMs;
     if (ms > limit) faults.push(`${command}: took ${Math.round(ms)} ms, its deadline is ${limit} ms`);
   }
-  if (list.json?.success !== false || list.json.agent.code !== expected.code) faults.push(describe(list));
+  if (list.json?.success !== false || list.json.agent.code !== expected.code) {
+    faults.push(`list: expected ${expected.code}, got ${JSON.stringify(list.json?.agent)}`);
+  }
   if (logs.status !== expected.status || codeOf(logs) !== expected.code) faults.push(describe(logs));
   const state = await snapshot(cast.world);
   for (const command of ["start", "stop", "deploy", "delete"] as const) {
     const reply = answers[command];
     const answer = `${reply.status} ${codeOf(reply)}: ${reply.json?.error?.details?.reason?.code}`;
-    if (answer !== `502 ${command}_failed: ${expected.code}`) faults.push(`${command}: ${answer}; ${describe(reply)}`);
+    if (answer !== `502 ${command}_failed: ${reason}`) faults.push(`${command}: ${answer}; ${describe(reply)}`);
     const operation = state.operations.find((candidate) => candidate.request_id === reply.json?.error?.request_id);
-    if (operation?.state !== "failed" || operation.error_code !== expected.code) {
+    if (operation?.state !== "failed" || operation.error_code !== reason) {
       faults.push(`${command}: the operation is ${operation?.state} ${operation?.error_code}`);
     }
     const row = state.rows.find((candidate) => candidate.id === operation?.tool_instance_id);
-    if (row?.status_on_toolbox !== "error" || row.instance_error_code !== expected.code) {
+    if (row?.status_on_toolbox !== "error" || row.instance_error_code !== reason) {
       faults.push(`${command}: the row is ${row?.status_on_toolbox} ${row?.instance_error_code}`);
     }
   }
   // By now the agent knows, and no longer shows what it saw before.
   const get = await cast.world.owner.tools.get(cast.idle);
   const shown = get.json?.tool_instance;
-  if (shown?.status_on_toolbox !== "error" || shown.error?.code !== expected.code) faults.push(describe(get));
+  if (shown?.status_on_toolbox !== "error" || shown.error?.code !== reason) faults.push(describe(get));
   assert.deepEqual([...faults, ...logFaults(state)], []);
 }
 

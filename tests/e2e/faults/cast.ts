@@ -1,7 +1,7 @@
 /** The instances a fault is tried on, one for each command, and what each command must leave behind. */
 import assert from "node:assert/strict";
 import { codeOf, describe, type MutationOptions, type Reply, type ToolsApi, type World } from "../lib/mod.ts";
-import { expireUnheard } from "./parts.ts";
+import { expireLeases, expireUnheard } from "./parts.ts";
 import { healed, logFaults, snapshot, untruths } from "./truth.ts";
 
 /** Every command of toolbox-tools that meets the agent. */
@@ -14,17 +14,31 @@ export type Answers = Record<Command, Reply>;
 /** One stopped instance, two running ones; start, stop, delete and deploy each have their own. */
 export class Cast {
   #newcomers = 0;
-  private constructor(readonly world: World, readonly idle: string, readonly busy: string, public doomed: string) {}
+  #inPlace = false;
+  idle = "";
+  busy = "";
+  doomed = "";
 
-  static async gather(world: World): Promise<Cast> {
-    const ids = await Promise.all(["idle", "busy", "doomed 0"].map(async (name) => {
-      const reply = await world.owner.tools.deploy(name, {}, { wait: 30 });
+  constructor(readonly world: World) {}
+
+  /** Puts everybody in place, unless the step before left them so. */
+  async ready(): Promise<void> {
+    if (this.#inPlace) {
+      this.#inPlace = false;
+      return;
+    }
+    const { tools } = this.world.owner;
+    await expireLeases(this.world);
+    await Promise.all((await snapshot(this.world)).rows.map((row) => tools.remove(row.id, { wait: 20 })));
+    await healed(this.world);
+    const suffix = crypto.randomUUID().slice(0, 8);
+    [this.idle, this.busy, this.doomed] = await Promise.all(["idle", "busy", "doomed"].map(async (name) => {
+      const reply = await tools.deploy(`${name} ${suffix}`, {}, { wait: 30 });
       assert.equal(reply.status, 201, describe(reply));
       return reply.json.instanceId as string;
     }));
-    const stopped = await world.owner.tools.stop(ids[0], { wait: 20 });
+    const stopped = await tools.stop(this.idle, { wait: 20 });
     assert.equal(stopped.status, 200, describe(stopped));
-    return new Cast(world, ids[0], ids[1], ids[2]);
   }
 
   /** Sends every command at the same time. */
@@ -77,6 +91,7 @@ export class Cast {
     ]);
     const end = await healed(this.world);
     assert.deepEqual(untruths(end), []);
+    this.#inPlace = true;
   }
 }
 

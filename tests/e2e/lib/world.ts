@@ -40,7 +40,7 @@ export interface World extends AsyncDisposable {
 
 /** Starts an ephemeral stack of real parts; disposing the world ends it and removes its containers. */
 export async function startWorld(options: StackOptions = {}): Promise<World> {
-  const stack = await startStack(options);
+  const stack = await startStack({ ...options, dtmaEnv: { DTMA_PORT_RANGE: ownPorts(), ...options.dtmaEnv } });
   const { ready } = stack;
   const functionUrl = `${ready.url}/functions/v1/toolbox-tools`;
   const docker = new Docker(ready.toolbox_id);
@@ -62,6 +62,12 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
       await docker.cleanUp();
     },
   };
+}
+
+/** Host ports of this world's containers: two agents on one machine must not hand out the same ones. */
+function ownPorts(): string {
+  const first = 10_000 + 500 * Math.floor(Math.random() * 20);
+  return `${first}-${first + 499}`;
 }
 
 /** A new user of the stack. */
