@@ -7,6 +7,7 @@ use toolbox_api::dtma::{Phase, Reason, ToolView};
 
 use super::memory::Memory;
 use crate::record::Record;
+use crate::runtime::ContainerState;
 
 /// What the world gets to see.
 pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
@@ -33,8 +34,9 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         ports: record.current.ports.clone(),
         started_at: container.and_then(|c| c.started_at).map(text),
         finished_at: container.and_then(|c| c.finished_at).map(text),
+        // Docker answers 0 while it runs.
         exit_code: container
-            .filter(|c| c.finished_at.is_some())
+            .filter(|c| c.state == ContainerState::Exited)
             .and_then(|c| c.exit_code),
         restart_count: memory.restart_count,
         rolled_back,

@@ -1,0 +1,213 @@
+//! Docker as tests see it: past the agent.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::query_parameters as q;
+use bollard::{ClientVersion, Docker};
+use futures_util::StreamExt;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// The test image: `fixture.c` and nothing else.
+pub const IMAGE: &str = "dtma-test/fixture:1";
+
+/// A connection in the oldest API version that every supported engine speaks.
+pub fn connect() -> Docker {
+    let version = ClientVersion {
+        major_version: 1,
+        minor_version: 41,
+    };
+    Docker::connect_with_unix("unix:///var/run/docker.sock", 120, &version)
+        .expect("these tests need a Docker Engine on /var/run/docker.sock")
+}
+
+/// The program of the test image.
+pub fn compile_fixture(folder: &Path) -> Vec<u8> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/fixture.c");
+    let program = folder.join("fixture");
+    #[allow(clippy::disallowed_methods, reason = "tests build their own image")]
+    let built = Command::new("musl-gcc")
+        .args(["-static", "-O1", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status();
+    assert!(
+        built
+            .expect("these tests need musl-gcc (package musl-tools)")
+            .success(),
+        "fixture.c does not compile"
+    );
+    std::fs::read(program).unwrap()
+}
+
+/// A build context: a Dockerfile, and the program under two names, one of them for no machine there is.
+pub fn context(program: &[u8], dockerfile: &str) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, mode: u32, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(mode);
+        header.set_cksum();
+        archive.append_data(&mut header, name, bytes).unwrap();
+    };
+    add("Dockerfile", 0o644, dockerfile.as_bytes());
+    add("fixture", 0o755, program);
+    add("foreign", 0o755, b"\x7fELF\x02\x01\x01 for another machine");
+    archive.into_inner().unwrap()
+}
+
+/// The test image is there afterwards.
+pub async fn ensure_image() {
+    static BUILT: OnceCell<()> = OnceCell::const_new();
+    BUILT
+        .get_or_init(|| async {
+            let folder = tempfile::tempdir().unwrap();
+            let dockerfile = "FROM scratch\nCOPY fixture foreign /\nENTRYPOINT [\"/fixture\"]\nCMD [\"sleep\"]\n";
+            let bytes = context(&compile_fixture(folder.path()), dockerfile);
+            let options = q::BuildImageOptionsBuilder::default().t(IMAGE).rm(true).build();
+            let docker = connect();
+            let mut steps = docker.build_image(options, None, Some(bollard::body_full(bytes.into())));
+            while let Some(step) = steps.next().await {
+                let step = step.expect("the test image must build");
+                assert!(step.error_detail.is_none(), "the test image must build: {:?}", step.error_detail);
+            }
+        })
+        .await;
+}
+
+fn labelled(toolbox: Uuid) -> HashMap<String, Vec<String>> {
+    HashMap::from([(
+        "label".to_owned(),
+        vec![format!("io.toolbox.toolbox_id={toolbox}")],
+    )])
+}
+
+/// Every container of the toolbox.
+pub async fn containers(toolbox: Uuid) -> Vec<ContainerInspectResponse> {
+    let docker = connect();
+    let options = q::ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&labelled(toolbox))
+        .build();
+    let mut found = Vec::new();
+    for summary in docker.list_containers(Some(options)).await.unwrap() {
+        if let Ok(detail) = docker.inspect_container(&summary.id.unwrap(), None).await {
+            found.push(detail);
+        }
+    }
+    found
+}
+
+/// Every container of one instance.
+pub async fn of_instance(toolbox: Uuid, instance: Uuid) -> Vec<ContainerInspectResponse> {
+    let label = |c: &ContainerInspectResponse| {
+        c.config
+            .as_ref()?
+            .labels
+            .as_ref()?
+            .get("io.toolbox.instance_id")
+            .cloned()
+    };
+    let mut found = containers(toolbox).await;
+    found.retain(|c| label(c) == Some(instance.to_string()));
+    found
+}
+
+/// Whether the container runs.
+pub fn runs(container: &ContainerInspectResponse) -> bool {
+    container.state.as_ref().and_then(|s| s.running) == Some(true)
+}
+
+/// Its name.
+pub fn name(container: &ContainerInspectResponse) -> &str {
+    container.name.as_deref().unwrap().trim_start_matches('/')
+}
+
+/// Removes a container behind the agent's back.
+pub async fn remove(id: &str) {
+    let options = q::RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    let _ = connect().remove_container(id, Some(options)).await;
+}
+
+/// Creates and starts a container of nobody's.
+pub async fn foreign(name: &str, body: ContainerCreateBody) -> String {
+    ensure_image().await;
+    let docker = connect();
+    let options = q::CreateContainerOptionsBuilder::default()
+        .name(name)
+        .build();
+    let body = ContainerCreateBody {
+        image: Some(IMAGE.to_owned()),
+        ..body
+    };
+    let id = docker
+        .create_container(Some(options), body)
+        .await
+        .unwrap()
+        .id;
+    docker.start_container(&id, None).await.unwrap();
+    id
+}
+
+/// Removes everything the toolbox has.
+pub async fn wipe(toolbox: Uuid) {
+    let docker = connect();
+    for container in containers(toolbox).await {
+        remove(container.id.as_deref().unwrap()).await;
+    }
+    let options = q::ListVolumesOptionsBuilder::default()
+        .filters(&labelled(toolbox))
+        .build();
+    for volume in docker
+        .list_volumes(Some(options))
+        .await
+        .unwrap()
+        .volumes
+        .unwrap_or_default()
+    {
+        let _ = docker
+            .remove_volume(&volume.name, None::<q::RemoveVolumeOptions>)
+            .await;
+    }
+    let options = q::ListNetworksOptionsBuilder::default()
+        .filters(&labelled(toolbox))
+        .build();
+    for network in docker.list_networks(Some(options)).await.unwrap() {
+        let _ = docker.remove_network(&network.id.unwrap()).await;
+    }
+    let options = q::ListImagesOptionsBuilder::default()
+        .filters(&labelled(toolbox))
+        .build();
+    for image in docker.list_images(Some(options)).await.unwrap() {
+        let options = q::RemoveImageOptionsBuilder::default().force(true).build();
+        let _ = docker.remove_image(&image.id, Some(options), None).await;
+    }
+}
+
+/// Tries until it holds.
+pub async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    limit: Duration,
+    mut holds: impl FnMut() -> F,
+) {
+    let end = tokio::time::Instant::now() + limit;
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < end, "{what} within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Writes a file whole.
+pub fn write(path: &Path, bytes: &[u8]) {
+    std::fs::File::create(path)
+        .and_then(|mut f| f.write_all(bytes))
+        .unwrap();
+}

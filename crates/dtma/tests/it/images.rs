@@ -1,0 +1,247 @@
+//! Where images come from, and what goes wrong on the way.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, Tool};
+use crate::docker;
+use crate::registry::Registry;
+
+fn with_image(image: impl Into<String>) -> Tool {
+    Tool::new(&["sleep"]).with("image", json!(image.into()))
+}
+
+fn assert_error(view: &Value, code: &str) {
+    assert_eq!(
+        (&view["phase"], &view["settled"]),
+        (&json!("error"), &json!(true)),
+        "{view}"
+    );
+    assert_eq!(view["reason"]["code"], code, "{view}");
+    assert!(view["reason"]["message"].as_str().unwrap().len() > 20);
+}
+
+#[tokio::test]
+async fn an_image_is_pulled_once_by_tag_and_by_digest() {
+    let agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    registry.push(&name, "1.2").await;
+    let image = registry.image(&name);
+    let tool = with_image(format!("{image}:1.2"));
+    let view = agent.deploy(&tool).await;
+    assert_eq!(view["image"], json!(format!("{image}:1.2")));
+    assert!(
+        view["image_digest"]
+            .as_str()
+            .unwrap()
+            .starts_with("sha256:")
+    );
+
+    let inspected = docker::connect()
+        .inspect_image(&format!("{image}:1.2"))
+        .await
+        .unwrap();
+    let by_digest = inspected
+        .repo_digests
+        .unwrap()
+        .into_iter()
+        .find(|d| d.starts_with(&image))
+        .unwrap();
+    agent.deploy(&with_image(&by_digest)).await;
+    // What is on the machine is not asked for again.
+    drop(registry);
+    agent.deploy(&with_image(format!("{image}:1.2"))).await;
+    let options = bollard::query_parameters::RemoveImageOptionsBuilder::default()
+        .force(true)
+        .build();
+    let _ = docker::connect()
+        .remove_image(&format!("{image}:1.2"), Some(options), None)
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
+    let agent = Agent::new().await;
+    let open = Registry::start(false).await;
+    let closed = Registry::start(true).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    open.push(&name, "1").await;
+
+    let tag = agent
+        .put(&with_image(format!("{}:nope", open.image(&name))))
+        .await
+        .expect(200);
+    assert_error(&tag, "image_tag_not_found");
+    let digest = format!("{}@sha256:{}", open.image(&name), "0".repeat(64));
+    assert_error(
+        &agent.put(&with_image(digest)).await.expect(200),
+        "image_tag_not_found",
+    );
+    let repository = agent
+        .put(&with_image(open.image("no/such:1")))
+        .await
+        .expect(200);
+    assert_error(&repository, "image_not_found");
+    let locked = agent
+        .put(&with_image(closed.image("team/tool:1")))
+        .await
+        .expect(200);
+    assert_error(&locked, "registry_unauthorized");
+    let unreachable = agent
+        .put(&with_image("127.0.0.1:1/team/tool:1"))
+        .await
+        .expect(200);
+    assert_error(&unreachable, "registry_unreachable");
+    let nowhere = agent
+        .put(&with_image("registry.invalid/team/tool:1"))
+        .await
+        .expect(200);
+    assert_error(&nowhere, "registry_unreachable");
+}
+
+#[tokio::test]
+async fn a_command_tries_again_what_failed() {
+    let agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let tool = with_image(format!("{}:1", registry.image(&name)));
+    assert_eq!(agent.put(&tool).await.expect(200)["phase"], "error");
+    registry.push(&name, "1").await;
+    assert_eq!(
+        agent.command(&tool, "start").await.expect(200)["phase"],
+        "running"
+    );
+    agent.delete(&tool).await.expect(200);
+    registry.forget(&name, "1").await;
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests bring their own repository"
+    )]
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(arguments)
+        .output()
+        .expect("these tests need git");
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Serves a repository over plain HTTP as files; the URL of the folder.
+async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
+    let work = folder.join("work");
+    std::fs::create_dir_all(work.join("server")).unwrap();
+    std::fs::write(work.join("server/fixture"), docker::compile_fixture(folder)).unwrap();
+    git(&work, &["init", "-q"]);
+    std::fs::write(work.join("server/Dockerfile"), dockerfile).unwrap();
+    let program = work.join("server/fixture");
+    std::fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    git(&work, &["add", "."]);
+    git(&work, &["commit", "-qm", "one"]);
+    git(folder, &["clone", "-q", "--bare", "work", "tool.git"]);
+    git(&folder.join("tool.git"), &["update-server-info"]);
+    let root = folder.to_owned();
+    let files = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+        let path = root.join(uri.path().trim_start_matches('/'));
+        async move { std::fs::read(path).map_err(|_| axum::http::StatusCode::NOT_FOUND) }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, files).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_git_source_is_built_and_its_image_goes_with_the_instance() {
+    let mut agent = Agent::prepare();
+    agent.extra = vec!["--allow-loopback-git".into()];
+    agent.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = serve_repository(
+        folder.path(),
+        "FROM scratch\nCOPY fixture /fixture\nENTRYPOINT [\"/fixture\"]\n",
+    )
+    .await;
+    let tool = with_image(format!("{url}/tool.git#main:server"));
+    agent.deploy(&tool).await;
+    let tag = format!("toolbox-build/{}:1", &tool.id.to_string()[..8]);
+    assert!(docker::connect().inspect_image(&tag).await.is_ok());
+    agent.delete(&tool).await.expect(200);
+    assert!(docker::connect().inspect_image(&tag).await.is_err());
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_build_shows_the_end_of_its_log() {
+    let mut agent = Agent::prepare();
+    agent.extra = vec!["--allow-loopback-git=true".into()];
+    agent.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = serve_repository(
+        folder.path(),
+        "FROM scratch\nCOPY fixture /fixture\nCOPY missing /missing\n",
+    )
+    .await;
+    let failed = agent
+        .put(&with_image(format!("{url}/tool.git#main:server")))
+        .await
+        .expect(200);
+    assert_error(&failed, "build_failed");
+    assert!(
+        failed["reason"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("Step 2/3"),
+        "{failed}"
+    );
+    let missing = agent
+        .put(&with_image(format!("{url}/other.git")))
+        .await
+        .expect(200);
+    assert_error(&missing, "git_unreachable");
+    let branch = agent
+        .put(&with_image(format!("{url}/tool.git#nope")))
+        .await
+        .expect(200);
+    assert_error(&branch, "git_unreachable");
+}
+
+#[tokio::test]
+async fn progress_of_a_pull_is_shown() {
+    let agent = Agent::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let tool = with_image(format!("127.0.0.1:{port}/a/b:1"));
+    let request = agent
+        .request(reqwest::Method::PUT, &format!("/tools/{}", tool.id))
+        .json(&tool.body);
+    agent.send(request).await.expect(202);
+    let view = agent
+        .until(&tool, "it is pulling", Duration::from_secs(5), |v| {
+            v["phase"] == "pulling"
+        })
+        .await;
+    assert_eq!(view["settled"], false);
+    agent.delete(&tool).await.expect(200);
+}

@@ -1,0 +1,157 @@
+//! Logs as NDJSON.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, Tool};
+use crate::docker;
+
+async fn read(agent: &Agent, tool: &Tool, query: &str) -> Vec<Value> {
+    let response = agent
+        .request(Method::GET, &format!("/tools/{}/logs{query}", tool.id))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let text = response.text().await.unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn tail_since_and_streams_are_told_apart() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["lines", "150"]);
+    agent.deploy(&tool).await;
+    let all = read(&agent, &tool, "?tail=10000").await;
+    assert_eq!(all.len(), 151);
+    assert_eq!(
+        (&all[0]["stream"], &all[0]["line"]),
+        (&json!("stdout"), &json!("line 0"))
+    );
+    assert_eq!(
+        all.iter()
+            .filter(|l| l["stream"] == "stderr" && l["line"] == "ready")
+            .count(),
+        1
+    );
+    assert_eq!(read(&agent, &tool, "").await.len(), 100);
+    assert_eq!(read(&agent, &tool, "?tail=3").await.len(), 3);
+    let time = all[100]["time"].as_str().unwrap();
+    let since = read(
+        &agent,
+        &tool,
+        &format!("?tail=10000&since={}", time.replace('+', "%2B")),
+    )
+    .await;
+    assert!(
+        since.len() < 151 && since.iter().all(|l| l["time"].as_str().unwrap() >= time),
+        "{}",
+        since.len()
+    );
+    assert!(
+        read(&agent, &tool, "?since=4102444800").await.is_empty(),
+        "nothing is from the future"
+    );
+    for bad in ["?tail=10001", "?tail=x", "?since=yesterday", "?nope=1"] {
+        agent
+            .call(Method::GET, &format!("/tools/{}/logs{bad}", tool.id))
+            .await
+            .expect_problem(400, "invalid_body");
+    }
+}
+
+#[tokio::test]
+async fn long_lines_are_cut_and_say_so() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["long", "100000"]);
+    agent.deploy(&tool).await;
+    let lines = read(&agent, &tool, "?tail=10000").await;
+    let long: Vec<_> = lines.iter().filter(|l| l["truncated"] == true).collect();
+    assert_eq!(long.len(), 1);
+    assert_eq!(long[0]["line"].as_str().unwrap().len(), 16 * 1024);
+    assert!(lines.iter().any(|l| l["line"] == "end"));
+}
+
+#[tokio::test]
+async fn a_stopped_container_still_has_its_log_and_one_without_container_has_none() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    agent.deploy(&tool).await;
+    agent.command(&tool, "stop").await.expect(200);
+    assert_eq!(read(&agent, &tool, "").await[0]["line"], "ready");
+    let never = Tool::new(&["sleep"]).stopped();
+    agent.deploy(&never).await;
+    assert!(read(&agent, &never, "").await.is_empty());
+    let failed = Tool::new(&["lines", "3"]).with("entrypoint", json!(["/fixture", "exit", "1"]));
+    agent.put(&failed).await.expect(200);
+    agent
+        .call(
+            Method::GET,
+            &format!("/tools/{}/logs", uuid::Uuid::new_v4()),
+        )
+        .await
+        .expect_problem(404, "instance_unknown");
+}
+
+#[tokio::test]
+async fn following_shows_lines_as_they_come_and_ends_with_the_reader() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["spam"]);
+    agent.deploy(&tool).await;
+    let sockets = || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap();
+        fds.filter_map(|f| std::fs::read_link(f.unwrap().path()).ok())
+            .filter(|l| l.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = sockets();
+    let path = format!("/tools/{}/logs?tail=1&follow=true", tool.id);
+    let mut followers = Vec::new();
+    for _ in 0..5 {
+        // A client of its own, so that dropping it closes the connection.
+        let client = reqwest::Client::new();
+        let response = client
+            .get(agent.url(&path))
+            .bearer_auth(&agent.key)
+            .send()
+            .await
+            .unwrap();
+        let mut body = response.bytes_stream();
+        let mut text = String::new();
+        while text.lines().count() < 5 {
+            let chunk = tokio::time::timeout(Duration::from_secs(5), body.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        followers.push((client, body));
+    }
+    assert!(
+        sockets() >= before + 10,
+        "each follower has a connection to us and one to Docker"
+    );
+    drop(followers);
+    docker::eventually(
+        "connections are given back",
+        Duration::from_secs(10),
+        || async { sockets() <= before + 1 },
+    )
+    .await;
+
+    // The container's end is the end of the stream.
+    let response = agent.request(Method::GET, &path).send().await.unwrap();
+    agent.command(&tool, "stop").await.expect(200);
+    tokio::time::timeout(Duration::from_secs(10), response.text())
+        .await
+        .unwrap()
+        .unwrap();
+}

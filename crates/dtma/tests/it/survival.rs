@@ -1,0 +1,300 @@
+//! What survives: the agent's end, its state, other people's changes.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::agent::{Agent, Tool};
+use crate::docker;
+
+/// A tool with everything that must survive.
+fn rich() -> Tool {
+    Tool::named("Rich: 404/Zürich 🧰", &["http", "8080"])
+        .with("env", json!({"TOKEN": "s3cret", "EMPTY": ""}))
+        .with("ports", json!([{"container_port": 8080}]))
+        .with("volumes", json!([{"name": "data", "path": "/data"}]))
+        .with("transport", json!("streamable-http"))
+        .with("mcp_path", json!("/mcp"))
+        .with(
+            "confinement",
+            json!({"read_only_root": true, "tmpfs": ["/run"], "add_capabilities": ["CHOWN"]}),
+        )
+}
+
+#[tokio::test]
+async fn containers_outlive_the_agent_and_it_ends_quickly() {
+    let mut agent = Agent::new().await;
+    let tool = rich();
+    let before = agent.deploy(&tool).await;
+    // An open follower must not hold the agent.
+    let follower = agent
+        .request(Method::GET, &format!("/tools/{}/logs?follow=true", tool.id))
+        .send()
+        .await
+        .unwrap();
+    let (code, took) = agent.terminate().await;
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "took {took:?}");
+    drop(follower);
+    assert!(docker::runs(&agent.container(&tool).await));
+    agent.start().await;
+    let after = agent.settled(&tool).await;
+    assert_eq!(
+        (&after["phase"], &after["container_id"]),
+        (&json!("running"), &before["container_id"])
+    );
+    assert_eq!(
+        after["started_at"], before["started_at"],
+        "it was not touched"
+    );
+}
+
+#[tokio::test]
+async fn what_was_stopped_stays_stopped_and_what_ended_meanwhile_runs_again() {
+    let mut agent = Agent::new().await;
+    let (stopped, running) = (rich(), rich());
+    agent.deploy(&stopped).await;
+    agent.command(&stopped, "stop").await.expect(200);
+    let before = agent.deploy(&running).await;
+    agent.kill();
+    docker::connect()
+        .stop_container(before["container_id"].as_str().unwrap(), None)
+        .await
+        .unwrap();
+    agent.start().await;
+    assert_eq!(agent.settled(&stopped).await["phase"], "stopped");
+    let after = agent.settled(&running).await;
+    assert_eq!(
+        (&after["phase"], &after["container_id"]),
+        (&json!("running"), &before["container_id"])
+    );
+}
+
+#[tokio::test]
+async fn a_corrupt_record_is_set_aside_and_rebuilt_from_docker() {
+    let mut agent = Agent::new().await;
+    let (tool, gone) = (rich(), rich());
+    let before = agent.deploy(&tool).await;
+    let lost = agent.deploy(&gone).await;
+    agent.kill();
+    for (victim, garbage) in [
+        (&tool, &b"{\"format\":1,\"id\":\"s3cret"[..]),
+        (&gone, b"\0\0\0\0"),
+    ] {
+        std::fs::write(agent.record(victim), garbage).unwrap();
+    }
+    docker::remove(lost["container_id"].as_str().unwrap()).await;
+    agent.start().await;
+
+    let after = agent
+        .until(&tool, "it is rebuilt", Duration::from_secs(10), |v| {
+            v["settled"] == true
+        })
+        .await;
+    for field in [
+        "name",
+        "container_name",
+        "container_id",
+        "ports",
+        "image",
+        "started_at",
+        "phase",
+    ] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert_eq!(
+        std::fs::read_dir(agent.state.join("quarantine"))
+            .unwrap()
+            .count(),
+        2
+    );
+    assert!(agent.log().contains("could not be read"));
+    assert!(!agent.log().contains("s3cret"));
+    // The rebuilt spec is the spec: the same request changes nothing, although it has a newer generation.
+    let again = agent.deploy(&tool.clone().next()).await;
+    assert_eq!(again["container_id"], before["container_id"]);
+    // Without a container there is nothing to rebuild from, and the control plane is told so.
+    agent
+        .view(&gone)
+        .await
+        .expect_problem(404, "instance_unknown");
+    agent
+        .command(&gone, "start")
+        .await
+        .expect_problem(404, "instance_unknown");
+    agent.deploy(&gone).await;
+}
+
+#[tokio::test]
+async fn a_lost_state_folder_is_rebuilt_from_labels() {
+    let mut agent = Agent::new().await;
+    let (running, stopped) = (rich(), rich());
+    let before = agent.deploy(&running).await;
+    agent.deploy(&stopped).await;
+    agent.command(&stopped, "stop").await.expect(200);
+    agent.kill();
+    std::fs::remove_dir_all(&agent.state).unwrap();
+    agent.start().await;
+
+    let after = agent
+        .until(&running, "it is rebuilt", Duration::from_secs(10), |v| {
+            v["settled"] == true
+        })
+        .await;
+    assert_eq!(
+        (&after["phase"], &after["container_id"]),
+        (&json!("running"), &before["container_id"])
+    );
+    let view = agent
+        .until(&stopped, "it is rebuilt", Duration::from_secs(10), |v| {
+            v["settled"] == true
+        })
+        .await;
+    assert_eq!(view["phase"], "stopped");
+    // Secrets came back too: a container made anew has them.
+    docker::remove(after["container_id"].as_str().unwrap()).await;
+    agent
+        .until(&running, "it is made anew", Duration::from_secs(10), |v| {
+            v["phase"] == "running" && v["container_id"] != before["container_id"]
+        })
+        .await;
+    let made = agent.container(&running).await;
+    assert!(
+        made.config
+            .unwrap()
+            .env
+            .unwrap()
+            .contains(&"TOKEN=s3cret".to_owned())
+    );
+    let view = agent.settled(&running).await;
+    assert_eq!(view["ports"], before["ports"]);
+    agent.delete(&running).await.expect(200);
+    agent.delete(&stopped).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_deletion_cut_short_is_finished() {
+    let mut agent = Agent::new().await;
+    let tool = Tool::new(&["deaf"]).with("volumes", json!([{"name": "data", "path": "/data"}]));
+    agent.deploy(&tool).await;
+    agent
+        .send(agent.request(Method::DELETE, &format!("/tools/{}", tool.id)))
+        .await
+        .expect(202);
+    agent.kill();
+    agent.start().await;
+    docker::eventually(
+        "the container is removed",
+        Duration::from_secs(30),
+        || async { agent.containers(&tool).await.is_empty() && !agent.record(&tool).exists() },
+    )
+    .await;
+    agent
+        .view(&tool)
+        .await
+        .expect_problem(404, "instance_unknown");
+}
+
+#[tokio::test]
+async fn the_network_is_made_anew_when_somebody_removed_it() {
+    let agent = Agent::new().await;
+    let tool = rich();
+    agent.deploy(&tool).await;
+    agent.command(&tool, "stop").await.expect(200);
+    let network = format!("toolbox-{}", &agent.toolbox.to_string()[..8]);
+    docker::connect().remove_network(&network).await.unwrap();
+    assert_eq!(
+        agent.command(&tool, "start").await.expect(200)["phase"],
+        "running"
+    );
+    let container = agent.container(&tool).await;
+    assert!(
+        container
+            .network_settings
+            .unwrap()
+            .networks
+            .unwrap()
+            .contains_key(&network)
+    );
+}
+
+#[tokio::test]
+async fn a_surplus_or_renamed_container_is_put_right() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let before = agent.deploy(&tool).await;
+    let docker = docker::connect();
+    let original = agent.container(&tool).await;
+    let copy = bollard::models::ContainerCreateBody {
+        labels: original.config.unwrap().labels,
+        ..Default::default()
+    };
+    docker::foreign(
+        &format!("dtma-test-copy-{}", uuid::Uuid::new_v4().simple()),
+        copy,
+    )
+    .await;
+    let options = bollard::query_parameters::RenameContainerOptionsBuilder::default()
+        .name("dtma-test-odd-name")
+        .build();
+    let _ = docker
+        .rename_container(before["container_id"].as_str().unwrap(), options)
+        .await;
+    docker::eventually(
+        "one container with its name",
+        Duration::from_secs(15),
+        || async {
+            let found = agent.containers(&tool).await;
+            found.len() == 1
+                && docker::name(&found[0]) == tool.container_name()
+                && docker::runs(&found[0])
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_container_runs_on() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let view = agent.deploy(&tool).await;
+    docker::connect()
+        .pause_container(view["container_id"].as_str().unwrap())
+        .await
+        .unwrap();
+    docker::eventually("it is continued", Duration::from_secs(10), || async {
+        agent.container(&tool).await.state.unwrap().paused == Some(false)
+    })
+    .await;
+    docker::connect()
+        .pause_container(view["container_id"].as_str().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        agent.command(&tool, "stop").await.expect(200)["phase"],
+        "stopped"
+    );
+}
+
+#[tokio::test]
+async fn a_second_agent_on_the_same_state_refuses_to_start() {
+    let agent = Agent::new().await;
+    let mut second = Agent::prepare();
+    second.state.clone_from(&agent.state);
+    second.toolbox = agent.toolbox;
+    second.spawn();
+    assert_eq!(second.wait().await, Some(1));
+    assert!(second.log().contains("another agent"), "{}", second.log());
+    let mut stranger = Agent::prepare();
+    let mut first = agent;
+    first.kill();
+    stranger.state.clone_from(&first.state);
+    stranger.spawn();
+    assert_eq!(stranger.wait().await, Some(1));
+    assert!(
+        stranger.log().contains("holds the state of toolbox"),
+        "{}",
+        stranger.log()
+    );
+}
