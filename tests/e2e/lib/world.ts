@@ -70,6 +70,12 @@ function ownPorts(): string {
   return `${first}-${first + 499}`;
 }
 
+/** Worlds that live at the same time share one Docker Engine, and must not take each other's ports. */
+function portRange(): string {
+  const first = 10_000 + 1_000 * Math.floor(Math.random() * 10);
+  return `${first}-${first + 999}`;
+}
+
 /** A new user of the stack. */
 export async function signUp(ready: StackReady, email: string): Promise<Actor> {
   const client = newClient(ready);
