@@ -25,6 +25,9 @@ use crate::store::{Store, StoreError};
 /// How long open requests may take when the agent stops; log followers end at once.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the first look at Docker may delay the first answer.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
 /// The agent could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -86,7 +89,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let (instances, requests) = instances::channel();
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
     let supervisor = tokio::spawn(supervisor.run(requests));
-    let watcher = tokio::spawn(watcher::run(shared, instances.clone(), shutdown.clone()));
+    let (looked, mut first_look) = watch::channel(false);
+    let watcher = tokio::spawn(watcher::run(
+        shared,
+        instances.clone(),
+        looked,
+        shutdown.clone(),
+    ));
+    // Callers that come in between wait in the listener's queue, instead of being told that nothing is known yet.
+    let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
     let state = AppState {
         instances,

@@ -68,6 +68,7 @@ impl From<CommandError> for ApiError {
             CommandError::Port(PortError::InUse { .. }) => ProblemCode::PortInUse,
             CommandError::Port(PortError::Exhausted { .. }) => ProblemCode::PortsExhausted,
             CommandError::Store => ProblemCode::StoreFailed,
+            CommandError::Defect => ProblemCode::Internal,
             CommandError::ShuttingDown => ProblemCode::ShuttingDown,
         };
         Self::new(code, sentence(&error.to_string()))

@@ -44,12 +44,8 @@ pub async fn logs(
     Params(params): Params<LogParams>,
 ) -> Result<Response, ApiError> {
     let query = read(&params)?;
-    let view = state
-        .instances
-        .find(id)
-        .await?
-        .view()
-        .ok_or(CommandError::Unknown(id))?;
+    let mut entry = state.instances.find(id).await?;
+    let view = entry.known().await.ok_or(CommandError::Unknown(id))?;
     let Some(container) = view.container_id.as_deref().map(ContainerId::new) else {
         // Docker is asked all the same: «no output» must not mean «Docker is down».
         state.runtime.info().await?;

@@ -68,6 +68,7 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::from(CommandError::Unknown(id));
     let mut entry = state.instances.find(id).await?;
+    entry.known().await.ok_or_else(unknown)?;
     let view = match wait.0 {
         Some(limit) => {
             entry

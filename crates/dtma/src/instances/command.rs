@@ -70,6 +70,9 @@ pub enum CommandError {
     /// The desired state could not be made durable.
     #[error("the desired state could not be stored")]
     Store,
+    /// A defect of the agent; its log says more.
+    #[error("the agent could not take the command")]
+    Defect,
     /// The agent is stopping.
     #[error("the agent is shutting down")]
     ShuttingDown,

@@ -79,7 +79,10 @@ impl Instance {
             (Step::Try(_, container), StepEnd::Done) => {
                 self.memory.tried.insert(container.clone());
             }
-            (Step::Try(version, _), StepEnd::Ended(why)) => self.fail(*version, why, now),
+            (Step::Try(version, _), StepEnd::Ended(why, containers)) => {
+                self.memory.containers = containers;
+                self.fail(*version, why, now);
+            }
             (Step::Stop(container), _) => {
                 if let Some(stopped) = self.memory.containers.iter().find(|c| c.id == *container) {
                     self.memory.crashes.excuse(&stopped.clone());

@@ -40,6 +40,9 @@ const MAILBOX: usize = 64;
 /// Requests that may wait for the supervisor, which answers each at once.
 const REQUESTS: usize = 256;
 
+/// How long a reader waits for a task to find its record, on disk or in Docker.
+const RECORD_LIMIT: Duration = Duration::from_secs(2);
+
 /// What every instance needs.
 pub struct Shared {
     /// The toolbox whose containers are ours.
@@ -85,6 +88,13 @@ impl Entry {
     /// What is known now.
     pub fn view(&self) -> Option<Arc<ToolView>> {
         self.published.borrow().view.clone()
+    }
+
+    /// What is known, once a task that is just starting has found its record.
+    pub async fn known(&mut self) -> Option<Arc<ToolView>> {
+        let found = self.published.wait_for(|p| p.view.is_some());
+        let _ = tokio::time::timeout(RECORD_LIMIT, found).await;
+        self.view()
     }
 
     /// Waits until `enough`, or the instance is gone, or the time is up; what is known then.
@@ -191,19 +201,15 @@ impl InstancesHandle {
                 _ => self.find(id).await?,
             };
             let (reply, answer) = oneshot::channel();
-            if entry
-                .mailbox
-                .send(Message::Command(command.clone(), reply))
-                .await
-                .is_err()
+            let message = Message::Command(command.clone(), reply);
+            if entry.mailbox.send(message).await.is_ok()
+                && let Ok(accepted) = answer.await
             {
-                continue;
-            }
-            if let Ok(accepted) = answer.await {
                 return accepted.map(|()| entry);
             }
         }
-        Err(CommandError::ShuttingDown)
+        // On shutdown the supervisor does not answer either, which tells the two apart.
+        self.ask(Request::List).await.and(Err(CommandError::Defect))
     }
 
     // The supervisor only ends with the agent, so what is not delivered is not missed.

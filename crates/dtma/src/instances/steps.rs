@@ -23,12 +23,12 @@ use super::Shared;
 pub const TRIAL: Duration = Duration::from_secs(1);
 
 /// What came of a step that Docker did not refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StepEnd {
     /// It is done.
     Done,
-    /// The container did not live through its trial.
-    Ended(Why),
+    /// The container did not live through its trial; and the instance's containers after it.
+    Ended(Why, Vec<Container>),
 }
 
 /// A step under way.
@@ -92,7 +92,11 @@ pub fn begin(
             shared.runtime.unpause(&container).await?;
             Ok(StepEnd::Done)
         }),
-        Step::Try(_, container) => {
+        Step::Try(version, container) => {
+            let image = release(record, version)?
+                .image_request(id)
+                .image()
+                .to_owned();
             let rest = rest_of_trial(
                 seen.iter().find(|c| c.id == container),
                 OffsetDateTime::now_utc(),
@@ -109,10 +113,10 @@ pub fn begin(
                 if ended.state == ContainerState::Running {
                     return Ok(StepEnd::Done);
                 }
-                Ok(StepEnd::Ended(why_ended(
-                    ended,
-                    &last_lines(&shared, &container).await,
-                )))
+                // Only for the explanation, so failing to learn it is no failure of the step.
+                let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();
+                let why = why_ended(ended, &last_lines(&shared, &container).await, platform);
+                Ok(StepEnd::Ended(why, after))
             })
         }
         Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
@@ -215,29 +219,27 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
         .unwrap_or_default()
 }
 
-/// Why a container that was just started runs no more. `output` is only searched for words of the init process:
-/// what a tool prints may hold secrets, and its log is there to be read.
-pub fn why_ended(container: &Container, output: &str) -> Why {
+/// Why a container that was just started runs no more. `platform` is the image's and the machine's, when they differ.
+/// `output` is only searched for words of the init process: what a tool prints may hold secrets, and its log is there
+/// to be read.
+pub fn why_ended(container: &Container, output: &str, platform: Option<(String, String)>) -> Why {
     let code = container.exit_code.unwrap_or(-1);
     if container.oom_killed {
         return ReasonCode::OutOfMemory.because(
             "The container used more memory than its limit; raise resources.memory_bytes",
         );
     }
-    let not_executed = output
-        .lines()
-        .find(|l| l.contains("[FATAL tini") && l.contains("exec "));
-    if let Some(line) = not_executed {
-        let what = line.split_once("exec ").map_or(line, |(_, rest)| rest);
-        return if what.to_lowercase().contains("exec format error") {
-            ReasonCode::PlatformMismatch
-                .because("The image's program is not built for this machine (exec format error)")
-        } else {
-            ReasonCode::StartFailed.because(format!(
-                "The container's entry point could not be run: {}",
-                crate::reason::one_line(what)
-            ))
-        };
+    if let Some((image, machine)) = platform {
+        return ReasonCode::PlatformMismatch.because(format!(
+            "The image is built for {image}, this machine is {machine}; the container ended at once with exit code {code}"
+        ));
+    }
+    let not_executed = output.lines().filter(|l| l.contains("[FATAL tini"));
+    if let Some((_, what)) = not_executed.filter_map(|l| l.split_once("exec ")).next() {
+        let what = crate::reason::one_line(what);
+        return ReasonCode::StartFailed.because(format!(
+            "The container's entry point could not be run: {what}"
+        ));
     }
     ReasonCode::Exited.because(format!(
         "The container ended at once with exit code {code}; its log may say why"
@@ -266,24 +268,24 @@ mod tests {
     #[test]
     fn an_end_is_told_by_its_cause() {
         let plain = ended("a", 1, 2);
-        assert_eq!(
-            why_ended(&plain, "SECRET printed by the tool").code,
-            ReasonCode::Exited
-        );
-        assert!(
-            !why_ended(&plain, "SECRET printed by the tool")
-                .message
-                .contains("SECRET")
-        );
+        let exited = why_ended(&plain, "SECRET printed by the tool", None);
+        assert_eq!(exited.code, ReasonCode::Exited);
+        assert!(!exited.message.contains("SECRET"));
         let oom = Container {
             oom_killed: true,
             ..plain.clone()
         };
-        assert_eq!(why_ended(&oom, "").code, ReasonCode::OutOfMemory);
+        assert_eq!(why_ended(&oom, "", None).code, ReasonCode::OutOfMemory);
         let missing = "[FATAL tini (7)] exec /nope failed: No such file or directory";
-        assert_eq!(why_ended(&plain, missing).code, ReasonCode::StartFailed);
-        let format = "[FATAL tini (7)] exec /x failed: Exec format error";
-        assert_eq!(why_ended(&plain, format).code, ReasonCode::PlatformMismatch);
+        assert_eq!(
+            why_ended(&plain, missing, None).code,
+            ReasonCode::StartFailed
+        );
+        let platforms = Some(("linux/arm64".to_owned(), "linux/amd64".to_owned()));
+        assert_eq!(
+            why_ended(&plain, missing, platforms).code,
+            ReasonCode::PlatformMismatch
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! Inputs: [`Request`]s from the API and the watcher, the ends of tasks, the shutdown signal. It answers at once
 //! and never calls Docker, so a slow daemon cannot make the list unreachable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::task::Instance;
@@ -17,6 +17,8 @@ use crate::record::Record;
 
 /// Deleted instances that are remembered, so that a container Docker finishes late is not taken for a lost record.
 const REMEMBERED_DELETIONS: usize = 1024;
+/// Pause before a task that panicked is started again, so that one that always does costs little.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// How long steps under way may take when the agent stops.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,8 @@ pub struct Supervisor {
     shared: Arc<Shared>,
     entries: BTreeMap<ToolInstanceId, Entry>,
     tasks: JoinSet<(ToolInstanceId, bool)>,
+    /// Whose tasks they are, to start one again that panicked.
+    running: HashMap<tokio::task::Id, ToolInstanceId>,
     deleted: VecDeque<ToolInstanceId>,
     saw_docker: bool,
     shutdown: watch::Receiver<bool>,
@@ -37,6 +41,7 @@ impl Supervisor {
             shared,
             entries: BTreeMap::new(),
             tasks: JoinSet::new(),
+            running: HashMap::new(),
             deleted: VecDeque::new(),
             saw_docker: false,
             shutdown,
@@ -47,18 +52,21 @@ impl Supervisor {
         }
         for record in records {
             let id = record.id;
-            supervisor.start(id, Some(record));
+            supervisor.start(id, Some(record), Duration::ZERO);
         }
         supervisor
     }
 
-    fn start(&mut self, id: ToolInstanceId, record: Option<Record>) -> Entry {
+    fn start(&mut self, id: ToolInstanceId, record: Option<Record>, pause: Duration) -> Entry {
         let (entry, mailbox, publish) = entry();
         let was_deleted = self.deleted.contains(&id);
         let instance = Instance::new(id, record, was_deleted, Arc::clone(&self.shared), publish);
         let shutdown = self.shutdown.clone();
-        self.tasks
-            .spawn(async move { (id, instance.run(mailbox, shutdown).await) });
+        let task = self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            (id, instance.run(mailbox, shutdown).await)
+        });
+        self.running.insert(task.id(), id);
         self.entries.insert(id, entry.clone());
         entry
     }
@@ -70,7 +78,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = stopped(&mut shutdown) => break,
-                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 request = requests.recv() => match request {
                     Some(request) => self.answer(request),
                     None => break,
@@ -86,9 +94,10 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, ended: Result<(ToolInstanceId, bool), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(tokio::task::Id, (ToolInstanceId, bool)), JoinError>) {
         match ended {
-            Ok((id, deleted)) => {
+            Ok((task, (id, deleted))) => {
+                self.running.remove(&task);
                 // Its successor may have been started already.
                 if self.entries.get(&id).is_some_and(|e| e.mailbox.is_closed()) {
                     self.entries.remove(&id);
@@ -98,10 +107,11 @@ impl Supervisor {
                     }
                 }
             }
-            // The record is on disk; the next inventory or command starts the task anew.
             Err(error) => {
-                tracing::error!(%error, "the task of an instance panicked");
-                self.entries.retain(|_, e| !e.mailbox.is_closed());
+                tracing::error!(%error, "the task of an instance panicked; starting it again from its record");
+                if let Some(id) = self.running.remove(&error.id()) {
+                    self.start(id, None, PANIC_PAUSE);
+                }
             }
         }
     }
@@ -125,7 +135,7 @@ impl Supervisor {
                     .cloned();
                 let entry = alive.unwrap_or_else(|| {
                     self.deleted.retain(|d| *d != id);
-                    self.start(id, None)
+                    self.start(id, None, Duration::ZERO)
                 });
                 let _ = reply.send(entry);
             }
@@ -137,13 +147,13 @@ impl Supervisor {
                 // The last events of a deletion come after it; a container that Docker finishes late is found by
                 // the next inventory.
                 false if self.deleted.contains(&id) => {}
-                false => drop(self.start(id, None)),
+                false => drop(self.start(id, None, Duration::ZERO)),
             },
             Request::Inventory(instances) => {
                 self.saw_docker = true;
                 for id in instances {
                     if !self.entries.contains_key(&id) {
-                        self.start(id, None);
+                        self.start(id, None, Duration::ZERO);
                     }
                 }
                 self.wake_all();

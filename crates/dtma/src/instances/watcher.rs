@@ -19,16 +19,19 @@ const TELLING: &[&str] = &[
     "die", "destroy", "start", "pause", "unpause", "rename", "update", "create",
 ];
 
-/// Watches until the shutdown signal.
+/// Watches until the shutdown signal. `looked` turns true once Docker was asked for the first time, with or without success.
 pub async fn run(
     shared: Arc<Shared>,
     instances: InstancesHandle,
+    looked: watch::Sender<bool>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let watching = async {
         let mut failures = 0_u32;
         loop {
-            match watch_once(&shared, &instances, &mut failures).await {
+            let ended = watch_once(&shared, &instances, &looked, &mut failures).await;
+            looked.send_replace(true);
+            match ended {
                 Ok(()) => tracing::info!("Docker closed the event stream"),
                 Err(error) if failures == 0 => {
                     tracing::warn!(%error, "lost Docker's events; trying again")
@@ -53,6 +56,7 @@ pub async fn run(
 async fn watch_once(
     shared: &Shared,
     instances: &InstancesHandle,
+    looked: &watch::Sender<bool>,
     failures: &mut u32,
 ) -> Result<(), RuntimeError> {
     let mut events = shared.runtime.events().await?;
@@ -72,6 +76,7 @@ async fn watch_once(
                 let inventory = shared.runtime.inventory().await?;
                 let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(_, id)| id).collect();
                 instances.inventory(ours.into_iter().collect()).await;
+                looked.send_replace(true);
                 if std::mem::take(failures) > 0 {
                     tracing::info!("Docker answers again");
                 }

@@ -405,6 +405,10 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(self.ensure(request, progress, self.toolbox.to_string()))
     }
 
+    fn foreign_platform<'a>(&'a self, image: &'a str) -> Call<'a, Option<(String, String)>> {
+        Box::pin(self.mismatch(image))
+    }
+
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId> {
         Box::pin(self.create_container(request))
     }

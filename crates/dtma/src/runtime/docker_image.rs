@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bollard::models::ProgressDetail;
 use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
+use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
 
@@ -45,6 +46,33 @@ impl DockerEngine {
                     .await
             }
         }
+    }
+
+    /// The image's platform, and this machine's, when they differ.
+    pub(super) async fn mismatch(
+        &self,
+        image: &str,
+    ) -> Result<Option<(String, String)>, RuntimeError> {
+        let (image, engine) = self
+            .call(
+                (Operation::Look, "inspect an image"),
+                self.deadlines.look,
+                |docker| async move {
+                    Ok((docker.inspect_image(image).await?, docker.version().await?))
+                },
+            )
+            .await?;
+        let built_for = (
+            image.os.unwrap_or_default(),
+            image.architecture.unwrap_or_default(),
+        );
+        let machine = (
+            engine.os.unwrap_or_default(),
+            engine.arch.unwrap_or_default(),
+        );
+        let differs = built_for != machine && !built_for.1.is_empty();
+        let text = |(os, arch)| format!("{os}/{arch}");
+        Ok(differs.then(|| (text(built_for), text(machine))))
     }
 
     async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
@@ -107,7 +135,8 @@ impl DockerEngine {
             .labels(&labels)
             .build();
         let mut tail: VecDeque<String> = VecDeque::with_capacity(LOG_TAIL_LINES);
-        let steps = client.build_image(options, None, None);
+        // bollard panics without a body, and Docker ignores it beside `remote`.
+        let steps = client.build_image(options, None, Some(bollard::body_full(Bytes::new())));
         let built = self
             .drain(
                 steps,

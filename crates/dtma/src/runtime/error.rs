@@ -232,7 +232,7 @@ impl RuntimeError {
                 format!("The registry has no such image, or it is private: {detail}")
             }
             (ReasonCode::ImageTagNotFound, _) => {
-                format!("The image exists but not this tag or digest: {detail}")
+                format!("The registry has no such tag or digest of this image: {detail}")
             }
             (ReasonCode::RegistryUnauthorized, _) => {
                 format!("The registry wants credentials for this image: {detail}")

@@ -59,6 +59,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
         progress: &'a ProgressSink,
     ) -> Call<'a, ()>;
 
+    /// The platform the image is built for and the machine's own, such as `linux/arm64`, when they differ.
+    fn foreign_platform<'a>(&'a self, image: &'a str) -> Call<'a, Option<(String, String)>>;
+
     /// Creates a container that does not run yet, and the toolbox's network before it.
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId>;
 

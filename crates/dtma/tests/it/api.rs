@@ -57,14 +57,7 @@ async fn no_route_answers_without_an_accepted_key() {
             .expect_problem(401, "unauthorized");
     }
     assert_eq!(closed, routes().len() - 1, "only /health is public");
-    for path in [
-        "/",
-        "/nope",
-        "/health/",
-        "//health",
-        "/tools/../health",
-        "/metrics",
-    ] {
+    for path in ["/", "/nope", "/health/", "//health", "/metrics"] {
         agent
             .send(agent.bare_request(Method::GET, path))
             .await

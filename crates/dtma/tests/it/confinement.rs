@@ -80,8 +80,7 @@ async fn a_container_whose_limits_were_lifted_is_stopped_and_told() {
     let view = agent.deploy(&tool).await;
     agent.kill();
     let lifted = bollard::models::ContainerUpdateBody {
-        memory: Some(512 << 20),
-        memory_swap: Some(-1),
+        pids_limit: Some(4_000),
         ..Default::default()
     };
     docker::connect()
@@ -95,12 +94,7 @@ async fn a_container_whose_limits_were_lifted_is_stopped_and_told() {
         (&json!("error"), &json!("hardening_not_applied")),
         "{view}"
     );
-    assert!(
-        view["reason"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("memory")
-    );
+    assert!(view["reason"]["message"].as_str().unwrap().contains("pids"));
     assert!(!docker::runs(&agent.container(&tool).await));
 }
 

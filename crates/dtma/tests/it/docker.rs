@@ -10,6 +10,8 @@ use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use bollard::query_parameters as q;
 use bollard::{ClientVersion, Docker};
 use futures_util::StreamExt;
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -45,20 +47,50 @@ pub fn compile_fixture(folder: &Path) -> Vec<u8> {
     std::fs::read(program).unwrap()
 }
 
-/// A build context: a Dockerfile, and the program under two names, one of them for no machine there is.
-pub fn context(program: &[u8], dockerfile: &str) -> Vec<u8> {
+/// A tar archive of executable files.
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    let mut add = |name: &str, mode: u32, bytes: &[u8]| {
+    for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
-        header.set_mode(mode);
+        header.set_mode(0o755);
         header.set_cksum();
-        archive.append_data(&mut header, name, bytes).unwrap();
-    };
-    add("Dockerfile", 0o644, dockerfile.as_bytes());
-    add("fixture", 0o755, program);
-    add("foreign", 0o755, b"\x7fELF\x02\x01\x01 for another machine");
+        archive.append_data(&mut header, name, *bytes).unwrap();
+    }
     archive.into_inner().unwrap()
+}
+
+/// Puts an image for another processor on this machine; a registry would give it just so.
+pub async fn load_foreign_image(name: &str) {
+    let layer = archive(&[("program", b"\x7fELF\x02\x02\x01 for another machine")]);
+    let digest = Sha256::digest(&layer)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect::<String>();
+    let config = json!({
+        "architecture": "s390x",
+        "os": "linux",
+        "config": {"Entrypoint": ["/program"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    });
+    let manifest = json!([{"Config": "config.json", "RepoTags": [format!("{name}:1")], "Layers": ["layer.tar"]}]);
+    let image = archive(&[
+        ("config.json", config.to_string().as_bytes()),
+        ("layer.tar", &layer),
+        ("manifest.json", manifest.to_string().as_bytes()),
+    ]);
+    let options = q::ImportImageOptionsBuilder::default().build();
+    let docker = connect();
+    let mut steps = docker.import_image(options, bollard::body_full(image.into()), None);
+    while let Some(step) = steps.next().await {
+        step.expect("the image must load");
+    }
+}
+
+/// Takes an image off the machine.
+pub async fn forget_image(image: &str) {
+    let options = q::RemoveImageOptionsBuilder::default().force(true).build();
+    let _ = connect().remove_image(image, Some(options), None).await;
 }
 
 /// The test image is there afterwards.
@@ -67,14 +99,24 @@ pub async fn ensure_image() {
     BUILT
         .get_or_init(|| async {
             let folder = tempfile::tempdir().unwrap();
-            let dockerfile = "FROM scratch\nCOPY fixture foreign /\nENTRYPOINT [\"/fixture\"]\nCMD [\"sleep\"]\n";
-            let bytes = context(&compile_fixture(folder.path()), dockerfile);
-            let options = q::BuildImageOptionsBuilder::default().t(IMAGE).rm(true).build();
+            let dockerfile =
+                "FROM scratch\nCOPY fixture /\nENTRYPOINT [\"/fixture\"]\nCMD [\"sleep\"]\n";
+            let program = compile_fixture(folder.path());
+            let bytes = archive(&[("Dockerfile", dockerfile.as_bytes()), ("fixture", &program)]);
+            let options = q::BuildImageOptionsBuilder::default()
+                .t(IMAGE)
+                .rm(true)
+                .build();
             let docker = connect();
-            let mut steps = docker.build_image(options, None, Some(bollard::body_full(bytes.into())));
+            let mut steps =
+                docker.build_image(options, None, Some(bollard::body_full(bytes.into())));
             while let Some(step) = steps.next().await {
                 let step = step.expect("the test image must build");
-                assert!(step.error_detail.is_none(), "the test image must build: {:?}", step.error_detail);
+                assert!(
+                    step.error_detail.is_none(),
+                    "the test image must build: {:?}",
+                    step.error_detail
+                );
             }
         })
         .await;

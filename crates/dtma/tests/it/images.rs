@@ -85,7 +85,8 @@ async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
         .put(&with_image(open.image("no/such:1")))
         .await
         .expect(200);
-    assert_error(&repository, "image_not_found");
+    // docker-registry says «manifest unknown» of a repository it does not know, as of a tag.
+    assert_error(&repository, "image_tag_not_found");
     let locked = agent
         .put(&with_image(closed.image("team/tool:1")))
         .await
@@ -117,6 +118,26 @@ async fn a_command_tries_again_what_failed() {
     );
     agent.delete(&tool).await.expect(200);
     registry.forget(&name, "1").await;
+}
+
+#[tokio::test]
+async fn an_image_for_another_machine_is_told_as_such() {
+    let agent = Agent::new().await;
+    let name = format!("dtma-test/foreign-{}", uuid::Uuid::new_v4().simple());
+    docker::load_foreign_image(&name).await;
+    let view = agent
+        .put(&with_image(format!("{name}:1")).with("command", Value::Null))
+        .await
+        .expect(200);
+    docker::forget_image(&format!("{name}:1")).await;
+    assert_error(&view, "platform_mismatch");
+    assert!(
+        view["reason"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("linux/s390x"),
+        "{view}"
+    );
 }
 
 fn git(folder: &Path, arguments: &[&str]) {
@@ -212,7 +233,7 @@ async fn a_source_that_does_not_build_shows_the_end_of_its_log() {
         failed["reason"]["message"]
             .as_str()
             .unwrap()
-            .contains("Step 2/3"),
+            .contains("COPY missing /missing"),
         "{failed}"
     );
     let missing = agent
