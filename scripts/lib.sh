@@ -5,7 +5,7 @@ export TOOLBOX_ROOT
 
 # Tools that belong to no checkout (wasm-bindgen, Postgres' binaries) are shared by all of them.
 if [[ -z "${TOOLBOX_CACHE:-}" ]]; then
-  if [[ $(id -u) == 0 ]]; then TOOLBOX_CACHE=/var/cache/toolbox; else TOOLBOX_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/toolbox; fi
+  if [[ $(id -u) == 0 ]]; then TOOLBOX_CACHE=/var/cache/toolbox; else TOOLBOX_CACHE=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/toolbox; fi
 fi
 export TOOLBOX_CACHE
 
@@ -23,7 +23,7 @@ export DENO_NO_UPDATE_CHECK=1 SUPABASE_TELEMETRY_DISABLED=1
 
 case ":$PATH:" in *":$TOOLBOX_CACHE/cargo/bin:"*) ;; *)
   # Debian keeps iptables and dockerd in sbin, which a user's PATH lacks.
-  PATH=$TOOLBOX_CACHE/cargo/bin:$TOOLBOX_CACHE/apt/usr/bin:$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin ;;
+  PATH=$TOOLBOX_CACHE/cargo/bin:$TOOLBOX_CACHE/apt/usr/bin:$PATH:${HOME:-/root}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin ;;
 esac
 export PATH
 

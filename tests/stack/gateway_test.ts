@@ -224,6 +224,14 @@ Deno.test("the gateway hands requests to functions and adds nothing", async (t) 
     assert.equal((await reader.read()).done, true);
   });
 
+  await t.step("an answer given before the body has arrived is passed on", async () => {
+    const body = new Uint8Array(20 * 1024 * 1024);
+    for (let i = 0; i < 20; i++) {
+      const reply = await fetch(`${functions}/echo/refuse`, { method: "POST", body });
+      assert.equal(`${reply.status} ${await reply.text()}`, "413 too large");
+    }
+  });
+
   await t.step("verify_jwt is on unless config.toml says otherwise", async () => {
     const status = async (headers: Record<string, string>) => {
       const reply = await fetch(`${functions}/guarded`, { headers });

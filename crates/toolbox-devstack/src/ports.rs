@@ -25,12 +25,13 @@ impl Ports {
     /// The ports asked for, or free ones; an error names the first that is taken.
     pub(crate) fn choose(args: &UpArgs) -> Result<Self, StackError> {
         if args.ephemeral {
+            let [gateway, postgres, postgrest, postgrest_admin, dtma] = free()?;
             return Ok(Self {
-                gateway: free()?,
-                postgres: free()?,
-                postgrest: free()?,
-                postgrest_admin: free()?,
-                dtma: args.dtma_port.map_or_else(free, Ok)?,
+                gateway,
+                postgres,
+                postgrest,
+                postgrest_admin,
+                dtma: args.dtma_port.unwrap_or(dtma),
             });
         }
         let port = args.port;
@@ -67,14 +68,36 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A random one, so that stacks that start at the same moment do not pick the same.
-fn free() -> Result<u16, StackError> {
+/// Different ones, at random: stacks that start at the same moment must not pick the same.
+fn free<const N: usize>() -> Result<[u16; N], StackError> {
+    let mut chosen = Vec::with_capacity(N);
     for _ in 0..ATTEMPTS {
         let random = getrandom::u32().map_err(StackError::Random)?;
-        let offset = u16::try_from(random % u32::from(TO - FROM)).unwrap_or_default();
-        if is_free(FROM + offset) {
-            return Ok(FROM + offset);
+        let port = FROM + u16::try_from(random % u32::from(TO - FROM)).unwrap_or_default();
+        if !chosen.contains(&port) && is_free(port) {
+            chosen.push(port);
+        }
+        if chosen.len() == N {
+            break;
         }
     }
-    Err(StackError::NoFreePort { from: FROM, to: TO })
+    chosen
+        .try_into()
+        .map_err(|_| StackError::NoFreePort { from: FROM, to: TO })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_differ() {
+        for _ in 0..20 {
+            let ports: [u16; 50] = free().unwrap();
+            let mut distinct = ports.to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!(distinct.len(), ports.len());
+        }
+    }
 }

@@ -287,6 +287,10 @@ impl Sink {
             sender.send_replace(Some(message.trim().to_owned()));
             return;
         }
+        // worker.ts ends whatever line was begun before it prints the marker.
+        if line.is_empty() {
+            return;
+        }
         if let Some(prefix) = &self.prefix {
             say(format_args!("[{prefix}] {line}"));
         }

@@ -4,8 +4,10 @@
 //! function's worker, both streamed. A real gateway adds nothing to functions' answers, so neither does this one:
 //! their CORS is their own.
 
+mod connector;
 mod cors;
 mod keys;
+mod linger;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use crate::now;
 
 pub(crate) use keys::ApiKeys;
 use keys::Caller;
+use linger::Lingering;
 pub(crate) use proxy::Proxy;
 
 /// Supabase ends a function's request that has not begun to answer by then.
@@ -46,7 +49,7 @@ pub(crate) struct Gateway {
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     Router::new().fallback(move |request: Request<Body>| {
         let gateway = Arc::clone(&gateway);
-        async move { gateway.answer(request).await }
+        async move { gateway.answer(request.map(Lingering::wrap)).await }
     })
 }
 

@@ -10,6 +10,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
+use super::connector::Connector;
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -32,7 +34,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// A pool of connections to the programs behind the gateway.
 pub(crate) struct Proxy {
-    client: Client<HttpConnector, Body>,
+    client: Client<Connector, Body>,
 }
 
 impl Proxy {
@@ -43,7 +45,7 @@ impl Proxy {
         let client = Client::builder(TokioExecutor::new())
             // Shorter than any upstream keeps one, so that a closed connection is rarely picked.
             .pool_idle_timeout(Duration::from_secs(4))
-            .build(connector);
+            .build(Connector(connector));
         Self { client }
     }
 
