@@ -38,7 +38,7 @@ struct World {
     broken: Vec<u32>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Disturbance {
     Deploy(bool),
     SetGoal(u8),

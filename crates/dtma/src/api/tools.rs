@@ -163,7 +163,7 @@ fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Put, ApiError> {
                 "container_name",
                 "container_name_invalid",
                 e.to_string(),
-            ))
+            ));
         })
         .ok();
     if request.desired == Desired::Absent {

@@ -61,7 +61,7 @@ impl Instance {
     }
 
     /// A step was carried out.
-    pub(super) async fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
+    pub(super) fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
         self.memory.trouble = None;
         self.memory.progress = None;
         self.memory.name_refused = false;
@@ -119,14 +119,14 @@ impl Instance {
         tracing::debug!(instance = %self.id, ?step, %error, "Docker refused a step");
         let why = error.why(steps::operation(step, record));
         match (step, error) {
-            // Gone behind our back: the next look shows it.
-            (_, RuntimeError::ContainerGone) => {}
+            // Gone behind our back: the next look shows it; a network is made before the next attempt.
+            (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
+            }
             (Step::Create(version, _), RuntimeError::ImageMissing) => {
                 if let Some(release) = steps::release(record, *version) {
                     self.memory.images.remove(&release.revision);
                 }
             }
-            (Step::Create(..), RuntimeError::NetworkMissing) => {}
             (Step::Start(_, container), RuntimeError::NetworkMissing) => {
                 self.memory.unusable.insert(container.clone());
             }

@@ -15,6 +15,10 @@ use crate::runtime::{Container, ContainerId};
 
 /// Volatile knowledge of one instance.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each with its own moment"
+)]
 pub struct Memory {
     /// Its containers when Docker was last asked.
     pub containers: Vec<Container>,
@@ -54,9 +58,9 @@ pub struct Memory {
     pub progress: Option<Progress>,
 }
 
-impl Memory {
+impl Default for Memory {
     /// Knows nothing yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             containers: Vec::new(),
             images: BTreeSet::new(),
@@ -78,7 +82,9 @@ impl Memory {
             progress: None,
         }
     }
+}
 
+impl Memory {
     /// A command came: what failed is tried again, and its caller waits for an answer of its own.
     pub fn begin_anew(&mut self, phase: Phase) {
         self.failures.clear();

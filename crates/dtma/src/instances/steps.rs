@@ -234,8 +234,11 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
             "The image is built for {image}, this machine is {machine}; the container ended at once with exit code {code}"
         ));
     }
-    let not_executed = output.lines().filter(|l| l.contains("[FATAL tini"));
-    if let Some((_, what)) = not_executed.filter_map(|l| l.split_once("exec ")).next() {
+    let mut not_executed = output
+        .lines()
+        .filter(|l| l.contains("[FATAL tini"))
+        .filter_map(|l| l.split_once("exec "));
+    if let Some((_, what)) = not_executed.next() {
         let what = crate::reason::one_line(what);
         return ReasonCode::StartFailed.because(format!(
             "The container's entry point could not be run: {what}"

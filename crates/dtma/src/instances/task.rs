@@ -24,7 +24,7 @@ use crate::record::Record;
 use crate::runtime::{Container, RuntimeError};
 
 /// How often an instance is looked at although nothing happened. Instances differ by up to a quarter of it.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// How soon Docker is asked again while it is busy with a container.
 const BUSY: Duration = Duration::from_millis(300);
 /// How often progress of a pull is published.
@@ -101,7 +101,7 @@ impl Instance {
             id,
             shared,
             record,
-            memory: Memory::new(),
+            memory: Memory::default(),
             was_deleted,
             unsaved: false,
             publish,
@@ -142,7 +142,7 @@ impl Instance {
                 }
                 () = tokio::time::sleep_until(self.wake_at), if self.job.is_none() => {}
                 () = tokio::time::sleep(PROGRESS), if pulling => {
-                    self.memory.progress = self.progress.borrow().clone();
+                    self.memory.progress.clone_from(&self.progress.borrow());
                     self.publish();
                 }
             }
@@ -341,7 +341,7 @@ impl Instance {
                 self.decide(now).await;
             }
             Outcome::Stepped(step, Ok(end)) => {
-                self.stepped(&step, end, now).await;
+                self.stepped(&step, end, now);
                 self.wake_at = now;
             }
             Outcome::Stepped(step, Err(error)) => {
@@ -449,7 +449,7 @@ impl Instance {
             self.memory.failures.clear();
         }
         let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
-        let period = PERIOD - PERIOD / 4 * spread / 256;
+        let period = PERIOD * (1024 - spread) / 1024;
         let next_try = self
             .memory
             .next_try()

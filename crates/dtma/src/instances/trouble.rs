@@ -13,7 +13,7 @@ const QUIET_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before the first attempt after the error was shown; it doubles.
 const SHOWN_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How long Docker may be away before views say so.
 const OUTAGE_GRACE: Duration = Duration::from_secs(3);
 /// Longest pause between attempts to reach Docker.

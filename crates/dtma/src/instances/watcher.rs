@@ -11,7 +11,7 @@ use super::{InstancesHandle, Shared, stopped};
 use crate::runtime::RuntimeError;
 
 /// How often stock is taken although no event came.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// Longest pause before Docker is tried again.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Events after which a container may not be as desired any more.
@@ -34,7 +34,7 @@ pub async fn run(
             match ended {
                 Ok(()) => tracing::info!("Docker closed the event stream"),
                 Err(error) if failures == 0 => {
-                    tracing::warn!(%error, "lost Docker's events; trying again")
+                    tracing::warn!(%error, "lost Docker's events; trying again");
                 }
                 Err(error) => tracing::debug!(%error, failures, "Docker's events are still away"),
             }

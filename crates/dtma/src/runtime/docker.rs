@@ -482,9 +482,9 @@ impl ContainerRuntime for DockerEngine {
             match tokio::time::timeout(within, ends.next()).await {
                 Err(_) => Ok(false),
                 // bollard reports an exit code other than 0 as an error.
-                Ok(
-                    Some(Ok(_)) | Some(Err(DockerError::DockerContainerWaitError { .. })) | None,
-                ) => Ok(true),
+                Ok(Some(Ok(_) | Err(DockerError::DockerContainerWaitError { .. })) | None) => {
+                    Ok(true)
+                }
                 Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
             }
         })

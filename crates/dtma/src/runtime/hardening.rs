@@ -17,6 +17,10 @@ pub const LOG_MAX_FILES: &str = "3";
 
 /// The confinement of one container. Everything not named here is forbidden: the flags at the end are always false.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of Docker, compared one by one"
+)]
 pub struct Hardening {
     /// Memory limit in bytes.
     pub memory_bytes: i64,

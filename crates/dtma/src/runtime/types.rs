@@ -228,11 +228,11 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             look: Duration::from_secs(10),
-            change: Duration::from_secs(60),
+            change: Duration::from_mins(1),
             stop: Duration::from_secs(40),
-            pull: Duration::from_secs(30 * 60),
-            build: Duration::from_secs(60 * 60),
-            silence: Duration::from_secs(10 * 60),
+            pull: Duration::from_mins(30),
+            build: Duration::from_hours(1),
+            silence: Duration::from_mins(10),
         }
     }
 }

@@ -331,9 +331,10 @@ impl Drop for Agent {
                 .block_on(docker::wipe(toolbox));
         })
         .join();
-        if wiped.is_err() && !std::thread::panicking() {
-            panic!("could not remove what the test left in Docker");
-        }
+        assert!(
+            wiped.is_ok() || std::thread::panicking(),
+            "could not remove what the test left in Docker"
+        );
     }
 }
 

@@ -65,8 +65,7 @@ pub async fn load_foreign_image(name: &str) {
     let layer = archive(&[("program", b"\x7fELF\x02\x02\x01 for another machine")]);
     let digest = Sha256::digest(&layer)
         .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect::<String>();
+        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
     let config = json!({
         "architecture": "s390x",
         "os": "linux",

@@ -130,9 +130,9 @@ async fn a_silent_docker_is_a_timeout_and_the_agent_stays_quick() {
         })
         .await;
     assert_eq!(view["reason"]["code"], "docker_unreachable");
-    let (code, took) = agent.terminate().await;
-    assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(12), "{took:?}");
+    let (exit_code, duration) = agent.terminate().await;
+    assert_eq!(exit_code, Some(0));
+    assert!(duration < Duration::from_secs(12), "{duration:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bollard::models::ContainerCreateBody;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -423,7 +424,7 @@ async fn a_deletion_removes_volumes_and_no_other_containers() {
     agent.deploy(&other).await;
     let stranger = docker::foreign(
         &format!("dtma-test-foreign-{}", Uuid::new_v4().simple()),
-        Default::default(),
+        ContainerCreateBody::default(),
     )
     .await;
     agent.delete(&doomed).await.expect(200);

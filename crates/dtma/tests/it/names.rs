@@ -1,5 +1,6 @@
 //! Names are display text: any of them works or is refused with a code, and none reaches another instance.
 
+use bollard::models::ContainerCreateBody;
 use serde_json::json;
 
 use crate::agent::{Agent, Tool};
@@ -78,7 +79,7 @@ async fn names_that_break_a_rule_are_refused_with_a_code() {
 async fn a_name_that_another_container_has_gives_way_to_the_long_one() {
     let agent = Agent::new().await;
     let tool = Tool::named("Wanted", &["sleep"]);
-    let stranger = docker::foreign(tool.container_name(), Default::default()).await;
+    let stranger = docker::foreign(tool.container_name(), ContainerCreateBody::default()).await;
     let view = agent.deploy(&tool).await;
     let long = format!("wanted-{}", tool.id.simple());
     assert_eq!(view["container_name"], json!(long));

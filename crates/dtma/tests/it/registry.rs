@@ -1,5 +1,6 @@
 //! A private registry: `docker-registry` of Debian, on a port of its own.
 
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -36,10 +37,12 @@ impl Registry {
         );
         if users_only {
             docker::write(&path("htpasswd"), HTPASSWD.as_bytes());
-            config.push_str(&format!(
-                "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+            writeln!(
+                config,
+                "auth: {{htpasswd: {{realm: test, path: {}}}}}",
                 path("htpasswd").display()
-            ));
+            )
+            .unwrap();
         }
         docker::write(&path("config.yml"), config.as_bytes());
         #[allow(clippy::disallowed_methods, reason = "tests bring their own registry")]

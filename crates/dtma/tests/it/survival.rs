@@ -33,9 +33,9 @@ async fn containers_outlive_the_agent_and_it_ends_quickly() {
         .send()
         .await
         .unwrap();
-    let (code, took) = agent.terminate().await;
-    assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(5), "took {took:?}");
+    let (exit_code, duration) = agent.terminate().await;
+    assert_eq!(exit_code, Some(0));
+    assert!(duration < Duration::from_secs(5), "{duration:?}");
     drop(follower);
     assert!(docker::runs(&agent.container(&tool).await));
     agent.start().await;
