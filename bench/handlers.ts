@@ -2,7 +2,7 @@
 
 import { CATALOG_ID, instanceId, INSTANCES, STOPPED } from "./fixtures.ts";
 import { cpuMillis, get, type Host, startHost } from "./host.ts";
-import { load } from "./load.ts";
+import { type Load, load } from "./load.ts";
 import { compared, type Line, samples } from "./report.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -26,6 +26,9 @@ export interface Setting {
   /** Seconds of each load. */
   seconds: number;
 }
+
+/** One load, and the microseconds of CPU time the host spent on each request. */
+type Run = Load & { cpu: number };
 
 const CONNECTIONS = 32;
 
@@ -53,36 +56,34 @@ export async function benchHandlers(
   };
   try {
     await sameAnswer(list, target, hosts);
-    const run = (host: Host, connections: number) => load(host.url + list, target.token, connections, setting.seconds);
+    const run = async (host: Host, connections: number) => {
+      const before = cpuMillis(host.pid);
+      const result = await load(host.url + list, target.token, connections, setting.seconds);
+      return { ...result, cpu: (cpuMillis(host.pid) - before) * 1000 / result.requests };
+    };
     progress("warm up");
     for (const host of [hosts.ours, hosts.floor]) for (const n of [CONNECTIONS, 1]) await run(host, n);
 
-    const p50: [number, number][] = [];
-    const p99: [number, number][] = [];
-    const cpu: [number, number][] = [];
-    const throughput: [number, number][] = [];
+    const one: [Run, Run][] = [];
+    const many: [Run, Run][] = [];
     for (let round = 0; round < setting.rounds; round++) {
       progress(`round ${round + 1} of ${setting.rounds}`);
-      const sequential = async (host: Host) => {
-        const before = cpuMillis(host.pid);
-        const result = await run(host, 1);
-        const requests = result.requestsPerSecond * setting.seconds;
-        return { ...result, cpu: (cpuMillis(host.pid) - before) * 1000 / requests };
-      };
-      const [a, b] = await alternate(round, () => sequential(hosts.ours), () => sequential(hosts.floor));
-      p50.push([a.p50, b.p50]);
-      p99.push([a.p99, b.p99]);
-      cpu.push([a.cpu, b.cpu]);
-      const [c, d] = await alternate(round, () => run(hosts.ours, CONNECTIONS), () => run(hosts.floor, CONNECTIONS));
-      throughput.push([c.requestsPerSecond, d.requestsPerSecond]);
+      one.push(await alternate(round, () => run(hosts.ours, 1), () => run(hosts.floor, 1)));
+      many.push(await alternate(round, () => run(hosts.ours, CONNECTIONS), () => run(hosts.floor, CONNECTIONS)));
     }
+    const pairs = (rounds: [Run, Run][], value: (run: Run) => number) =>
+      rounds.map(([ours, floor]): [number, number] => [value(ours), value(floor)]);
     const ratio = (limit: number, better: "less" | "more") => ({ limit, of: "ratio", better }) as const;
     return [
       { ...compared("cold start to first answer", "ms", cold), target: ratio(1.2, "less") },
-      { ...compared("list, warm p50", "µs", p50), target: ratio(1.05, "less") },
-      compared("list, warm p99", "µs", p99),
-      compared("list, CPU per request", "µs", cpu),
-      { ...compared(`list, ${CONNECTIONS} connections`, "req/s", throughput), target: ratio(1, "more") },
+      { ...compared("list, warm p50", "µs", pairs(one, (run) => run.p50)), target: ratio(1.05, "less") },
+      compared("list, warm p99", "µs", pairs(one, (run) => run.p99)),
+      compared("list, warm CPU per request", "µs", pairs(one, (run) => run.cpu)),
+      {
+        ...compared(`list, ${CONNECTIONS} connections`, "req/s", pairs(many, (run) => run.requestsPerSecond)),
+        target: ratio(1, "more"),
+      },
+      compared(`list, ${CONNECTIONS} connections, CPU per request`, "µs", pairs(many, (run) => run.cpu)),
     ];
   } finally {
     await hosts.ours.stop();

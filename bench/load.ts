@@ -4,6 +4,7 @@ export interface Load {
   /** Microseconds. */
   p50: number;
   p99: number;
+  requests: number;
   requestsPerSecond: number;
 }
 
@@ -26,5 +27,5 @@ export async function load(url: string, token: string, connections: number, seco
   if (code !== 0 || !result) throw new Error(`run wrk failed: ${new TextDecoder().decode(stderr)}${output}`);
   const { p50, p99, requests, micros, errors } = JSON.parse(result.slice("result ".length));
   if (errors > 0 || requests === 0) throw new Error(`${url}: ${errors} of ${requests} requests failed`);
-  return { p50, p99, requestsPerSecond: requests / (micros / 1e6) };
+  return { p50, p99, requests, requestsPerSecond: requests / (micros / 1e6) };
 }

@@ -21,7 +21,8 @@ export interface Upstream extends Target {
   take(): string[];
 }
 
-const JSON_HEADERS = { "content-type": "application/json; charset=utf-8" };
+// Deno.serve compresses what may be transformed; neither PostgREST nor DTMA compresses.
+const JSON_HEADERS = { "content-type": "application/json; charset=utf-8", "cache-control": "no-transform" };
 
 export async function startUpstream(): Promise<Upstream> {
   // Not under load: millions of entries would make the upstream slower from round to round.
@@ -40,8 +41,8 @@ export async function startUpstream(): Promise<Upstream> {
 
   const rest = async (request: Request, url: URL): Promise<Response> => {
     const table = url.pathname.slice("/rest/v1/".length);
-    if (table === "rpc/begin_tool_instance_operation") return Response.json(begin((await request.json()).p));
-    if (table === "rpc/record_tool_instance_state") return Response.json(record((await request.json()).p));
+    if (table === "rpc/begin_tool_instance_operation") return answer(begin((await request.json()).p));
+    if (table === "rpc/record_tool_instance_state") return answer(record((await request.json()).p));
     const single = request.headers.get("accept")?.includes("vnd.pgrst.object");
     return cached(request, () => {
       const found = read(rows, table, url.searchParams);
@@ -79,6 +80,8 @@ export async function startUpstream(): Promise<Upstream> {
   };
 }
 
+const answer = (body: unknown) => new Response(JSON.stringify(body), { headers: JSON_HEADERS });
+
 const indexOf = (id: string) => {
   const index = Array.from({ length: INSTANCES }, (_, i) => instanceId(i)).indexOf(id);
   // A deployed instance has a new id; it looks like the first one otherwise.
@@ -92,6 +95,7 @@ function begin(p: any): unknown {
     outcome: "started",
     operation: {
       id: crypto.randomUUID(),
+      tool_instance_id: id,
       action: p.action,
       state: "in_progress",
       request_id: p.request_id,
@@ -123,8 +127,8 @@ async function agent(request: Request, url: URL): Promise<Response> {
   const [, , id, command] = url.pathname.split("/");
   const text = await request.text();
   const body = text ? JSON.parse(text) : {};
-  if (request.method === "DELETE") return Response.json({ id, removed: true });
+  if (request.method === "DELETE") return answer({ id, removed: true });
   const index = indexOf(id);
   const running = command === "stop" ? false : command || request.method === "PUT" ? true : index !== STOPPED;
-  return Response.json({ ...toolView(index, body.generation ?? 4, running), id });
+  return answer({ ...toolView(index, body.generation ?? 4, running), id });
 }
