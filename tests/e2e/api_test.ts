@@ -267,10 +267,13 @@ Deno.test("waiting, and one mutation at a time", async (t) => {
       const reply = await tools.deploy(name, {}, { headers: { prefer } });
       assert.equal(reply.status, 201, `${prefer}: ${describe(reply)}`);
     }
-    // An unknown or malformed preference is ignored, not an error.
-    for (const prefer of ["wait=abc", "wait=-1", "return=minimal", "wait"]) {
+    const unknown = await tools.deploy("prefer unknown", {}, { headers: { prefer: "return=minimal" } });
+    assert.equal(unknown.status, 202, describe(unknown));
+    // A wait that is none would be answered later than its caller thinks, so it is refused.
+    for (const prefer of ["wait=abc", "wait=-1", "wait"]) {
       const reply = await tools.deploy(`prefer ${prefer}`, {}, { headers: { prefer } });
-      assert.equal(reply.status, 202, `${prefer}: ${describe(reply)}`);
+      assert.equal(reply.status, 400, `${prefer}: ${describe(reply)}`);
+      assert.equal(codeOf(reply), "invalid_request");
     }
   });
 });

@@ -19,6 +19,8 @@ import {
 Deno.test("update: the new version runs, or the old one still does and the answer says why", async (t) => {
   await using world = await startWorld();
   const { tools } = world.owner;
+  // Takes the first port, so that keeping the second one later is no accident.
+  assert.equal((await tools.deploy("neighbour", {}, { wait: 30 })).status, 201);
   const deployed = await tools.deploy("updated", {
     environmentVariables: { SAMPLE_GREETING: "hej", API_KEY: "kept" },
     volumes: [{ name: "data", path: "/data" }],
@@ -110,6 +112,7 @@ Deno.test("update: the new version runs, or the old one still does and the answe
   });
 
   await t.step("after a failed update the old version is also what a lost container comes back as", async () => {
+    assert.equal((await tools.remove("neighbour", { wait: 30 })).status, 200);
     await world.agent.stop("SIGKILL");
     await world.docker.removeBehindItsBack(id);
     await world.agent.loseStateDir();
