@@ -42,7 +42,7 @@ export async function startReal(): Promise<Target> {
         SUPABASE_JWKS: await jwks.text(),
         SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: ready.publishable_key }),
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: ready.secret_key }),
-        BACKEND_TO_DTMA_API_KEY: await rootSecret(Object.values(ready.pids)),
+        BACKEND_TO_DTMA_API_KEY: ready.agent_root,
       },
       stop,
     };
@@ -50,15 +50,4 @@ export async function startReal(): Promise<Target> {
     await stop();
     throw error;
   }
-}
-
-/** The function host alone holds the root secret; it is read where the stack gave it to it. */
-async function rootSecret(pids: number[]): Promise<string> {
-  const name = "BACKEND_TO_DTMA_API_KEY=";
-  for (const pid of pids) {
-    const environment = await Deno.readTextFile(`/proc/${pid}/environ`).catch(() => "");
-    const found = environment.split("\0").find((line) => line.startsWith(name));
-    if (found) return found.slice(name.length);
-  }
-  throw new Error("no process of the stack has the root secret in its environment");
 }
