@@ -12,6 +12,7 @@ import {
   Cast,
   COMMANDS,
   type Expected,
+  timings,
 } from "./faults/cast.ts";
 import { DockerCut } from "./faults/docker_cut.ts";
 import { type Fault, FaultServer } from "./faults/fault_server.ts";
@@ -151,6 +152,7 @@ Deno.test("the database fails", async (t) => {
   const untouched = async (expected: Expected) => {
     const before = await snapshot(world);
     const answers = await cast.ask();
+    console.log(`    ${expected.code}: ${timings(answers)}`);
     assertDatabaseAnswers(answers, expected);
     return async () => {
       const after = await snapshot(world);
@@ -253,6 +255,7 @@ Deno.test("Docker fails", async (t) => {
 /** Every command meets the fault: its own code in time, and the database tells. */
 async function fails(cast: Cast, expected: Expected, arrived: "no" | "maybe" = "no"): Promise<void> {
   const answers = await cast.ask();
+  console.log(`    ${expected.code}: ${timings(answers)}`);
   assertAgentAnswers(answers, expected);
   await assertRecorded(cast, answers, expected.code, arrived);
 }
@@ -264,6 +267,7 @@ async function fails(cast: Cast, expected: Expected, arrived: "no" | "maybe" = "
  */
 async function dockerFails(cast: Cast, expected: Expected): Promise<void> {
   const answers = await cast.ask({ wait: 15 });
+  console.log(`    ${expected.code}: ${timings(answers)}`);
   const { list, logs } = answers;
   const reason = "docker_unreachable";
   const faults: string[] = [];

@@ -25,49 +25,57 @@ const KILLS = 52;
 /** The longest a kill waits after the mutations were sent; a deploy takes about 1.5 s. */
 const LONGEST_MS = 1_600;
 
-type Verb = "deploy" | "start" | "stop" | "restart" | "delete";
+type Verb = "deploy" | "start" | "stop" | "restart" | "update" | "delete";
 
-/** A mutation under way while something dies. */
-interface Attempt {
+/** A mutation that will be under way while something dies. */
+interface Turn {
   verb: Verb;
   name: string;
   /** The instance; unknown before a deploy was answered. */
   instance?: string;
   waits: boolean;
+  /** Goes into the environment of a deploy and an update, to see whose spec runs in the end. */
+  mark: string;
+}
+
+/** The same with what was answered. */
+interface Attempt extends Turn {
   reply: Reply;
 }
 
 /** Names that take turns, and what they are as far as the test knows. */
 class Turns {
   readonly #names: string[];
+  #marks = 0;
+
   constructor(count: number, readonly random: () => number) {
     this.#names = Array.from({ length: count }, (_, at) => `survivor ${at}`);
   }
 
   /** `count` different names, each with a mutation that its state allows. */
-  next(state: Snapshot, count: number): { verb: Verb; name: string; instance?: string; waits: boolean }[] {
+  next(state: Snapshot, count: number): Turn[] {
     const names = [...this.#names].sort(() => this.random() - 0.5).slice(0, count);
     return names.map((name) => {
       const row = state.rows.find((candidate) => candidate.instance_name_on_toolbox === name);
-      const waits = this.random() < 0.5;
-      if (!row) return { verb: "deploy", name, waits };
+      const chosen = { name, waits: this.random() < 0.5, mark: `mark ${++this.#marks}` };
+      if (!row) return { ...chosen, verb: "deploy" };
       const choices: Verb[] = row.status_on_toolbox === "running"
-        ? ["stop", "stop", "restart", "delete"]
+        ? ["stop", "stop", "restart", "update", "delete"]
         : ["start", "start", "start", "delete"];
-      return { verb: choices[Math.floor(this.random() * choices.length)], name, instance: row.id, waits };
+      return { ...chosen, verb: choices[Math.floor(this.random() * choices.length)], instance: row.id };
     });
   }
 }
 
-function mutate(
-  tools: ToolsApi,
-  turn: { verb: Verb; name: string; instance?: string; waits: boolean },
-): Promise<Reply> {
+function mutate(tools: ToolsApi, turn: Turn): Promise<Reply> {
+  const environmentVariables = { SAMPLE_MARK: turn.mark };
   const options = { deadlineMs: 75_000, ...(turn.waits ? { wait: 15 } : {}) };
   const target = turn.instance ?? turn.name;
   switch (turn.verb) {
     case "deploy":
-      return tools.deploy(turn.name, {}, options);
+      return tools.deploy(turn.name, { environmentVariables }, options);
+    case "update":
+      return tools.update(target, { environmentVariables }, options);
     case "delete":
       return tools.remove(target, options);
     default:
@@ -268,7 +276,7 @@ async function agentSettles(world: World): Promise<void> {
 }
 
 /** What was answered is what came to be; a refusal says that the agent was away and nothing else. */
-function keptItsWord({ verb, instance, reply }: Attempt, state: Snapshot): void {
+function keptItsWord({ verb, instance, mark, reply }: Attempt, state: Snapshot): void {
   if (reply.status >= 300) {
     assert.ok(["agent_unreachable", "agent_timeout"].includes(codeOf(reply) ?? ""), describe(reply));
     assert.notEqual(reply.json.success, true, describe(reply));
@@ -278,6 +286,10 @@ function keptItsWord({ verb, instance, reply }: Attempt, state: Snapshot): void 
   const row = state.rows.find((candidate) => candidate.id === id);
   const operation = state.operations.find((candidate) => candidate.id === reply.json.operation.id);
   assert.equal(operation?.state, "succeeded", `${verb} was accepted: ${JSON.stringify(operation)}`);
-  const wanted = { deploy: "running", start: "running", restart: "running", stop: "stopped", delete: undefined }[verb];
+  const wanted = verb === "delete" ? undefined : verb === "stop" ? "stopped" : "running";
   assert.equal(row?.status_on_toolbox, wanted, `${verb} was accepted`);
+  if (verb === "deploy" || verb === "update") {
+    const container = state.containers.find((candidate) => instanceOf(candidate) === id);
+    assert.ok(container.Config.Env.includes(`SAMPLE_MARK=${mark}`), `${verb} was accepted, another spec runs`);
+  }
 }

@@ -95,6 +95,11 @@ export class Cast {
   }
 }
 
+/** How long each answer took, for the report. */
+export function timings(answers: Answers): string {
+  return COMMANDS.map((command) => `${command} ${Math.round(answers[command].ms)}`).join(", ") + " ms";
+}
+
 /** What an answer of a fault must be. */
 export interface Expected {
   code: string;
