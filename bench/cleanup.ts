@@ -2,6 +2,7 @@
 
 type Undo = () => Promise<void>;
 const pending = new Set<Undo>();
+let ending = false;
 
 /** Registers `undo`; the result runs it once, and `undoAll` runs it if nobody else did. */
 export function onCleanup(undo: Undo): Undo {
@@ -17,9 +18,17 @@ export async function undoAll(): Promise<void> {
   for (const undo of [...pending].reverse()) await undo().catch((error) => console.error("bench: clean up:", error));
 }
 
+/** What a failure of the run leads to: clean up and throw it, unless it comes from a clean-up that is under way. */
+export async function failCleanly(error: unknown): Promise<never> {
+  if (ending) await new Promise(() => {});
+  await undoAll();
+  throw error;
+}
+
 /** Ends the run cleanly on SIGINT, SIGTERM and after `seconds`. */
 export function endCleanly(seconds: number): void {
   const end = async (reason: string, code: number) => {
+    ending = true;
     console.error(`bench: ${reason}`);
     await undoAll();
     Deno.exit(code);

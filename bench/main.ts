@@ -4,7 +4,7 @@
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { benchAgent } from "./agent.ts";
 import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
-import { endCleanly, undoAll } from "./cleanup.ts";
+import { endCleanly, failCleanly } from "./cleanup.ts";
 import { type Line, meets, samples, table } from "./report.ts";
 import { startUpstream } from "./upstream.ts";
 
@@ -33,8 +33,7 @@ try {
     lines.push(...await benchAgent(Deno.env.get("BENCH_DTMA")!, quick ? 8 : 24));
   }
 } catch (error) {
-  await undoAll();
-  throw error;
+  await failCleanly(error);
 }
 
 const missed = lines.filter((line) => meets(line) === false);
