@@ -66,12 +66,6 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
 
 /** Host ports of this world's containers: two agents on one machine must not hand out the same ones. */
 function ownPorts(): string {
-  const first = 10_000 + 500 * Math.floor(Math.random() * 20);
-  return `${first}-${first + 499}`;
-}
-
-/** Worlds that live at the same time share one Docker Engine, and must not take each other's ports. */
-function portRange(): string {
   const first = 10_000 + 1_000 * Math.floor(Math.random() * 10);
   return `${first}-${first + 999}`;
 }
