@@ -27,7 +27,7 @@ export interface Setting {
   seconds: number;
 }
 
-/** One load, and the microseconds of CPU time the host spent on each request. */
+/** One load, and the microseconds of CPU time the host's main thread spent on each request. */
 type Run = Load & { cpu: number };
 
 const CONNECTIONS = 32;
@@ -78,12 +78,12 @@ export async function benchHandlers(
       { ...compared("cold start to first answer", "ms", cold), target: ratio(1.2, "less") },
       { ...compared("list, warm p50", "µs", pairs(one, (run) => run.p50)), target: ratio(1.05, "less") },
       compared("list, warm p99", "µs", pairs(one, (run) => run.p99)),
-      compared("list, warm CPU per request", "µs", pairs(one, (run) => run.cpu)),
+      compared("list, warm, main thread per request", "µs", pairs(one, (run) => run.cpu)),
       {
         ...compared(`list, ${CONNECTIONS} connections`, "req/s", pairs(many, (run) => run.requestsPerSecond)),
         target: ratio(1, "more"),
       },
-      compared(`list, ${CONNECTIONS} connections, CPU per request`, "µs", pairs(many, (run) => run.cpu)),
+      compared(`list, ${CONNECTIONS} connections, main thread per request`, "µs", pairs(many, (run) => run.cpu)),
     ];
   } finally {
     await hosts.ours.stop();

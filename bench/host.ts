@@ -92,9 +92,9 @@ export async function kill(child: Deno.ChildProcess, signal: Deno.Signal): Promi
   await child.status;
 }
 
-/** Milliseconds of CPU time the process has used; one clock tick (10 ms) is the resolution. */
+/** Milliseconds of CPU time of the main thread, which runs the handler and bounds its throughput; 10 ms is one tick. */
 export function cpuMillis(pid: number): number {
-  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
+  const fields = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/stat`).split(") ")[1].split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
