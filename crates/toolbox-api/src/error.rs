@@ -4,7 +4,6 @@
 //! unusable, 503 something is down, 504 something is slow, 500 a defect of ours.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::dtma::Reason;
 use crate::problem::{FieldError, codes};
@@ -146,8 +145,7 @@ pub struct ErrorDetails {
     pub operation: Option<crate::edge::OperationView>,
     /// The instance as it is now, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub tool_instance: Option<Box<RawValue>>,
+    pub tool_instance: Option<Box<crate::edge::ToolInstanceView>>,
 }
 
 #[cfg(test)]

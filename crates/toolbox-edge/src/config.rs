@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use toolbox_http::json;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -151,9 +151,7 @@ struct Keys {
 impl Keys {
     fn read(named: Option<String>, legacy: Option<String>) -> Self {
         let named: NamedKeys = named
-            .and_then(|json| {
-                NamedKeys::deserialize(&mut serde_json::Deserializer::from_str(&json)).ok()
-            })
+            .and_then(|text| json::from_slice::<NamedKeys>(text.as_bytes()).ok())
             .unwrap_or_default();
         let first = named
             .get("default")

@@ -3,16 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
 use serde::de::DeserializeOwned;
 use toolbox_api::edge::MAX_WAIT_SECONDS;
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::UserId;
-use toolbox_http::{Clock, Transport};
+use toolbox_http::{Clock, Headers, Transport, json};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::identity::Identity;
@@ -41,15 +39,10 @@ impl App {
         transport: Rc<dyn Transport>,
         clock: Rc<dyn Clock>,
         host: Rc<dyn Host>,
-    ) -> Result<Self, ConfigError> {
-        let key = |text: &str, name| {
-            let mut value = HeaderValue::try_from(text).map_err(|_| ConfigError(vec![name]))?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
+    ) -> Self {
         let keys = ProjectKeys {
-            publishable: key(&config.publishable_key, "SUPABASE_PUBLISHABLE_KEYS")?,
-            secret: key(&config.secret_key, "SUPABASE_SECRET_KEYS")?,
+            publishable: config.publishable_key.clone(),
+            secret: config.secret_key.clone(),
         };
         let supabase = Supabase::new(
             Rc::clone(&transport),
@@ -64,14 +57,14 @@ impl App {
             Rc::clone(&clock),
             Rc::clone(&host),
         );
-        Ok(Self {
+        Self {
             config,
             transport,
             clock,
             host,
             identity,
             supabase,
-        })
+        }
     }
 
     /// Now, RFC 3339.
@@ -107,7 +100,7 @@ pub(crate) fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &A
         code: error.code.as_str(),
         cause: error.cause.as_deref(),
     };
-    host.log_error(&serde_json::to_string(&line).unwrap_or_default());
+    host.log_error(&json::to_string(&line).unwrap_or_default());
 }
 
 /// The user who calls.
@@ -128,7 +121,7 @@ pub struct Cx {
     /// Who calls.
     pub caller: Caller,
     /// HTTP method.
-    pub method: http::Method,
+    pub method: String,
     /// The function's own part of the path, still encoded.
     pub path: String,
     /// Values of the route's `{name}` segments, decoded.
@@ -136,9 +129,9 @@ pub struct Cx {
     /// Query after `?`, still encoded.
     pub query: Option<String>,
     /// The headers the boundary reads.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The whole body.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 impl Cx {
@@ -172,15 +165,14 @@ impl Cx {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let is_json = self
             .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
+            .get("content-type")
             .map(|v| v.split(';').next().unwrap_or_default().trim())
             .is_some_and(|v| v.eq_ignore_ascii_case("application/json"));
         if !is_json {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let what = if error.is_data() {
+        json::from_slice(&self.body).map_err(|error| {
+            let what = if error.is_shape {
                 "has an unexpected shape"
             } else {
                 "is not valid JSON"
@@ -189,8 +181,7 @@ impl Cx {
                 ErrorCode::InvalidJson,
                 format!(
                     "The body {what} at line {}, column {}",
-                    error.line(),
-                    error.column()
+                    error.line, error.column
                 ),
             )
         })
@@ -198,10 +189,11 @@ impl Cx {
 
     /// How long the caller wants to wait for the end: `Prefer: wait=N`, at most a minute.
     pub fn wait(&self) -> Result<Option<Duration>, ApiError> {
-        let preferences = self.headers.get_all("prefer").iter();
-        let texts = preferences
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split([',', ';']));
+        let texts = self
+            .headers
+            .get("prefer")
+            .unwrap_or_default()
+            .split([',', ';']);
         for preference in texts {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             if name.trim().eq_ignore_ascii_case("wait") {
@@ -224,11 +216,9 @@ impl Cx {
         let Some(value) = self.headers.get("idempotency-key") else {
             return Ok(None);
         };
-        value
-            .to_str()
-            .ok()
-            .map(str::trim)
+        Some(value.trim())
             .filter(|key| (1..=255).contains(&key.len()))
+            .filter(|key| key.bytes().all(|b| matches!(b, b' '..=b'~')))
             .map(Some)
             .ok_or_else(|| {
                 ApiError::with_message(

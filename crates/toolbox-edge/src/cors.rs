@@ -1,45 +1,46 @@
 //! Headers that let browsers of other origins call the functions.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use toolbox_http::{Headers, Response};
 
-use crate::reply::Reply;
+use crate::reply::{Body, Reply};
 
-const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-request-id",
-);
-const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
-const EXPOSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("x-request-id, preference-applied, location, retry-after");
+const ALLOW_HEADERS: &str =
+    "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-request-id";
+const ALLOW_METHODS: &str = "GET, POST, PATCH, DELETE, OPTIONS";
+const EXPOSE_HEADERS: &str = "x-request-id, preference-applied, location, retry-after";
 /// Browsers ask again after a day at most.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+const MAX_AGE: &str = "86400";
 
 /// Which origin to allow: any, the only one configured, or the caller's when it is configured.
-pub fn allow_origin(configured: &[String], origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+pub fn allow_origin<'a>(configured: &'a [String], origin: Option<&'a str>) -> Option<&'a str> {
     match configured {
-        [only] => HeaderValue::from_str(only).ok(),
-        many => origin
-            .filter(|o| many.iter().any(|c| c.as_bytes() == o.as_bytes()))
-            .cloned(),
+        [only] => Some(only),
+        many => origin.filter(|origin| many.iter().any(|one| one == origin)),
     }
 }
 
 /// The answer to a preflight.
 pub fn preflight() -> Reply {
-    Reply::empty(StatusCode::NO_CONTENT)
-        .header(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS)
-        .header(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS)
-        .header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)
+    let mut reply = Response::new(204, Body::Empty);
+    reply
+        .headers
+        .set("access-control-allow-headers", ALLOW_HEADERS);
+    reply
+        .headers
+        .set("access-control-allow-methods", ALLOW_METHODS);
+    reply.headers.set("access-control-max-age", MAX_AGE);
+    reply
 }
 
 /// What every answer carries.
-pub fn add_headers(headers: &mut HeaderMap, configured: &[String], origin: Option<&HeaderValue>) {
+pub fn add_headers(headers: &mut Headers, configured: &[String], origin: Option<&str>) {
     if let Some(value) = allow_origin(configured, origin) {
         if value != "*" {
-            headers.insert(header::VARY, HeaderValue::from_static("origin"));
+            headers.set("vary", "origin");
         }
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, value);
+        headers.set("access-control-allow-origin", value);
     }
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
+    headers.set("access-control-expose-headers", EXPOSE_HEADERS);
 }
 
 #[cfg(test)]
@@ -50,11 +51,9 @@ mod tests {
     fn origins() {
         let any = ["*".to_owned()];
         let two = ["https://a".to_owned(), "https://b".to_owned()];
-        let b = HeaderValue::from_static("https://b");
-        let c = HeaderValue::from_static("https://c");
-        assert_eq!(allow_origin(&any, Some(&c)).unwrap(), "*");
-        assert_eq!(allow_origin(&two, Some(&b)).unwrap(), "https://b");
-        assert_eq!(allow_origin(&two, Some(&c)), None);
+        assert_eq!(allow_origin(&any, Some("https://c")), Some("*"));
+        assert_eq!(allow_origin(&two, Some("https://b")), Some("https://b"));
+        assert_eq!(allow_origin(&two, Some("https://c")), None);
         assert_eq!(allow_origin(&two, None), None);
     }
 }

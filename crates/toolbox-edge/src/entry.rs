@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, header};
 use toolbox_api::edge::MAX_BODY_BYTES;
 use toolbox_api::error::ErrorCode;
+
+use toolbox_http::Request;
 
 use crate::config::ConfigError;
 use crate::context::{App, Cx, log_error};
@@ -21,7 +21,7 @@ pub const BODY_LIMIT: usize = MAX_BODY_BYTES;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// Whole.
-    Complete(Bytes),
+    Complete(Vec<u8>),
     /// Larger than [`BODY_LIMIT`].
     TooLarge,
     /// The caller ended it early.
@@ -47,12 +47,12 @@ pub struct Service {
 impl Service {
     /// Answers a request. Never fails: an error is an answer too.
     pub async fn respond(&self, request: Request<Incoming>) -> Reply {
-        let request_id = self.request_id(request.headers().get("x-request-id"));
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut reply = if request.method() == http::Method::OPTIONS {
+        let request_id = self.request_id(request.headers.get("x-request-id"));
+        let origin = request.headers.get("origin").map(str::to_owned);
+        let mut reply = if request.method == "OPTIONS" {
             cors::preflight()
         } else {
-            let route = format!("{} {}", request.method(), request.uri().path());
+            let route = format!("{} {}", request.method, request.path());
             match self.dispatch(request, &request_id).await {
                 Ok(reply) => reply,
                 Err(error) => {
@@ -69,12 +69,9 @@ impl Service {
             .app
             .as_ref()
             .map_or(&any[..], |app| &app.config.allowed_origins);
-        let headers = reply.0.headers_mut();
-        cors::add_headers(headers, origins, origin.as_ref());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            headers.insert("x-request-id", value);
-        }
+        cors::add_headers(&mut reply.headers, origins, origin.as_deref());
+        reply.headers.set("cache-control", "no-store");
+        reply.headers.set("x-request-id", &*request_id);
         reply
     }
 
@@ -87,12 +84,15 @@ impl Service {
             .app
             .as_ref()
             .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(error))?;
-        let (parts, body) = request.into_parts();
-        let matched = self
+        let matched = self.function.find(&request.method, request.path())?;
+        let caller = app.identity.authenticate(&request.headers).await?;
+        let path = self
             .function
-            .find(parts.method.as_str(), parts.uri.path())?;
-        let caller = app.identity.authenticate(&parts.headers).await?;
-        let body = match body {
+            .own_path(request.path())
+            .unwrap_or_default()
+            .to_owned();
+        let query = request.query().map(str::to_owned);
+        let body = match request.body {
             Incoming::Complete(body) => body,
             Incoming::TooLarge => return Err(ApiError::new(ErrorCode::BodyTooLarge)),
             Incoming::Broken => {
@@ -102,32 +102,25 @@ impl Service {
                 ));
             }
         };
-        let path = self
-            .function
-            .own_path(parts.uri.path())
-            .unwrap_or_default()
-            .to_owned();
         (matched.route.handler)(Cx {
             app: Rc::clone(app),
             request_id: Rc::clone(request_id),
             caller,
-            method: parts.method,
+            method: request.method,
             path,
             params: matched.params,
-            query: parts.uri.query().map(str::to_owned),
-            headers: parts.headers,
+            query,
+            headers: request.headers,
             body,
         })
         .await
     }
 
     /// The caller's id for the request when it is harmless, else a new one.
-    fn request_id(&self, given: Option<&HeaderValue>) -> Rc<str> {
-        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    fn request_id(&self, given: Option<&str>) -> Rc<str> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         given
-            .map(HeaderValue::as_bytes)
-            .filter(|id| (1..=128).contains(&id.len()) && id.iter().all(legal))
-            .and_then(|id| std::str::from_utf8(id).ok())
+            .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(legal))
             .map_or_else(|| new_request_id(&*self.host).into(), Rc::from)
     }
 }

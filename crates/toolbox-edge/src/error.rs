@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
 use toolbox_api::dtma::Reason;
 use toolbox_api::error::{ErrorBody, ErrorCode, ErrorDetails, ErrorEnvelope};
 use toolbox_api::problem::FieldError;
@@ -11,12 +11,16 @@ use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::BadRow;
 
-use crate::reply::{Body, Reply};
+use crate::reply::{self, Body, Reply};
 
-/// What a handler gives instead of a reply. Callers see code, message and details; the cause is
-/// for the operator's log.
+/// What a handler gives instead of a reply. Boxed: in wasm every `?` would copy the parts.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Parts>);
+
+/// The parts of an [`ApiError`]. Callers see code, message and details; the cause is for the
+/// operator's log.
+#[derive(Debug)]
+pub struct Parts {
     /// The stable code, which also decides the status.
     pub code: ErrorCode,
     /// What happened this time; the code's title when there is no more to say.
@@ -24,49 +28,56 @@ pub struct ApiError {
     /// More for the caller.
     pub details: Option<Box<ErrorDetails>>,
     /// One more header.
-    pub header: Option<(HeaderName, HeaderValue)>,
+    pub header: Option<(&'static str, String)>,
     /// For the log only.
     pub cause: Option<String>,
 }
 
+impl Deref for ApiError {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for ApiError {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.0
+    }
+}
+
 impl ApiError {
     /// An error whose title says it all.
-    pub const fn new(code: ErrorCode) -> Self {
-        Self {
+    #[inline(never)]
+    pub fn new(code: ErrorCode) -> Self {
+        Self(Box::new(Parts {
             code,
             message: None,
             details: None,
             header: None,
             cause: None,
-        }
+        }))
     }
 
     /// An error with a sentence of its own; never a value from the caller's body.
+    #[inline(never)]
     pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            message: Some(message.into()),
-            ..Self::new(code)
-        }
+        let mut error = Self::new(code);
+        error.message = Some(message.into());
+        error
     }
 
     /// Rules the request breaks.
     pub fn validation(errors: Vec<FieldError>) -> Self {
-        let details = ErrorDetails {
-            errors,
-            ..ErrorDetails::default()
-        };
-        Self {
-            details: Some(Box::new(details)),
-            ..Self::new(ErrorCode::ValidationFailed)
-        }
+        let mut error = Self::new(ErrorCode::ValidationFailed);
+        error.details.get_or_insert_default().errors = errors;
+        error
     }
 
     /// A defect of ours.
-    pub fn internal(cause: &dyn Error) -> Self {
-        Self {
-            cause: Some(chain(cause)),
-            ..Self::new(ErrorCode::Internal)
-        }
+    pub fn internal(cause: &impl Error) -> Self {
+        Self::new(ErrorCode::Internal).caused_by(cause)
     }
 
     /// The same with what the machine gave as the reason.
@@ -78,7 +89,7 @@ impl ApiError {
 
     /// The same with its cause for the log.
     #[must_use]
-    pub fn caused_by(mut self, cause: &dyn Error) -> Self {
+    pub fn caused_by(mut self, cause: &impl Error) -> Self {
         self.cause = Some(chain(cause));
         self
     }
@@ -89,31 +100,30 @@ impl ApiError {
     }
 
     /// The answer.
-    pub fn into_reply(self, request_id: &str) -> Reply {
-        let status =
-            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    pub fn into_reply(mut self, request_id: &str) -> Reply {
+        let status = self.code.status();
         let envelope = ErrorEnvelope {
             error: ErrorBody {
                 code: self.code.as_str().to_owned(),
                 message: self.message().to_owned(),
-                details: self.details.map(|details| *details),
+                details: self.details.take().map(|details| *details),
                 request_id: request_id.to_owned(),
             },
         };
-        let mut reply = Reply::json(status, &envelope)
-            .unwrap_or_else(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR));
-        if let Some((name, value)) = self.header {
-            reply = reply.header(name, value);
+        let mut reply =
+            reply::json(status, &envelope).unwrap_or_else(|_| Reply::new(status, Body::Empty));
+        if let Some((name, value)) = self.header.take() {
+            reply.headers.set(name, value);
         }
-        if status == StatusCode::UNAUTHORIZED {
-            reply = reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if status == 401 {
+            reply.headers.set("www-authenticate", "Bearer");
         }
         reply
     }
 }
 
 /// An error and its sources in one line.
-pub fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &impl Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -156,16 +166,6 @@ impl From<AgentError> for ApiError {
     }
 }
 
-impl Reply {
-    /// The body's bytes, for tests and logs.
-    pub fn bytes(&self) -> &[u8] {
-        match self.0.body() {
-            Body::Bytes(bytes) => bytes,
-            Body::Empty | Body::Stream(_) => &[],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use toolbox_domain::retry::Fault;
@@ -176,14 +176,17 @@ mod tests {
     #[test]
     fn the_cause_is_logged_and_never_answered() {
         let cause = TransportError::new(Fault::Reset, "SECRET");
-        let error = ApiError::from(DatabaseError::Unreachable(cause));
+        let error = ApiError::from(DatabaseError::Unreachable(Box::new(cause)));
         assert_eq!(
             error.cause.as_deref(),
             Some("the database cannot be reached: connection lost (SECRET)")
         );
         let reply = error.into_reply("r1");
-        assert_eq!(reply.0.status(), StatusCode::SERVICE_UNAVAILABLE);
-        let body = String::from_utf8_lossy(reply.bytes()).into_owned();
+        assert_eq!(reply.status, 503);
+        let Body::Bytes(bytes) = reply.body else {
+            panic!("no body")
+        };
+        let body = String::from_utf8(bytes).unwrap();
         assert!(!body.contains("SECRET"), "{body}");
         assert_eq!(
             body,

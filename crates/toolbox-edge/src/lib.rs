@@ -1,7 +1,7 @@
 //! What every edge function shares: the way from a JavaScript request to a use case and back.
 //!
 //! One request goes through these modules in this order:
-//! [`wasm`](self) turns the host's request into an `http::Request` → [`entry`] gives it an id,
+//! [`wasm`](self) turns the host's request into a [`toolbox_http::Request`] → [`entry`] gives it an id,
 //! answers preflights and picks a [`router::Route`] → [`identity`] says who calls → the function's
 //! handler runs with a [`context::Cx`] → [`reply`] and [`error`] make the answer, the one place
 //! where an error becomes an envelope → [`cors`] adds its headers → back to the host.

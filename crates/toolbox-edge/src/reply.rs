@@ -1,9 +1,7 @@
 //! Answers.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
-use toolbox_http::BodyStream;
+use toolbox_http::{BodyStream, Response, json};
 
 use crate::error::ApiError;
 
@@ -13,51 +11,25 @@ pub enum Body {
     /// No body at all.
     Empty,
     /// Whole.
-    Bytes(Bytes),
+    Bytes(Vec<u8>),
     /// Passed on as it comes.
     Stream(BodyStream),
 }
 
 /// An answer of a handler, before the headers every answer has.
-#[derive(Debug)]
-pub struct Reply(pub Response<Body>);
+pub type Reply = Response<Body>;
 
-impl Reply {
-    /// `value` as JSON.
-    pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self, ApiError> {
-        let bytes = serde_json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
-        Ok(Self::with(
-            status,
-            "application/json",
-            Body::Bytes(bytes.into()),
-        ))
-    }
+/// `value` as JSON.
+pub fn json(status: u16, value: &impl Serialize) -> Result<Reply, ApiError> {
+    let bytes = json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
+    let mut reply = Response::new(status, Body::Bytes(bytes));
+    reply.headers.set("content-type", "application/json");
+    Ok(reply)
+}
 
-    /// A body that is passed on as it comes.
-    pub fn stream(content_type: &'static str, stream: BodyStream) -> Self {
-        Self::with(StatusCode::OK, content_type, Body::Stream(stream))
-    }
-
-    /// No body.
-    pub fn empty(status: StatusCode) -> Self {
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = status;
-        Self(response)
-    }
-
-    /// The same with one more header.
-    #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers_mut().insert(name, value);
-        self
-    }
-
-    fn with(status: StatusCode, content_type: &'static str, body: Body) -> Self {
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Self(response)
-    }
+/// A body that is passed on as it comes.
+pub fn stream(content_type: &str, stream: BodyStream) -> Reply {
+    let mut reply = Response::new(200, Body::Stream(stream));
+    reply.headers.set("content-type", content_type);
+    reply
 }

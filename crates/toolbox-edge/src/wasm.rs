@@ -11,10 +11,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{HeaderName, HeaderValue, Request, Uri, header};
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
-use toolbox_http::LocalFuture;
 use toolbox_http::fetch::{Fetch, read_stream};
+use toolbox_http::{Headers, LocalFuture, Request};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
@@ -110,10 +109,10 @@ impl Instance {
                 .ok()
                 .and_then(|value| value.as_string())
         });
-        let app = config.and_then(|config| {
+        let app = config.map(|config| {
             let fetch = Rc::new(Fetch::default());
             let host: Rc<dyn Host> = host.clone();
-            App::new(config, fetch.clone(), fetch, host).map(Rc::new)
+            Rc::new(App::new(config, fetch.clone(), fetch, host))
         });
         Ok(Self {
             service: Rc::new(Service {
@@ -177,23 +176,19 @@ fn tagged_promise(
 }
 
 async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValue> {
-    let method = request.method();
-    let headers = request.headers();
-    let has_body = !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    let mut converted = Request::new(Incoming::Complete(bytes::Bytes::new()));
-    // A URL the host accepts and `http` does not finds no route.
-    *converted.uri_mut() = Uri::try_from(request.url()).unwrap_or_default();
-    *converted.method_mut() = method.parse().unwrap_or_default();
-    let mut copy = |name: &'static str| -> Result<bool, JsValue> {
-        let Some(text) = headers.get(name)? else {
-            return Ok(false);
-        };
-        if let Ok(value) = HeaderValue::try_from(text) {
-            converted
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+    let given = request.headers();
+    let mut converted = Request {
+        method: request.method(),
+        url: request.url(),
+        headers: Headers::default(),
+        body: Incoming::Complete(Vec::new()),
+    };
+    let has_body = !matches!(converted.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let mut copy = |name: &'static str| -> Result<(), JsValue> {
+        if let Some(value) = given.get(name)? {
+            converted.headers.set(name, value);
         }
-        Ok(true)
+        Ok(())
     };
     for name in READ_HEADERS {
         copy(name)?;
@@ -203,15 +198,13 @@ async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValu
             copy(name)?;
         }
     }
-    if !converted.headers().contains_key(header::AUTHORIZATION)
-        && let Some(value) = headers
-            .get("apikey")?
-            .and_then(|t| HeaderValue::try_from(t).ok())
+    if converted.headers.get("authorization").is_none()
+        && let Some(key) = given.get("apikey")?
     {
-        converted.headers_mut().insert("apikey", value);
+        converted.headers.set("apikey", key);
     }
     if has_body {
-        *converted.body_mut() = read_body(request).await?;
+        converted.body = read_body(request).await?;
     }
     Ok(converted)
 }
@@ -219,17 +212,17 @@ async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValu
 async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
     let announced = request.headers().get("content-length")?;
     match announced.and_then(|text| text.parse::<usize>().ok()) {
-        Some(0) => Ok(Incoming::Complete(bytes::Bytes::new())),
+        Some(0) => Ok(Incoming::Complete(Vec::new())),
         Some(length) if length > BODY_LIMIT => Ok(Incoming::TooLarge),
         Some(_) => Ok(match JsFuture::from(request.array_buffer()?).await {
-            Ok(buffer) => Incoming::Complete(Uint8Array::new(&buffer).to_vec().into()),
+            Ok(buffer) => Incoming::Complete(Uint8Array::new(&buffer).to_vec()),
             Err(_) => Incoming::Broken,
         }),
         // Chunked: counted while it comes.
         None => match request.body() {
-            None => Ok(Incoming::Complete(bytes::Bytes::new())),
+            None => Ok(Incoming::Complete(Vec::new())),
             Some(stream) => Ok(match read_stream(&stream, BODY_LIMIT).await {
-                Ok(Some(bytes)) => Incoming::Complete(bytes.into()),
+                Ok(Some(bytes)) => Incoming::Complete(bytes),
                 Ok(None) => Incoming::TooLarge,
                 Err(_) => Incoming::Broken,
             }),
@@ -238,19 +231,16 @@ async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
 }
 
 fn to_js(reply: Reply) -> Result<JsValue, JsValue> {
-    let (parts, body) = reply.0.into_parts();
     let headers = Array::new();
-    for (name, value) in &parts.headers {
-        if let Ok(value) = value.to_str() {
-            headers.push(&Array::of2(&name.as_str().into(), &value.into()));
-        }
+    for (name, value) in reply.headers.iter() {
+        headers.push(&Array::of2(&name.into(), &value.into()));
     }
     let init: ResponseInit = Object::new().unchecked_into();
-    init.set_status(parts.status.as_u16());
+    init.set_status(reply.status);
     init.set_headers(&headers);
-    let body = match body {
+    let body = match reply.body {
         Body::Empty => JsValue::NULL,
-        Body::Bytes(bytes) => Uint8Array::from(bytes.as_ref()).into(),
+        Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
         Body::Stream(stream) => stream.into_js().into(),
     };
     JsResponse::new(&body, &init).map(JsValue::from)

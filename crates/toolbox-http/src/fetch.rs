@@ -5,15 +5,14 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{HeaderName, HeaderValue, Request, Response, header};
 use js_sys::{Array, Math, Object, Promise, Uint8Array};
 use toolbox_domain::retry::Fault;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortController, AbortSignal, ReadableStream};
 
+use crate::message::{Request, Response};
 use crate::timer::Timer;
 use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
 
@@ -147,7 +146,7 @@ impl Fetch {
 
     async fn start(
         &self,
-        request: &Request<Bytes>,
+        request: &Request,
         certificate: Option<&Rc<str>>,
     ) -> Result<(web_sys::Response, Held), TransportError> {
         let init: Init = Object::new().unchecked_into();
@@ -155,18 +154,15 @@ impl Fetch {
         if let Some(client) = &client {
             init.set_client(&client.0);
         }
-        init.set_method(request.method().as_str());
+        init.set_method(&request.method);
         let headers = Array::new();
-        for (name, value) in request.headers() {
-            let value = value
-                .to_str()
-                .map_err(|_| TransportError::new(Fault::BadBody, "a header is not plain text"))?;
-            headers.push(&Array::of2(&name.as_str().into(), &value.into()));
+        for (name, value) in request.headers.iter() {
+            headers.push(&Array::of2(&name.into(), &value.into()));
         }
         init.set_headers(&headers);
         init.set_redirect("manual");
-        if !request.body().is_empty() {
-            init.set_body(&Uint8Array::from(request.body().as_ref()));
+        if !request.body.is_empty() {
+            init.set_body(&Uint8Array::from(request.body.as_slice()));
         }
         let abort = AbortController::new()
             .map_err(|_| TransportError::new(Fault::Reset, "no AbortController"))?;
@@ -175,7 +171,7 @@ impl Fetch {
             abort: AbortOnDrop(Some(abort)),
             _client: client,
         };
-        let response = JsFuture::from(js_fetch(&request.uri().to_string(), &init))
+        let response = JsFuture::from(js_fetch(&request.url, &init))
             .await
             .map_err(|e| js_error(&e))?;
         Ok((response.unchecked_into(), held))
@@ -183,12 +179,12 @@ impl Fetch {
 }
 
 impl Transport for Fetch {
-    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response<Bytes>, TransportError>> {
+    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
         Box::pin(before(call.deadline, async move {
             let (response, mut held) = self.start(&call.request, call.certificate.as_ref()).await?;
             let body = read_body(&response, call.max_answer).await?;
             held.abort.disarm();
-            answer(&response, body)
+            Ok(answer(&response, body))
         }))
     }
 
@@ -203,7 +199,7 @@ impl Transport for Fetch {
                 .body()
                 .ok_or_else(|| TransportError::new(Fault::BadBody, "no body to stream"))?;
             let inner = bounded(&body, held, longest)?;
-            answer(&response, BodyStream { inner })
+            Ok(answer(&response, BodyStream { inner }))
         }))
     }
 }
@@ -217,37 +213,31 @@ async fn before<T>(
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(TransportError::new(
             Fault::Timeout,
-            format!("after {} ms", deadline.as_millis()),
+            format!("after {} s", deadline.as_secs()),
         )),
     }
 }
 
-fn answer<T>(response: &web_sys::Response, body: T) -> Result<Response<T>, TransportError> {
-    let bad = |_| TransportError::new(Fault::BadBody, "status or headers are malformed");
-    let mut answer = Response::builder()
-        .status(response.status())
-        .body(body)
-        .map_err(bad)?;
-    for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
-        if let Some(value) = header_text(response, &name) {
-            answer.headers_mut().insert(name, value);
+fn answer<T>(response: &web_sys::Response, body: T) -> Response<T> {
+    let mut answer = Response::new(response.status(), body);
+    for name in ["content-type", "retry-after"] {
+        if let Some(value) = header(response, name) {
+            answer.headers.set(name, value);
         }
     }
-    Ok(answer)
+    answer
 }
 
-fn header_text(response: &web_sys::Response, name: &HeaderName) -> Option<HeaderValue> {
-    let text = response.headers().get(name.as_str()).ok().flatten()?;
-    HeaderValue::try_from(text).ok()
+fn header(response: &web_sys::Response, name: &str) -> Option<String> {
+    response.headers().get(name).ok().flatten()
 }
 
 /// Reads at most `limit` bytes. An announced length lets the host read in one go; it removes the
 /// header when it decompresses, so a small compressed body cannot become a large one.
-async fn read_body(response: &web_sys::Response, limit: usize) -> Result<Bytes, TransportError> {
+async fn read_body(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, TransportError> {
     let announced = match limit {
         usize::MAX => Some(0),
-        _ => header_text(response, &header::CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok().and_then(|v| v.parse::<usize>().ok())),
+        _ => header(response, "content-length").and_then(|text| text.parse::<usize>().ok()),
     };
     let too_large = || TransportError::new(Fault::BadBody, "the answer is too large");
     match announced {
@@ -255,16 +245,13 @@ async fn read_body(response: &web_sys::Response, limit: usize) -> Result<Bytes, 
         Some(_) => {
             let promise = response.array_buffer().map_err(|e| js_error(&e))?;
             let buffer = JsFuture::from(promise).await.map_err(|e| js_error(&e))?;
-            Ok(Uint8Array::new(&buffer).to_vec().into())
+            Ok(Uint8Array::new(&buffer).to_vec())
         }
         None => {
             let Some(stream) = response.body() else {
-                return Ok(Bytes::new());
+                return Ok(Vec::new());
             };
-            read_stream(&stream, limit)
-                .await?
-                .map(Bytes::from)
-                .ok_or_else(too_large)
+            read_stream(&stream, limit).await?.ok_or_else(too_large)
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! - [`transport`]: the [`Transport`] trait (send one call, get one answer before its deadline),
 //!   the [`Clock`] trait, and how failures are classified.
+//! - [`message`]: requests and answers.
+//! - [`json`]: bodies to values and back.
 //! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
 //! - `fetch` (wasm only): the host's `fetch`, with one timer for all deadlines.
 //! - [`recorded`] (tests): answers from a script, and a clock that jumps.
@@ -10,6 +12,8 @@
 
 #[cfg(target_arch = "wasm32")]
 pub mod fetch;
+pub mod json;
+pub mod message;
 #[cfg(any(test, feature = "recorded"))]
 pub mod recorded;
 pub mod retry;
@@ -17,4 +21,5 @@ pub mod retry;
 pub mod timer;
 pub mod transport;
 
+pub use message::{Headers, Request, Response};
 pub use transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};

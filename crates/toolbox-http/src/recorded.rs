@@ -7,12 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-
+use crate::message::{Request, Response};
 use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};
 
-type Rule = Box<dyn FnMut(&Request<Bytes>) -> Option<Result<Response<Bytes>, TransportError>>>;
+type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>>>;
 
 /// Answers calls by the first rule that matches, and keeps what was sent.
 #[derive(Default)]
@@ -38,7 +36,7 @@ impl Recorded {
     /// Answers calls for which `rule` gives something; later rules are asked first.
     pub fn on(
         &self,
-        rule: impl FnMut(&Request<Bytes>) -> Option<Result<Response<Bytes>, TransportError>> + 'static,
+        rule: impl FnMut(&Request) -> Option<Result<Response, TransportError>> + 'static,
     ) {
         self.rules.borrow_mut().push_front(Box::new(rule));
     }
@@ -52,7 +50,7 @@ impl Recorded {
         clippy::panic,
         reason = "a call no rule answers is a mistake of the test"
     )]
-    fn answer(&self, call: &Call) -> Result<Response<Bytes>, TransportError> {
+    fn answer(&self, call: &Call) -> Result<Response, TransportError> {
         self.sent.borrow_mut().push(call.clone());
         let answer = self
             .rules
@@ -62,8 +60,7 @@ impl Recorded {
         let Some(answer) = answer else {
             panic!(
                 "no rule answers {} {}",
-                call.request.method(),
-                call.request.uri()
+                call.request.method, call.request.url
             )
         };
         if let (Some(clock), Err(error)) = (&self.clock, &answer)
@@ -76,7 +73,7 @@ impl Recorded {
 }
 
 impl Transport for Recorded {
-    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response<Bytes>, TransportError>> {
+    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move { self.answer(&call) })
     }
 
@@ -86,8 +83,16 @@ impl Transport for Recorded {
         _longest: Duration,
     ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
         Box::pin(async move {
-            self.answer(&call)
-                .map(|r| r.map(|inner| BodyStream { inner }))
+            let Response {
+                status,
+                headers,
+                body,
+            } = self.answer(&call)?;
+            Ok(Response {
+                status,
+                headers,
+                body: BodyStream { inner: body },
+            })
         })
     }
 }
@@ -149,7 +154,7 @@ mod tests {
     use crate::retry::{Transience, retry};
 
     fn call() -> Call {
-        let request = Request::get("http://h/").body(Bytes::new()).unwrap();
+        let request = Request::new("GET", "http://h/");
         Call::new(request, Duration::from_secs(1))
     }
 
@@ -165,7 +170,7 @@ mod tests {
         let mut left = failures;
         transport.on(move |_| {
             if left == 0 {
-                return Some(Ok(Response::new(Bytes::new())));
+                return Some(Ok(Response::new(200, Vec::new())));
             }
             left -= 1;
             Some(Err(TransportError::new(fault, "recorded")))
@@ -183,7 +188,7 @@ mod tests {
             || transport.send(call()),
         ));
         (
-            result.map(|r| r.status().as_u16()).map_err(|e| e.fault),
+            result.map(|r| r.status).map_err(|e| e.fault),
             transport.sent().len(),
         )
     }

@@ -1,11 +1,10 @@
 //! One host timer for every deadline and sleep of this wasm instance.
 //!
 //! A timer per call would cost the host two operations each; nearly all deadlines are dropped
-//! before they fire. So pending deadlines wait in an ordered map here, and one `setTimeout` is
+//! before they fire. So pending deadlines wait here, and one `setTimeout` is
 //! armed for the earliest. A deadline later than the armed one costs no host call at all.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -21,12 +20,17 @@ extern "C" {
     fn performance_now() -> f64;
 }
 
-/// Due time in microseconds of the host's monotonic clock, then a number that makes it unique.
-type Key = (u64, u32);
+/// A pending deadline; `at` in microseconds of the host's monotonic clock.
+struct Entry {
+    id: u32,
+    at: u64,
+    waker: Option<Waker>,
+}
 
 #[derive(Default)]
 struct Wheel {
-    pending: RefCell<BTreeMap<Key, Option<Waker>>>,
+    /// A few hundred at most, so that looking through them is cheaper than keeping them in order.
+    pending: RefCell<Vec<Entry>>,
     armed_for: Cell<Option<u64>>,
     next_id: Cell<u32>,
 }
@@ -51,11 +55,16 @@ fn fire() {
     WHEEL.with(|wheel| {
         wheel.armed_for.set(None);
         let mut pending = wheel.pending.borrow_mut();
-        while let Some(entry) = pending.first_entry().filter(|e| e.key().0 <= now) {
-            due.push(entry.remove());
+        let mut at = 0;
+        while let Some(entry) = pending.get(at) {
+            if entry.at <= now {
+                due.push(pending.swap_remove(at).waker);
+            } else {
+                at += 1;
+            }
         }
-        if let Some((&(at, _), _)) = pending.first_key_value() {
-            arm(wheel, at, now);
+        if let Some(earliest) = pending.iter().map(|entry| entry.at).min() {
+            arm(wheel, earliest, now);
         }
     });
     // Woken only now: a waker may run code that registers a deadline.
@@ -78,20 +87,27 @@ fn arm(wheel: &Wheel, at: u64, now: u64) {
 /// Completes when its time has come; dropping it costs no host call.
 #[derive(Debug)]
 pub struct Timer {
-    key: Key,
+    id: u32,
 }
 
 impl Timer {
     /// Due after `duration`.
     pub fn after(duration: Duration) -> Self {
         let now = now_micros();
-        let at = now.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2));
+        let micros = duration.as_secs().saturating_mul(1_000_000);
+        let at = now
+            .saturating_add(micros)
+            .saturating_add(duration.subsec_micros().into());
         WHEEL.with(|wheel| {
             let id = wheel.next_id.get();
             wheel.next_id.set(id.wrapping_add(1));
-            wheel.pending.borrow_mut().insert((at, id), None);
+            wheel.pending.borrow_mut().push(Entry {
+                id,
+                at,
+                waker: None,
+            });
             arm(wheel, at, now);
-            Self { key: (at, id) }
+            Self { id }
         })
     }
 }
@@ -100,20 +116,26 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        WHEEL.with(
-            |wheel| match wheel.pending.borrow_mut().get_mut(&self.key) {
+        WHEEL.with(|wheel| {
+            let mut pending = wheel.pending.borrow_mut();
+            match pending.iter_mut().find(|entry| entry.id == self.id) {
                 None => Poll::Ready(()),
-                Some(waker) => {
-                    *waker = Some(context.waker().clone());
+                Some(entry) => {
+                    entry.waker = Some(context.waker().clone());
                     Poll::Pending
                 }
-            },
-        )
+            }
+        })
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        WHEEL.with(|wheel| wheel.pending.borrow_mut().remove(&self.key));
+        WHEEL.with(|wheel| {
+            let mut pending = wheel.pending.borrow_mut();
+            if let Some(at) = pending.iter().position(|entry| entry.id == self.id) {
+                pending.swap_remove(at);
+            }
+        });
     }
 }

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
 use toolbox_domain::retry::Fault;
+
+use crate::message::{Request, Response};
 
 /// A boxed future that stays on this thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -19,8 +19,8 @@ pub const DEFAULT_MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// One request with what bounds it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The request; its URI is absolute.
-    pub request: Request<Bytes>,
+    /// The request.
+    pub request: Request,
     /// From the call to the last byte of the answer; to its headers for a stream.
     pub deadline: Duration,
     /// PEM certificate trusted beside the public roots, for `https` to an agent.
@@ -31,7 +31,7 @@ pub struct Call {
 
 impl Call {
     /// A call without a certificate of its own.
-    pub fn new(request: Request<Bytes>, deadline: Duration) -> Self {
+    pub fn new(request: Request, deadline: Duration) -> Self {
         Self {
             request,
             deadline,
@@ -45,7 +45,7 @@ impl Call {
 /// each header read costs a crossing into the host, and nothing here needs another.
 pub trait Transport {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
-    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response<Bytes>, TransportError>>;
+    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>>;
 
     /// Sends, and hands the answer's body on as a stream that is cut after `longest`.
     fn open(
@@ -70,7 +70,7 @@ pub struct BodyStream {
     #[cfg(target_arch = "wasm32")]
     pub(crate) inner: web_sys::ReadableStream,
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) inner: Bytes,
+    pub(crate) inner: Vec<u8>,
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -84,7 +84,7 @@ impl BodyStream {
 #[cfg(not(target_arch = "wasm32"))]
 impl BodyStream {
     /// The recorded bytes.
-    pub fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.inner
     }
 }

@@ -166,27 +166,28 @@ pub(crate) async fn record(
     sighting: Sighting<'_>,
     operation: Option<OperationId>,
     request_id: &str,
-) -> Result<Option<Option<InstanceRow>>, DatabaseError> {
-    let mut row = row.clone();
+) -> Result<Option<Option<Box<InstanceRow>>>, DatabaseError> {
+    let mut moved: Option<Box<InstanceRow>> = None;
     for _ in 0..RECORD_ATTEMPTS {
+        let row = moved.as_deref().unwrap_or(row);
         let now = app.timestamp();
         let bad_row = |_: BadRow| DatabaseError::BadResponse {
             status: 200,
             code: "bad_row".to_owned(),
         };
-        let record = record_of(&row, sighting, operation, request_id, &now).map_err(bad_row)?;
+        let record = record_of(row, sighting, operation, request_id, &now).map_err(bad_row)?;
         let Some(record) = record else {
             return Ok(None);
         };
         match app.supabase.record(&record).await? {
-            Recorded::Written(row) => return Ok(Some(row.map(|row| *row))),
+            Recorded::Written(row) => return Ok(Some(row)),
             Recorded::NotFound => return Ok(Some(None)),
             // Another observer was quicker; its steps are not to be walked twice.
             Recorded::Stale(now)
                 if now.generation == row.generation
                     && now.status_on_toolbox != row.status_on_toolbox =>
             {
-                row = *now;
+                moved = Some(now);
             }
             Recorded::Stale(_) => return Ok(None),
         }

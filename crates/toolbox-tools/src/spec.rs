@@ -17,7 +17,10 @@ fn violation(field: &str, code: &str, message: &str) -> FieldError {
 }
 
 /// The spec of a new instance.
-pub(crate) fn of_new(catalog: CatalogRow, wanted: &ConfigOverride) -> Result<ToolSpec, ApiError> {
+pub(crate) fn of_new(
+    catalog: Box<CatalogRow>,
+    wanted: &ConfigOverride,
+) -> Result<Box<ToolSpec>, ApiError> {
     let Some(image) = wanted.docker_image.clone().or(catalog.docker_image_url) else {
         return Err(ApiError::validation(vec![violation(
             &format!("{FIELD}.dockerImage"),
@@ -26,7 +29,7 @@ pub(crate) fn of_new(catalog: CatalogRow, wanted: &ConfigOverride) -> Result<Too
         )]));
     };
     let defaults = catalog.default_spec;
-    let mut spec = ToolSpec {
+    let mut spec = Box::new(ToolSpec {
         image,
         command: defaults.command,
         entrypoint: defaults.entrypoint,
@@ -38,7 +41,7 @@ pub(crate) fn of_new(catalog: CatalogRow, wanted: &ConfigOverride) -> Result<Too
         transport: defaults.transport,
         mcp_path: defaults.mcp_path,
         stdin_open: defaults.stdin_open,
-    };
+    });
     let mut errors = apply(&mut spec, wanted);
     let required = [
         catalog.required_config_schema,
@@ -58,7 +61,10 @@ pub(crate) fn of_new(catalog: CatalogRow, wanted: &ConfigOverride) -> Result<Too
 
 /// The spec of an instance that is changed; what `wanted` leaves out stays. Variables are merged,
 /// because nobody can read the old ones back.
-pub(crate) fn of_update(mut spec: ToolSpec, wanted: &ConfigOverride) -> Result<ToolSpec, ApiError> {
+pub(crate) fn of_update(
+    mut spec: Box<ToolSpec>,
+    wanted: &ConfigOverride,
+) -> Result<Box<ToolSpec>, ApiError> {
     if let Some(image) = &wanted.docker_image {
         spec.image.clone_from(image);
     }
@@ -66,7 +72,7 @@ pub(crate) fn of_update(mut spec: ToolSpec, wanted: &ConfigOverride) -> Result<T
     checked(spec, errors)
 }
 
-fn checked(spec: ToolSpec, mut errors: Vec<FieldError>) -> Result<ToolSpec, ApiError> {
+fn checked(spec: Box<ToolSpec>, mut errors: Vec<FieldError>) -> Result<Box<ToolSpec>, ApiError> {
     if let Err(violations) = spec.validate() {
         errors.extend(violations.iter().map(FieldError::from));
     }
@@ -174,7 +180,7 @@ fn bytes(quantity: &NumberOrText) -> Option<u64> {
         "g" | "gi" | "gb" | "gib" => 1 << 30,
         _ => return None,
     };
-    whole(digits.parse::<f64>().ok()? * f64::from(factor))
+    whole(decimal(digits)? * f64::from(factor))
 }
 
 /// CPUs; `250m` means thousandths.
@@ -182,11 +188,16 @@ fn cpus(quantity: &NumberOrText) -> Option<f64> {
     let value = match quantity {
         NumberOrText::Number(number) => *number,
         NumberOrText::Text(text) => match text.trim().strip_suffix('m') {
-            Some(thousandths) => thousandths.parse::<f64>().ok()? / 1000.0,
-            None => text.trim().parse().ok()?,
+            Some(thousandths) => decimal(thousandths)? / 1000.0,
+            None => decimal(text.trim())?,
         },
     };
     (value.is_finite() && value > 0.0).then_some(value)
+}
+
+/// A number as JSON writes it; the standard library's own reading weighs 6 KB gzip in wasm.
+pub(crate) fn decimal(text: &str) -> Option<f64> {
+    toolbox_http::json::from_slice(text.as_bytes()).ok()
 }
 
 /// Up to 2^53, where every whole number is exact.

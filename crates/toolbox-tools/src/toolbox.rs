@@ -1,6 +1,5 @@
 //! From the caller's toolbox row to an agent that may be called.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use toolbox_api::error::ErrorCode;
@@ -56,7 +55,7 @@ pub(crate) async fn find(
     cx: &Cx,
     id: ToolboxId,
     select: Select<'_>,
-) -> Result<EnvironmentRow, ApiError> {
+) -> Result<Box<EnvironmentRow>, ApiError> {
     cx.app
         .supabase
         .toolbox(&cx.caller.token, id, select)
@@ -69,7 +68,7 @@ pub(crate) async fn find_instance(
     cx: &Cx,
     id: ToolboxId,
     target: &Target,
-) -> Result<(EnvironmentRow, InstanceRow), ApiError> {
+) -> Result<(Box<EnvironmentRow>, Box<InstanceRow>), ApiError> {
     let mut toolbox = find(cx, id, target.select()).await?;
     let instance = toolbox
         .instances
@@ -82,21 +81,18 @@ pub(crate) async fn find_instance(
 /// kinds of address are called: with a pinned certificate over TLS, or loopback. Plain HTTP to
 /// anywhere else would show the toolbox's key to the network.
 pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
-    let address: IpAddr = toolbox
+    let address = toolbox
         .public_ip_address
         .as_deref()
-        .and_then(|text| text.split('/').next())
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
+        .and_then(|text| text.split('/').next());
+    let address = address.and_then(Address::read);
+    let address = address.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
     let scheme = match &toolbox.dtma_certificate_pem {
         Some(_) => "https",
         None if address.is_loopback() => "http",
         None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
     };
-    let host = match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("[{v6}]"),
-    };
+    let host = address.host();
     let root = app.config.agent_root_secret.as_bytes();
     let key = derive_agent_key(root, toolbox.id, Purpose::ControlToAgent)
         .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))?;
@@ -107,4 +103,75 @@ pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiErr
         toolbox.dtma_certificate_pem.as_deref().map(Rc::from),
         app.config.upstream_timeout,
     ))
+}
+
+/// An IP address as Postgres prints an `inet`. The standard library's parser and printer of both
+/// families would weigh 2 KB gzip; this needs no more than which family it is.
+enum Address<'a> {
+    V4(&'a str),
+    V6(&'a str),
+}
+
+impl<'a> Address<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let parts = text
+            .split('.')
+            .filter(|part| part.parse::<u8>().is_ok())
+            .count();
+        if parts == 4 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Some(Self::V4(text));
+        }
+        let is_v6 = text.contains(':') && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
+        is_v6.then_some(Self::V6(text))
+    }
+
+    fn is_loopback(&self) -> bool {
+        match self {
+            Self::V4(text) => text.starts_with("127."),
+            Self::V6(text) => *text == "::1",
+        }
+    }
+
+    fn host(&self) -> String {
+        match self {
+            Self::V4(text) => (*text).to_owned(),
+            Self::V6(text) => format!("[{text}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_are_hosts_and_only_loopback_is_loopback() {
+        for (text, host, loopback) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.8.9.10", "127.8.9.10", true),
+            ("::1", "[::1]", true),
+            ("10.0.0.1", "10.0.0.1", false),
+            ("169.254.169.254", "169.254.169.254", false),
+            ("2001:db8::1", "[2001:db8::1]", false),
+        ] {
+            let address = Address::read(text).unwrap();
+            assert_eq!(
+                (address.host().as_str(), address.is_loopback()),
+                (host, loopback)
+            );
+        }
+        for text in [
+            "",
+            "127.0.0",
+            "127.0.0.1.2",
+            "127.0.0.256",
+            "127.a.b.c",
+            "localhost",
+            "::ffff:127.0.0.1",
+            "::1@x",
+            "127.0.0.1:80",
+        ] {
+            assert!(Address::read(text).is_none(), "{text}");
+        }
+    }
 }

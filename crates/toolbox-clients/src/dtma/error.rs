@@ -2,26 +2,25 @@
 
 use std::time::Duration;
 
-use http::{Response, StatusCode, header};
 use serde::Deserialize;
 use toolbox_api::error::ErrorCode;
-use toolbox_api::problem::{CONTENT_TYPE, FieldError, Problem, ProblemCode};
+use toolbox_api::problem::{CONTENT_TYPE, FieldError, ProblemCode};
 use toolbox_domain::retry::Fault;
-use toolbox_http::TransportError;
 use toolbox_http::retry::Transience;
+use toolbox_http::{Response, TransportError, json};
 
 /// Why the agent did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgentError {
     /// No connection, or it was lost.
     #[error("the agent cannot be reached")]
-    Unreachable(#[source] TransportError),
+    Unreachable(#[source] Box<TransportError>),
     /// The certificate is not the pinned one, or TLS failed.
     #[error("the agent's certificate is not accepted")]
-    Certificate(#[source] TransportError),
+    Certificate(#[source] Box<TransportError>),
     /// No answer before the deadline.
     #[error("the agent did not answer in time")]
-    Timeout(#[source] TransportError),
+    Timeout(#[source] Box<TransportError>),
     /// The agent refused the toolbox's key.
     #[error("the agent refused the toolbox's key")]
     Unauthorized,
@@ -45,7 +44,7 @@ pub enum AgentError {
     },
     /// The agent says what is wrong.
     #[error("the agent answered {}", .0.code)]
-    Problem(AgentProblem),
+    Problem(Box<AgentProblem>),
 }
 
 /// A problem document, as far as the control plane uses it.
@@ -66,20 +65,20 @@ pub struct AgentProblem {
 impl From<TransportError> for AgentError {
     fn from(error: TransportError) -> Self {
         match error.fault {
-            Fault::Timeout => Self::Timeout(error),
-            Fault::Tls => Self::Certificate(error),
+            Fault::Timeout => Self::Timeout(error.into()),
+            Fault::Tls => Self::Certificate(error.into()),
             Fault::BadBody => Self::BadResponse { status: 0 },
             Fault::Status(status) => Self::Failed { status },
-            Fault::Refused | Fault::Reset | Fault::Dns => Self::Unreachable(error),
+            Fault::Refused | Fault::Reset | Fault::Dns => Self::Unreachable(error.into()),
         }
     }
 }
 
 impl AgentError {
     /// Reads an answer that is no success.
-    pub(super) fn from_answer<T: AsRef<[u8]>>(answer: &Response<T>) -> Self {
-        let status = answer.status();
-        if status == StatusCode::UNAUTHORIZED {
+    pub(super) fn from_answer(answer: &Response) -> Self {
+        let status = answer.status;
+        if status == 401 {
             return Self::Unauthorized;
         }
         match problem(answer) {
@@ -88,13 +87,9 @@ impl AgentError {
                 _ => Self::Problem(problem),
             },
             // This agent never answers 404 without a problem: the route is not there.
-            None if status == StatusCode::NOT_FOUND => Self::TooOld,
-            None if status.is_server_error() && is_json(answer) => Self::Failed {
-                status: status.as_u16(),
-            },
-            None => Self::BadResponse {
-                status: status.as_u16(),
-            },
+            None if status == 404 => Self::TooOld,
+            None if status >= 500 && is_json(answer) => Self::Failed { status: status },
+            None => Self::BadResponse { status: status },
         }
     }
 
@@ -159,34 +154,47 @@ impl AgentError {
     }
 }
 
+/// The members of a problem that are used.
+#[derive(Deserialize)]
+struct Wire {
+    code: String,
+    detail: String,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
 /// The problem document of an answer, if it is one with a code this version knows.
-fn problem<T: AsRef<[u8]>>(answer: &Response<T>) -> Option<AgentProblem> {
+fn problem(answer: &Response) -> Option<Box<AgentProblem>> {
     if !content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE)) {
         return None;
     }
-    let problem: Problem = serde_json::from_slice(answer.body().as_ref()).ok()?;
-    Some(AgentProblem {
+    let problem: Wire = json::from_slice(&answer.body).ok()?;
+    Some(Box::new(AgentProblem {
         code: ProblemCode::from_code(&problem.code)?,
-        status: answer.status().as_u16(),
+        status: answer.status,
         detail: problem.detail,
         errors: problem.errors,
         retry_after: retry_after(answer),
-    })
+    }))
 }
 
 #[derive(Deserialize)]
 struct Empty {}
 
 /// Whether the body is a JSON object.
-fn is_json<T: AsRef<[u8]>>(answer: &Response<T>) -> bool {
-    serde_json::from_slice::<Empty>(answer.body().as_ref()).is_ok()
+fn is_json(answer: &Response) -> bool {
+    json::from_slice::<Empty>(&answer.body).is_ok()
 }
 
 pub(super) fn content_type<T>(answer: &Response<T>) -> Option<&str> {
-    answer.headers().get(header::CONTENT_TYPE)?.to_str().ok()
+    answer.headers.get("content-type")
 }
 
 fn retry_after<T>(answer: &Response<T>) -> Option<Duration> {
-    let text = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.parse().ok().map(Duration::from_secs)
+    answer
+        .headers
+        .get("retry-after")?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }

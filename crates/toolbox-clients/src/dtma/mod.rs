@@ -8,14 +8,12 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toolbox_api::dtma::{API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
-use toolbox_http::{BodyStream, Call, Transport};
+use toolbox_http::{BodyStream, Call, Request, Response, Transport, json};
 
 pub use error::{AgentError, AgentProblem};
 
@@ -27,7 +25,7 @@ const MAX_LOGS: usize = 4 * 1024 * 1024;
 pub struct Agent {
     transport: Rc<dyn Transport>,
     base: String,
-    authorization: HeaderValue,
+    authorization: String,
     certificate: Option<Rc<str>>,
     deadline: Duration,
 }
@@ -80,9 +78,7 @@ impl Agent {
         certificate: Option<Rc<str>>,
         deadline: Duration,
     ) -> Self {
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-            .unwrap_or(HeaderValue::from_static("Bearer"));
-        authorization.set_sensitive(true);
+        let authorization = format!("Bearer {}", key.expose());
         Self {
             transport,
             base,
@@ -94,7 +90,7 @@ impl Agent {
 
     /// Everything on the machine.
     pub async fn list(&self) -> Result<ToolList, AgentError> {
-        let call = self.call(Method::GET, "/tools", None, Bytes::new());
+        let call = self.call("GET", "/tools", None, Vec::new());
         let answer = self.send(call).await?;
         let list: ToolList = read(&answer)?;
         if list.api_version < API_VERSION {
@@ -111,16 +107,12 @@ impl Agent {
         id: ToolInstanceId,
         generation: Option<u64>,
         wait: Option<Duration>,
-    ) -> Result<ToolView, AgentError> {
+    ) -> Result<Box<ToolView>, AgentError> {
         let mut path = format!("/tools/{id}");
         if let Some(generation) = generation {
             let _ = write!(path, "?generation={generation}");
         }
-        read(
-            &self
-                .send(self.call(Method::GET, &path, wait, Bytes::new()))
-                .await?,
-        )
+        read(&self.send(self.call("GET", &path, wait, Vec::new())).await?)
     }
 
     /// Gives the agent a spec. Success means the spec is durable on the machine.
@@ -129,11 +121,11 @@ impl Agent {
         id: ToolInstanceId,
         request: &DeployRequest,
         wait: Option<Duration>,
-    ) -> Result<ToolView, AgentError> {
+    ) -> Result<Box<ToolView>, AgentError> {
         let path = format!("/tools/{id}");
         read(
             &self
-                .send(self.call(Method::PUT, &path, wait, json(request)))
+                .send(self.call("PUT", &path, wait, to_json(request)))
                 .await?,
         )
     }
@@ -145,16 +137,12 @@ impl Agent {
         command: Command,
         generation: u64,
         wait: Option<Duration>,
-    ) -> Result<ToolView, AgentError> {
+    ) -> Result<Box<ToolView>, AgentError> {
         let path = format!("/tools/{id}/{}", command.as_str());
-        let body = json(&CommandRequest {
+        let body = to_json(&CommandRequest {
             generation: Some(generation),
         });
-        read(
-            &self
-                .send(self.call(Method::POST, &path, wait, body))
-                .await?,
-        )
+        read(&self.send(self.call("POST", &path, wait, body)).await?)
     }
 
     /// Removes. An instance the agent does not know is gone already.
@@ -166,7 +154,7 @@ impl Agent {
     ) -> Result<Deleted, AgentError> {
         let path = format!("/tools/{id}?generation={generation}");
         let answer = match self
-            .send(self.call(Method::DELETE, &path, wait, Bytes::new()))
+            .send(self.call("DELETE", &path, wait, Vec::new()))
             .await
         {
             Err(error) if error.is_instance_unknown() => return Ok(Deleted::Gone),
@@ -174,18 +162,18 @@ impl Agent {
         };
         match read::<Removed>(&answer) {
             Ok(removed) if removed.removed => Ok(Deleted::Gone),
-            _ => Ok(Deleted::Pending(Box::new(read(&answer)?))),
+            _ => Ok(Deleted::Pending(read(&answer)?)),
         }
     }
 
     /// Log lines as `application/x-ndjson`, whole.
-    pub async fn logs(&self, id: ToolInstanceId, query: &LogQuery) -> Result<Bytes, AgentError> {
+    pub async fn logs(&self, id: ToolInstanceId, query: &LogQuery) -> Result<Vec<u8>, AgentError> {
         let path = log_path(id, query, false);
-        let mut call = self.call(Method::GET, &path, None, Bytes::new());
+        let mut call = self.call("GET", &path, None, Vec::new());
         call.max_answer = MAX_LOGS;
         let answer = self.send(call).await?;
         expect_ndjson(&answer)?;
-        Ok(answer.into_body())
+        Ok(answer.body)
     }
 
     /// Log lines as they are written, for at most `longest`.
@@ -196,9 +184,9 @@ impl Agent {
         longest: Duration,
     ) -> Result<BodyStream, AgentError> {
         let path = log_path(id, query, true);
-        let call = self.call(Method::GET, &path, None, Bytes::new());
+        let call = self.call("GET", &path, None, Vec::new());
         let answer = self.transport.open(call, longest).await?;
-        if !answer.status().is_success() {
+        if !answer.is_success() {
             // The body of a refusal is a stream too: ask again for one that can be read.
             self.logs(
                 id,
@@ -209,44 +197,37 @@ impl Agent {
             )
             .await?;
             return Err(AgentError::BadResponse {
-                status: answer.status().as_u16(),
+                status: answer.status,
             });
         }
         expect_ndjson(&answer)?;
-        Ok(answer.into_body())
+        Ok(answer.body)
     }
 
-    fn call(&self, method: Method, path: &str, wait: Option<Duration>, body: Bytes) -> Call {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        // The base was checked when the agent's address was; paths are made of ids and numbers.
-        *request.uri_mut() = format!("{}{path}", self.base)
-            .try_into()
-            .unwrap_or_default();
-        let has_body = !request.body().is_empty();
-        let headers = request.headers_mut();
-        headers.insert(header::AUTHORIZATION, self.authorization.clone());
-        if has_body {
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
+    fn call(&self, method: &str, path: &str, wait: Option<Duration>, body: Vec<u8>) -> Call {
+        let mut request = Request::new(method, format!("{}{path}", self.base));
+        request
+            .headers
+            .set("authorization", self.authorization.as_str());
+        if !body.is_empty() {
+            request.headers.set("content-type", "application/json");
         }
+        request.body = body;
         let mut deadline = self.deadline;
         if let Some(wait) = wait.filter(|w| !w.is_zero()) {
             deadline += wait;
-            if let Ok(prefer) = HeaderValue::try_from(format!("wait={}", wait.as_secs())) {
-                headers.insert("prefer", prefer);
-            }
+            request
+                .headers
+                .set("prefer", format!("wait={}", wait.as_secs()));
         }
         let mut call = Call::new(request, deadline);
         call.certificate.clone_from(&self.certificate);
         call
     }
 
-    async fn send(&self, call: Call) -> Result<Response<Bytes>, AgentError> {
+    async fn send(&self, call: Call) -> Result<Response, AgentError> {
         let answer = self.transport.send(call).await?;
-        if answer.status().is_success() {
+        if answer.is_success() {
             Ok(answer)
         } else {
             Err(AgentError::from_answer(&answer))
@@ -267,18 +248,18 @@ fn log_path(id: ToolInstanceId, query: &LogQuery, follow: bool) -> String {
 }
 
 /// Types of this crate's requests always serialize.
-fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    json::to_vec(value).unwrap_or_default()
 }
 
-fn read<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, AgentError> {
-    serde_json::from_slice(answer.body()).map_err(|_| AgentError::BadResponse {
-        status: answer.status().as_u16(),
+fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, AgentError> {
+    json::from_slice(&answer.body).map_err(|_| AgentError::BadResponse {
+        status: answer.status,
     })
 }
 
 fn expect_ndjson<T>(answer: &Response<T>) -> Result<(), AgentError> {
-    let status = answer.status().as_u16();
+    let status = answer.status;
     error::content_type(answer)
         .filter(|t| t.starts_with("application/x-ndjson"))
         .map(|_| ())

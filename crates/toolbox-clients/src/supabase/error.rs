@@ -1,19 +1,17 @@
 //! How a call to the database fails.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
 use serde::Deserialize;
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::retry::Fault;
-use toolbox_http::TransportError;
 use toolbox_http::retry::Transience;
+use toolbox_http::{Response, TransportError, json};
 
 /// Why the database did not answer the question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
     /// PostgREST, or Postgres behind it, cannot be reached.
     #[error("the database cannot be reached")]
-    Unreachable(#[source] TransportError),
+    Unreachable(#[source] Box<TransportError>),
     /// No answer before the deadline, or a statement took too long.
     #[error("the database did not answer in time")]
     Timeout,
@@ -48,35 +46,36 @@ impl From<TransportError> for DatabaseError {
                 status: 0,
                 code: String::new(),
             },
-            Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns => Self::Unreachable(error),
+            Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns => {
+                Self::Unreachable(error.into())
+            }
         }
     }
 }
 
 impl DatabaseError {
     /// Reads an answer that is no success.
-    pub(super) fn from_answer(answer: &Response<Bytes>) -> Self {
-        let status = answer.status();
-        let body: PostgrestError = serde_json::from_slice(answer.body()).unwrap_or_default();
+    pub(super) fn from_answer(answer: &Response) -> Self {
+        let status = answer.status;
+        let body: PostgrestError = json::from_slice(&answer.body).unwrap_or_default();
         let code = body.code.unwrap_or_default();
         match (status, code.as_str()) {
             // Statement timeout, lock timeout, no pooled connection in time.
             (_, "57014" | "55P03" | "PGRST003") => Self::Timeout,
-            (_, "PGRST000" | "PGRST001" | "PGRST002") => Self::Unreachable(TransportError::new(
-                Fault::Status(status.as_u16()),
+            (_, "PGRST000" | "PGRST001" | "PGRST002") => Self::unreachable(
+                Fault::Status(status),
                 "PostgREST has no connection to Postgres",
-            )),
-            (StatusCode::UNAUTHORIZED, _) => Self::TokenRefused,
-            (StatusCode::FORBIDDEN, "42501") => Self::Forbidden,
-            (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE, _) => {
-                Self::Unreachable(TransportError::new(Fault::Status(status.as_u16()), code))
-            }
-            (StatusCode::GATEWAY_TIMEOUT, _) => Self::Timeout,
-            _ => Self::BadResponse {
-                status: status.as_u16(),
-                code,
-            },
+            ),
+            (401, _) => Self::TokenRefused,
+            (403, "42501") => Self::Forbidden,
+            (502 | 503, _) => Self::unreachable(Fault::Status(status), &code),
+            (504, _) => Self::Timeout,
+            _ => Self::BadResponse { status, code },
         }
+    }
+
+    fn unreachable(fault: Fault, detail: &str) -> Self {
+        Self::Unreachable(Box::new(TransportError::new(fault, detail)))
     }
 
     /// What repeating the call depends on; none when it cannot help.

@@ -11,15 +11,13 @@ mod tests;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::names::encode_segment;
 use toolbox_domain::retry::RetryPolicy;
 use toolbox_http::retry::retry;
-use toolbox_http::{Call, Clock, Transport};
+use toolbox_http::{Call, Clock, Request, Response, Transport, json};
 
 pub use error::DatabaseError;
 use rows::{
@@ -60,9 +58,9 @@ pub enum Select<'a> {
 #[derive(Clone)]
 pub struct ProjectKeys {
     /// Sent with the caller's token.
-    pub publishable: HeaderValue,
+    pub publishable: String,
     /// Sent with writes.
-    pub secret: HeaderValue,
+    pub secret: String,
 }
 
 /// PostgREST of one project.
@@ -98,7 +96,7 @@ impl Supabase {
         token: &str,
         id: ToolboxId,
         select: Select<'_>,
-    ) -> Result<Option<EnvironmentRow>, DatabaseError> {
+    ) -> Result<Option<Box<EnvironmentRow>>, DatabaseError> {
         let mut query =
             format!("account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT}");
         match select {
@@ -120,7 +118,7 @@ impl Supabase {
                 ));
             }
         }
-        let rows: Vec<EnvironmentRow> = self.read(token, &query).await?;
+        let rows: Vec<Box<EnvironmentRow>> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())
     }
 
@@ -129,26 +127,26 @@ impl Supabase {
         &self,
         token: &str,
         id: CatalogToolId,
-    ) -> Result<Option<CatalogRow>, DatabaseError> {
+    ) -> Result<Option<Box<CatalogRow>>, DatabaseError> {
         let query = format!(
             "tool_catalog?id=eq.{id}&limit=1&select=id,docker_image_url,default_spec,\
              required_config_schema,required_secrets_schema"
         );
-        let rows: Vec<CatalogRow> = self.read(token, &query).await?;
+        let rows: Vec<Box<CatalogRow>> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())
     }
 
     /// What an instance runs. Read with the secret key, because no user may read it: the caller
     /// must have been shown to own the instance.
-    pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<SpecRow>, DatabaseError> {
+    pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<Box<SpecRow>>, DatabaseError> {
         let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
         let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            let mut request = self.request(Method::GET, &query, Bytes::new());
+            let mut request = self.request("GET", &query, Vec::new());
             self.authorize_writer(&mut request);
             self.send(request)
         })
         .await?;
-        Ok(parse::<Vec<SpecRow>>(&answer)?.into_iter().next())
+        Ok(parse::<Vec<Box<SpecRow>>>(&answer)?.into_iter().next())
     }
 
     /// Begins an operation. Repeated only when the first call certainly did not arrive: a second
@@ -184,14 +182,13 @@ impl Supabase {
         query: &str,
     ) -> Result<T, DatabaseError> {
         let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            let mut request = self.request(Method::GET, query, Bytes::new());
-            let headers = request.headers_mut();
-            headers.insert("apikey", self.keys.publishable.clone());
-            // A token that was verified is plain ASCII.
-            if let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {token}")) {
-                bearer.set_sensitive(true);
-                headers.insert(header::AUTHORIZATION, bearer);
-            }
+            let mut request = self.request("GET", query, Vec::new());
+            request
+                .headers
+                .set("apikey", self.keys.publishable.as_str());
+            request
+                .headers
+                .set("authorization", format!("Bearer {token}"));
             self.send(request)
         })
         .await?;
@@ -202,52 +199,44 @@ impl Supabase {
         &self,
         name: &str,
         p: &impl Serialize,
-    ) -> Result<Response<Bytes>, DatabaseError> {
+    ) -> Result<Response, DatabaseError> {
         #[derive(Serialize)]
         struct Argument<'a, T> {
             p: &'a T,
         }
         // Types of this crate's requests always serialize.
-        let body = serde_json::to_vec(&Argument { p }).unwrap_or_default();
-        let mut request = self.request(Method::POST, &format!("rpc/{name}"), body.into());
-        request.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        let body = json::to_vec(&Argument { p }).unwrap_or_default();
+        let mut request = self.request("POST", &format!("rpc/{name}"), body);
+        request.headers.set("content-type", "application/json");
         self.authorize_writer(&mut request);
         self.send(request).await
     }
 
     /// The keys of today are opaque and the gateway turns them into a role; the legacy ones are
     /// tokens themselves, which PostgREST reads.
-    fn authorize_writer(&self, request: &mut Request<Bytes>) {
-        let secret = &self.keys.secret;
-        request.headers_mut().insert("apikey", secret.clone());
-        if let Ok(text) = secret.to_str()
-            && !text.starts_with("sb_")
-            && let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {text}"))
-        {
-            bearer.set_sensitive(true);
-            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    fn authorize_writer(&self, request: &mut Request) {
+        let secret = self.keys.secret.as_str();
+        request.headers.set("apikey", secret);
+        if !secret.starts_with("sb_") {
+            request
+                .headers
+                .set("authorization", format!("Bearer {secret}"));
         }
     }
 
-    fn request(&self, method: Method, query: &str, body: Bytes) -> Request<Bytes> {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        // Queries are made of constants, ids and encoded names.
-        *request.uri_mut() = format!("{}/{query}", self.base)
-            .try_into()
-            .unwrap_or_default();
+    /// Queries are made of constants, ids and encoded names.
+    fn request(&self, method: &str, query: &str, body: Vec<u8>) -> Request {
+        let mut request = Request::new(method, format!("{}/{query}", self.base));
+        request.body = body;
         request
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, DatabaseError> {
+    async fn send(&self, request: Request) -> Result<Response, DatabaseError> {
         let mut call = Call::new(request, self.deadline);
         // The project's own gateway; it announces no length, and checking would slow every read.
         call.max_answer = usize::MAX;
         let answer = self.transport.send(call).await?;
-        if answer.status().is_success() {
+        if answer.is_success() {
             Ok(answer)
         } else {
             Err(DatabaseError::from_answer(&answer))
@@ -255,13 +244,13 @@ impl Supabase {
     }
 }
 
-fn unexpected(answer: &Response<Bytes>) -> DatabaseError {
+fn unexpected(answer: &Response) -> DatabaseError {
     DatabaseError::BadResponse {
-        status: answer.status().as_u16(),
+        status: answer.status,
         code: String::new(),
     }
 }
 
-fn parse<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, DatabaseError> {
-    serde_json::from_slice(answer.body()).map_err(|_| unexpected(answer))
+fn parse<T: DeserializeOwned>(answer: &Response) -> Result<T, DatabaseError> {
+    json::from_slice(&answer.body).map_err(|_| unexpected(answer))
 }

@@ -29,7 +29,7 @@ pub struct EnvironmentRow {
     pub dtma_last_known_version: Option<String>,
     /// Its instances.
     #[serde(default, rename = "account_tool_instances")]
-    pub instances: Vec<InstanceRow>,
+    pub instances: Vec<Box<InstanceRow>>,
 }
 
 /// A tool instance. `spec` is there only in answers of the two functions.
@@ -75,7 +75,7 @@ pub struct InstanceRow {
     /// When the row last changed.
     pub updated_at: String,
     /// What runs, secrets included.
-    pub spec: Option<ToolSpec>,
+    pub spec: Option<Box<ToolSpec>>,
 }
 
 /// A row that breaks the rules of the domain.
@@ -110,7 +110,7 @@ impl InstanceRow {
 #[derive(Clone, Debug, Deserialize)]
 pub struct SpecRow {
     /// The spec.
-    pub spec: ToolSpec,
+    pub spec: Box<ToolSpec>,
     /// The generation it belongs to.
     pub generation: u64,
 }
@@ -227,21 +227,21 @@ pub enum Begun {
     /// The operation is ours.
     Started {
         /// The operation.
-        operation: OperationRow,
+        operation: Box<OperationRow>,
         /// The row after its first write, spec included.
         instance: Box<InstanceRow>,
     },
     /// The idempotency key was used for this very request before.
     Replayed {
         /// The operation of then.
-        operation: OperationRow,
+        operation: Box<OperationRow>,
         /// The row now, unless it is gone.
         instance: Option<Box<InstanceRow>>,
     },
     /// Another operation runs.
     InProgress {
         /// It.
-        operation: OperationRow,
+        operation: Box<OperationRow>,
     },
     /// The row is not in the expected status any more.
     StatusChanged,
@@ -281,8 +281,8 @@ pub struct OperationRow {
     pub error_message: Option<String>,
 }
 
-impl From<OperationRow> for OperationView {
-    fn from(row: OperationRow) -> Self {
+impl From<Box<OperationRow>> for OperationView {
+    fn from(row: Box<OperationRow>) -> Self {
         Self {
             id: row.id,
             action: row.action,
@@ -298,7 +298,7 @@ impl From<OperationRow> for OperationView {
 #[derive(Deserialize)]
 pub(super) struct BegunWire {
     outcome: String,
-    operation: Option<OperationRow>,
+    operation: Option<Box<OperationRow>>,
     instance: Option<Box<InstanceRow>>,
     limit: Option<u32>,
 }

@@ -47,22 +47,44 @@ pub(super) struct Claims {
 }
 
 /// One audience or several.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    /// One.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
+#[derive(Debug)]
+pub(super) struct Audience(Vec<String>);
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Audience;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or an array of texts")
+            }
+
+            fn visit_str<E>(self, one: &str) -> Result<Audience, E> {
+                Ok(Audience(vec![one.to_owned()]))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut access: A,
+            ) -> Result<Audience, A::Error> {
+                let mut many = Vec::new();
+                while let Some(one) = access.next_element()? {
+                    many.push(one);
+                }
+                Ok(Audience(many))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 impl Audience {
     /// Whether `audience` is among them.
     pub(super) fn contains(&self, audience: &str) -> bool {
-        match self {
-            Self::One(one) => one == audience,
-            Self::Many(many) => many.iter().any(|one| one == audience),
-        }
+        self.0.iter().any(|one| one == audience)
     }
 }
 
@@ -87,8 +109,10 @@ impl<'a> Token<'a> {
         }
         let (message, signature) = text.rsplit_once('.').ok_or(Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(Malformed)?;
-        let header: Header = serde_json::from_slice(&base64url(header)?).map_err(|_| Malformed)?;
-        let claims: Claims = serde_json::from_slice(&base64url(claims)?).map_err(|_| Malformed)?;
+        let header: Header =
+            toolbox_http::json::from_slice(&base64url(header)?).map_err(|_| Malformed)?;
+        let claims: Claims =
+            toolbox_http::json::from_slice(&base64url(claims)?).map_err(|_| Malformed)?;
         if header.crit.is_some() {
             return Err(Malformed);
         }

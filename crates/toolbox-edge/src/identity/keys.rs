@@ -5,12 +5,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Shared;
-use http::Request;
 use serde::Deserialize;
-use toolbox_http::{Call, Clock, LocalFuture, Transport};
+use toolbox_http::{Call, Clock, LocalFuture, Request, Transport, json};
 
 use super::jwt::base64url;
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial};
@@ -46,10 +44,8 @@ struct Jwk {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum JwkSet {
-    Set { keys: Vec<Jwk> },
-    List(Vec<Jwk>),
+struct JwkSet {
+    keys: Vec<Jwk>,
 }
 
 impl Jwk {
@@ -193,7 +189,7 @@ impl KeyStore {
             return;
         }
         let mut keys = match &self.configured_set {
-            Some(json) => self.import(json.as_bytes(), true).await.unwrap_or_default(),
+            Some(text) => self.import(text.as_bytes(), true).await.unwrap_or_default(),
             None => Vec::new(),
         };
         if let Some(secret) = &self.legacy_secret {
@@ -227,28 +223,25 @@ impl KeyStore {
     }
 
     async fn fetch_now(&self) -> Result<Vec<StoredKey>, KeysUnavailable> {
-        let failed = |e: &dyn std::error::Error| KeysUnavailable(crate::error::chain(e));
-        let request = Request::get(&self.url)
-            .body(Bytes::new())
-            .map_err(|e| failed(&e))?;
-        let mut call = Call::new(request, FETCH_DEADLINE);
+        let mut call = Call::new(Request::new("GET", self.url.as_str()), FETCH_DEADLINE);
         call.max_answer = MAX_ANSWER;
-        let answer = self.transport.send(call).await.map_err(|e| failed(&e))?;
-        if !answer.status().is_success() {
-            return Err(KeysUnavailable(format!(
-                "status {}",
-                answer.status().as_u16()
-            )));
+        let answer = self
+            .transport
+            .send(call)
+            .await
+            .map_err(|e| KeysUnavailable(crate::error::chain(&e)))?;
+        if !answer.is_success() {
+            return Err(KeysUnavailable(format!("status {}", answer.status)));
         }
-        self.import(answer.body(), false)
+        self.import(&answer.body, false)
             .await
             .ok_or_else(|| KeysUnavailable("not a JSON Web Key Set".to_owned()))
     }
 
-    async fn import(&self, json: &[u8], trust_secrets: bool) -> Option<Vec<StoredKey>> {
-        let set = match serde_json::from_slice(json).ok()? {
-            JwkSet::Set { keys } | JwkSet::List(keys) => keys,
-        };
+    async fn import(&self, text: &[u8], trust_secrets: bool) -> Option<Vec<StoredKey>> {
+        // A set, or (as some setups give it) the bare list of keys.
+        let set = json::from_slice::<JwkSet>(text).map(|set| set.keys);
+        let set = set.or_else(|_| json::from_slice::<Vec<Jwk>>(text)).ok()?;
         let mut keys = Vec::with_capacity(set.len());
         for mut jwk in set {
             let kid = jwk.kid.take();

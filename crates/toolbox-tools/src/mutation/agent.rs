@@ -53,9 +53,9 @@ impl Reached {
     }
 }
 
-impl From<ToolView> for Reached {
-    fn from(view: ToolView) -> Self {
-        Self::View(Box::new(view))
+impl From<Box<ToolView>> for Reached {
+    fn from(view: Box<ToolView>) -> Self {
+        Self::View(view)
     }
 }
 
@@ -130,13 +130,13 @@ impl Operation {
         retry(&*self.app.clock, &RETRY, AgentError::transience, attempt).await
     }
 
-    async fn deploy(&self, wait: Option<Duration>) -> Result<ToolView, AgentError> {
+    async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
         let request = DeployRequest {
             generation: self.row.generation,
             desired: Desired::Running,
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
-            spec: self.row.spec.clone().unwrap_or_default(),
+            spec: self.row.spec.as_deref().cloned().unwrap_or_default(),
         };
         self.agent.deploy(self.row.id, &request, wait).await
     }
@@ -147,7 +147,7 @@ impl Operation {
         let began = clock.now();
         let mut recovery = StartRecovery::new(RETRY);
         let mut redeployed = false;
-        let mut last: Option<Result<ToolView, AgentError>> = None;
+        let mut last: Option<Result<Box<ToolView>, AgentError>> = None;
         let mut outcome = None;
         loop {
             let elapsed = clock.now().saturating_sub(began);

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use http::StatusCode;
 use sha2::{Digest, Sha256};
 use toolbox_api::dtma::{Reason, ToolSpec};
 use toolbox_api::edge::{Action, OperationState};
@@ -35,8 +34,8 @@ pub(super) struct Intent<'a> {
 
 /// An operation that is ours.
 pub(super) struct Started {
-    pub(super) operation: OperationRow,
-    pub(super) row: InstanceRow,
+    pub(super) operation: Box<OperationRow>,
+    pub(super) row: Box<InstanceRow>,
     pub(super) previous: Option<InstanceState>,
 }
 
@@ -109,7 +108,7 @@ impl<'a> Intent<'a> {
 /// SHA-256 over method, path and body: a key belongs to one request.
 fn fingerprint(cx: &Cx) -> String {
     let mut hash = Sha256::new();
-    for part in [cx.method.as_str().as_bytes(), cx.path.as_bytes()] {
+    for part in [cx.method.as_bytes(), cx.path.as_bytes()] {
         hash.update(part);
         hash.update([0]);
     }
@@ -146,7 +145,7 @@ pub(super) async fn new_instance(
             instance,
         } => Ok(Accepted::Started(Box::new(Started {
             operation,
-            row: *instance,
+            row: instance,
             previous: None,
         }))),
         other => answered(intent, other),
@@ -156,7 +155,7 @@ pub(super) async fn new_instance(
 /// Begins an operation on an instance that exists.
 pub(super) async fn existing(
     intent: &Intent<'_>,
-    mut row: InstanceRow,
+    mut row: Box<InstanceRow>,
     new_spec: Option<NewSpec<'_>>,
 ) -> Result<Accepted, ApiError> {
     for _ in 0..ATTEMPTS {
@@ -176,7 +175,7 @@ pub(super) async fn existing(
             } => {
                 return Ok(Accepted::Started(Box::new(Started {
                     operation,
-                    row: *instance,
+                    row: instance,
                     previous: Some(state),
                 })));
             }
@@ -221,7 +220,7 @@ fn answered(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
             operation,
             instance,
         } => {
-            return replayed(intent, operation, instance.map(|row| *row)).map(Accepted::Replayed);
+            return replayed(intent, operation, instance).map(Accepted::Replayed);
         }
         Begun::InProgress { operation } => {
             let mut error = ApiError::new(ErrorCode::OperationInProgress);
@@ -248,16 +247,16 @@ fn answered(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
 /// The answer of the operation that a key began before, as far as it is now.
 fn replayed(
     intent: &Intent<'_>,
-    operation: OperationRow,
-    row: Option<InstanceRow>,
+    operation: Box<OperationRow>,
+    row: Option<Box<InstanceRow>>,
 ) -> Result<Reply, ApiError> {
     let cx = intent.cx;
     match operation.state {
         OperationState::InProgress | OperationState::Succeeded => {
             let status = match (operation.state, intent.action) {
-                (OperationState::InProgress, _) => StatusCode::ACCEPTED,
-                (_, Action::Deploy) => StatusCode::CREATED,
-                _ => StatusCode::OK,
+                (OperationState::InProgress, _) => 202,
+                (_, Action::Deploy) => 201,
+                _ => 200,
             };
             let id = operation.tool_instance_id;
             let view = operation.into();
@@ -268,7 +267,7 @@ fn replayed(
                 status,
                 id,
                 view,
-                row.as_ref(),
+                row.as_deref(),
                 None,
             )
         }

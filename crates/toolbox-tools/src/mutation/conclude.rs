@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::value::RawValue;
 use toolbox_api::dtma::{Phase, Reason, ToolView};
 use toolbox_api::edge::{Action, MutationResponse, OperationState, OperationView};
 use toolbox_api::error::ErrorCode;
@@ -13,7 +11,7 @@ use toolbox_clients::supabase::rows::{
 };
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
-use toolbox_edge::{ApiError, App, Reply};
+use toolbox_edge::{ApiError, App, Reply, reply};
 
 use super::Operation;
 use super::agent::Reached;
@@ -22,7 +20,7 @@ use crate::sighting;
 /// Carries an accepted operation out and answers.
 pub(super) async fn run(operation: Operation, wait: Option<Duration>) -> Result<Reply, ApiError> {
     let began = operation.app.clock.now();
-    let reply = match operation.tell(wait).await {
+    let mut reply = match operation.tell(wait).await {
         Ok(told) => {
             let reached = match wait {
                 Some(wait) if !told.is_settled(operation.row.generation) => {
@@ -43,14 +41,12 @@ pub(super) async fn run(operation: Operation, wait: Option<Duration>) -> Result<
             return Err(with_operation(ApiError::from(error), view));
         }
     };
-    Ok(match wait {
-        Some(wait) => reply.header(
-            HeaderName::from_static("preference-applied"),
-            HeaderValue::try_from(format!("wait={}", wait.as_secs()))
-                .unwrap_or(HeaderValue::from_static("wait")),
-        ),
-        None => reply,
-    })
+    if let Some(wait) = wait {
+        reply
+            .headers
+            .set("preference-applied", format!("wait={}", wait.as_secs()));
+    }
+    Ok(reply)
 }
 
 /// The agent is done: record it, then answer what it came to.
@@ -88,20 +84,20 @@ async fn settled(mut operation: Operation, reached: &Reached) -> Result<Reply, A
             code: reason.code().to_owned(),
             message: reason.message().to_owned(),
         });
-        let error = with_instance(error, &operation.app, row.as_ref(), Some(view))?;
+        let error = with_instance(error, &operation.app, row.as_deref(), Some(view))?;
         return Err(with_operation(error, operation.view));
     }
     let status = if operation.action == Action::Deploy {
-        StatusCode::CREATED
+        201
     } else {
-        StatusCode::OK
+        200
     };
-    answer(&operation, status, row.as_ref(), reached.view())
+    answer(&operation, status, row.as_deref(), reached.view())
 }
 
 /// The agent holds it durably and is at it: answer now, observe later.
 fn pending(operation: Operation, view: Option<&ToolView>) -> Result<Reply, ApiError> {
-    let reply = answer(&operation, StatusCode::ACCEPTED, Some(&operation.row), view)?;
+    let reply = answer(&operation, 202, Some(&operation.row), view)?;
     follow(operation);
     Ok(reply)
 }
@@ -217,8 +213,7 @@ fn with_instance(
     if let Some(row) = row {
         let sighting = view.map(Some);
         let instance = sighting::view(row, sighting, app.clock.now())?;
-        let json = serde_json::to_string(&instance).map_err(|e| ApiError::internal(&e))?;
-        error.details.get_or_insert_default().tool_instance = RawValue::from_string(json).ok();
+        error.details.get_or_insert_default().tool_instance = Some(Box::new(instance));
     }
     Ok(error)
 }
@@ -231,11 +226,11 @@ fn log(operation: &Operation, error: &ApiError) {
 
 fn answer(
     operation: &Operation,
-    status: StatusCode,
+    status: u16,
     row: Option<&InstanceRow>,
     view: Option<&ToolView>,
 ) -> Result<Reply, ApiError> {
-    let reply = success(
+    let mut reply = success(
         &operation.app,
         &operation.request_id,
         operation.action,
@@ -245,17 +240,14 @@ fn answer(
         row,
         view,
     )?;
-    if operation.action != Action::Deploy {
-        return Ok(reply);
+    if operation.action == Action::Deploy {
+        let (toolbox, id) = (operation.toolbox, operation.row.id);
+        reply.headers.set(
+            "location",
+            format!("/functions/v1/toolbox-tools/{toolbox}/tools/{id}"),
+        );
     }
-    let location = format!(
-        "/functions/v1/toolbox-tools/{}/tools/{}",
-        operation.toolbox, operation.row.id
-    );
-    Ok(match HeaderValue::try_from(location) {
-        Ok(value) => reply.header(header::LOCATION, value),
-        Err(_) => reply,
-    })
+    Ok(reply)
 }
 
 /// The answer to a mutation that was accepted, or has ended as asked.
@@ -267,7 +259,7 @@ pub(super) fn success(
     app: &App,
     request_id: &str,
     action: Action,
-    status: StatusCode,
+    status: u16,
     id: ToolInstanceId,
     operation: OperationView,
     row: Option<&InstanceRow>,
@@ -281,12 +273,12 @@ pub(super) fn success(
         .as_ref()
         .map_or("deleted", |i| &i.status_on_toolbox)
         .to_owned();
-    let message = if status == StatusCode::ACCEPTED {
+    let message = if status == 202 {
         format!("Accepted: {}; the tool is {state}", action.as_str())
     } else {
         format!("Done: {}; the tool is {state}", action.as_str())
     };
-    Reply::json(
+    reply::json(
         status,
         &MutationResponse {
             success: true,

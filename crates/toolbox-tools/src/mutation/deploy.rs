@@ -18,7 +18,7 @@ use crate::{spec, toolbox};
 pub(crate) async fn deploy(
     cx: &Cx,
     toolbox_id: ToolboxId,
-    body: InvokeRequest,
+    body: Box<InvokeRequest>,
 ) -> Result<Reply, ApiError> {
     let wait = cx.wait()?;
     let intent = Intent::new(

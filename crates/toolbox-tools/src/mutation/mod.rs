@@ -84,7 +84,7 @@ pub(crate) struct Operation {
     action: Action,
     view: OperationView,
     /// The row after its first write, spec included.
-    row: InstanceRow,
+    row: Box<InstanceRow>,
     /// The state before; none for a new instance.
     previous: Option<InstanceState>,
     /// When the follower gives up, as time since the epoch.

@@ -1,9 +1,8 @@
 //! One instance.
 
-use http::StatusCode;
 use toolbox_api::edge::{AgentView, GetResponse};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_edge::{ApiError, Cx, Reply, reply};
 
 use super::list::{absent, heal};
 use crate::sighting;
@@ -28,8 +27,8 @@ pub(super) async fn get(
     let checked_at = cx.app.timestamp();
     let (agent, tool_instance) = match live {
         Ok(view) => {
-            let instance = sighting::view(&row, Some(view.as_ref()), now)?;
-            if sighting::is_news(&row, view.as_ref()) {
+            let instance = sighting::view(&row, Some(view.as_deref()), now)?;
+            if sighting::is_news(&row, view.as_deref()) {
                 heal(cx, vec![(row, view)]);
             }
             let version = found.dtma_last_known_version;
@@ -47,8 +46,8 @@ pub(super) async fn get(
             sighting::view(&row, None, now)?,
         ),
     };
-    Reply::json(
-        StatusCode::OK,
+    reply::json(
+        200,
         &GetResponse {
             success: agent.reachable,
             tool_instance,

@@ -12,7 +12,7 @@ use crate::toolbox::{Target, toolbox_id};
 
 /// `POST /`: the toolbox is named in the body.
 pub(super) async fn at_root(cx: &Cx) -> Result<Reply, ApiError> {
-    let body: InvokeRequest = cx.json()?;
+    let body: Box<InvokeRequest> = cx.json()?;
     let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
     if body.action.is_none() && body.tool_catalog_id.is_none() {
         return Err(unknown_action());
@@ -22,7 +22,7 @@ pub(super) async fn at_root(cx: &Cx) -> Result<Reply, ApiError> {
 
 /// `POST /{toolboxId}/tools`: a toolbox named in the body too must be the same.
 pub(super) async fn at_toolbox(cx: &Cx, toolbox: ToolboxId) -> Result<Reply, ApiError> {
-    let body: InvokeRequest = cx.json()?;
+    let body: Box<InvokeRequest> = cx.json()?;
     if let Some(named) = body.toolbox_id.as_deref()
         && toolbox_id(named)? != toolbox
     {
@@ -41,14 +41,18 @@ fn unknown_action() -> ApiError {
     )
 }
 
-async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Reply, ApiError> {
+async fn dispatch(
+    cx: &Cx,
+    toolbox: ToolboxId,
+    body: Box<InvokeRequest>,
+) -> Result<Reply, ApiError> {
     let change = match body.action.as_deref() {
         None | Some("deploy") => return mutation::deploy(cx, toolbox, body).await,
         Some("list") => return list::list(cx, toolbox).await,
         Some("get") => return get::get(cx, toolbox, &target(&body)?).await,
         Some("logs") => {
             let target = target(&body)?;
-            return logs::logs(cx, toolbox, &target, LogOptions::from_body(body)?).await;
+            return logs::logs(cx, toolbox, &target, LogOptions::from_body(&body)?).await;
         }
         Some("update") => {
             let target = target(&body)?;

@@ -1,16 +1,14 @@
 //! All instances of a toolbox: the database joined with the agent's view, in two round trips.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use http::StatusCode;
 use toolbox_api::dtma::{ToolList, ToolView};
 use toolbox_api::edge::{AgentView, ListResponse, ToolInstanceView};
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::InstanceRow;
-use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_domain::ids::ToolboxId;
+use toolbox_edge::{ApiError, Cx, Reply, reply};
 
 use crate::{sighting, toolbox};
 
@@ -42,8 +40,8 @@ pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiErr
         Some(list) => joined(cx, &found.instances, list)?,
         None => (last_known(cx, &found.instances)?, Vec::new(), Vec::new()),
     };
-    Reply::json(
-        StatusCode::OK,
+    reply::json(
+        200,
         &ListResponse {
             success: agent.reachable,
             tool_instances,
@@ -86,7 +84,7 @@ pub(super) fn absent(
     }
 }
 
-fn last_known(cx: &Cx, rows: &[InstanceRow]) -> Result<Vec<ToolInstanceView>, ApiError> {
+fn last_known(cx: &Cx, rows: &[Box<InstanceRow>]) -> Result<Vec<ToolInstanceView>, ApiError> {
     let now = cx.app.clock.now();
     rows.iter()
         .map(|row| sighting::view(row, None, now).map_err(ApiError::from))
@@ -99,32 +97,32 @@ type Joined = (
     Vec<toolbox_api::dtma::ForeignContainer>,
 );
 
-fn joined(cx: &Cx, rows: &[InstanceRow], list: ToolList) -> Result<Joined, ApiError> {
+fn joined(cx: &Cx, rows: &[Box<InstanceRow>], list: ToolList) -> Result<Joined, ApiError> {
     let now = cx.app.clock.now();
-    let mut views: BTreeMap<ToolInstanceId, ToolView> =
-        list.tools.into_iter().map(|view| (view.id, view)).collect();
+    let mut views = list.tools;
     let mut instances = Vec::with_capacity(rows.len());
     let mut news = Vec::new();
     for row in rows {
-        let view = views.remove(&row.id);
-        instances.push(sighting::view(row, Some(view.as_ref()), now)?);
-        if sighting::is_news(row, view.as_ref()) {
+        let at = views.iter().position(|view| view.id == row.id);
+        let view = at.map(|at| Box::new(views.swap_remove(at)));
+        instances.push(sighting::view(row, Some(view.as_deref()), now)?);
+        if sighting::is_news(row, view.as_deref()) {
             news.push((row.clone(), view));
         }
     }
     heal(cx, news);
-    Ok((instances, views.into_values().collect(), list.foreign))
+    Ok((instances, views, list.foreign))
 }
 
 /// Records, after the answer, what the agent shows differently from the rows.
-pub(super) fn heal(cx: &Cx, news: Vec<(InstanceRow, Option<ToolView>)>) {
+pub(super) fn heal(cx: &Cx, news: Vec<(Box<InstanceRow>, Option<Box<ToolView>>)>) {
     if news.is_empty() {
         return;
     }
     let (app, request_id) = (Rc::clone(&cx.app), Rc::clone(&cx.request_id));
     cx.app.host.background(Box::pin(async move {
         for (row, view) in news {
-            let recorded = sighting::record(&app, &row, view.as_ref(), None, &request_id).await;
+            let recorded = sighting::record(&app, &row, view.as_deref(), None, &request_id).await;
             if let Err(error) = recorded {
                 app.log(&request_id, "observe", &ApiError::from(error));
             }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use toolbox_api::dtma::LogLine;
 use toolbox_api::edge::{InvokeRequest, LogsResponse};
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::dtma::{AgentError, LogQuery};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_edge::{ApiError, Cx, Reply, reply};
 
 use crate::toolbox::{self, Target};
 
@@ -44,8 +43,8 @@ impl LogOptions {
     }
 
     /// The same fields in a body.
-    pub(super) fn from_body(body: InvokeRequest) -> Result<Self, ApiError> {
-        Self::new(body.tail, body.since, body.follow.unwrap_or(false))
+    pub(super) fn from_body(body: &InvokeRequest) -> Result<Self, ApiError> {
+        Self::new(body.tail, body.since.clone(), body.follow.unwrap_or(false))
     }
 
     fn new(tail: Option<u32>, since: Option<String>, follow: bool) -> Result<Self, ApiError> {
@@ -54,7 +53,7 @@ impl LogOptions {
             return Err(bad_tail());
         }
         let readable = |text: &str| {
-            text.parse::<f64>().is_ok_and(|n| n.is_finite() && n >= 0.0)
+            crate::spec::decimal(text).is_some_and(|seconds| seconds >= 0.0)
                 || toolbox_edge::time::parse(text).is_some()
         };
         if since.as_deref().is_some_and(|text| !readable(text)) {
@@ -93,7 +92,7 @@ pub(super) async fn logs(
         let stream = agent
             .follow_logs(row.id, &options.query, LONGEST_FOLLOW)
             .await;
-        return Ok(Reply::stream(
+        return Ok(reply::stream(
             "application/x-ndjson",
             stream.map_err(refusal)?,
         ));
@@ -101,11 +100,11 @@ pub(super) async fn logs(
     let bytes = agent.logs(row.id, &options.query).await.map_err(refusal)?;
     let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let entries: Vec<LogLine> = lines
-        .map(serde_json::from_slice)
+        .map(toolbox_http::json::from_slice)
         .collect::<Result<_, _>>()
         .map_err(|_| ApiError::new(ErrorCode::AgentBadResponse))?;
-    Reply::json(
-        StatusCode::OK,
+    reply::json(
+        200,
         &LogsResponse {
             success: true,
             logs: entries.iter().map(|entry| entry.line.clone()).collect(),
