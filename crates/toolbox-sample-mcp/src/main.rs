@@ -37,13 +37,19 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = runtime.block_on(run(&options, environment));
+    let code = runtime
+        .block_on(run(&options, environment))
+        .unwrap_or_else(|error| {
+            log(&chain(&error));
+            ExitCode::from(1)
+        });
     // Reading stdin blocks a thread that nothing can wake; waiting for it would delay the exit until the next message.
     runtime.shutdown_background();
     code
 }
 
-async fn run(options: &Options, environment: Environment) -> ExitCode {
+async fn run(options: &Options, environment: Environment) -> Result<ExitCode, ServeError> {
+    let stopped = stop_signal()?;
     let lifetime = async {
         match options.exit_after() {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -51,20 +57,14 @@ async fn run(options: &Options, environment: Environment) -> ExitCode {
         }
     };
     tokio::select! {
-        served = serve(options, environment) => match served {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                log(&chain(&error));
-                ExitCode::from(1)
-            }
-        },
-        () = stop_signal() => {
+        served = serve(options, environment) => served.map(|()| ExitCode::SUCCESS),
+        () = stopped => {
             log("stopping on a signal");
-            ExitCode::SUCCESS
+            Ok(ExitCode::SUCCESS)
         }
         () = lifetime => {
             log(&format!("exiting with code {}, as --exit-after-ms says", options.exit_code));
-            ExitCode::from(options.exit_code)
+            Ok(ExitCode::from(options.exit_code))
         }
     }
 }
@@ -85,23 +85,25 @@ async fn serve(options: &Options, environment: Environment) -> Result<(), ServeE
     }
 }
 
-/// Completes on SIGTERM or SIGINT. As process 1 of a container nothing else would end on them.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Completes on SIGTERM or SIGINT from now on. As process 1 of a container nothing else would end on them, and one that
+/// came before this call would be lost, so it is called before anything says that the server is there.
+fn stop_signal() -> Result<impl Future<Output = ()>, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Why the server could not serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
+    /// The system refused the signal handlers.
+    #[error("listen for signals")]
+    Signal(#[source] std::io::Error),
     /// The address is taken or not ours.
     #[error("listen on {address}")]
     Listen {
