@@ -78,7 +78,7 @@ Deno.test("two clients, 200 conflicting commands on ten instances", async () => 
   assert.deepEqual(await watch.stop(), [], "more than one running container of an instance was seen");
 
   console.log(`  accepted ${accepted.length}, refused ${JSON.stringify(Object.fromEntries(refused))}`);
-  assert.ok(accepted.length >= 60, `only ${accepted.length} commands were accepted: this is no race`);
+  assert.ok(accepted.length >= 40, `only ${accepted.length} commands were accepted: this is no race`);
   assert.ok((refused.get("operation_in_progress") ?? 0) >= 10, "hardly any command met another: this is no race");
   assert.deepEqual(lostOperations(end, accepted), []);
   assert.deepEqual(await illegalTransitions(world), []);
