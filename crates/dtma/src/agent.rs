@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use toolbox_domain::spec::ImagePolicy;
 
+use crate::api::host::EngineProbe;
 use crate::api::{AppState, Keys, router};
 use crate::config::{Config, KeyFileError, read_keys};
 use crate::instances::supervisor::Supervisor;
@@ -101,6 +102,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
     let state = AppState {
         instances,
+        probe: Arc::new(EngineProbe::new(Arc::clone(&runtime))),
         runtime,
         keys: Arc::new(Keys::new(&keys)),
         machine: Arc::new(Machine::new(config.state_dir.clone())),

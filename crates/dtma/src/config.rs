@@ -67,6 +67,7 @@ pub struct Config {
 
     /// Also build images from Git repositories at `http://127.0.0.1`; for development only.
     #[arg(long, env = "DTMA_ALLOW_LOOPBACK_GIT", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = clap::builder::BoolishValueParser::new(),
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_loopback_git: bool,
 }

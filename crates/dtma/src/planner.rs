@@ -45,6 +45,8 @@ pub struct Seen {
     pub state: ContainerState,
     /// Docker holds the confinement asked for.
     pub confined: bool,
+    /// It was started for its trial, which is not over: also if it ended meanwhile, the trial tells why.
+    pub on_trial: bool,
     /// It ran through its trial in this life of the agent.
     pub tried: bool,
     /// A restart was asked for after its last start.
@@ -192,7 +194,11 @@ fn running(situation: &Situation<'_>) -> Step {
     if container.name != situation.name {
         return Step::Rename(container.id.clone(), situation.name.to_owned());
     }
+    let on_trial = container.on_trial && !situation.proven;
     match alive(container, Version::Current, situation.may_start) {
+        _ if on_trial && container.state == ContainerState::Exited => {
+            Step::Try(Version::Current, container.id.clone())
+        }
         Some(step) => step,
         None if container.outdated => stop(container),
         None if situation.proven => Step::Done(Settled::Running),
@@ -213,6 +219,10 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
     if let Some(container) = surplus {
         return retire(container);
     }
+    // An update committed just before may have left its container under the name that this one needs.
+    if let Some(old) = current.filter(|c| c.name != situation.name) {
+        return Step::Rename(old.id.clone(), situation.name.to_owned());
+    }
     let Some(container) = next else {
         return if facts.has_image {
             Step::Create(Version::Next, format!("{}{NEXT_SUFFIX}", situation.name))
@@ -225,6 +235,9 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
         return stop(old);
     }
     match alive(container, Version::Next, true) {
+        _ if container.on_trial && container.state == ContainerState::Exited => {
+            Step::Try(Version::Next, container.id.clone())
+        }
         Some(step) => step,
         None if container.tried => Step::Commit(Version::Next),
         None => Step::Try(Version::Next, container.id.clone()),

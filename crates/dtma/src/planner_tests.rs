@@ -14,6 +14,7 @@ struct Box {
     revision: u32,
     state: ContainerState,
     tried: bool,
+    on_trial: bool,
     started: u32,
 }
 
@@ -87,6 +88,7 @@ impl World {
                 },
                 state: b.state,
                 confined: true,
+                on_trial: b.on_trial,
                 tried: b.tried,
                 outdated: b.started < self.restart_after,
             })
@@ -169,6 +171,7 @@ impl World {
                     revision,
                     state: ContainerState::Created,
                     tried: false,
+                    on_trial: false,
                     started: 0,
                 });
             }
@@ -182,18 +185,29 @@ impl World {
                         "two versions would run"
                     );
                 }
+                let revision = self.revision(v);
+                // Half of the broken ones end before anybody looks, half during their trial.
+                let ends = self.broken.contains(&revision) && revision % 2 == 0;
                 let b = self.find(&id);
-                b.state = ContainerState::Running;
+                b.state = if ends {
+                    ContainerState::Exited
+                } else {
+                    ContainerState::Running
+                };
+                b.on_trial = true;
                 b.started = clock;
             }
             Step::Unpause(id) => self.find(&id).state = ContainerState::Running,
             Step::Try(v, id) => {
                 let revision = self.revision(v);
-                if self.broken.contains(&revision) {
-                    self.find(&id).state = ContainerState::Exited;
+                let broken = self.broken.contains(&revision);
+                let b = self.find(&id);
+                b.on_trial = false;
+                if broken || b.state == ContainerState::Exited {
+                    b.state = ContainerState::Exited;
                     self.failed.push(revision);
                 } else {
-                    self.find(&id).tried = true;
+                    b.tried = true;
                 }
             }
             Step::Reject(..) => unreachable!("the model confines"),
@@ -278,6 +292,7 @@ impl World {
                 self.swept = false;
                 for b in &mut self.boxes {
                     b.tried = false;
+                    b.on_trial = false;
                 }
             }
             // Docker did it, the agent died before it heard so: the same as a kill after the step.
@@ -401,6 +416,7 @@ fn an_unconfined_container_is_rejected() {
         version: Some(Version::Current),
         state: ContainerState::Running,
         confined: false,
+        on_trial: false,
         tried: true,
         outdated: false,
     }];
@@ -439,6 +455,7 @@ fn a_back_off_holds_the_start() {
         version: Some(Version::Current),
         state: ContainerState::Exited,
         confined: true,
+        on_trial: false,
         tried: true,
         outdated: false,
     }];

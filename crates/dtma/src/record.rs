@@ -84,7 +84,12 @@ impl Release {
             ImageSource::Git(source) => ImageRequest::Build {
                 remote: source.build_remote(),
                 dockerfile: source.dockerfile().to_owned(),
-                tag: format!("toolbox-build/{}:{}", short_id(instance), self.revision),
+                // The whole id: an image that is here already is not built again, so no other instance may share its name.
+                tag: format!(
+                    "toolbox-build/{}:{}",
+                    instance.as_uuid().as_simple(),
+                    self.revision
+                ),
                 instance,
             },
         }

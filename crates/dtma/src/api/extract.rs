@@ -1,5 +1,7 @@
 //! Reading requests. What the caller sent is never repeated in an answer: it may hold secrets.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -12,6 +14,9 @@ use toolbox_domain::ids::ToolInstanceId;
 
 use super::AppState;
 use super::error::ApiError;
+
+/// How long a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(15);
 
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
@@ -103,17 +108,16 @@ fn is_json(request: &Request) -> bool {
 }
 
 async fn bytes(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                ApiError::new(
-                    ProblemCode::BodyTooLarge,
-                    format!("The body is larger than {} KiB", MAX_BODY_BYTES / 1024),
-                )
-            }
-            _ => ApiError::new(ProblemCode::InvalidBody, "The body ended early"),
-        })
+    let invalid = |detail: &str| ApiError::new(ProblemCode::InvalidBody, detail);
+    match tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, state)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
+            let detail = format!("The body is larger than {} KiB", MAX_BODY_BYTES / 1024);
+            Err(ApiError::new(ProblemCode::BodyTooLarge, detail))
+        }
+        Ok(Err(_)) => Err(invalid("The body ended early")),
+        Err(_) => Err(invalid("The body did not arrive in time")),
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -1,28 +1,59 @@
 //! `GET /health` and `GET /status`: the agent and its machine.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use toolbox_api::dtma::{
     API_VERSION, AgentEnvironment, AgentHealth, DockerInfo, DockerReachable, Health, Status,
 };
 
+use super::AppState;
 use super::error::ApiError;
-use super::{AppState, HEALTH_LIMIT};
 use crate::VERSION;
 use crate::instances::view;
-use crate::runtime::{EngineInfo, RuntimeError};
+use crate::runtime::{ContainerRuntime, EngineInfo};
 
 const SERVICE: &str = "DTMA";
+/// How long a health check waits for Docker.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// How old Docker's answer may be.
+const PROBE_AGE: Duration = Duration::from_millis(500);
 
-/// Docker's answer, within the time a health check has.
-async fn engine(state: &AppState) -> Result<EngineInfo, RuntimeError> {
-    tokio::time::timeout(HEALTH_LIMIT, state.runtime.info())
-        .await
-        .unwrap_or(Err(RuntimeError::Timeout {
-            operation: "answer a version request",
-            seconds: HEALTH_LIMIT.as_secs(),
-        }))
+/// Whether Docker answers, asked at most twice a second and by one caller at a time: anybody may call `GET /health`,
+/// and that must not become a way to keep Docker busy.
+pub struct EngineProbe {
+    runtime: Arc<dyn ContainerRuntime>,
+    last: Mutex<Option<(Instant, Option<EngineInfo>)>>,
+}
+
+impl EngineProbe {
+    /// Asks `runtime`; not yet.
+    pub fn new(runtime: Arc<dyn ContainerRuntime>) -> Self {
+        Self {
+            runtime,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Docker's versions; none when it does not answer in the time a health check has.
+    async fn engine(&self) -> Option<EngineInfo> {
+        let mut last = self.last.lock().await;
+        match &*last {
+            Some((asked, answer)) if asked.elapsed() < PROBE_AGE => answer.clone(),
+            _ => {
+                let answer = tokio::time::timeout(PROBE_LIMIT, self.runtime.info())
+                    .await
+                    .ok()
+                    .and_then(Result::ok);
+                last.insert((Instant::now(), answer)).1.clone()
+            }
+        }
+    }
 }
 
 const fn rating(reachable: bool) -> AgentHealth {
@@ -35,7 +66,7 @@ const fn rating(reachable: bool) -> AgentHealth {
 
 /// Whether the agent answers, and whether Docker does.
 pub async fn health(State(state): State<AppState>) -> Json<Health> {
-    let reachable = engine(&state).await.is_ok();
+    let reachable = state.probe.engine().await.is_some();
     Json(Health {
         status: rating(reachable),
         service: SERVICE.to_owned(),
@@ -48,7 +79,7 @@ pub async fn health(State(state): State<AppState>) -> Json<Health> {
 
 /// Everything about the agent and its machine that the control plane may know.
 pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiError> {
-    let engine = engine(&state).await.ok();
+    let engine = state.probe.engine().await;
     let tools = state.instances.list().await?;
     Ok(Json(Status {
         status: rating(engine.is_some()),

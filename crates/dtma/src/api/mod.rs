@@ -11,7 +11,6 @@ pub mod router;
 pub mod tools;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,9 +22,6 @@ use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
 pub use auth::Keys;
 
-/// How long `GET /health` waits for Docker.
-pub const HEALTH_LIMIT: Duration = Duration::from_secs(2);
-
 /// What handlers need; cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
@@ -33,6 +29,8 @@ pub struct AppState {
     pub instances: InstancesHandle,
     /// Docker, for questions about no instance in particular.
     pub runtime: Arc<dyn ContainerRuntime>,
+    /// Whether Docker answers.
+    pub probe: Arc<host::EngineProbe>,
     /// Accepted keys.
     pub keys: Arc<Keys>,
     /// The machine.

@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use toolbox_api::dtma::{
-    API_VERSION, CommandRequest, CreateRequest, DeployRequest, Desired, ForeignContainer, Removed,
-    ToolList, ToolView,
+    API_VERSION, CommandRequest, CreateRequest, DeployRequest, Desired, Removed, ToolList, ToolView,
 };
 use toolbox_api::problem::FieldError;
 use toolbox_domain::ids::ToolInstanceId;
@@ -36,13 +35,8 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiEr
     let lost = inventory
         .ours
         .into_iter()
-        .filter(|(_, id)| !tools.iter().any(|t| t.id == *id))
-        .map(|(container, _)| ForeignContainer {
-            container_id: container.as_str().to_owned(),
-            name: String::new(),
-            image: String::new(),
-            state: String::new(),
-        });
+        .filter(|(id, _)| !tools.iter().any(|t| t.id == *id))
+        .map(|(_, container)| container);
     Ok(Json(ToolList {
         toolbox_id: state.toolbox,
         version: VERSION.to_owned(),

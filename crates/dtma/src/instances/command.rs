@@ -123,6 +123,9 @@ impl Command {
         let repeated = asked == Some(record.generation);
         let mut draft = record.clone();
         draft.generation = asked.unwrap_or(record.generation);
+        if !repeated && !matches!(self, Self::Put(_)) {
+            forget_roll_back(&mut draft);
+        }
         match self {
             Self::Put(put) => return put_over(record, draft, *put, allocate),
             Self::Delete(_) if record.desired == Desired::Absent => return Ok(Change::Nothing),
@@ -180,6 +183,14 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         next: None,
         rolled_back: None,
         restart: None,
+    }
+}
+
+/// A roll-back is the answer to the command that brought the update; a later command has an answer of its own.
+fn forget_roll_back(draft: &mut Record) {
+    if draft.rolled_back.take().is_some() && draft.next.is_none() {
+        // So that the same generation with the failed spec is a contradiction, not «done before».
+        draft.requested_sha256.clone_from(&draft.current.sha256);
     }
 }
 
@@ -340,6 +351,23 @@ mod tests {
         let again = changed(Some(&rolled), put(3, "a/b:2"));
         assert_eq!(again.next.as_ref().map(|n| n.revision), Some(3));
         assert_eq!(again.rolled_back, None);
+    }
+
+    #[test]
+    fn a_later_command_has_its_own_answer_not_that_of_the_roll_back() {
+        let mut record = changed(None, put(1, "a/b:1"));
+        record.current.proven = true;
+        let mut rolled = changed(Some(&record), put(2, "a/b:2"));
+        rolled.next = None;
+        rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+        let stopped = changed(Some(&rolled), Command::Stop(Some(3)));
+        assert_eq!(stopped.rolled_back, None);
+        assert_eq!(
+            apply(Some(&stopped), put(3, "a/b:2")),
+            Err(CommandError::SpecDiffers(3))
+        );
+        let again = changed(Some(&stopped), put(4, "a/b:2"));
+        assert!(again.next.is_some());
     }
 
     #[test]

@@ -72,15 +72,23 @@ impl Instance {
                     self.memory.images.insert(release.revision);
                 }
             }
-            (Step::Start(..), _) => {
+            (Step::Start(_, container), _) => {
+                self.memory.on_trial = Some(container.clone());
                 self.memory.start_after = None;
                 self.memory.restarted = record.restart.map(|r| r.after);
             }
             (Step::Try(_, container), StepEnd::Done) => {
+                self.memory.on_trial = None;
                 self.memory.tried.insert(container.clone());
             }
-            (Step::Try(version, _), StepEnd::Ended(why, containers)) => {
+            (Step::Try(version, _), StepEnd::Ended(mut why, containers)) => {
                 self.memory.containers = containers;
+                self.memory.on_trial = None;
+                // The container of an update goes, and its log with it.
+                why.message += match version {
+                    Version::Current => "; its log may say why",
+                    Version::Next => "; the version before it runs again",
+                };
                 self.fail(*version, why, now);
             }
             (Step::Stop(container), _) => {
@@ -191,9 +199,23 @@ impl Instance {
             record.rolled_back = None;
         }
         record.current.proven = true;
+        let built = record.current.image_request(record.id);
+        if version == Version::Next {
+            self.drop_old_builds(built.image().to_owned());
+        }
         // When it cannot be stored, the old record leads to the same end after a crash.
         self.save().await;
         self.settle_ports();
+    }
+
+    /// Images built for versions that count no more only take space. Best effort: a deletion removes all of them.
+    fn drop_old_builds(&self, keep: String) {
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        tokio::spawn(async move {
+            if let Err(error) = shared.runtime.remove_builds(id, Some(&keep)).await {
+                tracing::debug!(instance = %id, %error, "old built images stay until the deletion");
+            }
+        });
     }
 
     /// An update failed: the version before it counts again.

@@ -30,6 +30,8 @@ pub struct Memory {
     pub trouble: Option<Failure>,
     /// Docker does not answer.
     pub outage: Option<Outage>,
+    /// The container that was started for its trial.
+    pub on_trial: Option<ContainerId>,
     /// Containers that ran through their trial.
     pub tried: BTreeSet<ContainerId>,
     /// Containers to be made anew, because the network they were made for is gone.
@@ -46,6 +48,8 @@ pub struct Memory {
     pub name_refused: bool,
     /// Restarts since the last command.
     pub restart_count: u32,
+    /// Times in a row that Docker was found busy with a container.
+    pub holds: u32,
     /// Steps since it was last settled; bounds a loop that should not be.
     pub steps: u32,
     /// What is going on.
@@ -67,6 +71,7 @@ impl Default for Memory {
             failures: BTreeMap::new(),
             trouble: None,
             outage: None,
+            on_trial: None,
             tried: BTreeSet::new(),
             unusable: BTreeSet::new(),
             swept: false,
@@ -75,6 +80,7 @@ impl Default for Memory {
             start_after: None,
             name_refused: false,
             restart_count: 0,
+            holds: 0,
             steps: 0,
             phase: Phase::Pending,
             settled: false,
@@ -88,6 +94,7 @@ impl Memory {
     /// A command came: what failed is tried again, and its caller waits for an answer of its own.
     pub fn begin_anew(&mut self, phase: Phase) {
         self.failures.clear();
+        self.on_trial = None;
         self.trouble = None;
         self.outage = None;
         self.swept = false;
@@ -95,6 +102,7 @@ impl Memory {
         self.start_after = None;
         self.name_refused = false;
         self.restart_count = 0;
+        self.holds = 0;
         self.steps = 0;
         self.phase = phase;
         self.settled = false;
@@ -202,6 +210,7 @@ impl Memory {
                             .differences(&container.hardening)
                             .is_empty()
                     }),
+                    on_trial: self.on_trial.as_ref() == Some(&container.id),
                     tried: self.tried.contains(&container.id),
                     outdated: record.restart.is_some_and(|r| {
                         self.restarted != Some(r.after)

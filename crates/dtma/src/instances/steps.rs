@@ -132,7 +132,8 @@ pub fn begin(
             Ok(StepEnd::Done)
         }),
         Step::Sweep => Box::pin(async move {
-            shared.runtime.remove_leftovers(id).await?;
+            shared.runtime.remove_volumes(id).await?;
+            shared.runtime.remove_builds(id, None).await?;
             Ok(StepEnd::Done)
         }),
         Step::Commit(_) | Step::RollBack | Step::Hold | Step::Forget | Step::Done(_) => {
@@ -244,9 +245,7 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
             "The container's entry point could not be run: {what}"
         ));
     }
-    ReasonCode::Exited.because(format!(
-        "The container ended at once with exit code {code}; its log may say why"
-    ))
+    ReasonCode::Exited.because(format!("The container ended at once with exit code {code}"))
 }
 
 /// Why the agent stopped restarting a container.

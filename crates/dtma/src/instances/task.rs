@@ -25,7 +25,7 @@ use crate::runtime::{Container, RuntimeError};
 
 /// How often an instance is looked at although nothing happened. Instances differ by up to a quarter of it.
 const PERIOD: Duration = Duration::from_mins(1);
-/// How soon Docker is asked again while it is busy with a container.
+/// How soon Docker is asked again while it is busy with a container; longer each time.
 const BUSY: Duration = Duration::from_millis(300);
 /// How often progress of a pull is published.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -386,6 +386,7 @@ impl Instance {
                 Step::Forget => return self.forget(now).await,
                 Step::Done(settled) => return self.settle(settled, now).await,
                 Step::Hold => {
+                    self.memory.holds += 1;
                     self.memory.decided = true;
                     self.memory.phase = if record.desired == Desired::Absent {
                         Phase::Removing
@@ -397,7 +398,7 @@ impl Instance {
                         .memory
                         .start_after
                         .filter(|at| *at > now)
-                        .unwrap_or(now + BUSY);
+                        .unwrap_or(now + BUSY * self.memory.holds.clamp(1, 16));
                     return;
                 }
                 step => return self.begin(step, now),
@@ -407,6 +408,7 @@ impl Instance {
 
     fn begin(&mut self, step: Step, now: Instant) {
         let Some(record) = &self.record else { return };
+        self.memory.holds = 0;
         self.memory.steps += 1;
         if self.memory.steps > MAX_STEPS {
             tracing::error!(instance = %self.id, ?step, "steps do not lead to the desired state; pausing");

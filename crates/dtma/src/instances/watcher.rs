@@ -74,7 +74,7 @@ async fn watch_once(
             },
             _ = period.tick() => {
                 let inventory = shared.runtime.inventory().await?;
-                let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(_, id)| id).collect();
+                let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(id, _)| id).collect();
                 instances.inventory(ours.into_iter().collect()).await;
                 looked.send_replace(true);
                 if std::mem::take(failures) > 0 {

@@ -297,7 +297,7 @@ impl DockerEngine {
         started
     }
 
-    async fn remove_all_leftovers(&self, instance: ToolInstanceId) -> Result<(), RuntimeError> {
+    async fn remove_volumes_of(&self, instance: ToolInstanceId) -> Result<(), RuntimeError> {
         let options = ListVolumesOptionsBuilder::default()
             .filters(&self.ours(Some(instance)))
             .build();
@@ -322,6 +322,14 @@ impl DockerEngine {
             )
             .await?;
         }
+        Ok(())
+    }
+
+    async fn remove_builds_of(
+        &self,
+        instance: ToolInstanceId,
+        keep: Option<&str>,
+    ) -> Result<(), RuntimeError> {
         let options = ListImagesOptionsBuilder::default()
             .filters(&self.ours(Some(instance)))
             .build();
@@ -332,15 +340,24 @@ impl DockerEngine {
                 |docker| async move { docker.list_images(Some(options)).await },
             )
             .await?;
-        for image in images {
-            let options = RemoveImageOptionsBuilder::default().force(true).build();
+        // By name: two builds of the same content are one image with two names.
+        let (tagged, nameless): (Vec<_>, Vec<_>) =
+            images.into_iter().partition(|i| !i.repo_tags.is_empty());
+        let names = tagged
+            .into_iter()
+            .flat_map(|i| i.repo_tags)
+            .filter(|tag| Some(tag.as_str()) != keep);
+        for image in names.chain(nameless.into_iter().map(|i| i.id)) {
+            let options = RemoveImageOptionsBuilder::default()
+                .force(keep.is_none())
+                .build();
             self.call(
                 (Operation::Remove, "remove a built image"),
                 self.deadlines.change,
                 |docker| async move {
                     absent(
                         docker
-                            .remove_image(&image.id, Some(options), None)
+                            .remove_image(&image, Some(options), None)
                             .await
                             .map(drop),
                     )
@@ -490,8 +507,16 @@ impl ContainerRuntime for DockerEngine {
         })
     }
 
-    fn remove_leftovers(&self, instance: ToolInstanceId) -> Call<'_, ()> {
-        Box::pin(self.remove_all_leftovers(instance))
+    fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {
+        Box::pin(self.remove_volumes_of(instance))
+    }
+
+    fn remove_builds<'a>(
+        &'a self,
+        instance: ToolInstanceId,
+        keep: Option<&'a str>,
+    ) -> Call<'a, ()> {
+        Box::pin(self.remove_builds_of(instance, keep))
     }
 
     fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream> {

@@ -264,8 +264,18 @@ pub(super) fn inventory(list: Vec<ContainerSummary>, toolbox: ToolboxId) -> Inve
             .filter(|t| **t == toolbox.to_string())
             .and_then(|_| labels.get(labels::INSTANCE_ID))
             .and_then(|i| i.parse::<ToolInstanceId>().ok());
+        let brief = ForeignContainer {
+            container_id: id,
+            name: summary
+                .names
+                .and_then(|n| n.into_iter().next())
+                .map(|n| n.trim_start_matches('/').to_owned())
+                .unwrap_or_default(),
+            image: summary.image.unwrap_or_default(),
+            state: summary.state.map(|s| s.to_string()).unwrap_or_default(),
+        };
         if let Some(instance) = instance {
-            inventory.ours.push((ContainerId::new(id), instance));
+            inventory.ours.push((instance, brief));
             continue;
         }
         for port in summary.ports.iter().flatten() {
@@ -276,16 +286,7 @@ pub(super) fn inventory(list: Vec<ContainerSummary>, toolbox: ToolboxId) -> Inve
                     .push((if udp { Protocol::Udp } else { Protocol::Tcp }, public));
             }
         }
-        inventory.foreign.push(ForeignContainer {
-            container_id: id,
-            name: summary
-                .names
-                .and_then(|n| n.into_iter().next())
-                .map(|n| n.trim_start_matches('/').to_owned())
-                .unwrap_or_default(),
-            image: summary.image.unwrap_or_default(),
-            state: summary.state.map(|s| s.to_string()).unwrap_or_default(),
-        });
+        inventory.foreign.push(brief);
     }
     inventory
 }

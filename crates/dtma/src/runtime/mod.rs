@@ -83,8 +83,12 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Waits until it ends, at most `within`; whether it ended.
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
 
-    /// Removes what an instance leaves beside its containers: named volumes, built images.
-    fn remove_leftovers(&self, instance: ToolInstanceId) -> Call<'_, ()>;
+    /// Removes the named volumes of an instance.
+    fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()>;
+
+    /// Removes the images built for an instance, except the one named `keep`.
+    fn remove_builds<'a>(&'a self, instance: ToolInstanceId, keep: Option<&'a str>)
+    -> Call<'a, ()>;
 
     /// The container's output, oldest first.
     fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream>;

@@ -90,8 +90,8 @@ pub struct EngineInfo {
 /// Every container of the machine in brief.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// Containers of this toolbox and their instances.
-    pub ours: Vec<(ContainerId, ToolInstanceId)>,
+    /// Containers of this toolbox, by instance.
+    pub ours: Vec<(ToolInstanceId, ForeignContainer)>,
     /// All others.
     pub foreign: Vec<ForeignContainer>,
     /// Host ports published by containers of others.

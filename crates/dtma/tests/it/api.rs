@@ -332,6 +332,42 @@ async fn request_ids_are_taken_over_or_made() {
 }
 
 #[test]
+fn the_published_document_has_exactly_these_routes() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/api/dtma.openapi.json"
+    );
+    let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut documented = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let security = operation
+                .get("security")
+                .or(document.get("security"))
+                .cloned()
+                .unwrap_or_default();
+            let open = security
+                .as_array()
+                .is_none_or(|s| s.iter().all(|scheme| scheme == &json!({})));
+            documented.push((path.clone(), method.to_uppercase(), open));
+        }
+    }
+    let mut served: Vec<_> = routes()
+        .into_iter()
+        .map(|r| {
+            (
+                r.path.to_owned(),
+                r.method.to_string(),
+                r.access == Access::Public,
+            )
+        })
+        .collect();
+    documented.sort();
+    served.sort();
+    assert_eq!(served, documented);
+}
+
+#[test]
 fn help_documents_every_variable() {
     #[allow(clippy::disallowed_methods, reason = "the program under test")]
     let output = Command::new(env!("CARGO_BIN_EXE_dtma"))

@@ -207,7 +207,18 @@ async fn a_git_source_is_built_and_its_image_goes_with_the_instance() {
     .await;
     let tool = with_image(format!("{url}/tool.git#main:server"));
     agent.deploy(&tool).await;
-    let tag = format!("toolbox-build/{}:1", &tool.id.to_string()[..8]);
+    let tag = format!("toolbox-build/{}:1", tool.id.simple());
+    assert!(docker::connect().inspect_image(&tag).await.is_ok());
+    agent
+        .deploy(&tool.clone().next().with("env", json!({"A": "1"})))
+        .await;
+    docker::eventually(
+        "the superseded build is removed",
+        Duration::from_secs(10),
+        || async { docker::connect().inspect_image(&tag).await.is_err() },
+    )
+    .await;
+    let tag = tag.replace(":1", ":2");
     assert!(docker::connect().inspect_image(&tag).await.is_ok());
     agent.delete(&tool).await.expect(200);
     assert!(docker::connect().inspect_image(&tag).await.is_err());

@@ -284,6 +284,13 @@ async fn an_update_that_does_not_start_leaves_the_old_version_running() {
         let again = agent.put(&update).await.expect(200);
         assert_eq!(again["rolled_back"], true);
     }
+    // The next command has an answer of its own.
+    let stopped = agent.command(&tool, "stop").await.expect(200);
+    assert_eq!(
+        (&stopped["rolled_back"], &stopped["reason"]),
+        (&json!(false), &Value::Null)
+    );
+    agent.command(&tool, "start").await.expect(200);
     let mut missing = tool.clone().with("image", json!("127.0.0.1:1/no/such:1"));
     missing.body["generation"] = json!(9);
     let view = agent.put(&missing).await.expect(200);

@@ -101,3 +101,17 @@ async fn a_name_that_another_container_has_gives_way_to_the_long_one() {
         .await;
     assert_eq!(updated["container_name"], json!(long));
 }
+
+#[tokio::test]
+async fn two_instances_given_the_same_container_name_both_run() {
+    let agent = Agent::new().await;
+    let (first, mut second) = (Tool::new(&["sleep"]), Tool::new(&["sleep"]));
+    second.body["container_name"] = first.body["container_name"].clone();
+    agent.deploy(&first).await;
+    let view = agent.deploy(&second).await;
+    assert_ne!(view["container_name"], first.body["container_name"]);
+    assert!(
+        docker::runs(&agent.container(&first).await)
+            && docker::runs(&agent.container(&second).await)
+    );
+}

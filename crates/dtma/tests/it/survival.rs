@@ -255,6 +255,40 @@ async fn a_surplus_or_renamed_container_is_put_right() {
 }
 
 #[tokio::test]
+async fn a_container_with_our_label_that_tells_nothing_is_listed_and_left_alone() {
+    let agent = Agent::new().await;
+    let labels = [
+        (
+            "io.toolbox.toolbox_id".to_owned(),
+            agent.toolbox.to_string(),
+        ),
+        (
+            "io.toolbox.instance_id".to_owned(),
+            uuid::Uuid::new_v4().to_string(),
+        ),
+    ];
+    let body = bollard::models::ContainerCreateBody {
+        labels: Some(labels.into()),
+        ..Default::default()
+    };
+    let id = docker::foreign(
+        &format!("dtma-test-odd-{}", uuid::Uuid::new_v4().simple()),
+        body,
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let list = agent.call(Method::GET, "/tools").await.expect(200);
+    assert!(list["tools"].as_array().unwrap().is_empty());
+    assert!(
+        list["foreign"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|f| f["container_id"] == json!(id) && f["state"] == "running")
+    );
+}
+
+#[tokio::test]
 async fn a_paused_container_runs_on() {
     let agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
