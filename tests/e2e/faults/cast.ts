@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { codeOf, describe, type MutationOptions, type Reply, type ToolsApi, type World } from "../lib/mod.ts";
 import { expireLeases, expireUnheard } from "./parts.ts";
-import { healed, logFaults, snapshot, untruths } from "./truth.ts";
+import { healed, logFaults, type Snapshot, snapshot, untruths } from "./truth.ts";
 
 /** Every command of toolbox-tools that meets the agent. */
 export const COMMANDS = ["list", "get", "logs", "start", "stop", "deploy", "delete"] as const;
@@ -205,4 +205,13 @@ export function assertDatabaseAnswers(answers: Answers, expected: Expected): voi
     if (reply.ms > limit) faults.push(`${command}: took ${Math.round(reply.ms)} ms, its deadline is ${limit} ms`);
   }
   assert.deepEqual(faults, []);
+}
+
+/** Nothing was begun: same rows, same operations. */
+export function assertUntouched(before: Snapshot, after: Snapshot): void {
+  const essence = ({ rows }: Snapshot) =>
+    rows.map(({ id, generation, status_on_toolbox: status }) => ({ id, generation, status }));
+  assert.deepEqual(essence(after), essence(before));
+  assert.equal(after.operations.length, before.operations.length, "no operation was begun");
+  assert.deepEqual(logFaults(after), []);
 }
