@@ -17,7 +17,7 @@ pub mod entry;
 pub mod error;
 pub mod host;
 pub mod identity;
-#[cfg(any(test, feature = "recorded"))]
+#[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod reply;
 pub mod router;

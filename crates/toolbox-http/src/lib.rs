@@ -14,7 +14,7 @@
 pub mod fetch;
 pub mod json;
 pub mod message;
-#[cfg(any(test, feature = "recorded"))]
+#[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod retry;
 #[cfg(target_arch = "wasm32")]
