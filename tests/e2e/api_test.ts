@@ -118,7 +118,7 @@ Deno.test("repeating a request with its Idempotency-Key does it once", async (t)
   });
 
   await t.step("eight deploys at once", async () => {
-    const key = "the same key: with spaces, ünicode not allowed in headers".replace("ü", "u");
+    const key = 'any text: a key may hold spaces, commas, %20 and quotes " too';
     const before = await count();
     const replies = await Promise.all(
       Array.from({ length: 8 }, () => tools.deploy("at once", {}, { idempotencyKey: key, wait: 30 })),

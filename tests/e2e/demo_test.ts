@@ -170,10 +170,11 @@ Deno.test("accepted is not success: without waiting, the end is recorded by itse
   const id = reply.json.instanceId;
 
   // Nobody reads it through the function: the follower alone brings the row to its end.
-  await eventually("the row says running", async () => {
+  const row = await eventually("the row has an end", async () => {
     const row = await world.db.instance(id);
-    return row?.status_on_toolbox === "running" ? row : undefined;
+    return ["running", "error"].includes(row!.status_on_toolbox) ? row : undefined;
   });
+  assert.equal(row?.status_on_toolbox, "running", `${row?.instance_error_message}`);
   const [operation] = await world.db.operations(id);
   assert.equal(operation.state, "succeeded");
 

@@ -9,8 +9,8 @@ export interface Caller {
   /** Who they are is known and genuine; what they ask for is not theirs. */
   known?: boolean;
   /**
-   * The token is signed with the project's own legacy secret and broken in a claim that PostgREST does not look at,
-   * here as at Supabase: whoever holds that secret can make better ones. The functions refuse it all the same.
+   * The token is signed by the project itself and broken in a claim that PostgREST does not look at, here as at
+   * Supabase: whoever holds that key can make better ones. The functions refuse it all the same.
    */
   functionsOnly?: boolean;
   /** PostgREST cannot even become this role, which it says with 400. */
@@ -24,18 +24,23 @@ export async function outsiders(world: World): Promise<Caller[]> {
   const issuer = String(genuine.claims.iss);
   const now = Math.floor(Date.now() / 1000);
   const of = (override: Record<string, unknown>) => claims(issuer, owner.userId, override);
-  const legacy = (override: Record<string, unknown>, header = {}) => hs256(of(override), ready.jwt_secret, header);
   const kid = genuine.header.kid;
-  const [head, payload, signature] = owner.token.split(".");
-  const publicKey = await (await fetch(`${ready.url}/auth/v1/.well-known/jwks.json`)).text();
-  const retold = btoa(JSON.stringify({ ...genuine.claims, sub: crypto.randomUUID() })).replace(/=+$/, "");
-
   const apikey = ready.publishable_key;
   const bearer = (name: string, token: string, more: Partial<Caller> = {}): Caller => ({
     name,
     headers: { apikey, authorization: `Bearer ${token}` },
     ...more,
   });
+  const projectKey = await signingKey(world);
+  /** Signed by the project, with its current key and with its legacy secret; broken in one claim only. */
+  const broken = async (name: string, override: Record<string, unknown>, more: Partial<Caller> = {}) => [
+    bearer(name, await es256(of(override), { kid }, projectKey), more),
+    bearer(`${name} (legacy)`, await hs256(of(override), ready.jwt_secret), more),
+  ];
+  const [head, payload, signature] = owner.token.split(".");
+  const publicKey = await (await fetch(`${ready.url}/auth/v1/.well-known/jwks.json`)).text();
+  const retold = btoa(JSON.stringify({ ...genuine.claims, sub: crypto.randomUUID() })).replace(/=+$/, "");
+
   return [
     { name: "no token, no key", headers: {} },
     { name: "publishable key only", headers: { apikey } },
@@ -43,17 +48,18 @@ export async function outsiders(world: World): Promise<Caller[]> {
     { name: "publishable key as the token only", headers: { authorization: `Bearer ${apikey}` } },
     bearer("the legacy anon key", ready.anon_key),
     bearer("a stranger", stranger.token, { known: true }),
-    bearer("expired", await legacy({ iat: now - 7200, exp: now - 3600 })),
-    bearer("expired a minute ago", await legacy({ iat: now - 3660, exp: now - 60 })),
-    bearer("without an expiry", await legacy({ exp: undefined }), { functionsOnly: true }),
-    bearer("not valid yet", await legacy({ nbf: now + 3600 })),
-    bearer("wrong issuer", await legacy({ iss: "https://evil.example/auth/v1" }), { functionsOnly: true }),
-    bearer("no issuer", await legacy({ iss: undefined }), { functionsOnly: true }),
-    bearer("wrong audience", await legacy({ aud: "somebody-else" }), { functionsOnly: true }),
-    bearer("no subject", await legacy({ sub: undefined }), { functionsOnly: true }),
-    bearer("a subject that is no id", await legacy({ sub: "' or 1=1 --" }), { functionsOnly: true }),
-    bearer("role anon", await legacy({ role: "anon" })),
-    bearer("a role that does not exist", await legacy({ role: "admin" }), { noSuchRole: true }),
+    ...await broken("expired", { iat: now - 7200, exp: now - 3600 }),
+    ...await broken("expired a minute ago", { iat: now - 3660, exp: now - 60 }),
+    ...await broken("without an expiry", { exp: undefined }, { functionsOnly: true }),
+    ...await broken("not valid yet", { nbf: now + 3600 }),
+    ...await broken("wrong issuer", { iss: "https://evil.example/auth/v1" }, { functionsOnly: true }),
+    ...await broken("no issuer", { iss: undefined }, { functionsOnly: true }),
+    ...await broken("wrong audience", { aud: "somebody-else" }, { functionsOnly: true }),
+    ...await broken("no subject", { sub: undefined }, { functionsOnly: true }),
+    ...await broken("a subject that is no id", { sub: "' or 1=1 --" }, { functionsOnly: true }),
+    ...await broken("role anon", { role: "anon" }),
+    ...await broken("role service_role", { role: "service_role" }, { functionsOnly: true }),
+    ...await broken("a role that does not exist", { role: "admin" }, { noSuchRole: true }),
     bearer("alg none", unsigned(of({}))),
     bearer("alg None with a kid", unsigned(of({}), { alg: "None", kid })),
     bearer("alg none with the genuine signature", `${unsigned(of({}))}${signature}`),
@@ -78,6 +84,17 @@ export async function outsiders(world: World): Promise<Caller[]> {
       headers: { apikey, "x-access-token": owner.token, cookie: `sb=${owner.token}` },
     },
   ];
+}
+
+/** The project's own private key, as only its sign-in has it: what it signs is genuine in everything but the claims. */
+export async function signingKey({ ready }: World): Promise<CryptoKey> {
+  const { signing_key: scalar } = JSON.parse(await Deno.readTextFile(`${ready.data_dir}/keys.json`));
+  const { keys: [{ kty, crv, x, y }] } = await (await fetch(`${ready.url}/auth/v1/.well-known/jwks.json`)).json();
+  const bytes = scalar.match(/../g).map((digits: string) => String.fromCharCode(parseInt(digits, 16))).join("");
+  const d = btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return await crypto.subtle.importKey("jwk", { kty, crv, x, y, d }, { name: "ECDSA", namedCurve: "P-256" }, false, [
+    "sign",
+  ]);
 }
 
 /** The first character changed: the last one may carry only padding bits. */
