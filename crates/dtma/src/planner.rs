@@ -32,6 +32,17 @@ pub enum Goal {
     Absent,
 }
 
+/// The trial of a container whose version has not run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// Not begun.
+    Untried,
+    /// It was started for it. Also if it ended meanwhile, the trial tells why.
+    Begun,
+    /// It ran long enough.
+    Passed,
+}
+
 /// A container of the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -45,10 +56,8 @@ pub struct Seen {
     pub state: ContainerState,
     /// Docker holds the confinement asked for.
     pub confined: bool,
-    /// It was started for its trial, which is not over: also if it ended meanwhile, the trial tells why.
-    pub on_trial: bool,
-    /// It ran through its trial in this life of the agent.
-    pub tried: bool,
+    /// Its trial, as far as this life of the agent knows.
+    pub trial: Trial,
     /// A restart was asked for after its last start.
     pub outdated: bool,
 }
@@ -194,7 +203,7 @@ fn running(situation: &Situation<'_>) -> Step {
     if container.name != situation.name {
         return Step::Rename(container.id.clone(), situation.name.to_owned());
     }
-    let on_trial = container.on_trial && !situation.proven;
+    let on_trial = container.trial == Trial::Begun && !situation.proven;
     match alive(container, Version::Current, situation.may_start) {
         _ if on_trial && container.state == ContainerState::Exited => {
             Step::Try(Version::Current, container.id.clone())
@@ -202,7 +211,7 @@ fn running(situation: &Situation<'_>) -> Step {
         Some(step) => step,
         None if container.outdated => stop(container),
         None if situation.proven => Step::Done(Settled::Running),
-        None if container.tried => Step::Commit(Version::Current),
+        None if container.trial == Trial::Passed => Step::Commit(Version::Current),
         None => Step::Try(Version::Current, container.id.clone()),
     }
 }
@@ -235,11 +244,11 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
         return stop(old);
     }
     match alive(container, Version::Next, true) {
-        _ if container.on_trial && container.state == ContainerState::Exited => {
+        _ if container.trial == Trial::Begun && container.state == ContainerState::Exited => {
             Step::Try(Version::Next, container.id.clone())
         }
         Some(step) => step,
-        None if container.tried => Step::Commit(Version::Next),
+        None if container.trial == Trial::Passed => Step::Commit(Version::Next),
         None => Step::Try(Version::Next, container.id.clone()),
     }
 }

@@ -13,8 +13,7 @@ struct Box {
     name: String,
     revision: u32,
     state: ContainerState,
-    tried: bool,
-    on_trial: bool,
+    trial: Trial,
     started: u32,
 }
 
@@ -88,8 +87,7 @@ impl World {
                 },
                 state: b.state,
                 confined: true,
-                on_trial: b.on_trial,
-                tried: b.tried,
+                trial: b.trial,
                 outdated: b.started < self.restart_after,
             })
             .collect()
@@ -170,8 +168,7 @@ impl World {
                     name,
                     revision,
                     state: ContainerState::Created,
-                    tried: false,
-                    on_trial: false,
+                    trial: Trial::Untried,
                     started: 0,
                 });
             }
@@ -187,14 +184,14 @@ impl World {
                 }
                 let revision = self.revision(v);
                 // Half of the broken ones end before anybody looks, half during their trial.
-                let ends = self.broken.contains(&revision) && revision % 2 == 0;
+                let ends = self.broken.contains(&revision) && revision.is_multiple_of(2);
                 let b = self.find(&id);
                 b.state = if ends {
                     ContainerState::Exited
                 } else {
                     ContainerState::Running
                 };
-                b.on_trial = true;
+                b.trial = Trial::Begun;
                 b.started = clock;
             }
             Step::Unpause(id) => self.find(&id).state = ContainerState::Running,
@@ -202,12 +199,12 @@ impl World {
                 let revision = self.revision(v);
                 let broken = self.broken.contains(&revision);
                 let b = self.find(&id);
-                b.on_trial = false;
+                b.trial = Trial::Untried;
                 if broken || b.state == ContainerState::Exited {
                     b.state = ContainerState::Exited;
                     self.failed.push(revision);
                 } else {
-                    b.tried = true;
+                    b.trial = Trial::Passed;
                 }
             }
             Step::Reject(..) => unreachable!("the model confines"),
@@ -291,8 +288,7 @@ impl World {
                 self.failed.clear();
                 self.swept = false;
                 for b in &mut self.boxes {
-                    b.tried = false;
-                    b.on_trial = false;
+                    b.trial = Trial::Untried;
                 }
             }
             // Docker did it, the agent died before it heard so: the same as a kill after the step.
@@ -416,8 +412,7 @@ fn an_unconfined_container_is_rejected() {
         version: Some(Version::Current),
         state: ContainerState::Running,
         confined: false,
-        on_trial: false,
-        tried: true,
+        trial: Trial::Passed,
         outdated: false,
     }];
     let situation = Situation {
@@ -455,8 +450,7 @@ fn a_back_off_holds_the_start() {
         version: Some(Version::Current),
         state: ContainerState::Exited,
         confined: true,
-        on_trial: false,
-        tried: true,
+        trial: Trial::Passed,
         outdated: false,
     }];
     let situation = Situation {

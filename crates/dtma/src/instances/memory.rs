@@ -9,7 +9,7 @@ use toolbox_api::dtma::{Desired, Phase, Progress};
 use super::crashes::Crashes;
 use super::trouble::{Failure, Outage};
 use super::{Shared, steps};
-use crate::planner::{Goal, Seen, Situation, Version, VersionFacts};
+use crate::planner::{Goal, Seen, Situation, Trial, Version, VersionFacts};
 use crate::record::{Record, Release};
 use crate::runtime::{Container, ContainerId};
 
@@ -210,8 +210,13 @@ impl Memory {
                             .differences(&container.hardening)
                             .is_empty()
                     }),
-                    on_trial: self.on_trial.as_ref() == Some(&container.id),
-                    tried: self.tried.contains(&container.id),
+                    trial: if self.tried.contains(&container.id) {
+                        Trial::Passed
+                    } else if self.on_trial.as_ref() == Some(&container.id) {
+                        Trial::Begun
+                    } else {
+                        Trial::Untried
+                    },
                     outdated: record.restart.is_some_and(|r| {
                         self.restarted != Some(r.after)
                             && container.started_at.is_some_and(|start| start < r.after)

@@ -13,6 +13,7 @@ pub mod adopt;
 pub mod command;
 pub mod crashes;
 mod effects;
+mod job;
 pub mod memory;
 pub mod steps;
 pub mod supervisor;

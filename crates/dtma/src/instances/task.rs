@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -15,13 +14,14 @@ use toolbox_api::dtma::{Desired, Phase, Progress};
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::command::Change;
+use super::job::{Job, Outcome, end_of, phase_of};
 use super::memory::Memory;
-use super::steps::{self, StepEnd};
+use super::steps;
 use super::trouble::Outage;
 use super::{Command, CommandError, Message, Published, Shared, adopt, stopped, view};
 use crate::planner::{self, Settled, Step};
 use crate::record::Record;
-use crate::runtime::{Container, RuntimeError};
+use crate::runtime::RuntimeError;
 
 /// How often an instance is looked at although nothing happened. Instances differ by up to a quarter of it.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -35,40 +35,6 @@ const MAX_STEPS: u32 = 100;
 const SHORT_LOOK: Duration = Duration::from_secs(2);
 /// How long a task without a record waits for the command it was started for.
 const FIRST_COMMAND: Duration = Duration::from_secs(5);
-
-/// What is under way.
-enum Job {
-    /// Docker was asked for the containers.
-    Look(BoxFuture<'static, Result<Vec<Container>, RuntimeError>>),
-    /// A step is carried out.
-    Step(Step, steps::Job),
-}
-
-/// What came of it.
-enum Outcome {
-    Looked(Result<Vec<Container>, RuntimeError>),
-    Stepped(Step, Result<StepEnd, RuntimeError>),
-}
-
-impl Job {
-    async fn end(&mut self) -> Outcome {
-        match self {
-            Self::Look(look) => Outcome::Looked(look.await),
-            Self::Step(step, job) => {
-                let end = job.await;
-                Outcome::Stepped(step.clone(), end)
-            }
-        }
-    }
-
-    /// It can be given up without leaving Docker half-way.
-    const fn can_be_dropped(&self) -> bool {
-        matches!(
-            self,
-            Self::Look(_) | Self::Step(Step::EnsureImage(_) | Step::Try(..), _)
-        )
-    }
-}
 
 /// The owner of one instance.
 pub struct Instance {
@@ -481,30 +447,5 @@ impl Instance {
             }
             !same
         });
-    }
-}
-
-/// The end of the job, or never when there is none.
-async fn end_of(job: &mut Option<Job>) -> Outcome {
-    match job {
-        Some(job) => job.end().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What the user sees of a step.
-fn phase_of(step: &Step, record: &Record) -> Phase {
-    match (record.desired, step) {
-        (Desired::Absent, _) => Phase::Removing,
-        (Desired::Stopped, _) => Phase::Stopping,
-        (Desired::Running, Step::EnsureImage(version)) => {
-            match steps::release(record, *version).map(|r| r.image_request(record.id)) {
-                Some(crate::runtime::ImageRequest::Build { .. }) => Phase::Building,
-                _ => Phase::Pulling,
-            }
-        }
-        (Desired::Running, Step::Create(..)) => Phase::Creating,
-        (Desired::Running, Step::Stop(_)) if record.next.is_none() => Phase::Stopping,
-        (Desired::Running, _) => Phase::Starting,
     }
 }

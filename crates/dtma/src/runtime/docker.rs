@@ -9,12 +9,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bollard::errors::Error as DockerError;
-use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-    ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptions,
-    RenameContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
@@ -36,13 +34,13 @@ const HEAD_TIMEOUT_SECONDS: u64 = 15 * 60;
 /// One Docker daemon, seen as the engine of one toolbox.
 pub struct DockerEngine {
     host: String,
-    toolbox: ToolboxId,
-    network: String,
+    pub(super) toolbox: ToolboxId,
+    pub(super) network: String,
     pub(super) deadlines: Deadlines,
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
     // Creating the network is check-then-act in Docker's API; two of one name would be ambiguous.
-    network_gate: tokio::sync::Mutex<bool>,
+    pub(super) network_gate: tokio::sync::Mutex<bool>,
 }
 
 impl DockerEngine {
@@ -140,7 +138,7 @@ impl DockerEngine {
         fault
     }
 
-    fn ours(&self, instance: Option<ToolInstanceId>) -> HashMap<String, Vec<String>> {
+    pub(super) fn ours(&self, instance: Option<ToolInstanceId>) -> HashMap<String, Vec<String>> {
         let mut wanted = vec![format!("{}={}", labels::TOOLBOX_ID, self.toolbox)];
         if let Some(instance) = instance {
             wanted.push(format!("{}={instance}", labels::INSTANCE_ID));
@@ -190,71 +188,6 @@ impl DockerEngine {
         Ok(found)
     }
 
-    /// The toolbox's network exists exactly once afterwards.
-    async fn ensure_network(&self) -> Result<(), RuntimeError> {
-        let mut known = self.network_gate.lock().await;
-        if *known {
-            return Ok(());
-        }
-        let mut found = self.networks().await?;
-        if found.is_empty() {
-            let request = NetworkCreateRequest {
-                name: self.network.clone(),
-                driver: Some("bridge".to_owned()),
-                labels: Some(HashMap::from([
-                    (labels::TOOLBOX_ID.to_owned(), self.toolbox.to_string()),
-                    (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
-                ])),
-                ..NetworkCreateRequest::default()
-            };
-            self.call(
-                (Operation::Create, "create the network"),
-                self.deadlines.change,
-                |docker| async move { docker.create_network(request).await },
-            )
-            .await?;
-            found = self.networks().await?;
-        }
-        // Two can exist when an agent was killed while its request was on its way.
-        found.sort();
-        for surplus in found.iter().skip(1) {
-            let removed = self
-                .call(
-                    (Operation::Remove, "remove a network"),
-                    self.deadlines.change,
-                    |docker| async move { docker.remove_network(surplus).await },
-                )
-                .await;
-            if let Err(error) = removed {
-                tracing::warn!(%error, network = %self.network, "could not remove a second network of the same name");
-            }
-        }
-        *known = true;
-        Ok(())
-    }
-
-    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
-        let options = ListNetworksOptionsBuilder::default()
-            .filters(&HashMap::from([(
-                "name".to_owned(),
-                vec![self.network.clone()],
-            )]))
-            .build();
-        let list = self
-            .call(
-                (Operation::Look, "list networks"),
-                self.deadlines.look,
-                |docker| async move { docker.list_networks(Some(options)).await },
-            )
-            .await?;
-        // Docker's filter also finds names that contain ours.
-        Ok(list
-            .into_iter()
-            .filter(|n| n.name.as_deref() == Some(self.network.as_str()))
-            .filter_map(|n| n.id)
-            .collect())
-    }
-
     async fn create_container(
         &self,
         request: &CreateContainer,
@@ -295,77 +228,6 @@ impl DockerEngine {
             self.ensure_network().await?;
         }
         started
-    }
-
-    async fn remove_volumes_of(&self, instance: ToolInstanceId) -> Result<(), RuntimeError> {
-        let options = ListVolumesOptionsBuilder::default()
-            .filters(&self.ours(Some(instance)))
-            .build();
-        let volumes = self
-            .call(
-                (Operation::Look, "list volumes"),
-                self.deadlines.look,
-                |docker| async move { docker.list_volumes(Some(options)).await },
-            )
-            .await?;
-        for volume in volumes.volumes.unwrap_or_default() {
-            self.call(
-                (Operation::Remove, "remove a volume"),
-                self.deadlines.change,
-                |docker| async move {
-                    absent(
-                        docker
-                            .remove_volume(&volume.name, None::<RemoveVolumeOptions>)
-                            .await,
-                    )
-                },
-            )
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn remove_builds_of(
-        &self,
-        instance: ToolInstanceId,
-        keep: Option<&str>,
-    ) -> Result<(), RuntimeError> {
-        let options = ListImagesOptionsBuilder::default()
-            .filters(&self.ours(Some(instance)))
-            .build();
-        let images = self
-            .call(
-                (Operation::Look, "list images"),
-                self.deadlines.look,
-                |docker| async move { docker.list_images(Some(options)).await },
-            )
-            .await?;
-        // By name: two builds of the same content are one image with two names.
-        let (tagged, nameless): (Vec<_>, Vec<_>) =
-            images.into_iter().partition(|i| !i.repo_tags.is_empty());
-        let names = tagged
-            .into_iter()
-            .flat_map(|i| i.repo_tags)
-            .filter(|tag| Some(tag.as_str()) != keep);
-        for image in names.chain(nameless.into_iter().map(|i| i.id)) {
-            let options = RemoveImageOptionsBuilder::default()
-                .force(keep.is_none())
-                .build();
-            self.call(
-                (Operation::Remove, "remove a built image"),
-                self.deadlines.change,
-                |docker| async move {
-                    absent(
-                        docker
-                            .remove_image(&image, Some(options), None)
-                            .await
-                            .map(drop),
-                    )
-                },
-            )
-            .await?;
-        }
-        Ok(())
     }
 }
 
@@ -594,16 +456,6 @@ fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
         }
         (_, 404) if lower.contains("no such container") => RuntimeError::ContainerGone,
         _ => RuntimeError::refused(operation, message),
-    }
-}
-
-/// Removing what is not there is a success.
-fn absent(removed: Result<(), DockerError>) -> Result<(), DockerError> {
-    match removed {
-        Err(DockerError::DockerResponseServerError {
-            status_code: 404, ..
-        }) => Ok(()),
-        other => other,
     }
 }
 

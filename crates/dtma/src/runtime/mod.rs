@@ -6,6 +6,7 @@
 pub mod docker;
 mod docker_image;
 mod docker_log;
+mod docker_resources;
 mod docker_view;
 pub mod error;
 pub mod hardening;
