@@ -161,6 +161,26 @@ Deno.test("services killed come back; suspended ones hang and go on", async (t) 
   });
 });
 
+Deno.test("supabase/functions/.env reaches functions, but for names that are Supabase's", async () => {
+  const copy = await Deno.makeTempDir();
+  await new Deno.Command("cp", { args: ["-r", `${project}/supabase`, copy] }).output();
+  await Deno.writeTextFile(
+    `${copy}/supabase/functions/.env`,
+    'FROM_FILE="a file" # why\nSUPABASE_URL=http://elsewhere\nOVERRIDDEN=file\n',
+  );
+  try {
+    await using stack = await startStack({ project: copy, dtma: false, functionEnv: { OVERRIDDEN: "test" } });
+    const { env } = await (await fetch(stack.ready.functions.echo)).json();
+    assert.equal(env.FROM_FILE, "a file");
+    assert.equal(env.OVERRIDDEN, "test");
+    assert.equal(env.SUPABASE_URL, stack.ready.url);
+    const probe = await (await fetch(stack.ready.functions.probe, { method: "POST", body: "[]" })).json();
+    assert.notEqual(probe.readDotEnv, "ok");
+  } finally {
+    await Deno.remove(copy, { recursive: true });
+  }
+});
+
 Deno.test("the gateway hands requests to functions and adds nothing", async (t) => {
   await using stack = await startStack({ project, dtma: false, functionEnv: { FROM_A_TEST: "yes" } });
   const { url, publishable_key, anon_key, demo } = stack.ready;

@@ -23,6 +23,7 @@ mod progress;
 mod ready;
 mod secrets;
 mod settings;
+mod signals;
 mod unit;
 mod up;
 

@@ -52,6 +52,11 @@ impl Home {
         })
     }
 
+    /// Throws the cluster away; it must not run.
+    pub(crate) fn remove(&self) {
+        let _ = std::fs::remove_dir_all(self.data.parent().unwrap_or(&self.data));
+    }
+
     /// A Postgres whose stack was killed may still be shutting down, or its pid file may name nobody.
     pub(crate) async fn clear_leftovers(&self) {
         let file = self.data.join("postmaster.pid");

@@ -10,9 +10,7 @@ use axum::serve::ListenerExt as _;
 use http::{Request as HttpRequest, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -31,6 +29,7 @@ use crate::progress::{say, step};
 use crate::ready::{Demo, Dtma, Ready};
 use crate::secrets::{Secrets, random_hex};
 use crate::settings::{Project, env_file};
+use crate::signals::StopSignals;
 use crate::unit::{Handle, Request};
 use crate::{demo, now, postgrest};
 
@@ -443,6 +442,9 @@ impl<'a> Stack<'a> {
                 }
             }
         }
+        if self.args.ephemeral {
+            self.home.remove();
+        }
     }
 }
 
@@ -461,55 +463,4 @@ async fn bind(port: u16, service: &'static str) -> Result<TcpListener, StackErro
             service,
             flag: "--port",
         })
-}
-
-/// Everything that ends a stack: Ctrl-C, SIGTERM, and with `--die-with-stdin` the end of standard input.
-struct StopSignals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    stdin: Option<tokio::sync::oneshot::Receiver<()>>,
-}
-
-impl StopSignals {
-    fn new(with_stdin: bool) -> Result<Self, StackError> {
-        let on = |kind| signal(kind).map_err(StackError::file("listen to", "signals"));
-        let stdin = with_stdin.then(|| {
-            let (closed, seen) = tokio::sync::oneshot::channel();
-            tokio::spawn(async move {
-                let mut scratch = [0; 256];
-                let mut input = tokio::io::stdin();
-                while input.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
-                let _ = closed.send(());
-            });
-            seen
-        });
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            hangup: on(SignalKind::hangup())?,
-            stdin,
-        })
-    }
-
-    async fn wait(&mut self) {
-        let Self {
-            interrupt,
-            terminate,
-            hangup,
-            stdin,
-        } = self;
-        let closed = async {
-            match stdin {
-                Some(seen) => drop(seen.await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            () = closed => {}
-        }
-    }
 }
