@@ -1,6 +1,10 @@
 //! A function whose handlers panic, for the test of the wrapper (tests/edge/panics_test.ts).
 //! Never deployed: it is an example, and only `scripts/build-wasm --tests` builds it.
-#![allow(missing_docs, clippy::panic, reason = "a test fixture whose purpose is to panic")]
+#![allow(
+    missing_docs,
+    clippy::panic,
+    reason = "a test fixture whose purpose is to panic"
+)]
 
 use std::time::Duration;
 
@@ -9,17 +13,40 @@ use toolbox_edge::{ApiError, Cx, Function, Reply, Route, reply};
 pub static FUNCTION: Function = Function {
     name: "test-panics",
     routes: &[
-        Route { method: "GET", path: "/fine", handler: |cx| Box::pin(fine(cx)) },
-        Route { method: "GET", path: "/at-once", handler: |_| panic!("SECRET at once") },
-        Route { method: "GET", path: "/later", handler: |cx| Box::pin(later(cx)) },
-        Route { method: "GET", path: "/overflow", handler: |cx| Box::pin(overflow(cx)) },
-        Route { method: "GET", path: "/background", handler: |cx| Box::pin(background(cx)) },
+        Route {
+            method: "GET",
+            path: "/fine",
+            handler: |cx| Box::pin(fine(cx)),
+        },
+        Route {
+            method: "GET",
+            path: "/at-once",
+            handler: |_| panic!("SECRET at once"),
+        },
+        Route {
+            method: "GET",
+            path: "/later",
+            handler: |cx| Box::pin(later(cx)),
+        },
+        Route {
+            method: "GET",
+            path: "/overflow",
+            handler: |cx| Box::pin(overflow(cx)),
+        },
+        Route {
+            method: "GET",
+            path: "/background",
+            handler: |cx| Box::pin(background(cx)),
+        },
     ],
 };
 
 async fn wait(cx: &Cx) {
     let share = cx.app.clock.random();
-    cx.app.clock.sleep(Duration::from_millis(30).mul_f64(share)).await;
+    cx.app
+        .clock
+        .sleep(Duration::from_millis(30).mul_f64(share))
+        .await;
 }
 
 async fn fine(cx: Cx) -> Result<Reply, ApiError> {
@@ -35,7 +62,7 @@ async fn later(cx: Cx) -> Result<Reply, ApiError> {
 
 async fn overflow(cx: Cx) -> Result<Reply, ApiError> {
     wait(&cx).await;
-    reply::json(200, &recurse(u64::from(cx.request_id.len() as u32)))
+    reply::json(200, &recurse(0))
 }
 
 /// Uses stack until there is none left.
@@ -46,6 +73,7 @@ fn recurse(depth: u64) -> u64 {
 }
 
 async fn background(cx: Cx) -> Result<Reply, ApiError> {
+    wait(&cx).await;
     let clock = std::rc::Rc::clone(&cx.app.clock);
     cx.app.host.background(Box::pin(async move {
         clock.sleep(Duration::from_millis(10)).await;

@@ -133,6 +133,9 @@ impl Clock for JumpingClock {
 }
 
 /// Runs a future whose every part completes at once, as all of this module's do.
+///
+/// # Panics
+/// When it does not.
 #[allow(
     clippy::panic,
     reason = "a future that waits for something else is a mistake of the test"

@@ -18,7 +18,7 @@ fn violation(field: &str, code: &str, message: &str) -> FieldError {
 
 /// The spec of a new instance.
 pub(crate) fn of_new(
-    catalog: Box<CatalogRow>,
+    catalog: CatalogRow,
     wanted: &ConfigOverride,
 ) -> Result<Box<ToolSpec>, ApiError> {
     let Some(image) = wanted.docker_image.clone().or(catalog.docker_image_url) else {

@@ -88,8 +88,8 @@ impl AgentError {
             },
             // This agent never answers 404 without a problem: the route is not there.
             None if status == 404 => Self::TooOld,
-            None if status >= 500 && is_json(answer) => Self::Failed { status: status },
-            None => Self::BadResponse { status: status },
+            None if status >= 500 && is_json(answer) => Self::Failed { status },
+            None => Self::BadResponse { status },
         }
     }
 

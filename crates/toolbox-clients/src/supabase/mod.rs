@@ -8,6 +8,7 @@ pub mod rows;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -99,25 +100,22 @@ impl Supabase {
     ) -> Result<Option<Box<EnvironmentRow>>, DatabaseError> {
         let mut query =
             format!("account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT}");
-        match select {
-            Select::None => {}
-            Select::All => {
-                query.push(',');
-                query.push_str(INSTANCE);
-                query.push_str("&account_tool_instances.order=created_at.asc,id.asc");
-            }
-            Select::Id(instance) => {
-                query.push_str(&format!(
-                    ",{INSTANCE}&account_tool_instances.id=eq.{instance}"
-                ));
-            }
+        if !matches!(select, Select::None) {
+            query.push(',');
+            query.push_str(INSTANCE);
+        }
+        let _ = match select {
+            Select::None => Ok(()),
+            Select::All => query.write_str("&account_tool_instances.order=created_at.asc,id.asc"),
+            Select::Id(instance) => write!(query, "&account_tool_instances.id=eq.{instance}"),
             Select::Name(name) => {
                 let name = encode_segment(name);
-                query.push_str(&format!(
-                    ",{INSTANCE}&account_tool_instances.instance_name_on_toolbox=eq.{name}"
-                ));
+                write!(
+                    query,
+                    "&account_tool_instances.instance_name_on_toolbox=eq.{name}"
+                )
             }
-        }
+        };
         let rows: Vec<Box<EnvironmentRow>> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())
     }

@@ -1,1 +1,147 @@
+use std::rc::Rc;
+use std::time::Duration;
 
+use toolbox_api::error::ErrorCode;
+use toolbox_domain::retry::Fault;
+use toolbox_http::recorded::{self, JumpingClock, run};
+use toolbox_http::{Response, TransportError};
+
+use super::*;
+
+const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
+
+fn supabase(transport: &Rc<recorded::Recorded>, secret: &str) -> Supabase {
+    let clock: Rc<dyn Clock> = Rc::new(JumpingClock::new(Duration::from_secs(1)));
+    let transport: Rc<dyn Transport> = transport.clone();
+    let keys = ProjectKeys {
+        publishable: "sb_publishable_x".to_owned(),
+        secret: secret.to_owned(),
+    };
+    Supabase::new(
+        transport,
+        clock,
+        "https://p.supabase.co",
+        keys,
+        Duration::from_secs(10),
+    )
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "stands beside answers that fail")]
+fn told(status: u16, body: &str) -> Result<Response, TransportError> {
+    Ok(Response::new(status, body.as_bytes().to_vec()))
+}
+
+#[test]
+fn each_way_to_fail_has_its_own_code() {
+    let fault = |fault| Err(TransportError::new(fault, "x"));
+    for (answer, code, calls) in [
+        (fault(Fault::Refused), ErrorCode::DatabaseUnreachable, 3),
+        (fault(Fault::Tls), ErrorCode::DatabaseUnreachable, 1),
+        (fault(Fault::Timeout), ErrorCode::DatabaseTimeout, 1),
+        (
+            told(503, r#"{"code":"PGRST002","message":"SECRET"}"#),
+            ErrorCode::DatabaseUnreachable,
+            3,
+        ),
+        (told(502, "<html>"), ErrorCode::DatabaseUnreachable, 3),
+        (
+            told(504, r#"{"code":"PGRST003"}"#),
+            ErrorCode::DatabaseTimeout,
+            1,
+        ),
+        (
+            told(500, r#"{"code":"57014"}"#),
+            ErrorCode::DatabaseTimeout,
+            1,
+        ),
+        (
+            told(401, r#"{"code":"PGRST301"}"#),
+            ErrorCode::InvalidToken,
+            1,
+        ),
+        (told(403, r#"{"code":"42501"}"#), ErrorCode::Forbidden, 1),
+        (
+            told(404, r#"{"code":"PGRST205","message":"SECRET"}"#),
+            ErrorCode::DatabaseBadResponse,
+            1,
+        ),
+        (
+            told(200, "<html>404</html>"),
+            ErrorCode::DatabaseBadResponse,
+            1,
+        ),
+        (
+            told(200, r#"[{"id":"x"}]"#),
+            ErrorCode::DatabaseBadResponse,
+            1,
+        ),
+    ] {
+        let text = format!("{answer:?}");
+        let transport = Rc::new(recorded::Recorded::new());
+        transport.on(move |_| Some(answer.clone()));
+        let database = supabase(&transport, "sb_secret_x");
+        let error = run(database.toolbox("t", TOOLBOX.parse().unwrap(), Select::All)).unwrap_err();
+        assert_eq!(
+            (error.code(), transport.sent().len()),
+            (code, calls),
+            "{text}"
+        );
+        assert!(!format!("{error:?}").contains("SECRET"));
+    }
+}
+
+#[test]
+fn reads_carry_the_callers_token_and_names_are_encoded_once() {
+    let transport = Rc::new(recorded::Recorded::new());
+    transport.on(|_| Some(told(200, "[]")));
+    let database = supabase(&transport, "sb_secret_x");
+    let select = Select::Name("a,b/(c)%2F&x=1");
+    assert!(
+        run(database.toolbox("ey.a.b", TOOLBOX.parse().unwrap(), select))
+            .unwrap()
+            .is_none()
+    );
+    let request = &transport.sent()[0].request;
+    assert_eq!(request.headers.get("apikey"), Some("sb_publishable_x"));
+    assert_eq!(request.headers.get("authorization"), Some("Bearer ey.a.b"));
+    assert!(request.url.starts_with(
+        "https://p.supabase.co/rest/v1/account_tool_environments?id=eq.11111111-1111-4111-8111-111111111111&"
+    ));
+    assert!(
+        request
+            .url
+            .ends_with("instance_name_on_toolbox=eq.a%2Cb%2F%28c%29%252F%26x%3D1")
+    );
+}
+
+#[test]
+fn a_legacy_secret_is_a_token_too() {
+    for (secret, authorization) in [("sb_secret_x", None), ("ey.b.c", Some("Bearer ey.b.c"))] {
+        let transport = Rc::new(recorded::Recorded::new());
+        transport.on(|_| Some(told(200, r#"{"outcome":"not_found"}"#)));
+        let id = TOOLBOX.parse().unwrap();
+        let record = RecordState {
+            instance_id: id,
+            generation: 1,
+            operation_id: None,
+            request_id: "r",
+            actor_kind: "agent",
+            expected_status: "running",
+            steps: Vec::new(),
+            observed: None,
+            operation_result: None,
+            restore_previous_spec: false,
+            remove_row: false,
+        };
+        let recorded = run(supabase(&transport, secret).record(&record)).unwrap();
+        assert!(matches!(recorded, Recorded::NotFound));
+        let request = &transport.sent()[0].request;
+        assert_eq!(request.headers.get("apikey"), Some(secret));
+        assert_eq!(request.headers.get("authorization"), authorization);
+        assert_eq!(
+            request.url,
+            "https://p.supabase.co/rest/v1/rpc/record_tool_instance_state"
+        );
+        assert!(request.body.starts_with(br#"{"p":{"instance_id":"1111"#));
+    }
+}

@@ -143,7 +143,7 @@ pub(super) fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
         bits += 6;
         if bits >= 8 {
             bits -= 8;
-            bytes.push((buffer >> bits) as u8);
+            bytes.push((buffer >> bits).to_le_bytes()[0]);
             buffer &= (1 << bits) - 1;
         }
     }

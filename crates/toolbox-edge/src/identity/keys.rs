@@ -14,7 +14,7 @@ use super::jwt::base64url;
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial};
 
 /// Fetched keys are good for this long; a revoked key is honoured no longer than that.
-const TTL: Duration = Duration::from_secs(600);
+const TTL: Duration = Duration::from_mins(10);
 /// An unknown key id causes one fetch in this time, so that forged tokens cannot cause a storm.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
@@ -99,6 +99,8 @@ struct State {
     fetched_at: Option<Duration>,
     /// When an unknown key id last caused a fetch.
     refetched_at: Option<Duration>,
+    /// The last fetch failed: until the next one, an unknown key may well be one of ours.
+    failed: Option<KeysUnavailable>,
     /// The fetch that runs now, shared by all requests that need it.
     fetching: Option<Fetching>,
 }
@@ -159,7 +161,11 @@ impl KeyStore {
             self.state.borrow_mut().refetched_at = Some(now);
             self.fetch().await?;
         }
-        Ok(self.find(algorithm, kid))
+        let found = self.find(algorithm, kid);
+        match &self.state.borrow().failed {
+            Some(failure) if found.is_empty() => Err(failure.clone()),
+            _ => Ok(found),
+        }
     }
 
     fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Vec<KeyHandle> {
@@ -210,8 +216,8 @@ impl KeyStore {
                 let result = store.fetch_now().await;
                 let mut state = store.state.borrow_mut();
                 state.fetching = None;
-                let keys = result?;
-                state.fetched = keys;
+                state.failed = result.as_ref().err().cloned();
+                state.fetched = result?;
                 state.fetched_at = Some(store.clock.now());
                 Ok(())
             });

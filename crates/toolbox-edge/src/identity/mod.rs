@@ -28,7 +28,7 @@ use keys::KeyStore;
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: f64 = 30.0;
 /// A verified token is believed for this long without checking its signature again.
-const REMEMBER: Duration = Duration::from_secs(60);
+const REMEMBER: Duration = Duration::from_mins(1);
 /// Places for verified tokens; two tokens whose hashes begin alike take turns.
 const REMEMBERED: usize = 256;
 

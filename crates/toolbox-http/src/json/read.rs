@@ -65,7 +65,7 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ReadE
 #[inline(never)]
 fn place(bytes: &[u8], at: usize, is_shape: bool) -> ReadError {
     let read = &bytes[..at.min(bytes.len())];
-    let line = read.iter().filter(|b| **b == b'\n').count() + 1;
+    let line = read.split(|b| *b == b'\n').count();
     let column = read.iter().rev().take_while(|b| **b != b'\n').count() + 1;
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     ReadError {

@@ -115,8 +115,10 @@ impl Writer {
         reason = "checked before"
     )]
     fn float(&mut self, value: f64) -> Result<(), WriteError> {
-        const SCALE: u64 = 1_000_000_000;
-        if !(value.abs() < 9_007_199_254_740_992.0) {
+        const SCALE: u32 = 1_000_000_000;
+        let scale = u64::from(SCALE);
+        // Infinite and no number at all are as little a JSON number as one without whole digits.
+        if value.is_nan() || value.abs() >= 9_007_199_254_740_992.0 {
             return Err(WriteError);
         }
         if value < 0.0 {
@@ -124,13 +126,13 @@ impl Writer {
         }
         let magnitude = value.abs();
         let mut whole = magnitude as u64;
-        let mut fraction = (magnitude.fract() * SCALE as f64 + 0.5) as u64;
-        if fraction >= SCALE {
+        let mut fraction = (magnitude.fract() * f64::from(SCALE) + 0.5) as u64;
+        if fraction >= scale {
             (whole, fraction) = (whole + 1, 0);
         }
         self.unsigned(whole);
         self.out.push(b'.');
-        let mut digit = SCALE / 10;
+        let mut digit = scale / 10;
         loop {
             self.out.push(b'0' + (fraction / digit) as u8);
             fraction %= digit;

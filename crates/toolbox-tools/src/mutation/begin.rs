@@ -220,7 +220,7 @@ fn answered(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
             operation,
             instance,
         } => {
-            return replayed(intent, operation, instance).map(Accepted::Replayed);
+            return replayed(intent, operation, instance.as_deref()).map(Accepted::Replayed);
         }
         Begun::InProgress { operation } => {
             let mut error = ApiError::new(ErrorCode::OperationInProgress);
@@ -248,7 +248,7 @@ fn answered(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
 fn replayed(
     intent: &Intent<'_>,
     operation: Box<OperationRow>,
-    row: Option<Box<InstanceRow>>,
+    row: Option<&InstanceRow>,
 ) -> Result<Reply, ApiError> {
     let cx = intent.cx;
     match operation.state {
@@ -267,7 +267,7 @@ fn replayed(
                 status,
                 id,
                 view,
-                row.as_deref(),
+                row,
                 None,
             )
         }

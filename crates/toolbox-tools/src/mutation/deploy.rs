@@ -39,7 +39,10 @@ pub(crate) async fn deploy(
     let catalog = catalog?.ok_or_else(|| ApiError::new(ErrorCode::CatalogToolNotFound))?;
     begin::check_toolbox(&found)?;
     let agent = toolbox::agent(app, &found)?;
-    let spec = spec::of_new(catalog, &body.base_config_override_json.unwrap_or_default())?;
+    let spec = spec::of_new(
+        *catalog,
+        &body.base_config_override_json.unwrap_or_default(),
+    )?;
 
     let id = ToolInstanceId::new(app.new_uuid());
     let container_name = ContainerName::derive(&name, id);

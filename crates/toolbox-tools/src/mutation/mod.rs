@@ -21,6 +21,13 @@ mod conclude;
 mod deploy;
 mod update;
 
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod deploy_tests;
+#[cfg(test)]
+mod update_tests;
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -6,6 +6,15 @@ mod invoke;
 mod list;
 mod logs;
 
+#[cfg(test)]
+mod get_tests;
+#[cfg(test)]
+mod invoke_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod logs_tests;
+
 use toolbox_api::edge::UpdateToolRequest;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{ApiError, Cx, Function, Route};

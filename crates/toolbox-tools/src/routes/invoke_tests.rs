@@ -1,0 +1,98 @@
+use serde_json::{Value, json};
+
+use crate::testing::{INSTANCE, TOOLBOX, World, answer, view};
+
+fn invoke(world: &World, body: Value) -> crate::testing::Seen {
+    world.ask("POST", "", Some(body))
+}
+
+#[test]
+fn every_action_of_a_body_does_what_its_path_does() {
+    for (action, status, told) in [
+        ("start", "stopped", "POST /tools/{id}/start"),
+        ("stop", "running", "POST /tools/{id}/stop"),
+        ("restart", "running", "POST /tools/{id}/restart"),
+        ("delete", "running", "DELETE /tools/{id}?generation=5"),
+        ("get", "running", "GET /tools/{id}"),
+    ] {
+        let world = World::new(status);
+        world.agent(|_| answer(202, &view("starting", 5)));
+        let seen = invoke(
+            &world,
+            json!({"toolboxId": TOOLBOX, "action": action, "instanceId": INSTANCE}),
+        );
+        assert!(seen.status < 300, "{action}: {}", seen.body);
+        assert_eq!(world.told()[0], told.replace("{id}", INSTANCE));
+        if action != "get" {
+            assert_eq!(seen.body["action"], action);
+            assert_eq!(seen.body["instanceId"], INSTANCE);
+        }
+    }
+}
+
+#[test]
+fn the_toolbox_may_be_in_the_path() {
+    let world = World::new("stopped");
+    world.agent(|_| answer(202, &view("starting", 5)));
+    let body = json!({"action": "start", "instanceId": "Context7 MCP Server-1750278276605"});
+    assert_eq!(
+        world
+            .ask("POST", &format!("/{TOOLBOX}/tools"), Some(body))
+            .status,
+        202
+    );
+    let other = json!({"toolboxId": INSTANCE, "action": "list"});
+    assert_eq!(
+        world
+            .ask("POST", &format!("/{TOOLBOX}/tools"), Some(other))
+            .code(),
+        "invalid_request"
+    );
+}
+
+#[test]
+fn bodies_that_say_too_little_are_told_so() {
+    let world = World::new("running");
+    for (body, status, code) in [
+        (json!({"toolboxId": TOOLBOX}), 400, "invalid_action"),
+        (json!({"action": "list"}), 400, "invalid_request"),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "explode"}),
+            400,
+            "invalid_action",
+        ),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "start"}),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "start", "instanceId": ""}),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "update", "instanceId": INSTANCE}),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "deploy"}),
+            422,
+            "validation_failed",
+        ),
+        (
+            json!({"toolboxId": "x", "action": "list"}),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({"toolboxId": TOOLBOX, "action": "logs", "instanceId": INSTANCE, "tail": -1}),
+            400,
+            "invalid_json",
+        ),
+    ] {
+        let seen = invoke(&world, body.clone());
+        assert_eq!((seen.status, seen.code()), (status, code), "{body}");
+    }
+}

@@ -1,0 +1,211 @@
+use serde_json::json;
+use toolbox_domain::retry::Fault;
+
+use crate::testing::{INSTANCE, TOOLBOX, World, answer, fault, problem, row, view};
+
+fn tools(views: &[serde_json::Value]) -> serde_json::Value {
+    json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": views,
+        "foreign": [{"container_id": "f", "name": "theirs", "image": "x", "state": "running"}]})
+}
+
+fn list(world: &World) -> crate::testing::Seen {
+    world.ask("GET", &format!("/{TOOLBOX}/tools"), None)
+}
+
+#[test]
+fn rows_are_joined_with_the_agents_view_in_two_round_trips() {
+    let world = World::new("running");
+    let mut orphan = view("running", 1);
+    orphan["id"] = "44444444-4444-4444-8444-444444444444".into();
+    world.agent(move |_| answer(200, &tools(&[view("running", 4), orphan.clone()])));
+    let seen = list(&world);
+    assert_eq!((seen.status, &seen.body["success"]), (200, &json!(true)));
+    let tool = &seen.body["tool_instances"][0];
+    assert_eq!(tool["status_on_toolbox"], "running");
+    assert_eq!(
+        (&tool["state_source"], &tool["state_age_seconds"]),
+        (&json!("live"), &json!(0))
+    );
+    assert_eq!(seen.body["foreign_containers"][0]["name"], "theirs");
+    assert_eq!(
+        seen.body["orphan_tools"][0]["id"],
+        "44444444-4444-4444-8444-444444444444"
+    );
+    assert_eq!(seen.body["agent"]["reachable"], true);
+    assert_eq!(world.transport.sent().len(), 2);
+    assert_eq!(world.host.run_background(), 0, "nothing to record");
+}
+
+#[test]
+fn without_the_agent_the_last_known_state_and_its_age_are_shown() {
+    for (answer, code) in [
+        (fault(Fault::Timeout), "agent_timeout"),
+        (fault(Fault::Refused), "agent_unreachable"),
+        (fault(Fault::Tls), "agent_certificate_invalid"),
+        (problem("unauthorized", 401), "agent_unauthorized"),
+        (problem("route_unknown", 404), "agent_too_old"),
+        (problem("docker_unreachable", 503), "docker_unreachable"),
+        (answer(404, &json!({"error": "Not Found"})), "agent_too_old"),
+        (
+            answer(200, &json!({"status": "healthy"})),
+            "agent_bad_response",
+        ),
+    ] {
+        let world = World::new("running");
+        world.agent(move |_| answer.clone());
+        let seen = list(&world);
+        assert_eq!(
+            (seen.status, &seen.body["success"]),
+            (200, &json!(false)),
+            "{code}"
+        );
+        assert_eq!(seen.body["agent"]["code"], code);
+        assert_eq!(seen.body["dtma_connected"], false);
+        let tool = &seen.body["tool_instances"][0];
+        assert_eq!(
+            (&tool["state_source"], &tool["state_age_seconds"]),
+            (
+                &json!("last_known"),
+                &json!(if code == "agent_timeout" { 70 } else { 60 })
+            )
+        );
+        assert_eq!(tool["status_on_toolbox"], "running");
+    }
+}
+
+#[test]
+fn an_agent_that_may_not_be_called_is_not_called() {
+    for (ip, certificate, code) in [
+        (json!(null), json!(null), "toolbox_not_ready"),
+        (json!("nonsense"), json!(null), "toolbox_not_ready"),
+        (json!("203.0.113.7"), json!(null), "agent_not_enrolled"),
+        (json!("169.254.169.254"), json!(null), "agent_not_enrolled"),
+    ] {
+        let world = World::new("running");
+        world.tables.borrow_mut().toolbox["public_ip_address"] = ip;
+        world.tables.borrow_mut().toolbox["dtma_certificate_pem"] = certificate;
+        let seen = list(&world);
+        assert_eq!(
+            (seen.status, &seen.body["agent"]["code"]),
+            (200, &json!(code))
+        );
+        assert_eq!(world.transport.sent().len(), 1);
+    }
+}
+
+#[test]
+fn an_enrolled_agent_is_called_by_tls_with_its_certificate() {
+    let world = World::new("running");
+    world.tables.borrow_mut().toolbox["public_ip_address"] = "2001:db8::7/128".into();
+    world.tables.borrow_mut().toolbox["dtma_certificate_pem"] = "PEM".into();
+    world.transport.on(|request| {
+        request
+            .url
+            .starts_with("https://[2001:db8::7]:30000/tools")
+            .then(|| answer(200, &tools(&[])))
+    });
+    assert_eq!(list(&world).body["success"], true);
+    assert_eq!(
+        world.transport.sent()[1].certificate.as_deref(),
+        Some("PEM")
+    );
+}
+
+#[test]
+fn what_the_agent_shows_differently_is_told_at_once_and_recorded_afterwards() {
+    for (status, seen_phase, shown, history) in [
+        (
+            "stopped",
+            Some("running"),
+            "running",
+            &["stopped>starting", "starting>running"][..],
+        ),
+        ("running", Some("error"), "error", &["running>error"]),
+        ("running", None, "error", &["running>error"]),
+        ("error", Some("running"), "running", &["error>running"]),
+        ("running", Some("stopped"), "stopped", &["running>stopped"]),
+    ] {
+        let world = World::new(status);
+        let views: Vec<_> = seen_phase.map(|phase| view(phase, 4)).into_iter().collect();
+        world.agent(move |_| answer(200, &tools(&views)));
+        let seen = list(&world);
+        assert_eq!(
+            seen.body["tool_instances"][0]["status_on_toolbox"], shown,
+            "{status}"
+        );
+        assert_eq!(world.status(), status, "not before the answer");
+        assert_eq!(world.host.run_background(), 1);
+        assert_eq!(world.tables.borrow().history, history);
+        assert_eq!(
+            world.rpc("record_tool_instance_state")[0]["actor_kind"],
+            "agent"
+        );
+    }
+}
+
+#[test]
+fn an_operation_whose_worker_died_is_closed_by_the_next_look() {
+    let world = World::new("deploying");
+    world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+    world.agent(|_| answer(200, &tools(&[view("running", 4)])));
+    list(&world);
+    world.host.run_background();
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("running", "succeeded")
+    );
+}
+
+#[test]
+fn a_command_on_its_way_is_not_mistaken_for_its_end() {
+    // Begun in the database, not yet at the agent: it still shows the state before.
+    for views in [vec![view("running", 3)], vec![]] {
+        let world = World::new("stopping");
+        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "stopped".into();
+        world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+        world.agent(move |_| answer(200, &tools(&views)));
+        let seen = list(&world);
+        let tool = &seen.body["tool_instances"][0];
+        assert_eq!(
+            (&tool["status_on_toolbox"], &tool["state_source"]),
+            (&json!("stopping"), &json!("last_known"))
+        );
+        world.host.run_background();
+        assert_eq!(
+            (world.status().as_str(), world.operation().as_str()),
+            ("stopping", "in_progress")
+        );
+    }
+}
+
+#[test]
+fn another_toolbox_at_the_same_address_is_not_shown() {
+    let world = World::new("running");
+    let mut other = tools(&[view("running", 4)]);
+    other["toolbox_id"] = INSTANCE.into();
+    world.agent(move |_| answer(200, &other));
+    let seen = list(&world);
+    assert_eq!(seen.body["agent"]["code"], "agent_bad_response");
+    assert_eq!(seen.body["foreign_containers"], json!([]));
+}
+
+#[test]
+fn a_toolbox_nobody_shows_is_not_found_and_an_unreadable_row_is_our_fault() {
+    let world = World::new("running");
+    world.transport.on(|request| {
+        request
+            .url
+            .contains("account_tool_environments")
+            .then(|| answer(200, &json!([])))
+    });
+    assert_eq!(list(&world).code(), "toolbox_not_found");
+    let world = World::new("running");
+    world.tables.borrow_mut().row = Some({
+        let mut broken = row("running");
+        broken["status_on_toolbox"] = "active".into();
+        broken
+    });
+    let seen = list(&world);
+    assert_eq!((seen.status, seen.code()), (502, "database_bad_response"));
+    assert!(world.host.log.borrow()[0].contains("unknown state"));
+}

@@ -1,0 +1,79 @@
+use serde_json::json;
+use toolbox_http::Response;
+
+use crate::testing::{INSTANCE, TOOLBOX, World, answer, problem};
+
+fn lines() -> Response {
+    let text = "{\"stream\":\"stdout\",\"time\":null,\"line\":\"one 404\"}\n\
+                {\"stream\":\"stderr\",\"time\":\"2026-01-01T00:00:00Z\",\"line\":\"two\"}\n";
+    let mut response = Response::new(200, text.as_bytes().to_vec());
+    response.headers.set("content-type", "application/x-ndjson");
+    response
+}
+
+#[test]
+fn lines_come_as_texts_and_as_entries() {
+    let world = World::new("running");
+    world.agent(|_| Ok(lines()));
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/logs");
+    let seen = world.ask("GET", &path, None);
+    assert_eq!(
+        (seen.status, &seen.body["logs"]),
+        (200, &json!(["one 404", "two"]))
+    );
+    assert_eq!(seen.body["entries"][1]["stream"], "stderr");
+    assert_eq!(
+        world.told(),
+        [format!("GET /tools/{INSTANCE}/logs?follow=false&tail=100")]
+    );
+    world.ask(
+        "GET",
+        &format!("{path}?tail=7&since=2026-01-01T00:00:00%2B01:00"),
+        None,
+    );
+    assert_eq!(
+        world.told()[1],
+        format!(
+            "GET /tools/{INSTANCE}/logs?follow=false&tail=7&since=2026-01-01T00%3A00%3A00%2B01%3A00"
+        )
+    );
+}
+
+#[test]
+fn following_passes_the_lines_on_as_they_are() {
+    let world = World::new("running");
+    world.agent(|_| Ok(lines()));
+    let seen = world.ask(
+        "GET",
+        &format!("/{TOOLBOX}/tools/{INSTANCE}/logs?follow=true"),
+        None,
+    );
+    assert_eq!(
+        seen.reply.headers.get("content-type"),
+        Some("application/x-ndjson")
+    );
+    assert!(
+        seen.body
+            .as_str()
+            .unwrap()
+            .starts_with("{\"stream\":\"stdout\"")
+    );
+}
+
+#[test]
+fn refusals_have_their_codes_and_nothing_is_invented() {
+    for (told, status, code) in [
+        (problem("instance_unknown", 404), 404, "instance_not_found"),
+        (problem("docker_timeout", 504), 504, "docker_timeout"),
+        (
+            answer(200, &json!(["not lines"])),
+            502,
+            "agent_bad_response",
+        ),
+    ] {
+        let world = World::new("running");
+        world.agent(move |_| told.clone());
+        let seen = world.ask("GET", &format!("/{TOOLBOX}/tools/{INSTANCE}/logs"), None);
+        assert_eq!((seen.status, seen.code()), (status, code));
+    }
+}
