@@ -23,6 +23,9 @@ pub(crate) type Sighting<'a> = Option<&'a ToolView>;
 /// A record that meets a moved row is decided again on what the row is now, this often.
 const RECORD_ATTEMPTS: usize = 3;
 
+/// Why an instance is there although it was to be deleted.
+const DELETION_LOST: &str = "The deletion did not reach the agent; delete the instance again";
+
 const fn desired_of(view: &ToolView) -> Desired {
     match view.desired {
         dtma::Desired::Running => Desired::Running,
@@ -82,7 +85,19 @@ fn look(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceState, Obs
         Some(view) if is_behind(row, sighting) => desired_of(view),
         _ => row.desired()?,
     };
-    let observation = observe(&state, &observed(sighting), desired);
+    let mut observation = observe(&state, &observed(sighting), desired);
+    let leaving = matches!(
+        state.status(),
+        InstanceStatus::PendingDelete | InstanceStatus::Deleting
+    );
+    if leaving && sighting.is_some() && is_behind(row, sighting) {
+        // The deletion is still on its way, or lost. Which of them, the lease of its operation tells:
+        // while it lives the database refuses this step.
+        observation.steps = Reason::new("remove_failed", DELETION_LOST)
+            .map(InstanceState::error)
+            .into_iter()
+            .collect();
+    }
     Ok((state, observation))
 }
 

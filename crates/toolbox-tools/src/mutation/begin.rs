@@ -160,10 +160,14 @@ pub(super) async fn existing(
 ) -> Result<Accepted, ApiError> {
     for _ in 0..ATTEMPTS {
         let state = row.state()?;
-        let to = request(&state, intent.request)
-            .map_err(|e| ApiError::with_message(ErrorCode::IllegalState, e.to_string()))?;
+        // What runs, or ran under the same key, says more than the state it put the row in. So the
+        // database is asked about what is not allowed too; no row has the status "", so nothing begins.
+        let (to, expected, refusal) = match request(&state, intent.request) {
+            Ok(to) => (to, state.status().as_str(), None),
+            Err(refusal) => (state.status(), "", Some(refusal)),
+        };
         let mut p = intent.argument(row.id, to);
-        p.expected_status = Some(state.status().as_str());
+        p.expected_status = Some(expected);
         if let Some(new) = &new_spec {
             p.spec = Some(new.spec);
             p.expected_generation = Some(new.generation);
@@ -180,11 +184,18 @@ pub(super) async fn existing(
                 })));
             }
             // A spec merged from an older one would undo what came between.
-            Begun::StatusChanged if new_spec.is_none() => {
+            Begun::StatusChanged if new_spec.is_none() || refusal.is_some() => {
                 let target = Target::Id(row.id);
-                row = toolbox::find_instance(intent.cx, intent.toolbox, &target)
+                let now = toolbox::find_instance(intent.cx, intent.toolbox, &target)
                     .await?
                     .1;
+                if let Some(refusal) = refusal
+                    && now.status_on_toolbox == row.status_on_toolbox
+                {
+                    let message = refusal.to_string();
+                    return Err(ApiError::with_message(ErrorCode::IllegalState, message));
+                }
+                row = now;
             }
             other => return answered(intent, other),
         }

@@ -375,6 +375,28 @@ fn a_decision_on_a_state_that_moved_is_made_again() {
 }
 
 #[test]
+fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
+    for (what, before) in [
+        ("stop", "deploying"),
+        ("restart", "deploying"),
+        ("start", "pending_delete"),
+    ] {
+        let world = World::new(before);
+        world.tables.borrow_mut().operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
+            "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
+            "request_id": "req-1", "generation": 4}));
+        let seen = change(&world, what);
+        assert_eq!((seen.status, seen.code()), (409, "operation_in_progress"));
+        assert_eq!(
+            seen.body["error"]["details"]["operation"]["request_id"],
+            "req-1"
+        );
+        assert!(world.told().is_empty());
+        assert_eq!(world.status(), before);
+    }
+}
+
+#[test]
 fn states_and_toolboxes_that_allow_nothing_say_so() {
     for (what, before) in [
         ("start", "pending_delete"),

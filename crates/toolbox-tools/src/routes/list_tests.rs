@@ -157,6 +157,22 @@ fn an_operation_whose_worker_died_is_closed_by_the_next_look() {
 }
 
 #[test]
+fn a_deletion_that_never_arrived_is_an_error_once_its_lease_has_ended() {
+    for (lease_lives, status) in [(true, "pending_delete"), (false, "error")] {
+        let world = World::new("pending_delete");
+        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "absent".into();
+        if lease_lives {
+            world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+        }
+        world.agent(|_| answer(200, &tools(&[view("running", 3)])));
+        let shown = list(&world).body["tool_instances"][0].clone();
+        assert_eq!(shown["status_on_toolbox"], "pending_delete");
+        world.host.run_background();
+        assert_eq!(world.status(), status);
+    }
+}
+
+#[test]
 fn a_command_on_its_way_is_not_mistaken_for_its_end() {
     // Begun in the database, not yet at the agent: it still shows the state before.
     for views in [vec![view("running", 3)], vec![]] {
