@@ -227,43 +227,39 @@ fn shown_state(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceSta
 
 /// An instance as callers see it. `sighting` is none when the agent did not answer.
 pub(crate) fn view(
-    row: &InstanceRow,
+    row: InstanceRow,
     sighting: Option<Sighting<'_>>,
     now: Duration,
 ) -> Result<ToolInstanceView, BadRow> {
     let (state, is_live) = match sighting {
-        Some(sighting) => shown_state(row, sighting)?,
+        Some(sighting) => shown_state(&row, sighting)?,
         None => (row.state()?, false),
     };
     let live = sighting.flatten();
     let seen_at = row.last_observed_at.as_ref().unwrap_or(&row.updated_at);
-    let age = time::parse(seen_at).map(|seen| now.saturating_sub(seen).as_secs());
-    Ok(ToolInstanceView {
+    let age = match is_live {
+        true => Some(0),
+        false => time::parse(seen_at).map(|seen| now.saturating_sub(seen).as_secs()),
+    };
+    let mut instance = ToolInstanceView {
         id: row.id,
-        instance_name_on_toolbox: row.instance_name_on_toolbox.clone(),
+        instance_name_on_toolbox: row.instance_name_on_toolbox,
         status_on_toolbox: state.status().as_str().to_owned(),
-        desired_status: row.desired_status.clone(),
+        desired_status: row.desired_status,
         error: state.reason().map(|reason| dtma::Reason {
             code: reason.code().to_owned(),
             message: reason.message().to_owned(),
         }),
         instance_error_message: state.reason().map(|reason| reason.message().to_owned()),
         tool_catalog_id: row.tool_catalog_id,
-        container_id: match sighting {
-            Some(_) => live.and_then(|view| view.container_id.clone()),
-            None => row.container_id.clone(),
-        },
-        container_name: row.container_name.clone(),
-        image: row.docker_image_url.clone().unwrap_or_default(),
-        image_digest: live
-            .map_or(&row.image_digest, |view| &view.image_digest)
-            .clone(),
-        version: row.version.clone(),
-        ports: live
-            .map_or(&row.port_mapping_json, |view| &view.ports)
-            .clone(),
-        transport: row.mcp_transport_type.clone(),
-        endpoint_path: row.mcp_endpoint_path.clone(),
+        container_id: row.container_id,
+        container_name: row.container_name,
+        image: row.docker_image_url.unwrap_or_default(),
+        image_digest: row.image_digest,
+        version: row.version,
+        ports: row.port_mapping_json,
+        transport: row.mcp_transport_type,
+        endpoint_path: row.mcp_endpoint_path,
         generation: row.generation,
         state_source: if is_live {
             StateSource::Live
@@ -273,13 +269,21 @@ pub(crate) fn view(
         state_observed_at: if is_live {
             Some(time::format(now))
         } else {
-            row.last_observed_at.clone()
+            row.last_observed_at
         },
-        state_age_seconds: if is_live { Some(0) } else { age },
+        state_age_seconds: age,
         live: live.map(live_state),
-        created_at: row.created_at.clone(),
-        updated_at: row.updated_at.clone(),
-    })
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    if let Some(view) = live {
+        instance.container_id.clone_from(&view.container_id);
+        instance.image_digest.clone_from(&view.image_digest);
+        instance.ports.clone_from(&view.ports);
+    } else if sighting.is_some() {
+        instance.container_id = None;
+    }
+    Ok(instance)
 }
 
 fn live_state(view: &ToolView) -> LiveState {

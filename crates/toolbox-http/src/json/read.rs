@@ -9,6 +9,8 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::plain_prefix;
+
 /// Arrays and objects within each other; more is refused, because reading them uses the stack.
 const MAX_DEPTH: u8 = 64;
 
@@ -219,30 +221,29 @@ impl<'de> Reader<'de> {
         }
         self.at += 1;
         let mut owned: Option<String> = None;
-        let mut start = self.at;
         loop {
+            let start = self.at;
+            self.at += plain_prefix(&self.text.as_bytes()[start..]);
+            let plain = &self.text[start..self.at];
             match self.peek() {
                 b'"' => {
-                    let last = &self.text[start..self.at];
                     self.at += 1;
                     return Ok(match owned {
-                        None => Cow::Borrowed(last),
+                        None => Cow::Borrowed(plain),
                         Some(mut text) => {
-                            text.push_str(last);
+                            text.push_str(plain);
                             Cow::Owned(text)
                         }
                     });
                 }
                 b'\\' => {
                     let text = owned.get_or_insert_default();
-                    text.push_str(&self.text[start..self.at]);
+                    text.push_str(plain);
                     self.at += 1;
                     let escaped = self.escape()?;
                     text.push(escaped);
-                    start = self.at;
                 }
-                0..0x20 => return Err(self.syntax()),
-                _ => self.at += 1,
+                _ => return Err(self.syntax()),
             }
         }
     }

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::ser::Impossible;
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, Serializer};
 
+use super::plain_prefix;
+
 /// The value has a part that JSON, or this writer, has no form for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteError;
@@ -53,15 +55,15 @@ impl Writer {
     fn string(&mut self, text: &str) {
         self.out.push(b'"');
         let mut rest = text.as_bytes();
-        while let Some(at) = rest
-            .iter()
-            .position(|b| *b < 0x20 || matches!(b, b'"' | b'\\'))
-        {
-            self.out.extend_from_slice(&rest[..at]);
-            self.escape(rest[at]);
-            rest = &rest[at + 1..];
+        loop {
+            let (plain, special) = rest.split_at(plain_prefix(rest));
+            self.out.extend_from_slice(plain);
+            let Some((first, after)) = special.split_first() else {
+                break;
+            };
+            self.escape(*first);
+            rest = after;
         }
-        self.out.extend_from_slice(rest);
         self.out.push(b'"');
     }
 

@@ -212,7 +212,7 @@ fn with_instance(
 ) -> Result<ApiError, ApiError> {
     if let Some(row) = row {
         let sighting = view.map(Some);
-        let instance = sighting::view(row, sighting, app.clock.now())?;
+        let instance = sighting::view(row.clone(), sighting, app.clock.now())?;
         error.details.get_or_insert_default().tool_instance = Some(Box::new(instance));
     }
     Ok(error)
@@ -267,7 +267,7 @@ pub(super) fn success(
 ) -> Result<Reply, ApiError> {
     let now = app.clock.now();
     let tool_instance = row
-        .map(|row| sighting::view(row, view.map(Some), now))
+        .map(|row| sighting::view(row.clone(), view.map(Some), now))
         .transpose()?;
     let state = tool_instance
         .as_ref()

@@ -27,10 +27,10 @@ pub(super) async fn get(
     let checked_at = cx.app.timestamp();
     let (agent, tool_instance) = match live {
         Ok(view) => {
-            let instance = sighting::view(&row, Some(view.as_deref()), now)?;
             if sighting::is_news(&row, view.as_deref()) {
-                heal(cx, vec![(row, view)]);
+                heal(cx, vec![(row.clone(), view.clone())]);
             }
+            let instance = sighting::view(*row, Some(view.as_deref()), now)?;
             let version = found.dtma_last_known_version;
             let agent = AgentView {
                 reachable: true,
@@ -43,7 +43,7 @@ pub(super) async fn get(
         }
         Err(error) => (
             absent(&error, found.dtma_last_known_version, &checked_at),
-            sighting::view(&row, None, now)?,
+            sighting::view(*row, None, now)?,
         ),
     };
     reply::json(

@@ -32,13 +32,13 @@ pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiErr
             Some(list),
         ),
         Err(error) => (
-            absent(&error, found.dtma_last_known_version, &checked_at),
+            absent(&error, found.dtma_last_known_version.clone(), &checked_at),
             None,
         ),
     };
     let (tool_instances, orphan_tools, foreign_containers) = match live {
-        Some(list) => joined(cx, &found.instances, list)?,
-        None => (last_known(cx, &found.instances)?, Vec::new(), Vec::new()),
+        Some(list) => joined(cx, found.instances, list)?,
+        None => (last_known(cx, found.instances)?, Vec::new(), Vec::new()),
     };
     reply::json(
         200,
@@ -84,10 +84,10 @@ pub(super) fn absent(
     }
 }
 
-fn last_known(cx: &Cx, rows: &[Box<InstanceRow>]) -> Result<Vec<ToolInstanceView>, ApiError> {
+fn last_known(cx: &Cx, rows: Vec<Box<InstanceRow>>) -> Result<Vec<ToolInstanceView>, ApiError> {
     let now = cx.app.clock.now();
-    rows.iter()
-        .map(|row| sighting::view(row, None, now).map_err(ApiError::from))
+    rows.into_iter()
+        .map(|row| sighting::view(*row, None, now).map_err(ApiError::from))
         .collect()
 }
 
@@ -97,7 +97,7 @@ type Joined = (
     Vec<toolbox_api::dtma::ForeignContainer>,
 );
 
-fn joined(cx: &Cx, rows: &[Box<InstanceRow>], list: ToolList) -> Result<Joined, ApiError> {
+fn joined(cx: &Cx, rows: Vec<Box<InstanceRow>>, list: ToolList) -> Result<Joined, ApiError> {
     let now = cx.app.clock.now();
     let mut views = list.tools;
     let mut instances = Vec::with_capacity(rows.len());
@@ -105,10 +105,10 @@ fn joined(cx: &Cx, rows: &[Box<InstanceRow>], list: ToolList) -> Result<Joined, 
     for row in rows {
         let at = views.iter().position(|view| view.id == row.id);
         let view = at.map(|at| Box::new(views.swap_remove(at)));
-        instances.push(sighting::view(row, Some(view.as_deref()), now)?);
-        if sighting::is_news(row, view.as_deref()) {
-            news.push((row.clone(), view));
+        if sighting::is_news(&row, view.as_deref()) {
+            news.push((row.clone(), view.clone()));
         }
+        instances.push(sighting::view(*row, Some(view.as_deref()), now)?);
     }
     heal(cx, news);
     Ok((instances, views, list.foreign))
