@@ -119,8 +119,16 @@ impl Check {
     fn env(&mut self, env: BTreeMap<String, String>) -> Vec<EnvVar> {
         self.count("env", env.len(), limits::MAX_ENV_VARS);
         for (name, value) in &env {
-            let field = || format!("env.{}", name.chars().take(64).collect::<String>());
-            if !is_env_name(name) {
+            let is_name = is_env_name(name);
+            // What is no name may be a secret in the wrong place: it is not repeated.
+            let field = || {
+                if is_name {
+                    format!("env.{}", name.chars().take(64).collect::<String>())
+                } else {
+                    "env".to_owned()
+                }
+            };
+            if !is_name {
                 self.refuse(
                     field(),
                     "env_name_invalid",
