@@ -227,7 +227,8 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            look: Duration::from_secs(10),
+            // Half of what the control plane waits for an answer, so that it hears that Docker is slow.
+            look: Duration::from_secs(5),
             change: Duration::from_mins(1),
             stop: Duration::from_secs(40),
             pull: Duration::from_mins(30),
