@@ -227,8 +227,9 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            // Half of what the control plane waits for an answer, so that it hears that Docker is slow.
-            look: Duration::from_secs(5),
+            // Connecting anew and looking are two of these, and the control plane waits 10 s for an answer: it must hear
+            // that Docker is slow.
+            look: Duration::from_secs(4),
             change: Duration::from_mins(1),
             stop: Duration::from_secs(40),
             pull: Duration::from_mins(30),
