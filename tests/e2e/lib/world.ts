@@ -40,7 +40,12 @@ export interface World extends AsyncDisposable {
 
 /** Starts an ephemeral stack of real parts; disposing the world ends it and removes its containers. */
 export async function startWorld(options: StackOptions = {}): Promise<World> {
-  const stack = await startStack({ ...options, dtmaEnv: { DTMA_PORT_RANGE: ownPorts(), ...options.dtmaEnv } });
+  const ports = ownPorts();
+  const dtmaEnv = { DTMA_PORT_RANGE: ports.range, ...options.dtmaEnv };
+  const stack = await startStack({ ...options, dtmaEnv }).catch((error) => {
+    ports.release();
+    throw error;
+  });
   const { ready } = stack;
   const functionUrl = `${ready.url}/functions/v1/toolbox-tools`;
   const docker = new Docker(ready.toolbox_id);
@@ -60,14 +65,27 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     async [Symbol.asyncDispose]() {
       await stack[Symbol.asyncDispose]();
       await docker.cleanUp();
+      ports.release();
     },
   };
 }
 
-/** Host ports of this world's containers: two agents on one machine must not hand out the same ones. */
-function ownPorts(): string {
-  const first = 10_000 + 1_000 * Math.floor(Math.random() * 10);
-  return `${first}-${first + 999}`;
+/**
+ * Host ports of this world's containers: two agents on one machine must not hand out the same ones. The last port of
+ * each thousand is bound for as long as the thousand is taken, whichever process took it.
+ */
+function ownPorts(): { range: string; release: () => void } {
+  const start = Math.floor(Math.random() * 10);
+  for (let i = 0; i < 10; i++) {
+    const first = 10_000 + 1_000 * ((start + i) % 10);
+    try {
+      const mark = Deno.listen({ hostname: "127.0.0.1", port: first + 999 });
+      return { range: `${first}-${first + 998}`, release: () => mark.close() };
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error("ten worlds live already on this machine");
 }
 
 /** A new user of the stack. */
