@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use toolbox_api::dtma::{DeployRequest, Desired, ToolView};
+use toolbox_api::dtma::{DeployRequest, Desired, ToolSpec, ToolView};
 use toolbox_api::edge::Action;
+use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
 use toolbox_domain::retry::RetryPolicy;
@@ -131,12 +132,41 @@ impl Operation {
     }
 
     async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
+        self.put(self.spec(), wait).await
+    }
+
+    /// Deploys what the agent has lost, on the host ports its callers know; on others only when those are taken.
+    async fn deploy_again(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
+        let mut spec = self.spec();
+        for port in spec.ports.iter_mut().filter(|p| p.host_port.is_none()) {
+            let mut known = self.row.port_mapping_json.iter();
+            port.host_port = known
+                .find(|k| k.container_port == port.container_port && k.protocol == port.protocol)
+                .map(|k| k.host_port);
+        }
+        match self.put(spec, wait).await {
+            Err(AgentError::Problem(problem)) if problem.code == ProblemCode::PortInUse => {
+                self.deploy(wait).await
+            }
+            put => put,
+        }
+    }
+
+    fn spec(&self) -> ToolSpec {
+        self.row.spec.as_deref().cloned().unwrap_or_default()
+    }
+
+    async fn put(
+        &self,
+        spec: ToolSpec,
+        wait: Option<Duration>,
+    ) -> Result<Box<ToolView>, AgentError> {
         let request = DeployRequest {
             generation: self.row.generation,
             desired: Desired::Running,
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
-            spec: self.row.spec.as_deref().cloned().unwrap_or_default(),
+            spec,
         };
         self.agent.deploy(self.row.id, &request, wait).await
     }
@@ -161,7 +191,7 @@ impl Operation {
                 }
                 Step::Redeploy => {
                     redeployed = true;
-                    self.deploy(wait).await
+                    self.deploy_again(wait).await
                 }
                 Step::Wait(delay) => {
                     clock.sleep(delay).await;

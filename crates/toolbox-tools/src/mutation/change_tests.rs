@@ -382,7 +382,8 @@ fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
         ("start", "pending_delete"),
     ] {
         let world = World::new(before);
-        world.tables.borrow_mut().operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
+        world.tables.borrow_mut().operation =
+            Some(json!({"id": "99999999-9999-4999-8999-999999999999",
             "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
             "request_id": "req-1", "generation": 4}));
         let seen = change(&world, what);
