@@ -237,9 +237,10 @@ pub(crate) fn view(
     };
     let live = sighting.flatten();
     let seen_at = row.last_observed_at.as_ref().unwrap_or(&row.updated_at);
-    let age = match is_live {
-        true => Some(0),
-        false => time::parse(seen_at).map(|seen| now.saturating_sub(seen).as_secs()),
+    let age = if is_live {
+        Some(0)
+    } else {
+        time::parse(seen_at).map(|seen| now.saturating_sub(seen).as_secs())
     };
     let mut instance = ToolInstanceView {
         id: row.id,

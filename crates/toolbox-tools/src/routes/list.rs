@@ -84,6 +84,7 @@ pub(super) fn absent(
     }
 }
 
+#[allow(clippy::vec_box, reason = "rows are handed on one by one, as pointers")]
 fn last_known(cx: &Cx, rows: Vec<Box<InstanceRow>>) -> Result<Vec<ToolInstanceView>, ApiError> {
     let now = cx.app.clock.now();
     rows.into_iter()
@@ -97,6 +98,7 @@ type Joined = (
     Vec<toolbox_api::dtma::ForeignContainer>,
 );
 
+#[allow(clippy::vec_box, reason = "rows are handed on one by one, as pointers")]
 fn joined(cx: &Cx, rows: Vec<Box<InstanceRow>>, list: ToolList) -> Result<Joined, ApiError> {
     let now = cx.app.clock.now();
     let mut views = list.tools;
