@@ -32,9 +32,14 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// A pool of connections to the programs behind the gateway.
+/// Largest body sent on a connection that others use too, in bytes.
+const SMALL_BODY: u64 = 64 * 1024;
+
+/// Connections to the programs behind the gateway.
 pub(crate) struct Proxy {
-    client: Client<Connector, Body>,
+    pooled: Client<Connector, Body>,
+    /// For large bodies: a program that refuses one unread closes the connection, soon after its answer.
+    single: Client<Connector, Body>,
 }
 
 impl Proxy {
@@ -42,11 +47,14 @@ impl Proxy {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
+        let pooled = Client::builder(TokioExecutor::new())
             // Shorter than any upstream keeps one, so that a closed connection is rarely picked.
             .pool_idle_timeout(Duration::from_secs(4))
+            .build(Connector(connector.clone()));
+        let single = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
             .build(Connector(connector));
-        Self { client }
+        Self { pooled, single }
     }
 
     /// Sends `request` to `inner` (path and query) at `target` (host and port).
@@ -62,6 +70,11 @@ impl Proxy {
             .map_err(|_| Fault::Unreachable)?;
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
+        let client = if has_small_body(request.headers()) {
+            &self.pooled
+        } else {
+            &self.single
+        };
         let headers = request.headers_mut();
         strip(headers);
         if let Some(host) = headers.remove(header::HOST) {
@@ -69,12 +82,24 @@ impl Proxy {
         }
         headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
         headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
-        let answer = timeout(limit, self.client.request(request))
+        let answer = timeout(limit, client.request(request))
             .await
             .map_err(|_| Fault::TooSlow)?;
         let mut answer = answer.map_err(|_| Fault::Unreachable)?.map(Body::new);
         strip(answer.headers_mut());
         Ok(answer)
+    }
+}
+
+/// None, or one whose length is known to be small.
+fn has_small_body(headers: &HeaderMap) -> bool {
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => length
+            .to_str()
+            .ok()
+            .and_then(|length| length.parse::<u64>().ok())
+            .is_some_and(|length| length <= SMALL_BODY),
+        None => !headers.contains_key(header::TRANSFER_ENCODING),
     }
 }
 
@@ -94,6 +119,18 @@ fn strip(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_is_small_only_when_it_says_so() {
+        let with = |name: HeaderName, value: &'static str| {
+            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+        };
+        assert!(has_small_body(&HeaderMap::new()));
+        assert!(has_small_body(&with(header::CONTENT_LENGTH, "65536")));
+        assert!(!has_small_body(&with(header::CONTENT_LENGTH, "65537")));
+        assert!(!has_small_body(&with(header::CONTENT_LENGTH, "x")));
+        assert!(!has_small_body(&with(header::TRANSFER_ENCODING, "chunked")));
+    }
 
     #[test]
     fn headers_of_the_connection_stay_behind() {
