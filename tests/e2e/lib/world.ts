@@ -64,7 +64,8 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     anonymous: new ToolsApi(functionUrl, toolboxId, key, undefined),
     async [Symbol.asyncDispose]() {
       await stack[Symbol.asyncDispose]();
-      await docker.cleanUp();
+      // A failure here must not hide that of the test.
+      await docker.cleanUp().catch((error) => console.error(error));
       ports.release();
     },
   };
