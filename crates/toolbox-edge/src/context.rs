@@ -1,5 +1,6 @@
 //! What handlers work with: the app (one per instance) and the request's own context.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use serde::de::DeserializeOwned;
 use toolbox_api::edge::MAX_WAIT_SECONDS;
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
-use toolbox_domain::ids::UserId;
+use toolbox_domain::ids::{ToolboxId, UserId};
+use toolbox_domain::keys::{AgentKey, KeyError, Purpose, derive_agent_key};
 use toolbox_http::{Clock, Headers, Transport, json};
 
 use crate::config::Config;
@@ -30,7 +32,12 @@ pub struct App {
     pub identity: Identity,
     /// The database.
     pub supabase: Supabase,
+    /// Keys that were derived, the oldest first.
+    agent_keys: RefCell<Vec<(ToolboxId, AgentKey)>>,
 }
+
+/// Toolboxes whose keys are kept; deriving one takes ten hashes.
+const AGENT_KEYS_KEPT: usize = 64;
 
 impl App {
     /// Puts the parts together.
@@ -64,12 +71,28 @@ impl App {
             host,
             identity,
             supabase,
+            agent_keys: RefCell::default(),
         }
     }
 
     /// Now, RFC 3339.
     pub fn timestamp(&self) -> String {
         time::format(self.clock.now())
+    }
+
+    /// The key that a toolbox's agent accepts from us.
+    pub fn agent_key(&self, toolbox: ToolboxId) -> Result<AgentKey, KeyError> {
+        let mut kept = self.agent_keys.borrow_mut();
+        if let Some((_, key)) = kept.iter().find(|(id, _)| *id == toolbox) {
+            return Ok(key.clone());
+        }
+        let root = self.config.agent_root_secret.as_bytes();
+        let key = derive_agent_key(root, toolbox, Purpose::ControlToAgent)?;
+        if kept.len() >= AGENT_KEYS_KEPT {
+            kept.remove(0);
+        }
+        kept.push((toolbox, key.clone()));
+        Ok(key)
     }
 
     /// Logs a failure of work after an answer, or beside one.

@@ -7,7 +7,6 @@ use toolbox_clients::dtma::Agent;
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_domain::keys::{Purpose, derive_agent_key};
 use toolbox_domain::names::DisplayName;
 use toolbox_edge::{ApiError, App, Cx};
 
@@ -93,8 +92,8 @@ pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiErr
         None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
     };
     let host = address.host();
-    let root = app.config.agent_root_secret.as_bytes();
-    let key = derive_agent_key(root, toolbox.id, Purpose::ControlToAgent)
+    let key = app
+        .agent_key(toolbox.id)
         .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))?;
     Ok(Agent::new(
         Rc::clone(&app.transport),

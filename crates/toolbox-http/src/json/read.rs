@@ -152,9 +152,12 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The first byte of the next value or sign.
-    #[inline(never)]
+    /// The first byte of the next value or sign. Compact documents have no whitespace to skip.
     fn next(&mut self) -> u8 {
+        let byte = self.peek();
+        if byte > b' ' {
+            return byte;
+        }
         self.skip_whitespace();
         self.peek()
     }

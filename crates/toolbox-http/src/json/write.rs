@@ -145,11 +145,15 @@ impl Writer {
         }
     }
 
+    /// A field's name, which needs no escape.
     #[inline(never)]
-    fn key(&mut self, first: &mut bool, key: &str) {
-        self.comma(first);
-        self.string(key);
-        self.out.push(b':');
+    fn key(&mut self, first: &mut bool, key: &'static str) {
+        debug_assert_eq!(plain_prefix(key.as_bytes()), key.len());
+        self.out.reserve(key.len() + 4);
+        self.out
+            .extend_from_slice(if std::mem::take(first) { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     #[inline(never)]
