@@ -3,6 +3,8 @@
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions.
+//! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
+//! - [`mcp`]: health of MCP servers, in both.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
@@ -11,6 +13,8 @@
 pub mod dtma;
 pub mod edge;
 pub mod error;
+pub mod heartbeat;
+pub mod mcp;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
