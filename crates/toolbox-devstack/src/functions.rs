@@ -96,6 +96,22 @@ pub(crate) fn host(
     })
 }
 
+/// What to do about a function that did not start, where that is known.
+pub(crate) fn hint(error: &StackError, project: &Path) -> Option<String> {
+    let (StackError::Failed { name, output, .. } | StackError::NotReady { name, output, .. }) =
+        error
+    else {
+        return None;
+    };
+    let packages = format!("file://{}/pkg/", project.display());
+    output
+        .lines()
+        .any(|line| line.contains("Module not found") && line.contains(&packages))
+        .then(|| {
+            format!("the wasm package of the function {name} is not built: run scripts/build-wasm")
+        })
+}
+
 fn deno_flags(paths: &Paths, worker: &Path, settings: &FunctionSettings) -> Vec<String> {
     let list = |paths: &[PathBuf]| {
         paths

@@ -21,6 +21,7 @@ mod probe;
 mod process;
 mod progress;
 mod ready;
+mod schedule;
 mod secrets;
 mod settings;
 mod signals;

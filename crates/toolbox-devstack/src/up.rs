@@ -31,7 +31,7 @@ use crate::secrets::{Secrets, random_hex};
 use crate::settings::{Project, env_file};
 use crate::signals::StopSignals;
 use crate::unit::{Handle, Request};
-use crate::{demo, now, postgrest};
+use crate::{demo, now, postgrest, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
@@ -191,6 +191,7 @@ impl<'a> Stack<'a> {
             self.agent(),
             self.start_functions(&functions)
         )?;
+        tokio::spawn(schedule::run(db.clone()));
         let gateway = Gateway {
             url: url.clone(),
             keys: self.keys.clone(),
@@ -346,6 +347,9 @@ impl<'a> Stack<'a> {
             let what = format!("function {name}");
             if let Err(error) = step(&what, function.worker.ask(Request::Start)).await {
                 say(crate::error::chain(&error));
+                if let Some(hint) = crate::functions::hint(&error, &self.paths.project) {
+                    say(hint);
+                }
             }
         });
         futures_util::future::join_all(starts).await;
