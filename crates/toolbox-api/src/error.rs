@@ -23,6 +23,12 @@ codes! {
         InvalidToken = "invalid_token", 401, "The access token is not valid";
         /// An API key was sent where a user's token is needed.
         UserTokenRequired = "user_token_required", 401, "An API key is not a user; send the user's access token";
+        /// The enrolment token is not one of this toolbox.
+        EnrolmentTokenInvalid = "enrolment_token_invalid", 401, "The enrolment token is not one of this toolbox";
+        /// The enrolment token's time is over.
+        EnrolmentTokenExpired = "enrolment_token_expired", 401, "The enrolment token has expired; make a new one";
+        /// Unknown toolbox and wrong key alike.
+        HeartbeatKeyInvalid = "heartbeat_key_invalid", 401, "The key is not this toolbox's; enrol it again";
         /// The caller is known and may not do this.
         Forbidden = "forbidden", 403, "The caller may not do this";
         /// No such path.
@@ -45,6 +51,12 @@ codes! {
         StateChanged = "state_changed", 409, "The state of the instance changed meanwhile; read it and try again";
         /// The toolbox is not in a state that can take this.
         ToolboxNotActive = "toolbox_not_active", 409, "The toolbox is not active";
+        /// The enrolment token was used, with another certificate.
+        EnrolmentTokenUsed = "enrolment_token_used", 409, "The enrolment token was used before; make a new one";
+        /// A heartbeat of this boot and sequence, or a later one, was accepted before.
+        HeartbeatReplayed = "heartbeat_replayed", 409, "A later heartbeat was accepted before";
+        /// The toolbox presents another certificate than the one it enrolled.
+        CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large", 413, "The request body is too large";
         /// The body is not JSON.

@@ -13,6 +13,12 @@ use crate::mcp::McpHealth;
 /// Most instances one heartbeat may tell of; an agent with more sends several.
 pub const MAX_INSTANCES: usize = 200;
 
+/// Longest certificate, in bytes of PEM. A self-signed one has less than one kilobyte.
+pub const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+
+/// Seconds between two full heartbeats, unless the control plane wants it otherwise.
+pub const DEFAULT_INTERVAL_SECONDS: u32 = 60;
+
 /// Body of `POST /heartbeat/{toolbox}/enrol`. The token is the bearer token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -147,6 +153,9 @@ pub struct DesiredInstance {
     /// The instance id.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
+    /// This generation is a restart: a running container is not as desired until it was started anew.
+    #[serde(default)]
+    pub restart: bool,
     /// The rest, as in `PUT /tools/{id}`; here `desired` may be `absent`.
     #[serde(flatten)]
     pub deploy: DeployRequest,
