@@ -67,7 +67,9 @@ select set_eq(
   'name and description of a toolbox are all that users may write');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where not has_column_privilege('authenticated', a.oid, a.attnum, 'SELECT') $$,
-  $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_instances', 'spec'),
+  $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_environments', 'dtma_previous_token_hash'),
+     ('account_tool_environments', 'dtma_previous_token_expires_at'), ('account_tool_environments', 'dtma_offered_key_id'),
+     ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint') $$,
   'users read every column but the secret ones');
@@ -95,8 +97,20 @@ select is_empty(
      where has_function_privilege(role, oid, 'EXECUTE') $$, 'no user executes a function');
 select set_eq(
   $$ select signature from tests.routines where has_function_privilege('service_role', oid, 'EXECUTE') $$,
-  $$ values ('begin_tool_instance_operation(jsonb)'), ('record_tool_instance_state(jsonb)') $$,
-  'the service role executes the two RPCs only');
+  $$ values ('begin_tool_instance_operation(jsonb)'), ('record_tool_instance_state(jsonb)'), ('create_toolbox_enrolment(jsonb)'),
+     ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
+     ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)') $$,
+  'the service role executes the RPCs only');
+-- Tables beside the API: no grant at all, and no policy that would let one through.
+select is_empty(
+  $$ select c.relname, role from pg_class c, unnest(array['anon', 'authenticated', 'service_role']) role
+     where c.relkind in ('r', 'p') and c.relnamespace = 'private'::regnamespace
+       and (has_any_column_privilege(role, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') or has_table_privilege(role, c.oid, 'DELETE, TRUNCATE')
+         or not c.relrowsecurity) $$, 'no API role touches a private table');
+select is_empty(
+  $$ select c.relname, a.attname from pg_class c left join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped
+     where c.relkind in ('r', 'p') and c.relnamespace = 'private'::regnamespace and col_description(c.oid, coalesce(a.attnum, 0)) is null $$,
+  'every column of a private table has a comment');
 select is_empty(
   $$ select signature from tests.routines where not coalesce(proconfig, '{}') @> array['search_path=""'] $$,
   'every function has an empty search_path');

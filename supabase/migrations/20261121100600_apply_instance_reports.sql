@@ -1,0 +1,237 @@
+-- What a heartbeat tells of instances, written to their rows. The caller holds the lock of the toolbox and has checked
+-- its key; every row is looked up within that toolbox.
+create type private.instance_report as (
+  id uuid, generation bigint, phase text, settled boolean, reason jsonb, container_id text, image_digest text, ports jsonb,
+  rolled_back boolean, mcp jsonb
+);
+comment on type private.instance_report is 'InstanceReport of the heartbeat; phase is null when nothing of the instance is left.';
+
+create function private.report_reason(report private.instance_report, out code text, out message text)
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  code := report.reason ->> 'code';
+  message := left(report.reason ->> 'message', 4000);
+  if report.phase is null then
+    code := 'container_missing';
+    message := 'The container is gone from the machine; start the tool to re-create it';
+  elsif code is null or code !~ '^[a-z][a-z0-9_]{0,63}$' or message is null or message !~ '\S' then
+    code := 'unspecified';
+    message := 'The machine reported a failure without a reason';
+  end if;
+end;
+$$;
+comment on function private.report_reason is 'Why an instance is not as desired, in the form the database keeps.';
+
+create function private.text_of_tools_changed(changed jsonb) returns text
+language sql immutable
+set search_path = ''
+as $$
+  -- Names come from a server nobody vouches for: few, short, and without line breaks.
+  select coalesce(string_agg(part, '; ' order by place), 'The server lists other tools than before')
+  from (
+    select place, format('%s: %s', label, string_agg(
+      case when n <= 50 then left(regexp_replace(name, '[[:cntrl:]]', ' ', 'g'), 60) else '…' end, ', ' order by n
+    ))
+    from (values (1, 'added', 'Added'), (2, 'removed', 'Removed'), (3, 'changed', 'Changed')) as kinds (place, key, label),
+      jsonb_array_elements_text(case when jsonb_typeof(changed -> key) = 'array' then changed -> key else '[]' end)
+        with ordinality as names (name, n)
+    where n <= 51
+    group by place, label
+  ) as parts (place, part);
+$$;
+comment on function private.text_of_tools_changed is 'ToolsChanged of the DTMA API in words, of bounded length.';
+
+create function private.record_mcp_health(
+  instance public.account_tool_instances, report private.instance_report, request_id text
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  health jsonb := case when jsonb_typeof(report.mcp) = 'object' then report.mcp end;
+  fingerprint constant text := substring(health ->> 'tools_fingerprint' from '^[0-9a-f]{64}$');
+begin
+  -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
+  if fingerprint <> instance.mcp_tools_fingerprint
+    or fingerprint is not null and instance.mcp_tools_fingerprint is null and jsonb_typeof(health -> 'tools_changed') = 'object'
+  then
+    insert into public.tool_instance_events (
+      tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+      reason_code, reason, request_id, generation
+    )
+    select instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
+      i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(health -> 'tools_changed'),
+      record_mcp_health.request_id, i.generation
+    from public.account_tool_instances i where i.id = instance.id;
+  end if;
+  if octet_length(health::text) > 32768 then
+    health := health - 'tools_changed';
+  end if;
+  if octet_length(health::text) > 32768 then
+    health := null;
+  end if;
+  update public.account_tool_instances i
+  set mcp_health = health, mcp_tools_fingerprint = coalesce(fingerprint, i.mcp_tools_fingerprint), last_observed_at = clock_timestamp()
+  where i.id = instance.id;
+end;
+$$;
+comment on function private.record_mcp_health is 'Stores the health of an MCP server; another list of tools than before is an event.';
+
+create function private.apply_instance_report(toolbox_id uuid, report private.instance_report, request_id text) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  observed constant text := private.observed_of_phase(report.phase);
+  is_settled constant boolean := report.phase is null or report.settled;
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  is_live boolean;
+  ends_operation boolean;
+  steps public.account_tool_installation_status_enum[];
+  is_gone boolean;
+  reason_code text;
+  reason text;
+begin
+  select * into instance from public.account_tool_instances i
+  where i.id = report.id and i.account_tool_environment_id = toolbox_id for update;
+  -- About a state the user has left behind; JSON numbers are exact to 2^53.
+  if instance.id is null or report.generation < instance.generation or report.generation >= 9007199254740991 then
+    return;
+  end if;
+  select * into operation from public.tool_instance_operations o where o.tool_instance_id = instance.id and o.state = 'in_progress';
+  is_live := coalesce(operation.lease_expires_at > clock_timestamp(), false);
+  ends_operation := coalesce(operation.generation = report.generation, false) and is_settled;
+  -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
+  -- failure the agent has not given up on.
+  if is_live and (
+    operation.generation <> report.generation
+    or observed = 'absent' and instance.desired_status <> 'absent'
+    or observed = 'failed' and not is_settled
+  ) then
+    return;
+  end if;
+
+  select o.steps, o.row_gone into steps, is_gone
+  from private.observe_tool_instance(instance.status_on_toolbox, observed, instance.desired_status) o;
+  select r.code, r.message into reason_code, reason from private.report_reason(report) r;
+  if ends_operation or operation.id is null then
+    null;
+  elsif is_settled and not is_live then
+    perform private.abandon_expired_operations(instance.id);
+    operation := null;
+  end if;
+  perform private.set_event_context(
+    'agent', toolbox_id, coalesce(operation.action, 'observe'), coalesce(operation.request_id, request_id), operation.id
+  );
+  perform private.apply_steps(instance.id, (
+    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason_code, 'reason', reason) order by s.n)
+    from unnest(steps) with ordinality as s (step, n)
+  ));
+  if report.phase is not null and is_settled or report.generation > instance.generation then
+    update public.account_tool_instances i
+    set container_id = case when report.phase is null then i.container_id else report.container_id end,
+      image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
+      port_mapping_json = case when jsonb_typeof(report.ports) = 'array' then report.ports else i.port_mapping_json end,
+      spec = case when report.rolled_back and ends_operation then coalesce(operation.previous_spec, i.spec) else i.spec end,
+      -- An agent ahead of the database: that was restored from a backup. What it desires becomes the next command, or
+      -- the agent would refuse it as one it has left behind.
+      generation = case when report.generation > i.generation then report.generation + 1 else i.generation end,
+      last_observed_at = clock_timestamp()
+    where i.id = instance.id;
+  end if;
+  if ends_operation then
+    perform private.close_operation(operation.id, case
+      when observed = 'failed' or report.rolled_back or observed = 'absent' and not is_gone and 'error' = any (steps)
+        then jsonb_build_object('state', 'failed', 'error_code', reason_code, 'error_message', reason)
+      else '{"state": "succeeded"}'
+    end);
+  end if;
+  if report.mcp is distinct from instance.mcp_health then
+    perform private.record_mcp_health(instance, report, request_id);
+  end if;
+  if is_gone then
+    delete from public.account_tool_instances i where i.id = instance.id;
+  end if;
+  perform private.set_event_context(null, null, null, null, null);
+end;
+$$;
+comment on function private.apply_instance_report is
+  'Writes what an agent shows of one instance: status by status, what it runs, its health, the end of the operation that wanted it, the end of the row.';
+
+create function private.apply_instance_reports(toolbox_id uuid, heartbeat jsonb, request_id text) returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  named uuid[];
+  unknown uuid[];
+  news private.instance_report[];
+  report private.instance_report;
+begin
+  if jsonb_array_length(heartbeat -> 'instances') > 200 then
+    raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
+  end if;
+  -- Most rows have no news: they are found without a lock, and only their health and its age are written.
+  with reports as materialized (
+    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.container_id, r.image_digest,
+      r.ports, case when jsonb_typeof(r.mcp) = 'object' then r.mcp end as mcp
+    from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
+      jsonb_populate_record(null::private.instance_report, e.report) r
+    order by r.id, e.n desc
+  ), seen as materialized (
+    select r.*, i.id as known, i.mcp_health is distinct from r.mcp as is_health_new,
+      r.generation >= i.generation and (
+        r.generation > i.generation
+        or private.observed_of_phase(r.phase) is distinct from case i.status_on_toolbox
+          when 'deploying' then 'preparing' when 'error' then 'failed' else i.status_on_toolbox::text end
+        or r.settled and (i.container_id, i.image_digest, i.port_mapping_json) is distinct from (r.container_id, r.image_digest, r.ports)
+        or r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null
+        or exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.state = 'in_progress'
+        )
+      ) as is_news
+    from reports r
+    left join public.account_tool_instances i on i.id = r.id and i.account_tool_environment_id = toolbox_id
+  ), refreshed as (
+    update public.account_tool_instances i set mcp_health = s.mcp, last_observed_at = clock_timestamp()
+    from seen s
+    where i.id = s.known and not s.is_news and s.is_health_new and s.generation >= i.generation
+      and octet_length(s.mcp::text) <= 32768
+  )
+  select array_agg(s.id), array_agg(s.id) filter (where s.known is null), array_agg(s.report order by s.id) filter (where s.is_news)
+  into named, unknown, news
+  from seen s;
+
+  foreach report in array coalesce(news, '{}') loop
+    perform private.apply_instance_report(toolbox_id, report, request_id);
+  end loop;
+  -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to
+  -- have arrived.
+  if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
+    for report in
+      select i.id, i.generation from public.account_tool_instances i
+      where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
+        and i.updated_at < clock_timestamp() - interval '30 seconds'
+        and not (i.status_on_toolbox = 'error' and i.desired_status <> 'absent')
+        and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
+        and not exists (
+          select from public.tool_instance_operations o
+          where o.tool_instance_id = i.id and o.state = 'in_progress' and o.lease_expires_at > clock_timestamp()
+        )
+      order by i.id
+    loop
+      perform private.apply_instance_report(toolbox_id, report, request_id);
+    end loop;
+  end if;
+  return coalesce(unknown, '{}');
+end;
+$$;
+comment on function private.apply_instance_reports is 'Writes what a heartbeat tells of instances; returns those that are not of the toolbox.';
+
+revoke all on function
+  private.report_reason, private.text_of_tools_changed, private.record_mcp_health, private.apply_instance_report,
+  private.apply_instance_reports
+  from public, anon, authenticated, service_role;
