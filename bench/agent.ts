@@ -111,6 +111,7 @@ async function startAgent(program: string, dir: string, toolboxId: string): Prom
   const child = new Deno.Command(program, {
     env: {
       DTMA_LISTEN: `127.0.0.1:${port}`,
+      DTMA_INSECURE_HTTP: "true",
       DTMA_TOOLBOX_ID: toolboxId,
       DTMA_KEY_FILE: `${dir}/key`,
       DTMA_STATE_DIR: `${dir}/state`,

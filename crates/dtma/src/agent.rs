@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolbox_domain::spec::ImagePolicy;
 
 use crate::api::host::EngineProbe;
 use crate::api::{AppState, Keys, router};
-use crate::config::{Config, KeyFileError, read_keys};
+use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Shared, watcher};
 use crate::metrics::Machine;
@@ -21,7 +22,9 @@ use crate::ports::PortTable;
 use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
+use crate::server::{self, Transport};
 use crate::store::{Store, StoreError};
+use crate::tls::{Identity, TlsError};
 
 /// How long open requests may take when the agent stops; log followers end at once.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -32,12 +35,18 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// The agent could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The flags do not go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The key file is of no use.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
     /// The state folder is of no use.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificate is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
     Listen {
@@ -50,12 +59,24 @@ pub enum StartError {
 
 /// Runs the agent until `stop` ends. Containers go on running afterwards.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-    let keys = read_keys(&config.key_file)?;
+    config.check()?;
+    let keys = match &config.key_file {
+        Some(file) => read_keys(file)?,
+        None => Vec::new(),
+    };
     let policy = ImagePolicy {
         allow_loopback_http: config.allow_loopback_git,
     };
     let store = Store::open(&config.state_dir, config.toolbox_id, policy)?;
     let loaded = store.load()?;
+    let transport = if config.insecure_http {
+        tracing::warn!("speaking plain HTTP, because DTMA_INSECURE_HTTP is set");
+        Transport::Plain
+    } else {
+        let names = &config.tls_names;
+        let identity = Identity::load_or_make(&config.state_dir, config.toolbox_id, names)?;
+        Transport::Tls(identity.server_config()?)
+    };
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Listen {
@@ -89,9 +110,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     );
     let (instances, requests) = instances::channel();
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
-    let supervisor = tokio::spawn(supervisor.run(requests));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(supervisor.run(requests));
     let (looked, mut first_look) = watch::channel(false);
-    let watcher = tokio::spawn(watcher::run(
+    tasks.spawn(watcher::run(
         shared,
         instances.clone(),
         looked,
@@ -112,24 +134,18 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         started: Instant::now(),
         shutdown: shutdown.clone(),
     };
-    let mut closing = shutdown.clone();
-    let server = axum::serve(listener, router::router(state)).with_graceful_shutdown(async move {
-        // The sender lives until the end of this function.
-        let _ = closing.wait_for(|stop| *stop).await;
-    });
-    let mut server = tokio::spawn(async move { server.await });
+    let router = router::router(state);
+    let serving = server::serve(listener, transport, router, shutdown, DRAIN);
+    tasks.spawn(serving);
 
     tokio::select! {
         () = stop => tracing::info!("stopping; containers go on running"),
-        ended = &mut server => tracing::error!(?ended, "the server ended by itself"),
+        Some(ended) = tasks.join_next() => tracing::error!(?ended, "a task ended by itself"),
     }
     begin_shutdown.send_replace(true);
-    if tokio::time::timeout(DRAIN, server).await.is_err() {
-        tracing::warn!("some requests did not end in time");
-    }
-    // The supervisor bounds its own end; neither task returns anything but a panic.
-    for task in [supervisor, watcher] {
-        if let Err(error) = task.await {
+    // Each bounds its own end, and returns nothing but a panic.
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
             tracing::error!(%error, "a task panicked");
         }
     }

@@ -34,12 +34,54 @@ pub struct Config {
     #[arg(long, env = "DTMA_TOOLBOX_ID", value_name = "UUID")]
     pub toolbox_id: ToolboxId,
 
-    /// File with the key that callers present as a bearer token: `tbk_` and 64 hex digits. Further lines hold keys that
-    /// are still accepted while a key is being replaced (four in all). There is no other way to pass a key.
-    #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
-    pub key_file: PathBuf,
+    /// Speak plain HTTP, without TLS; for development only, and only on a loopback address.
+    #[arg(long, env = "DTMA_INSECURE_HTTP", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = clap::builder::BoolishValueParser::new(),
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub insecure_http: bool,
 
-    /// Folder for the desired state of every tool instance. It holds secrets of the tools and is kept at mode 0700.
+    /// Further addresses and names that callers use for this machine, for its TLS certificate, separated by commas. The
+    /// addresses of its interfaces and loopback are in it anyway. The certificate is made at the first start and kept.
+    #[arg(long, env = "DTMA_TLS_NAMES", value_delimiter = ',', value_parser = parse_tls_name, value_name = "NAMES")]
+    pub tls_names: Vec<String>,
+
+    /// The control plane's function `heartbeat`, such as `https://<project>.supabase.co/functions/v1/heartbeat`: the
+    /// agent reports to it and takes the desired state from it. Plain HTTP is possible to a loopback address only.
+    #[arg(long, env = "DTMA_CONTROL_URL", value_parser = parse_control_url, value_name = "URL")]
+    pub control_url: Option<http::Uri>,
+
+    /// File with the single-use token (`tbe_...`) that enrols this machine as its toolbox. The agent reads it once, keeps
+    /// the keys it gets for it in its state folder, and removes the file. A new token in it enrols the machine again.
+    #[arg(
+        long,
+        env = "DTMA_ENROLMENT_TOKEN_FILE",
+        value_name = "FILE",
+        requires = "control_url"
+    )]
+    pub enrolment_token_file: Option<PathBuf>,
+
+    /// Seconds between two full heartbeats, 1 to 300; changes are reported at once besides. What the control plane says
+    /// at the enrolment counts when this is absent, and 60 when it says nothing.
+    #[arg(long, env = "DTMA_HEARTBEAT_INTERVAL", value_parser = clap::value_parser!(u32).range(1..=300), value_name = "SECONDS")]
+    pub heartbeat_interval: Option<u32>,
+
+    /// File with further certificates (PEM) that the control plane's certificate may be issued by, beside the public ones.
+    #[arg(
+        long,
+        env = "DTMA_CONTROL_CA_FILE",
+        value_name = "FILE",
+        requires = "control_url"
+    )]
+    pub control_ca_file: Option<PathBuf>,
+
+    /// File with the key that callers present as a bearer token, for an agent that is not enrolled: `tbk_` and 64 hex
+    /// digits. Further lines hold keys that are still accepted while a key is being replaced (four in all). There is no
+    /// other way to pass a key. Once the agent is enrolled, the keys it got count and this file does not.
+    #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Folder for the desired state of every tool instance, the agent's keys and its certificate. It holds secrets of the
+    /// tools and is kept at mode 0700.
     #[arg(
         long,
         env = "DTMA_STATE_DIR",
@@ -134,6 +176,62 @@ pub fn read_keys(path: &Path) -> Result<Vec<AgentKey>, KeyFileError> {
     Ok(keys)
 }
 
+/// A flag contradicts another, or there is too little to start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Anybody on the network could read the key and the specs.
+    #[error("DTMA_INSECURE_HTTP needs DTMA_LISTEN to be a loopback address, not {0}")]
+    InsecureOffLoopback(SocketAddr),
+    /// Nobody could ever call the agent.
+    #[error(
+        "there is no key: give DTMA_CONTROL_URL and DTMA_ENROLMENT_TOKEN_FILE to enrol, or DTMA_KEY_FILE"
+    )]
+    NoKeys,
+}
+
+impl Config {
+    /// Checks what no single flag can tell.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.insecure_http && !self.listen.ip().is_loopback() {
+            return Err(ConfigError::InsecureOffLoopback(self.listen));
+        }
+        if self.key_file.is_none() && self.control_url.is_none() {
+            return Err(ConfigError::NoKeys);
+        }
+        Ok(())
+    }
+}
+
+fn parse_tls_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    rustls::pki_types::ServerName::try_from(name)
+        .map(|_| name.to_owned())
+        .map_err(|_| format!("expected an IP address or a DNS name, got '{text}'"))
+}
+
+fn parse_control_url(text: &str) -> Result<http::Uri, String> {
+    let expected =
+        "expected https://host/path of the function heartbeat, or http:// and a loopback address";
+    let url: http::Uri = text
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| expected.to_owned())?;
+    let host = url.host().unwrap_or_default();
+    let loopback = host == "localhost"
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+    // A query could hold a secret, which would end in logs; nothing here needs one.
+    let plain = url.query().is_none() && !url.authority().is_some_and(|a| a.as_str().contains('@'));
+    match url.scheme_str() {
+        Some("https") if plain && !host.is_empty() => Ok(url),
+        Some("http") if plain && loopback => Ok(url),
+        _ => Err(expected.to_owned()),
+    }
+}
+
 fn parse_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let expected = || format!("expected two ports such as 31000-32767, got '{text}'");
     let (first, last) = text.split_once('-').ok_or_else(expected)?;
@@ -157,6 +255,60 @@ mod tests {
         for text in ["", "1", "2-1", "0-5", "a-b", "1-70000"] {
             assert!(parse_range(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_control_plane_is_reached_over_tls_or_on_this_machine() {
+        for url in [
+            "https://abc.supabase.co/functions/v1/heartbeat",
+            "https://abc.supabase.co/functions/v1/heartbeat/",
+            "http://127.0.0.1:54321/functions/v1/heartbeat",
+            "http://[::1]:1/heartbeat",
+            "http://localhost:1/heartbeat",
+        ] {
+            let parsed = parse_control_url(url).unwrap();
+            assert!(!parsed.path().ends_with('/'), "{parsed}");
+        }
+        for url in [
+            "",
+            "heartbeat",
+            "http://abc.supabase.co/heartbeat",
+            "http://10.0.0.1/heartbeat",
+            "https://user:secret@host/heartbeat",
+            "https://host/heartbeat?key=secret",
+            "ftp://127.0.0.1/",
+        ] {
+            assert!(parse_control_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_and_some_key_must_come() {
+        let config = |more: &[&str]| {
+            let base = [
+                "dtma",
+                "--toolbox-id",
+                "6f9619ff-8b86-4d01-b42d-00000000000a",
+            ];
+            Config::try_parse_from(base.iter().chain(more)).unwrap()
+        };
+        assert_eq!(config(&[]).check(), Err(ConfigError::NoKeys));
+        let enrolling = ["--control-url", "https://host/heartbeat"];
+        config(&enrolling).check().unwrap();
+        let open = config(&[
+            "--key-file",
+            "k",
+            "--insecure-http",
+            "--listen",
+            "0.0.0.0:30000",
+        ]);
+        assert!(matches!(
+            open.check(),
+            Err(ConfigError::InsecureOffLoopback(_))
+        ));
+        config(&["--key-file", "k", "--insecure-http"])
+            .check()
+            .unwrap();
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! - [`instances`]: one task per instance, which owns its record and works towards it;
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
-//! - [`store`]: durable records; [`ports`]: host ports; [`metrics`]: the machine;
+//! - [`server`], [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
@@ -15,6 +16,7 @@
 pub mod agent;
 pub mod api;
 pub mod config;
+pub mod durable;
 pub mod instances;
 pub mod metrics;
 pub mod planner;
@@ -22,7 +24,9 @@ pub mod ports;
 pub mod reason;
 pub mod record;
 pub mod runtime;
+pub mod server;
 pub mod store;
+pub mod tls;
 
 /// Version of the agent's program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -106,10 +106,14 @@ pub fn spec_sha256(spec: &ToolSpec) -> String {
     let mut digest = Sha256::new();
     // A ToolSpec has string keys only and f64s that JSON can hold, so it always serialises.
     let _ = spec.serialize(&mut serde_json::Serializer::new(Writer(&mut digest)));
-    digest
-        .finalize()
+    hex(&digest.finalize())
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
         .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
+        .fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
             use std::fmt::Write as _;
             let _ = write!(hex, "{byte:02x}");
             hex

@@ -61,6 +61,7 @@ impl Agent {
             .map_err(StackError::file("create", &self.state_dir))?;
         let mut program = Program::new("dtma", &paths.dtma, data_dir)
             .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("DTMA_INSECURE_HTTP", "true")
             .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
             .env("DTMA_KEY_FILE", self.key_file.display().to_string())
             .env("DTMA_STATE_DIR", self.state_dir.display().to_string());

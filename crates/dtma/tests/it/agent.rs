@@ -138,6 +138,7 @@ impl Agent {
             .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen))
             .env("DTMA_TOOLBOX_ID", self.toolbox.to_string())
             .env("DTMA_KEY_FILE", self.folder.path().join("key"))
+            .env("DTMA_INSECURE_HTTP", "true")
             .env("DTMA_STATE_DIR", &self.state)
             .env("DTMA_DOCKER_HOST", &self.docker_host)
             .env(

@@ -384,6 +384,12 @@ fn help_documents_every_variable() {
         "DTMA_PORT_RANGE",
         "DTMA_LOG",
         "DTMA_ALLOW_LOOPBACK_GIT",
+        "DTMA_INSECURE_HTTP",
+        "DTMA_TLS_NAMES",
+        "DTMA_CONTROL_URL",
+        "DTMA_CONTROL_CA_FILE",
+        "DTMA_ENROLMENT_TOKEN_FILE",
+        "DTMA_HEARTBEAT_INTERVAL",
     ] {
         assert!(help.contains(variable), "{variable} is missing in:\n{help}");
     }

@@ -184,9 +184,9 @@ async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
     git(folder, &["clone", "-q", "--bare", "work", "tool.git"]);
     git(&folder.join("tool.git"), &["update-server-info"]);
     let root = folder.to_owned();
-    let files = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+    let files = axum::Router::new().fallback(move |uri: http::Uri| {
         let path = root.join(uri.path().trim_start_matches('/'));
-        async move { std::fs::read(path).map_err(|_| axum::http::StatusCode::NOT_FOUND) }
+        async move { std::fs::read(path).map_err(|_| http::StatusCode::NOT_FOUND) }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
