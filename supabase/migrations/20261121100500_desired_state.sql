@@ -38,7 +38,11 @@ begin
     'instances', coalesce((
       select jsonb_agg(jsonb_build_object(
         'id', i.id, 'generation', i.generation, 'desired', i.desired_status, 'name', i.instance_name_on_toolbox,
-        'container_name', i.container_name, 'spec', i.spec
+        'container_name', i.container_name, 'spec', i.spec,
+        'restart', exists (
+          select from public.tool_instance_operations o
+          where o.tool_instance_id = i.id and o.state = 'in_progress' and o.action = 'restart' and o.generation = i.generation
+        )
       ) order by i.id)
       from public.account_tool_instances i where i.account_tool_environment_id = e.id
     ), '[]')
@@ -49,7 +53,7 @@ begin
 end;
 $$;
 comment on function public.get_desired_state is
-  'All instances of a toolbox as they should be, for the agent that presents its key. Holds secrets. Answers {outcome}: found, or unauthorized for an unknown toolbox and a wrong key alike.';
+  'All instances of a toolbox as they should be, and which of them to restart for that, for the agent that presents its key. Holds secrets. Answers {outcome}: found, or unauthorized for an unknown toolbox and a wrong key alike.';
 
 revoke all on function private.desired_digest, private.is_toolbox_key, public.get_desired_state
   from public, anon, authenticated, service_role;

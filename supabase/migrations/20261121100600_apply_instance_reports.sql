@@ -79,6 +79,41 @@ end;
 $$;
 comment on function private.record_mcp_health is 'Stores the health of an MCP server; another list of tools than before is an event.';
 
+create function private.operation_of_report(report private.instance_report) returns public.tool_instance_operations
+language sql stable
+set search_path = ''
+as $$
+  select o.* from public.tool_instance_operations o
+  where o.tool_instance_id = report.id
+    and (o.state = 'in_progress' or o.previous_spec is not null and o.generation = report.generation)
+  order by o.state = 'in_progress' desc
+  limit 1;
+$$;
+comment on function private.operation_of_report is 'The operation in progress on an instance; else the abandoned update whose outcome is being told.';
+
+create function private.store_report(
+  instance_id uuid, report private.instance_report, restored_spec jsonb
+) returns void
+language sql
+set search_path = ''
+as $$
+  update public.account_tool_instances i
+  set container_id = case when report.phase is null then i.container_id else report.container_id end,
+    image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
+    port_mapping_json = case when jsonb_typeof(report.ports) = 'array' then report.ports else i.port_mapping_json end,
+    spec = coalesce(restored_spec, i.spec),
+    -- A generation names one desired state for ever, so what is put back is a new one. An agent that is ahead has seen
+    -- a database that was restored from a backup since: what is desired now must be newer there too.
+    generation = case
+      when report.generation > i.generation then report.generation + 1
+      when restored_spec is not null then i.generation + 1
+      else i.generation
+    end,
+    last_observed_at = clock_timestamp()
+  where i.id = instance_id;
+$$;
+comment on function private.store_report is 'Stores what a settled report tells beside the status.';
+
 create function private.apply_instance_report(toolbox_id uuid, report private.instance_report, request_id text) returns void
 language plpgsql
 set search_path = ''
@@ -89,11 +124,10 @@ declare
   instance public.account_tool_instances;
   operation public.tool_instance_operations;
   is_live boolean;
-  ends_operation boolean;
+  tells_end boolean;
   steps public.account_tool_installation_status_enum[];
   is_gone boolean;
-  reason_code text;
-  reason text;
+  reason record;
 begin
   select * into instance from public.account_tool_instances i
   where i.id = report.id and i.account_tool_environment_id = toolbox_id for update;
@@ -101,9 +135,9 @@ begin
   if instance.id is null or report.generation < instance.generation or report.generation >= 9007199254740991 then
     return;
   end if;
-  select * into operation from public.tool_instance_operations o where o.tool_instance_id = instance.id and o.state = 'in_progress';
-  is_live := coalesce(operation.lease_expires_at > clock_timestamp(), false);
-  ends_operation := coalesce(operation.generation = report.generation, false) and is_settled;
+  operation := private.operation_of_report(report);
+  is_live := coalesce(operation.state = 'in_progress' and operation.lease_expires_at > clock_timestamp(), false);
+  tells_end := coalesce(is_settled and operation.generation = report.generation, false);
   -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
   -- failure the agent has not given up on.
   if is_live and (
@@ -113,41 +147,39 @@ begin
   ) then
     return;
   end if;
+  if is_settled and not is_live and not tells_end then
+    perform private.abandon_expired_operations(instance.id);
+    operation := null;
+  end if;
 
   select o.steps, o.row_gone into steps, is_gone
   from private.observe_tool_instance(instance.status_on_toolbox, observed, instance.desired_status) o;
-  select r.code, r.message into reason_code, reason from private.report_reason(report) r;
-  if ends_operation or operation.id is null then
-    null;
-  elsif is_settled and not is_live then
-    perform private.abandon_expired_operations(instance.id);
-    operation := null;
+  select * into reason from private.report_reason(report);
+  -- `observe` keeps the first reason of an error; what the machine says now is nearer to the truth.
+  if instance.status_on_toolbox = 'error' and observed = 'failed'
+    and (instance.instance_error_code, instance.instance_error_message) <> (reason.code, reason.message)
+  then
+    steps := '{error}';
   end if;
   perform private.set_event_context(
     'agent', toolbox_id, coalesce(operation.action, 'observe'), coalesce(operation.request_id, request_id), operation.id
   );
   perform private.apply_steps(instance.id, (
-    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason_code, 'reason', reason) order by s.n)
+    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason.code, 'reason', reason.message) order by s.n)
     from unnest(steps) with ordinality as s (step, n)
   ));
   if report.phase is not null and is_settled or report.generation > instance.generation then
-    update public.account_tool_instances i
-    set container_id = case when report.phase is null then i.container_id else report.container_id end,
-      image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
-      port_mapping_json = case when jsonb_typeof(report.ports) = 'array' then report.ports else i.port_mapping_json end,
-      spec = case when report.rolled_back and ends_operation then coalesce(operation.previous_spec, i.spec) else i.spec end,
-      -- An agent ahead of the database: that was restored from a backup. What it desires becomes the next command, or
-      -- the agent would refuse it as one it has left behind.
-      generation = case when report.generation > i.generation then report.generation + 1 else i.generation end,
-      last_observed_at = clock_timestamp()
-    where i.id = instance.id;
+    perform private.store_report(
+      instance.id, report, case when report.rolled_back and tells_end then operation.previous_spec end
+    );
   end if;
-  if ends_operation then
+  if tells_end then
     perform private.close_operation(operation.id, case
-      when observed = 'failed' or report.rolled_back or observed = 'absent' and not is_gone and 'error' = any (steps)
-        then jsonb_build_object('state', 'failed', 'error_code', reason_code, 'error_message', reason)
+      when observed = 'failed' or report.rolled_back or 'error' = any (steps)
+        then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
       else '{"state": "succeeded"}'
     end);
+    perform private.forget_ways_back(instance.id);
   end if;
   if report.mcp is distinct from instance.mcp_health then
     perform private.record_mcp_health(instance, report, request_id);
@@ -176,7 +208,7 @@ begin
   end if;
   -- Most rows have no news: they are found without a lock, and only their health and its age are written.
   with reports as materialized (
-    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.container_id, r.image_digest,
+    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
       r.ports, case when jsonb_typeof(r.mcp) = 'object' then r.mcp end as mcp
     from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
       jsonb_populate_record(null::private.instance_report, e.report) r
@@ -189,8 +221,13 @@ begin
           when 'deploying' then 'preparing' when 'error' then 'failed' else i.status_on_toolbox::text end
         or r.settled and (i.container_id, i.image_digest, i.port_mapping_json) is distinct from (r.container_id, r.image_digest, r.ports)
         or r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null
+        or r.phase = 'error' and (i.instance_error_code, i.instance_error_message)
+          is distinct from (r.reason ->> 'code', r.reason ->> 'message')
         or exists (
           select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.state = 'in_progress'
+        )
+        or exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.previous_spec is not null
         )
       ) as is_news
     from reports r
@@ -209,18 +246,15 @@ begin
     perform private.apply_instance_report(toolbox_id, report, request_id);
   end loop;
   -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to
-  -- have arrived.
+  -- have arrived. That never ends a deletion: a deploy still on its way would make a container without a row. An agent
+  -- that has nothing of it and will refuse such a deploy says so by name.
   if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
     for report in
       select i.id, i.generation from public.account_tool_instances i
       where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
         and i.updated_at < clock_timestamp() - interval '30 seconds'
-        and not (i.status_on_toolbox = 'error' and i.desired_status <> 'absent')
+        and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
         and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
-        and not exists (
-          select from public.tool_instance_operations o
-          where o.tool_instance_id = i.id and o.state = 'in_progress' and o.lease_expires_at > clock_timestamp()
-        )
       order by i.id
     loop
       perform private.apply_instance_report(toolbox_id, report, request_id);
@@ -232,6 +266,7 @@ $$;
 comment on function private.apply_instance_reports is 'Writes what a heartbeat tells of instances; returns those that are not of the toolbox.';
 
 revoke all on function
-  private.report_reason, private.text_of_tools_changed, private.record_mcp_health, private.apply_instance_report,
+  private.report_reason, private.text_of_tools_changed, private.record_mcp_health, private.operation_of_report,
+  private.store_report, private.apply_instance_report,
   private.apply_instance_reports
   from public, anon, authenticated, service_role;

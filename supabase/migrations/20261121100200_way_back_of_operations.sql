@@ -1,11 +1,48 @@
 -- A command that certainly did not happen takes back what it wanted: agents carry out what is desired, also later, and
--- must not carry out what its caller was told had failed.
+-- must not carry out what its caller was told had failed. An update may still be rolled back after its lease.
 alter table public.tool_instance_operations
-  add column previous_desired text check (previous_desired in ('running', 'stopped', 'absent'));
+  add column previous_desired text check (previous_desired in ('running', 'stopped', 'absent')),
+  drop constraint finished_operations_keep_no_spec,
+  add constraint ended_operations_keep_no_spec check (state in ('in_progress', 'abandoned') or previous_spec is null);
+create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
+  where previous_spec is not null;
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
+comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when the operation ends, or, for an abandoned one, when its outcome is seen or the next begins. Not readable by users.';
 grant select (previous_desired) on public.tool_instance_operations to authenticated;
 
--- As before, and keeps what was desired.
+-- As before, but an abandoned update keeps its way back.
+create or replace function private.abandon_expired_operations(instance_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+  with abandoned as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp()
+    where o.tool_instance_id = instance_id and o.state = 'in_progress' and o.lease_expires_at <= clock_timestamp()
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select a.tool_instance_id, a.account_tool_environment_id, 'control_plane', 'lease_expired',
+    i.status_on_toolbox, i.status_on_toolbox, 'lease_expired',
+    format('The %s operation recorded no outcome before its lease ended', a.action),
+    a.request_id, a.id, a.generation
+  from abandoned a left join public.account_tool_instances i on i.id = a.tool_instance_id;
+$$;
+
+create function private.forget_ways_back(instance_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+  update public.tool_instance_operations o set previous_spec = null
+  where o.tool_instance_id = instance_id and o.state = 'abandoned' and o.previous_spec is not null;
+$$;
+comment on function private.forget_ways_back is 'Erases the specs that abandoned updates of an instance could still go back to.';
+revoke all on function private.forget_ways_back from public, anon, authenticated, service_role;
+
+-- As before, and keeps what was desired; earlier ways back end here.
 create or replace function public.begin_tool_instance_operation(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -76,6 +113,7 @@ begin
     then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
+    perform private.forget_ways_back(target_id);
     old_desired := instance.desired_status;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
       old_spec := instance.spec;
@@ -106,7 +144,7 @@ begin
 end;
 $$;
 
--- As before, and may put back what was desired (restore_previous_desired).
+-- As before, and may put back what was desired (restore_previous_desired). What is put back is a new generation.
 create or replace function public.record_tool_instance_state(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -121,6 +159,8 @@ declare
   instance public.account_tool_instances;
   operation public.tool_instance_operations;
   is_stale boolean;
+  restored_spec jsonb;
+  restored_desired text;
 begin
   perform private.require_keys(p, 'instance_id', 'generation', 'actor_kind');
   if removes or jsonb_array_length(steps) > 0 then
@@ -167,15 +207,18 @@ begin
   if p ->> 'observed' is not null then
     perform private.apply_observation(target_id, p -> 'observed');
   end if;
-  if coalesce((p ->> 'restore_previous_spec')::boolean, false) and operation.previous_spec is not null then
-    update public.account_tool_instances i set spec = operation.previous_spec where i.id = target_id;
-  end if;
-  if coalesce((p ->> 'restore_previous_desired')::boolean, false) and operation.previous_desired is not null then
-    update public.account_tool_instances i set desired_status = operation.previous_desired where i.id = target_id;
-  end if;
   if seen_generation > instance.generation then
     -- The agent is ahead: the database was restored from a backup. Catch up, or every later command is stale there.
     update public.account_tool_instances i set generation = seen_generation where i.id = target_id;
+  end if;
+  restored_spec := case when (p ->> 'restore_previous_spec')::boolean then operation.previous_spec end;
+  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
+  if restored_spec is not null or restored_desired is not null then
+    -- A generation names one desired state for ever: agents may have seen the one that is taken back.
+    update public.account_tool_instances i
+    set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
+      generation = i.generation + 1
+    where i.id = target_id;
   end if;
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);
