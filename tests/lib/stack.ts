@@ -155,6 +155,19 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 }
 
+/** A new single-use token for the toolbox's machine, as an operator makes one: with the secret key. */
+export async function enrolmentToken(ready: StackReady, toolboxId = ready.toolbox_id): Promise<string> {
+  const reply = await fetch(`${ready.url}/rest/v1/rpc/create_toolbox_enrolment`, {
+    method: "POST",
+    headers: { apikey: ready.secret_key, "content-type": "application/json" },
+    body: JSON.stringify({ p: { toolbox_id: toolboxId, ttl_seconds: 600 } }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const body = await reply.json();
+  if (body.outcome !== "created") throw new Error(`no enrolment token: ${reply.status} ${JSON.stringify(body)}`);
+  return body.token;
+}
+
 async function firstLine(output: ReadableStream<Uint8Array>): Promise<string | undefined> {
   const reader = output.getReader();
   const decoder = new TextDecoder();

@@ -127,11 +127,11 @@ const LEGAL: Record<string, string[]> = {
 
 /**
  * What is wrong with an event log: edges that are not legal, events that do not continue the one before,
- * errors without a reason. Empty when all is well.
+ * errors without a reason. Empty when all is well. `from` is the status before the first of them.
  */
-export function eventLogFaults(events: readonly EventRow[]): string[] {
+export function eventLogFaults(events: readonly EventRow[], from: string | null = null): string[] {
   const faults: string[] = [];
-  let at: string | null = null;
+  let at = from;
   for (const event of events) {
     const { from_status: from, to_status: to } = event;
     if (from !== at) faults.push(`event ${event.id} starts at ${from}, the one before ended at ${at}`);
