@@ -54,6 +54,7 @@ impl Agent {
             secrets.agent_root.as_bytes(),
             toolbox,
             Purpose::ControlToAgent,
+            0,
         )
         .map_err(StackError::AgentKey)?;
         write_private(&self.key_file, key.expose())?;

@@ -1,12 +1,14 @@
 //! The keys of one toolbox.
 //!
-//! Each toolbox has two, derived with HKDF-SHA256 from the control plane's root secret and the toolbox id: one per
-//! direction. A machine that leaks its keys therefore endangers itself only, and nothing has to be stored.
+//! Each toolbox has two, derived with HKDF-SHA256 from the control plane's root secret, the toolbox id and the toolbox's
+//! key epoch: one per direction. A machine that leaks its keys therefore endangers itself only, and nothing but hashes
+//! has to be stored. A rotation of one toolbox is the next epoch; a rotation of the root secret is another root id.
 
 use core::fmt;
+use core::str::FromStr;
 
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::ids::ToolboxId;
 use crate::string_enum::string_enum;
@@ -16,6 +18,10 @@ pub const MIN_ROOT_BYTES: usize = 32;
 
 const PREFIX: &str = "tbk_";
 const KEY_BYTES: usize = 32;
+
+const TOKEN_PREFIX: &str = "tbe_";
+/// 32 bytes as base64url.
+const TOKEN_DIGITS: usize = 43;
 
 string_enum! {
     /// Who presents the key to whom.
@@ -36,6 +42,66 @@ pub enum KeyError {
     /// The text is not a key.
     #[error("expected a key: tbk_ and 64 lower-case hexadecimal digits")]
     NotAKey,
+    /// The text is not a key id.
+    #[error("expected a key id: 8 lower-case hexadecimal digits, a dot and a number")]
+    NotAKeyId,
+    /// The text is not an enrolment token.
+    #[error("expected an enrolment token: tbe_ and 43 base64url characters")]
+    NotAToken,
+}
+
+/// Fingerprint of a root secret: it tells roots apart and says nothing else of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootId(u32);
+
+impl RootId {
+    /// The fingerprint of `root`.
+    pub fn of(root: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"toolbox/v1/root-id/");
+        hash.update(root);
+        let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// Eight hexadecimal digits.
+impl fmt::Display for RootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// What a toolbox's keys were derived from. No secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId {
+    /// The root secret.
+    pub root: RootId,
+    /// How often the toolbox's keys were rotated.
+    pub epoch: u32,
+}
+
+/// `<root id>.<epoch>`.
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.root, self.epoch)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = KeyError;
+
+    /// Reads exactly what is printed.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let id = text.split_once('.').and_then(|(root, epoch)| {
+            Some(Self {
+                root: RootId(u32::from_str_radix(root, 16).ok()?),
+                epoch: epoch.parse().ok()?,
+            })
+        });
+        id.filter(|id| id.to_string() == text)
+            .ok_or(KeyError::NotAKeyId)
+    }
 }
 
 /// A key as it is presented: `tbk_` and 64 hexadecimal digits.
@@ -61,6 +127,11 @@ impl AgentKey {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// What the control plane stores of a key it is to recognize: SHA-256 of the text, in hexadecimal.
+    pub fn hash(&self) -> String {
+        sha256_hex(&self.0)
+    }
 }
 
 impl fmt::Debug for AgentKey {
@@ -69,16 +140,54 @@ impl fmt::Debug for AgentKey {
     }
 }
 
-/// Derives the key of `toolbox` for `purpose` from the root secret.
+/// A single-use token that an agent enrols with: `tbe_` and 43 base64url characters. Like a key, it is not printed.
+#[derive(Clone)]
+pub struct EnrolmentToken(String);
+
+impl EnrolmentToken {
+    /// Reads a token as printed. Surrounding whitespace is the caller's to cut.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let digits = text.strip_prefix(TOKEN_PREFIX).ok_or(KeyError::NotAToken)?;
+        let base64url = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if digits.len() == TOKEN_DIGITS && digits.bytes().all(base64url) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KeyError::NotAToken)
+        }
+    }
+
+    /// The secret text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What the control plane stores of a token: SHA-256 of the text, in hexadecimal.
+    pub fn hash(&self) -> String {
+        sha256_hex(&self.0)
+    }
+}
+
+impl fmt::Debug for EnrolmentToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnrolmentToken(redacted)")
+    }
+}
+
+/// Derives the key of `toolbox` for `purpose` in `epoch` from the root secret.
 pub fn derive_agent_key(
     root: &[u8],
     toolbox: ToolboxId,
     purpose: Purpose,
+    epoch: u32,
 ) -> Result<AgentKey, KeyError> {
     if root.len() < MIN_ROOT_BYTES {
         return Err(KeyError::RootTooShort);
     }
-    let info = format!("toolbox/v1/{purpose}/{toolbox}");
+    // Epoch 0 keeps the form from before there were epochs, so that enrolled agents stay known.
+    let info = match epoch {
+        0 => format!("toolbox/v1/{purpose}/{toolbox}"),
+        _ => format!("toolbox/v1/{purpose}/{toolbox}/{epoch}"),
+    };
     let mut bytes = [0; KEY_BYTES];
     // Fails only for outputs of more than 255 hashes; this one is one hash long.
     if Hkdf::<Sha256>::new(None, root)
@@ -89,12 +198,22 @@ pub fn derive_agent_key(
     }
     let mut text = String::with_capacity(PREFIX.len() + KEY_BYTES * 2);
     text.push_str(PREFIX);
+    push_hex(&mut text, &bytes);
+    Ok(AgentKey(text))
+}
+
+fn sha256_hex(text: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    push_hex(&mut hex, &Sha256::digest(text.as_bytes()));
+    hex
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
             text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
         }
     }
-    Ok(AgentKey(text))
 }
 
 #[cfg(test)]
@@ -110,23 +229,25 @@ mod tests {
     }
 
     #[test]
-    fn a_key_belongs_to_one_root_one_toolbox_and_one_direction() {
-        let key = |root: &[u8], id, purpose| {
-            derive_agent_key(root, toolbox(id), purpose)
+    fn a_key_belongs_to_one_root_one_toolbox_one_direction_and_one_epoch() {
+        let key = |root: &[u8], id, purpose, epoch| {
+            derive_agent_key(root, toolbox(id), purpose, epoch)
                 .unwrap()
                 .expose()
                 .to_owned()
         };
-        let first = key(ROOT, 1, Purpose::ControlToAgent);
-        assert_eq!(first, key(ROOT, 1, Purpose::ControlToAgent));
-        assert_ne!(first, key(ROOT, 1, Purpose::AgentToControl));
-        assert_ne!(first, key(ROOT, 2, Purpose::ControlToAgent));
+        let first = key(ROOT, 1, Purpose::ControlToAgent, 0);
+        assert_eq!(first, key(ROOT, 1, Purpose::ControlToAgent, 0));
+        assert_ne!(first, key(ROOT, 1, Purpose::AgentToControl, 0));
+        assert_ne!(first, key(ROOT, 2, Purpose::ControlToAgent, 0));
+        assert_ne!(first, key(ROOT, 1, Purpose::ControlToAgent, 1));
         assert_ne!(
             first,
             key(
                 b"another root secret of 32 bytes or more",
                 1,
-                Purpose::ControlToAgent
+                Purpose::ControlToAgent,
+                0
             )
         );
         assert_eq!(AgentKey::parse(&first).unwrap().expose(), first);
@@ -135,24 +256,81 @@ mod tests {
     #[test]
     fn keys_are_what_rfc_5869_says() {
         // Computed with Python's hmac module.
-        for (purpose, digits) in [
+        for (purpose, epoch, digits) in [
             (
                 Purpose::ControlToAgent,
+                0,
                 "1653086419f56ba2ddcd61f5619dd95c196883133966f0a48b2fbf92c29ed39d",
             ),
             (
                 Purpose::AgentToControl,
+                0,
                 "ea41078306cdeac74031f23531ca88f19321b89af931a858eb5471a1b148126a",
             ),
+            (
+                Purpose::AgentToControl,
+                7,
+                "5d4219474ce538adabedb4bed79af9b599e3082ca531c7778379a6826f459174",
+            ),
         ] {
-            let key = derive_agent_key(ROOT, toolbox(1), purpose).unwrap();
+            let key = derive_agent_key(ROOT, toolbox(1), purpose, epoch).unwrap();
             assert_eq!(key.expose(), format!("tbk_{digits}"));
         }
     }
 
     #[test]
+    fn key_ids_and_hashes_are_what_other_programs_compute() {
+        // Computed with Python's hashlib.
+        let id = KeyId {
+            root: RootId::of(ROOT),
+            epoch: 12,
+        };
+        assert_eq!(id.to_string(), "283ff17a.12");
+        assert_eq!("283ff17a.12".parse(), Ok(id));
+        let key = derive_agent_key(ROOT, toolbox(1), Purpose::ControlToAgent, 0).unwrap();
+        assert_eq!(
+            key.hash(),
+            "d1f1fd0855e31193d571f06d1ded4cf7be2981c7435b6710a01c84607c683413"
+        );
+        for text in [
+            "",
+            "283ff17a",
+            "283ff17a.",
+            "283ff17a.-1",
+            "283ff17a.+1",
+            "283ff17a.01",
+            "283ff17a.4294967296",
+            "+1234567.1",
+            "ABCDEF01.1",
+            "123.1",
+            "283ff17a.1.1",
+        ] {
+            assert_eq!(text.parse::<KeyId>(), Err(KeyError::NotAKeyId), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_printed_tokens_parse() {
+        let digits = "aZ9_-".repeat(9)[..43].to_owned();
+        let token = EnrolmentToken::parse(&format!("tbe_{digits}")).unwrap();
+        assert_eq!(token.expose(), format!("tbe_{digits}"));
+        assert_eq!(format!("{token:?}"), "EnrolmentToken(redacted)");
+        for text in [
+            String::new(),
+            digits.clone(),
+            format!("tbe_{digits}0"),
+            format!("tbe_{}", &digits[1..]),
+            format!("tbe_{}+", &digits[1..]),
+            format!("tbk_{digits}"),
+        ] {
+            let refused = EnrolmentToken::parse(&text).map(|_| ()).unwrap_err();
+            assert_eq!(refused, KeyError::NotAToken, "{text:?}");
+        }
+    }
+
+    #[test]
     fn short_roots_are_refused() {
-        let short = derive_agent_key(&[7; 31], toolbox(1), Purpose::ControlToAgent);
+        let short = derive_agent_key(&[7; 31], toolbox(1), Purpose::ControlToAgent, 0);
         assert_eq!(short.unwrap_err(), KeyError::RootTooShort);
     }
 
@@ -178,7 +356,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_key() {
-        let key = derive_agent_key(ROOT, toolbox(1), Purpose::ControlToAgent).unwrap();
+        let key = derive_agent_key(ROOT, toolbox(1), Purpose::ControlToAgent, 0).unwrap();
         assert_eq!(format!("{key:?}"), "AgentKey(redacted)");
     }
 }

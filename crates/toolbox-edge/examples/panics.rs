@@ -12,6 +12,7 @@ use toolbox_edge::{ApiError, Cx, Function, Reply, Route, reply};
 
 pub static FUNCTION: Function = Function {
     name: "test-panics",
+    users: Some(toolbox_edge::identity::user),
     routes: &[
         Route {
             method: "GET",

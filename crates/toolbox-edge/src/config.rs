@@ -16,6 +16,7 @@ pub const VARIABLES: &[&str] = &[
     "SUPABASE_JWT_SECRET",
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
+    "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
@@ -44,6 +45,8 @@ pub struct Config {
     pub issuers: Vec<String>,
     /// `BACKEND_TO_DTMA_API_KEY`: the root secret of the toolboxes' keys.
     pub agent_root_secret: String,
+    /// `BACKEND_TO_DTMA_API_KEY_PREVIOUS`: the root secret before, while toolboxes still hold keys of it.
+    pub previous_agent_root_secret: Option<String>,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
     /// `TOOLBOX_MAX_INSTANCES`: per toolbox.
@@ -72,13 +75,18 @@ impl Config {
             get("SUPABASE_SECRET_KEYS"),
             get("SUPABASE_SERVICE_ROLE_KEY"),
         );
-        let agent_root_secret = get("BACKEND_TO_DTMA_API_KEY")
-            .filter(|root| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES);
+        let is_root = |root: &String| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES;
+        let agent_root_secret = get("BACKEND_TO_DTMA_API_KEY").filter(is_root);
+        let previous_agent_root_secret = get("BACKEND_TO_DTMA_API_KEY_PREVIOUS");
         for (missing, name) in [
             (supabase_url.is_none(), "SUPABASE_URL"),
             (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
             (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
             (agent_root_secret.is_none(), "BACKEND_TO_DTMA_API_KEY"),
+            (
+                !previous_agent_root_secret.iter().all(is_root),
+                "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+            ),
         ] {
             if missing {
                 wrong.push(name);
@@ -126,6 +134,7 @@ impl Config {
             jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
             issuers,
             agent_root_secret,
+            previous_agent_root_secret,
             allowed_origins,
             max_instances: u32::try_from(max_instances).unwrap_or(u32::MAX),
             upstream_timeout: Duration::from_millis(timeout),
@@ -235,13 +244,14 @@ mod tests {
         let error = read(&[
             ("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon"),
             ("BACKEND_TO_DTMA_API_KEY", "short"),
+            ("BACKEND_TO_DTMA_API_KEY_PREVIOUS", "short"),
         ])
         .map(|_| ())
         .unwrap_err();
         assert_eq!(
             error.to_string(),
             "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
-             BACKEND_TO_DTMA_API_KEY, TOOLBOX_UPSTREAM_TIMEOUT_MS"
+             BACKEND_TO_DTMA_API_KEY, BACKEND_TO_DTMA_API_KEY_PREVIOUS, TOOLBOX_UPSTREAM_TIMEOUT_MS"
         );
     }
 }

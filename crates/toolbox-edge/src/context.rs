@@ -9,7 +9,7 @@ use toolbox_api::edge::MAX_WAIT_SECONDS;
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::{ToolboxId, UserId};
-use toolbox_domain::keys::{AgentKey, KeyError, Purpose, derive_agent_key};
+use toolbox_domain::keys::{AgentKey, KeyError, KeyId, Purpose, RootId, derive_agent_key};
 use toolbox_http::{Clock, Headers, Transport, json};
 
 use crate::config::Config;
@@ -33,7 +33,31 @@ pub struct App {
     /// The database.
     pub supabase: Supabase,
     /// Keys that were derived, the oldest first.
-    agent_keys: RefCell<Vec<(ToolboxId, AgentKey)>>,
+    agent_keys: RefCell<Vec<(ToolboxId, Option<KeyId>, AgentKey)>>,
+}
+
+/// Why there is no key for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentKeyError {
+    /// The stored id of the toolbox's keys, or the root secret, is unusable.
+    #[error("the toolbox's key cannot be derived")]
+    Underivable(#[source] KeyError),
+    /// The toolbox holds keys of a root secret that is not configured.
+    #[error("the toolbox holds keys of another root secret")]
+    UnknownRoot,
+}
+
+impl From<AgentKeyError> for ApiError {
+    fn from(error: AgentKeyError) -> Self {
+        match error {
+            AgentKeyError::Underivable(_) => Self::new(ErrorCode::NotConfigured),
+            AgentKeyError::UnknownRoot => Self::with_message(
+                ErrorCode::AgentUnauthorized,
+                "The agent holds keys of a root secret that is not configured any more; enrol the toolbox again",
+            ),
+        }
+        .caused_by(&error)
+    }
 }
 
 /// Toolboxes whose keys are kept; deriving one takes ten hashes.
@@ -80,18 +104,42 @@ impl App {
         time::format(self.clock.now())
     }
 
-    /// The key that a toolbox's agent accepts from us.
-    pub fn agent_key(&self, toolbox: ToolboxId) -> Result<AgentKey, KeyError> {
+    /// The key that a toolbox's agent accepts from us: the one with the id it last proved to hold, or the first of the
+    /// current root secret when it has proved none.
+    pub fn agent_key(
+        &self,
+        toolbox: ToolboxId,
+        key_id: Option<&str>,
+    ) -> Result<AgentKey, AgentKeyError> {
+        let key_id: Option<KeyId> = key_id
+            .map(str::parse)
+            .transpose()
+            .map_err(AgentKeyError::Underivable)?;
         let mut kept = self.agent_keys.borrow_mut();
-        if let Some((_, key)) = kept.iter().find(|(id, _)| *id == toolbox) {
+        let mut known = kept.iter();
+        if let Some((_, _, key)) = known.find(|(id, of, _)| *id == toolbox && *of == key_id) {
             return Ok(key.clone());
         }
-        let root = self.config.agent_root_secret.as_bytes();
-        let key = derive_agent_key(root, toolbox, Purpose::ControlToAgent)?;
+        let current = &self.config.agent_root_secret;
+        let (root, epoch) = match key_id {
+            None => (current, 0),
+            Some(KeyId { root, epoch }) => {
+                let mut roots = [
+                    Some(current),
+                    self.config.previous_agent_root_secret.as_ref(),
+                ]
+                .into_iter()
+                .flatten();
+                let root = roots.find(|secret| RootId::of(secret.as_bytes()) == root);
+                (root.ok_or(AgentKeyError::UnknownRoot)?, epoch)
+            }
+        };
+        let key = derive_agent_key(root.as_bytes(), toolbox, Purpose::ControlToAgent, epoch)
+            .map_err(AgentKeyError::Underivable)?;
         if kept.len() >= AGENT_KEYS_KEPT {
             kept.remove(0);
         }
-        kept.push((toolbox, key.clone()));
+        kept.push((toolbox, key_id, key.clone()));
         Ok(key)
     }
 
@@ -141,8 +189,8 @@ pub struct Cx {
     pub app: Rc<App>,
     /// The request's id.
     pub request_id: Rc<str>,
-    /// Who calls.
-    pub caller: Caller,
+    /// The user who calls, where the function is for users.
+    pub caller: Option<Caller>,
     /// HTTP method.
     pub method: String,
     /// The function's own part of the path, still encoded.
@@ -158,6 +206,13 @@ pub struct Cx {
 }
 
 impl Cx {
+    /// The user who calls; refused in a function that is not for users.
+    pub fn caller(&self) -> Result<&Caller, ApiError> {
+        self.caller
+            .as_ref()
+            .ok_or_else(|| ApiError::new(ErrorCode::AuthenticationRequired))
+    }
+
     /// The value of the `index`th `{name}` segment.
     pub fn param(&self, index: usize) -> &str {
         self.params.get(index).map_or("", String::as_str)

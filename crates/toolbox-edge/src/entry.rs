@@ -85,7 +85,10 @@ impl Service {
             .as_ref()
             .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(error))?;
         let matched = self.function.find(&request.method, request.path())?;
-        let caller = app.identity.authenticate(&request.headers).await?;
+        let caller = match self.function.users {
+            Some(authenticate) => Some(authenticate(&app.identity, &request.headers).await?),
+            None => None,
+        };
         let path = self
             .function
             .own_path(request.path())

@@ -2,16 +2,21 @@
 
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::names::decode_segment;
-use toolbox_http::LocalFuture;
+use toolbox_http::{Headers, LocalFuture};
 
-use crate::context::Cx;
+use crate::context::{Caller, Cx};
 use crate::error::ApiError;
+use crate::identity::Identity;
 use crate::reply::Reply;
 
 /// What a route runs.
 pub type Handler = fn(Cx) -> LocalFuture<'static, Result<Reply, ApiError>>;
 
-/// One row of the table. Every route needs a signed-in user.
+/// Finds out which user calls: [`crate::identity::user`].
+pub type Authenticate =
+    for<'a> fn(&'a Identity, &'a Headers) -> LocalFuture<'a, Result<Caller, ApiError>>;
+
+/// One row of the table.
 #[derive(Clone, Copy)]
 pub struct Route {
     /// HTTP method.
@@ -26,6 +31,9 @@ pub struct Route {
 pub struct Function {
     /// Its name in URLs.
     pub name: &'static str,
+    /// How its users are known; none when its callers are machines, which its handlers check themselves. A pointer,
+    /// so that a wasm without users holds nothing of tokens and signing keys.
+    pub users: Option<Authenticate>,
     /// Everything it answers.
     pub routes: &'static [Route],
 }
@@ -122,6 +130,7 @@ mod tests {
 
     static FUNCTION: Function = Function {
         name: "f",
+        users: None,
         routes: &[
             Route {
                 method: "POST",

@@ -164,6 +164,7 @@ fn record_of<'a>(
         }),
         operation_result: result,
         restore_previous_spec: !behind && sighting.is_some_and(|view| view.rolled_back),
+        restore_previous_desired: false,
         remove_row: observation.row_gone,
     }))
 }

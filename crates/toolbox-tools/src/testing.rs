@@ -346,6 +346,7 @@ impl Tables {
         {
             return json!({"outcome": "in_progress", "operation": running});
         }
+        let mut previous_desired = Value::Null;
         if p["action"] != "deploy" {
             if row["status_on_toolbox"] != p["expected_status"] {
                 return json!({"outcome": "status_changed", "status": row["status_on_toolbox"]});
@@ -358,6 +359,7 @@ impl Tables {
                 &Value::Null,
             );
             row["generation"] = (row["generation"].as_u64().unwrap() + 1).into();
+            previous_desired = row["desired_status"].clone();
             row["desired_status"] = p["desired_status"].clone();
         }
         let previous = row["spec"].clone();
@@ -367,6 +369,7 @@ impl Tables {
         self.operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
             "tool_instance_id": row["id"], "action": p["action"], "state": "in_progress",
             "request_id": p["request_id"], "generation": row["generation"], "previous_spec": previous,
+            "previous_desired": previous_desired,
             "error_code": null, "error_message": null}));
         json!({"outcome": "started", "operation": self.operation, "instance": row})
     }
@@ -402,6 +405,9 @@ impl Tables {
         if let Some(operation) = running.filter(|_| !result.is_null()) {
             if p["restore_previous_spec"] == true {
                 row["spec"] = operation["previous_spec"].clone();
+            }
+            if p["restore_previous_desired"] == true {
+                row["desired_status"] = operation["previous_desired"].clone();
             }
             for key in ["state", "error_code", "error_message"] {
                 operation[key] = result[key].clone();

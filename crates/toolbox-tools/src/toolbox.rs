@@ -57,7 +57,7 @@ pub(crate) async fn find(
 ) -> Result<Box<EnvironmentRow>, ApiError> {
     cx.app
         .supabase
-        .toolbox(&cx.caller.token, id, select)
+        .toolbox(&cx.caller()?.token, id, select)
         .await?
         .ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))
 }
@@ -92,9 +92,7 @@ pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiErr
         None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
     };
     let host = address.host();
-    let key = app
-        .agent_key(toolbox.id)
-        .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))?;
+    let key = app.agent_key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
     Ok(Agent::new(
         Rc::clone(&app.transport),
         format!("{scheme}://{host}:{}", toolbox.dtma_port),

@@ -4,6 +4,7 @@
 //! what exists. The two functions that write carry the secret key.
 
 mod error;
+pub mod heartbeat;
 pub mod rows;
 #[cfg(test)]
 mod tests;
@@ -150,14 +151,10 @@ impl Supabase {
     /// Begins an operation. Repeated only when the first call certainly did not arrive: a second
     /// one would meet the operation of the first.
     pub async fn begin(&self, p: &BeginOperation<'_>) -> Result<Begun, DatabaseError> {
-        let arrived_not = |e: &DatabaseError| match e {
-            DatabaseError::Unreachable(cause) if cause.never_arrived() => e.transience(),
-            _ => None,
-        };
-        let answer = retry(&*self.clock, &RETRY, arrived_not, || {
-            self.call_function("begin_tool_instance_operation", p)
-        })
-        .await?;
+        let body = argument(p);
+        let answer = self
+            .call_once("begin_tool_instance_operation", &body)
+            .await?;
         parse::<BegunWire>(&answer)?
             .read()
             .ok_or_else(|| unexpected(&answer))
@@ -165,10 +162,8 @@ impl Supabase {
 
     /// Records what was seen. Compare-and-set, so repeating it does no harm.
     pub async fn record(&self, p: &RecordState<'_>) -> Result<Recorded, DatabaseError> {
-        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            self.call_function("record_tool_instance_state", p)
-        })
-        .await?;
+        let body = argument(p);
+        let answer = self.call("record_tool_instance_state", &body).await?;
         parse::<RecordedWire>(&answer)?
             .read()
             .ok_or_else(|| unexpected(&answer))
@@ -193,18 +188,28 @@ impl Supabase {
         parse(&answer)
     }
 
-    async fn call_function(
-        &self,
-        name: &str,
-        p: &impl Serialize,
-    ) -> Result<Response, DatabaseError> {
-        #[derive(Serialize)]
-        struct Argument<'a, T> {
-            p: &'a T,
-        }
-        // Types of this crate's requests always serialize.
-        let body = json::to_vec(&Argument { p }).unwrap_or_default();
-        let mut request = self.request("POST", &format!("rpc/{name}"), body);
+    /// Calls a function that may be called twice.
+    async fn call(&self, name: &str, body: &[u8]) -> Result<Response, DatabaseError> {
+        retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            self.call_function(name, body)
+        })
+        .await
+    }
+
+    /// Calls a function again only when the first call certainly did not arrive.
+    async fn call_once(&self, name: &str, body: &[u8]) -> Result<Response, DatabaseError> {
+        let arrived_not = |e: &DatabaseError| match e {
+            DatabaseError::Unreachable(cause) if cause.never_arrived() => e.transience(),
+            _ => None,
+        };
+        retry(&*self.clock, &RETRY, arrived_not, || {
+            self.call_function(name, body)
+        })
+        .await
+    }
+
+    async fn call_function(&self, name: &str, body: &[u8]) -> Result<Response, DatabaseError> {
+        let mut request = self.request("POST", &format!("rpc/{name}"), body.to_vec());
         request.headers.set("content-type", "application/json");
         self.authorize_writer(&mut request);
         self.send(request).await
@@ -240,6 +245,15 @@ impl Supabase {
             Err(DatabaseError::from_answer(&answer))
         }
     }
+}
+
+/// The body of a call to a function. Types of this crate's requests always serialize.
+fn argument(p: &impl Serialize) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Argument<'a, T> {
+        p: &'a T,
+    }
+    json::to_vec(&Argument { p }).unwrap_or_default()
 }
 
 fn unexpected(answer: &Response) -> DatabaseError {

@@ -9,6 +9,7 @@ use toolbox_api::dtma::{
     Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, VolumeSpec,
 };
 use toolbox_api::edge::{OperationState, OperationView};
+use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Reason};
 
@@ -25,6 +26,10 @@ pub struct EnvironmentRow {
     pub dtma_port: u16,
     /// The certificate to pin, PEM.
     pub dtma_certificate_pem: Option<String>,
+    /// Which keys the agent last proved to hold; none: the first of the current root secret.
+    pub dtma_key_id: Option<String>,
+    /// Since when the agent has not reported; none while it does.
+    pub unresponsive_since: Option<String>,
     /// Version the agent last reported.
     pub dtma_last_known_version: Option<String>,
     /// Its instances.
@@ -66,6 +71,8 @@ pub struct InstanceRow {
     /// Ports last observed.
     #[serde(default)]
     pub port_mapping_json: Vec<PortBinding>,
+    /// Health of the MCP server, as the agent last told it.
+    pub mcp_health: Option<Box<McpHealth>>,
     /// When the agent last told of it.
     pub last_observed_at: Option<String>,
     /// Tag of the image.
@@ -354,6 +361,9 @@ pub struct RecordState<'a> {
     /// Go back to the spec before the update.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub restore_previous_spec: bool,
+    /// Want again what was wanted before the operation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restore_previous_desired: bool,
     /// Nothing is left of it: delete the row after the steps.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub remove_row: bool,

@@ -131,6 +131,7 @@ fn a_legacy_secret_is_a_token_too() {
             observed: None,
             operation_result: None,
             restore_previous_spec: false,
+            restore_previous_desired: false,
             remove_row: false,
         };
         let recorded = run(supabase(&transport, secret).record(&record)).unwrap();

@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// The token is not three base64url parts with a JSON header and JSON claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is malformed")]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 /// Longest token that is looked at; real ones have a few kilobytes at most.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -126,7 +126,7 @@ impl<'a> Token<'a> {
 }
 
 /// Decodes base64url without padding (padding is tolerated), strictly otherwise.
-pub(super) fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
+pub fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
     let text = text.trim_end_matches('=');
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let (mut buffer, mut bits) = (0_u32, 0_u32);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::ids::UserId;
-use toolbox_http::{Clock, Headers, Transport};
+use toolbox_http::{Clock, Headers, LocalFuture, Transport};
 
 use crate::config::Config;
 use crate::context::Caller;
@@ -23,6 +23,8 @@ use crate::error::ApiError;
 use crate::host::{Algorithm, Host};
 use jwt::{Claims, Token};
 use keys::KeyStore;
+
+pub use jwt::{Malformed, base64url};
 
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: f64 = 30.0;
@@ -33,6 +35,14 @@ const REMEMBERED: usize = 256;
 
 const AUDIENCE: &str = "authenticated";
 const ROLE: &str = "authenticated";
+
+/// For functions whose callers are users.
+pub fn user<'a>(
+    identity: &'a Identity,
+    headers: &'a Headers,
+) -> LocalFuture<'a, Result<Caller, ApiError>> {
+    Box::pin(identity.authenticate(headers))
+}
 
 /// Checks callers.
 pub struct Identity {

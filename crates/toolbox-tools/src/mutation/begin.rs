@@ -9,7 +9,7 @@ use toolbox_api::error::{ErrorCode, ErrorDetails};
 use toolbox_clients::supabase::rows::{
     BeginOperation, Begun, EnvironmentRow, InstanceRow, OperationRow,
 };
-use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
+use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, InstanceState, InstanceStatus, Request, request,
 };
@@ -25,6 +25,7 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Intent<'a> {
     pub(super) cx: &'a Cx,
     pub(super) toolbox: ToolboxId,
+    user: UserId,
     pub(super) action: Action,
     request: Request,
     desired: Desired,
@@ -74,6 +75,7 @@ impl<'a> Intent<'a> {
         Ok(Self {
             cx,
             toolbox,
+            user: cx.caller()?.user,
             action,
             request,
             desired,
@@ -85,7 +87,7 @@ impl<'a> Intent<'a> {
     fn argument(&self, instance: ToolInstanceId, to: InstanceStatus) -> BeginOperation<'_> {
         BeginOperation {
             toolbox_id: self.toolbox,
-            user_id: self.cx.caller.user,
+            user_id: self.user,
             action: self.action.as_str(),
             instance_id: instance,
             request_id: &self.cx.request_id,

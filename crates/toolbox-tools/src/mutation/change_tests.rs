@@ -204,6 +204,9 @@ fn the_status_goes_back_when_nothing_happened() {
                 seen.body["error"]["details"]["tool_instance"]["status_on_toolbox"],
                 before
             );
+            // Else the agent's next look at the desired state would do it after all.
+            let desired = world.tables.borrow().row.as_ref().unwrap()["desired_status"].clone();
+            assert_eq!(desired, row(before)["desired_status"], "{what} {before}");
         }
     }
     // An error keeps the reason it had.
@@ -331,6 +334,7 @@ fn a_delete_that_reaches_nobody_keeps_the_row_with_its_reason() {
             .unwrap()
             .starts_with("The container could not be removed")
     );
+    assert_eq!(row["desired_status"], "absent", "it is still to go");
     // It may be deleted again, and the agent then forgets it.
     world.agent(|_| answer(200, &removed()));
     assert_eq!(change(&world, "delete").status, 200);

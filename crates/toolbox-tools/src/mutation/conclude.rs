@@ -146,6 +146,9 @@ async fn failed(operation: &Operation, error: AgentError) -> ApiError {
         observed: None,
         operation_result: Some(OperationResult::failed(code, message)),
         restore_previous_spec: operation.action == Action::Update,
+        // Else the agent's next look at the desired state would carry out what the caller is told has failed. A
+        // deletion stays wanted: what the user wants gone is to go.
+        restore_previous_desired: !matches!(operation.action, Action::Deploy | Action::Delete),
         remove_row: false,
     };
     let mut api = ApiError::from(error);

@@ -32,7 +32,7 @@ pub(crate) async fn deploy(
     let app = &cx.app;
     let (found, catalog) = join(
         toolbox::find(cx, toolbox_id, Select::None),
-        app.supabase.catalog_tool(&cx.caller.token, catalog_id),
+        app.supabase.catalog_tool(&cx.caller()?.token, catalog_id),
     )
     .await;
     let found = found?;

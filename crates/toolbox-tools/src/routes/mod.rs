@@ -26,6 +26,7 @@ use logs::LogOptions;
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
     name: "toolbox-tools",
+    users: Some(toolbox_edge::identity::user),
     routes: &[
         Route {
             method: "POST",

@@ -1,0 +1,166 @@
+//! One heartbeat: checked here, recorded by the database in one round trip.
+
+use toolbox_api::error::ErrorCode;
+use toolbox_api::heartbeat::{Heartbeat, HeartbeatResponse, KeyPair, MAX_INSTANCES};
+use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
+use toolbox_domain::ids::ToolboxId;
+use toolbox_edge::{ApiError, Cx, Reply, reply};
+
+use crate::certificate::fingerprint;
+use crate::keys::{self, Keys};
+use crate::{presented, refused_field};
+
+/// Largest number that is exact in every JSON reader.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+/// Records what the agent tells and answers with the digest of what should be.
+pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
+    let toolbox_id = presented::toolbox(cx)?;
+    let token_hash = presented::key_hash(cx)?;
+    let heartbeat: Heartbeat = cx.json()?;
+    check(&heartbeat)?;
+    let recorded = cx
+        .app
+        .supabase
+        .record_heartbeat(
+            &Sender {
+                toolbox_id,
+                token_hash: &token_hash,
+                root_id: &keys::root_id(&cx.app.config).to_string(),
+                request_id: &cx.request_id,
+            },
+            &without_nul(&cx.body),
+        )
+        .await
+        .map_err(crate::database_failed)?;
+    let (desired_digest, unknown, rotate_to_epoch) = match recorded {
+        HeartbeatOutcome::Recorded {
+            desired_digest,
+            unknown,
+            rotate_to_epoch,
+        } => (desired_digest, unknown, rotate_to_epoch),
+        HeartbeatOutcome::Unauthorized => {
+            return Err(ApiError::new(ErrorCode::HeartbeatKeyInvalid));
+        }
+        HeartbeatOutcome::Replayed => return Err(ApiError::new(ErrorCode::HeartbeatReplayed)),
+        HeartbeatOutcome::CertificateChanged => {
+            return Err(ApiError::new(ErrorCode::CertificateChanged));
+        }
+    };
+    let new_keys = match rotate_to_epoch {
+        None => None,
+        // The heartbeat is recorded whatever becomes of the rotation; the next one asks for it again.
+        Some(epoch) => match offer(cx, toolbox_id, epoch, &heartbeat).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                cx.app.log(&cx.request_id, "rotate keys", &error);
+                None
+            }
+        },
+    };
+    reply::json(
+        200,
+        &HeartbeatResponse {
+            desired_digest,
+            unknown,
+            new_keys,
+        },
+    )
+}
+
+/// The keys of `epoch`, which the database accepts beside the present ones once this is done. None when a later
+/// heartbeat came between: its answer has them.
+async fn offer(
+    cx: &Cx,
+    toolbox_id: ToolboxId,
+    epoch: u32,
+    heartbeat: &Heartbeat,
+) -> Result<Option<KeyPair>, ApiError> {
+    let keys = Keys::derive(&cx.app, toolbox_id, epoch)?;
+    let stored = cx
+        .app
+        .supabase
+        .offer_key(&ToolboxKey {
+            toolbox_id,
+            key_id: &keys.id(),
+            token_hash: &keys.hash(),
+            boot: Some(heartbeat.boot),
+            sequence: Some(heartbeat.sequence),
+        })
+        .await
+        .map_err(crate::database_failed)?;
+    Ok((stored == Stored::Stored).then(|| keys.reveal()))
+}
+
+/// What the database would stumble over; one bad report must not hide why.
+fn check(heartbeat: &Heartbeat) -> Result<(), ApiError> {
+    presented::check_version(&heartbeat.version)?;
+    if heartbeat.instances.len() > MAX_INSTANCES {
+        return Err(refused_field("instances", &Rule::TooManyInstances));
+    }
+    let mut ids: Vec<_> = heartbeat.instances.iter().map(|report| report.id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(refused_field("instances", &Rule::RepeatedInstance));
+    }
+    let generations = heartbeat.instances.iter().map(|report| report.generation);
+    for (field, number) in [("boot", heartbeat.boot), ("sequence", heartbeat.sequence)] {
+        if !(1..=MAX_NUMBER).contains(&number) {
+            return Err(refused_field(field, &Rule::NumberOutOfRange));
+        }
+    }
+    if generations.max().is_some_and(|most| most > MAX_NUMBER) {
+        return Err(refused_field("instances", &Rule::NumberOutOfRange));
+    }
+    if let Some(given) = &heartbeat.certificate_sha256
+        && !(given.len() == 64
+            && given
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+    {
+        return Err(refused_field("certificate_sha256", &Rule::NotAFingerprint));
+    }
+    if let Some(pem) = &heartbeat.certificate_pem {
+        let computed =
+            fingerprint(pem).map_err(|error| refused_field("certificate_pem", &error))?;
+        if heartbeat.certificate_sha256.as_ref() != Some(&computed) {
+            return Err(refused_field("certificate_sha256", &Rule::OtherFingerprint));
+        }
+    }
+    Ok(())
+}
+
+/// A rule a heartbeat breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Rule {
+    #[error("send at most {MAX_INSTANCES} instances in one heartbeat")]
+    TooManyInstances,
+    #[error("name each instance once")]
+    RepeatedInstance,
+    #[error("send numbers from 1 to 2^53 - 1")]
+    NumberOutOfRange,
+    #[error("expected 64 lower-case hexadecimal digits")]
+    NotAFingerprint,
+    #[error("expected the SHA-256 of certificate_pem")]
+    OtherFingerprint,
+}
+
+/// Postgres' JSON cannot hold NUL characters, and a server in a container may put one into what it says of itself:
+/// such a character becomes the replacement character. `body` is JSON that was read, so a backslash stands in
+/// strings only and begins an escape.
+fn without_nul(body: &[u8]) -> Vec<u8> {
+    let mut text = body.to_vec();
+    let mut at = 0;
+    let backslash = |b: &u8| *b == b'\\';
+    while let Some(found) = text
+        .get(at..)
+        .and_then(|rest| rest.iter().position(backslash))
+    {
+        at += found;
+        if text[at..].starts_with(br"\u0000") {
+            text[at..at + 6].copy_from_slice(br"\ufffd");
+        }
+        at += 2;
+    }
+    text
+}

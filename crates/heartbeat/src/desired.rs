@@ -1,0 +1,27 @@
+//! The desired state, for an agent whose digest differs from the one a heartbeat was answered with.
+
+use toolbox_api::error::ErrorCode;
+use toolbox_edge::reply::Body;
+use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_http::Response;
+
+use crate::presented;
+
+/// Answers with the desired state of every instance of the toolbox.
+///
+/// The database's text is passed on as it is: it has the wire's form already, and a function that never reads the
+/// environment of hundreds of instances cannot leak one.
+pub(crate) async fn desired(cx: &Cx) -> Result<Reply, ApiError> {
+    let toolbox_id = presented::toolbox(cx)?;
+    let key_hash = presented::key_hash(cx)?;
+    let state = cx
+        .app
+        .supabase
+        .desired_state(toolbox_id, &key_hash)
+        .await
+        .map_err(crate::database_failed)?
+        .ok_or_else(|| ApiError::new(ErrorCode::HeartbeatKeyInvalid))?;
+    let mut reply = Response::new(200, Body::Bytes(state));
+    reply.headers.set("content-type", "application/json");
+    Ok(reply)
+}

@@ -1,0 +1,148 @@
+use serde_json::{Value, json};
+use toolbox_api::heartbeat::EnrolResponse;
+use toolbox_domain::keys::{AgentKey, EnrolmentToken, RootId};
+use toolbox_domain::retry::Fault;
+use toolbox_http::{Response, TransportError};
+
+use crate::testing::{CERTIFICATE, CERTIFICATE_SHA256, KEY, ROOT, TOKEN, TOOLBOX, World};
+
+fn body() -> Value {
+    json!({"version": "0.1.0", "api_version": 1, "certificate_pem": CERTIFICATE})
+}
+
+fn path() -> String {
+    format!("/{TOOLBOX}/enrol")
+}
+
+fn world(epoch: u32) -> World {
+    let world = World::new();
+    world.on(
+        "enrol_toolbox",
+        &json!({"outcome": "enrolled", "epoch": epoch}),
+    );
+    world.on("set_toolbox_key", &json!({"outcome": "set"}));
+    world
+}
+
+#[test]
+fn a_token_becomes_the_keys_whose_hash_is_stored_first() {
+    for epoch in [0, 3] {
+        let world = world(epoch);
+        let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        assert_eq!(seen.headers.get("cache-control"), Some("no-store"));
+        let answer: EnrolResponse = serde_json::from_value(seen.body).unwrap();
+        assert_eq!(answer.interval_seconds, 60);
+        assert!(answer.keys.key_id.ends_with(&format!(".{epoch}")));
+        let presented = AgentKey::parse(&answer.keys.agent_to_control).unwrap();
+        assert!(AgentKey::parse(&answer.keys.control_to_agent).is_ok());
+        assert_ne!(answer.keys.control_to_agent, answer.keys.agent_to_control);
+
+        let [asked] = &world.asked("enrol_toolbox")[..] else {
+            panic!("asked once")
+        };
+        assert_eq!(asked["toolbox_id"], TOOLBOX);
+        assert_eq!(
+            asked["token_hash"],
+            EnrolmentToken::parse(TOKEN).unwrap().hash()
+        );
+        assert_eq!(asked["certificate_sha256"], CERTIFICATE_SHA256);
+        assert_eq!(asked["certificate_pem"], CERTIFICATE);
+        let root = RootId::of(ROOT.as_bytes());
+        assert_eq!(answer.keys.key_id, format!("{root}.{epoch}"));
+        let stored = json!({"toolbox_id": TOOLBOX, "key_id": answer.keys.key_id, "token_hash": presented.hash()});
+        assert_eq!(world.asked("set_toolbox_key"), [stored]);
+        // The database never sees a token or a key.
+        for call in world.transport.sent() {
+            let sent = String::from_utf8(call.request.body).unwrap();
+            assert!(!sent.contains("CANARY") && !sent.contains("tbk_"), "{sent}");
+            assert_eq!(call.request.headers.get("apikey"), Some("sb_secret_x"));
+        }
+    }
+}
+
+#[test]
+fn each_refusal_of_the_database_has_its_code_and_gives_no_key() {
+    for (reason, expected) in [
+        ("unknown", (401, "enrolment_token_invalid")),
+        ("expired", (401, "enrolment_token_expired")),
+        ("used", (409, "enrolment_token_used")),
+        ("moonshine", (502, "database_bad_response")),
+    ] {
+        let world = World::new();
+        world.on(
+            "enrol_toolbox",
+            &json!({"outcome": "refused", "reason": reason}),
+        );
+        let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+        assert_eq!(seen.refusal(), expected);
+        assert!(!seen.text.contains("tbk_"));
+        world.assert_log_is_clean();
+    }
+}
+
+#[test]
+fn keys_are_given_only_when_their_hash_is_stored() {
+    let world = World::new();
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 0}));
+    let failure = || {
+        Ok(Response::new(
+            500,
+            br#"{"code":"XX000","message":"SECRET"}"#.to_vec(),
+        ))
+    };
+    world.on_raw("set_toolbox_key", failure());
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (502, "database_bad_response"));
+    assert!(!seen.text.contains("tbk_") && !seen.text.contains("SECRET"));
+    world.assert_log_is_clean();
+}
+
+#[test]
+fn keys_are_given_to_the_last_enrolment_only() {
+    let world = World::new();
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
+    world.on("set_toolbox_key", &json!({"outcome": "superseded"}));
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (409, "enrolment_token_used"));
+    assert!(!seen.text.contains("tbk_"));
+}
+
+#[test]
+fn a_restart_of_the_database_is_waited_for() {
+    let world = World::new();
+    world.on_raw("enrol_toolbox", Err(TransportError::new(Fault::Reset, "x")));
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 0}));
+    world.on_raw(
+        "set_toolbox_key",
+        Err(TransportError::new(Fault::Refused, "x")),
+    );
+    world.on("set_toolbox_key", &json!({"outcome": "set"}));
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.status, 200);
+}
+
+#[test]
+fn what_is_no_token_or_no_certificate_reaches_no_database() {
+    let world = World::new();
+    for bearer in ["x", KEY, "sb_secret_x", "tbe_short"] {
+        let seen = world.ask("POST", &path(), bearer, &body().to_string());
+        assert_eq!(seen.refusal(), (401, "enrolment_token_invalid"), "{bearer}");
+        assert_eq!(seen.headers.get("www-authenticate"), Some("Bearer"));
+    }
+    for (key, value) in [
+        ("certificate_pem", json!("-----BEGIN CERTIFICATE-----")),
+        ("certificate_pem", json!(CERTIFICATE.repeat(2))),
+        ("version", json!("")),
+        ("version", json!("a\nb")),
+    ] {
+        let mut body = body();
+        body[key] = value;
+        let seen = world.ask("POST", &path(), TOKEN, &body.to_string());
+        assert_eq!(seen.refusal(), (422, "validation_failed"), "{body}");
+        assert_eq!(seen.body["error"]["details"]["errors"][0]["field"], key);
+    }
+    let seen = world.ask("POST", "/local/enrol", TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (400, "invalid_request"));
+    assert!(world.transport.sent().is_empty());
+}

@@ -1,0 +1,209 @@
+//! A world for tests of routes: the real service over a scripted database.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolbox_edge::App;
+use toolbox_edge::config::Config;
+use toolbox_edge::entry::{Incoming, Service};
+use toolbox_edge::recorded::RecordedHost;
+use toolbox_edge::reply::Body;
+use toolbox_http::recorded::{JumpingClock, Recorded, run};
+use toolbox_http::{Headers, Request, Response, TransportError};
+
+use crate::FUNCTION;
+
+pub(crate) const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-000000000001";
+pub(crate) const INSTANCE: &str = "22222222-2222-4222-8222-222222222222";
+const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
+pub(crate) const ROOT: &str = "0123456789abcdef0123456789abcdef";
+/// Has the form of a token; its end is what must appear nowhere.
+pub(crate) const TOKEN: &str = "tbe_0123456789_-abcdefghijklmnopqrstuvwxyCANARY";
+/// Has the form of a key.
+pub(crate) const KEY: &str = "tbk_c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffee0bad";
+
+/// Made by OpenSSL, as is its fingerprint.
+pub(crate) const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBbzCCARagAwIBAgIUXVEc4W1VMj5d5AzQOfPaufZdcfMwCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEZHRtYTAeFw0yNjExMjExMzExMzlaFw0zNjExMTgxMzExMzla\n\
+MA8xDTALBgNVBAMMBGR0bWEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARqs79g\n\
+xR0dStqngywYBgCScIeUy73kkzp0Uh33XAorrMNlh0VqohzGZrDmT1FHGoNGMcB/\n\
+dqv3Ug8H6yNyCvHxo1AwTjAdBgNVHQ4EFgQURtcsDDzp49fjlUt74VVkbiwV7NAw\n\
+HwYDVR0jBBgwFoAURtcsDDzp49fjlUt74VVkbiwV7NAwDAYDVR0TAQH/BAIwADAK\n\
+BggqhkjOPQQDAgNHADBEAiBOFZnS0bDio/WHG8L5ZkdKfmbHlGKYQH2y5sy/bf6u\n\
+qwIgD0ZGAeeQp71LIou7xZSIUWf0SJOLRZtnJ+zBGLdESro=\n\
+-----END CERTIFICATE-----\n";
+pub(crate) const CERTIFICATE_SHA256: &str =
+    "fcff37dc1639e2bd217d17aefae10878dcc0aaf7670dc908b2f48410d7bbea0d";
+
+type Answer = Result<Response, TransportError>;
+
+/// See the module.
+pub(crate) struct World {
+    service: Service,
+    pub(crate) transport: Rc<Recorded>,
+    pub(crate) host: Rc<RecordedHost>,
+    answers: Rc<RefCell<Vec<(&'static str, Answer)>>>,
+}
+
+/// An answer a test reads.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Seen {
+    /// Status and error code.
+    pub(crate) fn refusal(&self) -> (u16, &str) {
+        let code = self.body["error"]["code"].as_str().unwrap_or_default();
+        (self.status, code)
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
+        let transport = Rc::new(Recorded::new());
+        let answers: Rc<RefCell<Vec<(&'static str, Answer)>>> = Rc::default();
+        let script = Rc::clone(&answers);
+        transport.on(move |request| {
+            let name = request.url.strip_prefix("http://supabase/rest/v1/rpc/")?;
+            let mut script = script.borrow_mut();
+            let at = script.iter().position(|(of, _)| *of == name)?;
+            // The last answer to a function stays.
+            let is_last = script[at + 1..].iter().all(|(of, _)| *of != name);
+            Some(if is_last {
+                script[at].1.clone()
+            } else {
+                script.remove(at).1
+            })
+        });
+        let config = Config::read(|name| {
+            let given = variables.iter().find(|(n, _)| *n == name);
+            let value = given.map_or_else(
+                || match name {
+                    "SUPABASE_URL" => Some("http://supabase"),
+                    "SUPABASE_PUBLISHABLE_KEYS" => Some(r#"{"default":"sb_publishable_x"}"#),
+                    "SUPABASE_SECRET_KEYS" => Some(r#"{"default":"sb_secret_x"}"#),
+                    "BACKEND_TO_DTMA_API_KEY" => Some(ROOT),
+                    _ => None,
+                },
+                |(_, value)| Some(*value),
+            );
+            value.map(str::to_owned)
+        });
+        let host = Rc::new(RecordedHost::default());
+        let app = App::new(
+            config.unwrap(),
+            Rc::clone(&transport) as _,
+            Rc::new(JumpingClock::new(Duration::from_secs(NOW))),
+            Rc::clone(&host) as _,
+        );
+        let service = Service {
+            function: &FUNCTION,
+            app: Ok(Rc::new(app)),
+            host: Rc::clone(&host) as _,
+        };
+        Self {
+            service,
+            transport,
+            host,
+            answers,
+        }
+    }
+
+    /// The database's next answer to this function; the last one stays.
+    pub(crate) fn on(&self, function: &'static str, body: &Value) -> &Self {
+        self.on_raw(
+            function,
+            Ok(Response::new(200, body.to_string().into_bytes())),
+        )
+    }
+
+    /// The same with any answer.
+    pub(crate) fn on_raw(&self, function: &'static str, answer: Answer) -> &Self {
+        self.answers.borrow_mut().push((function, answer));
+        self
+    }
+
+    /// A request that presents `bearer`.
+    pub(crate) fn ask(&self, method: &str, path: &str, bearer: &str, body: &str) -> Seen {
+        let mut headers = Headers::default();
+        headers.set("authorization", format!("Bearer {bearer}"));
+        headers.set("content-type", "application/json");
+        headers.set("x-request-id", "req-1");
+        self.ask_with(method, path, headers, Incoming::Complete(body.into()))
+    }
+
+    /// Any request.
+    pub(crate) fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers,
+        body: Incoming,
+    ) -> Seen {
+        let request = Request {
+            method: method.to_owned(),
+            url: format!("http://f/heartbeat{path}"),
+            headers,
+            body,
+        };
+        let reply = run(self.service.respond(request));
+        let bytes = match reply.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => stream.into_bytes(),
+            Body::Empty => Vec::new(),
+        };
+        let text = String::from_utf8(bytes).unwrap();
+        Seen {
+            status: reply.status,
+            headers: reply.headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+            text,
+        }
+    }
+
+    /// Arguments of the calls to a function of the database.
+    pub(crate) fn asked(&self, function: &str) -> Vec<Value> {
+        let calls = self.transport.sent();
+        let calls = calls
+            .iter()
+            .filter(|call| call.request.url.ends_with(function));
+        calls
+            .map(|call| serde_json::from_slice::<Value>(&call.request.body).unwrap()["p"].clone())
+            .collect()
+    }
+
+    /// Nothing of a secret is in the operator's log.
+    pub(crate) fn assert_log_is_clean(&self) {
+        let log = self.host.log.borrow().join("\n");
+        for secret in ["CANARY", "c0ffee", "tbk_", "tbe_", "SECRET"] {
+            assert!(!log.contains(secret), "{log}");
+        }
+    }
+}
+
+/// A heartbeat with one instance that runs.
+pub(crate) fn heartbeat() -> Value {
+    json!({
+        "boot": 1, "sequence": 1, "version": "0.1.0", "api_version": 1, "interval_seconds": 60,
+        "docker_reachable": true, "full": true,
+        "instances": [{
+            "id": INSTANCE, "generation": 4, "phase": "running", "settled": true,
+            "container_id": "abc", "image_digest": "sha256:1",
+            "ports": [{"container_port": 8080, "protocol": "tcp", "host_ip": "127.0.0.1", "host_port": 31000}],
+            "observed_at": "2026-01-01T00:00:00Z",
+        }],
+    })
+}
