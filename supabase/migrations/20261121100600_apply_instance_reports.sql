@@ -137,7 +137,10 @@ begin
   end if;
   operation := private.operation_of_report(report);
   is_live := coalesce(operation.state = 'in_progress' and operation.lease_expires_at > clock_timestamp(), false);
-  tells_end := coalesce(is_settled and operation.generation = report.generation, false);
+  -- A deletion ends with the instance, not with one that still is something.
+  tells_end := coalesce(
+    is_settled and operation.generation = report.generation and (operation.action <> 'delete' or observed in ('absent', 'failed')), false
+  );
   -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
   -- failure the agent has not given up on.
   if is_live and (
