@@ -24,61 +24,6 @@ end;
 $$;
 comment on function private.report_reason is 'Why an instance is not as desired, in the form the database keeps.';
 
-create function private.text_of_tools_changed(changed jsonb) returns text
-language sql immutable
-set search_path = ''
-as $$
-  -- Names come from a server nobody vouches for: few, short, and without line breaks.
-  select coalesce(string_agg(part, '; ' order by place), 'The server lists other tools than before')
-  from (
-    select place, format('%s: %s', label, string_agg(
-      case when n <= 50 then left(regexp_replace(name, '[[:cntrl:]]', ' ', 'g'), 60) else '…' end, ', ' order by n
-    ))
-    from (values (1, 'added', 'Added'), (2, 'removed', 'Removed'), (3, 'changed', 'Changed')) as kinds (place, key, label),
-      jsonb_array_elements_text(case when jsonb_typeof(changed -> key) = 'array' then changed -> key else '[]' end)
-        with ordinality as names (name, n)
-    where n <= 51
-    group by place, label
-  ) as parts (place, part);
-$$;
-comment on function private.text_of_tools_changed is 'ToolsChanged of the DTMA API in words, of bounded length.';
-
-create function private.record_mcp_health(
-  instance public.account_tool_instances, report private.instance_report, request_id text
-) returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  health jsonb := case when jsonb_typeof(report.mcp) = 'object' then report.mcp end;
-  fingerprint constant text := substring(health ->> 'tools_fingerprint' from '^[0-9a-f]{64}$');
-begin
-  -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
-  if fingerprint <> instance.mcp_tools_fingerprint
-    or fingerprint is not null and instance.mcp_tools_fingerprint is null and jsonb_typeof(health -> 'tools_changed') = 'object'
-  then
-    insert into public.tool_instance_events (
-      tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
-      reason_code, reason, request_id, generation
-    )
-    select instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
-      i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(health -> 'tools_changed'),
-      record_mcp_health.request_id, i.generation
-    from public.account_tool_instances i where i.id = instance.id;
-  end if;
-  if octet_length(health::text) > 32768 then
-    health := health - 'tools_changed';
-  end if;
-  if octet_length(health::text) > 32768 then
-    health := null;
-  end if;
-  update public.account_tool_instances i
-  set mcp_health = health, mcp_tools_fingerprint = coalesce(fingerprint, i.mcp_tools_fingerprint), last_observed_at = clock_timestamp()
-  where i.id = instance.id;
-end;
-$$;
-comment on function private.record_mcp_health is 'Stores the health of an MCP server; another list of tools than before is an event.';
-
 create function private.operation_of_report(report private.instance_report) returns public.tool_instance_operations
 language sql stable
 set search_path = ''
@@ -184,8 +129,8 @@ begin
     end);
     perform private.forget_ways_back(instance.id);
   end if;
-  if report.mcp is distinct from instance.mcp_health then
-    perform private.record_mcp_health(instance, report, request_id);
+  if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
+    perform private.record_mcp_health(instance.id, report.mcp, request_id);
   end if;
   if is_gone then
     delete from public.account_tool_instances i where i.id = instance.id;
@@ -212,7 +157,7 @@ begin
   -- Most rows have no news: they are found without a lock, and only their health and its age are written.
   with reports as materialized (
     select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
-      r.ports, case when jsonb_typeof(r.mcp) = 'object' then r.mcp end as mcp
+      r.ports, private.kept_mcp_health(r.mcp) as mcp
     from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
       jsonb_populate_record(null::private.instance_report, e.report) r
     order by r.id, e.n desc
@@ -239,7 +184,6 @@ begin
     update public.account_tool_instances i set mcp_health = s.mcp, last_observed_at = clock_timestamp()
     from seen s
     where i.id = s.known and not s.is_news and s.is_health_new and s.generation >= i.generation
-      and octet_length(s.mcp::text) <= 32768
   )
   select array_agg(s.id), array_agg(s.id) filter (where s.known is null), array_agg(s.report order by s.id) filter (where s.is_news)
   into named, unknown, news
@@ -269,7 +213,6 @@ $$;
 comment on function private.apply_instance_reports is 'Writes what a heartbeat tells of instances; returns those that are not of the toolbox.';
 
 revoke all on function
-  private.report_reason, private.text_of_tools_changed, private.record_mcp_health, private.operation_of_report,
-  private.store_report, private.apply_instance_report,
+  private.report_reason, private.operation_of_report, private.store_report, private.apply_instance_report,
   private.apply_instance_reports
   from public, anon, authenticated, service_role;
