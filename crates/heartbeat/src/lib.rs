@@ -27,6 +27,8 @@ mod desired_tests;
 #[cfg(test)]
 mod enrol_tests;
 #[cfg(test)]
+mod routes_tests;
+#[cfg(test)]
 mod testing;
 
 use toolbox_api::error::ErrorCode;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
 
 use crate::dtma::{ForeignContainer, McpTransport, Phase, PortBinding, Progress, Reason};
+use crate::mcp::McpHealth;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -326,6 +327,10 @@ pub struct ToolInstanceView {
     pub state_age_seconds: Option<u64>,
     /// The agent's view, where it answered.
     pub live: Option<LiveState>,
+    /// Since when the state is not known, because the machine does not report; `state_source` is then `last_known`.
+    pub unknown_since: Option<String>,
+    /// Health of its MCP server as the agent last reported it, with its evidence and age.
+    pub mcp: Option<Box<McpHealth>>,
     /// When the row was made.
     pub created_at: String,
     /// When the row last changed.
@@ -347,6 +352,9 @@ pub struct AgentView {
     /// Version of the agent's program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Since when it has not reported by itself, where it should have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unresponsive_since: Option<String>,
     /// When it was asked.
     pub checked_at: String,
 }

@@ -72,6 +72,16 @@ fn is_behind(row: &InstanceRow, sighting: Sighting<'_>) -> bool {
     sighting.is_none_or(|view| view.generation < row.generation)
 }
 
+/// The instance is to be deleted, or being deleted.
+pub(crate) fn is_leaving(row: &InstanceRow) -> Result<bool, BadRow> {
+    let status = row.state()?.status();
+    Ok(row.desired()? == Desired::Absent
+        || matches!(
+            status,
+            InstanceStatus::PendingDelete | InstanceStatus::Deleting
+        ))
+}
+
 fn is_under_way(status: InstanceStatus) -> bool {
     !matches!(
         status,
@@ -275,6 +285,8 @@ pub(crate) fn view(
         },
         state_age_seconds: age,
         live: live.map(live_state),
+        unknown_since: None,
+        mcp: row.mcp_health,
         created_at: row.created_at,
         updated_at: row.updated_at,
     };

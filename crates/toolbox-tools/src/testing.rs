@@ -153,6 +153,7 @@ impl World {
                 "SUPABASE_SECRET_KEYS" => r#"{"default":"sb_secret_x"}"#,
                 "SUPABASE_JWT_SECRET" => "secret",
                 "BACKEND_TO_DTMA_API_KEY" => "0123456789abcdef0123456789abcdef",
+                "BACKEND_TO_DTMA_API_KEY_PREVIOUS" => "the root secret before that one..",
                 _ => return None,
             };
             Some(value.to_owned())
@@ -403,11 +404,19 @@ impl Tables {
             );
         }
         if let Some(operation) = running.filter(|_| !result.is_null()) {
-            if p["restore_previous_spec"] == true {
-                row["spec"] = operation["previous_spec"].clone();
-            }
-            if p["restore_previous_desired"] == true {
-                row["desired_status"] = operation["previous_desired"].clone();
+            // A generation names one desired state for ever.
+            for (key, column, previous) in [
+                ("restore_previous_spec", "spec", "previous_spec"),
+                (
+                    "restore_previous_desired",
+                    "desired_status",
+                    "previous_desired",
+                ),
+            ] {
+                if p[key] == true {
+                    row[column] = operation[previous].clone();
+                    row["generation"] = (operation["generation"].as_u64().unwrap() + 1).into();
+                }
             }
             for key in ["state", "error_code", "error_message"] {
                 operation[key] = result[key].clone();

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     };
     let documents = [
         ("toolbox-tools.openapi.json", openapi::toolbox_tools()),
+        ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];
     let mut stale = false;

@@ -4,6 +4,7 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod heartbeat;
 mod tools;
 
 use utoipa::OpenApi as _;
@@ -12,6 +13,11 @@ use utoipa::openapi::OpenApi;
 /// The edge function `toolbox-tools`.
 pub fn toolbox_tools() -> OpenApi {
     tools::Document::openapi()
+}
+
+/// The edge function `heartbeat`.
+pub fn heartbeat() -> OpenApi {
+    heartbeat::Document::openapi()
 }
 
 /// The agent.

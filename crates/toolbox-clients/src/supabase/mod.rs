@@ -35,13 +35,13 @@ const RETRY: RetryPolicy = RetryPolicy {
     budget: Duration::from_secs(2),
 };
 
-const ENVIRONMENT: &str =
-    "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_last_known_version";
+const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,\
+    dtma_last_known_version,unresponsive_since";
 
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\
     desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,\
-    image_digest,port_mapping_json,last_observed_at,version,created_at,updated_at)";
+    image_digest,port_mapping_json,mcp_health,last_observed_at,version,created_at,updated_at)";
 
 /// Which instances of a toolbox to read.
 #[derive(Clone, Copy, Debug)]

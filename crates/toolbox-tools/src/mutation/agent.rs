@@ -1,5 +1,6 @@
 //! Telling the agent, and waiting for what comes of it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use toolbox_api::dtma::{DeployRequest, Desired, ToolSpec, ToolView};
@@ -54,6 +55,44 @@ impl Reached {
     }
 }
 
+/// The agent could not be told.
+#[derive(Debug)]
+pub(super) struct Untold {
+    /// How the last attempt failed.
+    pub(super) error: AgentError,
+    /// No attempt can have changed anything. The last one alone says little: one before it may have arrived.
+    pub(super) nothing_happened: bool,
+}
+
+/// What is certain after some attempts.
+struct Attempts {
+    nothing_happened: Cell<bool>,
+}
+
+impl Attempts {
+    const fn new() -> Self {
+        Self {
+            nothing_happened: Cell::new(true),
+        }
+    }
+
+    fn made<T>(&self, result: &Result<T, AgentError>) {
+        if result
+            .as_ref()
+            .is_err_and(|error| !error.nothing_happened())
+        {
+            self.nothing_happened.set(false);
+        }
+    }
+
+    fn untold(&self, error: AgentError) -> Untold {
+        Untold {
+            error,
+            nothing_happened: self.nothing_happened.get(),
+        }
+    }
+}
+
 impl From<Box<ToolView>> for Reached {
     fn from(view: Box<ToolView>) -> Self {
         Self::View(view)
@@ -62,7 +101,7 @@ impl From<Box<ToolView>> for Reached {
 
 impl Operation {
     /// Sends the command; with `wait`, its answer may be the end already.
-    pub(super) async fn tell(&self, wait: Option<Duration>) -> Result<Reached, AgentError> {
+    pub(super) async fn tell(&self, wait: Option<Duration>) -> Result<Reached, Untold> {
         let wait = wait.map(|wait| wait.min(COMMAND_WAIT));
         let (id, generation) = (self.row.id, self.row.generation);
         let told = match self.action {
@@ -85,7 +124,7 @@ impl Operation {
         };
         match told {
             // What the agent does not know does not run.
-            Err(error) if error.is_instance_unknown() && self.action == Action::Stop => {
+            Err(untold) if untold.error.is_instance_unknown() && self.action == Action::Stop => {
                 Ok(Reached::Nothing)
             }
             told => told,
@@ -106,8 +145,15 @@ impl Operation {
                 .map(Reached::from)
             {
                 Ok(reached) if reached.is_settled(generation) => return Some(reached),
-                Err(error) if error.is_instance_unknown() && self.ends_in_nothing() => {
+                Err(error) if error.is_instance_unknown() && self.action == Action::Stop => {
                     return Some(Reached::Nothing);
+                }
+                // Only the answer to the deletion itself says that nothing of it comes back.
+                Err(error) if error.is_instance_unknown() && self.action == Action::Delete => {
+                    let id = self.row.id;
+                    if let Ok(Deleted::Gone) = self.agent.delete(id, generation, None).await {
+                        return Some(Reached::Nothing);
+                    }
                 }
                 // A command that has not arrived yet may still arrive.
                 Err(error) if error.is_instance_unknown() => {}
@@ -120,15 +166,22 @@ impl Operation {
         }
     }
 
-    const fn ends_in_nothing(&self) -> bool {
-        matches!(self.action, Action::Delete | Action::Stop)
-    }
-
     async fn retry<T, F: Future<Output = Result<T, AgentError>>>(
         &self,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T, AgentError> {
-        retry(&*self.app.clock, &RETRY, AgentError::transience, attempt).await
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Untold> {
+        let attempts = Attempts::new();
+        let noted = || {
+            let made = attempt();
+            async {
+                let result = made.await;
+                attempts.made(&result);
+                result
+            }
+        };
+        retry(&*self.app.clock, &RETRY, AgentError::transience, noted)
+            .await
+            .map_err(|error| attempts.untold(error))
     }
 
     async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
@@ -172,13 +225,14 @@ impl Operation {
     }
 
     /// Retry, then redeploy from the stored spec, then say why not; the domain decides each step.
-    async fn start(&self, command: Command, wait: Option<Duration>) -> Result<Reached, AgentError> {
+    async fn start(&self, command: Command, wait: Option<Duration>) -> Result<Reached, Untold> {
         let clock = &*self.app.clock;
         let began = clock.now();
         let mut recovery = StartRecovery::new(RETRY);
         let mut redeployed = false;
         let mut last: Option<Result<Box<ToolView>, AgentError>> = None;
         let mut outcome = None;
+        let attempts = Attempts::new();
         loop {
             let elapsed = clock.now().saturating_sub(began);
             let result = match recovery.next(elapsed, clock.random(), outcome.take()) {
@@ -199,9 +253,12 @@ impl Operation {
                 }
                 Step::Done | Step::GiveUp(_) => {
                     let last = last.unwrap_or(Err(AgentError::BadResponse { status: 0 }));
-                    return last.map(Reached::from);
+                    return last
+                        .map(Reached::from)
+                        .map_err(|error| attempts.untold(error));
                 }
             };
+            attempts.made(&result);
             outcome = Some(match &result {
                 Ok(_) => Outcome::Started,
                 Err(error) if error.is_instance_unknown() => Outcome::InstanceUnknown,

@@ -34,11 +34,13 @@ pub(super) async fn run(operation: Operation, wait: Option<Duration>) -> Result<
                 pending(operation, reached.view())?
             }
         }
-        Err(error) if error.nothing_happened() => return Err(failed(&operation, error).await),
-        Err(error) => {
+        Err(untold) if untold.nothing_happened => {
+            return Err(failed(&operation, untold.error).await);
+        }
+        Err(untold) => {
             let view = operation.view.clone();
             follow(operation);
-            return Err(with_operation(ApiError::from(error), view));
+            return Err(with_operation(ApiError::from(untold.error), view));
         }
     };
     if let Some(wait) = wait {

@@ -22,6 +22,8 @@ mod deploy;
 mod update;
 
 #[cfg(test)]
+mod attempts_tests;
+#[cfg(test)]
 mod change_tests;
 #[cfg(test)]
 mod deploy_tests;

@@ -1,10 +1,10 @@
 //! One instance.
 
-use toolbox_api::edge::{AgentView, GetResponse};
+use toolbox_api::edge::GetResponse;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{ApiError, Cx, Reply, reply};
 
-use super::list::{absent, heal};
+use super::list::{absent, heal, present};
 use crate::sighting;
 use crate::toolbox::{self, Target};
 
@@ -17,8 +17,8 @@ pub(super) async fn get(
     let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
     let live = match toolbox::agent(&cx.app, &found) {
         Ok(agent) => match agent.get(row.id, None, None).await {
-            Ok(view) => Ok(Some(view)),
-            Err(error) if error.is_instance_unknown() => Ok(None),
+            Ok(view) => Ok((agent, Some(view))),
+            Err(error) if error.is_instance_unknown() => Ok((agent, None)),
             Err(error) => Err(error.into()),
         },
         Err(error) => Err(error),
@@ -26,25 +26,20 @@ pub(super) async fn get(
     let now = cx.app.clock.now();
     let checked_at = cx.app.timestamp();
     let (agent, tool_instance) = match live {
-        Ok(view) => {
+        Ok((agent, view)) => {
             if sighting::is_news(&row, view.as_deref()) {
-                heal(cx, vec![(row.clone(), view.clone())]);
+                heal(cx, &agent, vec![(row.clone(), view.clone())]);
             }
             let instance = sighting::view(*row, Some(view.as_deref()), now)?;
-            let version = found.dtma_last_known_version;
-            let agent = AgentView {
-                reachable: true,
-                code: None,
-                message: None,
-                version,
-                checked_at,
-            };
+            let version = found.dtma_last_known_version.clone();
+            (present(&found, version, &checked_at), instance)
+        }
+        Err(error) => {
+            let mut instance = sighting::view(*row, None, now)?;
+            let agent = absent(&error, &found, &checked_at);
+            instance.unknown_since = found.unresponsive_since;
             (agent, instance)
         }
-        Err(error) => (
-            absent(&error, found.dtma_last_known_version, &checked_at),
-            sighting::view(*row, None, now)?,
-        ),
     };
     reply::json(
         200,

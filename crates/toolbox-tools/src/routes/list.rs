@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use toolbox_api::dtma::{ToolList, ToolView};
 use toolbox_api::edge::{AgentView, ListResponse, ToolInstanceView};
-use toolbox_clients::dtma::AgentError;
+use toolbox_clients::dtma::{Agent, AgentError, Deleted};
 use toolbox_clients::supabase::Select;
-use toolbox_clients::supabase::rows::InstanceRow;
+use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{ApiError, App, Cx, Reply, reply};
 
 use crate::{sighting, toolbox};
 
@@ -16,29 +16,23 @@ use crate::{sighting, toolbox};
 pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiError> {
     let found = toolbox::find(cx, toolbox_id, Select::All).await?;
     let live = match toolbox::agent(&cx.app, &found) {
-        Ok(agent) => ask(&agent, toolbox_id).await.map_err(ApiError::from),
+        Ok(agent) => match ask(&agent, toolbox_id).await {
+            Ok(list) => Ok((agent, list)),
+            Err(error) => Err(error.into()),
+        },
         Err(error) => Err(error),
     };
     let checked_at = cx.app.timestamp();
-    let (agent, live) = match live {
-        Ok(list) => (
-            AgentView {
-                reachable: true,
-                code: None,
-                message: None,
-                version: Some(list.version.clone()),
-                checked_at: checked_at.clone(),
-            },
-            Some(list),
-        ),
-        Err(error) => (
-            absent(&error, found.dtma_last_known_version.clone(), &checked_at),
-            None,
-        ),
-    };
-    let (tool_instances, orphan_tools, foreign_containers) = match live {
-        Some(list) => joined(cx, found.instances, list)?,
-        None => (last_known(cx, found.instances)?, Vec::new(), Vec::new()),
+    let (agent, tool_instances, orphan_tools, foreign_containers) = match live {
+        Ok((agent, list)) => {
+            let view = present(&found, Some(list.version.clone()), &checked_at);
+            let (instances, orphans, foreign) = joined(cx, &agent, found.instances, list)?;
+            (view, instances, orphans, foreign)
+        }
+        Err(error) => {
+            let view = absent(&error, &found, &checked_at);
+            (view, last_known(cx, *found)?, Vec::new(), Vec::new())
+        }
     };
     reply::json(
         200,
@@ -56,10 +50,7 @@ pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiErr
     )
 }
 
-async fn ask(
-    agent: &toolbox_clients::dtma::Agent,
-    toolbox_id: ToolboxId,
-) -> Result<ToolList, AgentError> {
+async fn ask(agent: &Agent, toolbox_id: ToolboxId) -> Result<ToolList, AgentError> {
     let list = agent.list().await?;
     // The address belongs to another toolbox now; its containers are none of the caller's business.
     if list.toolbox_id == toolbox_id {
@@ -69,27 +60,40 @@ async fn ask(
     }
 }
 
-/// Why the agent's view is missing.
-pub(super) fn absent(
-    error: &ApiError,
-    last_version: Option<String>,
+/// The agent answered.
+pub(super) fn present(
+    toolbox: &EnvironmentRow,
+    version: Option<String>,
     checked_at: &str,
 ) -> AgentView {
     AgentView {
-        reachable: false,
-        code: Some(error.code.as_str().to_owned()),
-        message: Some(error.message().to_owned()),
-        version: last_version,
+        reachable: true,
+        code: None,
+        message: None,
+        version,
+        unresponsive_since: toolbox.unresponsive_since.clone(),
         checked_at: checked_at.to_owned(),
     }
 }
 
-#[allow(clippy::vec_box, reason = "rows are handed on one by one, as pointers")]
-fn last_known(cx: &Cx, rows: Vec<Box<InstanceRow>>) -> Result<Vec<ToolInstanceView>, ApiError> {
+/// Why the agent's view is missing.
+pub(super) fn absent(error: &ApiError, toolbox: &EnvironmentRow, checked_at: &str) -> AgentView {
+    AgentView {
+        reachable: false,
+        code: Some(error.code.as_str().to_owned()),
+        message: Some(error.message().to_owned()),
+        ..present(toolbox, toolbox.dtma_last_known_version.clone(), checked_at)
+    }
+}
+
+fn last_known(cx: &Cx, toolbox: EnvironmentRow) -> Result<Vec<ToolInstanceView>, ApiError> {
     let now = cx.app.clock.now();
-    rows.into_iter()
-        .map(|row| sighting::view(*row, None, now).map_err(ApiError::from))
-        .collect()
+    let views = toolbox.instances.into_iter().map(|row| {
+        let mut view = sighting::view(*row, None, now)?;
+        view.unknown_since.clone_from(&toolbox.unresponsive_since);
+        Ok(view)
+    });
+    views.collect()
 }
 
 type Joined = (
@@ -99,7 +103,12 @@ type Joined = (
 );
 
 #[allow(clippy::vec_box, reason = "rows are handed on one by one, as pointers")]
-fn joined(cx: &Cx, rows: Vec<Box<InstanceRow>>, list: ToolList) -> Result<Joined, ApiError> {
+fn joined(
+    cx: &Cx,
+    agent: &Agent,
+    rows: Vec<Box<InstanceRow>>,
+    list: ToolList,
+) -> Result<Joined, ApiError> {
     let now = cx.app.clock.now();
     let mut views = list.tools;
     let mut instances = Vec::with_capacity(rows.len());
@@ -112,22 +121,41 @@ fn joined(cx: &Cx, rows: Vec<Box<InstanceRow>>, list: ToolList) -> Result<Joined
         }
         instances.push(sighting::view(*row, Some(view.as_deref()), now)?);
     }
-    heal(cx, news);
+    heal(cx, agent, news);
     Ok((instances, views, list.foreign))
 }
 
 /// Records, after the answer, what the agent shows differently from the rows.
-pub(super) fn heal(cx: &Cx, news: Vec<(Box<InstanceRow>, Option<Box<ToolView>>)>) {
+pub(super) fn heal(cx: &Cx, agent: &Agent, news: Vec<(Box<InstanceRow>, Option<Box<ToolView>>)>) {
     if news.is_empty() {
         return;
     }
     let (app, request_id) = (Rc::clone(&cx.app), Rc::clone(&cx.request_id));
+    let agent = agent.clone();
     cx.app.host.background(Box::pin(async move {
         for (row, view) in news {
-            let recorded = sighting::record(&app, &row, view.as_deref(), None, &request_id).await;
-            if let Err(error) = recorded {
-                app.log(&request_id, "observe", &ApiError::from(error));
+            if let Err(error) = heal_one(&app, &agent, &row, view.as_deref(), &request_id).await {
+                app.log(&request_id, "observe", &error);
             }
         }
     }));
+}
+
+/// That an agent shows nothing of an instance does not end its row: what was sent before the deletion may still be on
+/// its way and make it again. The answer to a deletion does, because the agent then refuses what comes late.
+async fn heal_one(
+    app: &App,
+    agent: &Agent,
+    row: &InstanceRow,
+    view: Option<&ToolView>,
+    request_id: &str,
+) -> Result<(), ApiError> {
+    if view.is_none() && sighting::is_leaving(row)? {
+        match agent.delete(row.id, row.generation, None).await? {
+            Deleted::Gone => {}
+            Deleted::Pending(_) => return Ok(()),
+        }
+    }
+    sighting::record(app, row, view, None, request_id).await?;
+    Ok(())
 }

@@ -225,3 +225,74 @@ fn a_toolbox_nobody_shows_is_not_found_and_an_unreadable_row_is_our_fault() {
     assert_eq!((seen.status, seen.code()), (502, "database_bad_response"));
     assert!(world.host.log.borrow()[0].contains("unknown state"));
 }
+
+#[test]
+fn a_silent_toolbox_says_since_when_and_its_instances_are_unknown_since_then() {
+    let since = "2025-12-31T23:00:00+00:00";
+    let health = json!({"state": "unhealthy", "evidence": "tools/list was not answered within 5 s",
+        "since": since, "checked_at": since, "last_success_at": null, "latency_ms": null, "protocol_version": "2025-11-25",
+        "server_name": null, "server_version": null, "tool_count": 2, "tools_fingerprint": null});
+    let world = World::new("running");
+    {
+        let mut tables = world.tables.borrow_mut();
+        tables.toolbox["status"] = "unresponsive".into();
+        tables.toolbox["unresponsive_since"] = since.into();
+        tables.row.as_mut().unwrap()["mcp_health"] = health.clone();
+    }
+    let single = format!("/{TOOLBOX}/tools/{INSTANCE}");
+    for reachable in [false, true] {
+        world.agent(move |call| match call {
+            _ if !reachable => fault(Fault::Refused),
+            "GET /tools" => answer(200, &tools(&[view("running", 4)])),
+            _ => answer(200, &view("running", 4)),
+        });
+        let all = list(&world).body;
+        let one = world.ask("GET", &single, None).body;
+        for (answer, instance) in [
+            (&all, &all["tool_instances"][0]),
+            (&one, &one["tool_instance"]),
+        ] {
+            assert_eq!(answer["agent"]["unresponsive_since"], since);
+            // An agent that answers says what is, whether it reports or not.
+            let unknown = if reachable { json!(null) } else { json!(since) };
+            assert_eq!(instance["unknown_since"], unknown);
+            assert_eq!(instance["mcp"], health);
+        }
+    }
+}
+
+#[test]
+fn an_agent_is_called_with_the_key_it_last_proved() {
+    use toolbox_domain::keys::{Purpose, RootId, derive_agent_key};
+    const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef";
+    const PREVIOUS: &[u8] = b"the root secret before that one..";
+    let id = |root, epoch| json!(format!("{}.{epoch}", RootId::of(root)));
+    for (key_id, root, epoch) in [
+        (json!(null), ROOT, 0),
+        (id(ROOT, 0), ROOT, 0),
+        (id(ROOT, 3), ROOT, 3),
+        (id(PREVIOUS, 2), PREVIOUS, 2),
+    ] {
+        let world = World::new("running");
+        world.tables.borrow_mut().toolbox["dtma_key_id"] = key_id;
+        list(&world);
+        let toolbox = TOOLBOX.parse().unwrap();
+        let key = derive_agent_key(root, toolbox, Purpose::ControlToAgent, epoch).unwrap();
+        let sent = world.transport.sent();
+        assert_eq!(
+            sent.last().unwrap().request.headers.get("authorization"),
+            Some(format!("Bearer {}", key.expose()).as_str())
+        );
+    }
+    let world = World::new("running");
+    world.tables.borrow_mut().toolbox["dtma_key_id"] = "00000000.1".into();
+    let seen = list(&world);
+    assert_eq!(seen.body["agent"]["code"], "agent_unauthorized");
+    assert!(
+        seen.body["agent"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("enrol")
+    );
+    assert!(world.told().is_empty());
+}

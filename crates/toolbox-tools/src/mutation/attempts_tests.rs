@@ -1,0 +1,95 @@
+use serde_json::json;
+use toolbox_domain::retry::Fault;
+
+use crate::testing::{INSTANCE, TOOLBOX, World, answer, fault, problem, view};
+
+#[test]
+fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
+    for (what, before, under_way) in [
+        ("stop", "running", "stopping"),
+        ("start", "stopped", "starting"),
+        ("restart", "running", "stopping"),
+    ] {
+        for last in [fault(Fault::Refused), problem("unauthorized", 401)] {
+            let world = World::new(before);
+            world.agent_once([fault(Fault::Reset), last]);
+            let path = format!("/{TOOLBOX}/tools/{INSTANCE}/{what}");
+            let seen = world.ask("POST", &path, None);
+            let state = &seen.body["error"]["details"]["operation"]["state"];
+            assert_eq!(state, "in_progress", "{what}: {}", seen.body);
+            world.host.run_background();
+            let row = world.tables.borrow().row.clone().unwrap();
+            assert_eq!(
+                (world.status().as_str(), world.operation().as_str()),
+                (under_way, "in_progress")
+            );
+            assert_eq!(row["generation"], 5, "nothing was put back");
+        }
+    }
+}
+
+#[test]
+fn what_certainly_did_not_happen_is_wanted_no_more_under_a_new_generation() {
+    let world = World::new("running");
+    world.agent_once([fault(Fault::Refused)]);
+    world.ask("POST", &format!("/{TOOLBOX}/tools/{INSTANCE}/stop"), None);
+    let row = world.tables.borrow().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["generation"]),
+        (&json!("running"), &json!(6))
+    );
+}
+
+#[test]
+fn only_the_answer_to_a_deletion_ends_the_row() {
+    // The deletion's first answer was lost, and the agent shows nothing of the instance meanwhile.
+    let world = World::new("running");
+    world.agent_once([
+        fault(Fault::Timeout),
+        problem("instance_unknown", 404),
+        fault(Fault::Reset),
+        problem("instance_unknown", 404),
+        answer(200, &json!({"id": INSTANCE, "removed": true})),
+    ]);
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}");
+    assert_eq!(world.ask("DELETE", &path, None).status, 504);
+    world.host.run_background();
+    let told: Vec<String> = world.told();
+    let methods: Vec<&str> = told.iter().map(|call| &call[..3]).collect();
+    assert_eq!(methods, ["DEL", "GET", "DEL", "GET", "DEL"]);
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("gone", "succeeded")
+    );
+}
+
+#[test]
+fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
+    let list = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": [], "foreign": []});
+    for path in ["", "/22222222-2222-4222-8222-222222222222"] {
+        for (told, status) in [
+            (
+                answer(200, &json!({"id": INSTANCE, "removed": true})),
+                "gone",
+            ),
+            (answer(202, &view("removing", 4)), "pending_delete"),
+            (fault(Fault::Reset), "pending_delete"),
+        ] {
+            let world = World::new("pending_delete");
+            world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "absent".into();
+            let list = list.clone();
+            world.agent(move |call| match call {
+                "GET /tools" => answer(200, &list),
+                call if call.starts_with("GET") => problem("instance_unknown", 404),
+                _ => told.clone(),
+            });
+            world.ask("GET", &format!("/{TOOLBOX}/tools{path}"), None);
+            world.host.run_background();
+            assert_eq!(world.status(), status);
+            assert_eq!(
+                world.told().last().unwrap(),
+                &format!("DELETE /tools/{INSTANCE}?generation=4")
+            );
+        }
+    }
+}
