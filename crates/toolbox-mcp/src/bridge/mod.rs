@@ -1,0 +1,238 @@
+//! One server over standard streams, for many HTTP clients.
+//!
+//! [`start`] gives a [`Bridge`], whose [`Bridge::serve`] answers HTTP requests, and the task that owns the server's
+//! connection. They meet in a bounded queue of inputs; answers come back through one mailbox per request. The task ends
+//! when the last handle is gone.
+
+mod runner;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use tokio::sync::{Notify, mpsc, watch};
+use toolbox_api::mcp::McpHealth;
+use uuid::Uuid;
+
+use crate::health::Tracker;
+use crate::hub::{Input, Post};
+use crate::limits::Limits;
+use crate::mailbox::mailbox;
+use crate::process::ServerProcess;
+use crate::redact::Redactor;
+use crate::rpc::{self, Kind, Malformed, Message, code};
+use crate::tools::Toolset;
+use crate::wire::accept::Accepts;
+use crate::wire::body::{self, BodyError, Budget};
+use crate::wire::checks::{self, Era, Origins};
+use crate::wire::reply;
+
+/// Inputs that may wait for the task; it never waits for anything else than them, so they do not wait long.
+const INPUTS: usize = 1024;
+
+/// What a bridge is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Its bounds.
+    pub limits: Limits,
+    /// What must not be shown of the server's words.
+    pub redactor: Redactor,
+    /// The tools it had at an earlier time.
+    pub known: Option<Toolset>,
+    /// Web pages that may call.
+    pub origins: Origins,
+    /// Memory for bodies that are being read, shared by all bridges of the program.
+    pub budget: Budget,
+}
+
+/// A way to one server; clones are the same way.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    inputs: mpsc::Sender<Input>,
+    health: watch::Receiver<Arc<McpHealth>>,
+    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    wake: Arc<Notify>,
+    options: Arc<Options>,
+}
+
+/// A bridge to `process`, and the task that must run for it.
+pub fn start(
+    process: Arc<dyn ServerProcess>,
+    options: Options,
+) -> (Bridge, impl Future<Output = ()> + Send) {
+    let (inputs, receiver) = mpsc::channel(INPUTS);
+    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
+    let (publish_tools, tools) = watch::channel(None);
+    let wake = Arc::new(Notify::new());
+    let runner = runner::Runner {
+        process,
+        inputs: receiver,
+        wake: Arc::clone(&wake),
+        limits: options.limits.clone(),
+        redactor: options.redactor.clone(),
+        tracker,
+        publish,
+        publish_tools,
+    };
+    let bridge = Bridge {
+        inputs,
+        health,
+        tools,
+        wake,
+        options: Arc::new(options),
+    };
+    (bridge, runner.run())
+}
+
+impl Bridge {
+    /// How the server is, now and whenever it changes.
+    pub fn health(&self) -> watch::Receiver<Arc<McpHealth>> {
+        self.health.clone()
+    }
+
+    /// The tools it listed last, to be remembered beyond the program.
+    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
+        self.tools.clone()
+    }
+
+    /// Something about the server changed: look at once instead of soon.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Answers a request to the MCP endpoint. Whether the caller may ask is decided before.
+    pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        if let Err(refusal) = self.options.origins.check(request.headers()) {
+            return refusal.into_response();
+        }
+        let (head, body) = request.into_parts();
+        match head.method {
+            Method::POST => self.post(&head.headers, body).await,
+            Method::GET => self.listen(&head.headers).await,
+            Method::DELETE => self.end(&head.headers).await,
+            _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
+        }
+    }
+
+    async fn post(&self, headers: &HeaderMap, body: Body) -> Response<Body> {
+        let accepts = match Accepts::read(headers) {
+            Ok(accepts) => accepts,
+            Err(refusal) => return refusal.into_response(),
+        };
+        if let Err(refusal) = checks::content_type(headers) {
+            return refusal.into_response();
+        }
+        let limits = &self.options.limits;
+        let read = body::read(body, limits.message_bytes, &self.options.budget).await;
+        let (bytes, held) = match read {
+            Ok(read) => read,
+            Err(error) => return too_much(error),
+        };
+        let read = Message::parse(bytes).and_then(|m| m.fields().map(|fields| (m, fields)));
+        let (message, fields) = match read {
+            Ok(read) => read,
+            Err(error) => return malformed(error),
+        };
+        let era = match checks::era(headers, &message, &fields) {
+            Ok(era) => era,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let stateless = era == Era::Stateless;
+        let session = match checks::session(headers) {
+            Ok(session) => session.filter(|_| !stateless),
+            Err(refusal) => return refusal.for_request(&message).into_response(),
+        };
+        let wants_answer = message.kind == Kind::Request;
+        let listens = &*message.method == "subscriptions/listen";
+        let (sender, receiver) = mailbox(limits.unread_bytes);
+        let post = Post {
+            message,
+            fields,
+            stateless,
+            session,
+            fresh: Uuid::new_v4(),
+            reply: sender,
+        };
+        if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
+            return stopped();
+        }
+        // The body's memory is the hub's business from here on.
+        drop(held);
+        if wants_answer {
+            reply::exchange(receiver, accepts, listens).await
+        } else {
+            reply::short(receiver).await
+        }
+    }
+
+    async fn listen(&self, headers: &HeaderMap) -> Response<Body> {
+        if checks::is_stateless(headers) {
+            return reply::status(StatusCode::METHOD_NOT_ALLOWED, "POST");
+        }
+        match Accepts::read(headers) {
+            Ok(accepts) if accepts.events => {}
+            _ => return checks::not_acceptable("text/event-stream").into_response(),
+        }
+        let session = match checks::session(headers) {
+            Ok(Some(session)) => session,
+            Ok(None) => return checks::session_missing().into_response(),
+            Err(refusal) => return refusal.into_response(),
+        };
+        let (sender, receiver) = mailbox(self.options.limits.unread_bytes);
+        let input = Input::Listen {
+            session,
+            reply: sender,
+        };
+        if self.inputs.send(input).await.is_err() {
+            return stopped();
+        }
+        reply::stream(receiver).await
+    }
+
+    async fn end(&self, headers: &HeaderMap) -> Response<Body> {
+        if checks::is_stateless(headers) {
+            return reply::status(StatusCode::METHOD_NOT_ALLOWED, "POST");
+        }
+        let session = match checks::session(headers) {
+            Ok(Some(session)) => session,
+            Ok(None) => return checks::session_missing().into_response(),
+            Err(refusal) => return refusal.into_response(),
+        };
+        let (sender, receiver) = mailbox(0);
+        let input = Input::End {
+            session,
+            reply: sender,
+        };
+        if self.inputs.send(input).await.is_err() {
+            return stopped();
+        }
+        let response = reply::short(receiver).await;
+        if response.status() == StatusCode::ACCEPTED {
+            return reply::status(StatusCode::NO_CONTENT, "");
+        }
+        response
+    }
+}
+
+fn stopped() -> Response<Body> {
+    let body = rpc::error("null", code::UNAVAILABLE, "the bridge has stopped", None);
+    reply::json(StatusCode::SERVICE_UNAVAILABLE, body)
+}
+
+fn malformed(error: Malformed) -> Response<Body> {
+    let body = rpc::error("null", error.code(), &error.to_string(), None);
+    reply::json(StatusCode::BAD_REQUEST, body)
+}
+
+fn too_much(error: BodyError) -> Response<Body> {
+    let status = error.status();
+    let body = rpc::error("null", code::INVALID_REQUEST, &error.to_string(), None);
+    let mut response = reply::json(status, body);
+    // What is left of the body is not read.
+    response.headers_mut().insert(
+        header::CONNECTION,
+        header::HeaderValue::from_static("close"),
+    );
+    response
+}

@@ -1,0 +1,169 @@
+//! From single findings to a state with its evidence and its age.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toolbox_api::mcp::{McpHealth, McpState};
+
+use crate::tools::Toolset;
+
+/// What a probe, or an end of the server, found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The state it means.
+    pub state: McpState,
+    /// Why, in words, without secrets.
+    pub evidence: String,
+    /// Set when the server listed its tools, or answered in their stead because it has none.
+    pub success: Option<Success>,
+}
+
+/// A server that answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Success {
+    /// How long it took.
+    pub latency: Duration,
+    /// What it says of itself.
+    pub server: Identity,
+    /// Its tools.
+    pub tools: Arc<Toolset>,
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Protocol revision.
+    pub protocol: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// Version.
+    pub version: Option<String>,
+}
+
+/// Turns findings into health. The only place that reads the clock on the wall.
+#[derive(Debug)]
+pub struct Tracker {
+    health: McpHealth,
+    tools: Option<Arc<Toolset>>,
+}
+
+impl Tracker {
+    /// A server of which nothing is known, but perhaps its tools from an earlier time.
+    pub fn new(now: OffsetDateTime, known: Option<Toolset>) -> Self {
+        let at = text(now);
+        Self {
+            health: McpHealth {
+                state: McpState::Starting,
+                evidence: "not asked yet".to_owned(),
+                since: at.clone(),
+                checked_at: at,
+                last_success_at: None,
+                latency_ms: None,
+                protocol_version: None,
+                server_name: None,
+                server_version: None,
+                tool_count: None,
+                tools_fingerprint: known.as_ref().map(Toolset::fingerprint),
+                tools_changed: None,
+            },
+            tools: known.map(Arc::new),
+        }
+    }
+
+    /// Takes a finding in.
+    pub fn found(&mut self, now: OffsetDateTime, finding: Finding) {
+        let at = text(now);
+        let health = &mut self.health;
+        if health.state != finding.state {
+            health.state = finding.state;
+            health.since.clone_from(&at);
+        }
+        health.evidence = finding.evidence;
+        if let Some(success) = finding.success {
+            health.last_success_at = Some(at.clone());
+            health.latency_ms =
+                Some(u32::try_from(success.latency.as_millis()).unwrap_or(u32::MAX));
+            health.protocol_version = success.server.protocol;
+            health.server_name = success.server.name;
+            health.server_version = success.server.version;
+            health.tool_count = Some(u32::try_from(success.tools.len()).unwrap_or(u32::MAX));
+            if self.tools.as_ref() != Some(&success.tools) {
+                if let Some(change) = self
+                    .tools
+                    .as_ref()
+                    .and_then(|before| success.tools.changed_from(before))
+                {
+                    health.tools_changed = Some(change);
+                }
+                health.tools_fingerprint = Some(success.tools.fingerprint());
+                self.tools = Some(success.tools);
+            }
+        }
+        health.checked_at = at;
+    }
+
+    /// What is known.
+    pub const fn health(&self) -> &McpHealth {
+        &self.health
+    }
+
+    /// The tools listed last.
+    pub const fn tools(&self) -> Option<&Arc<Toolset>> {
+        self.tools.as_ref()
+    }
+}
+
+fn text(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn success(tools: &serde_json::Value) -> Finding {
+        let mut set = Toolset::default();
+        assert!(set.add(&json!({ "tools": tools })));
+        Finding {
+            state: McpState::Healthy,
+            evidence: "listed its tools".to_owned(),
+            success: Some(Success {
+                latency: Duration::from_millis(7),
+                server: Identity::default(),
+                tools: Arc::new(set),
+            }),
+        }
+    }
+
+    #[test]
+    fn an_age_begins_with_a_state_and_a_change_of_tools_stays_visible() {
+        let at = |second| OffsetDateTime::from_unix_timestamp(second).unwrap();
+        let mut tracker = Tracker::new(at(0), None);
+        tracker.found(at(1), success(&json!([{"name": "a"}])));
+        tracker.found(at(2), success(&json!([{"name": "a"}])));
+        assert_eq!(tracker.health().since, text(at(1)));
+        assert_eq!(tracker.health().checked_at, text(at(2)));
+        assert_eq!(tracker.health().tools_changed, None);
+        tracker.found(
+            at(3),
+            Finding {
+                state: McpState::Unhealthy,
+                evidence: "tools/list was not answered within 5 s".to_owned(),
+                success: None,
+            },
+        );
+        assert_eq!(tracker.health().last_success_at, Some(text(at(2))));
+        tracker.found(at(4), success(&json!([{"name": "b"}])));
+        tracker.found(at(5), success(&json!([{"name": "b"}])));
+        let change = tracker.health().tools_changed.clone().unwrap();
+        assert_eq!(
+            (change.added, change.removed),
+            (vec!["b".to_owned()], vec!["a".to_owned()])
+        );
+        assert_eq!(tracker.health().latency_ms, Some(7));
+    }
+}

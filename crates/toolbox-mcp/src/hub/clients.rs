@@ -1,0 +1,337 @@
+//! From clients to the server.
+
+use std::time::Instant;
+
+use super::greeting::{Legacy, version_for};
+use super::sessions::{Capabilities, Session, level_number};
+use super::{Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, unknown_session};
+use crate::mailbox::Answer;
+use crate::rpc::{self, Kind, Span, code};
+
+impl Hub {
+    pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
+        match post.message.kind {
+            Kind::Request => self.request(now, post),
+            Kind::Notification => self.notification(now, *post),
+            Kind::Response => self.response(now, *post),
+        }
+    }
+
+    /// The session of a post that needs one; answers the post when there is none.
+    fn in_session(&mut self, now: Instant, post: Box<Post>) -> Option<Box<Post>> {
+        let Some(id) = post.session else {
+            let text =
+                "Bad Request: begin with initialize, then name the session in Mcp-Session-Id";
+            refuse(*post, 400, code::BAD_SESSION, text);
+            return None;
+        };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            let request = post
+                .message
+                .id
+                .as_ref()
+                .map_or("null", |id| post.message.raw(id));
+            let answer = unknown_session(request);
+            post.reply.answer(answer);
+            return None;
+        };
+        session.used = now;
+        Some(post)
+    }
+
+    fn request(&mut self, now: Instant, post: Box<Post>) {
+        let opens = !post.stateless && &*post.message.method == "initialize";
+        let post = if post.stateless || opens {
+            post
+        } else {
+            let Some(post) = self.in_session(now, post) else {
+                return;
+            };
+            post
+        };
+        match &self.link {
+            Link::Ready if post.stateless => self.stateless(now, *post),
+            Link::Ready if opens => self.open_session(now, post),
+            Link::Ready => self.in_era(now, *post),
+            Link::Down { why, retry_at }
+                if self.streak >= super::CRASH_LOOP
+                    || retry_at.saturating_duration_since(now) > SHORT_PAUSE =>
+            {
+                let text = why.clone();
+                refuse(*post, 503, code::UNAVAILABLE, &text);
+            }
+            _ => self.park(now, post),
+        }
+    }
+
+    /// Keeps a post until the server is ready.
+    fn park(&mut self, now: Instant, post: Box<Post>) {
+        if self.waiting.len() >= self.limits.calls {
+            let text = format!("too many calls wait for the server: {}", self.not_ready());
+            refuse(*post, 503, code::UNAVAILABLE, &text);
+            return;
+        }
+        self.waiting.push_back((now + self.limits.ready, post));
+    }
+
+    /// The server is ready for what waited.
+    pub(super) fn unpark(&mut self, now: Instant) {
+        for (_, post) in std::mem::take(&mut self.waiting) {
+            self.request(now, post);
+        }
+    }
+
+    fn stateless(&mut self, now: Instant, post: Post) {
+        if self.discovered.is_some() {
+            self.forward(now, post);
+            return;
+        }
+        let version = match &self.legacy {
+            Legacy::Spoken(handshake) => handshake.version.as_str(),
+            _ => "an older revision",
+        };
+        // Not one of the codes that would tell the client that a stateless server is here.
+        let text = format!("Bad Request: this server speaks {version}; begin with initialize");
+        refuse(post, 400, code::BAD_SESSION, &text);
+    }
+
+    fn in_era(&mut self, now: Instant, post: Post) {
+        match &*post.message.method {
+            "logging/setLevel" => self.set_level(now, post),
+            "resources/subscribe" | "resources/unsubscribe" => self.subscribe(now, post),
+            _ => self.forward(now, post),
+        }
+    }
+
+    fn open_session(&mut self, now: Instant, post: Box<Post>) {
+        match &self.legacy {
+            Legacy::Spoken(handshake) => {
+                // What was said at the handshake is no news of a server that does not answer any more.
+                if let Some(trouble) = self.trouble() {
+                    refuse(*post, 503, code::UNAVAILABLE, &trouble);
+                    return;
+                }
+                let wanted = post.message.text(post.fields.version.as_ref());
+                let version = version_for(wanted.as_deref(), &handshake.version);
+                let result = handshake.result_at(&version);
+                let capabilities = Capabilities::read(&post.message, &post.fields);
+                self.make_room();
+                self.sessions
+                    .insert(post.fresh, Session::new(now, capabilities));
+                let id = post
+                    .message
+                    .id
+                    .as_ref()
+                    .map_or("null", |id| post.message.raw(id));
+                let body = rpc::result(id, &result);
+                let answer = Answer {
+                    session: Some(post.fresh),
+                    ..Answer::ok(body)
+                };
+                post.reply.answer(answer);
+            }
+            Legacy::Refused(why) => {
+                let text = format!(
+                    "this server speaks only the stateless revision {}: {why}",
+                    super::greeting::STATELESS
+                );
+                refuse(*post, 400, code::UNSUPPORTED_VERSION, &text);
+            }
+            Legacy::Unknown => {
+                self.greet_legacy(now);
+                self.park(now, post);
+            }
+            Legacy::Asked => self.park(now, post),
+        }
+    }
+
+    /// Puts the call on the wire under an id of its own.
+    pub(super) fn forward(&mut self, now: Instant, post: Post) {
+        let Some(id_span) = post.message.id.clone() else {
+            return;
+        };
+        if self.calls.len() >= self.limits.calls {
+            let text = format!(
+                "{} calls are under way, and no more are taken",
+                self.calls.len()
+            );
+            refuse(post, 503, code::UNAVAILABLE, &text);
+            return;
+        }
+        if self.out.len() + post.message.bytes().len() > self.limits.queued_bytes {
+            let text = format!(
+                "the server does not read its input; {} bytes wait for it",
+                self.out.len()
+            );
+            refuse(post, 503, code::UNAVAILABLE, &text);
+            return;
+        }
+        let id = self.fresh_id();
+        let number = id.to_string();
+        let mut edits: Vec<(Span, &[u8])> = vec![(id_span.clone(), number.as_bytes())];
+        edits.extend(
+            post.fields
+                .meta_token
+                .clone()
+                .map(|token| (token, number.as_bytes())),
+        );
+        rpc::put_line(&mut self.out, |out| {
+            post.message.splice_into(&mut edits, out);
+        });
+        let listens = &*post.message.method == "subscriptions/listen";
+        let owner = Owner::Client {
+            session: post.session.filter(|_| !post.stateless),
+            id: post.message.keep(&id_span),
+            token: post
+                .fields
+                .meta_token
+                .as_ref()
+                .map(|t| post.message.keep(t)),
+            wants_log: post.stateless && post.fields.meta_log_level.is_some(),
+            reply: post.reply,
+        };
+        self.calls.insert(
+            id,
+            Call {
+                owner,
+                method: post.message.method,
+                begun: now,
+                deadline: (!listens).then(|| now + self.limits.call),
+            },
+        );
+    }
+
+    fn notification(&mut self, now: Instant, post: Post) {
+        let post = if post.stateless {
+            post
+        } else {
+            let Some(post) = self.in_session(now, Box::new(post)) else {
+                return;
+            };
+            *post
+        };
+        match &*post.message.method {
+            // The bridge said it to the server, once.
+            "notifications/initialized" => {}
+            "notifications/cancelled" => self.cancel(now, &post),
+            _ if matches!(self.link, Link::Ready)
+                && self.out.len() + post.message.bytes().len() <= self.limits.queued_bytes =>
+            {
+                rpc::put_line(&mut self.out, |out| {
+                    out.extend_from_slice(post.message.bytes());
+                });
+            }
+            _ => {}
+        }
+        post.reply.answer(Answer::accepted());
+    }
+
+    /// Passes a cancellation on, for a call of the same session only.
+    fn cancel(&mut self, now: Instant, post: &Post) {
+        let Some(wanted) = &post.fields.request_id else {
+            return;
+        };
+        let raw = post.message.raw(wanted).as_bytes();
+        let found = self.calls.iter_mut().find(|(_, call)| {
+            matches!(&call.owner, Owner::Client { session, id, .. }
+                if session.is_some() && *session == post.session && id == raw)
+        });
+        if let Some((id, call)) = found {
+            let number = id.to_string();
+            // The server may answer nevertheless, and the caller may still wait; neither for long.
+            call.deadline = Some(now + super::SWEEP * 8);
+            let mut edits = [(wanted.clone(), number.as_bytes())];
+            rpc::put_line(&mut self.out, |out| {
+                post.message.splice_into(&mut edits, out);
+            });
+        } else {
+            self.waiting.retain(|(_, waiting)| {
+                waiting.session != post.session
+                    || waiting
+                        .message
+                        .id
+                        .as_ref()
+                        .map(|id| waiting.message.raw(id).as_bytes())
+                        != Some(raw)
+            });
+        }
+    }
+
+    /// A client's answer to a request of the server.
+    fn response(&mut self, now: Instant, post: Post) {
+        let Some(post) = self.in_session(now, Box::new(post)) else {
+            return;
+        };
+        let number = post.message.number(post.message.id.as_ref());
+        let asked = number
+            .and_then(|n| self.asked.get(&n).map(|asked| (n, asked)))
+            .filter(|(_, asked)| Some(asked.session) == post.session);
+        if let Some((n, asked)) = asked
+            && let Some(span) = post.message.id.clone()
+        {
+            let mut edits = [(span, &*asked.id)];
+            rpc::put_line(&mut self.out, |out| {
+                post.message.splice_into(&mut edits, out);
+            });
+            self.asked.remove(&n);
+        }
+        post.reply.answer(Answer::accepted());
+    }
+
+    /// The server knows one level for all: the most talkative one any session wants.
+    fn set_level(&mut self, now: Instant, mut post: Post) {
+        let wanted = post.message.text(post.fields.level.as_ref());
+        let number = wanted.as_deref().and_then(level_number);
+        if let (Some(number), Some(session)) = (
+            number,
+            post.session.and_then(|id| self.sessions.get_mut(&id)),
+        ) {
+            session.level = Some(number);
+        }
+        if let (Some(span), Some(level)) = (&post.fields.level, self.level())
+            && number.is_some()
+        {
+            let level = format!("\"{level}\"");
+            let spliced = post.message.splice(&mut [(span.clone(), level.as_bytes())]);
+            // Spliced with a text for a text, it is a message again.
+            if let Ok(message) = rpc::Message::parse(spliced) {
+                post.fields = message.fields().unwrap_or_default();
+                post.message = message;
+            }
+        }
+        self.forward(now, post);
+    }
+
+    /// Several sessions may be subscribed to one resource; the server hears of the first and the last.
+    fn subscribe(&mut self, now: Instant, post: Post) {
+        let uri = post.message.text(post.fields.uri.as_ref());
+        let (Some(uri), Some(id)) = (uri, post.session) else {
+            self.forward(now, post);
+            return;
+        };
+        let subscribes = &*post.message.method == "resources/subscribe";
+        let allowed = self.limits.calls;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            if subscribes && session.subscriptions.len() < allowed {
+                session.subscriptions.insert(uri.clone());
+            } else if !subscribes {
+                session.subscriptions.remove(&uri);
+            }
+        }
+        let others = self
+            .sessions
+            .values()
+            .any(|s| s.subscriptions.contains(&uri));
+        if subscribes || !others {
+            self.forward(now, post);
+        } else {
+            let request = post
+                .message
+                .id
+                .as_ref()
+                .map_or("null", |id| post.message.raw(id));
+            let body = rpc::result(request, "{}");
+            post.reply.answer(Answer::ok(body));
+        }
+    }
+}

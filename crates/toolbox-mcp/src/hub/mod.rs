@@ -1,0 +1,545 @@
+//! One server's messages and everybody who talks to it, without a socket, a process or a clock.
+//!
+//! The runner feeds it what clients post ([`Hub::input`]), what the server writes ([`Hub::line`], [`Hub::logged`]), that
+//! the server came or went ([`Hub::connected`], [`Hub::ended`], [`Hub::not_running`]) and the passing of time
+//! ([`Hub::timeout`] at [`Hub::next_timeout`]). It takes from it the bytes for the server ([`Hub::out`]), when to connect
+//! ([`Hub::connect_at`]) and what is found about the server's health ([`Hub::finding`]).
+//!
+//! Ids and progress tokens of clients are replaced by numbers that are unique on the one connection, and put back on the
+//! way out. Each client's mail waits in its own bounded mailbox, so none can hold up another.
+
+mod clients;
+mod greeting;
+mod probe;
+mod server;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use toolbox_api::mcp::McpState;
+use uuid::Uuid;
+
+use self::greeting::{Discovered, Legacy as LegacyEra};
+pub use self::greeting::{
+    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
+    stateless_params,
+};
+use self::probe::Probe;
+use self::sessions::Session;
+use crate::health::Finding;
+use crate::limits::Limits;
+use crate::mailbox::{Answer, Sender};
+use crate::process::{Ended, NotRunning};
+use crate::redact::Redactor;
+use crate::rpc::{self, Fields, Message, code};
+use crate::tools::Toolset;
+
+/// Calls and sessions are looked through this often for what is overdue.
+const SWEEP: Duration = Duration::from_millis(250);
+/// So many ends in a row are a crash loop.
+const CRASH_LOOP: u32 = 3;
+/// First pause before a server that ends again and again is started; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A pause so short is waited out by callers; during a longer one they are told why there is no server.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// How often a server that is not meant to run is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A message a client posted.
+#[derive(Debug)]
+pub struct Post {
+    /// The message.
+    pub message: Message,
+    /// The known fields of its parameters.
+    pub fields: Fields,
+    /// It carries its protocol revision itself, so it belongs to no session.
+    pub stateless: bool,
+    /// The session it names.
+    pub session: Option<Uuid>,
+    /// The id of the session it begins, if it begins one.
+    pub fresh: Uuid,
+    /// Where its answer goes.
+    pub reply: Sender,
+}
+
+/// What a client wants.
+#[derive(Debug)]
+pub enum Input {
+    /// Pass this on.
+    Post(Box<Post>),
+    /// Send what belongs to this session and to no call here.
+    Listen {
+        /// The session.
+        session: Uuid,
+        /// Where to.
+        reply: Sender,
+    },
+    /// End this session.
+    End {
+        /// The session.
+        session: Uuid,
+        /// Where the confirmation goes.
+        reply: Sender,
+    },
+}
+
+/// How the server is connected.
+#[derive(Debug)]
+enum Link {
+    /// There is none; the runner connects at `retry_at`.
+    Down { why: String, retry_at: Instant },
+    /// The runner is connecting.
+    Opening,
+    /// The handshake is under way.
+    Greeting { since: Instant },
+    /// It takes calls.
+    Ready,
+}
+
+/// Whose call it is.
+#[derive(Debug)]
+enum Owner {
+    Client {
+        session: Option<Uuid>,
+        /// The client's own id, as JSON.
+        id: Bytes,
+        /// The client's own progress token, as JSON.
+        token: Option<Bytes>,
+        /// A stateless call that asked for log messages.
+        wants_log: bool,
+        reply: Sender,
+    },
+    Discover,
+    Initialize,
+    Probe,
+    /// Its answer matters to nobody.
+    Nobody,
+}
+
+#[derive(Debug)]
+struct Call {
+    owner: Owner,
+    method: Box<str>,
+    begun: Instant,
+    /// None for a subscription.
+    deadline: Option<Instant>,
+}
+
+/// A request of the server that a client was asked to answer.
+#[derive(Debug)]
+struct Asked {
+    /// The server's own id, as JSON.
+    id: Bytes,
+    session: Uuid,
+    deadline: Instant,
+}
+
+/// What the process did since it was connected.
+#[derive(Debug, Default)]
+struct Process {
+    since: Option<Instant>,
+    revision: u64,
+    last_log: String,
+    /// Whether any message of it could be read.
+    spoke: bool,
+    garbage: Garbage,
+}
+
+/// Output that is no message.
+#[derive(Debug, Default)]
+struct Garbage {
+    lines: u64,
+    sample: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Hub {
+    limits: Limits,
+    redactor: Redactor,
+    link: Link,
+    out: BytesMut,
+    next_id: u64,
+    calls: HashMap<u64, Call>,
+    /// Posts for a server that is not ready yet.
+    waiting: VecDeque<(Instant, Box<Post>)>,
+    sessions: HashMap<Uuid, Session>,
+    asked: HashMap<u64, Asked>,
+    process: Process,
+    discovered: Option<Discovered>,
+    legacy: LegacyEra,
+    /// The server is known to have no use for `server/discover`.
+    skip_discover: bool,
+    /// Ends in a row of a server that did not run long.
+    streak: u32,
+    ends: VecDeque<Instant>,
+    last_end: String,
+    probe: Probe,
+    tools: Option<Arc<Toolset>>,
+    state: McpState,
+    finding: Option<Finding>,
+    swept: Instant,
+    /// Bytes without use since the last sweep, and those passed on to nobody.
+    noise: usize,
+    jitter: u64,
+}
+
+impl Hub {
+    /// A hub for a server that is not connected yet. `seed` is random: it keeps ids of one connection apart from those
+    /// of an earlier one to the same server, and probes of many servers from falling together.
+    pub fn new(now: Instant, limits: Limits, redactor: Redactor, seed: u64) -> Self {
+        Self {
+            limits,
+            redactor,
+            link: Link::Down {
+                why: "not connected yet".to_owned(),
+                retry_at: now,
+            },
+            out: BytesMut::new(),
+            // JSON numbers are safe below 2^53.
+            next_id: ((seed & 0xf_ffff) << 32) + 1,
+            calls: HashMap::new(),
+            waiting: VecDeque::new(),
+            sessions: HashMap::new(),
+            asked: HashMap::new(),
+            process: Process::default(),
+            discovered: None,
+            legacy: LegacyEra::Unknown,
+            skip_discover: false,
+            streak: 0,
+            ends: VecDeque::new(),
+            last_end: String::new(),
+            probe: Probe::default(),
+            tools: None,
+            state: McpState::Starting,
+            finding: None,
+            swept: now,
+            noise: 0,
+            jitter: seed | 1,
+        }
+    }
+
+    /// Takes what a client wants.
+    pub fn input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Post(post) => self.post(now, post),
+            Input::Listen { session, reply } => self.listen(now, session, reply),
+            Input::End { session, reply } => {
+                let answer = if self.end_session(session) {
+                    Answer::accepted()
+                } else {
+                    unknown_session("null")
+                };
+                reply.answer(answer);
+            }
+        }
+    }
+
+    /// Bytes for the server's standard input; the runner takes away what it wrote.
+    pub const fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// When to connect; none while connected or connecting.
+    pub const fn connect_at(&self) -> Option<Instant> {
+        match self.link {
+            Link::Down { retry_at, .. } => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// Something changed about the server: connect at once, if there is no connection.
+    pub fn wake(&mut self, now: Instant) {
+        if let Link::Down { retry_at, .. } = &mut self.link
+            && self.streak < CRASH_LOOP
+        {
+            *retry_at = now;
+        }
+    }
+
+    /// The runner connects.
+    pub fn connecting(&mut self) {
+        self.link = Link::Opening;
+    }
+
+    /// There is no server to connect to.
+    pub fn not_running(&mut self, now: Instant, reason: &NotRunning) {
+        let why = self.redactor.clean(&reason.reason);
+        let retry_at = if reason.intended {
+            now + LOOK_AGAIN
+        } else {
+            self.streak += 1;
+            now + self.pause()
+        };
+        self.found(Finding {
+            state: McpState::Unreachable,
+            evidence: why.clone(),
+            success: None,
+        });
+        self.down(now, &why, retry_at);
+    }
+
+    /// What the server logs; its last line explains an end.
+    pub fn logged(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        if let Some(line) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            self.process.last_log = self.redactor.clean(line);
+        }
+    }
+
+    /// The server ended.
+    pub fn ended(&mut self, now: Instant, ended: &Ended) {
+        let ran = self
+            .process
+            .since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let mut why = ended.words();
+        if !self.process.last_log.is_empty() {
+            why = format!("{why}; it last logged: {}", self.process.last_log);
+        }
+        // Some older servers end when they are asked something else before `initialize`; once, this is no fault.
+        let shied = !self.skip_discover
+            && !self.process.spoke
+            && matches!(self.link, Link::Greeting { .. })
+            && self
+                .calls
+                .values()
+                .any(|c| matches!(c.owner, Owner::Discover));
+        if shied {
+            self.skip_discover = true;
+            self.down(now, &why, now);
+            return;
+        }
+        if ran >= self.limits.proven {
+            self.streak = 0;
+        }
+        self.streak += 1;
+        if self.ends.len() == 16 {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(now);
+        self.last_end.clone_from(&why);
+        let retry_at = now + self.pause();
+        let evidence = if self.streak >= CRASH_LOOP {
+            format!(
+                "crash loop, {} ends in a row: the server {why}",
+                self.streak
+            )
+        } else {
+            format!("the server {why}; it is started again")
+        };
+        self.found(Finding {
+            state: McpState::Unhealthy,
+            evidence,
+            success: None,
+        });
+        self.down(now, &format!("the server {why}"), retry_at);
+    }
+
+    fn pause(&self) -> Duration {
+        match self.streak {
+            0 | 1 => Duration::ZERO,
+            n => (FIRST_PAUSE * 2_u32.pow((n - 2).min(16))).min(self.limits.restart_pause),
+        }
+    }
+
+    /// No connection: calls under way fail with the reason, sessions stay.
+    fn down(&mut self, now: Instant, why: &str, retry_at: Instant) {
+        self.link = Link::Down {
+            why: why.to_owned(),
+            retry_at,
+        };
+        self.out = BytesMut::new();
+        self.asked.clear();
+        self.probe.reset();
+        for (_, call) in std::mem::take(&mut self.calls) {
+            if let Owner::Client { id, reply, .. } = call.owner {
+                let text = format!(
+                    "{why}; {} was under way and may have had its effect",
+                    call.method
+                );
+                reply.answer(unavailable(&id, &text, true));
+            }
+        }
+        if retry_at.saturating_duration_since(now) > SHORT_PAUSE || self.streak >= CRASH_LOOP {
+            self.refuse_waiting(why);
+        }
+    }
+
+    fn refuse_waiting(&mut self, why: &str) {
+        for (_, post) in std::mem::take(&mut self.waiting) {
+            refuse(*post, 503, code::UNAVAILABLE, why);
+        }
+    }
+
+    /// The next time [`Hub::timeout`] has something to do.
+    pub fn next_timeout(&self) -> Instant {
+        let busy = !self.calls.is_empty()
+            || !self.waiting.is_empty()
+            || !self.asked.is_empty()
+            || self.noise > 0
+            || matches!(self.link, Link::Greeting { .. });
+        let sweep = self.swept + if busy { SWEEP } else { SWEEP * 40 };
+        match self.link {
+            Link::Ready => sweep.min(self.probe.due(self.swept)),
+            _ => sweep,
+        }
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.noise = 0;
+            self.sweep_calls(now);
+            self.sweep_sessions(now);
+            self.sweep_asked(now);
+        }
+        match self.link {
+            Link::Greeting { since } => self.greeting_timeout(now, since),
+            Link::Ready => self.probe_timeout(now),
+            Link::Down { .. } | Link::Opening => {}
+        }
+    }
+
+    /// The server writes more that is of no use than is worth reading: leave it alone until the next timeout.
+    pub const fn flooded(&self) -> bool {
+        self.noise > 2 * 1024 * 1024
+    }
+
+    /// What was found since this was last asked.
+    pub fn finding(&mut self) -> Option<Finding> {
+        self.finding.take()
+    }
+
+    /// Counts of calls and sessions, for metrics.
+    pub fn load(&self) -> (usize, usize) {
+        (self.calls.len() + self.waiting.len(), self.sessions.len())
+    }
+
+    fn found(&mut self, finding: Finding) {
+        self.state = finding.state;
+        self.finding = Some(finding);
+    }
+
+    fn sweep_calls(&mut self, now: Instant) {
+        while self.waiting.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, post)) = self.waiting.pop_front() {
+                let text = format!(
+                    "the server was not ready within {} s: {}",
+                    self.limits.ready.as_secs(),
+                    self.not_ready()
+                );
+                refuse(*post, 503, code::UNAVAILABLE, &text);
+            }
+        }
+        let overdue: Vec<_> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| match &call.owner {
+                Owner::Client { session, reply, .. } => {
+                    call.deadline.is_some_and(|deadline| deadline <= now)
+                        // Without a session, leaving is how a client cancels. In one it is not: the call goes on.
+                        || session.is_none() && reply.abandoned()
+                }
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in overdue {
+            let Some(call) = self.calls.remove(&id) else {
+                continue;
+            };
+            self.say(&format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
+            ));
+            if let Owner::Client { id, reply, .. } = call.owner {
+                let seconds = now.saturating_duration_since(call.begun).as_secs();
+                let text = format!(
+                    "the server did not answer {} within {seconds} s",
+                    call.method
+                );
+                reply.answer(Answer::ok(rpc::error(
+                    &as_text(&id),
+                    code::TIMED_OUT,
+                    &text,
+                    None,
+                )));
+            }
+        }
+    }
+
+    /// Why there is no server to call, in words.
+    fn not_ready(&self) -> String {
+        match &self.link {
+            Link::Down { why, .. } => why.clone(),
+            Link::Opening => "it is not connected".to_owned(),
+            Link::Greeting { .. } => "it has not answered the handshake".to_owned(),
+            Link::Ready => "it has not answered initialize".to_owned(),
+        }
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// A message of the bridge's own for the server.
+    fn say(&mut self, message: &str) {
+        self.out.extend_from_slice(message.as_bytes());
+        self.out.extend_from_slice(b"\n");
+    }
+
+    /// A request of the bridge's own; its id.
+    fn ask(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u64 {
+        let id = self.fresh_id();
+        self.say(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+        ));
+        self.calls.insert(
+            id,
+            Call {
+                owner,
+                method: method.into(),
+                begun: now,
+                deadline: None,
+            },
+        );
+        id
+    }
+}
+
+fn as_text(json: &[u8]) -> String {
+    String::from_utf8_lossy(json).into_owned()
+}
+
+fn unavailable(id: &[u8], text: &str, may_have_run: bool) -> Answer {
+    let data = serde_json::json!({ "reason": "server_unavailable", "may_have_run": may_have_run });
+    Answer::ok(rpc::error(
+        &as_text(id),
+        code::UNAVAILABLE,
+        text,
+        Some(data),
+    ))
+}
+
+fn unknown_session(id: &str) -> Answer {
+    let text = "Session not found; begin a new one with initialize";
+    Answer::refused(404, rpc::error(id, code::TIMED_OUT, text, None))
+}
+
+/// Answers a post with an error; one that wants no answer gets it without an id.
+fn refuse(post: Post, status: u16, code: i32, text: &str) {
+    let id = post
+        .message
+        .id
+        .as_ref()
+        .map_or("null", |id| post.message.raw(id));
+    let body = rpc::error(id, code, text, None);
+    post.reply.answer(Answer::refused(status, body));
+}

@@ -1,0 +1,411 @@
+//! From the server to clients.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::sessions::level_number;
+use super::{Asked, Call, Hub, Link, Owner};
+use crate::lines::Line;
+use crate::mailbox::Answer;
+use crate::rpc::{self, Kind, Message, code};
+
+/// How long a client may take to answer the server: a person may be asked.
+const ASKED: Duration = Duration::from_mins(10);
+/// Requests of the server under way at once.
+const MAX_ASKED: usize = 64;
+
+impl Hub {
+    /// A line of the server's output.
+    pub fn line(&mut self, now: Instant, line: Line) {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong(length) => {
+                self.garbage(
+                    length,
+                    &format!("a line over {} bytes", self.limits.message_bytes),
+                );
+                return;
+            }
+        };
+        let length = bytes.len();
+        let Ok(message) = Message::parse(bytes.clone()) else {
+            let start = bytes.get(..length.min(80)).unwrap_or_default();
+            self.garbage(length, &String::from_utf8_lossy(start));
+            return;
+        };
+        self.process.spoke = true;
+        match message.kind {
+            Kind::Response => self.answered(now, &message),
+            Kind::Notification => self.notified(now, &message),
+            Kind::Request => self.asks(now, &message),
+        }
+    }
+
+    fn garbage(&mut self, length: usize, sample: &str) {
+        self.noise += length + 64;
+        let garbage = &mut self.process.garbage;
+        garbage.lines += 1;
+        if garbage.lines == 1 {
+            garbage.sample = self.redactor.clean(sample);
+        }
+    }
+
+    /// A clause on output that is no message, if there was any.
+    pub(super) fn garbage_words(&self) -> String {
+        let garbage = &self.process.garbage;
+        match garbage.lines {
+            0 => String::new(),
+            1 => format!("; it wrote a line that is no message: {}", garbage.sample),
+            n => format!(
+                "; it wrote {n} lines that are no messages, the first: {}",
+                garbage.sample
+            ),
+        }
+    }
+
+    fn answered(&mut self, now: Instant, message: &Message) {
+        let number = message.number(message.id.as_ref());
+        let Some((number, call)) = number.and_then(|n| self.calls.remove(&n).map(|c| (n, c)))
+        else {
+            // Its caller no longer waits. A server that answers late answers.
+            self.probe.heard_late(now);
+            self.noise += message.bytes().len();
+            return;
+        };
+        match call.owner {
+            Owner::Client { .. } => self.deliver(now, message, call),
+            Owner::Discover => self.discover_answered(now, message),
+            Owner::Initialize => self.initialize_answered(now, message),
+            Owner::Probe => self.probe_answered(now, number, message),
+            Owner::Nobody => {}
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, message: &Message, call: Call) {
+        let (
+            Owner::Client {
+                session, id, reply, ..
+            },
+            Some(span),
+        ) = (call.owner, message.id.clone())
+        else {
+            return;
+        };
+        if let Some(session) = session.and_then(|s| self.sessions.get_mut(&s)) {
+            session.used = now;
+        }
+        let mut edits = vec![(span, &*id)];
+        if &*call.method == "subscriptions/listen"
+            && let Some(own) = message
+                .result_fields()
+                .ok()
+                .and_then(|f| f.meta_subscription)
+        {
+            edits.push((own, &*id));
+        }
+        let body = message.splice(&mut edits);
+        let status = if session.is_none() {
+            stateless_status(message)
+        } else {
+            200
+        };
+        reply.answer(Answer {
+            status,
+            ..Answer::ok(body)
+        });
+    }
+
+    fn notified(&mut self, now: Instant, message: &Message) {
+        let Ok(fields) = message.fields() else {
+            self.garbage(message.bytes().len(), "a notification with odd parameters");
+            return;
+        };
+        // What belongs to a subscription or a call goes there and nowhere else.
+        let belongs = match &*message.method {
+            "notifications/progress" => fields.token.clone(),
+            "notifications/cancelled" => fields.request_id.clone(),
+            _ => fields.meta_subscription.clone(),
+        };
+        match (&*message.method, belongs) {
+            ("notifications/cancelled", Some(span)) => self.server_cancels(message, span),
+            (_, Some(span)) => self.send_to_call(now, message, span),
+            ("notifications/message", None) => {
+                self.log_message(message, message.text(fields.level.as_ref()).as_deref());
+            }
+            ("notifications/resources/updated", None) => {
+                let uri = message.text(fields.uri.as_ref()).unwrap_or_default();
+                for session in self.sessions.values_mut() {
+                    if session.subscriptions.contains(&uri) {
+                        session.push(message.bytes().clone());
+                    }
+                }
+            }
+            (method, None) => {
+                if method == "notifications/tools/list_changed" {
+                    self.probe.ask_now(now);
+                }
+                self.send_to_all(message.bytes());
+            }
+        }
+    }
+
+    fn send_to_all(&mut self, message: &Bytes) {
+        let mut arrives = false;
+        for session in self.sessions.values_mut() {
+            arrives |= session.push(message.clone());
+        }
+        if !arrives {
+            self.noise += message.len();
+        }
+    }
+
+    /// Progress of a call, or news of a subscription.
+    fn send_to_call(&mut self, now: Instant, message: &Message, span: rpc::Span) {
+        let number = message.number(Some(&span));
+        let call = number.and_then(|n| self.calls.get_mut(&n));
+        let Some(Call {
+            owner: Owner::Client {
+                id, token, reply, ..
+            },
+            begun,
+            deadline,
+            method,
+        }) = call
+        else {
+            self.noise += message.bytes().len();
+            return;
+        };
+        let own = if &*message.method == "notifications/progress" {
+            if let Some(deadline) = deadline {
+                *deadline = (now + self.limits.call).min(*begun + self.limits.call_in_all);
+            }
+            token.as_ref()
+        } else {
+            (&**method == "subscriptions/listen").then_some(&*id)
+        };
+        let pushed = own.is_some_and(|own| reply.push(message.splice(&mut [(span, own)])));
+        if !pushed {
+            self.noise += message.bytes().len();
+        }
+    }
+
+    /// The server ends a subscription, or no longer wants an answer of a client.
+    fn server_cancels(&mut self, message: &Message, span: rpc::Span) {
+        let raw = message.raw(&span).as_bytes();
+        let asked = self.asked.iter().find(|(_, asked)| asked.id == raw);
+        if let Some((number, session)) = asked.map(|(n, asked)| (*n, asked.session)) {
+            self.asked.remove(&number);
+            let number = number.to_string();
+            let spliced = message.splice(&mut [(span, number.as_bytes())]);
+            self.send_to_session(session, spliced);
+            return;
+        }
+        let number = message.number(Some(&span));
+        let listens = number
+            .and_then(|n| self.calls.get(&n))
+            .is_some_and(|call| &*call.method == "subscriptions/listen");
+        if listens
+            && let Some(call) = number.and_then(|n| self.calls.remove(&n))
+            && let Owner::Client { id, reply, .. } = call.owner
+        {
+            reply.push(message.splice(&mut [(span, &*id)]));
+            // Dropping the mailbox ends the stream.
+        }
+    }
+
+    /// A log line names no call. It goes to the only one it can belong to, else to the sessions that want its level.
+    fn log_message(&mut self, message: &Message, level: Option<&str>) {
+        let mut sessions = HashSet::new();
+        let mut newest: Option<u64> = None;
+        let mut stateless = 0;
+        for (number, call) in &self.calls {
+            if let Owner::Client {
+                session, wants_log, ..
+            } = &call.owner
+            {
+                match session {
+                    Some(session) => sessions.insert(*session),
+                    None if *wants_log => {
+                        stateless += 1;
+                        true
+                    }
+                    None => continue,
+                };
+                newest = newest.max(Some(*number));
+            }
+        }
+        if sessions.len() + stateless == 1 {
+            let call = newest.and_then(|n| self.calls.get(&n));
+            let pushed = matches!(call, Some(Call { owner: Owner::Client { reply, .. }, .. })
+                if reply.push(message.bytes().clone()));
+            if pushed {
+                return;
+            }
+        }
+        let level = level.and_then(level_number);
+        let mut arrives = false;
+        for session in self.sessions.values_mut() {
+            if session.level.is_none() || session.level <= level {
+                arrives |= session.push(message.bytes().clone());
+            }
+        }
+        if !arrives {
+            self.noise += message.bytes().len();
+        }
+    }
+
+    /// The server asks for something. Standard streams do not say on whose behalf, so a client is asked only when no
+    /// other can be meant: what one person is asked must not reach another.
+    fn asks(&mut self, now: Instant, message: &Message) {
+        let Some(span) = message.id.clone() else {
+            return;
+        };
+        let id = message.raw(&span).to_owned();
+        let method = &*message.method;
+        if method == "ping" {
+            let pong = rpc::result(&id, "{}");
+            self.say(&super::as_text(&pong));
+            return;
+        }
+        let session = match self.meant(method) {
+            Ok(session) if self.asked.len() < MAX_ASKED => session,
+            Ok(_) => {
+                self.decline(&id, code::UNAVAILABLE, "too many requests wait for clients");
+                return;
+            }
+            Err(why) => {
+                self.decline(&id, code::METHOD_NOT_FOUND, why);
+                return;
+            }
+        };
+        let number = self.fresh_id();
+        let text = number.to_string();
+        let spliced = message.splice(&mut [(span, text.as_bytes())]);
+        if self.send_to_session(session, spliced) {
+            let asked = Asked {
+                id: Bytes::from(id),
+                session,
+                deadline: now + ASKED,
+            };
+            self.asked.insert(number, asked);
+        } else {
+            self.decline(&id, code::UNAVAILABLE, "the client does not listen");
+        }
+    }
+
+    fn meant(&self, method: &str) -> Result<Uuid, &'static str> {
+        let takes = |id: &Uuid| {
+            self.sessions
+                .get(id)
+                .is_some_and(|session| session.capabilities.take(method))
+        };
+        let calling: HashSet<Uuid> = self
+            .calls
+            .values()
+            .filter_map(|call| match &call.owner {
+                Owner::Client { session, .. } => *session,
+                _ => None,
+            })
+            .filter(takes)
+            .collect();
+        let listening = || {
+            self.sessions
+                .iter()
+                .filter(|(id, session)| session.listens() && takes(id))
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        let candidates: HashSet<Uuid> = if calling.is_empty() {
+            listening()
+        } else {
+            calling
+        };
+        let mut candidates = candidates.into_iter();
+        match (candidates.next(), candidates.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => {
+                Err("several clients are connected, and the request does not say which is meant")
+            }
+            (None, _) => Err("no connected client offers this"),
+        }
+    }
+
+    /// Sends on the stream of the session's newest call, else where it listens.
+    fn send_to_session(&mut self, session: Uuid, message: Bytes) -> bool {
+        let call = self
+            .calls
+            .iter()
+            .filter(|(_, call)| {
+                matches!(&call.owner, Owner::Client { session: Some(s), reply, .. }
+                    if *s == session && !reply.abandoned())
+            })
+            .max_by_key(|(number, _)| **number);
+        if let Some((
+            _,
+            Call {
+                owner: Owner::Client { reply, .. },
+                ..
+            },
+        )) = call
+            && reply.push(message.clone())
+        {
+            return true;
+        }
+        self.sessions
+            .get_mut(&session)
+            .is_some_and(|session| session.push(message))
+    }
+
+    fn decline(&mut self, id: &str, number: i32, why: &str) {
+        let refusal = rpc::error(id, number, why, None);
+        self.say(&super::as_text(&refusal));
+    }
+
+    pub(super) fn sweep_asked(&mut self, now: Instant) {
+        let over: Vec<_> = self
+            .asked
+            .iter()
+            .filter(|(_, asked)| {
+                asked.deadline <= now || !self.sessions.contains_key(&asked.session)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in over {
+            if let Some(asked) = self.asked.remove(&number)
+                && matches!(self.link, Link::Ready)
+            {
+                self.decline(
+                    &super::as_text(&asked.id),
+                    code::TIMED_OUT,
+                    "the client did not answer",
+                );
+            }
+        }
+    }
+}
+
+/// HTTP status of a stateless answer: some errors are told by it too.
+fn stateless_status(message: &Message) -> u16 {
+    #[derive(Deserialize)]
+    struct Coded {
+        code: i64,
+    }
+    let Some(error) = &message.error else {
+        return 200;
+    };
+    let coded: Option<Coded> = serde_json::from_str(message.raw(error)).ok();
+    match coded.map(|c| c.code) {
+        Some(c) if c == i64::from(code::METHOD_NOT_FOUND) => 404,
+        Some(c)
+            if c == i64::from(code::INVALID_PARAMS) && message.raw(error).contains("_meta")
+                || super::greeting::is_stateless_error(c) =>
+        {
+            400
+        }
+        _ => 200,
+    }
+}

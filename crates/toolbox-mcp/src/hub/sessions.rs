@@ -1,0 +1,216 @@
+//! Sessions of clients of the older era. They outlive the server's process.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Hub, Owner, unknown_session};
+use crate::mailbox::{Answer, Sender};
+use crate::rpc::{Fields, Message, code, error};
+
+/// Messages kept for a client that does not listen just now.
+const BACKLOG: usize = 64;
+/// Log levels, least important first.
+const LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
+
+/// What a client offers to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    pub(super) sampling: bool,
+    pub(super) elicitation: bool,
+    pub(super) roots: bool,
+}
+
+impl Capabilities {
+    pub(super) fn read(message: &Message, fields: &Fields) -> Self {
+        let declared: Value = fields
+            .capabilities
+            .as_ref()
+            .and_then(|span| serde_json::from_str(message.raw(span)).ok())
+            .unwrap_or_default();
+        let has = |name: &str| declared.get(name).is_some_and(|c| !c.is_null());
+        Self {
+            sampling: has("sampling"),
+            elicitation: has("elicitation"),
+            roots: has("roots"),
+        }
+    }
+
+    /// Whether the client takes this request.
+    pub(super) fn take(self, method: &str) -> bool {
+        match method {
+            "sampling/createMessage" => self.sampling,
+            "elicitation/create" => self.elicitation,
+            "roots/list" => self.roots,
+            _ => true,
+        }
+    }
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) used: Instant,
+    pub(super) capabilities: Capabilities,
+    pub(super) level: Option<usize>,
+    pub(super) subscriptions: HashSet<String>,
+    listener: Option<Sender>,
+    backlog: VecDeque<Bytes>,
+}
+
+impl Session {
+    pub(super) fn new(now: Instant, capabilities: Capabilities) -> Self {
+        Self {
+            used: now,
+            capabilities,
+            level: None,
+            subscriptions: HashSet::new(),
+            listener: None,
+            backlog: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        self.listener.as_ref().is_some_and(|l| !l.abandoned())
+    }
+
+    /// Sends it now, or when the client listens again. Returns whether it can still arrive.
+    pub(super) fn push(&mut self, message: Bytes) -> bool {
+        if self.listens() {
+            // A client that does not read loses what is over its bound; waiting for it would hold up all others.
+            return self.listener.as_ref().is_some_and(|l| l.push(message));
+        }
+        self.listener = None;
+        if self.backlog.len() == BACKLOG || message.len() > 64 * 1024 {
+            return false;
+        }
+        self.backlog.push_back(message);
+        true
+    }
+}
+
+pub(super) fn level_number(name: &str) -> Option<usize> {
+    LEVELS.iter().position(|level| *level == name)
+}
+
+impl Hub {
+    pub(super) fn listen(&mut self, now: Instant, id: Uuid, reply: Sender) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            reply.answer(unknown_session("null"));
+            return;
+        };
+        session.used = now;
+        for message in std::mem::take(&mut session.backlog) {
+            reply.push(message);
+        }
+        // One stream per session: an older one ends.
+        session.listener = Some(reply);
+    }
+
+    /// Ends a session and what belongs to it; whether there was one.
+    pub(super) fn end_session(&mut self, id: Uuid) -> bool {
+        let Some(session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        let calls: Vec<_> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| {
+                matches!(&call.owner, Owner::Client { session: Some(s), .. } if *s == id)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in calls {
+            self.say(&format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{number},"reason":"the session ended"}}}}"#
+            ));
+            if let Some(call) = self.calls.remove(&number)
+                && let Owner::Client { id, reply, .. } = call.owner
+            {
+                let id = super::as_text(&id);
+                reply.answer(Answer::ok(error(
+                    &id,
+                    code::TIMED_OUT,
+                    "the session ended",
+                    None,
+                )));
+            }
+        }
+        self.waiting.retain(|(_, post)| post.session != Some(id));
+        for uri in session.subscriptions {
+            if !self
+                .sessions
+                .values()
+                .any(|s| s.subscriptions.contains(&uri))
+            {
+                let params = serde_json::json!({ "uri": uri }).to_string();
+                let now = session.used;
+                self.ask(now, Owner::Nobody, "resources/unsubscribe", &params);
+            }
+        }
+        true
+    }
+
+    /// Makes room for one more session.
+    pub(super) fn make_room(&mut self) {
+        if self.sessions.len() < self.limits.sessions {
+            return;
+        }
+        let oldest = self
+            .sessions
+            .iter()
+            .min_by_key(|(_, session)| (session.listens(), session.used))
+            .map(|(id, _)| *id);
+        if let Some(id) = oldest {
+            self.end_session(id);
+        }
+    }
+
+    pub(super) fn sweep_sessions(&mut self, now: Instant) {
+        let idle = self.limits.session_idle;
+        let over: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| !s.listens() && now.saturating_duration_since(s.used) > idle)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.end_session(id);
+        }
+    }
+
+    /// The most talkative level any session wants.
+    pub(super) fn level(&self) -> Option<&'static str> {
+        let lowest = self.sessions.values().filter_map(|s| s.level).min()?;
+        LEVELS.get(lowest).copied()
+    }
+
+    /// Tells a new process what the old one knew from the sessions.
+    pub(super) fn replay(&mut self, now: Instant) {
+        if let Some(level) = self.level() {
+            let params = serde_json::json!({ "level": level }).to_string();
+            self.ask(now, Owner::Nobody, "logging/setLevel", &params);
+        }
+        let uris: HashSet<_> = self
+            .sessions
+            .values()
+            .flat_map(|s| s.subscriptions.iter().cloned())
+            .collect();
+        for uri in uris {
+            let params = serde_json::json!({ "uri": uri }).to_string();
+            self.ask(now, Owner::Nobody, "resources/subscribe", &params);
+        }
+    }
+}

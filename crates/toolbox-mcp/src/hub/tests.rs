@@ -1,0 +1,475 @@
+//! The hub against a scripted server and clients, in simulated time.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use serde_json::{Value, json};
+use toolbox_api::mcp::McpState;
+use uuid::Uuid;
+
+use super::{Hub, Input, Post};
+use crate::health::Finding;
+use crate::limits::Limits;
+use crate::lines::Line;
+use crate::mailbox::{Answer, Mail, Receiver, mailbox};
+use crate::process::Ended;
+use crate::redact::Redactor;
+use crate::rpc::Message;
+
+const META: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// A hub, a clock, and both its sides.
+struct World {
+    hub: Hub,
+    now: Instant,
+    findings: Vec<Finding>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let redactor = Redactor::new(["hunter22"]);
+        let mut hub = Hub::new(now, Limits::default(), redactor, 7);
+        hub.connecting();
+        hub.connected(now, 1);
+        Self {
+            hub,
+            now,
+            findings: Vec::new(),
+        }
+    }
+
+    /// A server of the older era, ready and probed.
+    fn ready() -> Self {
+        let mut world = Self::new();
+        world.greet();
+        world
+    }
+
+    fn greet(&mut self) {
+        for message in self.written() {
+            if message["method"] == "server/discover" {
+                self.server(
+                    &json!({"id": message["id"], "error": {"code": -32601, "message": "no"}}),
+                );
+            }
+        }
+        for message in self.written() {
+            if message["method"] == "initialize" {
+                self.server(&json!({"id": message["id"], "result": {
+                    "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "s", "version": "1"}}}));
+            }
+        }
+        self.pass(Duration::ZERO);
+        self.answer_probe();
+    }
+
+    fn answer_probe(&mut self) {
+        for message in self.written() {
+            if message["method"] == "tools/list" {
+                self.server(&json!({"id": message["id"], "result": {"tools": [{"name": "a"}]}}));
+            }
+        }
+    }
+
+    /// What the hub wrote to the server since the last look.
+    fn written(&mut self) -> Vec<Value> {
+        let out = self.hub.out();
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        out.advance(out.len());
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn server(&mut self, message: &Value) {
+        let mut message = message.clone();
+        message["jsonrpc"] = json!("2.0");
+        self.raw(&message.to_string());
+    }
+
+    fn raw(&mut self, line: &str) {
+        let line = Line::Whole(Bytes::copy_from_slice(line.as_bytes()));
+        self.hub.line(self.now, line);
+        self.findings.extend(self.hub.finding());
+    }
+
+    /// Lets time pass, with a look at every step the hub asks for.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.now = self.hub.next_timeout().clamp(self.now, end);
+            self.hub.timeout(self.now);
+            self.findings.extend(self.hub.finding());
+            if self.now >= end {
+                return;
+            }
+            self.now += Duration::from_millis(1);
+        }
+    }
+
+    fn post(&mut self, session: Option<Uuid>, message: &Value) -> Receiver {
+        let mut message = message.clone();
+        message["jsonrpc"] = json!("2.0");
+        let message = Message::parse(message.to_string().into()).unwrap();
+        let fields = message.fields().unwrap();
+        let (reply, receiver) = mailbox(1 << 20);
+        let stateless = fields.meta_version.is_some();
+        let post = Post {
+            message,
+            fields,
+            stateless,
+            session,
+            fresh: Uuid::new_v4(),
+            reply,
+        };
+        self.hub.input(self.now, Input::Post(Box::new(post)));
+        receiver
+    }
+
+    fn open(&mut self, capabilities: &Value) -> Uuid {
+        let mut mail = self.post(
+            None,
+            &json!({"id": 0, "method": "initialize",
+            "params": {"protocolVersion": "2025-06-18", "capabilities": capabilities}}),
+        );
+        let answer = answer(&mut mail).unwrap();
+        assert_eq!(json_of(&answer)["result"]["protocolVersion"], "2025-06-18");
+        answer.session.unwrap()
+    }
+
+    fn call(&mut self, session: Uuid, id: &Value, token: &Value) -> (Receiver, Value) {
+        let mail = self.post(
+            Some(session),
+            &json!({"id": id, "method": "tools/call",
+            "params": {"name": "a", "_meta": {"progressToken": token}}}),
+        );
+        (mail, self.written().pop().unwrap())
+    }
+
+    fn last(&self) -> &Finding {
+        self.findings.last().unwrap()
+    }
+}
+
+fn answer(mail: &mut Receiver) -> Option<Answer> {
+    match mail.try_next()? {
+        Mail::Answer(answer) => Some(answer),
+        Mail::Message(message) => panic!("expected an answer, got {message:?}"),
+    }
+}
+
+fn message(mail: &mut Receiver) -> Option<Value> {
+    match mail.try_next()? {
+        Mail::Message(message) => Some(serde_json::from_slice(&message).unwrap()),
+        Mail::Answer(answer) => panic!("expected a message, got {answer:?}"),
+    }
+}
+
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[test]
+fn a_server_is_healthy_only_after_it_listed_its_tools() {
+    let mut world = World::new();
+    world.findings.extend(world.hub.finding());
+    assert_eq!(world.last().state, McpState::Starting);
+    world.greet();
+    assert_eq!(world.last().state, McpState::Healthy);
+    let states: Vec<_> = world.findings.iter().map(|f| f.state).collect();
+    assert_eq!(
+        states.iter().filter(|s| **s == McpState::Healthy).count(),
+        1
+    );
+    let success = world.last().success.clone().unwrap();
+    assert_eq!(success.server.protocol.as_deref(), Some("2025-11-25"));
+    assert_eq!(success.tools.len(), 1);
+}
+
+#[test]
+fn same_ids_and_tokens_of_two_clients_do_not_meet() {
+    let mut world = World::ready();
+    let (one, two) = (world.open(&json!({})), world.open(&json!({})));
+    let (mut mail_one, sent_one) = world.call(one, &json!(1), &json!("t"));
+    let (mut mail_two, sent_two) = world.call(two, &json!(1), &json!("t"));
+    assert_ne!(sent_one["id"], sent_two["id"]);
+    assert_eq!(sent_one["params"]["_meta"]["progressToken"], sent_one["id"]);
+    world.server(&json!({"method": "notifications/progress",
+        "params": {"progressToken": sent_two["id"], "progress": 1}}));
+    world.server(&json!({"id": sent_two["id"], "result": {"of": "two"}}));
+    world.server(&json!({"id": sent_one["id"], "result": {"of": "one"}}));
+    assert_eq!(
+        message(&mut mail_two).unwrap()["params"]["progressToken"],
+        "t"
+    );
+    let (one, two) = (
+        answer(&mut mail_one).unwrap(),
+        answer(&mut mail_two).unwrap(),
+    );
+    assert_eq!(
+        json_of(&one),
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"of": "one"}})
+    );
+    assert_eq!(json_of(&two)["result"]["of"], "two");
+}
+
+#[test]
+fn a_cancellation_reaches_only_a_call_of_its_own_session() {
+    let mut world = World::ready();
+    let (one, two) = (world.open(&json!({})), world.open(&json!({})));
+    let (_mail, sent) = world.call(one, &json!("x"), &json!(1));
+    let cancel = json!({"method": "notifications/cancelled", "params": {"requestId": "x"}});
+    world.post(Some(two), &cancel);
+    assert_eq!(world.written(), Vec::<Value>::new());
+    world.post(Some(one), &cancel);
+    assert_eq!(world.written()[0]["params"]["requestId"], sent["id"]);
+}
+
+#[test]
+fn calls_under_way_fail_with_the_reason_and_the_session_goes_on_with_the_next_process() {
+    let mut world = World::ready();
+    world.pass(Duration::from_secs(11));
+    let session = world.open(&json!({}));
+    let (mut mail, _) = world.call(session, &json!(1), &json!(1));
+    world.hub.logged(b"API_KEY hunter22 is missing\n");
+    let ended = Ended {
+        exit_code: Some(3),
+        ..Ended::default()
+    };
+    world.hub.ended(world.now, &ended);
+    let error = json_of(&answer(&mut mail).unwrap());
+    let text = error["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("exited with code 3") && text.contains("API_KEY [secret] is missing"),
+        "{text}"
+    );
+    assert_eq!(world.hub.connect_at(), Some(world.now));
+    let mut early = world.post(Some(session), &json!({"id": 2, "method": "tools/list"}));
+    world.hub.connecting();
+    world.hub.connected(world.now, 1);
+    assert!(answer(&mut early).is_none());
+    let hello = world.written();
+    // The era is known, so the handshake takes one exchange.
+    assert_eq!(hello[0]["method"], "initialize");
+    world.server(
+        &json!({"id": hello[0]["id"], "result": {"protocolVersion": "2025-11-25",
+        "capabilities": {}, "serverInfo": {}}}),
+    );
+    let sent = world.written();
+    assert_eq!(sent[0]["method"], "notifications/initialized");
+    world.server(&json!({"id": sent[1]["id"], "result": {}}));
+    assert_eq!(json_of(&answer(&mut early).unwrap())["id"], 2);
+}
+
+#[test]
+fn a_server_that_ends_at_once_is_not_started_without_end() {
+    let mut world = World::ready();
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        world.hub.logged(b"set API_KEY\n");
+        let ended = Ended {
+            exit_code: Some(1),
+            ..Ended::default()
+        };
+        world.hub.ended(world.now, &ended);
+        world.findings.extend(world.hub.finding());
+        let at = world.hub.connect_at().unwrap();
+        pauses.push((at - world.now).as_millis());
+        world.now = at;
+        world.hub.connecting();
+        world.hub.connected(world.now, 1);
+    }
+    assert_eq!(pauses[..4], [0, 250, 500, 1000]);
+    assert_eq!(pauses[11], 30_000);
+    let last = world
+        .findings
+        .iter()
+        .rfind(|f| f.state == McpState::Unhealthy)
+        .unwrap();
+    assert!(
+        last.evidence.contains("crash loop") && last.evidence.contains("set API_KEY"),
+        "{}",
+        last.evidence
+    );
+    world.hub.ended(world.now, &Ended::default());
+    let mut mail = world.post(
+        None,
+        &json!({"id": 0, "method": "initialize", "params": {}}),
+    );
+    let refused = answer(&mut mail).unwrap();
+    assert_eq!(refused.status, 503);
+}
+
+#[test]
+fn a_hung_server_is_seen_within_15_s_and_a_call_to_it_ends() {
+    let mut world = World::ready();
+    let session = world.open(&json!({}));
+    let (mut mail, sent) = world.call(session, &json!(1), &json!(1));
+    let mut waited = Duration::ZERO;
+    while world.last().state == McpState::Healthy {
+        world.pass(Duration::from_millis(250));
+        waited += Duration::from_millis(250);
+        assert!(waited < Duration::from_secs(15));
+    }
+    assert!(
+        world
+            .last()
+            .evidence
+            .contains("tools/list was not answered within 5 s")
+    );
+    let mut refused = world.post(
+        None,
+        &json!({"id": 0, "method": "initialize", "params": {}}),
+    );
+    assert!(json_of(&answer(&mut refused).unwrap())["error"]["message"].is_string());
+    world.pass(Duration::from_mins(2));
+    let error = json_of(&answer(&mut mail).unwrap());
+    assert_eq!(error["error"]["code"], -32001);
+    let cancelled = world.written().into_iter().any(|m| {
+        m["method"] == "notifications/cancelled" && m["params"]["requestId"] == sent["id"]
+    });
+    assert!(cancelled);
+    // It answers again: a late answer makes the next probe come at once.
+    world.server(&json!({"id": sent["id"], "result": {}}));
+    world.pass(Duration::ZERO);
+    world.answer_probe();
+    assert_eq!(world.last().state, McpState::Healthy);
+}
+
+#[test]
+fn what_one_client_may_be_asked_does_not_reach_another() {
+    let mut world = World::ready();
+    let (one, two) = (
+        world.open(&json!({"sampling": {}})),
+        world.open(&json!({"sampling": {}})),
+    );
+    let ask = json!({"id": "q", "method": "sampling/createMessage", "params": {}});
+    let (mut mail, _) = world.call(one, &json!(1), &json!(1));
+    world.server(&ask);
+    let asked = message(&mut mail).unwrap();
+    assert_eq!(asked["method"], "sampling/createMessage");
+    // The other session cannot answer in its place.
+    world.post(
+        Some(two),
+        &json!({"id": asked["id"], "result": {"forged": true}}),
+    );
+    assert_eq!(world.written(), Vec::<Value>::new());
+    world.post(
+        Some(one),
+        &json!({"id": asked["id"], "result": {"text": "x"}}),
+    );
+    assert_eq!(
+        world.written()[0],
+        json!({"jsonrpc": "2.0", "id": "q", "result": {"text": "x"}})
+    );
+    let (_other, _) = world.call(two, &json!(1), &json!(1));
+    world.server(&ask);
+    let declined = world.written();
+    assert_eq!(declined[0]["id"], "q");
+    assert!(
+        declined[0]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("several clients")
+    );
+}
+
+#[test]
+fn a_stateless_call_is_cancelled_when_its_client_leaves() {
+    let mut world = World::new();
+    let discover = world.written();
+    world.server(&json!({"id": discover[0]["id"], "result": {"supportedVersions": ["2026-07-28"],
+        "capabilities": {"tools": {}}, "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "n"}}}}));
+    world.pass(Duration::ZERO);
+    world.answer_probe();
+    assert_eq!(
+        world.last().success.clone().unwrap().server.name.as_deref(),
+        Some("n")
+    );
+    let params = json!({"name": "a", "_meta": {META: "2026-07-28"}});
+    let mail = world.post(
+        None,
+        &json!({"id": 5, "method": "tools/call", "params": params}),
+    );
+    let sent = world.written().pop().unwrap();
+    drop(mail);
+    world.pass(Duration::from_millis(500));
+    assert_eq!(world.written()[0]["params"]["requestId"], sent["id"]);
+    assert_eq!(world.hub.load(), (0, 0));
+}
+
+#[test]
+fn a_subscription_gets_its_own_id_back() {
+    let mut world = World::new();
+    let discover = world.written();
+    world
+        .server(&json!({"id": discover[0]["id"], "result": {"supportedVersions": ["2026-07-28"]}}));
+    let params = json!({"notifications": {}, "_meta": {META: "2026-07-28"}});
+    let mut mail = world.post(
+        None,
+        &json!({"id": "s", "method": "subscriptions/listen", "params": params}),
+    );
+    let number = world.written().pop().unwrap()["id"].clone();
+    let meta = |id: &Value| json!({"io.modelcontextprotocol/subscriptionId": id});
+    world.server(
+        &json!({"method": "notifications/tools/list_changed", "params": {"_meta": meta(&number)}}),
+    );
+    assert_eq!(
+        message(&mut mail).unwrap()["params"]["_meta"],
+        meta(&json!("s"))
+    );
+    world.pass(Duration::from_mins(5));
+    world.server(&json!({"id": number, "result": {"_meta": meta(&number)}}));
+    let end = json_of(&answer(&mut mail).unwrap());
+    assert_eq!(
+        (&end["id"], &end["result"]["_meta"]),
+        (&json!("s"), &meta(&json!("s")))
+    );
+}
+
+#[test]
+fn a_thousand_clients_that_vanish_leave_a_bounded_number_of_sessions_and_then_none() {
+    let mut world = World::ready();
+    for _ in 0..3000 {
+        world.open(&json!({}));
+    }
+    assert_eq!(world.hub.load(), (0, 1024));
+    world.pass(Duration::from_mins(31));
+    assert_eq!(world.hub.load().1, 0);
+}
+
+#[test]
+fn garbage_is_told_and_is_never_healthy() {
+    let mut world = World::new();
+    for _ in 0..1000 {
+        world.raw("Server listening on port 3000");
+    }
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.last().state, McpState::NotMcp);
+    assert!(
+        world
+            .last()
+            .evidence
+            .contains("1000 lines that are no messages, the first: Server listening")
+    );
+    for _ in 0..100_000 {
+        world.raw("Server listening on port 3000");
+    }
+    assert!(world.hub.flooded());
+    world.pass(Duration::from_millis(300));
+    assert!(!world.hub.flooded());
+    assert_eq!(world.written().len(), 2);
+}
+
+#[test]
+fn a_server_that_ends_on_discover_gets_initialize_next_time_without_a_pause() {
+    let mut world = World::new();
+    world.written();
+    world.hub.ended(world.now, &Ended::default());
+    assert_eq!(world.hub.connect_at(), Some(world.now));
+    world.hub.connecting();
+    world.hub.connected(world.now, 1);
+    assert_eq!(world.written()[0]["method"], "initialize");
+}

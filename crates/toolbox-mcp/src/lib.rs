@@ -1,0 +1,26 @@
+//! Bridges MCP servers to streamable HTTP, and tells how they are.
+//!
+//! - [`bridge`]: one server over standard streams for many HTTP clients: the handler, and the task that runs it;
+//! - [`hub`]: what that task decides, as a state machine without sockets, processes or clocks;
+//! - [`process`]: what is needed of the server: its streams, again and again;
+//! - [`rpc`], [`lines`]: JSON-RPC messages and lines, bounded and without copying;
+//! - [`health`], [`tools`]: a server's state with its evidence, and what changed about its tools;
+//! - [`wire`]: streamable HTTP as clients see it;
+//! - [`redact`]: a server's words without the secrets it was given; [`limits`]: every bound.
+//!
+//! Invariants: what a client is told comes from the server itself or says that it does not; `healthy` means that the server
+//! has just listed its tools; nothing waits without a bound in number, size and time.
+
+pub mod bridge;
+#[cfg(feature = "child")]
+pub mod child;
+pub mod health;
+pub mod hub;
+pub mod limits;
+pub mod lines;
+pub mod mailbox;
+pub mod process;
+pub mod redact;
+pub mod rpc;
+pub mod tools;
+pub mod wire;

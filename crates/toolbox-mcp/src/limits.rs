@@ -1,0 +1,64 @@
+//! Bounds of a bridge, in one place.
+
+use std::time::Duration;
+
+/// Every bound of one server's bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest message in either direction, in bytes.
+    pub message_bytes: usize,
+    /// Bytes that may wait for the server to read them.
+    pub queued_bytes: usize,
+    /// Bytes of notifications that may wait for one client to read them.
+    pub unread_bytes: usize,
+    /// Calls under way at once.
+    pub calls: usize,
+    /// Sessions held at once; beyond it the one that was silent longest ends.
+    pub sessions: usize,
+    /// How long a session may be silent.
+    pub session_idle: Duration,
+    /// How long a call may take without a sign of progress.
+    pub call: Duration,
+    /// How long a call may take in all.
+    pub call_in_all: Duration,
+    /// How long a caller waits for a server that is just starting.
+    pub ready: Duration,
+    /// How long a server may leave `server/discover` unanswered before `initialize` is tried too.
+    pub discover: Duration,
+    /// How long a server that has just started counts as starting.
+    pub starting: Duration,
+    /// Pause between two probes; a tenth of it is jitter.
+    pub probe_interval: Duration,
+    /// How long a probe may take.
+    pub probe: Duration,
+    /// A probe that takes longer finds the server degraded.
+    pub slow: Duration,
+    /// A server that ran this long counts as one that can run: it is started again without a pause.
+    pub proven: Duration,
+    /// Longest pause before a server that keeps ending is started again.
+    pub restart_pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 4 * 1024 * 1024,
+            queued_bytes: 8 * 1024 * 1024,
+            unread_bytes: 1024 * 1024,
+            calls: 1024,
+            sessions: 1024,
+            session_idle: Duration::from_mins(30),
+            call: Duration::from_mins(2),
+            call_in_all: Duration::from_hours(1),
+            ready: Duration::from_secs(30),
+            discover: Duration::from_secs(2),
+            starting: Duration::from_secs(30),
+            // Interval, jitter and deadline together stay below 15 s: so soon is a hung server seen.
+            probe_interval: Duration::from_secs(8),
+            probe: Duration::from_secs(5),
+            slow: Duration::from_secs(2),
+            proven: Duration::from_secs(10),
+            restart_pause: Duration::from_secs(30),
+        }
+    }
+}

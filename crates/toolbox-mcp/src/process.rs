@@ -1,0 +1,74 @@
+//! What a bridge needs of the server behind it.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::io::AsyncWrite;
+
+/// A piece of the server's output, or its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Protocol bytes.
+    Stdout(Bytes),
+    /// What it logs.
+    Stderr(Bytes),
+    /// It ended; nothing follows.
+    Ended(Ended),
+}
+
+/// How a server ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, when it is known.
+    pub exit_code: Option<i64>,
+    /// The signal that killed it, when it is known.
+    pub signal: Option<i32>,
+    /// More about it, in words, such as `out of memory at 256 MiB`.
+    pub detail: Option<String>,
+}
+
+impl Ended {
+    /// In words, without a subject.
+    pub fn words(&self) -> String {
+        let mut words = match (self.exit_code, self.signal) {
+            (_, Some(signal)) => format!("was killed by signal {signal}"),
+            (Some(code), None) => format!("exited with code {code}"),
+            (None, None) => "ended".to_owned(),
+        };
+        if let Some(detail) = &self.detail {
+            words.push_str(": ");
+            words.push_str(detail);
+        }
+        words
+    }
+}
+
+/// A running server's standard streams.
+pub struct Connection {
+    /// Its standard input.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Its output, in order per stream; ends after [`Output::Ended`].
+    pub output: Pin<Box<dyn Stream<Item = Output> + Send>>,
+    /// Which version of the server this is; another version may speak another era of the protocol.
+    pub revision: u64,
+}
+
+/// There is no running server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotRunning {
+    /// Why, in words, without secrets.
+    pub reason: String,
+    /// It is not meant to run now, so it is no fault.
+    pub intended: bool,
+}
+
+/// What an opened connection is awaited as.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Connection, NotRunning>> + Send + 'a>>;
+
+/// A server that can be reached over standard streams, again and again.
+pub trait ServerProcess: Send + Sync + 'static {
+    /// Connects to the running server, and starts it when that is the implementation's business.
+    fn open(&self) -> Opening<'_>;
+}

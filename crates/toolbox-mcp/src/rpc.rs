@@ -1,0 +1,448 @@
+//! JSON-RPC messages, read without copying and rewritten by splicing.
+//!
+//! Only the few fields a bridge must know are looked at; everything else passes through byte for byte.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// `_meta` key of the protocol revision a request speaks; only the stateless revisions have it.
+pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// Codes of the errors a bridge answers itself.
+pub mod code {
+    /// The text is no JSON.
+    pub const PARSE: i32 = -32700;
+    /// The JSON is no message.
+    pub const INVALID_REQUEST: i32 = -32600;
+    /// The server has no such method.
+    pub const METHOD_NOT_FOUND: i32 = -32601;
+    /// The parameters are not of the method's form.
+    pub const INVALID_PARAMS: i32 = -32602;
+    /// The server is not there, or went away during the call.
+    pub const UNAVAILABLE: i32 = -32603;
+    /// The session does not serve this request.
+    pub const BAD_SESSION: i32 = -32000;
+    /// The deadline passed, or the session is unknown; both are what SDKs use the code for.
+    pub const TIMED_OUT: i32 = -32001;
+    /// Headers and body contradict each other.
+    pub const HEADER_MISMATCH: i32 = -32020;
+    /// The client did not declare a capability the request needs.
+    pub const MISSING_CAPABILITY: i32 = -32021;
+    /// The server does not speak the revision.
+    pub const UNSUPPORTED_VERSION: i32 = -32022;
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wants an answer.
+    Request,
+    /// Wants none.
+    Notification,
+    /// Is an answer.
+    Response,
+}
+
+/// Why a text is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// No JSON.
+    #[error("the message is no JSON")]
+    NotJson,
+    /// An array of messages.
+    #[error("batches of messages are not supported; send one message per request")]
+    Batch,
+    /// JSON, but no JSON-RPC 2.0 message.
+    #[error("the message is no JSON-RPC 2.0 message")]
+    NotRpc,
+    /// `params` is no object, or names a field twice.
+    #[error("params must be an object that names each field once")]
+    Params,
+}
+
+impl Malformed {
+    /// The JSON-RPC code that says so.
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::NotJson => code::PARSE,
+            Self::Batch | Self::NotRpc => code::INVALID_REQUEST,
+            Self::Params => code::INVALID_PARAMS,
+        }
+    }
+}
+
+/// Where a value stands in a message.
+pub type Span = Range<usize>;
+
+/// A message and where its parts stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    bytes: Bytes,
+    /// What it is.
+    pub kind: Kind,
+    /// Its method; empty for a response.
+    pub method: Box<str>,
+    /// Its id; none for a notification and for an error without one.
+    pub id: Option<Span>,
+    /// Its parameters.
+    pub params: Option<Span>,
+    /// Its result.
+    pub result: Option<Span>,
+    /// Its error.
+    pub error: Option<Span>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// Fields of `params` or `result` that a bridge may have to read or replace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// `_meta.progressToken`.
+    pub meta_token: Option<Span>,
+    /// `_meta` protocol version of a stateless request.
+    pub meta_version: Option<Span>,
+    /// `_meta` capabilities of a stateless request's client.
+    pub meta_capabilities: Option<Span>,
+    /// `_meta` log level a stateless request asks for.
+    pub meta_log_level: Option<Span>,
+    /// `_meta` id of the subscription this belongs to.
+    pub meta_subscription: Option<Span>,
+    /// `progressToken` of a progress notification.
+    pub token: Option<Span>,
+    /// `requestId` of a cancellation.
+    pub request_id: Option<Span>,
+    /// `name` of a tool or prompt.
+    pub name: Option<Span>,
+    /// `uri` of a resource.
+    pub uri: Option<Span>,
+    /// `level` of a log message.
+    pub level: Option<Span>,
+    /// `protocolVersion` of a handshake.
+    pub version: Option<Span>,
+    /// `capabilities` of a handshake.
+    pub capabilities: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FieldsWire<'a> {
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    progress_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow)]
+    level: Option<&'a RawValue>,
+    #[serde(borrow)]
+    protocol_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct MetaWire<'a> {
+    #[serde(borrow, rename = "progressToken")]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel")]
+    log_level: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
+    subscription: Option<&'a RawValue>,
+}
+
+impl Message {
+    /// Reads one message.
+    pub fn parse(bytes: Bytes) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(&bytes).map_err(|_| Malformed::NotJson)?;
+        let wire: Wire<'_> = match serde_json::from_str(text) {
+            Ok(wire) => wire,
+            Err(error) if error.is_data() && text.trim_start().starts_with('[') => {
+                return Err(Malformed::Batch);
+            }
+            Err(error) if error.is_data() => return Err(Malformed::NotRpc),
+            Err(_) => return Err(Malformed::NotJson),
+        };
+        if wire.jsonrpc.as_deref() != Some("2.0") {
+            return Err(Malformed::NotRpc);
+        }
+        let kind = match (
+            &wire.method,
+            wire.id,
+            wire.result.is_some() || wire.error.is_some(),
+        ) {
+            (Some(_), Some(_), false) => Kind::Request,
+            (Some(_), None, false) => Kind::Notification,
+            (None, Some(_), true) => Kind::Response,
+            // An error that could not name its request.
+            (None, None, true) if wire.error.is_some() => Kind::Response,
+            _ => return Err(Malformed::NotRpc),
+        };
+        // Ids are texts or numbers; anything else could not be told apart from structure when it is replaced.
+        if wire
+            .id
+            .is_some_and(|id| !matches!(id.get().as_bytes()[0], b'"' | b'-' | b'0'..=b'9'))
+        {
+            return Err(Malformed::NotRpc);
+        }
+        if wire.params.is_some_and(|p| !p.get().starts_with('{')) {
+            return Err(Malformed::Params);
+        }
+        let span = |value: Option<&RawValue>| value.map(|value| span_in(text, value));
+        let (id, params) = (span(wire.id), span(wire.params));
+        let (result, error) = (span(wire.result), span(wire.error));
+        let method = wire.method.unwrap_or_default().into_owned().into();
+        Ok(Self {
+            bytes,
+            kind,
+            method,
+            id,
+            params,
+            result,
+            error,
+        })
+    }
+
+    /// The message as it came.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The JSON at `span`.
+    pub fn raw(&self, span: &Span) -> &str {
+        // Spans come from `parse` or `fields`, which saw valid UTF-8.
+        self.bytes
+            .get(span.clone())
+            .and_then(|part| std::str::from_utf8(part).ok())
+            .unwrap_or_default()
+    }
+
+    /// The JSON at `span`, kept beyond the message.
+    pub fn keep(&self, span: &Span) -> Bytes {
+        Bytes::copy_from_slice(self.raw(span).as_bytes())
+    }
+
+    /// The text at `span`, unless something other than a text stands there.
+    pub fn text(&self, span: Option<&Span>) -> Option<String> {
+        serde_json::from_str(self.raw(span?)).ok()
+    }
+
+    /// The number at `span`: ids and tokens that a bridge gave are numbers.
+    pub fn number(&self, span: Option<&Span>) -> Option<u64> {
+        self.raw(span?).parse().ok()
+    }
+
+    /// The known fields of the parameters.
+    pub fn fields(&self) -> Result<Fields, Malformed> {
+        self.fields_of(self.params.as_ref())
+    }
+
+    /// The known fields of the result.
+    pub fn result_fields(&self) -> Result<Fields, Malformed> {
+        self.fields_of(self.result.as_ref())
+    }
+
+    fn fields_of(&self, part: Option<&Span>) -> Result<Fields, Malformed> {
+        let Some(part) = part else {
+            return Ok(Fields::default());
+        };
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| Malformed::NotJson)?;
+        let wire: FieldsWire<'_> =
+            serde_json::from_str(self.raw(part)).map_err(|_| Malformed::Params)?;
+        let meta: MetaWire<'_> = match wire.meta {
+            Some(meta) => serde_json::from_str(meta.get()).map_err(|_| Malformed::Params)?,
+            None => MetaWire::default(),
+        };
+        let span = |value: Option<&RawValue>| value.map(|value| span_in(text, value));
+        Ok(Fields {
+            meta_token: span(meta.token),
+            meta_version: span(meta.version),
+            meta_capabilities: span(meta.capabilities),
+            meta_log_level: span(meta.log_level),
+            meta_subscription: span(meta.subscription),
+            token: span(wire.progress_token),
+            request_id: span(wire.request_id),
+            name: span(wire.name),
+            uri: span(wire.uri),
+            level: span(wire.level),
+            version: span(wire.protocol_version),
+            capabilities: span(wire.capabilities),
+        })
+    }
+
+    /// The message with some values replaced. `edits` do not overlap.
+    pub fn splice(&self, edits: &mut [(Span, &[u8])]) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.bytes.len() + 32 * edits.len());
+        self.splice_into(edits, &mut out);
+        out.freeze()
+    }
+
+    /// Appends the message with some values replaced.
+    pub fn splice_into(&self, edits: &mut [(Span, &[u8])], out: &mut BytesMut) {
+        edits.sort_unstable_by_key(|(span, _)| span.start);
+        let mut at = 0;
+        for (span, text) in edits.iter() {
+            out.put_slice(self.bytes.get(at..span.start).unwrap_or_default());
+            out.put_slice(text);
+            at = span.end;
+        }
+        out.put_slice(self.bytes.get(at..).unwrap_or_default());
+    }
+}
+
+/// Where `value`, which was read from `text`, stands in it.
+fn span_in(text: &str, value: &RawValue) -> Span {
+    let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    start..start + value.get().len()
+}
+
+/// Appends one message as one line. Line breaks between values become spaces; within them JSON has none.
+pub fn put_line(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    write(out);
+    if let Some(written) = out.get_mut(start..)
+        && memchr::memchr2(b'\n', b'\r', written).is_some()
+    {
+        for byte in written {
+            if matches!(*byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+    out.put_u8(b'\n');
+}
+
+/// An error response. `id` is JSON, `null` when the request's is not known.
+pub fn error(id: &str, code: i32, message: &str, data: Option<serde_json::Value>) -> Bytes {
+    let mut error = serde_json::json!({ "code": code, "message": message });
+    if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
+        error.insert("data".to_owned(), data);
+    }
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into()
+}
+
+/// A response with `result`, which is JSON.
+pub fn result(id: &str, result: &str) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Message, Malformed> {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let kind = |text| parse(text).map(|m| m.kind);
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#),
+            Ok(Kind::Request)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","method":"a"}"#),
+            Ok(Kind::Notification)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":"x","result":{}}"#),
+            Ok(Kind::Response)
+        );
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":null,"error":{"code":1}}"#),
+            Ok(Kind::Response)
+        );
+        assert_eq!(kind("[]"), Err(Malformed::Batch));
+        assert_eq!(kind("Listening on port 3000"), Err(Malformed::NotJson));
+        for text in [
+            "{}",
+            r#"{"id":1,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","result":1}"#,
+        ] {
+            assert_eq!(kind(text), Err(Malformed::NotRpc), "{text}");
+        }
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#),
+            Err(Malformed::Params)
+        );
+    }
+
+    #[test]
+    fn fields_are_found_wherever_they_stand() {
+        let message = parse(
+            r#"{"params":{"arguments":{"progressToken":9},"_meta":{"progressToken":"t","io.modelcontextprotocol/protocolVersion":"2026-07-28"},"name":"e"},"method":"m","id":7,"jsonrpc":"2.0"}"#,
+        )
+        .unwrap();
+        let fields = message.fields().unwrap();
+        assert_eq!(message.raw(&fields.meta_token.clone().unwrap()), "\"t\"");
+        assert_eq!(
+            message.text(fields.meta_version.as_ref()).as_deref(),
+            Some("2026-07-28")
+        );
+        let spliced = message.splice(&mut [
+            (message.id.clone().unwrap(), b"100"),
+            (fields.meta_token.unwrap(), b"100"),
+        ]);
+        let value: Value = serde_json::from_slice(&spliced).unwrap();
+        assert_eq!(value["id"], 100);
+        assert_eq!(value["params"]["_meta"]["progressToken"], 100);
+        assert_eq!(value["params"]["arguments"]["progressToken"], 9);
+    }
+
+    #[test]
+    fn a_line_has_no_breaks_within() {
+        let mut out = BytesMut::new();
+        put_line(&mut out, |out| out.put_slice(b"{\r\n\"a\": \"b\\n\"\n}"));
+        assert_eq!(&out[..], b"{  \"a\": \"b\\n\" }\n");
+    }
+
+    proptest! {
+        #[test]
+        fn replacing_an_id_changes_nothing_else(id in 0_u64..1_000_000, method in "\\PC{1,12}", text in "\\PC{0,40}") {
+            let whole = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"x": text}});
+            let message = parse(&serde_json::to_string_pretty(&whole).unwrap()).unwrap();
+            let spliced = message.splice(&mut [(message.id.clone().unwrap(), b"\"other\"")]);
+            let mut back: Value = serde_json::from_slice(&spliced).unwrap();
+            prop_assert_eq!(back["id"].take(), json!("other"));
+            back["id"] = json!(id);
+            prop_assert_eq!(back, whole);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::parse(Bytes::from(bytes)).map(|m| m.fields());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a mailbox to an HTTP answer: one JSON object when the answer is the first thing there is, else an event stream.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::accept::Accepts;
+use super::checks::SESSION;
+use super::sse;
+use crate::mailbox::{Answer, Mail, Receiver};
+use crate::rpc::{self, code};
+
+/// A call that takes longer gets an event stream, so that its client can be seen to be there.
+const STREAM_AFTER: Duration = Duration::from_secs(2);
+/// Pause between signs of life on a silent stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A JSON answer.
+pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// An answer without a body; `allow` names the methods there are, if that is the matter.
+pub fn status(status: StatusCode, allow: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if !allow.is_empty() {
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+/// The answer to a request.
+pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Response<Body> {
+    if !accepts.json {
+        return match mail.try_next() {
+            Some(Mail::Answer(answer)) if answer.status != 200 => whole(answer),
+            first => events(mail, first),
+        };
+    }
+    if !accepts.events {
+        // This client gets nothing but the answer.
+        loop {
+            match mail.next().await {
+                Some(Mail::Message(_)) => {}
+                Some(Mail::Answer(answer)) => return whole(answer),
+                None => return gone(),
+            }
+        }
+    }
+    // Signs of life begin before the client's own patience ends; a subscription has no answer to wait for.
+    let patience = if listens {
+        KEEP_ALIVE / 30
+    } else {
+        STREAM_AFTER
+    };
+    match tokio::time::timeout(patience, mail.next()).await {
+        Ok(Some(Mail::Answer(answer))) => whole(answer),
+        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(None) => gone(),
+        Err(_) => events(mail, None),
+    }
+}
+
+/// The answer to a message that gets none of its own: taken, or refused.
+pub async fn short(mut mail: Receiver) -> Response<Body> {
+    match mail.next().await {
+        Some(Mail::Answer(answer)) => whole(answer),
+        _ => gone(),
+    }
+}
+
+/// A stream of what belongs to a session.
+pub async fn stream(mut mail: Receiver) -> Response<Body> {
+    // Refusals come at once; there is nothing to wait for otherwise.
+    match tokio::time::timeout(Duration::from_millis(20), mail.next()).await {
+        Ok(Some(Mail::Answer(answer))) => whole(answer),
+        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(None) => gone(),
+        Err(_) => events(mail, None),
+    }
+}
+
+fn whole(answer: Answer) -> Response<Body> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = if answer.body.is_empty() {
+        self::status(status, "")
+    } else {
+        json(status, answer.body)
+    };
+    if let Some(session) = answer.session
+        && let Ok(value) = HeaderValue::from_str(&session.to_string())
+    {
+        response.headers_mut().insert(SESSION, value);
+    }
+    response
+}
+
+fn gone() -> Response<Body> {
+    let body = rpc::error("null", code::UNAVAILABLE, "the call was given up", None);
+    json(StatusCode::SERVICE_UNAVAILABLE, body)
+}
+
+fn events(mail: Receiver, first: Option<Mail>) -> Response<Body> {
+    // The session of an answer to `initialize` stands in a header, which must come first.
+    let session = match &first {
+        Some(Mail::Answer(answer)) => answer.session,
+        _ => None,
+    };
+    let stream = stream::unfold(Some((mail, first)), |state| async {
+        let (mut mail, first) = state?;
+        let next = match first {
+            Some(mail) => Ok(Some(mail)),
+            None => tokio::time::timeout(KEEP_ALIVE, mail.next()).await,
+        };
+        let (bytes, rest) = match next {
+            Ok(Some(Mail::Message(message))) => (sse::event(&message), Some((mail, None))),
+            Ok(Some(Mail::Answer(answer))) => (sse::event(&answer.body), None),
+            Ok(None) => return None,
+            Err(_) => (Bytes::from_static(sse::KEEP_ALIVE), Some((mail, None))),
+        };
+        Some((Ok::<_, std::convert::Infallible>(bytes), rest))
+    });
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Some(session) = session
+        && let Ok(value) = HeaderValue::from_str(&session.to_string())
+    {
+        headers.insert(SESSION, value);
+    }
+    response
+}

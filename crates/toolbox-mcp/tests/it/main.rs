@@ -1,0 +1,13 @@
+//! The bridge over real HTTP, with a real child process.
+
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no API")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that cannot do its work fails the test"
+)]
+
+mod faults;
+mod protocol;
+mod world;
