@@ -14,7 +14,10 @@ const config = {
   BACKEND_TO_DTMA_API_KEY: "0123456789abcdef0123456789abcdef",
 };
 
-Deno.test("there is a function to deploy", () => assert(functionsOf(repository).length > 0));
+/** What each function answers to GET, after the id of a toolbox. */
+const someRoute: Record<string, string> = { "toolbox-tools": "tools", heartbeat: "desired" };
+
+Deno.test("there are functions to deploy", () => assertEquals(functionsOf(repository), Object.keys(someRoute).sort()));
 
 for (const name of functionsOf(repository)) {
   Deno.test(`${name}: the bundle is complete and runs alone`, async (t) => {
@@ -36,7 +39,7 @@ for (const name of functionsOf(repository)) {
     const running = await runBundle(upload, config);
     try {
       assert(running.url, `${name} did not start from its bundle:\n${running.errors()}`);
-      const path = `${running.url}/${name}/e0000000-0000-4000-8000-000000000001/tools`;
+      const path = `${running.url}/${name}/e0000000-0000-4000-8000-000000000001/${someRoute[name]}`;
       await t.step("refuses a caller without a token in the envelope", async () => {
         const response = await fetch(path, { signal: AbortSignal.timeout(10_000) });
         assertEquals(response.status, 401);

@@ -1,0 +1,251 @@
+// What agents meet: their own key or nothing, one round trip to the database, and no secret where it does not belong.
+import { assert, assertEquals } from "./assert.ts";
+import { all, caller, environment, INSTANCE, json, TOOLBOX, Upstream, Worker } from "./harness.ts";
+
+const HEARTBEAT = "supabase/functions/heartbeat/index.ts";
+const ROOT = environment(0).BACKEND_TO_DTMA_API_KEY;
+/** Secrets by their form; tests look for them where they must not be. */
+const TOKEN = `tbe_${"CANARY-_".repeat(6).slice(0, 43)}`;
+const KEY = `tbk_${"c0ffee".repeat(11).slice(0, 64)}`;
+const SECRETS = ["CANARY", "c0ffee", "tbk_", "SECRET", ROOT];
+/** Any DER sequence will do here: the function pins it and does not look inside. */
+const DER = new Uint8Array([0x30, 0x03, 0x02, 0x01, 0xfb]);
+const PEM = `-----BEGIN CERTIFICATE-----\n${btoa(String.fromCharCode(...DER))}\n-----END CERTIFICATE-----\n`;
+
+const hex = (bytes: ArrayBuffer) => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, "0")).join("");
+const sha256 = async (data: string | Uint8Array) =>
+  hex(await crypto.subtle.digest("SHA-256", typeof data === "string" ? new TextEncoder().encode(data) : data));
+
+/** As toolbox-domain derives it. */
+async function agentKey(purpose: string, epoch: number, root = ROOT): Promise<string> {
+  const text = new TextEncoder();
+  const key = await crypto.subtle.importKey("raw", text.encode(root), "HKDF", false, ["deriveBits"]);
+  const info = text.encode(`toolbox/v1/${purpose}/${TOOLBOX}${epoch === 0 ? "" : `/${epoch}`}`);
+  return "tbk_" + hex(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info }, key, 256));
+}
+const rootId = async () => (await sha256(`toolbox/v1/root-id/${ROOT}`)).slice(0, 8);
+
+type Rpc = Record<string, () => Response | Promise<Response>>;
+
+async function start(rpc: Rpc) {
+  const database = new Upstream((_request, url) => {
+    const name = url.pathname.replace("/rest/v1/rpc/", "");
+    return rpc[name]?.() ?? json({ code: "PGRST202", message: "SECRET" }, 404);
+  });
+  const worker = await Worker.start(HEARTBEAT, environment(database.port));
+  const ask = (path: string, init: RequestInit = {}, bearer = KEY) =>
+    fetch(`${worker.url}/heartbeat/${TOOLBOX}${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json", ...init.headers },
+      signal: AbortSignal.timeout(10_000),
+    });
+  const post = (path: string, body: unknown, bearer = KEY) =>
+    ask(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) }, bearer);
+  const asked = (name: string) =>
+    database.asked.filter(({ path }) => path.endsWith(`/${name}`)).map(({ body }) => JSON.parse(body).p);
+  return { rpc, database, worker, ask, post, asked, stack: all(database, worker) };
+}
+
+async function refusal(answer: Response): Promise<[number, string]> {
+  const text = await answer.text();
+  for (const secret of SECRETS) assert(!text.includes(secret), text);
+  const { error } = JSON.parse(text);
+  assertEquals(error.request_id, answer.headers.get("x-request-id"));
+  return [answer.status, error.code];
+}
+
+function assertNothingLeaked(worker: Worker) {
+  const log = worker.log.join("");
+  for (const secret of SECRETS) assert(!log.includes(secret), log);
+}
+
+const enrolment = { version: "0.1.0", api_version: 1, certificate_pem: PEM };
+const report = (id: string = INSTANCE) => ({
+  id,
+  generation: 4,
+  phase: "running",
+  settled: true,
+  container_id: "abc",
+  image_digest: "sha256:1",
+  ports: [{ container_port: 8080, protocol: "tcp", host_ip: "127.0.0.1", host_port: 31000 }],
+  observed_at: "2026-01-01T00:00:00Z",
+});
+const heartbeat = (more: Record<string, unknown> = {}) => ({
+  boot: 1763718645000,
+  sequence: 1,
+  version: "0.1.0",
+  api_version: 1,
+  interval_seconds: 60,
+  docker_reachable: true,
+  full: true,
+  instances: [report()],
+  ...more,
+});
+const recorded = (more: Record<string, unknown> = {}) => () =>
+  json({ outcome: "recorded", desired_digest: "d", unknown: [], ...more });
+
+Deno.test("a token becomes keys that others derive alike, and only hashes reach the database", async () => {
+  const { post, asked, database, worker, stack } = await start({
+    enrol_toolbox: () => json({ outcome: "enrolled", epoch: 2 }),
+    set_toolbox_key: () => json({ outcome: "set" }),
+  });
+  await using _all = stack;
+  const answer = await post("/enrol", enrolment, TOKEN);
+  assertEquals([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
+  const { keys, interval_seconds } = await answer.json();
+  const expected = {
+    key_id: `${await rootId()}.2`,
+    control_to_agent: await agentKey("control-to-agent", 2),
+    agent_to_control: await agentKey("agent-to-control", 2),
+  };
+  assertEquals([keys, interval_seconds], [expected, 60]);
+  const [enrolled] = asked("enrol_toolbox");
+  assertEquals([enrolled.token_hash, enrolled.certificate_sha256], [await sha256(TOKEN), await sha256(DER)]);
+  assertEquals(asked("set_toolbox_key"), [
+    { toolbox_id: TOOLBOX, key_id: expected.key_id, token_hash: await sha256(expected.agent_to_control) },
+  ]);
+  for (const { body, headers } of database.asked) {
+    assert(!body.includes("CANARY") && !body.includes("tbk_"), body);
+    assertEquals([headers.get("apikey"), headers.get("authorization")], ["sb_secret_test", null]);
+  }
+  assertNothingLeaked(worker);
+});
+
+Deno.test("a heartbeat is one round trip, and the answer names the desired state", async () => {
+  const { post, asked, database, worker, stack } = await start({ record_heartbeat: recorded({ unknown: [INSTANCE] }) });
+  await using _all = stack;
+  const instances = Array.from({ length: 200 }, (_, n) => ({
+    ...report(`22222222-2222-4222-8222-${String(n).padStart(12, "0")}`),
+    reason: { code: "exited", message: `ünï 🦀 "${n}" \\` },
+  }));
+  const sent = heartbeat({ instances, certificate_sha256: await sha256(DER), certificate_pem: PEM });
+  const answer = await post("", sent);
+  assertEquals([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [INSTANCE] }]);
+  assertEquals(database.asked.length, 1);
+  const [{ heartbeat: arrived, ...from }] = asked("record_heartbeat");
+  assertEquals(arrived, sent);
+  assertEquals(from, {
+    toolbox_id: TOOLBOX,
+    token_hash: await sha256(KEY),
+    root_id: await rootId(),
+    request_id: answer.headers.get("x-request-id"),
+  });
+  assertNothingLeaked(worker);
+});
+
+Deno.test("a rotation hands out the keys of the new epoch, once their hash is stored", async () => {
+  const { rpc, post, asked, stack } = await start({
+    record_heartbeat: recorded({ rotate_to_epoch: 7 }),
+    offer_toolbox_key: () => json({ outcome: "offered" }),
+  });
+  await using _all = stack;
+  const { new_keys } = await (await post("", heartbeat())).json();
+  assertEquals(new_keys.agent_to_control, await agentKey("agent-to-control", 7));
+  assertEquals(asked("offer_toolbox_key")[0], {
+    toolbox_id: TOOLBOX,
+    key_id: `${await rootId()}.7`,
+    token_hash: await sha256(new_keys.agent_to_control),
+    boot: 1763718645000,
+    sequence: 1,
+  });
+  for (const offer of [() => json({ outcome: "superseded" }), () => json({ code: "XX000", message: "SECRET" }, 500)]) {
+    rpc.offer_toolbox_key = offer;
+    const answer = await post("", heartbeat());
+    assertEquals([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [] }]);
+  }
+});
+
+Deno.test("the desired state goes to the toolbox alone", async () => {
+  const state = { outcome: "found", digest: "d", instances: [{ id: INSTANCE, spec: { env: { A: "SECRET" } } }] };
+  const { rpc, ask, worker, stack } = await start({ get_desired_state: () => json(state) });
+  await using _all = stack;
+  const answer = await ask("/desired");
+  assertEquals([answer.status, await answer.json()], [200, state]);
+  rpc.get_desired_state = () => json({ outcome: "unauthorized" });
+  assertEquals(await refusal(await ask("/desired")), [401, "heartbeat_key_invalid"]);
+  assertNothingLeaked(worker);
+});
+
+Deno.test("every refusal and every failure of the database has its code", async () => {
+  const { rpc, ask, post, worker, database, stack } = await start({});
+  await using _all = stack;
+  const slow = () => new Promise<Response>((resolve) => setTimeout(() => resolve(json({})), 2_500));
+  const cases: [() => Response | Promise<Response>, number, string][] = [
+    [() => json({ outcome: "unauthorized" }), 401, "heartbeat_key_invalid"],
+    [() => json({ outcome: "replayed", boot: 2, sequence: 3 }), 409, "heartbeat_replayed"],
+    [() => json({ outcome: "certificate_changed" }), 409, "certificate_changed"],
+    [() => json({ outcome: "moonshine" }), 502, "database_bad_response"],
+    [() => new Response("<html>SECRET</html>"), 502, "database_bad_response"],
+    [() => json({ code: "PGRST301", message: "SECRET" }, 401), 500, "not_configured"],
+    [() => json({ code: "42501", message: "SECRET" }, 403), 500, "not_configured"],
+    [() => json({ code: "55P03", message: "SECRET" }, 500), 504, "database_timeout"],
+    [slow, 504, "database_timeout"],
+  ];
+  for (const [answer, ...expected] of cases) {
+    rpc.record_heartbeat = answer;
+    assertEquals(await refusal(await post("", heartbeat())), expected);
+  }
+  for (const [reason, ...expected] of [
+    ["unknown", 401, "enrolment_token_invalid"],
+    ["expired", 401, "enrolment_token_expired"],
+    ["used", 409, "enrolment_token_used"],
+  ]) {
+    rpc.enrol_toolbox = () => json({ outcome: "refused", reason });
+    assertEquals(await refusal(await post("/enrol", enrolment, TOKEN)), expected as [number, string]);
+  }
+  await database[Symbol.asyncDispose]();
+  for (const answer of [post("", heartbeat()), post("/enrol", enrolment, TOKEN), ask("/desired")]) {
+    assertEquals(await refusal(await answer), [503, "database_unreachable"]);
+  }
+  assertNothingLeaked(worker);
+});
+
+Deno.test("what is no key of a toolbox is nobody, and reaches no database", async () => {
+  const { ask, post, worker, database, stack } = await start({});
+  await using _all = stack;
+  const user = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+  for (const bearer of ["sb_publishable_test", "sb_secret_test", user, TOKEN, `${KEY}0`, KEY.toUpperCase()]) {
+    assertEquals(await refusal(await post("", heartbeat(), bearer)), [401, "heartbeat_key_invalid"]);
+    assertEquals(await refusal(await ask("/desired", {}, bearer)), [401, "heartbeat_key_invalid"]);
+  }
+  assertEquals(await refusal(await post("/enrol", enrolment, KEY)), [401, "enrolment_token_invalid"]);
+  for (const headers of [{ authorization: "" }, { authorization: "Basic eDp5" }, { authorization: "", apikey: KEY }]) {
+    const answer = await ask("/desired", { headers });
+    assertEquals(answer.headers.get("www-authenticate"), "Bearer");
+    assertEquals(await refusal(answer), [401, "authentication_required"]);
+  }
+  assertEquals(database.asked, []);
+  assertNothingLeaked(worker);
+});
+
+Deno.test("a key of a toolbox is no user", async () => {
+  const database = new Upstream(() => json({ keys: [] }));
+  const worker = await Worker.start("supabase/functions/toolbox-tools/index.ts", environment(database.port));
+  await using _all = all(database, worker);
+  for (const secret of [KEY, TOKEN]) {
+    assertEquals(await refusal(await caller(worker, secret)(`/${TOOLBOX}/tools`)), [401, "invalid_token"]);
+  }
+  assertNothingLeaked(worker);
+});
+
+Deno.test("paths, methods, bodies and numbers that do not fit have their codes", async () => {
+  const { ask, post, worker, database, stack } = await start({});
+  await using _all = stack;
+  const cases: [Promise<Response>, number, string][] = [
+    [ask(""), 405, "method_not_allowed"],
+    [ask("/nothing"), 404, "route_not_found"],
+    [fetch(`${worker.url}/heartbeat/local/desired`, { headers: { authorization: `Bearer ${KEY}` } }), 400, "invalid_request"],
+    [ask("", { method: "POST", body: "{}", headers: { "content-type": "text/plain" } }), 415, "unsupported_media_type"],
+    [post("", "{"), 400, "invalid_json"],
+    [post("", heartbeat({ instances: [{ ...report(), phase: "sideways" }] })), 400, "invalid_json"],
+    [post("", " ".repeat(256 * 1024 + 1)), 413, "body_too_large"],
+    [post("", heartbeat({ sequence: 0 })), 422, "validation_failed"],
+    [post("", heartbeat({ boot: 2 ** 53 })), 422, "validation_failed"],
+    [post("", heartbeat({ instances: [report(), report()] })), 422, "validation_failed"],
+    [post("", heartbeat({ certificate_pem: PEM })), 422, "validation_failed"],
+    [post("/enrol", { ...enrolment, certificate_pem: "SECRET" }, TOKEN), 422, "validation_failed"],
+  ];
+  for (const [answer, ...expected] of cases) assertEquals(await refusal(await answer), expected);
+  assertEquals(database.asked, []);
+  assertNothingLeaked(worker);
+});
