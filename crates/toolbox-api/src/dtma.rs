@@ -445,6 +445,10 @@ pub struct ToolList {
     pub api_version: u32,
     /// Every instance the agent holds.
     pub tools: Vec<ToolView>,
+    /// Those of them that the control plane said it does not know; the agent leaves them as they are.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub orphans: Vec<ToolInstanceId>,
     /// Every other container on the machine.
     pub foreign: Vec<ForeignContainer>,
 }

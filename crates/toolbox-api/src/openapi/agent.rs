@@ -17,7 +17,7 @@ use crate::problem::{Problem, ProblemCode};
         description = "The agent that manages the containers of one toolbox. Every error is an RFC 9457 problem with a stable code."
     ),
     paths(
-        health, status, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs
+        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey),
@@ -45,6 +45,10 @@ fn health() {}
 /// The agent, the machine and every instance.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status), (status = 401, body = Problem)))]
 fn status() {}
+
+/// Counters and histograms of the agent, in the text format that Prometheus reads.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "application/openmetrics-text", body = String), (status = 401, body = Problem)))]
+fn metrics() {}
 
 /// Every instance and every foreign container.
 #[utoipa::path(get, path = "/tools", responses((status = 200, body = ToolList), (status = 401, body = Problem), (status = 503, body = Problem)))]
