@@ -1,5 +1,6 @@
 //! Puts the agent together: state, instances, watcher, API; and takes it apart in order.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +14,13 @@ use tokio::time::Instant;
 use toolbox_domain::spec::ImagePolicy;
 
 use crate::api::host::EngineProbe;
-use crate::api::{AppState, Keys, router};
+use crate::api::{AppState, router};
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
+use crate::control::client::{ClientError, ControlClient};
+use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
-use crate::instances::{self, Shared, watcher};
+use crate::instances::{self, Changes, Shared, Tombstones, watcher};
+use crate::keys::{KeyRing, KeysError};
 use crate::metrics::Machine;
 use crate::ports::PortTable;
 use crate::record::short_id;
@@ -24,6 +28,7 @@ use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::server::{self, Transport};
 use crate::store::{Store, StoreError};
+use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
 
 /// How long open requests may take when the agent stops; log followers end at once.
@@ -40,7 +45,13 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The key file is of no use.
     #[error(transparent)]
-    Keys(#[from] KeyFileError),
+    KeyFile(#[from] KeyFileError),
+    /// The stored keys are of no use.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The control plane could not be trusted.
+    #[error(transparent)]
+    Control(#[from] ClientError),
     /// The state folder is of no use.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,23 +71,22 @@ pub enum StartError {
 /// Runs the agent until `stop` ends. Containers go on running afterwards.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
     config.check()?;
-    let keys = match &config.key_file {
+    let of_file = match &config.key_file {
         Some(file) => read_keys(file)?,
         None => Vec::new(),
     };
     let policy = ImagePolicy {
         allow_loopback_http: config.allow_loopback_git,
     };
-    let store = Store::open(&config.state_dir, config.toolbox_id, policy)?;
+    let store = Arc::new(Store::open(&config.state_dir, config.toolbox_id, policy)?);
     let loaded = store.load()?;
-    let transport = if config.insecure_http {
-        tracing::warn!("speaking plain HTTP, because DTMA_INSECURE_HTTP is set");
-        Transport::Plain
-    } else {
-        let names = &config.tls_names;
-        let identity = Identity::load_or_make(&config.state_dir, config.toolbox_id, names)?;
-        Transport::Tls(identity.server_config()?)
+    let keys = Arc::new(KeyRing::load(&config.state_dir, &of_file)?);
+    let identity = identity(&config)?;
+    let transport = match &identity {
+        Some(identity) => Transport::Tls(identity.server_config()?),
+        None => Transport::Plain,
     };
+    let client = client(&config)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Listen {
@@ -84,37 +94,27 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             source,
         })?;
     let address = listener.local_addr().unwrap_or(config.listen);
-
-    let network = format!("toolbox-{}", short_id(config.toolbox_id));
-    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
-        &config.docker_host,
-        config.toolbox_id,
-        network.clone(),
-    ));
-    let shared = Arc::new(Shared {
-        toolbox: config.toolbox_id,
-        network,
-        runtime: Arc::clone(&runtime),
-        store: Arc::new(store),
-        ports: PortTable::new(config.port_range.clone()),
-        policy,
-    });
-    let (begin_shutdown, shutdown) = watch::channel(false);
     tracing::info!(
         %address,
         toolbox = %config.toolbox_id,
         version = crate::VERSION,
+        certificate_sha256 = identity.as_ref().map(|i| i.certificate_sha256.as_str()),
+        control_plane = config.control_url.as_ref().map(ToString::to_string),
         instances = loaded.records.len(),
         quarantined = loaded.quarantined.len(),
         "listening"
     );
-    let (instances, requests) = instances::channel();
+
+    let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
+    let shared = Arc::new(shared(&config, policy, store, Arc::clone(&tombstones)));
+    let (begin_shutdown, shutdown) = watch::channel(false);
+    let (instances, requests) = instances::channel(tombstones);
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run(requests));
     let (looked, mut first_look) = watch::channel(false);
     tasks.spawn(watcher::run(
-        shared,
+        Arc::clone(&shared),
         instances.clone(),
         looked,
         shutdown.clone(),
@@ -122,21 +122,41 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     // Callers that come in between wait in the listener's queue, instead of being told that nothing is known yet.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
+    let (tell_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
-        instances,
-        probe: Arc::new(EngineProbe::new(Arc::clone(&runtime))),
-        runtime,
-        keys: Arc::new(Keys::new(&keys)),
+        instances: instances.clone(),
+        probe: Arc::new(EngineProbe::new(Arc::clone(&shared.runtime))),
+        runtime: Arc::clone(&shared.runtime),
+        keys,
         machine: Arc::new(Machine::new(config.state_dir.clone())),
         toolbox: config.toolbox_id,
         policy,
+        orphans,
+        has_control_plane: client.is_some(),
+        telemetry: Arc::clone(&shared.telemetry),
         port: address.port(),
         started: Instant::now(),
         shutdown: shutdown.clone(),
     };
+    if let Some(client) = client {
+        let control = Control {
+            client,
+            keys: Arc::clone(&state.keys),
+            instances,
+            shared,
+            machine: Arc::clone(&state.machine),
+            probe: Arc::clone(&state.probe),
+            health: Arc::new(|_| None),
+            orphans: tell_orphans,
+            certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
+            state_dir: config.state_dir,
+            token_file: config.enrolment_token_file,
+            interval: config.heartbeat_interval,
+        };
+        tasks.spawn(control::run(control, shutdown.clone()));
+    }
     let router = router::router(state);
-    let serving = server::serve(listener, transport, router, shutdown, DRAIN);
-    tasks.spawn(serving);
+    tasks.spawn(server::serve(listener, transport, router, shutdown, DRAIN));
 
     tokio::select! {
         () = stop => tracing::info!("stopping; containers go on running"),
@@ -151,4 +171,53 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The certificate, unless plain HTTP is asked for.
+fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
+    if config.insecure_http {
+        tracing::warn!("speaking plain HTTP, because DTMA_INSECURE_HTTP is set");
+        return Ok(None);
+    }
+    let names = &config.tls_names;
+    let identity = Identity::load_or_make(&config.state_dir, config.toolbox_id, names)?;
+    Ok(Some(identity))
+}
+
+/// The way to the control plane, if there is one.
+fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
+    let ca_file = config.control_ca_file.as_deref();
+    let client = config
+        .control_url
+        .as_ref()
+        .map(|url| ControlClient::new(url, config.toolbox_id, ca_file));
+    Ok(client.transpose()?)
+}
+
+/// What every instance needs.
+fn shared(
+    config: &Config,
+    policy: ImagePolicy,
+    store: Arc<Store>,
+    tombstones: Arc<Tombstones>,
+) -> Shared {
+    let network = format!("toolbox-{}", short_id(config.toolbox_id));
+    let telemetry = Arc::new(Telemetry::default());
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
+        &config.docker_host,
+        config.toolbox_id,
+        network.clone(),
+        Arc::clone(&telemetry),
+    ));
+    Shared {
+        toolbox: config.toolbox_id,
+        network,
+        runtime,
+        store,
+        ports: PortTable::new(config.port_range.clone()),
+        policy,
+        tombstones,
+        changes: Arc::new(Changes::default()),
+        telemetry,
+    }
 }

@@ -6,8 +6,9 @@
 //! - [`instances`]: one task per instance, which owns its record and works towards it;
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
+//! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`server`], [`tls`]: how callers reach the API, and the certificate they know the agent by;
-//! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine;
+//! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
@@ -16,8 +17,10 @@
 pub mod agent;
 pub mod api;
 pub mod config;
+pub mod control;
 pub mod durable;
 pub mod instances;
+pub mod keys;
 pub mod metrics;
 pub mod planner;
 pub mod ports;
@@ -26,6 +29,7 @@ pub mod record;
 pub mod runtime;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod tls;
 
 /// Version of the agent's program.

@@ -2,7 +2,8 @@
 //!
 //! A write goes to a temporary file, is synced, renamed over the old file, and the folder is synced; so after
 //! `kill -9` or power loss a file holds the old record or the new one. A file that cannot be read is moved to
-//! `quarantine/` and reported; its instance is then rebuilt from Docker. Records may hold secrets:
+//! `quarantine/` and reported; its instance is then rebuilt from Docker. `deleted/` holds one file per deletion, with its
+//! generation. Records may hold secrets:
 //! the folders are 0700 and the files 0600. Calls block: run them where blocking is allowed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -18,6 +19,7 @@ use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::names::DisplayName;
 use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
 
+use crate::durable;
 use crate::record::{Record, Release, Restart};
 
 /// Version of the file format. A file of another version is quarantined, never guessed at.
@@ -78,12 +80,24 @@ pub struct Loaded {
     pub records: Vec<Record>,
     /// Instances whose files could not; rebuild them from Docker.
     pub quarantined: Vec<ToolInstanceId>,
+    /// Deletions, oldest first.
+    pub tombstones: Vec<Tombstone>,
+}
+
+/// That an instance was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The instance.
+    pub id: ToolInstanceId,
+    /// The generation that deleted it.
+    pub generation: u64,
 }
 
 /// The state folder of one agent, locked for it.
 #[derive(Debug)]
 pub struct Store {
     instances: PathBuf,
+    deleted: PathBuf,
     quarantine: PathBuf,
     policy: ImagePolicy,
     // Held for its lock, which the kernel lets go when the process ends in whatever way.
@@ -94,7 +108,8 @@ impl Store {
     /// Opens or makes the folder and locks it.
     pub fn open(dir: &Path, toolbox: ToolboxId, policy: ImagePolicy) -> Result<Self, StoreError> {
         let (instances, quarantine) = (dir.join("instances"), dir.join("quarantine"));
-        for folder in [dir, &instances, &quarantine] {
+        let deleted = dir.join("deleted");
+        for folder in [dir, &instances, &quarantine, &deleted] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -135,6 +150,7 @@ impl Store {
         }
         Ok(Self {
             instances,
+            deleted,
             quarantine,
             policy,
             _lock: lock,
@@ -143,7 +159,10 @@ impl Store {
 
     /// Reads every record; moves aside what is none.
     pub fn load(&self) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded {
+            tombstones: self.tombstones()?,
+            ..Loaded::default()
+        };
         let entries = fs::read_dir(&self.instances).map_err(at("list", &self.instances))?;
         for entry in entries {
             let path = entry.map_err(at("list", &self.instances))?.path();
@@ -231,6 +250,47 @@ impl Store {
             return Err(error);
         }
         sync_folder(&self.instances)
+    }
+
+    /// Remembers durably that `generation` deleted the instance.
+    pub fn bury(&self, id: ToolInstanceId, generation: u64) -> Result<(), StoreError> {
+        let content = format!("{generation}\n");
+        durable::write(&self.deleted, &id.to_string(), content.as_bytes())
+            .map_err(at("write a deletion to", &self.deleted))
+    }
+
+    /// Forgets a deletion. Forgetting none succeeds.
+    pub fn lift(&self, id: ToolInstanceId) -> Result<(), StoreError> {
+        let path = self.deleted.join(id.to_string());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(at("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every deletion that can be read, oldest first. One that cannot is removed: it protects nothing.
+    fn tombstones(&self) -> Result<Vec<Tombstone>, StoreError> {
+        let mut found = Vec::new();
+        let entries = fs::read_dir(&self.deleted).map_err(at("list", &self.deleted))?;
+        for entry in entries {
+            let path = entry.map_err(at("list", &self.deleted))?.path();
+            let id = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .and_then(|n| n.parse().ok());
+            let text = durable::read(&path).ok().flatten();
+            match (id, text.and_then(|t| t.trim().parse().ok())) {
+                (Some(id), Some(generation)) => {
+                    let age = fs::metadata(&path).and_then(|m| m.modified()).ok();
+                    found.push((age, Tombstone { id, generation }));
+                }
+                _ => fs::remove_file(&path).map_err(at("remove", &path))?,
+            }
+        }
+        found.sort_by_key(|(age, _)| *age);
+        Ok(found.into_iter().map(|(_, tombstone)| tombstone).collect())
     }
 
     /// Forgets the record, durably. Forgetting none succeeds.

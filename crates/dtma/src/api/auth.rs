@@ -5,49 +5,20 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use toolbox_api::problem::ProblemCode;
-use toolbox_domain::keys::AgentKey;
 
 use super::AppState;
 use super::error::ApiError;
 use super::router::is_public;
 
-/// Digests of the accepted keys.
-pub struct Keys(Vec<[u8; 32]>);
-
-impl Keys {
-    /// Accepts these keys.
-    pub fn new(keys: &[AgentKey]) -> Self {
-        Self(keys.iter().map(|k| digest(k.expose())).collect())
-    }
-
-    /// Whether any key is accepted.
-    pub fn any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    /// Whether the caller presents an accepted key. Digests are compared, all of them and in constant time, so
-    /// neither length nor content of a key shows in how long it takes.
-    fn accept(&self, headers: &HeaderMap) -> bool {
-        let presented = headers
-            .get(AUTHORIZATION)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
-        let presented = digest(presented);
-        let found = self
-            .0
-            .iter()
-            .fold(Choice::from(0), |found, key| found | key.ct_eq(&presented));
-        bool::from(found)
-    }
-}
-
-fn digest(key: &str) -> [u8; 32] {
-    Sha256::digest(key.as_bytes()).into()
+/// What the caller presents as bearer token; nothing when there is none.
+fn presented(headers: &HeaderMap) -> &str {
+    headers
+        .get(AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token.trim())
 }
 
 /// Lets a request pass if its route is public or its key is accepted. It surrounds the whole router, so a new route,
@@ -58,7 +29,7 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
     } else {
         request.method()
     };
-    if is_public(method, request.uri().path()) || state.keys.accept(request.headers()) {
+    if is_public(method, request.uri().path()) || state.keys.accept(presented(request.headers())) {
         next.run(request).await
     } else {
         ApiError::new(
@@ -71,6 +42,8 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
 
 #[cfg(test)]
 mod tests {
+    use toolbox_domain::keys::AgentKey;
+
     use super::*;
 
     fn headers(value: &str) -> HeaderMap {
@@ -80,9 +53,10 @@ mod tests {
     #[test]
     fn only_a_whole_key_as_bearer_token_is_accepted() {
         let key = format!("tbk_{}", "ab".repeat(32));
-        let keys = Keys::new(&[AgentKey::parse(&key).unwrap()]);
-        assert!(keys.accept(&headers(&format!("Bearer {key}"))));
-        assert!(keys.accept(&headers(&format!("bearer  {key}"))));
+        let keys = crate::keys::KeyRing::of_file(&[AgentKey::parse(&key).unwrap()]);
+        let accept = |headers: HeaderMap| keys.accept(presented(&headers));
+        assert!(accept(headers(&format!("Bearer {key}"))));
+        assert!(accept(headers(&format!("bearer  {key}"))));
         for wrong in [
             String::new(),
             key.clone(),
@@ -93,9 +67,9 @@ mod tests {
             format!("Bearer {key}0"),
             format!("Bearer {}", key.to_uppercase()),
         ] {
-            assert!(!keys.accept(&headers(&wrong)), "{wrong}");
+            assert!(!accept(headers(&wrong)), "{wrong}");
         }
-        assert!(!keys.accept(&HeaderMap::new()));
-        assert!(!Keys::new(&[]).accept(&headers("Bearer ")));
+        assert!(!accept(HeaderMap::new()));
+        assert!(!crate::keys::KeyRing::of_file(&[]).accept(""));
     }
 }

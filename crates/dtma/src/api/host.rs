@@ -41,7 +41,7 @@ impl EngineProbe {
     }
 
     /// Docker's versions; none when it does not answer in the time a health check has.
-    async fn engine(&self) -> Option<EngineInfo> {
+    pub(crate) async fn engine(&self) -> Option<EngineInfo> {
         let mut last = self.last.lock().await;
         match &*last {
             Some((asked, answer)) if asked.elapsed() < PROBE_AGE => answer.clone(),
@@ -92,7 +92,7 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
         environment: AgentEnvironment {
             has_auth_token: state.keys.any(),
             has_api_key: state.keys.any(),
-            has_api_base_url: false,
+            has_api_base_url: state.has_control_plane,
             port: state.port,
         },
         docker: DockerInfo {

@@ -8,19 +8,22 @@ pub mod logs;
 pub mod prefer;
 pub mod request_id;
 pub mod router;
+pub mod telemetry;
 pub mod tools;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::InstancesHandle;
+use crate::keys::KeyRing;
 use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
-pub use auth::Keys;
+use crate::telemetry::Telemetry;
 
 /// What handlers need; cheap to clone.
 #[derive(Clone)]
@@ -32,13 +35,19 @@ pub struct AppState {
     /// Whether Docker answers.
     pub probe: Arc<host::EngineProbe>,
     /// Accepted keys.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<KeyRing>,
     /// The machine.
     pub machine: Arc<Machine>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
+    /// Instances the control plane says it does not know.
+    pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
+    /// The agent reports to a control plane.
+    pub has_control_plane: bool,
+    /// What is counted and measured.
+    pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.
     pub port: u16,
     /// When the agent started.

@@ -2,17 +2,20 @@
 
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use toolbox_domain::ids::ToolInstanceId;
 use uuid::Uuid;
+
+use super::AppState;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_CHARS: usize = 128;
 
 /// Names the request and logs its end. The log has the route, not the path, and neither query nor body.
-pub async fn name_and_log(request: Request, next: Next) -> Response {
+pub async fn name_and_log(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(X_REQUEST_ID)
@@ -24,18 +27,27 @@ pub async fn name_and_log(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "-".to_owned(), |p| p.as_str().to_owned());
+    // Only an id is taken from the path: anything else in it is the caller's text.
+    let instance: Option<ToolInstanceId> = request
+        .uri()
+        .path()
+        .split('/')
+        .nth(2)
+        .and_then(|id| id.parse().ok());
+    let instance = instance.map(tracing::field::display);
     let begun = Instant::now();
     let mut response = next.run(request).await;
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
+    state.telemetry.request(&method, status);
     let name = id
         .as_ref()
         .and_then(|i| i.to_str().ok())
         .unwrap_or_default();
     if method == Method::GET && status < 500 {
-        tracing::debug!(request_id = name, %method, route, status, ms, "request");
+        tracing::debug!(request_id = name, %method, route, instance, status, ms, "request");
     } else {
-        tracing::info!(request_id = name, %method, route, status, ms, "request");
+        tracing::info!(request_id = name, %method, route, instance, status, ms, "request");
     }
     if let Some(id) = id {
         response.headers_mut().insert(X_REQUEST_ID, id);

@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use toolbox_api::dtma::MAX_BODY_BYTES;
 use toolbox_api::problem::ProblemCode;
 
 use super::error::ApiError;
-use super::{AppState, auth, host, logs, request_id, tools};
+use super::{AppState, auth, host, logs, request_id, telemetry, tools};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
     vec![
         route(Method::GET, "/health", Access::Public, get(host::health)),
         route(Method::GET, "/status", Access::Key, get(host::status)),
+        route(
+            Method::GET,
+            "/metrics",
+            Access::Key,
+            get(telemetry::metrics),
+        ),
         route(Method::GET, "/tools", Access::Key, get(tools::list)),
         route(Method::POST, "/tools", Access::Key, post(tools::create)),
         route(Method::GET, "/tools/{id}", Access::Key, get(tools::show)),
@@ -104,7 +110,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), auth::require_key))
-        .layer(from_fn(request_id::name_and_log))
+        .layer(from_fn_with_state(state.clone(), request_id::name_and_log))
         .with_state(state)
 }
 

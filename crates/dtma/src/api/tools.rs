@@ -9,12 +9,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use toolbox_api::dtma::{
-    API_VERSION, CommandRequest, CreateRequest, DeployRequest, Desired, Removed, ToolList, ToolView,
+    API_VERSION, CommandRequest, CreateRequest, DeployRequest, Removed, ToolList, ToolView,
 };
-use toolbox_api::problem::FieldError;
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
 
 use super::AppState;
 use super::error::ApiError;
@@ -42,6 +39,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiEr
         version: VERSION.to_owned(),
         api_version: API_VERSION,
         foreign: inventory.foreign.into_iter().chain(lost).collect(),
+        orphans: state.orphans.borrow().iter().copied().collect(),
         tools: tools.iter().map(|t| (**t).clone()).collect(),
     }))
 }
@@ -83,7 +81,7 @@ pub async fn deploy(
     wait: Wait,
     JsonBody(request): JsonBody<DeployRequest>,
 ) -> Result<Response, ApiError> {
-    let put = check(request, state.policy)?;
+    let put = Put::check(request, state.policy).map_err(ApiError::invalid_spec)?;
     carry_out(&state, id, Command::Put(Box::new(put)), wait).await
 }
 
@@ -93,7 +91,7 @@ pub async fn create(
     wait: Wait,
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<Response, ApiError> {
-    let put = check(request.deploy, state.policy)?;
+    let put = Put::check(request.deploy, state.policy).map_err(ApiError::invalid_spec)?;
     carry_out(&state, request.id, Command::Put(Box::new(put)), wait).await
 }
 
@@ -137,49 +135,6 @@ pub async fn remove(
     match carry_out(&state, id, Command::Delete(params.generation), wait).await {
         Err(error) if error == CommandError::Unknown(id).into() => Ok(removed(id, wait)),
         other => other,
-    }
-}
-
-/// Checks names and spec together, so that the caller sees everything at once.
-fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Put, ApiError> {
-    let field = |field: &str, code: &str, message: String| FieldError {
-        field: field.to_owned(),
-        code: code.to_owned(),
-        message,
-    };
-    let mut errors = Vec::new();
-    let name = DisplayName::parse(&request.name)
-        .map_err(|e| errors.push(field("name", e.code(), e.to_string())))
-        .ok();
-    let container_name = ContainerName::parse(&request.container_name)
-        .map_err(|e| {
-            errors.push(field(
-                "container_name",
-                "container_name_invalid",
-                e.to_string(),
-            ));
-        })
-        .ok();
-    if request.desired == Desired::Absent {
-        errors.push(field(
-            "desired",
-            "desired_invalid",
-            "expected running or stopped; use DELETE to remove".to_owned(),
-        ));
-    }
-    let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
-        .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
-        .ok();
-    match (name, container_name, spec) {
-        (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Put {
-            generation: request.generation,
-            desired: request.desired,
-            name,
-            container_name,
-            wire: request.spec,
-            spec,
-        }),
-        _ => Err(ApiError::invalid_spec(errors)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a command makes of a record: pure rules about generations and specs.
 
 use time::OffsetDateTime;
-use toolbox_api::dtma::{Desired, PortBinding, ToolSpec};
+use toolbox_api::dtma::{DeployRequest, Desired, PortBinding, ToolSpec};
+use toolbox_api::problem::FieldError;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::InstanceSpec;
+use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
 
 use crate::ports::PortError;
 use crate::record::{Record, Release, Restart, spec_sha256};
@@ -39,6 +40,54 @@ pub struct Put {
     pub wire: ToolSpec,
     /// The spec, checked.
     pub spec: InstanceSpec,
+    /// The generation is a restart too: a container that runs already is started anew.
+    pub restart: bool,
+}
+
+impl Put {
+    /// Checks names and spec of `request` together, so that the caller sees everything at once.
+    pub fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Self, Vec<FieldError>> {
+        let field = |field: &str, code: &str, message: String| FieldError {
+            field: field.to_owned(),
+            code: code.to_owned(),
+            message,
+        };
+        let mut errors = Vec::new();
+        let name = DisplayName::parse(&request.name)
+            .map_err(|e| errors.push(field("name", e.code(), e.to_string())))
+            .ok();
+        let container_name = ContainerName::parse(&request.container_name)
+            .map_err(|e| {
+                errors.push(field(
+                    "container_name",
+                    "container_name_invalid",
+                    e.to_string(),
+                ));
+            })
+            .ok();
+        if request.desired == Desired::Absent {
+            errors.push(field(
+                "desired",
+                "desired_invalid",
+                "expected running or stopped; use DELETE to remove".to_owned(),
+            ));
+        }
+        let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
+            .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
+            .ok();
+        match (name, container_name, spec) {
+            (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
+                generation: request.generation,
+                desired: request.desired,
+                name,
+                container_name,
+                wire: request.spec,
+                spec,
+                restart: false,
+            }),
+            _ => Err(errors),
+        }
+    }
 }
 
 /// Why a command was not accepted. Nothing was changed then.
@@ -127,8 +176,10 @@ impl Command {
             forget_roll_back(&mut draft);
         }
         match self {
-            Self::Put(put) => return put_over(record, draft, *put, allocate),
-            Self::Delete(_) if record.desired == Desired::Absent => return Ok(Change::Nothing),
+            Self::Put(put) => return put_over(record, draft, *put, now, allocate),
+            Self::Delete(_) if draft == *record && record.desired == Desired::Absent => {
+                return Ok(Change::Nothing);
+            }
             Self::Delete(_) => draft.desired = Desired::Absent,
             Self::Start(_) if repeated && record.desired == Desired::Running => {
                 return Ok(Change::Nothing);
@@ -198,6 +249,7 @@ fn put_over(
     record: &Record,
     mut draft: Record,
     put: Put,
+    now: OffsetDateTime,
     allocate: impl FnOnce(&InstanceSpec, &[PortBinding]) -> Result<Vec<PortBinding>, PortError>,
 ) -> Result<Change, CommandError> {
     let sha256 = spec_sha256(&put.wire);
@@ -209,6 +261,16 @@ fn put_over(
         return Err(CommandError::SpecDiffers(put.generation));
     }
     draft.desired = put.desired;
+    if put.restart
+        && record
+            .restart
+            .is_none_or(|r| r.generation != put.generation)
+    {
+        draft.restart = Some(Restart {
+            after: now,
+            generation: put.generation,
+        });
+    }
     if repeated {
         return Ok(if draft == *record {
             Change::Nothing
@@ -270,6 +332,7 @@ mod tests {
             name,
             spec: wire.validate().unwrap(),
             wire,
+            restart: false,
         }))
     }
 
@@ -399,6 +462,25 @@ mod tests {
     }
 
     #[test]
+    fn a_put_that_is_a_restart_restarts_once() {
+        let record = changed(None, put(5, "a/b:1"));
+        let restart = || match put(6, "a/b:1") {
+            Command::Put(put) => Command::Put(Box::new(Put {
+                restart: true,
+                ..*put
+            })),
+            other => other,
+        };
+        let restarted = changed(Some(&record), restart());
+        assert_eq!(restarted.restart.map(|r| r.generation), Some(6));
+        assert_eq!(apply(Some(&restarted), restart()), Ok(Change::Nothing));
+        assert_eq!(
+            apply(Some(&restarted), Command::Restart(Some(6))),
+            Ok(Change::Nothing)
+        );
+    }
+
+    #[test]
     fn nothing_comes_back_from_a_deletion() {
         let record = changed(None, put(5, "a/b:1"));
         let deleting = changed(Some(&record), Command::Delete(None));
@@ -411,9 +493,11 @@ mod tests {
             Err(CommandError::Deleting)
         );
         assert_eq!(
-            apply(Some(&deleting), Command::Delete(Some(6))),
+            apply(Some(&deleting), Command::Delete(Some(5))),
             Ok(Change::Nothing)
         );
+        let later = changed(Some(&deleting), Command::Delete(Some(6)));
+        assert_eq!((later.generation, later.desired), (6, Desired::Absent));
         assert_eq!(apply(None, Command::Delete(None)), Ok(Change::Nothing));
         assert_eq!(
             apply(None, Command::Start(None)),

@@ -35,11 +35,12 @@ impl Instance {
             Verdict::Known => {}
             Verdict::StartAfter(pause) => {
                 self.memory.restart_count += 1;
+                self.shared.telemetry.restarts.inc();
                 self.memory.start_after = Some(now + pause);
                 tracing::info!(instance = %self.id, exit_code = container.exit_code, ?pause, "the container ended by itself; starting it again");
             }
             Verdict::GiveUp => {
-                let why = steps::why_given_up(&container);
+                let why = steps::why_given_up(&container, &record.current);
                 tracing::warn!(instance = %self.id, code = why.code.as_str(), "giving up restarting");
                 self.fail(Version::Current, why, now);
             }
@@ -234,9 +235,15 @@ impl Instance {
         self.settle_ports();
     }
 
-    /// Nothing is left in Docker: the record goes too.
+    /// Nothing is left in Docker: the record goes too, and leaves its generation behind.
     pub(super) async fn forget(&mut self, now: Instant) {
+        let Some(generation) = self.record.as_ref().map(|r| r.generation) else {
+            return;
+        };
         let (store, id) = (Arc::clone(&self.shared.store), self.id);
+        if self.shared.tombstones.bury(id, generation).await.is_err() {
+            return self.not_forgotten(now);
+        }
         match tokio::task::spawn_blocking(move || store.remove(id)).await {
             Ok(Ok(())) => {
                 tracing::info!(instance = %id, "deleted");
@@ -246,13 +253,17 @@ impl Instance {
             Ok(Err(error)) => {
                 let text = crate::error_chain(&error);
                 tracing::error!(instance = %id, error = %text, "could not remove a record");
-                let why = ReasonCode::RemoveFailed
-                    .because("The record of the tool instance could not be removed from the disk");
-                self.memory.trouble = Some(Failure::again(self.memory.trouble.as_ref(), why, now));
-                self.wake_at = now;
+                self.not_forgotten(now);
             }
             Err(error) => tracing::error!(instance = %id, %error, "the store panicked"),
         }
+    }
+
+    fn not_forgotten(&mut self, now: Instant) {
+        let why = ReasonCode::RemoveFailed
+            .because("The record of the tool instance could not be removed from the disk");
+        self.memory.trouble = Some(Failure::again(self.memory.trouble.as_ref(), why, now));
+        self.wake_at = now;
     }
 }
 

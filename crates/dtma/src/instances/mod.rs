@@ -10,6 +10,7 @@
 //! it step by step ([`crate::planner`]), whatever happens in between.
 
 pub mod adopt;
+pub mod changes;
 pub mod command;
 pub mod crashes;
 mod effects;
@@ -18,6 +19,7 @@ pub mod memory;
 pub mod steps;
 pub mod supervisor;
 pub mod task;
+pub mod tombstones;
 pub mod trouble;
 pub mod view;
 pub mod watcher;
@@ -33,7 +35,10 @@ use toolbox_domain::spec::ImagePolicy;
 use crate::ports::PortTable;
 use crate::runtime::ContainerRuntime;
 use crate::store::Store;
+use crate::telemetry::Telemetry;
+pub use changes::Changes;
 pub use command::{Command, CommandError, Put};
+pub use tombstones::Tombstones;
 
 /// Commands and wake-ups that may wait for one instance. A task answers each within a disk write, so a longer
 /// queue would only hide a stuck one; callers wait when it is full.
@@ -58,6 +63,12 @@ pub struct Shared {
     pub ports: PortTable,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
+    /// What was deleted.
+    pub tombstones: Arc<Tombstones>,
+    /// What changed.
+    pub changes: Arc<Changes>,
+    /// What is counted and measured.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// What a task tells the world.
@@ -89,6 +100,11 @@ impl Entry {
     /// What is known now.
     pub fn view(&self) -> Option<Arc<ToolView>> {
         self.published.borrow().view.clone()
+    }
+
+    /// What is known now, and whether it answers the last command.
+    pub fn published(&self) -> Published {
+        self.published.borrow().clone()
     }
 
     /// What is known, once a task that is just starting has found its record.
@@ -136,12 +152,23 @@ pub(crate) enum Request {
     FindOrStart(ToolInstanceId, oneshot::Sender<Entry>),
     /// All of them.
     List(oneshot::Sender<Vec<Entry>>),
+    /// All of them by id, and whether Docker was ever asked which there are.
+    Survey(oneshot::Sender<Survey>),
     /// A container of this instance changed.
     Changed(ToolInstanceId),
     /// Docker has containers of these instances now.
     Inventory(Vec<ToolInstanceId>),
     /// Anything may have changed.
     LookAll,
+}
+
+/// Everything the agent holds.
+#[derive(Debug)]
+pub struct Survey {
+    /// Docker's containers were seen, so what is not among the entries is not on this machine.
+    pub saw_docker: bool,
+    /// The instances.
+    pub entries: Vec<(ToolInstanceId, Entry)>,
 }
 
 /// Answer to [`Request::Find`].
@@ -156,9 +183,10 @@ pub(crate) enum Found {
 }
 
 /// The way to the instances; clones are the same way.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct InstancesHandle {
     requests: mpsc::Sender<Request>,
+    tombstones: Arc<Tombstones>,
 }
 
 impl InstancesHandle {
@@ -189,6 +217,11 @@ impl InstancesHandle {
         Ok(entries.iter().filter_map(Entry::view).collect())
     }
 
+    /// Every instance by id.
+    pub async fn survey(&self) -> Result<Survey, CommandError> {
+        self.ask(Request::Survey).await
+    }
+
     /// Gives `command` to the instance. Afterwards it is durable; the entry tells how it goes on.
     pub async fn command(
         &self,
@@ -199,6 +232,7 @@ impl InstancesHandle {
         for _ in 0..3 {
             let entry = match &command {
                 Command::Put(_) => self.ask(|reply| Request::FindOrStart(id, reply)).await?,
+                Command::Delete(Some(generation)) => self.find_or_bury(id, *generation).await?,
                 _ => self.find(id).await?,
             };
             let (reply, answer) = oneshot::channel();
@@ -211,6 +245,22 @@ impl InstancesHandle {
         }
         // On shutdown the supervisor does not answer either, which tells the two apart.
         self.ask(Request::List).await.and(Err(CommandError::Defect))
+    }
+
+    /// The instance; where there is none, the deletion is remembered, so that a command from before it is refused.
+    async fn find_or_bury(
+        &self,
+        id: ToolInstanceId,
+        generation: u64,
+    ) -> Result<Entry, CommandError> {
+        match self.find(id).await {
+            Err(CommandError::Unknown(_)) => {
+                self.tombstones.bury(id, generation).await?;
+                // A command that came in between did not see the tombstone, but its instance is seen here.
+                self.find(id).await
+            }
+            other => other,
+        }
     }
 
     // The supervisor only ends with the agent, so what is not delivered is not missed.
@@ -234,9 +284,13 @@ pub(crate) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 }
 
 /// A channel of requests and the handle on it.
-pub(crate) fn channel() -> (InstancesHandle, mpsc::Receiver<Request>) {
+pub(crate) fn channel(tombstones: Arc<Tombstones>) -> (InstancesHandle, mpsc::Receiver<Request>) {
     let (requests, receiver) = mpsc::channel(REQUESTS);
-    (InstancesHandle { requests }, receiver)
+    let handle = InstancesHandle {
+        requests,
+        tombstones,
+    };
+    (handle, receiver)
 }
 
 /// A mailbox, what is published, and the entry for both.

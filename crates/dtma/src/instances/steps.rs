@@ -249,17 +249,27 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
 }
 
 /// Why the agent stopped restarting a container.
-pub fn why_given_up(container: &Container) -> Why {
+pub fn why_given_up(container: &Container, release: &Release) -> Why {
     let code = container.exit_code.unwrap_or(-1);
     let times = super::crashes::MAX_CRASHES;
     if container.oom_killed {
+        let limit = mebibytes(release.spec.resources().memory_bytes);
         return ReasonCode::OutOfMemory.because(format!(
-            "The container used more memory than its limit {times} times in a row; raise resources.memory_bytes"
+            "crash loop, exit {code}: out of memory at {limit}; raise resources.memory_bytes"
         ));
     }
     ReasonCode::CrashLoop.because(format!(
-        "The container ended {times} times shortly after its start, last with exit code {code}; its log may say why"
+        "crash loop, exit {code}: ended {times} times shortly after its start; its log may say why"
     ))
+}
+
+/// Bytes in MiB, with a digit after the point where it tells something.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
+    match tenths % 10 {
+        0 => format!("{} MiB", tenths / 10),
+        tenth => format!("{}.{tenth} MiB", tenths / 10),
+    }
 }
 
 #[cfg(test)]
@@ -288,6 +298,32 @@ mod tests {
             why_ended(&plain, missing, platforms).code,
             ReasonCode::PlatformMismatch
         );
+    }
+
+    #[test]
+    fn a_crash_loop_is_told_in_a_line() {
+        let wire = toolbox_api::dtma::ToolSpec {
+            image: "a/b:1".into(),
+            resources: toolbox_api::dtma::Resources {
+                memory_bytes: Some(256 << 20),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let spec = wire.validate().unwrap();
+        let release = Release::new(1, wire, spec, Vec::new());
+        let killed = Container {
+            exit_code: Some(137),
+            oom_killed: true,
+            ..ended("a", 1, 2)
+        };
+        let told = why_given_up(&killed, &release);
+        assert_eq!(told.code, ReasonCode::OutOfMemory);
+        let text = "crash loop, exit 137: out of memory at 256 MiB";
+        assert!(told.message.starts_with(text), "{}", told.message);
+        let other = why_given_up(&ended("a", 1, 2), &release);
+        assert!(other.message.starts_with("crash loop, exit 1: "));
+        assert_eq!(mebibytes(1_600_000), "1.5 MiB");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Inputs: [`Request`]s from the API and the watcher, the ends of tasks, the shutdown signal. It answers at once
 //! and never calls Docker, so a slow daemon cannot make the list unreachable.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,9 @@ use tokio::task::{JoinError, JoinSet};
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::task::Instance;
-use super::{Entry, Found, Message, Request, Shared, entry, stopped};
+use super::{Entry, Found, Message, Request, Shared, Survey, entry, stopped};
 use crate::record::Record;
 
-/// Deleted instances that are remembered, so that a container Docker finishes late is not taken for a lost record.
-const REMEMBERED_DELETIONS: usize = 1024;
 /// Pause before a task that panicked is started again, so that one that always does costs little.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// How long steps under way may take when the agent stops.
@@ -26,10 +24,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 pub struct Supervisor {
     shared: Arc<Shared>,
     entries: BTreeMap<ToolInstanceId, Entry>,
-    tasks: JoinSet<(ToolInstanceId, bool)>,
+    tasks: JoinSet<ToolInstanceId>,
     /// Whose tasks they are, to start one again that panicked.
     running: HashMap<tokio::task::Id, ToolInstanceId>,
-    deleted: VecDeque<ToolInstanceId>,
     saw_docker: bool,
     shutdown: watch::Receiver<bool>,
 }
@@ -42,7 +39,6 @@ impl Supervisor {
             entries: BTreeMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
-            deleted: VecDeque::new(),
             saw_docker: false,
             shutdown,
         };
@@ -59,12 +55,12 @@ impl Supervisor {
 
     fn start(&mut self, id: ToolInstanceId, record: Option<Record>, pause: Duration) -> Entry {
         let (entry, mailbox, publish) = entry();
-        let was_deleted = self.deleted.contains(&id);
-        let instance = Instance::new(id, record, was_deleted, Arc::clone(&self.shared), publish);
+        let instance = Instance::new(id, record, Arc::clone(&self.shared), publish);
         let shutdown = self.shutdown.clone();
         let task = self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
-            (id, instance.run(mailbox, shutdown).await)
+            instance.run(mailbox, shutdown).await;
+            id
         });
         self.running.insert(task.id(), id);
         self.entries.insert(id, entry.clone());
@@ -94,17 +90,13 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, ended: Result<(tokio::task::Id, (ToolInstanceId, bool)), JoinError>) {
+    fn ended(&mut self, ended: Result<(tokio::task::Id, ToolInstanceId), JoinError>) {
         match ended {
-            Ok((task, (id, deleted))) => {
+            Ok((task, id)) => {
                 self.running.remove(&task);
                 // Its successor may have been started already.
                 if self.entries.get(&id).is_some_and(|e| e.mailbox.is_closed()) {
                     self.entries.remove(&id);
-                    if deleted {
-                        self.deleted.truncate(REMEMBERED_DELETIONS - 1);
-                        self.deleted.push_front(id);
-                    }
                 }
             }
             Err(error) => {
@@ -133,20 +125,23 @@ impl Supervisor {
                     .get(&id)
                     .filter(|e| !e.mailbox.is_closed())
                     .cloned();
-                let entry = alive.unwrap_or_else(|| {
-                    self.deleted.retain(|d| *d != id);
-                    self.start(id, None, Duration::ZERO)
-                });
+                let entry = alive.unwrap_or_else(|| self.start(id, None, Duration::ZERO));
                 let _ = reply.send(entry);
             }
             Request::List(reply) => {
                 let _ = reply.send(self.entries.values().cloned().collect());
             }
+            Request::Survey(reply) => {
+                let _ = reply.send(Survey {
+                    saw_docker: self.saw_docker,
+                    entries: self.entries.iter().map(|(i, e)| (*i, e.clone())).collect(),
+                });
+            }
             Request::Changed(id) => match self.entries.contains_key(&id) {
                 true => self.wake(id),
                 // The last events of a deletion come after it; a container that Docker finishes late is found by
                 // the next inventory.
-                false if self.deleted.contains(&id) => {}
+                false if self.shared.tombstones.get(id).is_some() => {}
                 false => drop(self.start(id, None, Duration::ZERO)),
             },
             Request::Inventory(instances) => {

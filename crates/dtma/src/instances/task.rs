@@ -42,7 +42,6 @@ pub struct Instance {
     pub(super) shared: Arc<Shared>,
     pub(super) record: Option<Record>,
     pub(super) memory: Memory,
-    was_deleted: bool,
     /// The record changed in memory but could not be stored yet.
     pub(super) unsaved: bool,
     publish: watch::Sender<Published>,
@@ -58,7 +57,6 @@ impl Instance {
     pub fn new(
         id: ToolInstanceId,
         record: Option<Record>,
-        was_deleted: bool,
         shared: Arc<Shared>,
         publish: watch::Sender<Published>,
     ) -> Self {
@@ -68,7 +66,6 @@ impl Instance {
             shared,
             record,
             memory: Memory::default(),
-            was_deleted,
             unsaved: false,
             publish,
             progress: watch::channel(None).0,
@@ -79,14 +76,14 @@ impl Instance {
         }
     }
 
-    /// Runs until the instance is gone or the agent stops; true when it is gone.
+    /// Runs until the instance is gone or the agent stops.
     pub async fn run(
         mut self,
         mut mailbox: mpsc::Receiver<Message>,
         mut shutdown: watch::Receiver<bool>,
-    ) -> bool {
+    ) {
         if self.record.is_none() && !self.find_record(&mut mailbox).await {
-            return false;
+            return;
         }
         self.publish();
         while self.record.is_some() {
@@ -115,7 +112,7 @@ impl Instance {
         }
         // Commands still in the mailbox are answered by a new task: their callers see this one's end.
         self.publish.send_replace(Published::default());
-        true
+        self.shared.changes.mark(self.id);
     }
 
     /// Finds the record on disk or in Docker, or waits for the first command to bring it. False when there is none.
@@ -152,9 +149,12 @@ impl Instance {
             tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its labels do not tell what it is; left alone");
             return None;
         };
-        if self.was_deleted {
+        if let Some(generation) = self.shared.tombstones.get(self.id)
+            && record.generation <= generation
+        {
             // Docker finished a creation after the instance was deleted.
             record.desired = Desired::Absent;
+            record.generation = generation;
         }
         self.shared.ports.adopt(self.id, &record.current.ports);
         tracing::info!(instance = %self.id, generation = record.generation, desired = ?record.desired, "rebuilt a lost record from Docker");
@@ -163,14 +163,13 @@ impl Instance {
     }
 
     /// The agent stops: a step that cannot be given up is finished, all else goes on after the next start.
-    async fn finish(mut self) -> bool {
+    async fn finish(mut self) {
         if let Some(mut job) = self.job.take().filter(|j| !j.can_be_dropped()) {
             job.end().await;
         }
         if self.unsaved {
             self.save().await;
         }
-        false
     }
 
     fn wake(&mut self) {
@@ -240,6 +239,21 @@ impl Instance {
         let allocate = |spec: &toolbox_domain::spec::InstanceSpec, kept: &[_]| {
             ports.promise(id, spec.ports(), kept, &foreign)
         };
+        if self.record.is_none()
+            && let (Some(asked), Some(held)) =
+                (command.generation(), self.shared.tombstones.get(self.id))
+            && matches!(command, Command::Put(_))
+            && asked <= held
+        {
+            return Err(CommandError::Stale { asked, held });
+        }
+        let buried = match (&command, self.record.is_none()) {
+            (Command::Delete(generation), true) => *generation,
+            _ => None,
+        };
+        if let Some(generation) = buried {
+            self.shared.tombstones.bury(self.id, generation).await?;
+        }
         match command.apply(
             self.id,
             self.record.as_ref(),
@@ -258,6 +272,9 @@ impl Instance {
                     self.unsaved = false;
                     self.settle_ports();
                     return Err(CommandError::Store);
+                }
+                if before.is_none() {
+                    self.shared.tombstones.lift(self.id).await;
                 }
                 self.settle_ports();
                 self.memory.begin_anew(phase);
@@ -434,7 +451,7 @@ impl Instance {
         let Some(record) = &self.record else { return };
         let fresh = view::of(record, &self.memory, Instant::now());
         let decided = self.memory.decided;
-        self.publish.send_if_modified(|published| {
+        let changed = self.publish.send_if_modified(|published| {
             let same = published.decided == decided
                 && published.view.as_ref().is_some_and(|old| {
                     let mut old = (**old).clone();
@@ -447,5 +464,8 @@ impl Instance {
             }
             !same
         });
+        if changed {
+            self.shared.changes.mark(self.id);
+        }
     }
 }

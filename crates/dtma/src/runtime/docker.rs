@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bollard::errors::Error as DockerError;
 use bollard::query_parameters::{
@@ -25,6 +25,7 @@ use super::{
 };
 use super::{docker_log, docker_view as view};
 use crate::reason::{ReasonCode, one_line};
+use crate::telemetry::Telemetry;
 
 /// Time a container gets between SIGTERM and SIGKILL.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -39,19 +40,21 @@ pub struct DockerEngine {
     pub(super) deadlines: Deadlines,
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
+    telemetry: Arc<Telemetry>,
     // Creating the network is check-then-act in Docker's API; two of one name would be ambiguous.
     pub(super) network_gate: tokio::sync::Mutex<bool>,
 }
 
 impl DockerEngine {
     /// Talks to `host` (`unix:///path` or `tcp://host:port`) for `toolbox`, in its network. Does not connect yet.
-    pub fn new(host: &str, toolbox: ToolboxId, network: String) -> Self {
+    pub fn new(host: &str, toolbox: ToolboxId, network: String, telemetry: Arc<Telemetry>) -> Self {
         Self {
             host: host.to_owned(),
             toolbox,
             network,
             deadlines: Deadlines::default(),
             client: Mutex::new(None),
+            telemetry,
             network_gate: tokio::sync::Mutex::new(false),
         }
     }
@@ -116,7 +119,10 @@ impl DockerEngine {
         F: Future<Output = Result<T, DockerError>>,
     {
         let client = self.client().await?;
-        match tokio::time::timeout(deadline, call(client)).await {
+        let begun = Instant::now();
+        let ended = tokio::time::timeout(deadline, call(client)).await;
+        self.telemetry.docker(words, begun.elapsed());
+        match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.fault(operation, error)),
             Err(_) => Err(RuntimeError::Timeout {

@@ -371,7 +371,7 @@ async fn a_container_that_ends_is_started_again_until_it_crash_loops() {
         given_up["reason"]["message"]
             .as_str()
             .unwrap()
-            .contains("exit code 7")
+            .starts_with("crash loop, exit 7: ")
     );
     assert_eq!(given_up["settled"], true);
     // A command starts the count anew.

@@ -1,0 +1,94 @@
+//! Enrolment: a single-use token from a file against the toolbox's keys.
+
+use std::path::Path;
+
+use toolbox_api::dtma::API_VERSION;
+use toolbox_api::heartbeat::EnrolRequest;
+use uuid::Uuid;
+
+use super::client::{CallError, ControlClient};
+use crate::durable;
+use crate::keys::{KeyRing, KeysError};
+
+/// Longest token file.
+const MAX_TOKEN_CHARS: usize = 256;
+const PREFIX: &str = "tbe_";
+
+/// Why the agent is not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnrolError {
+    /// The file holds no token. Its content is not repeated.
+    #[error("the enrolment token file holds no token; expected tbe_ and its characters")]
+    NoToken,
+    /// The file cannot be read.
+    #[error("could not read the enrolment token file")]
+    Unreadable(#[source] std::io::Error),
+    /// The control plane refused, or did not answer.
+    #[error("the control plane did not enrol the toolbox")]
+    Call(#[from] CallError),
+    /// The keys could not be kept. The same token with the same certificate gives them again.
+    #[error("could not keep the keys of the enrolment")]
+    Keys(#[from] KeysError),
+}
+
+/// The token in the file; none when there is no file, or nothing in it.
+pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
+    let text = durable::read(file).map_err(EnrolError::Unreadable)?;
+    let token = text.as_deref().map_or("", str::trim);
+    let is_plain = token.len() <= MAX_TOKEN_CHARS && token.bytes().all(|b| b.is_ascii_graphic());
+    match token.strip_prefix(PREFIX) {
+        _ if token.is_empty() => Ok(None),
+        Some(rest) if is_plain && !rest.is_empty() => Ok(Some(token.to_owned())),
+        _ => Err(EnrolError::NoToken),
+    }
+}
+
+/// Enrols with `token`, keeps the keys, and removes the file: the token is of no more use.
+pub(super) async fn enrol(
+    client: &ControlClient,
+    keys: &KeyRing,
+    file: &Path,
+    token: &str,
+    certificate_pem: &str,
+) -> Result<(), EnrolError> {
+    let request = EnrolRequest {
+        version: crate::VERSION.to_owned(),
+        api_version: API_VERSION,
+        certificate_pem: certificate_pem.to_owned(),
+    };
+    let request_id = Uuid::new_v4().to_string();
+    let answer = client.enrol(token, &request, &request_id).await?;
+    keys.enrolled(answer.keys, answer.interval_seconds).await?;
+    tracing::info!(request_id, "enrolled");
+    if let Err(error) = std::fs::remove_file(file) {
+        tracing::warn!(%error, path = %file.display(), "could not remove the used enrolment token; remove it by hand");
+        // On a read-only mount the token is tried again at the next start, and gives the same keys or a refusal.
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_or_what_is_wrong_is_said_without_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        assert_eq!(token(&file).unwrap(), None);
+        std::fs::write(&file, " tbe_abc-_1\n").unwrap();
+        assert_eq!(token(&file).unwrap().as_deref(), Some("tbe_abc-_1"));
+        std::fs::write(&file, "\n").unwrap();
+        assert_eq!(token(&file).unwrap(), None);
+        for wrong in [
+            "SECRET",
+            "tbe_",
+            "tbe_a b",
+            &format!("tbe_{}", "x".repeat(300)),
+        ] {
+            std::fs::write(&file, wrong).unwrap();
+            let error = token(&file).unwrap_err();
+            assert!(!error.to_string().contains("SECRET"), "{wrong}");
+        }
+    }
+}
