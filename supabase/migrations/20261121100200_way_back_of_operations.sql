@@ -33,11 +33,13 @@ as $$
 $$;
 
 create function private.forget_ways_back(instance_id uuid) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update public.tool_instance_operations o set previous_spec = null
   where o.tool_instance_id = instance_id and o.state = 'abandoned' and o.previous_spec is not null;
+end;
 $$;
 comment on function private.forget_ways_back is 'Erases the specs that abandoned updates of an instance could still go back to.';
 revoke all on function private.forget_ways_back from public, anon, authenticated, service_role;

@@ -2,6 +2,8 @@
 alter table public.account_tool_instances
   add column mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
   add column mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$');
+-- Reports rewrite rows: room on the page keeps that from touching the indexes.
+alter table public.account_tool_instances set (fillfactor = 70);
 comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
 comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
 grant select (mcp_health, mcp_tools_fingerprint) on public.account_tool_instances to authenticated;
@@ -39,9 +41,10 @@ $$;
 comment on function private.kept_mcp_health is 'McpHealth of the DTMA API as a row keeps it.';
 
 create function private.record_mcp_health(instance_id uuid, mcp jsonb, request_id text) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
@@ -49,7 +52,7 @@ as $$
   )
   select i.id, i.account_tool_environment_id, 'agent', i.account_tool_environment_id, 'tools_changed',
     i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
-    request_id, i.generation
+    record_mcp_health.request_id, i.generation
   from public.account_tool_instances i
   where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
     when i.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
@@ -60,6 +63,7 @@ as $$
     mcp_tools_fingerprint = coalesce(substring(mcp ->> 'tools_fingerprint' from '^[0-9a-f]{64}$'), i.mcp_tools_fingerprint),
     last_observed_at = clock_timestamp()
   where i.id = instance_id;
+end;
 $$;
 comment on function private.record_mcp_health is 'Stores the health of an MCP server; another list of tools than before is an event.';
 

@@ -1,13 +1,17 @@
 -- What an agent should hold, and the digest by which it knows that it does.
 create function private.desired_digest(toolbox_id uuid) returns text
-language sql stable
+language plpgsql stable
 set search_path = ''
 as $$
+begin
   -- The lines of toolbox_api::heartbeat::digest_line. Ids sort as their texts do.
-  select encode(sha256(coalesce(
-    string_agg(format(E'%s:%s:%s\n', i.id, i.generation, i.desired_status), '' order by i.id), ''
-  )::bytea), 'hex')
-  from public.account_tool_instances i where i.account_tool_environment_id = toolbox_id;
+  return (
+    select encode(sha256(coalesce(
+      string_agg(format(E'%s:%s:%s\n', i.id, i.generation, i.desired_status), '' order by i.id), ''
+    )::bytea), 'hex')
+    from public.account_tool_instances i where i.account_tool_environment_id = toolbox_id
+  );
+end;
 $$;
 comment on function private.desired_digest is 'SHA-256 in hex over one line id:generation:desired for each instance of a toolbox, in order of their ids.';
 

@@ -1,5 +1,21 @@
 -- What a heartbeat tells of instances, written to their rows. The caller holds the lock of the toolbox and has checked
 -- its key; every row is looked up within that toolbox.
+-- As before, with a plan that is kept: heartbeats call it for every row they change.
+create or replace function private.set_event_context(
+  actor_kind text, actor_id uuid, action text, request_id text, operation_id uuid
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform set_config('toolbox.actor_kind', coalesce(actor_kind, ''), true),
+    set_config('toolbox.actor_id', coalesce(actor_id::text, ''), true),
+    set_config('toolbox.action', coalesce(action, ''), true),
+    set_config('toolbox.request_id', coalesce(request_id, ''), true),
+    set_config('toolbox.operation_id', coalesce(operation_id::text, ''), true);
+end;
+$$;
+
 create type private.instance_report as (
   id uuid, generation bigint, phase text, settled boolean, reason jsonb, container_id text, image_digest text, ports jsonb,
   rolled_back boolean, mcp jsonb
@@ -25,23 +41,30 @@ $$;
 comment on function private.report_reason is 'Why an instance is not as desired, in the form the database keeps.';
 
 create function private.operation_of_report(report private.instance_report) returns public.tool_instance_operations
-language sql stable
+language plpgsql stable
 set search_path = ''
 as $$
-  select o.* from public.tool_instance_operations o
-  where o.tool_instance_id = report.id
-    and (o.state = 'in_progress' or o.previous_spec is not null and o.generation = report.generation)
-  order by o.state = 'in_progress' desc
-  limit 1;
+declare
+  operation public.tool_instance_operations;
+begin
+  select * into operation from public.tool_instance_operations o
+  where o.tool_instance_id = report.id and o.state = 'in_progress';
+  if not found then
+    select * into operation from public.tool_instance_operations o
+    where o.tool_instance_id = report.id and o.previous_spec is not null and o.generation = report.generation;
+  end if;
+  return operation;
+end;
 $$;
 comment on function private.operation_of_report is 'The operation in progress on an instance; else the abandoned update whose outcome is being told.';
 
 create function private.store_report(
   instance_id uuid, report private.instance_report, restored_spec jsonb
 ) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update public.account_tool_instances i
   set container_id = case when report.phase is null then i.container_id else report.container_id end,
     image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
@@ -56,6 +79,7 @@ as $$
     end,
     last_observed_at = clock_timestamp()
   where i.id = instance_id;
+end;
 $$;
 comment on function private.store_report is 'Stores what a settled report tells beside the status.';
 
@@ -95,7 +119,7 @@ begin
   ) then
     return;
   end if;
-  if is_settled and not is_live and not tells_end then
+  if operation.id is not null and is_settled and not is_live and not tells_end then
     perform private.abandon_expired_operations(instance.id);
     operation := null;
   end if;
@@ -127,7 +151,9 @@ begin
         then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
       else '{"state": "succeeded"}'
     end);
-    perform private.forget_ways_back(instance.id);
+    if operation.state = 'abandoned' then
+      perform private.forget_ways_back(instance.id);
+    end if;
   end if;
   if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
     perform private.record_mcp_health(instance.id, report.mcp, request_id);

@@ -1,0 +1,160 @@
+-- Heartbeats beside users' commands, the sweep, and each other, over dblink: what they write is committed, and removed
+-- at the end with its user.
+\getenv url TOOLBOX_TEST_DB_URL
+set client_min_messages = warning;
+create extension if not exists dblink with schema extensions;
+set search_path = public, extensions;
+begin;
+select no_plan();
+
+create function pg_temp.in_session(session text, statement text) returns text language sql as $$
+  select r from extensions.dblink(session, statement) as t (r text)
+$$;
+create function pg_temp.later(session text, statement text) returns void language plpgsql as $$
+begin
+  if extensions.dblink_send_query(session, statement) <> 1 then raise exception 'not sent'; end if;
+  perform pg_sleep(0.15);
+end $$;
+create function pg_temp.answer(session text) returns text language plpgsql as $$
+declare
+  answer text;
+begin
+  select r into answer from extensions.dblink_get_result(session) as t (r text);
+  -- The end of the result set, which frees the connection.
+  perform from extensions.dblink_get_result(session) as t (r text);
+  return answer;
+end $$;
+-- Instance n of eight.
+create function pg_temp.id(n int) returns text language sql immutable as $$ select 'c2000000-0000-4000-8000-00000000000' || n $$;
+create function pg_temp.begin(n int, p jsonb default '{}') returns text language sql as $$
+  select format('select public.begin_tool_instance_operation(%L) ->> ''outcome''', jsonb_build_object(
+    'toolbox_id', 'e2000000-0000-4000-8000-000000000001', 'user_id', 'a2000000-0000-4000-8000-000000000001',
+    'action', 'start', 'instance_id', pg_temp.id(n), 'request_id', 'race',
+    'lease_seconds', 150, 'to_status', 'starting', 'desired_status', 'running') || p)
+$$;
+create function pg_temp.deploy(n int, p jsonb default '{}') returns text language sql as $$
+  select pg_temp.begin(n, p || jsonb_build_object('action', 'deploy', 'to_status', 'deploying', 'name', 'tool ' || n,
+    'container_name', 'race', 'tool_catalog_id', '00000000-0000-0000-0000-000000000001', 'spec', '{"image": "x"}'::jsonb))
+$$;
+create function pg_temp.heartbeat(sequence int, instances jsonb default '[]', call jsonb default '{}') returns text language sql as $$
+  select format('select public.record_heartbeat(%L) ->> ''outcome''', jsonb_build_object(
+    'toolbox_id', 'e2000000-0000-4000-8000-000000000001', 'token_hash', repeat('ab', 32), 'root_id', '0a0b0c0d', 'request_id', 'race',
+    'heartbeat', jsonb_build_object('boot', 1, 'sequence', sequence, 'version', '1', 'api_version', 1, 'interval_seconds', 60,
+      'docker_reachable', true, 'full', true, 'instances', instances)) || call)
+$$;
+create function pg_temp.report(n int, generation bigint, phase text) returns jsonb language sql as $$
+  select jsonb_build_object('id', pg_temp.id(n), 'generation', generation, 'phase', phase, 'settled', true, 'ports', '[]'::jsonb, 'rolled_back', false)
+$$;
+create function pg_temp.settle(n int, generation bigint, from_status text, to_status text) returns text language sql as $$
+  select format('select public.record_tool_instance_state(%L) ->> ''outcome''', jsonb_build_object(
+    'instance_id', pg_temp.id(n), 'generation', generation, 'actor_kind', 'agent', 'expected_status', from_status,
+    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))
+$$;
+
+select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+-- A deadlock or a lost wake-up is a failure, not a hang.
+set statement_timeout = '60s';
+select count(dblink_exec(s, 'set statement_timeout = ''10s''')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+select dblink_exec('a', $$
+  delete from auth.users where id = 'a2000000-0000-4000-8000-000000000001'; -- left by a run that was killed
+  insert into auth.users (id, email) values ('a2000000-0000-4000-8000-000000000001', 'heartbeat-race@pgtap.test');
+  insert into public.account_tool_environments (id, user_id, name, dtma_token_hash) values
+    ('e2000000-0000-4000-8000-000000000001', 'a2000000-0000-4000-8000-000000000001', 'race', repeat('ab', 32)) $$) \g /dev/null
+select count(pg_temp.in_session('a', pg_temp.deploy(n))) from generate_series(1, 8) n \g /dev/null
+
+-- One heartbeat, sent twice at the same time.
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.heartbeat(1, (select jsonb_agg(pg_temp.report(n, 1, 'running')) from generate_series(1, 8) n))), 'recorded', 'a heartbeat is recorded');
+select pg_temp.later('b', pg_temp.heartbeat(1)) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'its copy waits');
+select is(pg_temp.in_session('c', pg_temp.heartbeat(2, '[]', jsonb_build_object('token_hash', repeat('00', 32)))), 'unauthorized', 'a wrong key waits for nothing');
+select is(pg_temp.in_session('d', 'select private.mark_silent_toolboxes(''-infinity'')'), '0', 'and the sweep does not wait for what is being heard of');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'replayed', 'then the copy is refused');
+
+-- A command and a report of one instance.
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.begin(3, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'a command starts');
+select pg_temp.later('b', pg_temp.heartbeat(2, jsonb_build_array(pg_temp.report(3, 1, 'stopped')))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'a report of the same instance waits');
+select is(pg_temp.in_session('c', pg_temp.begin(4, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'commands on others do not wait for it');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'recorded', 'the heartbeat is recorded');
+select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(3)::uuid), 'stopping', 'and what it said of before the command is old');
+select is(pg_temp.in_session('a', pg_temp.heartbeat(3, jsonb_build_array(pg_temp.report(3, 2, 'stopped'), pg_temp.report(4, 2, 'stopped')))), 'recorded', 'both commands end');
+
+-- One token, used twice at the same time by two machines.
+select pg_temp.in_session('a', $$ select public.create_toolbox_enrolment('{"toolbox_id": "e2000000-0000-4000-8000-000000000001", "ttl_seconds": 60}') ->> 'token' $$) as token \gset
+create function pg_temp.enrol(token text, certificate text) returns text language sql as $$
+  select format('select concat_ws('' '', r ->> ''outcome'', r ->> ''reason'') from public.enrol_toolbox(%L) r', jsonb_build_object(
+    'toolbox_id', 'e2000000-0000-4000-8000-000000000001', 'token_hash', encode(sha256(token::bytea), 'hex'),
+    'certificate_pem', E'-----BEGIN CERTIFICATE-----\n' || encode(certificate::bytea, 'base64') || E'\n-----END CERTIFICATE-----\n',
+    'certificate_sha256', encode(sha256(certificate::bytea), 'hex')))
+$$;
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.enrol(:'token', 'one')), 'enrolled', 'one machine enrols');
+select pg_temp.later('b', pg_temp.enrol(:'token', 'two')) \g /dev/null
+select is(pg_temp.in_session('c', pg_temp.enrol('tbe_guess', 'two')), 'refused unknown', 'a guess waits for nothing');
+select dblink_exec('a', 'rollback') \g /dev/null
+select is(pg_temp.answer('b'), 'enrolled', 'when it fails the other has its place');
+select is(pg_temp.in_session('a', pg_temp.enrol(:'token', 'one')), 'refused used', 'and the token is used');
+select dblink_exec('a', $$ update public.account_tool_environments set dtma_token_hash = repeat('ab', 32), dtma_certificate_pem = null
+  where id = 'e2000000-0000-4000-8000-000000000001' $$) \g /dev/null
+
+-- A crowd: two heartbeats, a command, its record, another deploy and the sweep, 40 rounds over eight instances.
+create temp table crowd (session text, outcome text);
+do $$
+declare
+  reports jsonb;
+  one int;
+  row account_tool_instances;
+  other account_tool_instances;
+begin
+  for round in 1..40 loop
+    one := 1 + round % 8;
+    select * into row from account_tool_instances where id = pg_temp.id(one)::uuid;
+    select * into other from account_tool_instances where id = pg_temp.id(1 + (round + 3) % 8)::uuid;
+    select jsonb_agg(pg_temp.report(n, i.generation, case (round + n) % 3 when 0 then 'stopped' else 'running' end) order by random()) into reports
+    from generate_series(1, 8) n join account_tool_instances i on i.id = pg_temp.id(n)::uuid;
+    perform extensions.dblink_send_query('a', pg_temp.heartbeat(2 * round, reports));
+    perform extensions.dblink_send_query('b', pg_temp.begin(one, jsonb_build_object('expected_status', row.status_on_toolbox) || case row.status_on_toolbox
+      when 'stopped' then '{}' else '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}' end::jsonb));
+    perform extensions.dblink_send_query('c', pg_temp.settle(one, row.generation, row.status_on_toolbox::text, case row.status_on_toolbox when 'running' then 'stopped' else 'running' end));
+    perform extensions.dblink_send_query('d', pg_temp.deploy(1 + (round + 3) % 8, jsonb_build_object('expected_status', other.status_on_toolbox)));
+    perform extensions.dblink_send_query('e', 'select ''swept'' from private.mark_silent_toolboxes(''-infinity'')');
+    perform extensions.dblink_send_query('f', pg_temp.heartbeat(2 * round + 1, reports));
+    insert into crowd select s, coalesce(pg_temp.answer(s), 'none') from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s;
+    -- Whatever came of it: the agent has what is desired.
+    perform pg_temp.in_session('a', pg_temp.heartbeat(1000 * round, (
+      select jsonb_agg(pg_temp.report(n, i.generation, i.desired_status)) from generate_series(1, 8) n join account_tool_instances i on i.id = pg_temp.id(n)::uuid)));
+    perform pg_temp.in_session('a', 'update public.account_tool_environments set dtma_boot = 1, dtma_sequence = 1 where id = ''e2000000-0000-4000-8000-000000000001'' returning ''again''');
+  end loop;
+exception when others then
+  insert into crowd values ('error', sqlstate || ' ' || sqlerrm);
+end $$;
+select is_empty($$ select * from crowd where session = 'error' $$, 'nothing deadlocks and nothing is illegal');
+select set_has(
+  $$ values ('a', 'recorded'), ('a', 'replayed'), ('f', 'recorded'), ('b', 'started'), ('b', 'in_progress'), ('b', 'status_changed'), ('c', 'recorded'), ('c', 'stale'),
+     ('d', 'started'), ('d', 'in_progress'), ('d', 'status_changed'), ('e', 'swept') $$,
+  'select * from crowd', 'and every outcome is one of those that callers know');
+select cmp_ok(count(*), '>=', 10::bigint, format('%s of %s come about', outcome, session)) from crowd
+where (session, outcome) in (('a', 'recorded'), ('b', 'started'), ('d', 'started')) group by session, outcome;
+select is_empty(
+  $$ select i.status_on_toolbox, i.desired_status from account_tool_instances i where i.account_tool_environment_id = 'e2000000-0000-4000-8000-000000000001'
+     and i.status_on_toolbox::text <> i.desired_status $$, 'in the end every instance is as desired');
+select is((select count(*) from tool_instance_operations where account_tool_environment_id = 'e2000000-0000-4000-8000-000000000001' and state = 'in_progress'), 0::bigint, 'every operation has ended');
+select is_empty(
+  $$ select from (select from_status, lag(to_status) over (partition by tool_instance_id order by id) as before, row_number() over (partition by tool_instance_id order by id) as n
+     from tool_instance_events where account_tool_environment_id = 'e2000000-0000-4000-8000-000000000001') e where n > 1 and from_status is distinct from before $$, 'the history has no gap');
+
+-- A heartbeat gives up in time, and may come again.
+select dblink_exec('a', 'begin') \g /dev/null
+select pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(1))) \g /dev/null
+select throws_ok(format('select pg_temp.in_session(''b'', %L)', pg_temp.heartbeat(5, jsonb_build_array(pg_temp.report(1, 1000, 'error')))), '55P03', null, 'a lock is waited for 5 seconds, not for ever');
+select dblink_exec('a', 'rollback') \g /dev/null
+select is(pg_temp.in_session('b', pg_temp.heartbeat(5)), 'recorded', 'what was not recorded is no replay');
+
+select dblink_exec('a', 'delete from auth.users where email = ''heartbeat-race@pgtap.test''') \g /dev/null
+select count(dblink_disconnect(s)) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+select * from finish();
+rollback;
