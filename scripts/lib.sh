@@ -36,5 +36,7 @@ docker_answers() {
 if [[ $(id -u) != 0 && -S /var/run/docker.sock && ! -w /var/run/docker.sock && -z "${TOOLBOX_WITH_DOCKER_GROUP:-}" ]] &&
   id -nG "$(id -un)" | grep -qw docker && command -v sg >/dev/null; then
   export TOOLBOX_WITH_DOCKER_GROUP=1
+  # $0 counts from where the script was called; each has changed to the repository's root since.
+  cd "${OLDPWD:-.}"
   exec sg docker -c "exec $(printf '%q ' "$0" "$@")"
 fi
