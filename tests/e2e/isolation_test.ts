@@ -185,7 +185,8 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     for (const [who, headers] of await strangersToTheAgent(world)) {
       for (const { method, path } of found) {
         if (PUBLIC_AGENT_ROUTES.includes(`${method} ${path}`)) continue;
-        const reply = await send(world.agent.url + filled(path, { id: victim.id }), {
+        const reply = await world.agent.call(filled(path, { id: victim.id }), {
+          key: null,
           method,
           headers,
           json: method === "GET" ? undefined : {},

@@ -19,7 +19,17 @@ export interface StackReady {
   /** The root secret, `BACKEND_TO_DTMA_API_KEY`. */
   agent_root: string;
   /** Null with `dtma: false`. */
-  dtma: { url: string; key_file: string; pid: number; state_dir: string };
+  dtma: {
+    url: string;
+    /** Holds the key that the control plane presents, as it was when the stack was ready. */
+    key_file: string;
+    /** Holds the certificate that is pinned in the row; null with `dtmaHttp`. */
+    certificate_file: string | null;
+    /** Where the agent looks for a single-use token when it starts; it removes the file after use. */
+    token_file: string;
+    pid: number;
+    state_dir: string;
+  };
   /** Every process by service: postgres, postgrest, dtma, devstack, and each function by its name. */
   pids: Record<string, number>;
   functions: Record<string, string>;
@@ -33,6 +43,8 @@ export interface StackOptions {
   project?: string;
   /** False starts no agent. */
   dtma?: boolean;
+  /** The agent neither enrols nor sends heartbeats, and speaks plain HTTP. */
+  dtmaHttp?: boolean;
   dtmaEnv?: Record<string, string>;
   /** Variables for every function. */
   functionEnv?: Record<string, string>;
@@ -114,7 +126,16 @@ export function devstackProgram(): string {
 
 /** The command line a stack is started with. */
 export function devstackArgs(options: StackOptions = {}): string[] {
-  const { project = REPOSITORY, dtma = true, dtmaEnv = {}, functionEnv = {}, dataDir, port, args = [] } = options;
+  const {
+    project = REPOSITORY,
+    dtma = true,
+    dtmaHttp = true,
+    dtmaEnv = {},
+    functionEnv = {},
+    dataDir,
+    port,
+    args = [],
+  } = options;
   const pairs = (flag: string, env: Record<string, string>) =>
     Object.entries(env).flatMap(([name, value]) => [flag, `${name}=${value}`]);
   return [
@@ -126,6 +147,7 @@ export function devstackArgs(options: StackOptions = {}): string[] {
     ...(dataDir === undefined ? ["--ephemeral"] : [`--data-dir=${dataDir}`]),
     ...(port === undefined ? [] : [`--port=${port}`]),
     ...(dtma ? [] : ["--no-dtma"]),
+    `--dtma-http=${dtmaHttp}`,
     ...pairs("--dtma-env", dtmaEnv),
     ...pairs("--function-env", functionEnv),
     ...args,

@@ -62,9 +62,13 @@ pub(crate) struct UpArgs {
     /// Port of DTMA [default: 30000, or a free one with --ephemeral].
     #[arg(long)]
     pub(crate) dtma_port: Option<u16>,
-    /// Starts no agent; the toolbox "local" is then unreachable.
+    /// Starts no agent; the toolbox "local" then waits for one to be enrolled.
     #[arg(long)]
     pub(crate) no_dtma: bool,
+    /// DTMA without TLS, enrolment and heartbeat: plain HTTP with a key file.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) dtma_http: bool,
     /// A variable for DTMA. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) dtma_env: Vec<(String, String)>,

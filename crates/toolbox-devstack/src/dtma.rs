@@ -15,29 +15,69 @@ use crate::secrets::{Secrets, write_private};
 use crate::unit::{Ready, Unit};
 
 const DOCKER_LIMIT: Duration = Duration::from_secs(30);
+/// Where in its state folder the agent keeps the keys it was given.
+pub(crate) const KEPT_KEYS: &str = "keys.json";
+
+/// Between two full heartbeats. Changes are told at once besides; a dead agent is noticed after three of these.
+const HEARTBEAT_SECONDS: u32 = 10;
+
+/// How callers reach the agent, and whether it reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As on a real machine: it enrols, speaks TLS and sends heartbeats to this function.
+    Enrolled { control_url: String },
+    /// Plain HTTP with a key file, and not a word to the control plane.
+    Http,
+}
 
 /// Where the agent of a stack is.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub(crate) port: u16,
+    pub(crate) way: Way,
+    /// The key that the control plane presents, for tests; the agent reads it only in plain HTTP.
     pub(crate) key_file: PathBuf,
+    /// The single-use token, for as long as it was not used.
+    pub(crate) token_file: PathBuf,
+    /// The agent's certificate as the row has it.
+    pub(crate) certificate_file: PathBuf,
     pub(crate) state_dir: PathBuf,
 }
 
 impl Agent {
-    pub(crate) fn new(data_dir: &Path, port: u16) -> Self {
+    pub(crate) fn new(data_dir: &Path, port: u16, way: Way) -> Self {
         Self {
             port,
+            way,
             key_file: data_dir.join("dtma.key"),
+            token_file: data_dir.join("dtma.enrolment"),
+            certificate_file: data_dir.join("dtma.pem"),
             state_dir: data_dir.join("dtma"),
         }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.way == Way::Http {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// Writes the key file and says how to run the agent. `restart` is off where tests kill it on purpose.
+    /// Writes the key of that epoch to the key file.
+    pub(crate) fn write_key(&self, secrets: &Secrets, epoch: u32) -> Result<(), StackError> {
+        let key = derive_agent_key(
+            secrets.agent_root.as_bytes(),
+            ToolboxId::new(secrets.toolbox_id),
+            Purpose::ControlToAgent,
+            epoch,
+        )
+        .map_err(StackError::AgentKey)?;
+        write_private(&self.key_file, key.expose())
+    }
+
+    /// Says how to run the agent. `restart` is off where tests kill it on purpose.
     pub(crate) fn unit(
         &self,
         paths: &Paths,
@@ -49,31 +89,41 @@ impl Agent {
         if !paths.dtma.is_file() {
             return Err(StackError::DtmaMissing(paths.dtma.clone()));
         }
-        let toolbox = ToolboxId::new(secrets.toolbox_id);
-        let key = derive_agent_key(
-            secrets.agent_root.as_bytes(),
-            toolbox,
-            Purpose::ControlToAgent,
-            0,
-        )
-        .map_err(StackError::AgentKey)?;
-        write_private(&self.key_file, key.expose())?;
         std::fs::create_dir_all(&self.state_dir)
             .map_err(StackError::file("create", &self.state_dir))?;
         let mut program = Program::new("dtma", &paths.dtma, data_dir)
             .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("DTMA_INSECURE_HTTP", "true")
             .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
-            .env("DTMA_KEY_FILE", self.key_file.display().to_string())
             .env("DTMA_STATE_DIR", self.state_dir.display().to_string());
+        program = match &self.way {
+            Way::Http => {
+                self.write_key(secrets, 0)?;
+                // Keys of an enrolment would count more than the file.
+                let _ = std::fs::remove_file(self.state_dir.join(KEPT_KEYS));
+                program
+                    .env("DTMA_INSECURE_HTTP", "true")
+                    .env("DTMA_KEY_FILE", self.key_file.display().to_string())
+            }
+            Way::Enrolled { control_url } => program
+                .env("DTMA_CONTROL_URL", control_url)
+                .env("DTMA_HEARTBEAT_INTERVAL", HEARTBEAT_SECONDS.to_string()),
+        };
         program.env.extend(env.iter().cloned());
         program.log = Some(data_dir.join("logs/dtma.log"));
-        let url = format!("{}/health", self.url());
+        let port = self.port;
+        let token_file = self.token_file.clone();
         Ok(Unit {
-            program: Box::new(move || program.clone()),
-            ready: Ready::Probe(Box::new(move || {
-                Box::pin(crate::probe::answers(url.clone()))
-            })),
+            program: Box::new(move || {
+                let program = program.clone();
+                if !token_file.exists() {
+                    return program;
+                }
+                program.env(
+                    "DTMA_ENROLMENT_TOKEN_FILE",
+                    token_file.display().to_string(),
+                )
+            }),
+            ready: Ready::Probe(Box::new(move || Box::pin(crate::probe::accepts(port)))),
             ready_limit: Duration::from_secs(30),
             stop_signal: Signal::TERM,
             stop_grace: Duration::from_secs(10),

@@ -54,6 +54,11 @@ pub(crate) enum StackError {
         limit: Duration,
         output: String,
     },
+    #[error(
+        "DTMA's heartbeat did not make the toolbox active within {} s (it is {status}): see dtma.log and heartbeat.log in the folder logs of the data directory, or pass --dtma-http to go without",
+        .limit.as_secs()
+    )]
+    NoHeartbeat { status: String, limit: Duration },
     #[error("{name} is not running")]
     NotRunning { name: String },
     #[error("the stack is stopping")]

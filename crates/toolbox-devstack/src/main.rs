@@ -10,6 +10,7 @@ mod data_dir;
 mod db;
 mod demo;
 mod dtma;
+mod enrolment;
 mod error;
 mod functions;
 mod gateway;

@@ -42,7 +42,12 @@ pub(crate) struct Demo {
 #[derive(Serialize)]
 pub(crate) struct Dtma {
     pub(crate) url: String,
+    /// Holds the key that the control plane presents.
     pub(crate) key_file: PathBuf,
+    /// Holds the certificate that is pinned in the row; none in plain HTTP.
+    pub(crate) certificate_file: Option<PathBuf>,
+    /// Where the agent looks for a single-use token when it starts.
+    pub(crate) token_file: PathBuf,
     pub(crate) pid: u32,
     pub(crate) state_dir: PathBuf,
 }

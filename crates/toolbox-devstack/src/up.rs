@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::ListenerExt as _;
-use http::{Request as HttpRequest, header};
-use http_body_util::BodyExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -18,7 +16,9 @@ use crate::auth::Auth;
 use crate::config::{Paths, UpArgs};
 use crate::control::{self, Control};
 use crate::data_dir::{DataDir, sweep};
-use crate::dtma::{Agent, Containers, end_containers};
+use crate::db::Db;
+use crate::demo::Until;
+use crate::dtma::{Agent, Containers, Way, end_containers};
 use crate::error::StackError;
 use crate::functions::{Function, SharedEnv, host};
 use crate::gateway::{self, ApiKeys, Gateway, Proxy};
@@ -27,11 +27,11 @@ use crate::ports::Ports;
 use crate::postgres::{Home, Postgres};
 use crate::progress::{say, step};
 use crate::ready::{Demo, Dtma, Ready};
-use crate::secrets::{Secrets, random_hex};
+use crate::secrets::{Secrets, random_hex, write_private};
 use crate::settings::{Project, env_file};
 use crate::signals::StopSignals;
 use crate::unit::{Handle, Request};
-use crate::{demo, now, postgrest, schedule};
+use crate::{demo, enrolment, now, postgrest, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
@@ -79,6 +79,14 @@ pub(crate) async fn up(args: &UpArgs) -> Result<(), StackError> {
     }
     data.finish();
     ended
+}
+
+/// What a started database gives.
+struct Database {
+    user: Uuid,
+    db: Db,
+    /// There is a row for the toolbox "local".
+    registered: bool,
 }
 
 /// One stack: what it was asked to be, and the services it has started so far.
@@ -186,11 +194,12 @@ impl<'a> Stack<'a> {
         // Bound first and served last: nobody else can take the port meanwhile.
         let gateway_listener = bind(self.ports.gateway, "the gateway").await?;
         let functions = self.functions()?;
-        let ((user, db), agent, ()) = tokio::try_join!(
-            self.database(),
-            self.agent(),
-            self.start_functions(&functions)
-        )?;
+        let (database, ()) = tokio::try_join!(self.database(), self.start_functions(&functions))?;
+        let Database {
+            user,
+            db,
+            registered,
+        } = database;
         tokio::spawn(schedule::run(db.clone()));
         let gateway = Gateway {
             url: url.clone(),
@@ -201,15 +210,25 @@ impl<'a> Stack<'a> {
                 &self.secrets.anon_key,
                 &self.secrets.service_role_key,
             ),
-            auth: Auth::new(db, self.keys.clone(), &url),
+            auth: Auth::new(db.clone(), self.keys.clone(), &url),
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
             proxy: Proxy::new(),
         };
         let router = gateway::router(Arc::new(gateway));
         serve(gateway_listener, router);
+        // Last, because it enrols and reports through the gateway.
+        let agent = self.agent(&db, registered).await?;
         let (control_url, control_token) = self.control(&functions).await?;
-        let access_token = step("demo user signs in", self.sign_in()).await?;
+        let access_token = step(
+            "demo user signs in",
+            demo::sign_in(
+                &url,
+                &self.secrets.publishable_key,
+                &self.secrets.demo_password,
+            ),
+        )
+        .await?;
         let handles = self
             .services
             .lock()
@@ -242,6 +261,8 @@ impl<'a> Stack<'a> {
                     url: agent.url(),
                     pid,
                     key_file: agent.key_file,
+                    certificate_file: (agent.way != Way::Http).then_some(agent.certificate_file),
+                    token_file: agent.token_file,
                     state_dir: agent.state_dir,
                 }),
             pids,
@@ -257,7 +278,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Postgres, migrations, PostgREST, demo rows: each needs the one before.
-    async fn database(&self) -> Result<(Uuid, crate::db::Db), StackError> {
+    async fn database(&self) -> Result<Database, StackError> {
         let durable = !self.args.ephemeral;
         let postgres = Postgres::new(
             &self.paths,
@@ -294,27 +315,58 @@ impl<'a> Stack<'a> {
         step("PostgREST", handle.ask(Request::Start)).await?;
         let db = postgres.db.clone();
         let user = demo::user(&db, &self.secrets.demo_password).await?;
-        if !demo::toolbox(&db, self.secrets.toolbox_id, user, self.ports.dtma).await? {
+        let until = if self.args.dtma_http {
+            Until::Active
+        } else {
+            Until::Provisioned
+        };
+        let toolbox = self.secrets.toolbox_id;
+        let registered = demo::toolbox(&db, toolbox, user, self.ports.dtma, until).await?;
+        if !registered {
             say("  no table account_tool_environments: no toolbox registered");
         }
-        Ok((user, db))
+        Ok(Database {
+            user,
+            db,
+            registered,
+        })
     }
 
-    async fn agent(&self) -> Result<Option<Agent>, StackError> {
+    /// Starts the agent and waits until its heartbeat made the toolbox active.
+    async fn agent(&self, db: &Db, registered: bool) -> Result<Option<Agent>, StackError> {
         if self.args.no_dtma {
             return Ok(None);
         }
-        let agent = Agent::new(&self.data.path, self.ports.dtma);
-        let restart = !self.args.ephemeral;
+        let toolbox = self.secrets.toolbox_id;
+        // Without a row there is nothing to enrol as.
+        let way = if self.args.dtma_http || !registered {
+            Way::Http
+        } else {
+            let control_url = format!("{}/functions/v1/heartbeat", self.url());
+            Way::Enrolled { control_url }
+        };
+        let agent = Agent::new(&self.data.path, self.ports.dtma, way);
         let unit = agent.unit(
             &self.paths,
             &self.data.path,
             &self.secrets,
             &self.args.dtma_env,
-            restart,
+            !self.args.ephemeral,
         )?;
         let handle = self.service("dtma", unit);
+        if agent.way == Way::Http {
+            step("DTMA", handle.ask(Request::Start)).await?;
+            return Ok(Some(agent));
+        }
+        if !enrolment::is_done(db, toolbox, &agent.state_dir).await? {
+            let token = enrolment::token(&self.url(), &self.secrets.secret_key, toolbox).await?;
+            write_private(&agent.token_file, &token)?;
+        }
+        let since = enrolment::moment(db).await?;
         step("DTMA", handle.ask(Request::Start)).await?;
+        let enrolled = step("first heartbeat", enrolment::active(db, toolbox, since)).await?;
+        agent.write_key(&self.secrets, enrolled.key_epoch)?;
+        write_private(&agent.certificate_file, &enrolled.certificate_pem)?;
         Ok(Some(agent))
     }
 
@@ -382,36 +434,6 @@ impl<'a> Stack<'a> {
         let router = control::router(Arc::new(control));
         serve(listener, router);
         Ok((format!("http://{address}"), token))
-    }
-
-    /// Signs the demo user in through the front door, which proves that it is open.
-    async fn sign_in(&self) -> Result<String, StackError> {
-        let failed = |output: String| StackError::Failed {
-            name: "sign-in".to_owned(),
-            status: "no token".to_owned(),
-            output,
-        };
-        let body =
-            json!({ "email": demo::EMAIL, "password": self.secrets.demo_password }).to_string();
-        let request =
-            HttpRequest::post(format!("{}/auth/v1/token?grant_type=password", self.url()))
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("apikey", &self.secrets.publishable_key)
-                .body(axum::body::Body::from(body))
-                .map_err(|error| failed(error.to_string()))?;
-        let answer = crate::probe::send(request)
-            .await
-            .ok_or_else(|| failed("no answer".to_owned()))?;
-        let read = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| failed(error.to_string()))?
-            .to_bytes();
-        let token = serde_json::from_slice::<Value>(&read)
-            .ok()
-            .and_then(|v| v["access_token"].as_str().map(str::to_owned));
-        token.ok_or_else(|| failed(String::from_utf8_lossy(&read).into_owned()))
     }
 
     fn service(&self, name: &str, unit: crate::unit::Unit) -> Handle {

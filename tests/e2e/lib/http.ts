@@ -25,6 +25,8 @@ export interface Call {
   deadlineMs?: number;
   /** On a connection of its own: a server may close one whose request it refused without reading it all. */
   fresh?: boolean;
+  /** Decides whom to trust. */
+  client?: Deno.HttpClient;
 }
 
 /** Every answer read in this process, oldest first: one place to search for what must never be answered. */
@@ -39,10 +41,10 @@ export async function send(url: string | URL, call: Call = {}): Promise<Reply> {
     body = JSON.stringify(call.json);
     if (!headers.has("content-type")) headers.set("content-type", "application/json");
   }
-  const client = call.fresh ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 }) : undefined;
+  const own = call.fresh ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 }) : undefined;
   const started = performance.now();
   const response = await fetch(url, {
-    client,
+    client: call.client ?? own,
     method,
     headers,
     body,
@@ -50,7 +52,7 @@ export async function send(url: string | URL, call: Call = {}): Promise<Reply> {
     signal: AbortSignal.timeout(call.deadlineMs ?? 90_000),
   });
   const text = await response.text();
-  client?.close();
+  own?.close();
   const reply: Reply = {
     method,
     url: String(url),

@@ -5,10 +5,11 @@ export async function agentKey(
   root: string,
   toolboxId: string,
   purpose: "control-to-agent" | "agent-to-control" = "control-to-agent",
+  epoch = 0,
 ): Promise<string> {
   const text = new TextEncoder();
   const key = await crypto.subtle.importKey("raw", text.encode(root), "HKDF", false, ["deriveBits"]);
-  const info = text.encode(`toolbox/v1/${purpose}/${toolboxId}`);
+  const info = text.encode(`toolbox/v1/${purpose}/${toolboxId}${epoch === 0 ? "" : `/${epoch}`}`);
   const bits = await crypto.subtle.deriveBits(
     { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info },
     key,

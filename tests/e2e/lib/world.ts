@@ -63,6 +63,7 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     stranger: await signUp(ready, "stranger@toolbox.local"),
     anonymous: new ToolsApi(functionUrl, toolboxId, key, undefined),
     async [Symbol.asyncDispose]() {
+      agent.close();
       await stack[Symbol.asyncDispose]();
       // A failure here must not hide that of the test.
       await docker.cleanUp().catch((error) => console.error(error));
