@@ -200,21 +200,34 @@ Deno.test("every refusal and every failure of the database has its code", async 
   assertNothingLeaked(worker);
 });
 
-Deno.test("what is no key of a toolbox is nobody, and reaches no database", async () => {
-  const { ask, post, worker, database, stack } = await start({});
+Deno.test("on every route, what is not the secret it takes is nobody, and reaches no database", async () => {
+  const { ask, worker, database, stack } = await start({});
   await using _all = stack;
-  const user = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
-  for (const bearer of ["sb_publishable_test", "sb_secret_test", user, TOKEN, `${KEY}0`, KEY.toUpperCase()]) {
-    assertEquals(await refusal(await post("", heartbeat(), bearer)), [401, "heartbeat_key_invalid"]);
-    assertEquals(await refusal(await ask("/desired", {}, bearer)), [401, "heartbeat_key_invalid"]);
+  const document = JSON.parse(await Deno.readTextFile(new URL("../../docs/api/heartbeat.openapi.json", import.meta.url)));
+  let routes = 0;
+  for (const [path, item] of Object.entries(document.paths as Record<string, Record<string, unknown>>)) {
+    for (const method of Object.keys(item)) {
+      routes += 1;
+      const isEnrolment = path.endsWith("/enrol");
+      const body = method === "post" ? JSON.stringify(isEnrolment ? enrolment : heartbeat()) : undefined;
+      const present = (headers: Record<string, string>) =>
+        ask(path.replace("/{toolboxId}", ""), { method: method.toUpperCase(), body, headers });
+      const user = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+      const others = ["sb_publishable_test", "sb_secret_test", user, `${KEY}0`, KEY.toUpperCase(), `${TOKEN}A`];
+      for (const bearer of [...others, isEnrolment ? KEY : TOKEN]) {
+        const code = isEnrolment ? "enrolment_token_invalid" : "heartbeat_key_invalid";
+        assertEquals(await refusal(await present({ authorization: `Bearer ${bearer}` })), [401, code]);
+      }
+      const secret = isEnrolment ? TOKEN : KEY;
+      for (const headers of [{}, { apikey: secret }, { apikey: `Basic ${secret}` }]) {
+        const answer = await present({ authorization: "", ...headers });
+        assertEquals(answer.headers.get("www-authenticate"), "Bearer");
+        assertEquals(await refusal(answer), [401, "authentication_required"]);
+      }
+      assertEquals(await refusal(await present({ authorization: `Basic ${secret}` })), [401, "authentication_required"]);
+    }
   }
-  assertEquals(await refusal(await post("/enrol", enrolment, KEY)), [401, "enrolment_token_invalid"]);
-  for (const headers of [{ authorization: "" }, { authorization: "Basic eDp5" }, { authorization: "", apikey: KEY }]) {
-    const answer = await ask("/desired", { headers });
-    assertEquals(answer.headers.get("www-authenticate"), "Bearer");
-    assertEquals(await refusal(answer), [401, "authentication_required"]);
-  }
-  assertEquals(database.asked, []);
+  assertEquals([routes, database.asked], [3, []]);
   assertNothingLeaked(worker);
 });
 

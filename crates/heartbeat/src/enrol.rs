@@ -13,6 +13,9 @@ use crate::certificate::fingerprint;
 use crate::keys::Keys;
 use crate::{presented, refused_field};
 
+/// Keys that were superseded before they were stored are derived anew this often.
+const ATTEMPTS: usize = 3;
+
 /// Enrols the toolbox and answers with its keys.
 pub(crate) async fn enrol(cx: &Cx) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
@@ -22,43 +25,49 @@ pub(crate) async fn enrol(cx: &Cx) -> Result<Reply, ApiError> {
     let certificate_sha256 = fingerprint(&request.certificate_pem)
         .map_err(|error| refused_field("certificate_pem", &error))?;
 
+    let enrolment = EnrolToolbox {
+        toolbox_id,
+        token_hash: &token_hash,
+        certificate_pem: &request.certificate_pem,
+        certificate_sha256: &certificate_sha256,
+        version: &request.version,
+        api_version: request.api_version,
+    };
+    for _ in 0..ATTEMPTS {
+        if let Some(keys) = attempt(cx, &enrolment).await? {
+            let answer = EnrolResponse {
+                keys: keys.reveal(),
+                interval_seconds: DEFAULT_INTERVAL_SECONDS,
+            };
+            return reply::json(200, &answer);
+        }
+    }
+    Err(ApiError::with_message(
+        ErrorCode::StateChanged,
+        "The toolbox's keys were changed meanwhile; enrol again",
+    ))
+}
+
+/// The keys, once their hash is stored. None when a rotation or another enrolment came between: asking again then
+/// gives the newer epoch, or the reason why not.
+async fn attempt(cx: &Cx, enrolment: &EnrolToolbox<'_>) -> Result<Option<Keys>, ApiError> {
     let supabase = &cx.app.supabase;
-    let enrolled = supabase
-        .enrol(&EnrolToolbox {
-            toolbox_id,
-            token_hash: &token_hash,
-            certificate_pem: &request.certificate_pem,
-            certificate_sha256: &certificate_sha256,
-            version: &request.version,
-            api_version: request.api_version,
-        })
-        .await
-        .map_err(crate::database_failed)?;
-    let epoch = match enrolled {
+    let enrolled = supabase.enrol(enrolment).await;
+    let epoch = match enrolled.map_err(crate::database_failed)? {
         Enrolled::Enrolled { epoch } => epoch,
         Enrolled::Refused(refusal) => return Err(ApiError::new(code(refusal))),
     };
-    let keys = Keys::derive(&cx.app, toolbox_id, epoch)?;
-    let stored = supabase
-        .set_key(&ToolboxKey {
-            toolbox_id,
-            key_id: &keys.id(),
-            token_hash: &keys.hash(),
-            boot: None,
-            sequence: None,
-        })
-        .await
-        .map_err(crate::database_failed)?;
-    if stored == Stored::Superseded {
-        return Err(ApiError::new(ErrorCode::EnrolmentTokenUsed));
-    }
-    reply::json(
-        200,
-        &EnrolResponse {
-            keys: keys.reveal(),
-            interval_seconds: DEFAULT_INTERVAL_SECONDS,
-        },
-    )
+    let keys = Keys::derive(&cx.app, enrolment.toolbox_id, epoch)?;
+    let key = ToolboxKey {
+        toolbox_id: enrolment.toolbox_id,
+        key_id: &keys.id(),
+        token_hash: &keys.hash(),
+        boot: None,
+        sequence: None,
+    };
+    let stored = supabase.set_key(&key).await;
+    let stored = stored.map_err(crate::database_failed)?;
+    Ok((stored == Stored::Stored).then_some(keys))
 }
 
 const fn code(refusal: Refusal) -> ErrorCode {

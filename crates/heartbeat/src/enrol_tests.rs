@@ -99,13 +99,36 @@ fn keys_are_given_only_when_their_hash_is_stored() {
 }
 
 #[test]
-fn keys_are_given_to_the_last_enrolment_only() {
+fn keys_that_are_superseded_are_told_to_nobody() {
+    let superseded = json!({"outcome": "superseded"});
+    // A rotation came between: the token still counts, for the next epoch.
     let world = World::new();
     world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
-    world.on("set_toolbox_key", &json!({"outcome": "superseded"}));
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 2}));
+    world.on("set_toolbox_key", &superseded);
+    world.on("set_toolbox_key", &json!({"outcome": "set"}));
     let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
-    assert_eq!(seen.refusal(), (409, "enrolment_token_used"));
+    let key_id = seen.body["keys"]["key_id"].as_str().unwrap();
+    assert!(key_id.ends_with(".2"), "{key_id}");
+
+    // Another enrolment came between: the token does not count any more.
+    let world = World::new();
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
+    world.on(
+        "enrol_toolbox",
+        &json!({"outcome": "refused", "reason": "unknown"}),
+    );
+    world.on("set_toolbox_key", &superseded);
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (401, "enrolment_token_invalid"));
+
+    let world = World::new();
+    world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
+    world.on("set_toolbox_key", &superseded);
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (409, "state_changed"));
     assert!(!seen.text.contains("tbk_"));
+    assert_eq!(world.asked("enrol_toolbox").len(), 3);
 }
 
 #[test]

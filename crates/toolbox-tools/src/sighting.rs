@@ -9,7 +9,8 @@ use toolbox_api::dtma::{self, Phase, ToolView};
 use toolbox_api::edge::{LiveState, StateSource, ToolInstanceView};
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
-    BadRow, InstanceRow, ObservedRow, OperationResult, RecordState, RecordStep, Recorded,
+    BadRow, EnvironmentRow, InstanceRow, ObservedRow, OperationResult, RecordState, RecordStep,
+    Recorded,
 };
 use toolbox_domain::ids::OperationId;
 use toolbox_domain::lifecycle::{
@@ -296,6 +297,32 @@ pub(crate) fn view(
         instance.ports.clone_from(&view.ports);
     } else if sighting.is_some() {
         instance.container_id = None;
+    }
+    Ok(instance)
+}
+
+/// An instance as it was last known, because the agent of `toolbox` did not answer.
+pub(crate) fn last_known(
+    row: InstanceRow,
+    toolbox: &EnvironmentRow,
+    now: Duration,
+) -> Result<ToolInstanceView, BadRow> {
+    let mut instance = view(row, None, now)?;
+    instance
+        .unknown_since
+        .clone_from(&toolbox.unresponsive_since);
+    // A heartbeat confirms what it does not contradict, without a write to the row.
+    let heard = toolbox.last_heartbeat_at.as_deref();
+    let age = heard
+        .and_then(time::parse)
+        .map(|heard| now.saturating_sub(heard).as_secs());
+    if age.is_some()
+        && instance
+            .state_age_seconds
+            .is_none_or(|known| age < Some(known))
+    {
+        instance.state_age_seconds = age;
+        instance.state_observed_at = heard.map(str::to_owned);
     }
     Ok(instance)
 }

@@ -36,7 +36,7 @@ const RETRY: RetryPolicy = RetryPolicy {
 };
 
 const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,\
-    dtma_last_known_version,unresponsive_since";
+    dtma_last_known_version,last_heartbeat_at,unresponsive_since";
 
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\

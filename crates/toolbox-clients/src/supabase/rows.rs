@@ -28,6 +28,8 @@ pub struct EnvironmentRow {
     pub dtma_certificate_pem: Option<String>,
     /// Which keys the agent last proved to hold; none: the first of the current root secret.
     pub dtma_key_id: Option<String>,
+    /// When the agent last reported.
+    pub last_heartbeat_at: Option<String>,
     /// Since when the agent has not reported; none while it does.
     pub unresponsive_since: Option<String>,
     /// Version the agent last reported.

@@ -34,12 +34,10 @@ pub(super) async fn get(
             let version = found.dtma_last_known_version.clone();
             (present(&found, version, &checked_at), instance)
         }
-        Err(error) => {
-            let mut instance = sighting::view(*row, None, now)?;
-            let agent = absent(&error, &found, &checked_at);
-            instance.unknown_since = found.unresponsive_since;
-            (agent, instance)
-        }
+        Err(error) => (
+            absent(&error, &found, &checked_at),
+            sighting::last_known(*row, &found, now)?,
+        ),
     };
     reply::json(
         200,

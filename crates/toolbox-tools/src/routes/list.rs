@@ -86,14 +86,12 @@ pub(super) fn absent(error: &ApiError, toolbox: &EnvironmentRow, checked_at: &st
     }
 }
 
-fn last_known(cx: &Cx, toolbox: EnvironmentRow) -> Result<Vec<ToolInstanceView>, ApiError> {
+fn last_known(cx: &Cx, mut toolbox: EnvironmentRow) -> Result<Vec<ToolInstanceView>, ApiError> {
     let now = cx.app.clock.now();
-    let views = toolbox.instances.into_iter().map(|row| {
-        let mut view = sighting::view(*row, None, now)?;
-        view.unknown_since.clone_from(&toolbox.unresponsive_since);
-        Ok(view)
-    });
-    views.collect()
+    let rows = std::mem::take(&mut toolbox.instances);
+    rows.into_iter()
+        .map(|row| sighting::last_known(*row, &toolbox, now).map_err(ApiError::from))
+        .collect()
 }
 
 type Joined = (

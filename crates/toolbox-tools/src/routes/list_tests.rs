@@ -237,6 +237,7 @@ fn a_silent_toolbox_says_since_when_and_its_instances_are_unknown_since_then() {
         let mut tables = world.tables.borrow_mut();
         tables.toolbox["status"] = "unresponsive".into();
         tables.toolbox["unresponsive_since"] = since.into();
+        tables.toolbox["last_heartbeat_at"] = "2025-12-31T23:59:30+00:00".into();
         tables.row.as_mut().unwrap()["mcp_health"] = health.clone();
     }
     let single = format!("/{TOOLBOX}/tools/{INSTANCE}");
@@ -256,6 +257,8 @@ fn a_silent_toolbox_says_since_when_and_its_instances_are_unknown_since_then() {
             // An agent that answers says what is, whether it reports or not.
             let unknown = if reachable { json!(null) } else { json!(since) };
             assert_eq!(instance["unknown_since"], unknown);
+            let age = if reachable { 0 } else { 30 };
+            assert_eq!(instance["state_age_seconds"], age, "a heartbeat confirms");
             assert_eq!(instance["mcp"], health);
         }
     }
