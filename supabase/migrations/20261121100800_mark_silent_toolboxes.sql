@@ -37,12 +37,19 @@ revoke all on function private.mark_silent_toolboxes from public, anon, authenti
 
 -- Where pg_cron is not to be had, somebody else must call the function; the local stack does.
 do $$
+declare
+  call constant text := 'select private.mark_silent_toolboxes()';
 begin
   if exists (select from pg_available_extensions where name = 'pg_cron') then
     create extension if not exists pg_cron with schema pg_catalog;
-    perform cron.schedule('mark-silent-toolboxes', '30 seconds', 'select private.mark_silent_toolboxes()');
+    begin
+      perform cron.schedule('mark-silent-toolboxes', '30 seconds', call);
+    exception when invalid_parameter_value or raise_exception or internal_error then
+      -- Before version 1.5 it counts in minutes.
+      perform cron.schedule('mark-silent-toolboxes', '* * * * *', call);
+    end;
   end if;
 exception when others then
-  raise warning 'pg_cron is there and cannot be used (%); call private.mark_silent_toolboxes() every 30 seconds', sqlerrm;
+  raise warning 'pg_cron is there and cannot be used (%); have private.mark_silent_toolboxes() called every 30 seconds', sqlerrm;
 end;
 $$;
