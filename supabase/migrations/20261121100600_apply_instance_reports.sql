@@ -223,7 +223,9 @@ begin
   -- that has nothing of it and will refuse such a deploy says so by name.
   if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
     for report in
-      select i.id, i.generation from public.account_tool_instances i
+      select r.*
+      from public.account_tool_instances i,
+        jsonb_populate_record(null::private.instance_report, jsonb_build_object('id', i.id, 'generation', i.generation)) r
       where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
         and i.updated_at < clock_timestamp() - interval '30 seconds'
         and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
