@@ -1,0 +1,458 @@
+//! The control plane's database: what its functions do in one transaction each.
+
+use toolbox_domain::lifecycle::{
+    Desired, EnvironmentStatus, InstanceState, InstanceStatus, Observed, Reason, Request,
+    can_transition, environment_can_transition, observe, request,
+};
+
+use crate::rules::Rules;
+use crate::state::{
+    Broken, Generation, Operation, PerInstance, Phase, Report, Row, Spec, Stage, Stamp, State,
+    Wanted, Worker,
+};
+
+/// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
+pub const fn desired_by(action: Request) -> Desired {
+    match action {
+        Request::Deploy | Request::Update | Request::Start | Request::Restart => Desired::Running,
+        Request::Stop => Desired::Stopped,
+        Request::Delete => Desired::Absent,
+    }
+}
+
+/// `begin_tool_instance_operation` and the request that calls it: false when it is refused.
+pub fn begin(state: &mut State, rules: &Rules, instance: usize, action: Request) -> bool {
+    let is_new = action == Request::Deploy;
+    if is_new == state.history[instance].deployed {
+        return false;
+    }
+    let fresh = Row {
+        state: status(InstanceStatus::PendingDeploy),
+        generation: 0,
+        desired: Desired::Running,
+        spec: 1,
+        restart: 0,
+        operation: None,
+        kept: None,
+    };
+    let Some(row) = state.rows[instance].clone().or(is_new.then_some(fresh)) else {
+        return false;
+    };
+    if row.operation.is_some_and(|o| o.leased) {
+        return false;
+    }
+    if action == Request::Update && row.kept.is_some() {
+        return false;
+    }
+    let Ok(to) = request(&row.state, action) else {
+        return false;
+    };
+    let previous = (!is_new).then(|| row.state.clone());
+    let mut row = row;
+    abandon(&mut row, rules);
+    if action == Request::Update && row.kept.is_some() {
+        return false;
+    }
+    if row.state.status() != to && !can_transition(row.state.status(), to) {
+        state.break_with(Broken::IllegalTransition);
+    }
+    let (previous_spec, previous_desired) = (row.spec, row.desired);
+    row.state = status(to);
+    row.generation += 1;
+    row.desired = desired_by(action);
+    if action == Request::Update {
+        // A spec is named by the generation that brought it.
+        row.spec = row.generation;
+    }
+    if action == Request::Restart {
+        row.restart = row.generation;
+    }
+    row.operation = Some(Operation {
+        action,
+        generation: row.generation,
+        leased: true,
+        previous_spec,
+        seen: false,
+    });
+    state.workers.push(Worker {
+        instance,
+        generation: row.generation,
+        action,
+        spec: row.spec,
+        begun: to,
+        previous,
+        previous_desired,
+        stage: Stage::Telling,
+        accepted: false,
+        redeploys: false,
+        seen: false,
+    });
+    state.history[instance].deployed = true;
+    state.rows[instance] = Some(row);
+    true
+}
+
+/// A status other than `error`.
+fn status(status: InstanceStatus) -> InstanceState {
+    // No status given here is `error`; that one always comes with its reason.
+    InstanceState::new(status, None).unwrap_or_else(|_| InstanceState::error(Reason::unspecified()))
+}
+
+/// The lease of the row's operation runs out. Who looks next ends the operation; as time is left open, that may as well
+/// be at once.
+pub fn end_lease(row: &mut Row, rules: &Rules, lazily: bool) {
+    if let Some(operation) = &mut row.operation {
+        operation.leased = false;
+    }
+    if !lazily {
+        abandon(row, rules);
+    }
+}
+
+/// `private.abandon_expired_operations`.
+fn abandon(row: &mut Row, rules: &Rules) {
+    let Some(operation) = row.operation.filter(|o| !o.leased) else {
+        return;
+    };
+    row.operation = None;
+    if rules.previous_spec_outlives_lease && operation.action == Request::Update {
+        row.kept
+            .get_or_insert((operation.generation, operation.previous_spec));
+    }
+}
+
+/// What a report is to the lifecycle: `toolbox-tools/src/sighting.rs`.
+fn observed(report: Option<Report>) -> Observed {
+    match report.and_then(|r| r.phase) {
+        None => Observed::Absent,
+        Some(Phase::Preparing) => Observed::Preparing,
+        Some(Phase::Starting) => Observed::Starting,
+        Some(Phase::Running) => Observed::Running,
+        Some(Phase::Stopping) => Observed::Stopping,
+        Some(Phase::Stopped) => Observed::Stopped,
+        Some(Phase::Removing) => Observed::Removing,
+        Some(Phase::Error) => Observed::Failed(failure()),
+    }
+}
+
+fn failure() -> Reason {
+    Reason::new("exited", "It ended at once").unwrap_or_else(|_| Reason::unspecified())
+}
+
+/// `private.apply_steps`, with the guard's check of each.
+fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
+    for step in steps {
+        let Some(row) = &mut state.rows[instance] else {
+            return;
+        };
+        let legal = can_transition(row.state.status(), step.status());
+        row.state = step;
+        if !legal {
+            state.break_with(Broken::IllegalTransition);
+        }
+    }
+}
+
+/// `private.close_operation`. A user reads a success in the operation.
+fn close(state: &mut State, instance: usize, succeeded: bool) {
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    if let Some(operation) = row.operation.take()
+        && succeeded
+        && !operation.seen
+    {
+        state.break_with(Broken::SuccessUnseen);
+    }
+}
+
+/// The row goes: nothing is left of the instance.
+fn remove(state: &mut State, instance: usize) {
+    // The guard: only a row in `deleting` can be removed.
+    let is_deleting = |r: &Row| r.state.status() == InstanceStatus::Deleting;
+    if !state.rows[instance].as_ref().is_some_and(is_deleting) {
+        state.break_with(Broken::IllegalTransition);
+    }
+    state.rows[instance] = None;
+    state.history[instance].removed = true;
+}
+
+/// Which spec the agent runs: restores the one before an update that was rolled back.
+fn settle_spec(row: &mut Row, report: Report) {
+    if report.rolled_back
+        && let Some(operation) = row.operation
+        && operation.action == Request::Update
+    {
+        row.spec = operation.previous_spec;
+    }
+    if let Some((generation, previous)) = row.kept
+        && report.generation >= generation
+    {
+        row.kept = None;
+        if report.revision < generation {
+            row.spec = previous;
+        }
+    }
+}
+
+/// The end that a worker saw, as `record_tool_instance_state` with its operation takes it. None: nothing is left.
+pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Option<Report>) {
+    let instance = worker.instance;
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    let ours = row
+        .operation
+        .is_some_and(|o| o.generation == worker.generation);
+    let later = seen.is_some_and(|r| r.generation > worker.generation);
+    if !ours || later || row.generation != worker.generation {
+        return;
+    }
+    // A record that meets a moved row is decided again (`RECORD_ATTEMPTS`), so it is decided on the row as it is.
+    let basis = if rules.records_compare_status {
+        row.state.clone()
+    } else {
+        status(worker.begun)
+    };
+    let observation = observe(&basis, &observed(seen), row.desired);
+    if let Some(report) = seen {
+        settle_spec(row, report);
+    }
+    let failed = seen.is_some_and(is_failure)
+        || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
+    apply_steps(state, instance, observation.steps);
+    close(state, instance, !failed);
+    if observation.row_gone {
+        remove(state, instance);
+    }
+}
+
+/// It did not come to what was asked.
+pub fn is_failure(report: Report) -> bool {
+    report.phase == Some(Phase::Error) || report.rolled_back
+}
+
+/// The command certainly did not happen: `conclude.rs::failed`.
+pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker) {
+    let instance = worker.instance;
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    let ours = row
+        .operation
+        .is_some_and(|o| o.generation == worker.generation);
+    if !ours || row.generation != worker.generation || row.state.status() != worker.begun {
+        return;
+    }
+    let now = row.state.status();
+    let steps = match &worker.previous {
+        Some(previous) if previous.status() == now => Vec::new(),
+        Some(previous) if can_transition(now, previous.status()) => vec![previous.clone()],
+        _ => vec![InstanceState::error(failure())],
+    };
+    let undone = match worker.action {
+        Request::Deploy | Request::Delete => false,
+        Request::Start | Request::Stop | Request::Restart | Request::Update => true,
+    };
+    if undone {
+        row.desired = worker.previous_desired;
+        if worker.action == Request::Update
+            && let Some(operation) = row.operation
+        {
+            row.spec = operation.previous_spec;
+        }
+        if rules.restoring_makes_a_generation {
+            row.generation += 1;
+        }
+    }
+    apply_steps(state, instance, steps);
+    close(state, instance, false);
+}
+
+/// A read of the list: it records what the agent shows, without an operation (`sighting.rs::record_of`).
+pub fn read(state: &mut State, rules: &Rules, instance: usize) {
+    let seen = crate::heartbeat::view(state, instance);
+    if seen.is_some_and(|r| !r.settled) {
+        return;
+    }
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    let behind = seen.is_none_or(|r| r.generation < row.generation);
+    let desired = seen
+        .filter(|_| behind)
+        .map_or(row.desired, |report| report.desired);
+    let mut observation = observe(&row.state, &observed(seen), desired);
+    let leaving = matches!(
+        row.state.status(),
+        InstanceStatus::PendingDelete | InstanceStatus::Deleting
+    );
+    if leaving && seen.is_some() && behind {
+        observation.steps = vec![InstanceState::error(failure())];
+    }
+    if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
+        return;
+    }
+    let result = match seen {
+        Some(report) if !behind => Some(!is_failure(report)),
+        None if observation.row_gone => Some(true),
+        _ => None,
+    };
+    // `find_operation_to_record` without an operation's id.
+    let ends_its_own = result.is_some()
+        && row
+            .operation
+            .is_some_and(|o| o.generation == row.generation);
+    if !ends_its_own {
+        abandon(row, rules);
+    }
+    if row.operation.is_some() && !ends_its_own {
+        return;
+    }
+    if let Some(report) = seen.filter(|_| !behind) {
+        settle_spec(row, report);
+    }
+    apply_steps(state, instance, observation.steps);
+    if let Some(succeeded) = result {
+        close(state, instance, succeeded);
+    }
+    if observation.row_gone {
+        remove(state, instance);
+    }
+}
+
+/// Answer of a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Recorded; what is desired of each instance, as far as the digest tells.
+    Recorded(PerInstance<Option<(Generation, Desired)>>),
+    /// It counts as replayed.
+    Replayed,
+}
+
+/// `record_heartbeat`.
+pub fn hear(
+    state: &mut State,
+    rules: &Rules,
+    stamp: Stamp,
+    full: bool,
+    reports: &PerInstance<Option<Report>>,
+) -> Heard {
+    let replayed = stamp <= state.heard;
+    if replayed && rules.replayed_heartbeats_are_refused {
+        return Heard::Replayed;
+    }
+    let before = replayed.then(|| state.rows.clone());
+    state.heard = state.heard.max(stamp);
+    toolbox_reported(state);
+    for (instance, report) in reports.iter().enumerate() {
+        match report {
+            Some(report) => hear_report(state, rules, instance, *report),
+            None if full => hear_omission(state, rules, instance),
+            None => {}
+        }
+    }
+    if before.is_some_and(|rows| rows != state.rows) {
+        state.break_with(Broken::ReplayChanged);
+    }
+    Heard::Recorded(std::array::from_fn(|i| {
+        state.rows[i].as_ref().map(|r| (r.generation, r.desired))
+    }))
+}
+
+fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report) {
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    if report.generation < row.generation && rules.stale_reports_are_ignored {
+        abandon(row, rules);
+        return;
+    }
+    let ends = report.settled && row.operation.is_some();
+    if !ends {
+        abandon(row, rules);
+    }
+    let is_gone = report.phase.is_none();
+    if is_gone && row.desired != Desired::Absent && row.operation.is_some() {
+        // What is to come may still be on its way.
+        return;
+    }
+    let observation = observe(&row.state, &observed(Some(report)), row.desired);
+    if report.settled {
+        settle_spec(row, report);
+    }
+    apply_steps(state, instance, observation.steps);
+    if ends {
+        close(state, instance, !is_failure(report));
+    }
+    if observation.row_gone {
+        remove(state, instance);
+    }
+}
+
+/// A full heartbeat does not name the instance.
+fn hear_omission(state: &mut State, rules: &Rules, instance: usize) {
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
+    abandon(row, rules);
+    if row.operation.is_some() {
+        return;
+    }
+    let observation = observe(&row.state, &Observed::Absent, row.desired);
+    if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
+        return;
+    }
+    apply_steps(state, instance, observation.steps);
+    if observation.row_gone {
+        remove(state, instance);
+    }
+}
+
+/// The toolbox is heard of.
+fn toolbox_reported(state: &mut State) {
+    let path: &[EnvironmentStatus] = match state.toolbox {
+        EnvironmentStatus::Provisioning => &[
+            EnvironmentStatus::AwaitingHeartbeat,
+            EnvironmentStatus::Active,
+        ],
+        EnvironmentStatus::AwaitingHeartbeat | EnvironmentStatus::Unresponsive => {
+            &[EnvironmentStatus::Active]
+        }
+        _ => &[],
+    };
+    for to in path {
+        move_toolbox(state, *to);
+    }
+}
+
+/// `private.mark_silent_toolboxes`.
+pub fn mark_silent(state: &mut State) {
+    if state.toolbox == EnvironmentStatus::Active {
+        move_toolbox(state, EnvironmentStatus::Unresponsive);
+    }
+}
+
+fn move_toolbox(state: &mut State, to: EnvironmentStatus) {
+    if !environment_can_transition(state.toolbox, to) {
+        state.break_with(Broken::IllegalToolboxTransition);
+    }
+    state.toolbox = to;
+}
+
+/// `get_desired_state`.
+pub fn desired_state(state: &State) -> PerInstance<Option<Wanted>> {
+    std::array::from_fn(|i| {
+        state.rows[i].as_ref().map(|row| Wanted {
+            generation: row.generation,
+            desired: row.desired,
+            spec: row.spec,
+            restart: row.restart,
+        })
+    })
+}
+
+/// The spec that the row names now.
+pub fn spec_of(state: &State, instance: usize) -> Option<Spec> {
+    state.rows[instance].as_ref().map(|row| row.spec)
+}

@@ -1,0 +1,112 @@
+//! Which rules hold, and how far the model is explored.
+
+/// Rules of the design. Each can be turned off alone.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent rules, each turned off by a test of its own"
+)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The agent refuses a generation lower than the one it holds (`dtma/src/instances/command.rs`).
+    pub agent_refuses_stale_generations: bool,
+    /// The agent remembers on its disk which generation deleted an instance, and refuses to deploy it at that
+    /// generation or before.
+    pub agent_remembers_deletions: bool,
+    /// The agent reports an instance only after it has looked at Docker and decided.
+    pub only_decided_views_are_reported: bool,
+    /// A heartbeat whose (boot, sequence) is not greater than the last accepted changes nothing (`record_heartbeat`).
+    pub replayed_heartbeats_are_refused: bool,
+    /// A report about an older generation than the row's is ignored (`record_heartbeat`).
+    pub stale_reports_are_ignored: bool,
+    /// An agent whose heartbeats count as replayed goes on from the last accepted number.
+    pub agent_catches_up_with_sequence: bool,
+    /// A row is removed only when the agent says that it has carried the deletion out, never because it does not know
+    /// the instance.
+    pub removal_needs_the_deletion_confirmed: bool,
+    /// A row that is put back after a command that did not happen gets a generation of its own.
+    pub restoring_makes_a_generation: bool,
+    /// An answer about a later generation is no success of the command that asked.
+    pub success_needs_own_generation: bool,
+    /// The desired state names the last restart.
+    pub desired_state_names_restarts: bool,
+    /// An update's previous spec is kept until its outcome is known, whatever becomes of its lease; until then there
+    /// is no other update.
+    pub previous_spec_outlives_lease: bool,
+    /// An agent whose digest differs fetches the desired state.
+    pub desired_state_is_fetched: bool,
+    /// A record is written only onto the status it was decided on (`record_tool_instance_state`).
+    pub records_compare_status: bool,
+}
+
+impl Rules {
+    /// All rules hold.
+    pub const fn all() -> Self {
+        Self {
+            agent_refuses_stale_generations: true,
+            agent_remembers_deletions: true,
+            only_decided_views_are_reported: true,
+            replayed_heartbeats_are_refused: true,
+            stale_reports_are_ignored: true,
+            agent_catches_up_with_sequence: true,
+            removal_needs_the_deletion_confirmed: true,
+            restoring_makes_a_generation: true,
+            success_needs_own_generation: true,
+            desired_state_names_restarts: true,
+            previous_spec_outlives_lease: true,
+            desired_state_is_fetched: true,
+            records_compare_status: true,
+        }
+    }
+}
+
+/// What may happen, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Instances, 1 or 2.
+    pub instances: usize,
+    /// Commands that users give, in all.
+    pub commands: u8,
+    /// Which ones.
+    pub actions: Vec<toolbox_domain::lifecycle::Request>,
+    /// Messages that arrive twice; of heartbeats, the first time the answer is lost.
+    pub duplicates: u8,
+    /// Connections that the agent's machine refuses.
+    pub refusals: u8,
+    /// Crashes of the agent.
+    pub crashes: u8,
+    /// A crash may lose the boot number, and leave Docker to finish a creation.
+    pub dirty_crashes: bool,
+    /// Containers that end by themselves or are removed by hand.
+    pub accidents: u8,
+    /// Versions that fail their trial or keep crashing.
+    pub failures: u8,
+    /// Full heartbeats by the timer; those at a start and on changes are not counted.
+    pub timers: u8,
+    /// Reads of the list, which record what they see.
+    pub reads: u8,
+    /// An operation whose lease has run out is there until somebody looks.
+    pub lazy_leases: bool,
+    /// Times that the toolbox is taken for silent.
+    pub silences: u8,
+}
+
+impl Bounds {
+    /// Nothing but commands of these kinds to one instance.
+    pub fn commands(commands: u8, actions: &[toolbox_domain::lifecycle::Request]) -> Self {
+        Self {
+            instances: 1,
+            commands,
+            actions: actions.to_vec(),
+            duplicates: 0,
+            refusals: 0,
+            crashes: 0,
+            dirty_crashes: false,
+            accidents: 0,
+            failures: 0,
+            timers: 0,
+            reads: 0,
+            lazy_leases: false,
+            silences: 0,
+        }
+    }
+}
