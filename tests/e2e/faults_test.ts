@@ -20,6 +20,8 @@ import { type Fault, FaultServer } from "./faults/fault_server.ts";
 import { postgrestPort, whilePaused, whileStopped } from "./faults/parts.ts";
 import { healed, logFaults, snapshot } from "./faults/truth.ts";
 
+/** What callers alone see and record: heartbeats would tell the truth meanwhile, and repair (heartbeat_test.ts). */
+const SILENT = { dtmaHttp: true };
 /** Deadline of one call to the agent or the database; lowered so that the whole table runs in a few minutes. */
 const UPSTREAM_MS = 1_500;
 /** Scheduling on a busy machine of two cores. */
@@ -71,7 +73,7 @@ const AGENT_ANSWERS: [name: string, fault: Fault, status: number, code: string, 
 ];
 
 Deno.test("the agent fails", async (t) => {
-  await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
+  await using world = await startWorld({ ...SILENT, functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
   const cast = new Cast(world);
 
   for (const [name, fault, status, code, arrived] of AGENT_ANSWERS) {
@@ -172,7 +174,7 @@ Deno.test("the agent fails", async (t) => {
 });
 
 Deno.test("the database fails", async (t) => {
-  await using world = await startWorld({ functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
+  await using world = await startWorld({ ...SILENT, functionEnv: { TOOLBOX_UPSTREAM_TIMEOUT_MS: `${UPSTREAM_MS}` } });
   const cast = new Cast(world);
 
   /** Nothing was begun, neither in the database nor on the machine. */
@@ -244,7 +246,7 @@ Deno.test("the database fails", async (t) => {
 Deno.test("Docker fails", async (t) => {
   await using cut = await DockerCut.open();
   // With the deadlines as shipped: what Docker is too slow for must not look like the agent's own slowness.
-  await using world = await startWorld({ dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` } });
+  await using world = await startWorld({ ...SILENT, dtmaEnv: { DTMA_DOCKER_HOST: `unix://${cut.path}` } });
   const cast = new Cast(world);
 
   await t.step("Docker is gone: docker_unreachable", async () => {

@@ -129,7 +129,7 @@ export function devstackArgs(options: StackOptions = {}): string[] {
   const {
     project = REPOSITORY,
     dtma = true,
-    dtmaHttp = true,
+    dtmaHttp = false,
     dtmaEnv = {},
     functionEnv = {},
     dataDir,
@@ -147,7 +147,7 @@ export function devstackArgs(options: StackOptions = {}): string[] {
     ...(dataDir === undefined ? ["--ephemeral"] : [`--data-dir=${dataDir}`]),
     ...(port === undefined ? [] : [`--port=${port}`]),
     ...(dtma ? [] : ["--no-dtma"]),
-    `--dtma-http=${dtmaHttp}`,
+    ...(dtmaHttp ? ["--dtma-http"] : []),
     ...pairs("--dtma-env", dtmaEnv),
     ...pairs("--function-env", functionEnv),
     ...args,

@@ -1,50 +1,127 @@
-/** The agent of the toolbox "local" is part of the stack: its row, its key, its end. Needs DTMA's binary. */
+/** The agent of the toolbox "local" is part of the stack: its row, its enrolment, its key, its end. Needs DTMA's binary. */
 import assert from "node:assert/strict";
+import { Database, eventually } from "../e2e/lib/mod.ts";
 import { startStack } from "../lib/stack.ts";
 
-async function answers(url: string, headers: Record<string, string> = {}): Promise<number> {
-  try {
-    const reply = await fetch(url, { headers, signal: AbortSignal.timeout(2_000) });
-    await reply.body?.cancel();
-    return reply.status;
-  } catch {
-    return 0;
-  }
-}
-
-Deno.test("the toolbox local is registered and its agent answers to its key", async (t) => {
+Deno.test("this machine enrols as the toolbox local and is active by its heartbeat", async (t) => {
   await using stack = await startStack();
   const { url, dtma, demo, publishable_key, toolbox_id } = stack.ready;
   const key = (await Deno.readTextFile(dtma.key_file)).trim();
+  const certificate = await Deno.readTextFile(dtma.certificate_file!);
   const bearer = { authorization: `Bearer ${key}` };
+  using client = Deno.createHttpClient({ caCerts: [certificate], poolMaxIdlePerHost: 0 });
 
-  await t.step("the demo user owns an active toolbox at the agent's address", async () => {
-    const reply = await fetch(`${url}/rest/v1/account_tool_environments?select=id,name,status,public_ip_address,dtma_port`, {
+  /** Status of an answer; 0 when there is none. */
+  async function answers(path: string, headers: Record<string, string> = {}): Promise<number> {
+    try {
+      const reply = await fetch(dtma.url + path, { client, headers, signal: AbortSignal.timeout(2_000) });
+      await reply.body?.cancel();
+      return reply.status;
+    } catch {
+      return 0;
+    }
+  }
+  const up = () => eventually("the agent answers", async () => await answers("/health") === 200 ? true : undefined);
+
+  await t.step("the demo user owns an active toolbox at the agent's address, with its certificate", async () => {
+    const columns = "id,name,status,public_ip_address,dtma_port,last_heartbeat_at,heartbeat_interval_seconds";
+    const reply = await fetch(`${url}/rest/v1/account_tool_environments?select=${columns}`, {
       headers: { apikey: publishable_key, authorization: `Bearer ${demo.access_token}` },
     });
-    const port = Number(new URL(dtma.url).port);
-    assert.deepEqual(await reply.json(), [
-      { id: toolbox_id, name: "local", status: "active", public_ip_address: "127.0.0.1", dtma_port: port },
-    ]);
+    const [{ last_heartbeat_at: heard, ...row }, ...others] = await reply.json();
+    assert.deepEqual(others, []);
+    assert.deepEqual(row, {
+      id: toolbox_id,
+      name: "local",
+      status: "active",
+      public_ip_address: "127.0.0.1",
+      dtma_port: Number(new URL(dtma.url).port),
+      heartbeat_interval_seconds: 10,
+    });
+    assert(Date.now() - Date.parse(heard) < 20_000, `heard of at ${heard}`);
+    assert.match(certificate, /^-----BEGIN CERTIFICATE-----/);
+  });
+
+  await t.step("the way to active was by enrolment and heartbeat", async () => {
+    const token = await Deno.stat(dtma.token_file).catch(() => undefined);
+    assert.equal(token, undefined, "the token was used and its file removed");
+    const used = await new Database(stack.ready.admin_db_url).rows(
+      "select 1 from private.toolbox_enrolments where used_at is not null",
+    );
+    assert.equal(used.length, 1);
   });
 
   await t.step("the key is in a file for its owner only, and nothing else opens the door", async () => {
     assert.match(key, /^tbk_[0-9a-f]{64}$/);
-    assert.equal((await Deno.stat(dtma.key_file)).mode! & 0o777, 0o600);
-    assert.equal(await answers(`${dtma.url}/tools`, bearer), 200);
-    assert.equal(await answers(`${dtma.url}/tools`), 401);
+    for (const file of [dtma.key_file, `${dtma.state_dir}/keys.json`]) {
+      assert.equal((await Deno.stat(file)).mode! & 0o777, 0o600, file);
+    }
+    assert.equal(await answers("/tools", bearer), 200);
+    assert.equal(await answers("/tools"), 401);
+  });
+
+  await t.step("plain HTTP and other certificates are no way in", async () => {
+    await assert.rejects(fetch(dtma.url.replace("https:", "http:") + "/health").then((reply) => reply.text()));
+    await assert.rejects(fetch(`${dtma.url}/health`).then((reply) => reply.text()), "no authority vouches for it");
   });
 
   await t.step("a test that kills the agent decides when it comes back", async () => {
     Deno.kill(dtma.pid, "SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    assert.equal(await answers(`${dtma.url}/health`), 0);
+    assert.equal(await answers("/health"), 0);
     await stack.control("start", "dtma");
-    assert.equal(await answers(`${dtma.url}/health`), 200);
+    await up();
     assert.notEqual((await stack.state()).dtma.pid, dtma.pid);
     await stack.control("kill", "dtma");
     assert.equal((await stack.state()).dtma.pid, null);
     await stack.control("restart", "dtma");
-    assert.equal(await answers(`${dtma.url}/tools`, bearer), 200);
+    await up();
+    assert.equal(await answers("/tools", bearer), 200);
   });
+});
+
+Deno.test("with --dtma-http the agent is plain and says nothing", async () => {
+  await using stack = await startStack({ dtmaHttp: true });
+  const { dtma } = stack.ready;
+  const key = (await Deno.readTextFile(dtma.key_file)).trim();
+  assert.equal(dtma.certificate_file, null);
+  assert.match(dtma.url, /^http:/);
+  const reply = await fetch(`${dtma.url}/tools`, { headers: { authorization: `Bearer ${key}` } });
+  assert.equal(reply.status, 200);
+  await reply.body?.cancel();
+  const row = await new Database(stack.ready.admin_db_url).row(
+    "select status, last_heartbeat_at, dtma_certificate_pem from public.account_tool_environments",
+  );
+  assert.deepEqual(row, { status: "active", last_heartbeat_at: null, dtma_certificate_pem: null });
+});
+
+Deno.test("the second start is fast, needs no token and keeps the identity", async () => {
+  const dataDir = await Deno.makeTempDir();
+  await Deno.chmod(dataDir, 0o755);
+  const options = {
+    dataDir,
+    port: 27_000 + Math.floor(Math.random() * 400) * 4,
+    args: [`--dtma-port=${28_800 + Math.floor(Math.random() * 900)}`],
+  };
+  try {
+    const first = await startStack(options);
+    const certificate = await Deno.readTextFile(first.ready.dtma.certificate_file!);
+    await first.stop();
+    const begun = performance.now();
+    const second = await startStack(options);
+    const seconds = (performance.now() - begun) / 1000;
+    try {
+      assert.equal(await Deno.readTextFile(second.ready.dtma.certificate_file!), certificate);
+      const { used } = await new Database(second.ready.admin_db_url).row<{ used: number }>(
+        "select count(*)::int as used from private.toolbox_enrolments",
+      );
+      assert.equal(used, 1);
+      console.log(`  second start ${seconds.toFixed(1)} s`);
+      assert(seconds < 10, `the second start took ${seconds.toFixed(1)} s`);
+    } finally {
+      await second.stop();
+    }
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
 });

@@ -66,8 +66,7 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) no_dtma: bool,
     /// DTMA without TLS, enrolment and heartbeat: plain HTTP with a key file.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
     /// A variable for DTMA. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
