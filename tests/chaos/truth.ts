@@ -61,7 +61,7 @@ export function untruths(world: ChaosWorld, { toolbox, rows, unfinished, contain
       case "running":
         if (status !== "running" || !runs) found.push(said);
         else if (row.container_id !== own[0].Id) found.push(`${label} runs as ${own[0].Id}, not ${row.container_id}`);
-        else if (own[0].Config.Image !== row.spec.image) {
+        else if (!own[0].Config.Image.endsWith(String(row.spec.image))) {
           found.push(`${label} runs ${own[0].Config.Image}, its spec says ${row.spec.image}`);
         }
         break;

@@ -4,7 +4,7 @@ import { enrolmentToken, type Stack, startStack } from "../lib/stack.ts";
 import { emptySlots, IMAGES, type Slot } from "./commands.ts";
 import { Droplet, run } from "./droplet.ts";
 import { SLOTS } from "./plan.ts";
-import { certificateFor, HeartbeatProxy } from "./proxy.ts";
+import { type Certificate, certificateFor, HeartbeatProxy } from "./proxy.ts";
 import { Random } from "./random.ts";
 import { EventLog } from "./truth.ts";
 
@@ -36,19 +36,31 @@ export class ChaosWorld implements AsyncDisposable {
     readonly proxy: HeartbeatProxy,
     readonly owner: Actor,
     readonly db: Database,
+    readonly ends: (() => Promise<unknown>)[],
   ) {}
 
   /** A world with an enrolled agent and an instance in every slot. */
   static async open(): Promise<ChaosWorld> {
+    const ends: (() => Promise<unknown>)[] = [];
+    try {
+      return await ChaosWorld.#build(ends);
+    } catch (error) {
+      await endAll(ends);
+      throw error;
+    }
+  }
+
+  static async #build(ends: (() => Promise<unknown>)[]): Promise<ChaosWorld> {
     const folder = await Deno.makeTempDir({ prefix: "toolbox-chaos-" });
-    await using parts = new AsyncDisposableStack();
-    parts.defer(() => Deno.remove(folder, { recursive: true }));
-    const [stack, droplet] = await Promise.all([startStack({ dtma: false }), Droplet.open(folder)]);
-    parts.use(stack);
-    parts.use(droplet);
+    ends.push(() => Deno.remove(folder, { recursive: true }));
+    const stack = await startStack({ dtma: false });
+    ends.push(() => stack.stop());
+    const droplet = await Droplet.open(folder);
+    ends.push(() => droplet[Symbol.asyncDispose]());
     const { ready } = stack;
     const certificate = await certificateFor(droplet.uplink, folder);
-    const proxy = parts.use(await HeartbeatProxy.open(droplet.uplink, ready.url, certificate));
+    const proxy = await HeartbeatProxy.open(droplet.uplink, ready.url, certificate);
+    ends.push(() => proxy[Symbol.asyncDispose]());
     for (const [at, image] of IMAGES.entries()) {
       // Two images that differ in a byte of their only file.
       const program = `${folder}/pause`;
@@ -57,31 +69,10 @@ export class ChaosWorld implements AsyncDisposable {
       await droplet.load(image, program);
     }
     const db = new Database(ready.admin_db_url);
-    // What provisioning does once the machine has an address.
-    await db.execute(
-      "update public.account_tool_environments set public_ip_address = :'address', dtma_port = 30000 where id = :'id'",
-      { address: droplet.address, id: ready.toolbox_id },
-    );
-    await Deno.writeTextFile(droplet.path("/run/enrolment"), await enrolmentToken(ready), { mode: 0o600 });
-    await Deno.copyFile(certificate.authority, droplet.path("/run/authority.pem"));
-    await droplet.startAgent(agentProgram(), {
-      DTMA_TOOLBOX_ID: ready.toolbox_id,
-      DTMA_CONTROL_URL: `${proxy.url}/functions/v1/heartbeat`,
-      DTMA_CONTROL_CA_FILE: "/run/authority.pem",
-      DTMA_ENROLMENT_TOKEN_FILE: "/run/enrolment",
-      DTMA_HEARTBEAT_INTERVAL: `${INTERVAL_SECONDS}`,
-    });
     const owner = await signIn(ready, ready.demo.email, ready.demo.password);
-    const world = new ChaosWorld(folder, stack, droplet, proxy, owner, db);
-    await eventually("the agent's heartbeat makes the toolbox active", async () => {
-      const { status } = await db.row<{ status: string }>(
-        "select status from public.account_tool_environments where id = :'id'",
-        { id: ready.toolbox_id },
-      );
-      return status === "active" ? true : undefined;
-    }, { ms: 30_000 });
+    const world = new ChaosWorld(folder, stack, droplet, proxy, owner, db, ends);
+    await world.#enrol(certificate);
     await world.#fill();
-    parts.move();
     return world;
   }
 
@@ -106,10 +97,37 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.proxy[Symbol.asyncDispose]();
-    await this.droplet[Symbol.asyncDispose]();
-    await this.stack[Symbol.asyncDispose]();
-    await Deno.remove(this.folder, { recursive: true }).catch(() => {});
+    await endAll(this.ends);
+  }
+
+  /** What provisioning does once the machine has an address; the agent does the rest. */
+  async #enrol(certificate: Certificate): Promise<void> {
+    const { db, droplet, proxy } = this;
+    const { ready } = this.stack;
+    await db.execute(
+      "update public.account_tool_environments set public_ip_address = :'address', dtma_port = 30000 where id = :'id'",
+      { address: droplet.address, id: ready.toolbox_id },
+    );
+    await Deno.writeTextFile(droplet.path("/run/enrolment"), await enrolmentToken(ready), { mode: 0o600 });
+    await Deno.copyFile(certificate.authority, droplet.path("/run/authority.pem"));
+    await droplet.startAgent(agentProgram(), {
+      DTMA_TOOLBOX_ID: ready.toolbox_id,
+      DTMA_CONTROL_URL: `${proxy.url}/functions/v1/heartbeat`,
+      DTMA_CONTROL_CA_FILE: "/run/authority.pem",
+      DTMA_ENROLMENT_TOKEN_FILE: "/run/enrolment",
+      DTMA_HEARTBEAT_INTERVAL: `${INTERVAL_SECONDS}`,
+    });
+    try {
+      await eventually("the agent's heartbeat makes the toolbox active", async () => {
+        const { status } = await db.row<{ status: string }>(
+          "select status from public.account_tool_environments where id = :'id'",
+          { id: ready.toolbox_id },
+        );
+        return status === "active" ? true : undefined;
+      }, { ms: 30_000 });
+    } catch (error) {
+      throw new Error(`${await Deno.readTextFile(`${this.folder}/dtma.log`)}`, { cause: error });
+    }
   }
 
   async #fill(): Promise<void> {
@@ -123,4 +141,9 @@ export class ChaosWorld implements AsyncDisposable {
       slot.promised = "running";
     });
   }
+}
+
+/** The last made goes first; what fails to end stops no other. */
+async function endAll(ends: (() => Promise<unknown>)[]): Promise<void> {
+  for (const end of ends.splice(0).reverse()) await end().catch((error) => console.error(error));
 }
