@@ -29,7 +29,7 @@ begin
     end
     when observed = 'stopped' then 'stopped'
     -- While a stop is under way, a container that still runs is no news.
-    when from_status = 'stopping' and desired = 'stopped' and observed <> 'stopping' then null
+    when from_status = 'stopping' and desired = 'stopped' then null
     when observed = 'preparing' then 'deploying'
     when observed in ('starting', 'running', 'stopping') then observed
   end::public.account_tool_installation_status_enum;

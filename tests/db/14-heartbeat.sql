@@ -53,7 +53,9 @@ create function tests.certified(content text, with_pem boolean default false) re
 $$;
 select is(tests.certified('one'), 'recorded', 'a certificate may be named before it is shown');
 select is(tests.heartbeat(jsonb_build_object('certificate_sha256', tests.sha256('one'), 'certificate_pem', tests.pem('two'))) ->> 'outcome', 'certificate_changed', 'one that is not what it is called is refused');
-select is((tests.toolbox()).dtma_certificate_pem, null, 'and not pinned');
+select is(tests.heartbeat(jsonb_build_object('certificate_sha256', tests.sha256('one'), 'certificate_pem', E'-----BEGIN CERTIFICATE-----\nA===\n-----END CERTIFICATE-----')) ->> 'outcome',
+  'certificate_changed', 'so is one that is none');
+select is((tests.toolbox()).dtma_certificate_pem, null, 'neither is pinned');
 select is(tests.certified('one', true), 'recorded', 'the first one that is shown');
 select is((tests.toolbox()).dtma_certificate_sha256, tests.sha256('one'), 'is pinned');
 select is(tests.certified('one'), 'recorded', 'and accepted from then on');

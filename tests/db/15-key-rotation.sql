@@ -33,6 +33,9 @@ select is(tests.with_key('01'), 'recorded', 'the new key is used');
 select is((tests.toolbox()).dtma_key_id, '0a0b0c0d.1', 'and is the one from then on');
 select is(tests.with_key('ab'), 'recorded', 'a message under way with the old key still counts');
 select is((tests.toolbox()).dtma_key_id, '0a0b0c0d.1', 'and changes nothing');
+select tests.rotate() \g /dev/null
+select is(tests.with_key('ab'), 'recorded', 'nor is it given a key, which would end the one in use');
+update account_tool_environments set dtma_key_epoch = 1 where id = 'e0000000-0000-4000-8000-000000000001';
 select cmp_ok((tests.toolbox()).dtma_previous_token_expires_at, '<=', clock_timestamp() + interval '10 minutes', 'for ten minutes');
 update account_tool_environments set dtma_previous_token_expires_at = now() where id = 'e0000000-0000-4000-8000-000000000001';
 select is(tests.with_key('ab'), 'unauthorized', 'then it ends');

@@ -44,6 +44,9 @@ select results_eq($$ select (i).container_id, (i).image_digest, (i).port_mapping
 select results_eq('select tests.new_events()', array['agent observe running->error', 'agent observe error->error', 'agent observe error->error',
   'agent observe error->starting', 'agent observe starting->running'], 'told as the agent''s');
 select is(actor_id::text || ' ' || request_id, 'e0000000-0000-4000-8000-000000000001 req-heartbeat', 'of this toolbox, in this request') from tool_instance_events order by id desc limit 1;
+update account_tool_instances set desired_status = 'stopped' where id = 'c0000000-0000-4000-8000-000000000001';
+update account_tool_instances set desired_status = 'running' where id = 'c0000000-0000-4000-8000-000000000001';
+select results_eq('select tests.new_events() offset 5', array['database update running->running', 'database update running->running'], 'a heartbeat speaks for its own writes only');
 select is(tests.after('{"phase": "stopped", "settled": true, "container_id": "def"}'), 'stopped, succeeded', 'stopped by hand');
 select is(tests.after('{"container_id": "def"}'), 'running, succeeded', 'and run by hand');
 
@@ -59,7 +62,7 @@ select is(tests.after('{"generation": 2, "phase": "stopping", "settled": false}'
 select is(tests.after('{"generation": 2, "phase": null}'), 'stopping, in_progress', 'that nothing is there yet, or any more, is for the operation to say');
 select is(tests.after('{"generation": 3, "phase": "stopped"}'), 'stopping, in_progress', 'another generation is not its end');
 select is(tests.after('{"generation": 2, "phase": "stopped"}'), 'stopped, succeeded', 'its end is');
-select results_eq('select tests.new_events() offset 8', array['user stop running->stopping', 'agent stop stopping->stopped'], 'under the operation''s name');
+select results_eq('select tests.new_events() offset 10', array['user stop running->stopping', 'agent stop stopping->stopped'], 'under the operation''s name');
 select is(request_id, 'req-begin', 'and request') from tool_instance_events order by id desc limit 1;
 
 -- Restart, step by step and in one
@@ -67,6 +70,7 @@ select tests.begin('{"action": "restart", "to_status": "starting"}') \g /dev/nul
 select is(tests.after('{"generation": 3, "phase": "creating", "settled": false}'), 'deploying, in_progress', 'a start that has to re-create the container');
 select is(tests.after('{"generation": 3, "phase": "starting", "settled": false, "container_id": null, "ports": []}'), 'starting, in_progress', 'goes on');
 select is((tests.instance()).container_id, 'abc', 'what is still changing is not kept');
+select is(tests.after('{"generation": 3, "settled": false}'), 'running, in_progress', 'runs, and is still watched');
 select is(tests.after('{"generation": 3}'), 'running, succeeded', 'and ends');
 select tests.begin('{"action": "restart", "to_status": "stopping"}') \g /dev/null
 select is(tests.after('{"generation": 4, "phase": "error", "settled": false, "reason": {"code": "exited", "message": "x"}}'), 'stopping, in_progress', 'a failure the agent still fights is not the end');
@@ -94,6 +98,7 @@ select tests.expire_leases() \g /dev/null
 select private.abandon_expired_operations('c0000000-0000-4000-8000-000000000001') \g /dev/null
 select isnt((tests.last_operation()).previous_spec, null, 'an abandoned update keeps its way back');
 select is(tests.after('{"generation": 9, "phase": "pulling", "settled": false}'), 'deploying, abandoned', 'while it is under way');
+select is(tests.after('{"generation": 9, "settled": false}'), 'running, abandoned', 'and watched');
 select is(tests.after('{"generation": 9, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'running, abandoned', 'it is rolled back after all');
 select results_eq($$ select (i).docker_image_url, (i).generation, (tests.last_operation()).previous_spec from (select tests.instance() as i) a $$,
   $$ values ('ghcr.io/x/y:1.2', 10::bigint, null::jsonb) $$, 'the spec too, and the way back is erased');
@@ -115,7 +120,8 @@ select is(tests.after('{"generation": 13}'), 'running, succeeded', 'and may come
 select tests.a_minute_later() \g /dev/null
 select is(tests.unnamed('{"full": true, "docker_reachable": false}'), 'running, succeeded', 'without Docker nobody knows what is there');
 select is(tests.unnamed('{"full": false}'), 'running, succeeded', 'nor does a heartbeat that tells of changes only');
-select is(tests.unnamed('{"full": true}'), 'error container_missing, succeeded', 'a full one does');
+select is(tests.after('{"generation": 13}', '{"full": true}'), 'running, succeeded', 'a full one that names it finds it');
+select is(tests.unnamed('{"full": true}'), 'error container_missing, succeeded', 'one that does not, does not');
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
 select tests.a_minute_later() \g /dev/null
 select is(tests.unnamed('{"full": true}'), 'starting, in_progress', 'not while a command is on its way');
@@ -131,19 +137,23 @@ select is((tests.instance()).generation, 41::bigint, 'and what is desired is new
 select is(tests.after('{"generation": 9007199254740991, "phase": "running"}'), 'stopped, succeeded', 'the counter is not pushed to its end');
 select is(tests.after('{"generation": 41, "phase": "stopped"}'), 'stopped, succeeded', 'then they agree');
 
+select tests.begin('{"action": "stop", "to_status": "stopped", "desired_status": "stopped"}') \g /dev/null
+select tests.expire_leases() \g /dev/null
+select is(tests.after('{"generation": 50, "phase": "stopped"}'), 'stopped, abandoned', 'an operation of a generation that is past ends with its lease');
+
 -- Deleted
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent"}') \g /dev/null
-select is(tests.after('{"generation": 41, "phase": null}'), 'pending_delete, in_progress', 'an absence from before the command ends no deletion');
-select is(tests.after('{"generation": 42}'), 'pending_delete, in_progress', 'nor does a container that still is something');
-select is(tests.after('{"generation": 42, "phase": "removing", "settled": false}'), 'deleting, in_progress', 'it is being removed');
+select is(tests.after('{"generation": 51, "phase": null}'), 'pending_delete, in_progress', 'an absence from before the command ends no deletion');
+select is(tests.after('{"generation": 52}'), 'pending_delete, in_progress', 'nor does a container that still is something');
+select is(tests.after('{"generation": 52, "phase": "removing", "settled": false}'), 'deleting, in_progress', 'it is being removed');
 select tests.a_minute_later() \g /dev/null
 select tests.expire_leases() \g /dev/null
 select is(tests.unnamed('{"full": true}'), 'deleting, in_progress', 'leaving it out ends no deletion: a deploy may still be on its way');
-select is(tests.after('{"generation": 42, "phase": "error", "reason": {"code": "remove_failed", "message": "busy"}}'), 'error remove_failed, failed remove_failed', 'a removal may fail');
-select is(tests.after('{"generation": 42, "phase": null}'), 'gone, failed remove_failed', 'and come about later');
+select is(tests.after('{"generation": 52, "phase": "error", "reason": {"code": "remove_failed", "message": "busy"}}'), 'error remove_failed, failed remove_failed', 'a removal may fail');
+select is(tests.after('{"generation": 52, "phase": null}'), 'gone, failed remove_failed', 'and come about later');
 select results_eq('select tests.new_events() offset (select count(*) from tests.new_events()) - 3',
   array['agent observe error->pending_delete', 'agent observe pending_delete->deleting', 'agent observe deleting->none'], 'by the legal way');
-select is(tests.tell('{"generation": 42, "phase": null}') -> 'unknown', '["c0000000-0000-4000-8000-000000000001"]', 'afterwards it is unknown, and may be forgotten');
+select is(tests.tell('{"generation": 52, "phase": null}') -> 'unknown', '["c0000000-0000-4000-8000-000000000001"]', 'afterwards it is unknown, and may be forgotten');
 
 select tests.deploy('c0000000-0000-4000-8000-000000000001', 'again') \g /dev/null
 select is(tests.after('{"phase": null}'), 'deploying, in_progress', 'a deploy that has not arrived');

@@ -68,9 +68,15 @@ select is(pg_temp.in_session('a', pg_temp.heartbeat(1, (select jsonb_agg(pg_temp
 select pg_temp.later('b', pg_temp.heartbeat(1)) \g /dev/null
 select is(dblink_is_busy('b'), 1, 'its copy waits');
 select is(pg_temp.in_session('c', pg_temp.heartbeat(2, '[]', jsonb_build_object('token_hash', repeat('00', 32)))), 'unauthorized', 'a wrong key waits for nothing');
-select is(pg_temp.in_session('d', 'select private.mark_silent_toolboxes(''-infinity'')'), '0', 'and the sweep does not wait for what is being heard of');
 select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.answer('b'), 'replayed', 'then the copy is refused');
+
+-- The sweep, while a toolbox that was silent is heard of.
+select dblink_exec('a', 'update public.account_tool_environments set last_heartbeat_at = now() - interval ''1 hour'' where id = ''e2000000-0000-4000-8000-000000000001''') \g /dev/null
+select dblink_exec('a', 'begin') \g /dev/null
+select pg_temp.in_session('a', 'select id::text from public.account_tool_environments where id = ''e2000000-0000-4000-8000-000000000001'' for no key update') \g /dev/null
+select is(pg_temp.in_session('b', 'select private.mark_silent_toolboxes(''-infinity'')::text'), '0', 'the sweep passes by what is being heard of');
+select dblink_exec('a', 'commit') \g /dev/null
 
 -- A command and a report of one instance.
 select dblink_exec('a', 'begin') \g /dev/null
