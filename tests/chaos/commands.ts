@@ -64,7 +64,8 @@ async function send(world: ChaosWorld, slot: Slot, verb: Command["verb"], wait: 
     world.deleted.add(id);
     slot.id = undefined;
     slot.promised = undefined;
-  } else if (verb !== "update") {
+  } else {
+    // An update starts what was stopped.
     slot.promised = verb === "stop" ? "stopped" : "running";
   }
 }

@@ -11,7 +11,7 @@ use crate::progress::say;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// True when there is something to call and nobody else calls it.
-const OURS: &str = "select to_regprocedure('private.mark_silent_toolboxes()') is not null
+const OURS: &str = "select to_regproc('private.mark_silent_toolboxes') is not null
     and not exists (select from pg_extension where extname = 'pg_cron')";
 const CALL: &str = "select private.mark_silent_toolboxes()";
 
