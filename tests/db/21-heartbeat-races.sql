@@ -81,12 +81,15 @@ select dblink_exec('a', 'commit') \g /dev/null
 -- A command and a report of one instance.
 select dblink_exec('a', 'begin') \g /dev/null
 select is(pg_temp.in_session('a', pg_temp.begin(3, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'a command starts');
-select pg_temp.later('b', pg_temp.heartbeat(2, jsonb_build_array(pg_temp.report(3, 1, 'stopped')))) \g /dev/null
+select pg_temp.in_session('a', pg_temp.begin(5, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')) \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.settle(5, 2, 'stopping', 'stopped')), 'recorded', 'another starts and ends');
+select pg_temp.later('b', pg_temp.heartbeat(2, jsonb_build_array(pg_temp.report(3, 1, 'stopped'), pg_temp.report(5, 1, 'starting')))) \g /dev/null
 select is(dblink_is_busy('b'), 1, 'a report of the same instance waits');
 select is(pg_temp.in_session('c', pg_temp.begin(4, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'commands on others do not wait for it');
 select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.answer('b'), 'recorded', 'the heartbeat is recorded');
 select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(3)::uuid), 'stopping', 'and what it said of before the command is old');
+select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(5)::uuid), 'stopped', 'also when the command has ended');
 select is(pg_temp.in_session('a', pg_temp.heartbeat(3, jsonb_build_array(pg_temp.report(3, 2, 'stopped'), pg_temp.report(4, 2, 'stopped')))), 'recorded', 'both commands end');
 
 -- One token, used twice at the same time by two machines.
