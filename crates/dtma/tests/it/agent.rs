@@ -32,6 +32,12 @@ pub struct Agent {
     pub state: PathBuf,
     pub docker_host: String,
     pub extra: Vec<String>,
+    /// Give it the key file.
+    pub key_file: bool,
+    /// Let it speak TLS.
+    pub tls: bool,
+    /// Tell it where to listen.
+    pub listen_flag: bool,
     listen: u16,
     child: Option<Child>,
     client: reqwest::Client,
@@ -92,6 +98,9 @@ impl Agent {
             folder,
             docker_host: "unix:///var/run/docker.sock".to_owned(),
             extra: Vec::new(),
+            key_file: true,
+            tls: false,
+            listen_flag: true,
             listen,
             child: None,
             client: reqwest::Client::builder()
@@ -114,7 +123,13 @@ impl Agent {
     pub async fn start(&mut self) {
         self.spawn();
         for _ in 0..500 {
-            if self.client.get(self.url("/health")).send().await.is_ok() {
+            // Over TLS, tests ask in their own way, and wait for the answer.
+            let answers = if self.tls {
+                std::net::TcpStream::connect(("127.0.0.1", self.listen)).is_ok()
+            } else {
+                self.client.get(self.url("/health")).send().await.is_ok()
+            };
+            if answers {
                 return;
             }
             if let Some(ended) = self.child.as_mut().unwrap().try_wait().unwrap() {
@@ -133,12 +148,19 @@ impl Agent {
             .open(self.folder.path().join("log"))
             .unwrap();
         #[allow(clippy::disallowed_methods, reason = "the program under test")]
-        let child = Command::new(env!("CARGO_BIN_EXE_dtma"))
-            .env_clear()
-            .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dtma"));
+        command.env_clear();
+        if self.listen_flag {
+            command.env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen));
+        }
+        if self.key_file {
+            command.env("DTMA_KEY_FILE", self.folder.path().join("key"));
+        }
+        if !self.tls {
+            command.env("DTMA_INSECURE_HTTP", "true");
+        }
+        let child = command
             .env("DTMA_TOOLBOX_ID", self.toolbox.to_string())
-            .env("DTMA_KEY_FILE", self.folder.path().join("key"))
-            .env("DTMA_INSECURE_HTTP", "true")
             .env("DTMA_STATE_DIR", &self.state)
             .env("DTMA_DOCKER_HOST", &self.docker_host)
             .env(
@@ -203,6 +225,10 @@ impl Agent {
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listen
     }
 
     pub fn url(&self, path: &str) -> String {

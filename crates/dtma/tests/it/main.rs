@@ -14,6 +14,7 @@
 mod agent;
 mod api;
 mod confinement;
+mod control;
 mod docker;
 mod faults;
 mod images;
@@ -23,4 +24,6 @@ mod logs;
 mod names;
 mod ports;
 mod registry;
+mod stub;
 mod survival;
+mod tls;

@@ -1,0 +1,505 @@
+//! Heartbeats, enrolment, the desired state: the agent against a stub of the control plane.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use toolbox_api::dtma::{Desired, Phase};
+use toolbox_domain::ids::ToolInstanceId;
+
+use crate::agent::{Agent, Tool};
+use crate::docker;
+use crate::stub::{Fault, Stub, pair};
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// An agent with a token for `stub`, not started yet.
+fn enrolling(stub: &Stub) -> Agent {
+    let mut agent = Agent::prepare();
+    let token = agent.folder.path().join("token");
+    docker::write(&token, stub.plane().token.as_bytes());
+    agent.key_file = false;
+    agent.key.clone_from(&stub.plane().keys.control_to_agent);
+    agent.extra = vec![
+        format!("--control-url={}", stub.url()),
+        format!("--enrolment-token-file={}", token.display()),
+    ];
+    agent
+}
+
+/// An enrolled agent whose first full heartbeat was heard.
+async fn enrolled(stub: &Stub) -> Agent {
+    enrolled_with(stub, &[]).await
+}
+
+/// The same, with further flags.
+async fn enrolled_with(stub: &Stub, flags: &[&str]) -> Agent {
+    docker::ensure_image().await;
+    let mut agent = enrolling(stub);
+    agent.extra.extend(flags.iter().map(|f| (*f).to_owned()));
+    agent.start().await;
+    stub.until("a full heartbeat", SOON, |p| {
+        p.heard.iter().any(|(_, h)| h.full)
+    })
+    .await;
+    agent
+}
+
+/// A row and its container, as a deployment by the control plane would leave them.
+async fn deployed(agent: &Agent, stub: &Stub, tool: &Tool) {
+    stub.want(tool);
+    agent.deploy(tool).await;
+    stub.until_told(tool, "it is told to run", SOON, |r| {
+        r.phase == Some(Phase::Running) && r.settled
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_machine_enrols_once_and_keeps_its_keys() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled(&stub).await;
+    assert_eq!(stub.plane().enrolments, 1);
+    assert!(!agent.folder.path().join("token").exists(), "used up");
+    agent.call(Method::GET, "/tools").await.expect(200);
+    agent.kill();
+    let before = stub.plane().heard.len();
+    agent.start().await;
+    stub.until("another heartbeat", SOON, |p| p.heard.len() > before)
+        .await;
+    agent.call(Method::GET, "/tools").await.expect(200);
+    assert_eq!(stub.plane().enrolments, 1);
+    let status = agent.call(Method::GET, "/status").await.expect(200);
+    assert_eq!(status["environment"]["hasApiBaseUrl"], true);
+    let keys = agent.state.join("keys.json");
+    let mode = std::fs::metadata(keys).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn an_enrolment_whose_answer_was_lost_is_repeated_and_a_wrong_token_gives_nothing() {
+    let stub = Stub::new().await;
+    stub.plane().fault = Fault::LostAnswers;
+    let mut agent = enrolling(&stub);
+    agent.start().await;
+    stub.until("it tries to enrol", SOON, |p| p.enrolments > 0)
+        .await;
+    agent
+        .send(agent.request(Method::GET, "/tools"))
+        .await
+        .expect_problem(401, "unauthorized");
+    stub.plane().fault = Fault::None;
+    stub.until("a heartbeat", SOON, |p| !p.heard.is_empty())
+        .await;
+    agent.call(Method::GET, "/tools").await.expect(200);
+
+    let other = Stub::new().await;
+    let mut stranger = enrolling(&other);
+    other.plane().token = "tbe_another".into();
+    stranger.start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(other.plane().heard.is_empty());
+    assert!(stranger.log().contains("enrolment_token_invalid"));
+    assert!(!stranger.log().contains("tbe_"), "the token is not logged");
+    // The right token in the same file is taken without a restart.
+    let token = stranger.folder.path().join("token");
+    docker::write(&token, b"tbe_another");
+    other
+        .until("a heartbeat", SOON, |p| !p.heard.is_empty())
+        .await;
+}
+
+#[tokio::test]
+async fn counters_grow_across_restarts_also_without_their_file() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled(&stub).await;
+    for lost in [false, true] {
+        agent.kill();
+        if lost {
+            std::fs::remove_file(agent.state.join("boot")).unwrap();
+        }
+        let before = stub.plane().heard.len();
+        agent.start().await;
+        stub.until("it is heard again", SOON, |p| p.heard.len() > before)
+            .await;
+    }
+    assert_eq!(stub.plane().replayed, 0);
+    let numbers: Vec<_> = stub
+        .plane()
+        .heard
+        .iter()
+        .map(|(_, h)| (h.boot, h.sequence))
+        .collect();
+    assert!(numbers.windows(2).all(|w| w[0] < w[1]), "{numbers:?}");
+    // The clock was a month ahead in an earlier life, and nothing remembers it.
+    agent.kill();
+    std::fs::remove_file(agent.state.join("boot")).unwrap();
+    stub.plane().last.0 += 30 * 86_400_000;
+    let before = stub.plane().heard.len();
+    agent.extra.push("--heartbeat-interval=1".into());
+    agent.start().await;
+    stub.until("it finds greater numbers", Duration::from_secs(40), |p| {
+        p.heard.len() > before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_is_told_within_a_second() {
+    let stub = Stub::new().await;
+    let agent = enrolled(&stub).await;
+    let tool = Tool::new(&["sleep"]);
+    deployed(&agent, &stub, &tool).await;
+    let mut delays = Vec::new();
+    for _ in 0..5 {
+        let container = agent.container(&tool).await.id.unwrap();
+        let options = bollard::query_parameters::KillContainerOptionsBuilder::default()
+            .signal("KILL")
+            .build();
+        docker::connect()
+            .kill_container(&container, Some(options))
+            .await
+            .unwrap();
+        let killed = Instant::now();
+        stub.until_told(&tool, "it is told to be down", SOON, |r| {
+            r.phase != Some(Phase::Running)
+        })
+        .await;
+        delays.push(killed.elapsed());
+        // A long run, so that this is no crash loop: the next command forgives.
+        stub.until_told(&tool, "it runs again", SOON, |r| {
+            r.phase == Some(Phase::Running)
+        })
+        .await;
+        agent.command(&tool, "start").await.expect(200);
+    }
+    println!("told after {delays:?}");
+    assert!(
+        delays.iter().all(|d| *d < Duration::from_secs(1)),
+        "{delays:?}"
+    );
+    let metrics = agent.call(Method::GET, "/metrics").await;
+    let text = metrics.expect(200);
+    let text = text.as_str().unwrap();
+    assert!(text.contains("dtma_instance_restarts_total 5"), "{text}");
+    assert!(text.contains("dtma_heartbeats_total{outcome=\"recorded\"}"));
+    assert!(text.contains("dtma_docker_request_duration_seconds_count"));
+    assert!(text.contains("dtma_instances{phase=\"running\"} 1"));
+    // What never changed is not told again and again.
+    let before = stub.plane().heard.len();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stub.plane().heard.len(), before);
+}
+
+#[tokio::test]
+async fn after_an_outage_the_latest_state_of_everything_arrives() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled_with(&stub, &["--heartbeat-interval=3"]).await;
+    let tools: Vec<_> = (0..4).map(|_| Tool::new(&["sleep"])).collect();
+    for tool in &tools {
+        deployed(&agent, &stub, tool).await;
+    }
+    for (fault, restart) in [
+        (Fault::Down, false),
+        (Fault::LostAnswers, false),
+        (Fault::Twice, false),
+        (Fault::Down, true),
+    ] {
+        stub.plane().fault = fault;
+        // The row wants it too, as when a command is given.
+        for (number, tool) in tools.iter().enumerate() {
+            let (desired, command) = if number % 2 == 0 {
+                (Desired::Stopped, "stop")
+            } else {
+                (Desired::Running, "restart")
+            };
+            let generation = stub.change(tool, desired, command == "restart");
+            let path = format!("/tools/{}/{command}", tool.id);
+            let body = json!({"generation": generation});
+            agent
+                .send(
+                    agent
+                        .request(Method::POST, &path)
+                        .header("prefer", "wait=30")
+                        .json(&body),
+                )
+                .await
+                .expect(200);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if restart {
+            agent.kill();
+            agent.start().await;
+        }
+        stub.plane().fault = Fault::None;
+        for (number, tool) in tools.iter().enumerate() {
+            let phase = if number % 2 == 0 {
+                Phase::Stopped
+            } else {
+                Phase::Running
+            };
+            let row = ToolInstanceId::new(tool.id);
+            stub.until("the latest state arrives", SOON, |p| {
+                let generation = p.rows[&row].deploy.generation;
+                p.reports.get(&row).is_some_and(|r| {
+                    r.generation == generation && r.phase == Some(phase) && r.settled
+                })
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_command_heals_itself() {
+    let stub = Stub::new().await;
+    let agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let tool = Tool::new(&["sleep"]);
+    // Nobody sends the command: only the row says it.
+    stub.want(&tool);
+    stub.until_told(&tool, "it is deployed", SOON, |r| {
+        r.phase == Some(Phase::Running) && r.settled
+    })
+    .await;
+    let first = agent.container(&tool).await.state.unwrap().started_at;
+    let generation = stub.change(&tool, Desired::Running, true);
+    stub.until_told(&tool, "it is restarted", SOON, |r| {
+        r.generation == generation && r.phase == Some(Phase::Running) && r.settled
+    })
+    .await;
+    let second = agent.container(&tool).await.state.unwrap().started_at;
+    assert_ne!(first, second, "started anew");
+    stub.change(&tool, Desired::Stopped, false);
+    stub.until_told(&tool, "it is stopped", SOON, |r| {
+        r.phase == Some(Phase::Stopped)
+    })
+    .await;
+    let generation = stub.change(&tool, Desired::Absent, false);
+    stub.until("its row is gone", SOON, |p| p.rows.is_empty())
+        .await;
+    assert_eq!(stub.report(&tool).unwrap().generation, generation);
+    assert!(agent.containers(&tool).await.is_empty());
+    // As long as nothing differs, nothing is fetched.
+    let pulls = stub.plane().pulls;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stub.plane().pulls, pulls);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_over_is_told_with_its_reason() {
+    let stub = Stub::new().await;
+    let _agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let tool = Tool::new(&["sleep"]).with("env", json!({"not a name": "x"}));
+    stub.want(&tool);
+    stub.until_told(&tool, "it is refused", SOON, |r| {
+        r.phase == Some(Phase::Error) && r.reason.as_ref().is_some_and(|w| w.code == "invalid_spec")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_comes_back_from_a_deletion() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled(&stub).await;
+    let (held, never_held) = (Tool::new(&["sleep"]), Tool::new(&["sleep"]));
+    deployed(&agent, &stub, &held).await;
+    stub.change(&held, Desired::Absent, false);
+    for tool in [&held, &never_held] {
+        let path = format!("/tools/{}?generation=2", tool.id);
+        agent.call(Method::DELETE, &path).await.expect(200);
+    }
+    stub.until("its row is gone", SOON, |p| p.rows.is_empty())
+        .await;
+    // Commands from before the deletions arrive late, before and after a restart of the agent.
+    for _ in 0..2 {
+        for tool in [&held, &never_held] {
+            agent
+                .put(tool)
+                .await
+                .expect_problem(409, "stale_generation");
+            assert!(agent.containers(tool).await.is_empty());
+        }
+        agent.kill();
+        agent.start().await;
+    }
+    // A generation above the deletion is another matter.
+    agent.deploy(&never_held.clone().next().next()).await;
+}
+
+#[tokio::test]
+async fn orphans_are_named_and_left_alone() {
+    let stub = Stub::new().await;
+    let agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let (orphan, known) = (Tool::new(&["sleep"]), Tool::new(&["sleep"]));
+    let before = agent.deploy(&orphan).await;
+    deployed(&agent, &stub, &known).await;
+    let pulls = stub.plane().pulls;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let list = agent.call(Method::GET, "/tools").await.expect(200);
+    assert_eq!(list["orphans"], json!([orphan.id]));
+    let after = agent.view(&orphan).await.expect(200);
+    assert_eq!(after["container_id"], before["container_id"]);
+    assert_eq!(after["started_at"], before["started_at"]);
+    assert_eq!(stub.plane().pulls, pulls, "an orphan is no difference");
+    // Its row was only late.
+    stub.want(&orphan);
+    let end = Instant::now() + SOON;
+    while agent.call(Method::GET, "/tools").await.expect(200)["orphans"] != json!([]) {
+        assert!(Instant::now() < end, "it is no orphan any more");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_replaced_under_load_and_no_call_is_refused() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let old = stub.plane().keys.clone();
+    let url = agent.url("/tools");
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    // The control plane goes on with the old key until it hears of the new one.
+    let load = tokio::spawn({
+        let (stub, url) = (stub.clone(), url.clone());
+        async move {
+            let client = reqwest::Client::new();
+            let mut calls = 0;
+            while !*stopped.borrow_and_update() {
+                let key = {
+                    let plane = stub.plane();
+                    let pair = plane.previous.as_ref().unwrap_or(&plane.keys);
+                    pair.control_to_agent.clone()
+                };
+                let answer = client.get(&url).bearer_auth(key);
+                assert_eq!(answer.send().await.unwrap().status(), 200);
+                calls += 1;
+            }
+            calls
+        }
+    });
+    let new = pair();
+    {
+        let mut plane = stub.plane();
+        plane.previous = Some(old.clone());
+        plane.keys = new.clone();
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    stop.send_replace(true);
+    assert!(load.await.unwrap() > 20);
+    // From now on only the new one counts at the control plane, and the agent presents it.
+    stub.plane().previous = None;
+    let before = stub.plane().heard.len();
+    stub.until("a heartbeat with the new key", SOON, |p| {
+        p.heard.len() > before
+    })
+    .await;
+    for restart in [false, true] {
+        if restart {
+            agent.kill();
+            agent.start().await;
+        }
+        for (key, status) in [
+            (&new.control_to_agent, 200),
+            (&old.control_to_agent, 200),
+            (&new.agent_to_control, 401),
+        ] {
+            agent.key.clone_from(key);
+            let answer = agent.call(Method::GET, "/tools").await;
+            assert_eq!(answer.status.as_u16(), status);
+        }
+    }
+    // An enrolment ends all keys before it.
+    let last = pair();
+    stub.plane().keys = last.clone();
+    let token = agent.folder.path().join("token");
+    docker::write(&token, stub.plane().token.clone().as_bytes());
+    stub.until("another enrolment", SOON, |p| p.enrolments == 2)
+        .await;
+    let end = Instant::now() + SOON;
+    agent.key = last.control_to_agent;
+    while agent.call(Method::GET, "/tools").await.status != 200 {
+        assert!(Instant::now() < end, "the newest key is accepted");
+    }
+    agent.key = new.control_to_agent;
+    agent
+        .call(Method::GET, "/tools")
+        .await
+        .expect_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn planted_secrets_are_in_no_log_no_metric_and_no_heartbeat() {
+    const CANARY: &str = "canary-5ecr3t";
+    let stub = Stub::new().await;
+    let agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let healthy = Tool::new(&["sleep"]).with("env", json!({"TOKEN": CANARY}));
+    let ending = Tool::new(&["later", "0"]).with("env", json!({"TOKEN": CANARY}));
+    let invalid = Tool::new(&["sleep"]).with("env", json!({"not a name": CANARY}));
+    for tool in [&healthy, &ending, &invalid] {
+        stub.want(tool);
+    }
+    stub.until("everything is told", SOON, |p| p.reports.len() == 3)
+        .await;
+    stub.until_told(&healthy, "it runs", SOON, |r| {
+        r.phase == Some(Phase::Running)
+    })
+    .await;
+    stub.change(&healthy, Desired::Stopped, false);
+    stub.until_told(&healthy, "it stops", SOON, |r| {
+        r.phase == Some(Phase::Stopped)
+    })
+    .await;
+    let keys = stub.plane().keys.clone();
+    let token = stub.plane().token.clone();
+    let metrics = agent.call(Method::GET, "/metrics").await.expect(200);
+    let list = agent.call(Method::GET, "/tools").await.expect(200);
+    let heard: String = stub
+        .plane()
+        .heard
+        .iter()
+        .map(|(_, h)| serde_json::to_string(h).unwrap())
+        .collect();
+    let ids = stub.plane().request_ids.clone();
+    assert!(
+        ids.iter().any(|id| agent.log().contains(id)),
+        "request ids join the logs"
+    );
+    for secret in [
+        CANARY,
+        &keys.control_to_agent,
+        &keys.agent_to_control,
+        &token,
+        "PRIVATE KEY",
+    ] {
+        for (place, text) in [
+            ("log", agent.log()),
+            ("metrics", metrics.to_string()),
+            ("list", list.to_string()),
+            ("heartbeats", heard.clone()),
+        ] {
+            assert!(!text.contains(secret), "{place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_change_is_told_when_the_agent_stops_and_a_silent_control_plane_holds_nothing_up()
+{
+    let stub = Stub::new().await;
+    let mut agent = enrolled(&stub).await;
+    let tool = Tool::new(&["sleep"]);
+    deployed(&agent, &stub, &tool).await;
+    stub.plane().fault = Fault::Down;
+    agent.command(&tool, "stop").await.expect(200);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stub.plane().fault = Fault::None;
+    let (exit, _) = agent.terminate().await;
+    assert_eq!(exit, Some(0));
+    assert_eq!(stub.report(&tool).unwrap().phase, Some(Phase::Stopped));
+    agent.start().await;
+    stub.plane().fault = Fault::Down;
+    agent.command(&tool, "start").await.expect(200);
+    let (exit, duration) = agent.terminate().await;
+    assert_eq!(exit, Some(0));
+    assert!(duration < Duration::from_secs(5), "{duration:?}");
+}
