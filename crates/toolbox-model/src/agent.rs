@@ -2,6 +2,7 @@
 
 use toolbox_domain::lifecycle::Desired;
 
+use crate::heal;
 use crate::heartbeat::{self, Pulse};
 use crate::rules::Rules;
 use crate::state::{
@@ -66,7 +67,9 @@ pub fn accept(
             let Some(()) = put_over(&record, &mut draft, desired, spec) else {
                 return Answer::Conflict;
             };
-            draft.restart = draft.restart.max(restart);
+            if restart {
+                draft.restart = generation;
+            }
             if repeated && draft == record {
                 return Answer::View(heartbeat::held(state, instance, record));
             }
@@ -92,7 +95,7 @@ pub fn accept(
         }
         Command::Delete => {
             phase = Phase::Removing;
-            if record.desired == Desired::Absent {
+            if record.desired == Desired::Absent && repeated {
                 return Answer::View(heartbeat::held(state, instance, record));
             }
             draft.desired = Desired::Absent;
@@ -110,11 +113,7 @@ fn accept_first(
     command: Command,
 ) -> Answer {
     match command {
-        Command::Put {
-            desired,
-            spec,
-            restart,
-        } => {
+        Command::Put { desired, spec, .. } => {
             let deleted = &mut state.agent.deleted[instance];
             if rules.agent_remembers_deletions && generation <= *deleted {
                 return Answer::Conflict;
@@ -132,7 +131,7 @@ fn accept_first(
                 proven: false,
                 next: None,
                 rolled_back: false,
-                restart,
+                restart: 0,
             };
             let phase = match desired {
                 Desired::Running => Phase::Preparing,
@@ -340,6 +339,7 @@ pub fn work(state: &mut State, rules: &Rules, instance: usize, fails: bool) {
                 container.running = true;
                 container.started = record.generation;
             }
+            heal::note_start(state, instance);
         }
         Step::Try(release) => {
             record.current = release;

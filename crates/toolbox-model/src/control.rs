@@ -5,10 +5,11 @@ use toolbox_domain::lifecycle::{
     can_transition, environment_can_transition, observe, request,
 };
 
+use crate::agent;
 use crate::rules::Rules;
 use crate::state::{
-    Broken, Generation, Operation, PerInstance, Phase, Report, Row, Spec, Stage, Stamp, State,
-    Wanted, Worker,
+    Broken, Command, Generation, Operation, PerInstance, Phase, Report, Row, Spec, Stage, Stamp,
+    State, Wanted, Worker,
 };
 
 /// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
@@ -41,17 +42,19 @@ pub fn begin(state: &mut State, rules: &Rules, instance: usize, action: Request)
     if row.operation.is_some_and(|o| o.leased) {
         return false;
     }
-    if action == Request::Update && row.kept.is_some() {
-        return false;
-    }
     let Ok(to) = request(&row.state, action) else {
         return false;
     };
     let previous = (!is_new).then(|| row.state.clone());
     let mut row = row;
     abandon(&mut row, rules);
-    if action == Request::Update && row.kept.is_some() {
-        return false;
+    if rules.previous_spec_outlives_commands {
+        if action == Request::Update && row.kept.is_some() {
+            return false;
+        }
+    } else {
+        // `private.forget_ways_back`.
+        row.kept = None;
     }
     if row.state.status() != to && !can_transition(row.state.status(), to) {
         state.break_with(Broken::IllegalTransition);
@@ -64,9 +67,11 @@ pub fn begin(state: &mut State, rules: &Rules, instance: usize, action: Request)
         // A spec is named by the generation that brought it.
         row.spec = row.generation;
     }
-    if action == Request::Restart {
-        row.restart = row.generation;
-    }
+    row.restart = if action == Request::Restart {
+        row.generation
+    } else {
+        0
+    };
     row.operation = Some(Operation {
         action,
         generation: row.generation,
@@ -177,20 +182,36 @@ fn remove(state: &mut State, instance: usize) {
     state.history[instance].removed = true;
 }
 
-/// Which spec the agent runs: restores the one before an update that was rolled back.
-fn settle_spec(row: &mut Row, report: Report) {
-    if report.rolled_back
-        && let Some(operation) = row.operation
-        && operation.action == Request::Update
-    {
-        row.spec = operation.previous_spec;
+/// Which spec the agent runs: restores the one before an update that was rolled back. What is put back is a new
+/// generation (`private.store_report`, `record_tool_instance_state`).
+fn settle_spec(row: &mut Row, rules: &Rules, report: Report) {
+    let updating = row
+        .operation
+        .filter(|o| o.action == Request::Update && o.generation == report.generation);
+    let mut restored = None;
+    if let Some(operation) = updating.filter(|_| report.rolled_back) {
+        restored = Some(operation.previous_spec);
     }
-    if let Some((generation, previous)) = row.kept
-        && report.generation >= generation
-    {
-        row.kept = None;
-        if report.revision < generation {
-            row.spec = previous;
+    if let Some((generation, previous)) = row.kept {
+        let (known, undone) = if rules.previous_spec_outlives_commands {
+            (
+                report.generation >= generation,
+                report.revision < generation,
+            )
+        } else {
+            (report.generation == generation, report.rolled_back)
+        };
+        if known {
+            row.kept = None;
+        }
+        if known && undone {
+            restored = Some(previous);
+        }
+    }
+    if let Some(spec) = restored {
+        row.spec = spec;
+        if rules.restoring_makes_a_generation {
+            row.generation += 1;
         }
     }
 }
@@ -216,7 +237,7 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
     };
     let observation = observe(&basis, &observed(seen), row.desired);
     if let Some(report) = seen {
-        settle_spec(row, report);
+        settle_spec(row, rules, report);
     }
     let failed = seen.is_some_and(is_failure)
         || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
@@ -291,8 +312,13 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
         observation.steps = vec![InstanceState::error(failure())];
     }
     if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
-        return;
+        // Only the answer to the deletion itself says so (`routes/list.rs::heal_one`).
+        let generation = row.generation;
+        agent::accept(state, rules, instance, generation, Command::Delete);
     }
+    let Some(row) = &mut state.rows[instance] else {
+        return;
+    };
     let result = match seen {
         Some(report) if !behind => Some(!is_failure(report)),
         None if observation.row_gone => Some(true),
@@ -310,7 +336,7 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
         return;
     }
     if let Some(report) = seen.filter(|_| !behind) {
-        settle_spec(row, report);
+        settle_spec(row, rules, report);
     }
     apply_steps(state, instance, observation.steps);
     if let Some(succeeded) = result {
@@ -379,7 +405,7 @@ fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report
     }
     let observation = observe(&row.state, &observed(Some(report)), row.desired);
     if report.settled {
-        settle_spec(row, report);
+        settle_spec(row, rules, report);
     }
     apply_steps(state, instance, observation.steps);
     if ends {
@@ -395,15 +421,16 @@ fn hear_omission(state: &mut State, rules: &Rules, instance: usize) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
-    abandon(row, rules);
-    if row.operation.is_some() {
+    if row.operation.is_some_and(|o| o.leased) {
         return;
     }
     let observation = observe(&row.state, &Observed::Absent, row.desired);
     if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
         return;
     }
+    let failed = observation.steps.iter().any(|s| s.reason().is_some());
     apply_steps(state, instance, observation.steps);
+    close(state, instance, !failed);
     if observation.row_gone {
         remove(state, instance);
     }
@@ -441,13 +468,15 @@ fn move_toolbox(state: &mut State, to: EnvironmentStatus) {
 }
 
 /// `get_desired_state`.
-pub fn desired_state(state: &State) -> PerInstance<Option<Wanted>> {
+pub fn desired_state(state: &State, rules: &Rules) -> PerInstance<Option<Wanted>> {
     std::array::from_fn(|i| {
         state.rows[i].as_ref().map(|row| Wanted {
             generation: row.generation,
             desired: row.desired,
             spec: row.spec,
-            restart: row.restart,
+            restart: rules.desired_state_names_restarts
+                && row.restart == row.generation
+                && (row.operation.is_some() || rules.restarts_outlive_leases),
         })
     })
 }

@@ -12,7 +12,7 @@ use toolbox_domain::lifecycle::{Desired, InstanceStatus, Request};
 
 use crate::heartbeat;
 use crate::model::{Event, Toolbox};
-use crate::state::{Broken, Fetch, Generation, Left, Message, Phase, SLOTS, Spec, State};
+use crate::state::{Broken, Fetch, Left, Message, Phase, SLOTS, Spec, State};
 
 /// Stands for a state; two of millions are the same with a chance of one in a million.
 pub(crate) type Fingerprint = u64;
@@ -25,22 +25,30 @@ fn fingerprint(state: &State) -> Fingerprint {
 const STEPS: usize = 400;
 
 /// What was asked of the instance is so in Docker.
-fn is_so(
-    state: &State,
-    instance: usize,
-    action: Request,
-    generation: Generation,
-    spec: Spec,
-) -> bool {
+fn is_so(state: &State, instance: usize, action: Request, spec: Spec) -> bool {
     let docker = &state.docker[instance];
     match action {
         Request::Deploy | Request::Update => {
             docker.all().any(|c| c.running && c.release.spec == spec)
         }
         Request::Start => docker.running() > 0,
-        Request::Restart => docker.all().any(|c| c.running && c.started >= generation),
+        // See `note_start`.
+        Request::Restart => false,
         Request::Stop => docker.running() == 0,
         Request::Delete => docker.all().next().is_none() && state.agent.disk[instance].is_none(),
+    }
+}
+
+/// A container of the instance was started: that is what restarts since then have asked for.
+pub(crate) fn note_start(state: &mut State, instance: usize) {
+    let operation = state.rows[instance]
+        .as_mut()
+        .and_then(|r| r.operation.as_mut());
+    if let Some(operation) = operation.filter(|o| o.action == Request::Restart) {
+        operation.seen = true;
+    }
+    for worker in &mut state.workers {
+        worker.seen |= worker.instance == instance && worker.action == Request::Restart;
     }
 }
 
@@ -53,8 +61,7 @@ pub(crate) fn note_what_is_seen(state: &mut State) {
         let Some(operation) = row.operation.filter(|o| !o.seen) else {
             continue;
         };
-        let (action, generation) = (operation.action, operation.generation);
-        let seen = is_so(state, instance, action, generation, row.spec);
+        let seen = is_so(state, instance, operation.action, row.spec);
         let row = state.rows[instance].as_mut();
         if let Some(operation) = row.and_then(|r| r.operation.as_mut()) {
             operation.seen = seen;
@@ -62,7 +69,7 @@ pub(crate) fn note_what_is_seen(state: &mut State) {
     }
     for at in 0..state.workers.len() {
         let w = &state.workers[at];
-        let seen = w.seen || is_so(state, w.instance, w.action, w.generation, w.spec);
+        let seen = w.seen || is_so(state, w.instance, w.action, w.spec);
         state.workers[at].seen = seen;
     }
 }

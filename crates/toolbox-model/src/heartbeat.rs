@@ -206,8 +206,8 @@ fn mine(state: &State, instance: usize) -> Option<(u8, Desired)> {
 }
 
 /// `GET …/desired`.
-pub fn fetch(state: &mut State) {
-    state.agent.pulse.fetch = rest(control::desired_state(state), 0);
+pub fn fetch(state: &mut State, rules: &Rules) {
+    state.agent.pulse.fetch = rest(control::desired_state(state, rules), 0);
 }
 
 /// What is left to be applied, from this instance on.
@@ -227,23 +227,27 @@ pub fn apply(state: &mut State, rules: &Rules) {
     let Some(wanted) = desired[instance] else {
         return;
     };
-    let was_held = state.agent.disk[instance].is_some();
+    let held = state.agent.disk[instance];
+    let is_same = held.is_some_and(|h| {
+        h.generation > wanted.generation
+            || (h.generation, h.desired) == (wanted.generation, wanted.desired)
+    });
+    // `dtma/src/control/desired.rs::apply_one`.
+    if is_same {
+        return;
+    }
     let command = if wanted.desired == Desired::Absent {
         Command::Delete
     } else {
         Command::Put {
             desired: wanted.desired,
             spec: wanted.spec,
-            restart: if rules.desired_state_names_restarts {
-                wanted.restart
-            } else {
-                0
-            },
+            restart: wanted.restart,
         }
     };
     // A refusal means that something newer is held.
     agent::accept(state, rules, instance, wanted.generation, command);
-    if !was_held && wanted.desired == Desired::Absent {
+    if held.is_none() && wanted.desired == Desired::Absent {
         // Not held: it is told once that nothing is left.
         let gone = &mut state.agent.pulse.gone[instance];
         *gone = wanted.generation.max(*gone);

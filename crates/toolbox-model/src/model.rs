@@ -269,7 +269,7 @@ impl Toolbox {
                 }
                 state.left.commands -= 1;
                 let last = state.workers.len() - 1;
-                worker::tell(state, &self.rules, last);
+                worker::tell(state, last);
             }
             Event::Refuse(at) => {
                 state.left.refusals -= 1;
@@ -336,7 +336,7 @@ impl Toolbox {
                 state.left.timers = state.left.timers.saturating_sub(1);
                 state.agent.pulse.full_due = true;
             }
-            Event::Fetch => heartbeat::fetch(state),
+            Event::Fetch => heartbeat::fetch(state, &self.rules),
             Event::Apply => heartbeat::apply(state, &self.rules),
             Event::Crash { loses_boot } => {
                 state.left.crashes -= 1;

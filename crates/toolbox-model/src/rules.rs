@@ -27,11 +27,15 @@ pub struct Rules {
     pub restoring_makes_a_generation: bool,
     /// An answer about a later generation is no success of the command that asked.
     pub success_needs_own_generation: bool,
-    /// The desired state names the last restart.
+    /// The desired state says that its generation is a restart (`get_desired_state`).
     pub desired_state_names_restarts: bool,
-    /// An update's previous spec is kept until its outcome is known, whatever becomes of its lease; until then there
-    /// is no other update.
+    /// It says so also once the restart's lease has run out.
+    pub restarts_outlive_leases: bool,
+    /// An update's previous spec is kept when its lease runs out, for a roll-back that is told later.
     pub previous_spec_outlives_lease: bool,
+    /// It is kept until a report names the generation of the spec that runs, whatever is commanded meanwhile; and until
+    /// then no other update begins.
+    pub previous_spec_outlives_commands: bool,
     /// An agent whose digest differs fetches the desired state.
     pub desired_state_is_fetched: bool,
     /// A record is written only onto the status it was decided on (`record_tool_instance_state`).
@@ -52,7 +56,9 @@ impl Rules {
             restoring_makes_a_generation: true,
             success_needs_own_generation: true,
             desired_state_names_restarts: true,
+            restarts_outlive_leases: true,
             previous_spec_outlives_lease: true,
+            previous_spec_outlives_commands: true,
             desired_state_is_fetched: true,
             records_compare_status: true,
         }

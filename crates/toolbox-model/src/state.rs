@@ -216,8 +216,8 @@ pub enum Command {
         desired: Desired,
         /// The spec.
         spec: Spec,
-        /// The last restart, from the desired state; 0 in a user's command.
-        restart: Generation,
+        /// It is a restart too; only from the desired state.
+        restart: bool,
     },
     /// `POST …/start`.
     Start,
@@ -375,8 +375,8 @@ pub struct Wanted {
     pub desired: Desired,
     /// Its spec.
     pub spec: Spec,
-    /// Generation of its last restart.
-    pub restart: Generation,
+    /// Its generation is a restart.
+    pub restart: bool,
 }
 
 /// What Docker has of an instance.

@@ -13,12 +13,11 @@ pub fn find(state: &State, instance: usize, generation: Generation) -> Option<us
 }
 
 /// The message that carries a worker's command.
-pub fn command(worker: &Worker, rules: &Rules) -> Message {
-    let names_restart = worker.action == Request::Restart && rules.desired_state_names_restarts;
+pub fn command(worker: &Worker) -> Message {
     let put = Command::Put {
         desired: Desired::Running,
         spec: worker.spec,
-        restart: if names_restart { worker.generation } else { 0 },
+        restart: false,
     };
     Message::Command {
         instance: worker.instance,
@@ -35,9 +34,9 @@ pub fn command(worker: &Worker, rules: &Rules) -> Message {
 }
 
 /// A worker begins, or tries once more.
-pub fn tell(state: &mut State, rules: &Rules, at: usize) {
+pub fn tell(state: &mut State, at: usize) {
     state.workers[at].stage = Stage::Telling;
-    let message = command(&state.workers[at], rules);
+    let message = command(&state.workers[at]);
     state.send(message);
 }
 
@@ -84,14 +83,14 @@ fn unknown(state: &mut State, rules: &Rules, at: usize, is_poll: bool) {
     let worker = &mut state.workers[at];
     match worker.action {
         Request::Delete if !worker.accepted && rules.removal_needs_the_deletion_confirmed => {
-            tell(state, rules, at);
+            tell(state, at);
         }
         Request::Delete | Request::Stop => conclude(state, rules, at, None),
         // A command that has not arrived yet may still arrive.
         _ if is_poll => {}
         Request::Start | Request::Restart if !worker.redeploys => {
             worker.redeploys = true;
-            tell(state, rules, at);
+            tell(state, at);
         }
         _ => {
             let worker = end(state, at);

@@ -130,12 +130,33 @@ fn a_fetched_desired_state_without_the_restart_tells_a_success_that_never_was() 
 }
 
 #[test]
+fn a_restart_that_ends_with_its_lease_makes_its_generation_mean_two_things() {
+    breaks(
+        |r| r.restarts_outlive_leases = false,
+        commands(2, &[Deploy, Restart]),
+        &[SUCCESS_WAS_SEEN],
+    );
+}
+
+#[test]
 fn a_roll_back_after_the_lease_needs_the_previous_spec() {
     breaks(
         |r| r.previous_spec_outlives_lease = false,
         Bounds {
             failures: 1,
             ..commands(2, &[Deploy, Update])
+        },
+        &[EVERYTHING_HEALS],
+    );
+}
+
+#[test]
+fn a_command_after_an_unknown_outcome_of_an_update_forgets_the_way_back() {
+    breaks(
+        |r| r.previous_spec_outlives_commands = false,
+        Bounds {
+            failures: 1,
+            ..commands(3, &[Deploy, Update, Start])
         },
         &[EVERYTHING_HEALS],
     );
