@@ -5,6 +5,7 @@ export * from "./db.ts";
 export * from "./docker.ts";
 export * from "./http.ts";
 export * from "./keys.ts";
+export * from "./machine.ts";
 export * from "./mcp.ts";
 export * from "./names.ts";
 export * from "./routes.ts";
