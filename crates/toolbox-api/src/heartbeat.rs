@@ -156,6 +156,10 @@ pub struct DesiredInstance {
     /// This generation is a restart: a running container is not as desired until it was started anew.
     #[serde(default)]
     pub restart: bool,
+    /// Ports it was last published on. An agent that lost the instance publishes it there again, because callers know
+    /// them; one that holds it keeps its own.
+    #[serde(default)]
+    pub known_ports: Vec<PortBinding>,
     /// The rest, as in `PUT /tools/{id}`; here `desired` may be `absent`.
     #[serde(flatten)]
     pub deploy: DeployRequest,
