@@ -120,22 +120,38 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  rotated integer;
+  -- So many at a time keep neither the caller nor a heartbeat waiting.
+  batch constant integer := 10000;
+  rotated uuid[];
 begin
   if (p ->> 'toolbox_id' is null) = (p ->> 'all' is distinct from 'true') then
     raise exception 'p must hold either toolbox_id or all: true' using errcode = 'invalid_parameter_value';
   end if;
-  update public.account_tool_environments e set dtma_key_epoch = e.dtma_key_epoch + 1
-  where (p ->> 'toolbox_id' is null or e.id = (p ->> 'toolbox_id')::uuid) and e.status <> 'deprovisioned';
-  get diagnostics rotated = row_count;
-  return case
-    when rotated = 0 and p ->> 'toolbox_id' is not null then jsonb_build_object('outcome', 'not_found')
-    else jsonb_build_object('outcome', 'rotated', 'count', rotated)
-  end;
+  with chosen as (
+    select e.id from public.account_tool_environments e
+    where e.status <> 'deprovisioned' and case
+      when p ->> 'toolbox_id' is not null then e.id = (p ->> 'toolbox_id')::uuid
+      else p ->> 'after' is null or e.id > (p ->> 'after')::uuid
+    end
+    order by e.id limit batch
+    for no key update
+  ), updated as (
+    update public.account_tool_environments e set dtma_key_epoch = e.dtma_key_epoch + 1
+    from chosen c where e.id = c.id
+    returning e.id
+  )
+  select coalesce(array_agg(u.id order by u.id), '{}') into rotated from updated u;
+  if p ->> 'toolbox_id' is not null and cardinality(rotated) = 0 then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object(
+    'outcome', 'rotated', 'count', cardinality(rotated),
+    'next', case when cardinality(rotated) = batch then rotated[batch] end
+  ));
 end;
 $$;
 comment on function public.rotate_toolbox_key is
-  'Wants new keys for one toolbox or for all; each agent gets them with its next heartbeat. Answers {outcome}: rotated with a count, or not_found.';
+  'Wants new keys for one toolbox, or for all from "after" on; each agent gets them with its next heartbeat. Answers {outcome}: rotated with a count, and next when there may be more: call again with all and after: next; or not_found.';
 
 create function public.offer_toolbox_key(p jsonb) returns jsonb
 language plpgsql security definer

@@ -63,10 +63,17 @@ select is(tests.with_key('33', 'ffffffff'), 'recorded', 'which is used');
 select is((tests.toolbox()).dtma_key_id, 'ffffffff.3', 'and named');
 
 -- Everybody
-select is(rotate_toolbox_key('{"all": true}') ->> 'count', '2', 'all toolboxes rotate');
+select is(rotate_toolbox_key('{"all": true}'), '{"outcome": "rotated", "count": 2}', 'all toolboxes rotate');
 select is(tests.with_key('33', 'ffffffff'), 'recorded 4', 'this one with its next heartbeat');
 select is(offer_toolbox_key(jsonb_build_object('toolbox_id', 'e0000000-0000-4000-8000-000000000002', 'key_id', '0a0b0c0d.1', 'token_hash', repeat('01', 32), 'boot', 1, 'sequence', 1)) ->> 'outcome',
   'superseded', 'an offer needs a heartbeat it answers');
+-- So many that one call does not reach them all
+insert into account_tool_environments (id, user_id, name)
+select ('e1000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'a0000000-0000-4000-8000-000000000001', 'one of many' from generate_series(1, 10001) n;
+select rotate_toolbox_key('{"all": true}') as first \gset
+select is(:'first'::jsonb ->> 'count', '10000', 'ten thousand in one call');
+select is(rotate_toolbox_key(jsonb_build_object('all', true, 'after', :'first'::jsonb ->> 'next')), '{"outcome": "rotated", "count": 3}', 'the others in the next');
+select results_eq($$ select dtma_key_epoch, count(*) from account_tool_environments where name = 'one of many' group by 1 $$, $$ values (1, 10001::bigint) $$, 'each once');
 select throws_ok($$ select offer_toolbox_key('{"toolbox_id": "e0000000-0000-4000-8000-000000000001", "key_id": "0a0b0c0d.4", "token_hash": "x"}') $$, '22023', null, 'and says so');
 
 select * from finish();

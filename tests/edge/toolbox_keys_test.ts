@@ -73,6 +73,18 @@ Deno.test("one toolbox or all of them get new keys", async () => {
   }
 });
 
+Deno.test("more toolboxes than one call reaches get new keys", async () => {
+  await using project: Upstream = new Upstream(() =>
+    json(
+      project.asked.length > 1 ? { count: 3, outcome: "rotated" } : { next: TOOLBOX, count: 10000, outcome: "rotated" },
+    )
+  );
+  const env = { SUPABASE_URL: `http://127.0.0.1:${project.port}`, SUPABASE_SECRET_KEYS: `{"default":"${SECRET}"}` };
+  const { code, out, err } = await run(["rotate", "--all"], env);
+  assertEquals([code, out.includes(" 10003 "), project.asked.length], [0, true, 2], out + err);
+  assertEquals(project.asked.at(-1)?.body, JSON.stringify({ p: { all: true, after: TOOLBOX } }));
+});
+
 Deno.test("failures are told by their code, and mistakes before anything is asked", async () => {
   await using project = new Upstream(() => json({ outcome: "not_found" }));
   const env = { SUPABASE_URL: `http://127.0.0.1:${project.port}`, SUPABASE_SECRET_KEYS: `{"default":"${SECRET}"}` };
