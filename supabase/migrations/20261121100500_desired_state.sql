@@ -42,7 +42,7 @@ begin
     'instances', coalesce((
       select jsonb_agg(jsonb_build_object(
         'id', i.id, 'generation', i.generation, 'desired', i.desired_status, 'name', i.instance_name_on_toolbox,
-        'container_name', i.container_name, 'spec', i.spec,
+        'container_name', i.container_name, 'spec', i.spec, 'known_ports', i.port_mapping_json,
         'restart', exists (
           select from public.tool_instance_operations o
           where o.tool_instance_id = i.id and o.state = 'in_progress' and o.action = 'restart' and o.generation = i.generation
