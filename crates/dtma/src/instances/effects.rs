@@ -136,7 +136,11 @@ impl Instance {
                     self.memory.images.remove(&release.revision);
                 }
             }
-            (Step::Start(_, container), RuntimeError::NetworkMissing) => {
+            // Made anew, these start.
+            (
+                Step::Start(_, container),
+                RuntimeError::NetworkMissing | RuntimeError::TaskLeft { .. },
+            ) => {
                 self.memory.unusable.insert(container.clone());
             }
             (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),

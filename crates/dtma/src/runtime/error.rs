@@ -33,6 +33,12 @@ pub enum RuntimeError {
     /// Another container has the name.
     #[error("the container name is taken")]
     NameTaken,
+    /// Docker lost this container's task, containerd holds it still: no start of this container can succeed any more.
+    #[error("Docker cannot start this container again: {message}")]
+    TaskLeft {
+        /// Docker's sentence, on one line.
+        message: String,
+    },
     /// Docker refused or failed, and said why.
     #[error("{message}")]
     Refused {
@@ -206,6 +212,15 @@ fn classify_build(lower: &str) -> ReasonCode {
 impl RuntimeError {
     /// What Docker said during `operation`, classified.
     pub fn refused(operation: Operation, text: &str) -> Self {
+        // What an engine says that was killed in the middle of a start.
+        if operation == Operation::Start
+            && text.starts_with("task ")
+            && text.trim_end().ends_with(": already exists")
+        {
+            return Self::TaskLeft {
+                message: one_line(text),
+            };
+        }
         Self::Refused {
             code: classify(operation, text),
             message: one_line(text),
@@ -221,7 +236,9 @@ impl RuntimeError {
     pub fn why(&self, operation: Operation) -> Why {
         let code = match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => ReasonCode::DockerUnreachable,
-            Self::ContainerGone | Self::NetworkMissing => ReasonCode::DockerFailed,
+            Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft { .. } => {
+                ReasonCode::DockerFailed
+            }
             Self::ImageMissing => ReasonCode::ImageNotFound,
             Self::NameTaken => ReasonCode::NameConflict,
             Self::Refused { code, .. } => *code,
