@@ -62,12 +62,14 @@ impl PortTable {
     }
 
     /// Promises a port for each of `wanted`, or none at all. Ports in `kept` are the instance's already: a wish without a
-    /// host port gets the same one again. `foreign` are ports published by containers of others.
+    /// host port gets the same one again. `known` are those it had before it was lost: they are given again where they are
+    /// free. `foreign` are ports published by containers of others.
     pub fn promise(
         &self,
         instance: ToolInstanceId,
         wanted: &[Port],
         kept: &[PortBinding],
+        known: &[PortBinding],
         foreign: &[(Protocol, u16)],
     ) -> Result<Vec<PortBinding>, PortError> {
         let mut promised = self.lock();
@@ -118,10 +120,17 @@ impl PortTable {
                 }
                 number
             } else {
+                let of_port = |k: &&PortBinding| {
+                    k.container_port == port.container_port && k.protocol == protocol
+                };
+                let again = known
+                    .iter()
+                    .filter(|k| !RESERVED_HOST_PORTS.contains(&k.host_port));
                 let before = kept
                     .iter()
-                    .find(|k| k.container_port == port.container_port && k.protocol == protocol)
-                    .map(|k| k.host_port);
+                    .find(of_port)
+                    .or_else(|| again.clone().find(of_port));
+                let before = before.map(|k| k.host_port);
                 let is_free = |n: &u16| {
                     !RESERVED_HOST_PORTS.contains(n)
                         && !promised.contains_key(&(protocol, *n))
@@ -220,15 +229,21 @@ mod tests {
     #[test]
     fn instances_get_different_ports_and_keep_them() {
         let ports = table(29_100, 10);
-        let a = ports.promise(id(1), &[port(80, None)], &[], &[]).unwrap();
-        let b = ports.promise(id(2), &[port(80, None)], &[], &[]).unwrap();
+        let a = ports
+            .promise(id(1), &[port(80, None)], &[], &[], &[])
+            .unwrap();
+        let b = ports
+            .promise(id(2), &[port(80, None)], &[], &[], &[])
+            .unwrap();
         assert_ne!(a[0].host_port, b[0].host_port);
         let again = ports
-            .promise(id(1), &[port(80, None), port(81, None)], &a, &[])
+            .promise(id(1), &[port(80, None), port(81, None)], &a, &[], &[])
             .unwrap();
         assert_eq!(again[0], a[0]);
         ports.release_except(id(1), []);
-        let c = ports.promise(id(3), &[port(80, None)], &[], &[]).unwrap();
+        let c = ports
+            .promise(id(3), &[port(80, None)], &[], &[], &[])
+            .unwrap();
         assert_eq!(c[0].host_port, a[0].host_port);
     }
 
@@ -236,11 +251,12 @@ mod tests {
     fn a_wish_that_is_taken_is_refused_and_promises_nothing() {
         let ports = table(29_120, 10);
         ports
-            .promise(id(1), &[port(80, Some(29_125))], &[], &[])
+            .promise(id(1), &[port(80, Some(29_125))], &[], &[], &[])
             .unwrap();
         let refused = ports.promise(
             id(2),
             &[port(81, Some(29_126)), port(80, Some(29_125))],
+            &[],
             &[],
             &[],
         );
@@ -250,7 +266,7 @@ mod tests {
         ));
         assert!(
             ports
-                .promise(id(3), &[port(80, Some(29_126))], &[], &[])
+                .promise(id(3), &[port(80, Some(29_126))], &[], &[], &[])
                 .is_ok()
         );
     }
@@ -261,23 +277,48 @@ mod tests {
         let bound = listener.local_addr().unwrap().port();
         let ports = PortTable::new(bound..=bound);
         assert!(matches!(
-            ports.promise(id(1), &[port(80, None)], &[], &[]),
+            ports.promise(id(1), &[port(80, None)], &[], &[], &[]),
             Err(PortError::Exhausted { .. })
         ));
         assert!(matches!(
-            ports.promise(id(1), &[port(80, Some(bound))], &[], &[]),
+            ports.promise(id(1), &[port(80, Some(bound))], &[], &[], &[]),
             Err(PortError::InUse { .. })
         ));
         let reserved = PortTable::new(3000..=3000);
         assert!(matches!(
-            reserved.promise(id(1), &[port(80, None)], &[], &[]),
+            reserved.promise(id(1), &[port(80, None)], &[], &[], &[]),
             Err(PortError::Exhausted { .. })
         ));
         let ports = table(29_140, 2);
         let granted = ports
-            .promise(id(1), &[port(80, None)], &[], &[(Protocol::Tcp, 29_140)])
+            .promise(
+                id(1),
+                &[port(80, None)],
+                &[],
+                &[],
+                &[(Protocol::Tcp, 29_140)],
+            )
             .unwrap();
         assert_eq!(granted[0].host_port, 29_141);
+    }
+
+    #[test]
+    fn a_lost_instance_gets_the_ports_its_callers_know_where_they_are_free() {
+        let known = |host_port| PortBinding {
+            container_port: 80,
+            protocol: Protocol::Tcp,
+            host_ip: "127.0.0.1".into(),
+            host_port,
+        };
+        let ports = table(29_160, 4);
+        let promise = |instance, known: &[PortBinding]| {
+            let wanted = [port(80, None)];
+            let granted = ports.promise(id(instance), &wanted, &[], known, &[]);
+            granted.unwrap()[0].host_port
+        };
+        assert_eq!(promise(1, &[known(29_162)]), 29_162);
+        assert_eq!(promise(2, &[known(29_162)]), 29_160, "taken");
+        assert_eq!(promise(3, &[known(3000)]), 29_161, "reserved");
     }
 
     #[test]
@@ -286,6 +327,7 @@ mod tests {
         let refused = ports.promise(
             id(1),
             &[port(1, None), port(2, None), port(3, None)],
+            &[],
             &[],
             &[],
         );
@@ -298,7 +340,7 @@ mod tests {
         );
         assert!(
             ports
-                .promise(id(2), &[port(1, None), port(2, None)], &[], &[])
+                .promise(id(2), &[port(1, None), port(2, None)], &[], &[], &[])
                 .is_ok()
         );
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 use toolbox_api::dtma::API_VERSION;
-use toolbox_api::heartbeat::{Heartbeat, InstanceReport, MAX_INSTANCES};
+use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, Heartbeat, InstanceReport, MAX_INSTANCES};
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::{Reporter, report, unit_random};
@@ -39,6 +39,7 @@ impl Reporter {
         let saw_docker = self.look().await?;
         let held: BTreeSet<_> = self.entries.keys().copied().collect();
         self.told.retain(|id, _| held.contains(id));
+        self.left_out.retain(|id, _| held.contains(id));
         let mut all = held;
         all.extend(self.dirty.keys());
         let (mut batch, certain) = self.collect(all.into_iter().collect(), false);
@@ -92,11 +93,16 @@ impl Reporter {
                 }
             };
             let (size, hash) = report::measure(&report);
+            if self.left_out.get(&id) == Some(&hash) {
+                certain = false;
+                self.dirty.remove(&id);
+                continue;
+            }
             if news_only && self.told.get(&id) == Some(&hash) {
                 self.dirty.remove(&id);
                 continue;
             }
-            if batch.reports.len() == MAX_INSTANCES || bytes + size > MAX_BYTES {
+            if batch.reports.len() >= self.most || bytes + size > MAX_BYTES {
                 // The rest goes with the next heartbeat.
                 certain = false;
                 self.told.remove(&id);
@@ -141,7 +147,7 @@ impl Reporter {
     pub(super) fn body(&mut self, batch: &Batch) -> Option<Vec<u8>> {
         let (boot, sequence) = self.counters.next();
         let certificate = self.control.certificate.as_ref();
-        let seconds = u32::try_from(self.interval().as_secs()).unwrap_or(super::DEFAULT_INTERVAL);
+        let seconds = u32::try_from(self.interval().as_secs()).unwrap_or(DEFAULT_INTERVAL_SECONDS);
         let heartbeat = Heartbeat {
             boot,
             sequence,
@@ -160,16 +166,32 @@ impl Reporter {
         serde_json::to_vec(&heartbeat).ok()
     }
 
+    /// The control plane reads no heartbeat as large as `batch`: half of it goes next. One instance that is too much by
+    /// itself is left out until it changes, so that it keeps nothing else from being told.
+    pub(super) fn too_large(&mut self, batch: &Batch) {
+        self.most = (batch.reports.len() / 2).max(1);
+        if let ([report], [hash]) = (&*batch.reports, &*batch.hashes) {
+            tracing::error!(instance = %report.id, "the state of the instance is too large for the control plane; left out");
+            self.dirty.remove(&report.id);
+            self.left_out.insert(report.id, *hash);
+            return;
+        }
+        for report in &batch.reports {
+            self.dirty.entry(report.id).or_insert_with(Instant::now);
+        }
+    }
+
     /// The control plane has what `batch` says; the instances it told of.
-    pub(super) fn acknowledged(&mut self, batch: Batch) -> Vec<ToolInstanceId> {
+    pub(super) fn acknowledged(&mut self, batch: &Batch) -> Vec<ToolInstanceId> {
+        self.most = (self.most * 2).min(MAX_INSTANCES);
         self.certificate_told = true;
         let told = batch.reports.iter().map(|r| r.id).collect();
-        for (report, hash) in batch.reports.into_iter().zip(batch.hashes) {
+        for (report, hash) in batch.reports.iter().zip(&batch.hashes) {
             if let Some(since) = self.dirty.remove(&report.id) {
                 self.control.shared.telemetry.pushed(since.elapsed());
             }
             if report.phase.is_some() {
-                self.told.insert(report.id, hash);
+                self.told.insert(report.id, *hash);
             } else {
                 self.told.remove(&report.id);
                 self.rejected.remove(&report.id);

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Reason};
-use toolbox_api::heartbeat::HeartbeatResponse;
+use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, HeartbeatResponse, MAX_INSTANCES};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::retry::RetryPolicy;
@@ -41,8 +41,6 @@ use client::{CallError, ControlClient};
 use desired::{Applied, Reconciler};
 use enrol::EnrolError;
 
-/// Seconds between two full heartbeats when nobody says.
-pub const DEFAULT_INTERVAL: u32 = 60;
 /// Least time between two heartbeats with changes.
 const BATCH: Duration = Duration::from_millis(200);
 /// Longest pause after failures.
@@ -93,6 +91,8 @@ struct Reporter {
     dirty: BTreeMap<ToolInstanceId, Instant>,
     /// Hash of the last acknowledged report.
     told: HashMap<ToolInstanceId, u64>,
+    /// Hash of a report that was too large by itself.
+    left_out: HashMap<ToolInstanceId, u64>,
     /// Desired states that cannot be taken, with their generation.
     rejected: BTreeMap<ToolInstanceId, (u64, Reason)>,
     /// As last seen; also good when the supervisor has ended.
@@ -106,6 +106,8 @@ struct Reporter {
     /// Failures in a row, and since when.
     failures: u32,
     failing_since: Instant,
+    /// Most instances in one heartbeat, since one was too large.
+    most: usize,
     /// Full heartbeats in a row that could not be full.
     incomplete: u32,
     /// Digests in a row that differed.
@@ -123,6 +125,7 @@ pub async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
         counters,
         dirty: BTreeMap::new(),
         told: HashMap::new(),
+        left_out: HashMap::new(),
         rejected: BTreeMap::new(),
         entries: BTreeMap::new(),
         docker_reachable: false,
@@ -132,6 +135,7 @@ pub async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
         not_before: now,
         failures: 0,
         failing_since: now,
+        most: MAX_INSTANCES,
         incomplete: 0,
         differing: 0,
     };
@@ -254,13 +258,15 @@ impl Reporter {
         self.not_before = begun + BATCH;
         match answer {
             Ok(answer) => {
-                let told = self.acknowledged(batch);
+                let told = self.acknowledged(&batch);
                 self.take_unknown(&told, &answer.unknown);
                 self.take_answer(answer, &request_id).await;
             }
             Err(error) => {
-                if error.code() == "heartbeat_replayed" {
-                    self.counters.refused();
+                match error.code() {
+                    "heartbeat_replayed" => self.counters.refused(),
+                    "body_too_large" => self.too_large(&batch),
+                    _ => {}
                 }
                 self.failed("heartbeat", &error, error.retry_after());
             }
@@ -369,7 +375,12 @@ impl Reporter {
     fn interval(&self) -> Duration {
         let seconds = self.control.interval;
         let seconds = seconds.or_else(|| self.control.keys.interval_seconds());
-        Duration::from_secs(seconds.unwrap_or(DEFAULT_INTERVAL).clamp(1, 300).into())
+        Duration::from_secs(
+            seconds
+                .unwrap_or(DEFAULT_INTERVAL_SECONDS)
+                .clamp(1, 300)
+                .into(),
+        )
     }
 
     /// A pause that doubles with each of `times`, up to the interval.

@@ -1,12 +1,12 @@
 //! What a command makes of a record: pure rules about generations and specs.
 
 use time::OffsetDateTime;
-use toolbox_api::dtma::{DeployRequest, Desired, PortBinding, ToolSpec};
-use toolbox_api::problem::FieldError;
+use toolbox_api::dtma::{Desired, PortBinding};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+use toolbox_domain::names::ContainerName;
+use toolbox_domain::spec::InstanceSpec;
 
+use super::Put;
 use crate::ports::PortError;
 use crate::record::{Record, Release, Restart, spec_sha256};
 
@@ -23,71 +23,6 @@ pub enum Command {
     Restart(Option<u64>),
     /// Be gone.
     Delete(Option<u64>),
-}
-
-/// A checked [`toolbox_api::dtma::DeployRequest`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Put {
-    /// Generation of the desired state.
-    pub generation: u64,
-    /// `Running` or `Stopped`.
-    pub desired: Desired,
-    /// The user's name.
-    pub name: DisplayName,
-    /// Docker's name.
-    pub container_name: ContainerName,
-    /// The spec as it came.
-    pub wire: ToolSpec,
-    /// The spec, checked.
-    pub spec: InstanceSpec,
-    /// The generation is a restart too: a container that runs already is started anew.
-    pub restart: bool,
-}
-
-impl Put {
-    /// Checks names and spec of `request` together, so that the caller sees everything at once.
-    pub fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Self, Vec<FieldError>> {
-        let field = |field: &str, code: &str, message: String| FieldError {
-            field: field.to_owned(),
-            code: code.to_owned(),
-            message,
-        };
-        let mut errors = Vec::new();
-        let name = DisplayName::parse(&request.name)
-            .map_err(|e| errors.push(field("name", e.code(), e.to_string())))
-            .ok();
-        let container_name = ContainerName::parse(&request.container_name)
-            .map_err(|e| {
-                errors.push(field(
-                    "container_name",
-                    "container_name_invalid",
-                    e.to_string(),
-                ));
-            })
-            .ok();
-        if request.desired == Desired::Absent {
-            errors.push(field(
-                "desired",
-                "desired_invalid",
-                "expected running or stopped; use DELETE to remove".to_owned(),
-            ));
-        }
-        let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
-            .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
-            .ok();
-        match (name, container_name, spec) {
-            (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
-                generation: request.generation,
-                desired: request.desired,
-                name,
-                container_name,
-                wire: request.spec,
-                spec,
-                restart: false,
-            }),
-            _ => Err(errors),
-        }
-    }
 }
 
 /// Why a command was not accepted. Nothing was changed then.
@@ -261,7 +196,8 @@ fn put_over(
         return Err(CommandError::SpecDiffers(put.generation));
     }
     draft.desired = put.desired;
-    if put.restart
+    let restart = put.pulled.as_ref().is_some_and(|p| p.restart);
+    if restart
         && record
             .restart
             .is_none_or(|r| r.generation != put.generation)
@@ -287,8 +223,13 @@ fn put_over(
     draft.name = put.name;
     draft.requested_sha256.clone_from(&sha256);
     if is_current {
+        // After a roll-back the control plane takes back the spec under a generation of its own; that is no command
+        // with an answer of its own, and its user has yet to see why the update failed.
+        let taken_back = put.pulled.is_some() && record.next.is_none() && !restart;
+        if !(taken_back && put.generation == record.generation + 1) {
+            draft.rolled_back = None;
+        }
         draft.next = None;
-        draft.rolled_back = None;
     } else if !under_way {
         let kept: Vec<_> = record
             .current
@@ -313,6 +254,10 @@ fn put_over(
 
 #[cfg(test)]
 mod tests {
+    use toolbox_api::dtma::ToolSpec;
+    use toolbox_domain::names::DisplayName;
+
+    use super::super::put::Pulled;
     use super::*;
 
     fn id() -> ToolInstanceId {
@@ -332,7 +277,7 @@ mod tests {
             name,
             spec: wire.validate().unwrap(),
             wire,
-            restart: false,
+            pulled: None,
         }))
     }
 
@@ -417,6 +362,29 @@ mod tests {
     }
 
     #[test]
+    fn why_an_update_failed_stays_until_the_next_change() {
+        let mut record = changed(None, put(1, "a/b:1"));
+        record.current.proven = true;
+        let mut rolled = changed(Some(&record), put(2, "a/b:2"));
+        rolled.next = None;
+        rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+        let pulled = |generation| match put(generation, "a/b:1") {
+            Command::Put(put) => Command::Put(Box::new(Put {
+                pulled: Some(Pulled::default()),
+                ..*put
+            })),
+            other => other,
+        };
+        let taken_back = changed(Some(&rolled), pulled(3));
+        assert_eq!(taken_back.rolled_back, rolled.rolled_back);
+        assert_eq!(taken_back.generation, 3);
+        assert_eq!(changed(Some(&rolled), put(3, "a/b:1")).rolled_back, None);
+        assert_eq!(changed(Some(&rolled), pulled(4)).rolled_back, None);
+        let stopped = changed(Some(&taken_back), Command::Stop(Some(4)));
+        assert_eq!(stopped.rolled_back, None);
+    }
+
+    #[test]
     fn a_later_command_has_its_own_answer_not_that_of_the_roll_back() {
         let mut record = changed(None, put(1, "a/b:1"));
         record.current.proven = true;
@@ -466,7 +434,10 @@ mod tests {
         let record = changed(None, put(5, "a/b:1"));
         let restart = || match put(6, "a/b:1") {
             Command::Put(put) => Command::Put(Box::new(Put {
-                restart: true,
+                pulled: Some(Pulled {
+                    restart: true,
+                    ..Pulled::default()
+                }),
                 ..*put
             })),
             other => other,

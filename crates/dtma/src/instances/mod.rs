@@ -16,6 +16,7 @@ pub mod crashes;
 mod effects;
 mod job;
 pub mod memory;
+pub mod put;
 pub mod steps;
 pub mod supervisor;
 pub mod task;
@@ -37,7 +38,8 @@ use crate::runtime::ContainerRuntime;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 pub use changes::Changes;
-pub use command::{Command, CommandError, Put};
+pub use command::{Command, CommandError};
+pub use put::{Pulled, Put};
 pub use tombstones::Tombstones;
 
 /// Commands and wake-ups that may wait for one instance. A task answers each within a disk write, so a longer
@@ -105,6 +107,11 @@ impl Entry {
     /// What is known now, and whether it answers the last command.
     pub fn published(&self) -> Published {
         self.published.borrow().clone()
+    }
+
+    /// Waits for the next change; false when there will be none.
+    pub async fn changed(&mut self) -> bool {
+        self.published.changed().await.is_ok()
     }
 
     /// What is known, once a task that is just starting has found its record.

@@ -236,8 +236,16 @@ impl Instance {
             _ => Vec::new(),
         };
         let (id, ports) = (self.id, self.shared.ports.clone());
+        let known = match &command {
+            // One that is held keeps its own.
+            Command::Put(put) if self.record.is_none() => {
+                put.pulled.as_ref().map(|p| p.known_ports.clone())
+            }
+            _ => None,
+        };
+        let known = known.unwrap_or_default();
         let allocate = |spec: &toolbox_domain::spec::InstanceSpec, kept: &[_]| {
-            ports.promise(id, spec.ports(), kept, &foreign)
+            ports.promise(id, spec.ports(), kept, &known, &foreign)
         };
         if self.record.is_none()
             && let (Some(asked), Some(held)) =
@@ -349,6 +357,8 @@ impl Instance {
         self.memory.outage = Some(outage);
         self.memory.decided = true;
         self.memory.progress = None;
+        // An engine that goes takes its containers along: their end says nothing of a version, so it is tried again.
+        self.memory.on_trial = None;
     }
 
     /// Plans on the last look, through all steps that do not need Docker.

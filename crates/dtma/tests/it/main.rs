@@ -16,6 +16,7 @@ mod api;
 mod confinement;
 mod control;
 mod docker;
+mod enrolment;
 mod faults;
 mod images;
 mod kills;

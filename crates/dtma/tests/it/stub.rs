@@ -37,6 +37,8 @@ pub enum Fault {
     LostAnswers,
     /// Requests arrive twice, and the answer to the copy is what comes back.
     Twice,
+    /// Heartbeats with more than one instance are too large.
+    Small,
 }
 
 /// What the stub knows.
@@ -214,6 +216,9 @@ async fn beat(
     let fault = plane.fault;
     if fault == Fault::Down {
         return refuse(503, "database_unreachable");
+    }
+    if fault == Fault::Small && heartbeat.instances.len() > 1 {
+        return refuse(413, "body_too_large");
     }
     let request_id = headers["x-request-id"].to_str().unwrap().to_owned();
     plane.request_ids.push(request_id);

@@ -1,0 +1,80 @@
+//! A deployment that was checked: what a caller of the API, or the control plane's desired state, asks for.
+
+use toolbox_api::dtma::{DeployRequest, Desired, PortBinding, ToolSpec};
+use toolbox_api::problem::FieldError;
+use toolbox_domain::names::{ContainerName, DisplayName};
+use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+
+/// A checked [`toolbox_api::dtma::DeployRequest`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// Generation of the desired state.
+    pub generation: u64,
+    /// `Running` or `Stopped`.
+    pub desired: Desired,
+    /// The user's name.
+    pub name: DisplayName,
+    /// Docker's name.
+    pub container_name: ContainerName,
+    /// The spec as it came.
+    pub wire: ToolSpec,
+    /// The spec, checked.
+    pub spec: InstanceSpec,
+    /// What the control plane's desired state says beside it; none for a caller's command.
+    pub pulled: Option<Pulled>,
+}
+
+/// What the control plane's desired state says beside a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// The generation is a restart too: a container that runs already is started anew.
+    pub restart: bool,
+    /// Where it was last published; for an instance the agent lost.
+    pub known_ports: Vec<PortBinding>,
+}
+
+impl Put {
+    /// Checks names and spec of `request` together, so that the caller sees everything at once.
+    pub fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Self, Vec<FieldError>> {
+        let field = |field: &str, code: &str, message: String| FieldError {
+            field: field.to_owned(),
+            code: code.to_owned(),
+            message,
+        };
+        let mut errors = Vec::new();
+        let name = DisplayName::parse(&request.name)
+            .map_err(|e| errors.push(field("name", e.code(), e.to_string())))
+            .ok();
+        let container_name = ContainerName::parse(&request.container_name)
+            .map_err(|e| {
+                errors.push(field(
+                    "container_name",
+                    "container_name_invalid",
+                    e.to_string(),
+                ));
+            })
+            .ok();
+        if request.desired == Desired::Absent {
+            errors.push(field(
+                "desired",
+                "desired_invalid",
+                "expected running or stopped; use DELETE to remove".to_owned(),
+            ));
+        }
+        let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
+            .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
+            .ok();
+        match (name, container_name, spec) {
+            (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
+                generation: request.generation,
+                desired: request.desired,
+                name,
+                container_name,
+                wire: request.spec,
+                spec,
+                pulled: None,
+            }),
+            _ => Err(errors),
+        }
+    }
+}
