@@ -106,6 +106,7 @@ struct Reporter {
     /// Failures in a row, and since when.
     failures: u32,
     failing_since: Instant,
+    failing_as: String,
     /// Most instances in one heartbeat, since one was too large.
     most: usize,
     /// Full heartbeats in a row that could not be full.
@@ -135,6 +136,7 @@ pub async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
         not_before: now,
         failures: 0,
         failing_since: now,
+        failing_as: String::new(),
         most: MAX_INSTANCES,
         incomplete: 0,
         differing: 0,
@@ -159,7 +161,7 @@ impl Reporter {
         match self.token() {
             Ok(Some(token)) => return self.enrol(token, key.is_some()).await,
             Ok(None) => {}
-            Err(error) if key.is_none() => return self.failed("token", &error, None),
+            Err(error) if key.is_none() => return self.failed("token", "", &error, None),
             Err(error) => {
                 tracing::debug!(
                     error = crate::error_chain(&error),
@@ -232,9 +234,9 @@ impl Reporter {
                 if has_keys && matches!(error, CallError::Refused { .. }) {
                     self.spent = Some(token);
                 }
-                self.failed("enrolment", &error, error.retry_after());
+                self.failed("enrolment", error.code(), &error, error.retry_after());
             }
-            Err(error) => self.failed("enrolment", &error, None),
+            Err(error) => self.failed("enrolment", "", &error, None),
         }
     }
 
@@ -268,7 +270,7 @@ impl Reporter {
                     "body_too_large" => self.too_large(&batch),
                     _ => {}
                 }
-                self.failed("heartbeat", &error, error.retry_after());
+                self.failed("heartbeat", error.code(), &error, error.retry_after());
             }
         }
     }
@@ -397,10 +399,12 @@ impl Reporter {
         self.failures = 0;
     }
 
-    /// Pauses, longer each time; nothing is to be gained from more than an interval.
+    /// Pauses, longer each time; nothing is to be gained from more than an interval. `code` is the control plane's, if it
+    /// gave one; each is told once in a row.
     fn failed(
         &mut self,
         what: &'static str,
+        code: &str,
         error: &(dyn std::error::Error + 'static),
         retry_after: Option<Duration>,
     ) {
@@ -408,9 +412,13 @@ impl Reporter {
         let text = crate::error_chain(error);
         if self.failures == 0 {
             self.failing_since = now;
+        }
+        if self.failures == 0 || self.failing_as != code {
+            code.clone_into(&mut self.failing_as);
             tracing::warn!(
                 what,
                 error = text,
+                hint = hint(code),
                 "the control plane was not reached, or refused; trying again"
             );
         } else {
@@ -432,6 +440,25 @@ impl Reporter {
         let attempt = self.failures.min(32);
         let pause = policy.next_delay(attempt, Duration::ZERO, unit_random(), retry_after);
         self.not_before = now + pause.unwrap_or(cap).max(BATCH);
+    }
+}
+
+/// What the machine's owner can do about a refusal; the others pass by themselves, or are ours.
+fn hint(code: &str) -> Option<&'static str> {
+    match code {
+        "certificate_changed" => Some(
+            "the control plane trusts another certificate of this toolbox; enrol it again with a new token",
+        ),
+        "heartbeat_key_invalid" => Some(
+            "the control plane knows another key of this toolbox; enrol it again with a new token",
+        ),
+        "enrolment_token_invalid" | "enrolment_token_expired" => {
+            Some("put a new token into the file; there is no need to restart the agent")
+        }
+        "enrolment_token_used" => Some(
+            "another machine has used the token; make a new one, which ends the keys that machine was given",
+        ),
+        _ => None,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Plane {
     pub fault: Fault,
     pub token: String,
     pub enrolled_with: Option<String>,
+    /// The certificate that is trusted, by its SHA-256.
+    pub certificate: Option<String>,
     pub enrolments: u32,
     pub keys: KeyPair,
     pub previous: Option<KeyPair>,
@@ -83,6 +85,7 @@ impl Stub {
             fault: Fault::None,
             token: format!("tbe_{}", Uuid::new_v4().simple()),
             enrolled_with: None,
+            certificate: None,
             enrolments: 0,
             keys: pair(),
             previous: None,
@@ -195,6 +198,7 @@ async fn enrol(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> Res
     }
     plane.enrolments += 1;
     plane.last = (0, 0);
+    plane.certificate = None;
     if plane.fault == Fault::LostAnswers {
         return refuse(502, "lost");
     }
@@ -238,6 +242,12 @@ fn record(plane: &mut Plane, key: &str, heartbeat: Heartbeat) -> Response {
         .is_some_and(|p| p.agent_to_control == key);
     if !is_current && !is_previous {
         return refuse(401, "heartbeat_key_invalid");
+    }
+    if plane.certificate.is_none() {
+        plane.certificate = heartbeat.certificate_sha256.clone();
+    }
+    if plane.certificate != heartbeat.certificate_sha256 {
+        return refuse(409, "certificate_changed");
     }
     let numbers = (heartbeat.boot, heartbeat.sequence);
     if numbers <= plane.last {

@@ -142,4 +142,26 @@ async fn the_certificate_is_reported_to_the_control_plane() {
     assert_eq!(first.certificate_sha256.map(|s| s.len()), Some(64));
     let answer = get(&agent, &pem, "127.0.0.1", "/tools").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    // Another certificate is refused until the toolbox enrols again, and the log says so.
+    agent.kill();
+    std::fs::remove_file(agent.state.join("tls.pem")).unwrap();
+    agent.start().await;
+    docker::eventually("it says so", Duration::from_secs(15), || async {
+        agent.log().contains("certificate_changed") && agent.log().contains("enrol it again")
+    })
+    .await;
+    let other = certificate(&agent);
+    {
+        let mut plane = stub.plane();
+        plane.token = "tbe_new".into();
+        plane.enrolled_with = None;
+    }
+    let before = stub.plane().heard.len();
+    docker::write(&token, b"tbe_new");
+    stub.until("it is heard again", Duration::from_secs(30), |p| {
+        p.heard.len() > before
+    })
+    .await;
+    assert_eq!(stub.plane().enrolled_with.as_deref(), Some(other.as_str()));
 }
