@@ -21,6 +21,7 @@ use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Changes, Shared, Tombstones, watcher};
 use crate::keys::{KeyRing, KeysError};
+use crate::mcp;
 use crate::metrics::Machine;
 use crate::ports::PortTable;
 use crate::record::short_id;
@@ -122,6 +123,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     // Callers that come in between wait in the listener's queue, instead of being told that nothing is known yet.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
+    let (mcp, keeping) = mcp::start(
+        instances.clone(),
+        Arc::clone(&shared),
+        &config.state_dir,
+        shutdown.clone(),
+    );
+    tasks.spawn(keeping);
     let (tell_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
@@ -133,6 +141,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         policy,
         orphans,
         has_control_plane: client.is_some(),
+        mcp: mcp.clone(),
         telemetry: Arc::clone(&shared.telemetry),
         port: address.port(),
         started: Instant::now(),
@@ -146,7 +155,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             shared,
             machine: Arc::clone(&state.machine),
             probe: Arc::clone(&state.probe),
-            health: Arc::new(|_| None),
+            health: Arc::new(move |id| mcp.health(id)),
             orphans: tell_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
             state_dir: config.state_dir,
@@ -158,6 +167,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let router = router::router(state);
     tasks.spawn(server::serve(listener, transport, router, shutdown, DRAIN));
 
+    until_stopped(tasks, stop, &begin_shutdown).await;
+    Ok(())
+}
+
+/// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of all tasks.
+async fn until_stopped(
+    mut tasks: JoinSet<()>,
+    stop: impl Future<Output = ()>,
+    begin_shutdown: &watch::Sender<bool>,
+) {
     tokio::select! {
         () = stop => tracing::info!("stopping; containers go on running"),
         Some(ended) = tasks.join_next() => tracing::error!(?ended, "a task ended by itself"),
@@ -170,7 +189,6 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         }
     }
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// The certificate, unless plain HTTP is asked for.

@@ -7,6 +7,7 @@
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
+//! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
@@ -21,6 +22,7 @@ pub mod control;
 pub mod durable;
 pub mod instances;
 pub mod keys;
+pub mod mcp;
 pub mod metrics;
 pub mod planner;
 pub mod ports;

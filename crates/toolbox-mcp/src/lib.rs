@@ -1,6 +1,7 @@
 //! Bridges MCP servers to streamable HTTP, and tells how they are.
 //!
 //! - [`bridge`]: one server over standard streams for many HTTP clients: the handler, and the task that runs it;
+//! - [`http`]: servers that speak HTTP themselves: pass-through and the task that asks after them;
 //! - [`hub`]: what that task decides, as a state machine without sockets, processes or clocks;
 //! - [`process`]: what is needed of the server: its streams, again and again;
 //! - [`rpc`], [`lines`]: JSON-RPC messages and lines, bounded and without copying;
@@ -15,6 +16,7 @@ pub mod bridge;
 #[cfg(feature = "child")]
 pub mod child;
 pub mod health;
+pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod lines;

@@ -20,6 +20,7 @@ pub struct Lines {
     searched: usize,
     // The line under way is being dropped.
     dropping: bool,
+    keep_empty: bool,
 }
 
 impl Lines {
@@ -30,6 +31,15 @@ impl Lines {
             held: BytesMut::new(),
             searched: 0,
             dropping: false,
+            keep_empty: false,
+        }
+    }
+
+    /// The same, but empty lines count: they separate events.
+    pub fn with_empty(limit: usize) -> Self {
+        Self {
+            keep_empty: true,
+            ..Self::new(limit)
         }
     }
 
@@ -38,7 +48,7 @@ impl Lines {
         self.held.extend_from_slice(bytes);
     }
 
-    /// The next line, until more bytes are needed. Empty lines are none.
+    /// The next line, until more bytes are needed. Empty lines are left out.
     pub fn next_line(&mut self) -> Option<Line> {
         loop {
             let Some(end) = memchr::memchr(b'\n', self.held.get(self.searched..)?) else {
@@ -68,7 +78,7 @@ impl Lines {
             if line.len() > self.limit {
                 return Some(Line::TooLong(line.len()));
             }
-            if !line.iter().all(u8::is_ascii_whitespace) {
+            if self.keep_empty || !line.iter().all(u8::is_ascii_whitespace) {
                 return Some(Line::Whole(line.freeze()));
             }
         }

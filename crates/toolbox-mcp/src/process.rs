@@ -6,6 +6,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::io::AsyncWrite;
 
+use crate::redact::Redactor;
+
 /// A piece of the server's output, or its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -52,6 +54,8 @@ pub struct Connection {
     pub output: Pin<Box<dyn Stream<Item = Output> + Send>>,
     /// Which version of the server this is; another version may speak another era of the protocol.
     pub revision: u64,
+    /// What must not be shown of this version's words, when that is another than before.
+    pub redactor: Option<Redactor>,
 }
 
 /// There is no running server.

@@ -21,6 +21,7 @@ use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::InstancesHandle;
 use crate::keys::KeyRing;
+use crate::mcp;
 use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
 use crate::telemetry::Telemetry;
@@ -46,6 +47,8 @@ pub struct AppState {
     pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
     /// The agent reports to a control plane.
     pub has_control_plane: bool,
+    /// The ways to MCP servers.
+    pub mcp: mcp::Handle,
     /// What is counted and measured.
     pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.

@@ -44,7 +44,8 @@ pub async fn name_and_log(State(state): State<AppState>, request: Request, next:
         .as_ref()
         .and_then(|i| i.to_str().ok())
         .unwrap_or_default();
-    if method == Method::GET && status < 500 {
+    // Calls of MCP clients are many, and the servers log what they want to of them.
+    if (method == Method::GET || route == "/mcp/{id}") && status < 500 {
         tracing::debug!(request_id = name, %method, route, instance, status, ms, "request");
     } else {
         tracing::info!(request_id = name, %method, route, instance, status, ms, "request");

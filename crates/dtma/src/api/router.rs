@@ -10,6 +10,7 @@ use toolbox_api::problem::ProblemCode;
 
 use super::error::ApiError;
 use super::{AppState, auth, host, logs, request_id, telemetry, tools};
+use crate::mcp::serve as mcp;
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,9 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             Access::Key,
             get(logs::logs),
         ),
+        route(Method::GET, "/mcp/{id}", Access::Key, get(mcp::serve)),
+        route(Method::POST, "/mcp/{id}", Access::Key, post(mcp::serve)),
+        route(Method::DELETE, "/mcp/{id}", Access::Key, delete(mcp::serve)),
     ]
 }
 

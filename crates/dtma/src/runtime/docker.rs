@@ -20,8 +20,9 @@ use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use super::types::{Deadlines, LogQuery};
 use super::{
-    Adoptable, Call, Container, ContainerId, ContainerRuntime, CreateContainer, EngineInfo,
-    EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink, RuntimeError, labels,
+    Adoptable, Attached, Call, Container, ContainerId, ContainerRuntime, CreateContainer,
+    EngineInfo, EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink,
+    RuntimeError, labels,
 };
 use super::{docker_log, docker_view as view};
 use crate::reason::{ReasonCode, one_line};
@@ -57,6 +58,11 @@ impl DockerEngine {
             telemetry,
             network_gate: tokio::sync::Mutex::new(false),
         }
+    }
+
+    /// Where Docker is.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// A connected handle; connects and negotiates when there is none.
@@ -397,6 +403,10 @@ impl ContainerRuntime for DockerEngine {
         })
     }
 
+    fn attach<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Attached> {
+        Box::pin(self.attach_to(container))
+    }
+
     fn events(&self) -> Call<'_, EventStream> {
         Box::pin(async move {
             let client = self.client().await?;
@@ -419,7 +429,7 @@ impl ContainerRuntime for DockerEngine {
 }
 
 /// bollard's error as ours.
-fn typed(host: &str, operation: Operation, error: DockerError) -> RuntimeError {
+pub(super) fn typed(host: &str, operation: Operation, error: DockerError) -> RuntimeError {
     match error {
         DockerError::DockerResponseServerError {
             status_code,

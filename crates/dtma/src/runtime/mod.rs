@@ -4,6 +4,7 @@
 //! bollard. Every call ends within a deadline of its own, and every error is a [`RuntimeError`].
 
 pub mod docker;
+mod docker_attach;
 mod docker_image;
 mod docker_log;
 mod docker_resources;
@@ -23,8 +24,8 @@ use toolbox_domain::ids::ToolInstanceId;
 
 pub use error::{Operation, RuntimeError};
 pub use types::{
-    Adoptable, Container, ContainerId, ContainerState, CreateContainer, EngineEvent, EngineInfo,
-    ImageRequest, Inventory, LogQuery,
+    Adoptable, Attached, AttachedOutput, Container, ContainerId, ContainerState, CreateContainer,
+    EngineEvent, EngineInfo, ImageRequest, Inventory, LogQuery,
 };
 
 /// A call in progress.
@@ -93,6 +94,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// The container's output, oldest first.
     fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream>;
+
+    /// The container's standard streams, from now on.
+    fn attach<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Attached>;
 
     /// Changes of this toolbox's containers, until the connection breaks.
     fn events(&self) -> Call<'_, EventStream>;

@@ -1,12 +1,17 @@
 //! What crosses the border to the container engine.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use time::OffsetDateTime;
+use tokio::io::AsyncWrite;
 use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
 
+use super::RuntimeError;
 use super::hardening::Hardening;
 
 /// Docker's id of a container.
@@ -196,6 +201,23 @@ pub struct LogQuery {
     pub since: Option<OffsetDateTime>,
     /// Wait for more until the container ends.
     pub follow: bool,
+}
+
+/// A piece of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttachedOutput {
+    /// Standard output.
+    Stdout(Bytes),
+    /// Standard error.
+    Stderr(Bytes),
+}
+
+/// A container's standard streams.
+pub struct Attached {
+    /// Its standard input.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Its output, until it ends or the connection does.
+    pub output: BoxStream<'static, Result<AttachedOutput, RuntimeError>>,
 }
 
 /// Something happened to a container of ours.

@@ -22,6 +22,7 @@ mod images;
 mod kills;
 mod lifecycle;
 mod logs;
+mod mcp;
 mod names;
 mod ports;
 mod registry;

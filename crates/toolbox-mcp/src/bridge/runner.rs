@@ -153,7 +153,10 @@ impl Runner {
         opened: Result<Connection, NotRunning>,
     ) -> Option<Live> {
         match opened {
-            Ok(connection) => {
+            Ok(mut connection) => {
+                if let Some(redactor) = connection.redactor.take() {
+                    hub.hide(redactor);
+                }
                 hub.connected(now, connection.revision);
                 Some(Live {
                     connection,

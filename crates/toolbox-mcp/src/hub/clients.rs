@@ -60,7 +60,20 @@ impl Hub {
                 let text = why.clone();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
+            // A server that keeps ending will hardly be ready this time.
+            Link::Opening | Link::Greeting { .. } if self.streak >= super::CRASH_LOOP => {
+                let text = self.trouble_words();
+                refuse(*post, 503, code::UNAVAILABLE, &text);
+            }
             _ => self.park(now, post),
+        }
+    }
+
+    fn trouble_words(&self) -> String {
+        if self.last_trouble.is_empty() {
+            self.not_ready()
+        } else {
+            self.last_trouble.clone()
         }
     }
 

@@ -137,7 +137,10 @@ impl Hub {
     /// The server runs and its streams are open.
     pub fn connected(&mut self, now: Instant, revision: u64) {
         if self.process.revision != revision {
+            // What was learned of another version does not hold for this one.
             self.skip_discover = false;
+            self.streak = 0;
+            self.ends.clear();
         }
         self.process = super::Process {
             since: Some(now),

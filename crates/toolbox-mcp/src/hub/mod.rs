@@ -48,7 +48,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// A pause so short is waited out by callers; during a longer one they are told why there is no server.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 /// How often a server that is not meant to run is looked for.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A message a client posted.
 #[derive(Debug)]
@@ -179,6 +179,8 @@ pub struct Hub {
     streak: u32,
     ends: VecDeque<Instant>,
     last_end: String,
+    /// Why there was no server the last time there was none.
+    last_trouble: String,
     probe: Probe,
     tools: Option<Arc<Toolset>>,
     state: McpState,
@@ -214,6 +216,7 @@ impl Hub {
             streak: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
+            last_trouble: String::new(),
             probe: Probe::default(),
             tools: None,
             state: McpState::Starting,
@@ -253,11 +256,14 @@ impl Hub {
         }
     }
 
+    /// From now on, these texts must not be shown.
+    pub fn hide(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
+    }
+
     /// Something changed about the server: connect at once, if there is no connection.
     pub fn wake(&mut self, now: Instant) {
-        if let Link::Down { retry_at, .. } = &mut self.link
-            && self.streak < CRASH_LOOP
-        {
+        if let Link::Down { retry_at, .. } = &mut self.link {
             *retry_at = now;
         }
     }
@@ -270,6 +276,7 @@ impl Hub {
     /// There is no server to connect to.
     pub fn not_running(&mut self, now: Instant, reason: &NotRunning) {
         let why = self.redactor.clean(&reason.reason);
+        // Nobody waits for what is not meant to run: looking again is cheap, and a change makes it happen at once.
         let retry_at = if reason.intended {
             now + LOOK_AGAIN
         } else {
@@ -354,6 +361,7 @@ impl Hub {
             why: why.to_owned(),
             retry_at,
         };
+        why.clone_into(&mut self.last_trouble);
         self.out = BytesMut::new();
         self.asked.clear();
         self.probe.reset();

@@ -1,0 +1,32 @@
+//! `ANY /mcp/{id}`: an instance's MCP endpoint.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use toolbox_api::problem::ProblemCode;
+
+use crate::api::AppState;
+use crate::api::error::ApiError;
+use crate::api::extract::InstanceId;
+use crate::instances::{CommandError, stopped};
+
+/// Passes the request to the instance's server, and the answer back.
+pub async fn serve(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if let Some(served) = state.mcp.find(id) {
+        let mut shutdown = state.shutdown.clone();
+        // Streams of a bridge have no end of their own.
+        return tokio::select! {
+            response = served.way.serve(request) => Ok(response),
+            () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
+        };
+    }
+    let mut entry = state.instances.find(id).await?;
+    entry.known().await.ok_or(CommandError::Unknown(id))?;
+    Err(ApiError::new(
+        ProblemCode::RouteUnknown,
+        "This tool is no MCP server over standard streams or streamable HTTP",
+    ))
+}

@@ -1,0 +1,216 @@
+//! An instance's container as a server over standard streams, through Docker's attach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use toolbox_api::dtma::{Desired, LogStream, Phase};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use toolbox_mcp::redact::Redactor;
+
+use crate::instances::{Entry, Shared};
+use crate::record::Record;
+use crate::runtime::{AttachedOutput, Container, ContainerId, ContainerState, LogQuery};
+
+/// How long a container that is being started is waited for.
+const START: Duration = Duration::from_secs(15);
+/// How often Docker is asked meanwhile; a published change makes it sooner.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long Docker may take to know that a container has ended whose streams have.
+const END: Duration = Duration::from_secs(2);
+
+/// The container of one instance, whichever it is at the time.
+pub(super) struct DockerStdio {
+    pub(super) id: ToolInstanceId,
+    pub(super) entry: Entry,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ServerProcess for DockerStdio {
+    fn open(&self) -> Opening<'_> {
+        self.attach().boxed()
+    }
+}
+
+fn not_running(reason: impl Into<String>, intended: bool) -> NotRunning {
+    NotRunning {
+        reason: reason.into(),
+        intended,
+    }
+}
+
+impl DockerStdio {
+    async fn attach(&self) -> Result<Connection, NotRunning> {
+        let (record, container) = self.running().await?;
+        let redactor = redactor(&record);
+        let attached = self
+            .shared
+            .runtime
+            .attach(&container.id)
+            .await
+            .map_err(|error| not_running(redactor.clean(&error.to_string()), false))?;
+        let output = attached.output.filter_map(|piece| async {
+            match piece {
+                Ok(AttachedOutput::Stdout(bytes)) => Some(Output::Stdout(bytes)),
+                Ok(AttachedOutput::Stderr(bytes)) => Some(Output::Stderr(bytes)),
+                // The end follows, and says what there is to say.
+                Err(_) => None,
+            }
+        });
+        // Streams of a container that ended just before are silent until it is started again.
+        let still = self.look(Some(container.id.as_str())).await?;
+        let runs = still.is_some_and(|(_, found)| found.started_at == container.started_at);
+        let end = last_words(Arc::clone(&self.shared), self.id, container);
+        let end = stream::once(end).flat_map(stream::iter);
+        let output = if runs {
+            output.chain(end).boxed()
+        } else {
+            end.boxed()
+        };
+        Ok(Connection {
+            input: attached.input,
+            output,
+            revision: record.current.revision,
+            redactor: Some(redactor),
+        })
+    }
+
+    /// The record and its running container, once there is one.
+    async fn running(&self) -> Result<(Record, Container), NotRunning> {
+        let until = Instant::now() + START;
+        let mut entry = self.entry.clone();
+        loop {
+            let view = entry
+                .view()
+                .ok_or_else(|| not_running("the instance is gone", true))?;
+            if view.desired != Desired::Running {
+                return Err(not_running("the tool is stopped", true));
+            }
+            if let Some(reason) = &view.reason
+                && view.phase == Phase::Error
+            {
+                return Err(self
+                    .failed(&reason.message, view.container_id.as_deref())
+                    .await);
+            }
+            if let Some(found) = self.look(view.container_id.as_deref()).await? {
+                return Ok(found);
+            }
+            if Instant::now() >= until {
+                return Err(not_running("its container does not run", false));
+            }
+            // Either the view changes, or it is time to look again.
+            let _ = tokio::time::timeout(LOOK, entry.changed()).await;
+        }
+    }
+
+    /// A container that does not get to run may have said why.
+    async fn failed(&self, reason: &str, container: Option<&str>) -> NotRunning {
+        let said = match container.map(ContainerId::new) {
+            Some(container) => last_line(&self.shared, &container, None).await,
+            None => None,
+        };
+        let record = self.shared.store.find(self.id);
+        match (said, record) {
+            (Some(line), Some(record)) => {
+                let line = redactor(&record).clean(&line);
+                not_running(format!("{reason}; it last logged: {line}"), false)
+            }
+            _ => not_running(reason, false),
+        }
+    }
+
+    async fn look(&self, wanted: Option<&str>) -> Result<Option<(Record, Container)>, NotRunning> {
+        let containers = self
+            .shared
+            .runtime
+            .observe(self.id)
+            .await
+            .map_err(|error| not_running(error.to_string(), false))?;
+        let running = containers.into_iter().find(|container| {
+            Some(container.id.as_str()) == wanted
+                && matches!(
+                    container.state,
+                    ContainerState::Running | ContainerState::Paused
+                )
+        });
+        Ok(running.and_then(|container| Some((self.shared.store.find(self.id)?, container))))
+    }
+}
+
+/// Every value the server was given may be a secret.
+fn redactor(record: &Record) -> Redactor {
+    Redactor::new(record.current.wire.env.values())
+}
+
+/// What is known of a container whose streams have ended: what it logged last, and how it ended.
+async fn last_words(shared: Arc<Shared>, id: ToolInstanceId, container: Container) -> Vec<Output> {
+    let ended = ended(&shared, id, &container).await;
+    // Of a container that ended before it was attached to, nothing was heard yet.
+    let last = last_line(&shared, &container.id, container.started_at).await;
+    last.map(|line| Output::Stderr(line.into()))
+        .into_iter()
+        .chain([Output::Ended(ended)])
+        .collect()
+}
+
+/// The last line a container wrote to standard error.
+async fn last_line(
+    shared: &Shared,
+    container: &ContainerId,
+    since: Option<OffsetDateTime>,
+) -> Option<String> {
+    let query = LogQuery {
+        tail: 20,
+        since,
+        follow: false,
+    };
+    let reading = async {
+        let mut last = None;
+        if let Ok(mut lines) = shared.runtime.logs(container, query).await {
+            while let Some(Ok(line)) = lines.next().await {
+                if line.stream == LogStream::Stderr && !line.line.trim().is_empty() {
+                    last = Some(line.line);
+                }
+            }
+        }
+        last
+    };
+    tokio::time::timeout(END, reading).await.ok().flatten()
+}
+
+async fn ended(shared: &Shared, id: ToolInstanceId, container: &Container) -> Ended {
+    let with = |detail: &str| Ended {
+        detail: Some(detail.to_owned()),
+        ..Ended::default()
+    };
+    let until = Instant::now() + END;
+    loop {
+        let Ok(found) = shared.runtime.observe(id).await else {
+            return with("Docker does not answer");
+        };
+        let Some(now) = found.into_iter().find(|c| c.id == container.id) else {
+            return with("its container was removed");
+        };
+        if now.state == ContainerState::Exited || now.started_at != container.started_at {
+            let memory = container.hardening.memory_bytes / (1024 * 1024);
+            return Ended {
+                // Docker reports the code of a container that runs again as 0.
+                exit_code: now
+                    .exit_code
+                    .filter(|_| now.state == ContainerState::Exited),
+                detail: now
+                    .oom_killed
+                    .then(|| format!("out of memory at {memory} MiB")),
+                ..Ended::default()
+            };
+        }
+        if Instant::now() >= until {
+            return with("its standard streams were closed");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,218 @@
+//! MCP servers in containers, reached through the agent.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, Tool};
+
+fn stdio() -> Tool {
+    Tool::new(&["mcp"]).with("transport", json!("stdio"))
+}
+
+/// Takes no event stream, and so gets the answer whole, with the status that goes with it.
+fn post(agent: &Agent, tool: &Tool, message: &Value) -> RequestBuilder {
+    agent
+        .request(Method::POST, &format!("/mcp/{}", tool.id))
+        .header("accept", "application/json")
+        .json(message)
+}
+
+fn initialize(agent: &Agent, tool: &Tool) -> RequestBuilder {
+    let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    post(agent, tool, &message)
+}
+
+/// A session with the tool's server.
+async fn session(agent: &Agent, tool: &Tool) -> String {
+    let answer = agent.send(initialize(agent, tool)).await;
+    assert_eq!(
+        answer.status,
+        StatusCode::OK,
+        "{}; log: {}",
+        answer.body,
+        agent.log()
+    );
+    answer.headers["mcp-session-id"]
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn call(agent: &Agent, tool: &Tool, session: &str, name: &str) -> RequestBuilder {
+    let message =
+        json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": name}});
+    post(agent, tool, &message).header("mcp-session-id", session)
+}
+
+/// Waits until the agent has found this state of the tool's server; how long it took.
+async fn found(agent: &Agent, tool: &Tool, state: &str, limit: Duration) -> (String, Duration) {
+    let begun = Instant::now();
+    loop {
+        let log = agent.log();
+        let last = log
+            .lines()
+            .rfind(|l| l.contains("health of an MCP server") && l.contains(&tool.id.to_string()))
+            .unwrap_or_default();
+        if last.contains(&format!("\"state\":\"{state}\"")) {
+            return (last.to_owned(), begun.elapsed());
+        }
+        assert!(
+            begun.elapsed() < limit,
+            "not {state} within {limit:?}: {last}; log: {log}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_container() {
+    let agent = Agent::new().await;
+    let tool = stdio();
+    agent.deploy(&tool).await;
+    let session = session(&agent, &tool).await;
+    found(&agent, &tool, "Healthy", Duration::from_secs(10)).await;
+    let answer = agent
+        .send(call(&agent, &tool, &session, "note"))
+        .await
+        .expect(200);
+    assert_eq!(answer["result"]["content"][0]["text"], "over stdio");
+
+    let died = agent
+        .send(call(&agent, &tool, &session, "die"))
+        .await
+        .expect(200);
+    let text = died["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("exited with code 7") && text.contains("dying as asked"),
+        "{text}"
+    );
+    let begun = Instant::now();
+    let again = agent
+        .send(call(&agent, &tool, &session, "note"))
+        .await
+        .expect(200);
+    assert_eq!(
+        again["result"]["content"][0]["text"], "over stdio",
+        "{again}"
+    );
+    println!("answered again after {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+
+    // Nor does an update end it.
+    let update = tool.clone().next().with("env", json!({"VERSION": "two"}));
+    agent.deploy(&update).await;
+    let updated = agent
+        .send(call(&agent, &tool, &session, "note"))
+        .await
+        .expect(200);
+    assert_eq!(updated["id"], 5, "{updated}");
+    found(&agent, &tool, "Healthy", Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn a_hung_server_is_found_and_a_stopped_one_says_so() {
+    let agent = Agent::new().await;
+    let tool = stdio();
+    agent.deploy(&tool).await;
+    let session = session(&agent, &tool).await;
+    found(&agent, &tool, "Healthy", Duration::from_secs(10)).await;
+    let hanging = call(&agent, &tool, &session, "hang").send();
+    let hanging = tokio::spawn(hanging);
+    let (line, after) = found(&agent, &tool, "Unhealthy", Duration::from_secs(15)).await;
+    assert!(
+        line.contains("tools/list was not answered within 5 s"),
+        "{line}"
+    );
+    println!("a hung server was found after {after:?}");
+    agent.command(&tool, "stop").await.expect(200);
+    let ended = hanging.await.unwrap().unwrap().text().await.unwrap();
+    assert!(ended.contains("under way"), "{ended}");
+    let refused = agent.send(initialize(&agent, &tool)).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        refused.body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("stopped")
+    );
+    agent.command(&tool, "start").await.expect(200);
+    let again = agent
+        .send(call(&agent, &tool, &session, "note"))
+        .await
+        .expect(200);
+    assert_eq!(
+        again["result"]["content"][0]["text"], "over stdio",
+        "{again}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_its_key_says_so_to_callers_but_not_the_key() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["keyless"])
+        .with("transport", json!("stdio"))
+        .with("env", json!({"API_KEY": "canary-5b1e"}));
+    let view = agent.put(&tool).await.body;
+    assert_eq!(view["phase"], "error", "{view}");
+    let begun = Instant::now();
+    let refused = agent.send(initialize(&agent, &tool)).await;
+    let text = refused.body["error"]["message"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{}; log: {}", refused.body, agent.log()));
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        text.contains("fatal: API_KEY [secret] is not valid"),
+        "{text}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(!agent.log().contains("canary-5b1e"));
+}
+
+#[tokio::test]
+async fn an_http_server_is_reached_at_its_own_port_without_the_callers_key() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["mcp-http", "8080"])
+        .with("transport", json!("streamable-http"))
+        .with(
+            "ports",
+            json!([{"container_port": 8080, "protocol": "tcp"}]),
+        );
+    agent.deploy(&tool).await;
+    found(&agent, &tool, "Healthy", Duration::from_secs(10)).await;
+    let answer = agent.send(initialize(&agent, &tool)).await.expect(200);
+    assert_eq!(answer["result"]["serverInfo"]["name"], "fixture");
+    let answer = agent
+        .send(call(&agent, &tool, "x", "note"))
+        .await
+        .expect(200);
+    assert_eq!(answer["result"]["leaked"], false, "{answer}");
+    let died = agent.send(call(&agent, &tool, "x", "die")).await;
+    assert_eq!(died.status, StatusCode::BAD_GATEWAY);
+    let begun = Instant::now();
+    while agent.send(initialize(&agent, &tool)).await.status != StatusCode::OK {
+        assert!(begun.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_mcp_server_has_no_endpoint() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    agent.deploy(&tool).await;
+    agent
+        .send(initialize(&agent, &tool))
+        .await
+        .expect_problem(404, "route_unknown");
+    agent
+        .send(initialize(&agent, &Tool::new(&["mcp"])))
+        .await
+        .expect_problem(404, "instance_unknown");
+}

@@ -1,0 +1,371 @@
+//! Asks an HTTP server at intervals whether it works: `server/discover`, else `initialize` once per session, then
+//! `tools/list`. It holds one session of its own, so that asking leaves nothing behind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, watch};
+use toolbox_api::mcp::{McpHealth, McpState};
+
+use super::probe_call::{self, Exchange, Said, Silence};
+use super::{HttpClient, Locate, Target};
+use crate::health::{Finding, Identity, Success, Tracker};
+use crate::hub::{
+    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
+    stateless_params,
+};
+use crate::limits::Limits;
+use crate::redact::Redactor;
+use crate::tools::Toolset;
+
+/// Pages of tools that are read.
+const MAX_PAGES: u32 = 50;
+/// While nothing listens yet, it is asked this often.
+const NOT_YET: Duration = Duration::from_millis(500);
+
+pub(super) struct Prober {
+    pub(super) client: HttpClient,
+    pub(super) place: Arc<dyn Locate>,
+    pub(super) limits: Limits,
+    pub(super) redactor: Redactor,
+    pub(super) wake: Arc<Notify>,
+    pub(super) tracker: Tracker,
+    pub(super) publish: watch::Sender<Arc<McpHealth>>,
+    pub(super) publish_tools: watch::Sender<Option<Arc<Toolset>>>,
+}
+
+/// What was agreed with the server.
+#[derive(Clone, Debug)]
+struct Terms {
+    target: Target,
+    identity: Identity,
+    has_tools: bool,
+    stateless: bool,
+    session: Option<String>,
+    version: String,
+}
+
+/// A probe that found trouble.
+struct Trouble(McpState, String);
+
+impl Prober {
+    pub(super) async fn run(mut self) {
+        let mut terms: Option<Terms> = None;
+        let mut since: Option<Instant> = None;
+        // Ends with the last handle on the bridge.
+        while !self.publish.is_closed() {
+            let begun = Instant::now();
+            let (finding, pause) = match self.place.locate() {
+                Err(reason) => {
+                    terms = None;
+                    since = None;
+                    (
+                        trouble(McpState::Unreachable, reason.reason),
+                        Duration::from_secs(1),
+                    )
+                }
+                Ok(target) => {
+                    if terms.as_ref().is_some_and(|t| t.target != target) {
+                        terms = None;
+                    }
+                    let started = *since.get_or_insert(begun);
+                    let deadline = self.limits.probe;
+                    let asking = self.ask(&target, &mut terms);
+                    let found = match tokio::time::timeout(deadline, asking).await {
+                        Ok(Ok(success)) => self.judged(success),
+                        Ok(Err(Trouble(state, words))) => trouble(state, words),
+                        Err(_) => {
+                            terms = None;
+                            let seconds = deadline.as_secs();
+                            trouble(
+                                McpState::Unhealthy,
+                                format!("the server did not answer within {seconds} s"),
+                            )
+                        }
+                    };
+                    self.paced(found, started, begun)
+                }
+            };
+            self.tracker.found(OffsetDateTime::now_utc(), finding);
+            self.publish
+                .send_replace(Arc::new(self.tracker.health().clone()));
+            self.publish_tools
+                .send_replace(self.tracker.tools().cloned());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+                () = self.publish.closed() => break,
+            }
+        }
+        if let Some(Terms {
+            target,
+            session: Some(session),
+            ..
+        }) = terms
+        {
+            let ending = probe_call::end(&self.client, &target, &session);
+            // Courtesy, not duty.
+            let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
+        }
+    }
+
+    /// A server that just starts is not judged as one that should be there; it is asked more often.
+    fn paced(&self, found: Finding, started: Instant, begun: Instant) -> (Finding, Duration) {
+        let starting = begun.saturating_duration_since(started) < self.limits.starting;
+        let never = self.tracker.health().last_success_at.is_none();
+        if found.state == McpState::Unreachable && starting && never {
+            let finding = Finding {
+                state: McpState::Starting,
+                ..found
+            };
+            return (finding, NOT_YET);
+        }
+        if found.state == McpState::Unreachable {
+            return (found, NOT_YET * 2);
+        }
+        let part = uuid::Uuid::new_v4().as_u64_pair().0 % 1000;
+        let jitter =
+            self.limits.probe_interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
+        (found, self.limits.probe_interval + jitter)
+    }
+
+    fn judged(&self, success: Success) -> Finding {
+        let milliseconds = success.latency.as_millis();
+        let slow = success.latency > self.limits.slow;
+        let words = format!("listed {} tools in {milliseconds} ms", success.tools.len());
+        Finding {
+            state: if slow {
+                McpState::Degraded
+            } else {
+                McpState::Healthy
+            },
+            evidence: if slow {
+                format!("{words}, more than {} ms", self.limits.slow.as_millis())
+            } else {
+                words
+            },
+            success: Some(success),
+        }
+    }
+
+    async fn ask(&self, target: &Target, terms: &mut Option<Terms>) -> Result<Success, Trouble> {
+        // A session may have ended with the server's last process; then once more from the start.
+        for _ in 0..2 {
+            let agreed = match terms.take() {
+                Some(agreed) => agreed,
+                None => self.agree(target).await?,
+            };
+            let begun = Instant::now();
+            if let Some(tools) = self.list(&agreed).await? {
+                let server = agreed.identity.clone();
+                *terms = Some(agreed);
+                return Ok(Success {
+                    latency: begun.elapsed(),
+                    server,
+                    tools: Arc::new(tools),
+                });
+            }
+            tracing::debug!("the probe's session has ended; opening another");
+        }
+        let words = "its sessions end at once";
+        Err(Trouble(McpState::Unhealthy, words.to_owned()))
+    }
+
+    async fn call(
+        &self,
+        terms: &Terms,
+        method: &str,
+        params: Value,
+        wants_answer: bool,
+    ) -> Result<(Said, Option<String>), Trouble> {
+        let mut body = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        if wants_answer {
+            body["id"] = 1.into();
+        }
+        let exchange = Exchange {
+            target: &terms.target,
+            session: terms.session.as_deref(),
+            version: (!terms.version.is_empty()).then_some(&*terms.version),
+            method,
+            stateless: terms.stateless,
+            body,
+        };
+        probe_call::exchange(&self.client, exchange, self.limits.message_bytes)
+            .await
+            .map_err(|silence| match silence {
+                Silence::Refused => {
+                    let words = format!("nothing listens at port {}", terms.target.address.port());
+                    Trouble(McpState::Unreachable, words)
+                }
+                Silence::Broken => {
+                    let words = format!("the connection broke during {method}");
+                    Trouble(McpState::Unhealthy, words)
+                }
+            })
+    }
+
+    /// Finds out which era of the protocol the server speaks, and agrees with it on a revision.
+    async fn agree(&self, target: &Target) -> Result<Terms, Trouble> {
+        let mut terms = Terms {
+            target: target.clone(),
+            identity: Identity::default(),
+            has_tools: true,
+            stateless: true,
+            session: None,
+            version: STATELESS.to_owned(),
+        };
+        let (said, _) = self
+            .call(&terms, "server/discover", stateless_params(None), true)
+            .await?;
+        match said {
+            Said::Result(result) => {
+                if let Some((identity, tools)) = read_discover(&result) {
+                    terms.identity = identity;
+                    terms.has_tools = tools;
+                    return Ok(terms);
+                }
+            }
+            Said::Error(status, error) => {
+                refused(status)?;
+                let number = error
+                    .get("code")
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default();
+                let names_legacy = error["data"]["supported"]
+                    .as_array()
+                    .is_some_and(|list| list.iter().any(|v| LEGACY.iter().any(|l| v == l)));
+                if is_stateless_error(number) && !names_legacy {
+                    let words = self.redactor.clean(&error.to_string());
+                    let words = format!("server/discover was answered with an error: {words}");
+                    return Err(Trouble(McpState::Unhealthy, words));
+                }
+            }
+            Said::Other(status, _) => refused(status)?,
+            Said::NoSession => {}
+        }
+        self.initialize(terms).await
+    }
+
+    async fn initialize(&self, mut terms: Terms) -> Result<Terms, Trouble> {
+        terms.stateless = false;
+        terms.version = String::new();
+        let params = initialize_params(&json!({}));
+        let (said, session) = self.call(&terms, "initialize", params, true).await?;
+        let result = match said {
+            Said::Result(result) => result,
+            Said::Error(status, error) => {
+                refused(status)?;
+                let words = self.redactor.clean(&error.to_string());
+                let words = format!("initialize was answered with an error: {words}");
+                return Err(Trouble(McpState::Unhealthy, words));
+            }
+            Said::Other(status, text) => {
+                refused(status)?;
+                let text = self.redactor.clean(&text);
+                let words = format!(
+                    "initialize was answered with HTTP {}: {text}",
+                    status.as_u16()
+                );
+                let state = if status.is_server_error() {
+                    McpState::Unhealthy
+                } else {
+                    McpState::NotMcp
+                };
+                return Err(Trouble(state, words));
+            }
+            Said::NoSession => {
+                let words = "initialize was answered with HTTP 404".to_owned();
+                return Err(Trouble(McpState::NotMcp, words));
+            }
+        };
+        let Some(version) = result.get("protocolVersion").and_then(Value::as_str) else {
+            let words = "the answer to initialize names no protocol revision".to_owned();
+            return Err(Trouble(McpState::NotMcp, words));
+        };
+        version.clone_into(&mut terms.version);
+        terms.identity = identity(result.get("serverInfo"), version);
+        terms.has_tools = has_tools(result.get("capabilities"));
+        terms.session = session;
+        let method = "notifications/initialized";
+        self.call(&terms, method, json!({}), false).await?;
+        Ok(terms)
+    }
+
+    /// Its tools; none when the session has ended.
+    async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, Trouble> {
+        let mut tools = Toolset::default();
+        let mut cursor: Option<String> = None;
+        let method = match (terms.has_tools, terms.stateless) {
+            (true, _) => "tools/list",
+            (false, true) => "server/discover",
+            (false, false) => "ping",
+        };
+        for _ in 0..MAX_PAGES {
+            let params = match &cursor {
+                cursor if terms.stateless => stateless_params(cursor.as_deref()),
+                Some(cursor) => json!({ "cursor": cursor }),
+                None => json!({}),
+            };
+            let result = match self.call(terms, method, params, true).await?.0 {
+                Said::Result(result) => result,
+                Said::NoSession => return Ok(None),
+                Said::Error(_, error) => {
+                    let words = self.redactor.clean(&error.to_string());
+                    let words = format!("{method} was answered with an error: {words}");
+                    return Err(Trouble(McpState::Unhealthy, words));
+                }
+                Said::Other(status, text) => {
+                    let text = self.redactor.clean(&text);
+                    let words = format!(
+                        "{method} was answered with HTTP {}: {text}",
+                        status.as_u16()
+                    );
+                    return Err(Trouble(McpState::Unhealthy, words));
+                }
+            };
+            if !terms.has_tools {
+                return Ok(Some(tools));
+            }
+            if !tools.add(&result) {
+                let words = "tools/list was answered with something other than a list of tools";
+                return Err(Trouble(McpState::Unhealthy, words.to_owned()));
+            }
+            cursor = result
+                .get("nextCursor")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(Some(tools));
+            }
+        }
+        let words = format!("its list of tools has no end after {MAX_PAGES} pages");
+        Err(Trouble(McpState::Unhealthy, words))
+    }
+}
+
+/// Statuses that say nothing about the era: they are what is the matter.
+fn refused(status: StatusCode) -> Result<(), Trouble> {
+    let what = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "it wants credentials the agent has not"
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => "it is too busy to answer",
+        status if status.is_server_error() => "it fails",
+        _ => return Ok(()),
+    };
+    Err(Trouble(
+        McpState::Unhealthy,
+        format!("{what}: HTTP {}", status.as_u16()),
+    ))
+}
+
+fn trouble(state: McpState, evidence: String) -> Finding {
+    Finding {
+        state,
+        evidence,
+        success: None,
+    }
+}
