@@ -47,6 +47,11 @@ pub fn accept(
         return Answer::Conflict;
     }
     let repeated = generation == record.generation;
+    let is_delta = matches!(command, Command::Start | Command::Stop | Command::Restart);
+    let is_next = generation <= record.generation + 1 && (repeated || !record.rolled_back);
+    if is_delta && !is_next && rules.commands_need_their_base {
+        return Answer::Gap;
+    }
     let mut draft = Record {
         generation,
         ..record
@@ -378,6 +383,15 @@ fn fail(state: &mut State, instance: usize, step: Step) {
     } else {
         state.agent.tasks[instance].failed = true;
     }
+}
+
+/// The next step fails, and is tried again later: an error for now (`trouble.rs`, `view.rs::error`). Views of errors
+/// count as settled.
+pub fn trouble(state: &mut State, instance: usize) {
+    let task = &mut state.agent.tasks[instance];
+    task.phase = Phase::Error;
+    task.settled = true;
+    task.decided = true;
 }
 
 /// Publishes what the next step is, or that there is none.

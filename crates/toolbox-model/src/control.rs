@@ -22,7 +22,7 @@ pub const fn desired_by(action: Request) -> Desired {
 }
 
 /// `begin_tool_instance_operation` and the request that calls it: false when it is refused.
-pub fn begin(state: &mut State, rules: &Rules, instance: usize, action: Request) -> bool {
+pub fn begin(state: &mut State, instance: usize, action: Request) -> bool {
     let is_new = action == Request::Deploy;
     if is_new == state.history[instance].deployed {
         return false;
@@ -47,15 +47,9 @@ pub fn begin(state: &mut State, rules: &Rules, instance: usize, action: Request)
     };
     let previous = (!is_new).then(|| row.state.clone());
     let mut row = row;
-    abandon(&mut row, rules);
-    if rules.previous_spec_outlives_commands {
-        if action == Request::Update && row.kept.is_some() {
-            return false;
-        }
-    } else {
-        // `private.forget_ways_back`.
-        row.kept = None;
-    }
+    abandon(&mut row);
+    // `private.forget_ways_back`.
+    row.kept = None;
     if row.state.status() != to && !can_transition(row.state.status(), to) {
         state.break_with(Broken::IllegalTransition);
     }
@@ -105,24 +99,23 @@ fn status(status: InstanceStatus) -> InstanceState {
 
 /// The lease of the row's operation runs out. Who looks next ends the operation; as time is left open, that may as well
 /// be at once.
-pub fn end_lease(row: &mut Row, rules: &Rules, lazily: bool) {
+pub fn end_lease(row: &mut Row, lazily: bool) {
     if let Some(operation) = &mut row.operation {
         operation.leased = false;
     }
     if !lazily {
-        abandon(row, rules);
+        abandon(row);
     }
 }
 
 /// `private.abandon_expired_operations`.
-fn abandon(row: &mut Row, rules: &Rules) {
+fn abandon(row: &mut Row) {
     let Some(operation) = row.operation.filter(|o| !o.leased) else {
         return;
     };
     row.operation = None;
-    if rules.previous_spec_outlives_lease && operation.action == Request::Update {
-        row.kept
-            .get_or_insert((operation.generation, operation.previous_spec));
+    if operation.action == Request::Update {
+        row.kept = Some((operation.generation, operation.previous_spec));
     }
 }
 
@@ -182,37 +175,33 @@ fn remove(state: &mut State, instance: usize) {
     state.history[instance].removed = true;
 }
 
-/// Which spec the agent runs: restores the one before an update that was rolled back. What is put back is a new
-/// generation (`private.store_report`, `record_tool_instance_state`).
-fn settle_spec(row: &mut Row, rules: &Rules, report: Report) {
+/// What a settled report says of the spec: an update that was rolled back is undone in the row too. What is put back is
+/// a new generation (`private.store_report`, `record_tool_instance_state`). Returns what the report is to the lifecycle.
+fn settle_spec(row: &mut Row, rules: &Rules, seen: Option<Report>) -> Observed {
+    let Some(report) = seen.filter(|r| r.settled && r.phase.is_some()) else {
+        return observed(seen);
+    };
     let updating = row
         .operation
-        .filter(|o| o.action == Request::Update && o.generation == report.generation);
-    let mut restored = None;
-    if let Some(operation) = updating.filter(|_| report.rolled_back) {
-        restored = Some(operation.previous_spec);
+        .filter(|o| o.action == Request::Update && o.generation == report.generation)
+        .map(|o| o.previous_spec);
+    let kept = row.kept.filter(|(g, _)| *g == report.generation);
+    let way_back = updating.or(kept.map(|(_, spec)| spec));
+    if kept.is_some() {
+        row.kept = None;
     }
-    if let Some((generation, previous)) = row.kept {
-        let (known, undone) = if rules.previous_spec_outlives_commands {
-            (
-                report.generation >= generation,
-                report.revision < generation,
-            )
-        } else {
-            (report.generation == generation, report.rolled_back)
-        };
-        if known {
-            row.kept = None;
+    match way_back.filter(|_| report.rolled_back) {
+        Some(spec) => {
+            row.spec = spec;
+            if rules.restoring_makes_a_generation {
+                row.generation += 1;
+            }
+            observed(seen)
         }
-        if known && undone {
-            restored = Some(previous);
+        None if report.rolled_back && rules.roll_back_without_a_way_back_is_an_error => {
+            Observed::Failed(failure())
         }
-    }
-    if let Some(spec) = restored {
-        row.spec = spec;
-        if rules.restoring_makes_a_generation {
-            row.generation += 1;
-        }
+        None => observed(seen),
     }
 }
 
@@ -235,10 +224,8 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
     } else {
         status(worker.begun)
     };
-    let observation = observe(&basis, &observed(seen), row.desired);
-    if let Some(report) = seen {
-        settle_spec(row, rules, report);
-    }
+    let shown = settle_spec(row, rules, seen);
+    let observation = observe(&basis, &shown, row.desired);
     let failed = seen.is_some_and(is_failure)
         || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
     apply_steps(state, instance, observation.steps);
@@ -330,13 +317,14 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
             .operation
             .is_some_and(|o| o.generation == row.generation);
     if !ends_its_own {
-        abandon(row, rules);
+        abandon(row);
     }
     if row.operation.is_some() && !ends_its_own {
         return;
     }
-    if let Some(report) = seen.filter(|_| !behind) {
-        settle_spec(row, rules, report);
+    if seen.is_some() && !behind {
+        let shown = settle_spec(row, rules, seen);
+        observation = observe(&row.state, &shown, row.desired);
     }
     apply_steps(state, instance, observation.steps);
     if let Some(succeeded) = result {
@@ -391,22 +379,20 @@ fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report
         return;
     };
     if report.generation < row.generation && rules.stale_reports_are_ignored {
-        abandon(row, rules);
+        abandon(row);
         return;
     }
     let ends = report.settled && row.operation.is_some();
     if !ends {
-        abandon(row, rules);
+        abandon(row);
     }
     let is_gone = report.phase.is_none();
     if is_gone && row.desired != Desired::Absent && row.operation.is_some() {
         // What is to come may still be on its way.
         return;
     }
-    let observation = observe(&row.state, &observed(Some(report)), row.desired);
-    if report.settled {
-        settle_spec(row, rules, report);
-    }
+    let shown = settle_spec(row, rules, Some(report));
+    let observation = observe(&row.state, &shown, row.desired);
     apply_steps(state, instance, observation.steps);
     if ends {
         close(state, instance, !is_failure(report));
@@ -421,16 +407,16 @@ fn hear_omission(state: &mut State, rules: &Rules, instance: usize) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
-    if row.operation.is_some_and(|o| o.leased) {
+    // It ends no operation: it may be older than the command.
+    abandon(row);
+    if row.operation.is_some() {
         return;
     }
     let observation = observe(&row.state, &Observed::Absent, row.desired);
     if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
         return;
     }
-    let failed = observation.steps.iter().any(|s| s.reason().is_some());
     apply_steps(state, instance, observation.steps);
-    close(state, instance, !failed);
     if observation.row_gone {
         remove(state, instance);
     }

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use stateright::Model;
 use toolbox_domain::lifecycle::{Desired, InstanceStatus, Request};
 
+use crate::agent;
 use crate::heartbeat;
 use crate::model::{Event, Toolbox};
 use crate::state::{Broken, Fetch, Left, Message, Phase, SLOTS, Spec, State};
@@ -17,7 +18,7 @@ use crate::state::{Broken, Fetch, Left, Message, Phase, SLOTS, Spec, State};
 /// Stands for a state; two of millions are the same with a chance of one in a million.
 pub(crate) type Fingerprint = u64;
 
-fn fingerprint(state: &State) -> Fingerprint {
+pub(crate) fn fingerprint(state: &State) -> Fingerprint {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(state)
 }
 
@@ -96,9 +97,15 @@ pub fn is_healed(state: &State) -> bool {
             return row.is_none() && record.is_none() && docker.is_empty();
         };
         let task = state.agent.tasks[i];
-        let agree = (row.generation, row.desired, row.spec)
-            == (record.generation, record.desired, record.current.spec);
+        // An update of what is stopped is tried at its next start.
+        let spec = record.next.unwrap_or(record.current).spec;
+        // What was rolled back is not as desired, and the row says why.
+        let is_rolled_back =
+            record.rolled_back && row.state.status() == InstanceStatus::Error && row.spec != spec;
+        let agree = (row.generation, row.desired) == (record.generation, record.desired)
+            && (row.spec == spec || is_rolled_back);
         let observed = match (task.phase, row.desired) {
+            (Phase::Running, Desired::Running) if is_rolled_back => docker.running() == 1,
             (Phase::Running, Desired::Running) => {
                 let runs = |c: crate::state::Container| c.running && c.release == record.current;
                 row.state.status() == InstanceStatus::Running
@@ -111,7 +118,7 @@ pub fn is_healed(state: &State) -> bool {
             (Phase::Error, Desired::Running) => row.state.status() == InstanceStatus::Error,
             _ => false,
         };
-        let settled = task.settled && record.next.is_none() && row.operation.is_none();
+        let settled = task.settled && !agent::has_work(state, i) && row.operation.is_none();
         agree && observed && settled && docker.late.is_none()
     })
 }

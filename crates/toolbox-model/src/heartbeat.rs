@@ -39,7 +39,6 @@ pub fn held(state: &State, instance: usize, record: Record) -> Report {
         phase: Some(task.phase),
         settled: task.settled,
         rolled_back: record.rolled_back,
-        revision: record.current.revision,
     }
 }
 
@@ -61,7 +60,6 @@ fn report(state: &State, rules: &Rules, instance: usize) -> Option<Report> {
             phase: None,
             settled: true,
             rolled_back: false,
-            revision: 0,
         }),
         None => None,
     }

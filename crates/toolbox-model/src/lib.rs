@@ -14,8 +14,8 @@
 //! at once.
 //!
 //! Reading order: [`state`], [`control`] and [`worker`] (the control plane), [`agent`] and [`heartbeat`] (the agent),
-//! [`model`] (every event), [`properties`] and [`heal`] (what is
-//! asserted, also of what follows once faults end), [`scenarios`] and [`check`] (running it).
+//! [`model`] (every event), [`properties`] and [`heal`] (what is asserted, also of what follows once faults end),
+//! [`scenarios`] and [`check`] (running it). `cargo run --release -p toolbox-model --example explore` prints what is found.
 
 pub mod agent;
 pub mod check;

@@ -56,6 +56,8 @@ pub enum Event {
     Work(usize),
     /// The agent takes a step, and the version fails.
     WorkFails(usize),
+    /// The agent's next step fails for a while, and the agent says so.
+    Trouble(usize),
     /// The agent finds a container without a record.
     Adopt(usize),
     /// A heartbeat is sent.
@@ -138,6 +140,9 @@ impl Toolbox {
             }
             if left.failures > 0 && agent::may_fail(state, instance) {
                 events.push(Event::WorkFails(instance));
+            }
+            if left.troubles > 0 && agent::has_work(state, instance) {
+                events.push(Event::Trouble(instance));
             }
             if left.crashes > 0
                 && self.bounds.dirty_crashes
@@ -264,7 +269,7 @@ impl Toolbox {
     fn worker_event(&self, state: &mut State, event: &Event) -> bool {
         match *event {
             Event::Begin(instance, action) => {
-                if !control::begin(state, &self.rules, instance, action) {
+                if !control::begin(state, instance, action) {
                     return false;
                 }
                 state.left.commands -= 1;
@@ -307,7 +312,7 @@ impl Toolbox {
             Event::LeaseEnds(instance) => {
                 let row = state.rows[instance].as_mut();
                 if let Some(row) = row {
-                    control::end_lease(row, &self.rules, self.bounds.lazy_leases);
+                    control::end_lease(row, self.bounds.lazy_leases);
                 }
             }
             Event::Read(instance) => {
@@ -329,6 +334,10 @@ impl Toolbox {
             Event::WorkFails(instance) => {
                 state.left.failures -= 1;
                 agent::work(state, &self.rules, instance, true);
+            }
+            Event::Trouble(instance) => {
+                state.left.troubles -= 1;
+                agent::trouble(state, instance);
             }
             Event::Adopt(instance) => agent::adopt(state, instance),
             Event::Beat => heartbeat::beat(state, &self.rules),
@@ -394,6 +403,7 @@ impl Model for Toolbox {
                 crashes: bounds.crashes,
                 accidents: bounds.accidents,
                 failures: bounds.failures,
+                troubles: bounds.troubles,
                 timers: bounds.timers,
                 reads: bounds.reads,
                 silences: bounds.silences,

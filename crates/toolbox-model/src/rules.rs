@@ -31,11 +31,11 @@ pub struct Rules {
     pub desired_state_names_restarts: bool,
     /// It says so also once the restart's lease has run out.
     pub restarts_outlive_leases: bool,
-    /// An update's previous spec is kept when its lease runs out, for a roll-back that is told later.
-    pub previous_spec_outlives_lease: bool,
-    /// It is kept until a report names the generation of the spec that runs, whatever is commanded meanwhile; and until
-    /// then no other update begins.
-    pub previous_spec_outlives_commands: bool,
+    /// An agent that rolled back what is desired, where no spec is known to go back to, is an error with its reason.
+    pub roll_back_without_a_way_back_is_an_error: bool,
+    /// The agent takes a start, stop or restart only onto the generation just before it, as the control plane knows that
+    /// one. Else it has missed a spec; it says so, and is given all of the desired state.
+    pub commands_need_their_base: bool,
     /// An agent whose digest differs fetches the desired state.
     pub desired_state_is_fetched: bool,
     /// A record is written only onto the status it was decided on (`record_tool_instance_state`).
@@ -57,8 +57,8 @@ impl Rules {
             success_needs_own_generation: true,
             desired_state_names_restarts: true,
             restarts_outlive_leases: true,
-            previous_spec_outlives_lease: true,
-            previous_spec_outlives_commands: true,
+            roll_back_without_a_way_back_is_an_error: true,
+            commands_need_their_base: true,
             desired_state_is_fetched: true,
             records_compare_status: true,
         }
@@ -86,6 +86,8 @@ pub struct Bounds {
     pub accidents: u8,
     /// Versions that fail their trial or keep crashing.
     pub failures: u8,
+    /// Steps that fail for a while: Docker or a registry is away, a port is taken.
+    pub troubles: u8,
     /// Full heartbeats by the timer; those at a start and on changes are not counted.
     pub timers: u8,
     /// Reads of the list, which record what they see.
@@ -109,6 +111,7 @@ impl Bounds {
             dirty_crashes: false,
             accidents: 0,
             failures: 0,
+            troubles: 0,
             timers: 0,
             reads: 0,
             lazy_leases: false,

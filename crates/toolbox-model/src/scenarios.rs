@@ -2,9 +2,10 @@
 
 use toolbox_domain::lifecycle::Request::{self, Delete, Deploy, Restart, Start, Stop, Update};
 
-use crate::rules::Bounds;
+use crate::check::{Outcome, check, walk};
+use crate::rules::{Bounds, Rules};
 
-/// States that a scenario may generate before it is given up; keeps a checker below 2 GB.
+/// States that a scenario may generate before it is given up; keeps a checker far below 2 GB.
 pub const MOST: usize = 10_000_000;
 
 /// A part of what may happen.
@@ -14,75 +15,147 @@ pub struct Scenario {
     pub name: &'static str,
     /// Its bounds.
     pub bounds: Bounds,
+    /// How it is explored.
+    pub search: Search,
 }
 
-/// Scenarios that are explored to their end within a minute on one core, together.
+/// How a scenario is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Every state, in all orders of events, up to this many generated.
+    All(usize),
+    /// Random walks with this seed, this many states.
+    Walks(u64, usize),
+}
+
+impl Scenario {
+    /// Explores it under all rules.
+    pub fn run(&self) -> Outcome {
+        let bounds = self.bounds.clone();
+        match self.search {
+            Search::All(most) => check(Rules::all(), bounds, most),
+            Search::Walks(seed, states) => walk(Rules::all(), bounds, seed, states),
+        }
+    }
+}
+
+/// Explored within a minute on one core, together: some to their end, and what is too much for that at random.
 pub fn small() -> Vec<Scenario> {
     vec![
-        scenario(
-            "two commands of any kind",
-            Bounds::commands(2, Request::ALL),
-        ),
-        scenario(
-            "an update whose version fails",
-            Bounds {
-                failures: 1,
-                ..Bounds::commands(2, &[Deploy, Update])
-            },
-        ),
-        scenario(
-            "a deploy among faults",
-            Bounds {
+        Scenario {
+            name: "two commands of any kind",
+            bounds: Bounds::commands(2, Request::ALL),
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "a deploy, and the network and the container at their worst",
+            bounds: Bounds {
                 duplicates: 1,
                 refusals: 1,
                 accidents: 1,
+                failures: 1,
+                troubles: 1,
                 ..Bounds::commands(1, &[Deploy])
             },
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "a deploy, and an agent that crashes and falls silent",
+            bounds: Bounds {
+                crashes: 1,
+                dirty_crashes: true,
+                reads: 1,
+                lazy_leases: true,
+                silences: 1,
+                ..Bounds::commands(1, &[Deploy])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "a stop, and a container that ends or vanishes",
+            bounds: Bounds {
+                accidents: 1,
+                ..Bounds::commands(2, &[Deploy, Stop])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "four commands and every fault, at random",
+            bounds: everything(4, 1),
+            search: Search::Walks(1, 150_000),
+        },
+        Scenario {
+            name: "four commands to two instances and every fault, at random",
+            bounds: everything(4, 2),
+            search: Search::Walks(2, 150_000),
+        },
+    ]
+}
+
+/// For a machine that has an hour and some gigabytes.
+pub fn large() -> Vec<Scenario> {
+    let all = |name, bounds| Scenario {
+        name,
+        bounds,
+        search: Search::All(4 * MOST),
+    };
+    let mut scenarios = vec![
+        all(
+            "an update whose version fails",
+            Bounds {
+                failures: 1,
+                troubles: 1,
+                ..Bounds::commands(2, &[Deploy, Update])
+            },
         ),
-        scenario(
+        all(
             "a deletion while the agent crashes",
             Bounds {
                 crashes: 1,
                 dirty_crashes: true,
+                duplicates: 1,
                 ..Bounds::commands(2, &[Deploy, Delete])
             },
         ),
-    ]
-}
-
-/// Scenarios for a machine that has the time: hours, and many gigabytes.
-pub fn large() -> Vec<Scenario> {
-    vec![
-        scenario(
-            "three commands of any kind",
-            Bounds::commands(3, Request::ALL),
+        all(
+            "three commands",
+            Bounds::commands(3, &[Deploy, Start, Stop, Restart]),
         ),
-        scenario(
+        all(
+            "a deletion and two more commands",
+            Bounds::commands(3, &[Deploy, Update, Delete]),
+        ),
+        all(
             "two instances",
             Bounds {
                 instances: 2,
-                ..Bounds::commands(3, &[Deploy, Stop, Delete])
+                ..Bounds::commands(3, &[Deploy, Delete])
             },
         ),
-        scenario(
-            "two commands among faults",
-            Bounds {
-                duplicates: 1,
-                refusals: 1,
-                crashes: 1,
-                dirty_crashes: true,
-                accidents: 1,
-                failures: 1,
-                timers: 1,
-                reads: 1,
-                lazy_leases: true,
-                silences: 1,
-                ..Bounds::commands(2, &[Deploy, Start, Stop, Restart, Update, Delete])
-            },
-        ),
-    ]
+    ];
+    scenarios.extend((10..20).map(|seed| Scenario {
+        name: "six commands to two instances and every fault, at random",
+        bounds: everything(6, 2),
+        search: Search::Walks(seed, MOST / 10),
+    }));
+    scenarios
 }
 
-const fn scenario(name: &'static str, bounds: Bounds) -> Scenario {
-    Scenario { name, bounds }
+/// Every kind of command and of fault.
+fn everything(commands: u8, instances: usize) -> Bounds {
+    Bounds {
+        instances,
+        duplicates: 2,
+        refusals: 2,
+        crashes: 2,
+        dirty_crashes: true,
+        accidents: 2,
+        failures: 2,
+        troubles: 2,
+        timers: 2,
+        reads: 2,
+        lazy_leases: true,
+        silences: 1,
+        ..Bounds::commands(commands, Request::ALL)
+    }
 }

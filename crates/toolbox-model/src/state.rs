@@ -65,6 +65,8 @@ pub struct Left {
     pub accidents: u8,
     /// Failing versions.
     pub failures: u8,
+    /// Steps that fail for a while.
+    pub troubles: u8,
     /// Full heartbeats by the timer.
     pub timers: u8,
     /// Reads.
@@ -160,7 +162,7 @@ pub struct Worker {
     pub stage: Stage,
     /// The agent accepted the deletion.
     pub accepted: bool,
-    /// It re-creates what the agent did not know.
+    /// It gives the agent all of the desired state, because it did not know it.
     pub redeploys: bool,
     /// What was asked was so at some moment since.
     pub seen: bool,
@@ -216,7 +218,7 @@ pub enum Command {
         desired: Desired,
         /// The spec.
         spec: Spec,
-        /// It is a restart too; only from the desired state.
+        /// It is a restart too.
         restart: bool,
     },
     /// `POST …/start`.
@@ -240,6 +242,8 @@ pub enum Answer {
     Unknown,
     /// `stale_generation`, `instance_deleting`: it changed nothing.
     Conflict,
+    /// Something between what is held and the command was missed: it changed nothing.
+    Gap,
     /// No connection: this attempt never arrived.
     Refused,
 }
@@ -257,8 +261,6 @@ pub struct Report {
     pub settled: bool,
     /// The last update failed.
     pub rolled_back: bool,
-    /// The generation that brought the spec it runs.
-    pub revision: Generation,
 }
 
 /// `toolbox_api::dtma::Phase`, as far as the lifecycle tells phases apart.

@@ -1,6 +1,6 @@
 //! A user's request in an edge function: `toolbox-tools/src/mutation`.
 
-use toolbox_domain::lifecycle::{Desired, Request};
+use toolbox_domain::lifecycle::Request;
 
 use crate::control;
 use crate::rules::Rules;
@@ -15,16 +15,16 @@ pub fn find(state: &State, instance: usize, generation: Generation) -> Option<us
 /// The message that carries a worker's command.
 pub fn command(worker: &Worker) -> Message {
     let put = Command::Put {
-        desired: Desired::Running,
+        desired: control::desired_by(worker.action),
         spec: worker.spec,
-        restart: false,
+        restart: worker.action == Request::Restart,
     };
     Message::Command {
         instance: worker.instance,
         generation: worker.generation,
         command: match worker.action {
             Request::Deploy | Request::Update => put,
-            Request::Start | Request::Restart if worker.redeploys => put,
+            Request::Start | Request::Restart | Request::Stop if worker.redeploys => put,
             Request::Start => Command::Start,
             Request::Restart => Command::Restart,
             Request::Stop => Command::Stop,
@@ -70,6 +70,10 @@ pub fn answered(state: &mut State, rules: &Rules, at: usize, answer: Answer) {
         }
         Answer::Removed => {
             conclude(state, rules, at, None);
+        }
+        Answer::Gap => {
+            worker.redeploys = true;
+            tell(state, at);
         }
         Answer::Unknown => unknown(state, rules, at, is_poll),
         Answer::Conflict | Answer::Refused => {

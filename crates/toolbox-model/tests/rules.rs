@@ -139,24 +139,22 @@ fn a_restart_that_ends_with_its_lease_makes_its_generation_mean_two_things() {
 }
 
 #[test]
-fn a_roll_back_after_the_lease_needs_the_previous_spec() {
+fn a_start_after_a_lost_update_keeps_the_old_spec_for_ever() {
     breaks(
-        |r| r.previous_spec_outlives_lease = false,
-        Bounds {
-            failures: 1,
-            ..commands(2, &[Deploy, Update])
-        },
+        |r| r.commands_need_their_base = false,
+        commands(3, &[Deploy, Update, Start]),
         &[EVERYTHING_HEALS],
     );
 }
 
 #[test]
-fn a_command_after_an_unknown_outcome_of_an_update_forgets_the_way_back() {
+fn a_roll_back_without_a_way_back_is_told() {
     breaks(
-        |r| r.previous_spec_outlives_commands = false,
+        |r| r.roll_back_without_a_way_back_is_an_error = false,
         Bounds {
             failures: 1,
-            ..commands(3, &[Deploy, Update, Start])
+            troubles: 1,
+            ..commands(2, &[Deploy, Update])
         },
         &[EVERYTHING_HEALS],
     );
