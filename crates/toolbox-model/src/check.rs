@@ -91,7 +91,7 @@ pub fn walk(rules: Rules, bounds: Bounds, seed: u64, most: usize) -> Outcome {
     let mut random = seed | 1;
     let (mut states, mut depth) = (0, 0);
     let mut violated = None;
-    let (mut reached, mut seen) = (HashSet::new(), HashSet::new());
+    let (mut reached, mut known) = (HashSet::new(), HashSet::new());
     'walks: while states < most {
         let Some(mut state) = model.init_states().pop() else {
             break;
@@ -100,7 +100,7 @@ pub fn walk(rules: Rules, bounds: Bounds, seed: u64, most: usize) -> Outcome {
         while way.len() < LONGEST_WALK {
             states += 1;
             depth = depth.max(way.len());
-            seen.insert(heal::fingerprint(&state));
+            known.insert(heal::fingerprint(&state));
             for property in &properties {
                 let holds = (property.condition)(&model, &state);
                 match property.expectation {
@@ -128,7 +128,7 @@ pub fn walk(rules: Rules, bounds: Bounds, seed: u64, most: usize) -> Outcome {
         .iter()
         .filter(|p| p.expectation == Expectation::Sometimes);
     Outcome {
-        unique_states: seen.len(),
+        unique_states: known.len(),
         states,
         depth,
         time: began.elapsed(),
