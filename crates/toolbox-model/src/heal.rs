@@ -36,7 +36,8 @@ fn is_so(state: &State, instance: usize, action: Request, spec: Spec) -> bool {
         // See `note_start`.
         Request::Restart => false,
         Request::Stop => docker.running() == 0,
-        Request::Delete => docker.all().next().is_none() && state.agent.disk[instance].is_none(),
+        // A container that Docker is late to make may still appear; it never runs, and healing includes its removal.
+        Request::Delete => docker.running() == 0 && state.agent.disk[instance].is_none(),
     }
 }
 
