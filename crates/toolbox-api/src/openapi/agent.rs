@@ -17,7 +17,8 @@ use crate::problem::{Problem, ProblemCode};
         description = "The agent that manages the containers of one toolbox. Every error is an RFC 9457 problem with a stable code."
     ),
     paths(
-        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs
+        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, mcp_send,
+        mcp_listen, mcp_end
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey),
@@ -107,3 +108,22 @@ fn restart() {}
         ("since" = Option<String>, Query, description = "RFC 3339 or Unix seconds"), ("follow" = Option<bool>, Query)),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn logs() {}
+
+/// Sends a JSON-RPC message to the instance's MCP server (streamable HTTP), whatever the server itself speaks.
+#[utoipa::path(post, path = "/mcp/{id}", request_body(content = String, content_type = "application/json"),
+    params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, description = "The answer, or a stream of events that ends with it", content_type = "application/json", body = String),
+        (status = 202, description = "A notification or an answer was taken"), (status = 401, body = Problem), (status = 404, body = Problem)))]
+fn mcp_send() {}
+
+/// Listens to what the instance's MCP server says by itself.
+#[utoipa::path(get, path = "/mcp/{id}",
+    params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem), (status = 404, body = Problem)))]
+fn mcp_listen() {}
+
+/// Ends a session with the instance's MCP server.
+#[utoipa::path(delete, path = "/mcp/{id}",
+    params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, description = "It is over"), (status = 401, body = Problem), (status = 404, body = Problem)))]
+fn mcp_end() {}
