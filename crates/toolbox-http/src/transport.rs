@@ -150,7 +150,12 @@ pub(crate) fn classify(message: &str) -> TransportError {
         |at| &message[at..],
     );
     let has = |needle: &str| cause.contains(needle);
-    let fault = if has("onnection refused") || has("unreachable") || has("No route to host") {
+    // A handshake that ends was with a program that died meanwhile: it showed no certificate and got no request.
+    let fault = if has("onnection refused")
+        || has("unreachable")
+        || has("No route to host")
+        || has("handshake eof")
+    {
         Fault::Refused
     } else if has("dns error") || has("failed to lookup") {
         Fault::Dns
@@ -203,7 +208,7 @@ mod tests {
             (
                 "error sending request for url (https://127.0.0.1/): client error (Connect): tls \
                  handshake eof",
-                Fault::Tls,
+                Fault::Refused,
             ),
         ];
         for (message, fault) in cases {
