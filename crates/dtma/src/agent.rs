@@ -38,7 +38,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long the first look at Docker may delay the first answer.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
-/// The agent could not start.
+/// Why the agent did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The flags do not go together.
@@ -67,6 +67,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A part of it ended that should not; the log says how.
+    #[error("a part of the agent ended by itself")]
+    Ended,
 }
 
 /// Runs the agent until `stop` ends. Containers go on running afterwards.
@@ -167,8 +170,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let router = router::router(state);
     tasks.spawn(server::serve(listener, transport, router, shutdown, DRAIN));
 
-    until_stopped(tasks, stop, &begin_shutdown).await;
-    Ok(())
+    until_stopped(tasks, stop, &begin_shutdown).await
 }
 
 /// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of all tasks.
@@ -176,11 +178,17 @@ async fn until_stopped(
     mut tasks: JoinSet<()>,
     stop: impl Future<Output = ()>,
     begin_shutdown: &watch::Sender<bool>,
-) {
-    tokio::select! {
-        () = stop => tracing::info!("stopping; containers go on running"),
-        Some(ended) = tasks.join_next() => tracing::error!(?ended, "a task ended by itself"),
-    }
+) -> Result<(), StartError> {
+    let end = tokio::select! {
+        () = stop => {
+            tracing::info!("stopping; containers go on running");
+            Ok(())
+        }
+        Some(ended) = tasks.join_next() => {
+            tracing::error!(?ended, "a task ended by itself");
+            Err(StartError::Ended)
+        }
+    };
     begin_shutdown.send_replace(true);
     // Each bounds its own end, and returns nothing but a panic.
     while let Some(ended) = tasks.join_next().await {
@@ -189,6 +197,7 @@ async fn until_stopped(
         }
     }
     tracing::info!("stopped");
+    end
 }
 
 /// The certificate, unless plain HTTP is asked for.
@@ -237,5 +246,29 @@ fn shared(
         tombstones,
         changes: Arc::new(Changes::default()),
         telemetry,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn end_of(task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        let (begin_shutdown, mut shutdown) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { instances::stopped(&mut shutdown).await });
+        tasks.spawn(task);
+        let stop = tokio::time::sleep(Duration::from_millis(100));
+        until_stopped(tasks, stop, &begin_shutdown).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_end_that_was_asked_for_is_a_success() {
+        let ends = end_of(async {}).await;
+        assert!(matches!(ends, Err(StartError::Ended)), "{ends:?}");
+        let panics = end_of(async { panic!("as bugs do") }).await;
+        assert!(matches!(panics, Err(StartError::Ended)), "{panics:?}");
+        let lasts = end_of(tokio::time::sleep(Duration::from_millis(300))).await;
+        assert!(lasts.is_ok(), "{lasts:?}");
     }
 }

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     match dtma::agent::run(config, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = dtma::error_chain(&error), "could not start");
+            tracing::error!(error = dtma::error_chain(&error), "the agent failed");
             ExitCode::FAILURE
         }
     }

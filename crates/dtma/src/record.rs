@@ -91,6 +91,7 @@ impl Release {
                     self.revision
                 ),
                 instance,
+                resources: self.spec.resources(),
             },
         }
     }

@@ -100,6 +100,8 @@ pub struct Store {
     deleted: PathBuf,
     quarantine: PathBuf,
     policy: ImagePolicy,
+    // Tests let it fail, as disks do.
+    sync_folder: fn(&Path) -> io::Result<()>,
     // Held for its lock, which the kernel lets go when the process ends in whatever way.
     _lock: File,
 }
@@ -153,6 +155,7 @@ impl Store {
             deleted,
             quarantine,
             policy,
+            sync_folder: durable::sync_folder,
             _lock: lock,
         })
     }
@@ -232,8 +235,8 @@ impl Store {
             OffsetDateTime::now_utc().unix_timestamp_nanos()
         ));
         fs::rename(path, &moved).map_err(at("move aside", path))?;
-        sync_folder(&self.quarantine)?;
-        sync_folder(&self.instances)?;
+        self.sync(&self.quarantine)?;
+        self.sync(&self.instances)?;
         Ok(moved)
     }
 
@@ -241,15 +244,32 @@ impl Store {
     pub fn save(&self, record: &Record) -> Result<(), StoreError> {
         let path = self.instances.join(format!("{}.json", record.id));
         let temporary = self.instances.join(format!(".{}.tmp", record.id));
-        let written = write_synced(&temporary, &StoredRecord::of(record))
-            .map_err(at("write", &temporary))
-            .and_then(|()| fs::rename(&temporary, &path).map_err(at("replace", &path)));
-        if let Err(error) = written {
-            // Best effort: a leftover is removed at the next start.
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
-        sync_folder(&self.instances)
+        let mut bytes = serde_json::to_vec(&StoredRecord::of(record))
+            .map_err(io::Error::from)
+            .map_err(at("write", &temporary))?;
+        bytes.push(b'\n');
+        let old = match fs::read(&path) {
+            Ok(old) => Some(old),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(at("read", &path)(error)),
+        };
+        replace(&temporary, &path, &bytes)?;
+        self.sync(&self.instances).inspect_err(|_| {
+            // The caller is told that nothing changed, so a restart must not find the new record.
+            let restored = match &old {
+                Some(old) => replace(&temporary, &path, old),
+                None => fs::remove_file(&path).map_err(at("remove", &path)),
+            };
+            if let Err(error) = restored {
+                let error = crate::error_chain(&error);
+                tracing::error!(instance = %record.id, %error, "could not put the old record back; a restart may carry out a refused command");
+            }
+        })
+    }
+
+    /// A rename or a removal is durable once its folder is.
+    fn sync(&self, folder: &Path) -> Result<(), StoreError> {
+        (self.sync_folder)(folder).map_err(at("sync", folder))
     }
 
     /// Remembers durably that `generation` deleted the instance.
@@ -297,7 +317,7 @@ impl Store {
     pub fn remove(&self, id: ToolInstanceId) -> Result<(), StoreError> {
         let path = self.instances.join(format!("{id}.json"));
         match fs::remove_file(&path) {
-            Ok(()) => sync_folder(&self.instances),
+            Ok(()) => self.sync(&self.instances),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(at("remove", &path)(error)),
         }
@@ -308,24 +328,16 @@ fn is_leftover(name: &str) -> bool {
     name.starts_with('.') && Path::new(name).extension().is_some_and(|e| e == "tmp")
 }
 
-fn write_synced(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
-    file.write_all(&bytes)?;
-    file.sync_all()
-}
-
-/// A rename is durable once its folder is.
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(at("sync", folder))
+/// Puts a file with `bytes` in the place of the one at `path`; after an error the old one is there.
+fn replace(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let replaced = durable::write_synced(temporary, bytes)
+        .map_err(at("write", temporary))
+        .and_then(|()| fs::rename(temporary, path).map_err(at("replace", path)));
+    if replaced.is_err() {
+        // Best effort: a leftover is removed at the next start.
+        let _ = fs::remove_file(temporary);
+    }
+    replaced
 }
 
 fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -150,8 +150,53 @@ fn one_agent_per_folder_and_one_folder_per_toolbox() {
     assert!(matches!(stranger, Err(StoreError::OtherToolbox { .. })));
 }
 
+/// The loaded state, and what was logged on the way.
+fn load_logged(store: &Store) -> (Loaded, String) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let writer = std::sync::Mutex::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(writer)
+        .finish();
+    let loaded = tracing::subscriber::with_default(subscriber, || store.load().unwrap());
+    (loaded, fs::read_to_string(log.path()).unwrap())
+}
+
 #[test]
 fn a_file_that_quotes_a_secret_does_not_tell_it() {
-    let error = Corrupt::NoRecord { line: 1, column: 2 };
-    assert!(!crate::error_chain(&error).contains("SECRET"));
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    let path = store.instances.join(format!("{}.json", record(1).id));
+    let text = fs::read_to_string(&path).unwrap();
+    // serde's error of this quotes the text.
+    let broken = text.replace("\"env\":{\"TOKEN\":\"SECRET\"}", "\"env\":\"SECRET\"");
+    assert_ne!(broken, text);
+    fs::write(&path, broken).unwrap();
+    let (loaded, log) = load_logged(&store);
+    assert_eq!(loaded.quarantined, [record(1).id]);
+    assert!(log.contains("it is no JSON of a record (line 1"), "{log}");
+    assert!(!log.contains("SECRET"), "{log}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_synced_leaves_the_old_record_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    store.sync_folder = |_| Err(io::Error::other("broken disk"));
+    let deletion = Record {
+        desired: Desired::Absent,
+        generation: 5,
+        ..record(1)
+    };
+    for refused in [deletion, record(2)] {
+        let error = store.save(&refused).unwrap_err();
+        assert!(matches!(error, StoreError::Io { action: "sync", .. }));
+        assert_eq!(fs::read_dir(&store.instances).unwrap().count(), 1);
+        assert_eq!(store.load().unwrap().records, [record(1)]);
+    }
+    store.sync_folder = durable::sync_folder;
+    store.save(&record(2)).unwrap();
+    assert_eq!(store.load().unwrap().records.len(), 2);
 }

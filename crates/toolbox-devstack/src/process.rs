@@ -3,10 +3,6 @@
 //! Every child gets a clean environment, its own process group (Ctrl-C reaches the stack only, which then stops
 //! its children in order) and the parent-death signal of its [`Program`], so that even `kill -9` of the stack
 //! leaves nothing behind. `setpriv` (util-linux) sets both that signal and the user without unsafe code here.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "starting processes is this module's job"
-)]
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -84,6 +80,10 @@ impl Program {
         self
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "starting processes is this module's job"
+    )]
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.arg("--pdeathsig").arg(self.death_signal);

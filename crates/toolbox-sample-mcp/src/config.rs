@@ -44,6 +44,10 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// The environment of this process.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program's config module; the `environment` tool names every variable"
+    )]
     pub(crate) fn of_this_process() -> Self {
         // `vars` would panic on a value that is not UTF-8.
         Self::new(std::env::vars_os().filter_map(|(name, value)| {

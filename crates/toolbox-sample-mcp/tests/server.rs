@@ -6,6 +6,10 @@
     clippy::panic,
     reason = "a broken expectation is how a test fails"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "starts the program under test, and `kill`"
+)]
 
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};

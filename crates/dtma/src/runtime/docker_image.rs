@@ -7,6 +7,7 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
+use toolbox_domain::spec::Resources;
 
 use super::docker::DockerEngine;
 use super::types::ImageRequest;
@@ -17,6 +18,14 @@ use crate::reason::one_line;
 const LOG_TAIL_LINES: usize = 20;
 /// Most layers that progress is kept of; Docker's own limit on layers of an image is 127.
 const MAX_LAYERS: usize = 256;
+/// Least memory of a build, in bytes: compilers need more than the tools they make.
+const MIN_BUILD_MEMORY: u64 = 1024 * 1024 * 1024;
+/// Least CPU of a build, in billionths of a CPU.
+const MIN_BUILD_NANO_CPUS: u64 = 1_000_000_000;
+/// Period of the CPU quota, in microseconds.
+const CPU_PERIOD: i32 = 100_000;
+/// Weight of a build where CPUs are short; a container's is 1024.
+const BUILD_CPU_SHARES: i32 = 256;
 
 impl DockerEngine {
     /// See [`super::ContainerRuntime::ensure_image`]. Built images carry labels, so they go with their instance.
@@ -36,14 +45,21 @@ impl DockerEngine {
                 dockerfile,
                 tag,
                 instance,
+                resources,
             } => {
                 let labels = HashMap::from([
                     (labels::TOOLBOX_ID.to_owned(), toolbox),
                     (labels::INSTANCE_ID.to_owned(), instance.to_string()),
                     (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
                 ]);
-                self.build((remote, dockerfile, tag), labels, progress)
-                    .await
+                let options = limited(resources)
+                    .remote(remote)
+                    .dockerfile(dockerfile)
+                    .t(tag)
+                    .rm(true)
+                    .forcerm(true)
+                    .labels(&labels);
+                self.build(options, progress).await
             }
         }
     }
@@ -121,22 +137,17 @@ impl DockerEngine {
 
     async fn build(
         &self,
-        (remote, dockerfile, tag): (&str, &str, &str),
-        labels: HashMap<String, String>,
+        options: BuildImageOptionsBuilder,
         progress: &ProgressSink,
     ) -> Result<(), RuntimeError> {
         let client = self.client().await?;
-        let options = BuildImageOptionsBuilder::default()
-            .remote(remote)
-            .dockerfile(dockerfile)
-            .t(tag)
-            .rm(true)
-            .forcerm(true)
-            .labels(&labels)
-            .build();
         let mut tail: VecDeque<String> = VecDeque::with_capacity(LOG_TAIL_LINES);
         // bollard panics without a body, and Docker ignores it beside `remote`.
-        let steps = client.build_image(options, None, Some(bollard::body_full(Bytes::new())));
+        let steps = client.build_image(
+            options.build(),
+            None,
+            Some(bollard::body_full(Bytes::new())),
+        );
         let built = self
             .drain(
                 steps,
@@ -207,6 +218,20 @@ impl DockerEngine {
     }
 }
 
+/// A build with its limits. Its commands are the repository's, so they are bounded as the container is: without swap,
+/// by what the tool may use, or by what a build needs when that is more.
+fn limited(resources: &Resources) -> BuildImageOptionsBuilder {
+    // The API takes more than 2 GiB, but bollard's type does not.
+    let memory = i32::try_from(resources.memory_bytes.max(MIN_BUILD_MEMORY)).unwrap_or(i32::MAX);
+    let quota = resources.nano_cpus.max(MIN_BUILD_NANO_CPUS) / 10_000;
+    BuildImageOptionsBuilder::default()
+        .memory(memory)
+        .memswap(memory)
+        .cpuperiod(CPU_PERIOD)
+        .cpuquota(i32::try_from(quota).unwrap_or(i32::MAX))
+        .cpushares(BUILD_CPU_SHARES)
+}
+
 /// Progress of the layers of one pull.
 #[derive(Default)]
 struct Layers {
@@ -270,6 +295,33 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_gets_what_its_tool_may_use_within_bounds() {
+        const GIB: u64 = 1 << 30;
+        let limits = |memory_bytes, nano_cpus| {
+            let resources = Resources {
+                memory_bytes,
+                nano_cpus,
+                pids: 1,
+            };
+            let options = limited(&resources).build();
+            assert_eq!(options.memory, options.memswap, "no swap");
+            (options.memory, options.cpuquota)
+        };
+        assert_eq!(
+            limits(GIB / 8, 250_000_000),
+            (Some(1 << 30), Some(CPU_PERIOD))
+        );
+        assert_eq!(
+            limits(GIB + GIB / 2, 2_500_000_000),
+            (Some(3 << 29), Some(250_000))
+        );
+        assert_eq!(
+            limits(64 * GIB, 64_000_000_000),
+            (Some(i32::MAX), Some(6_400_000))
+        );
+    }
 
     #[test]
     fn layers_add_up() {

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use tokio::io::AsyncWrite;
 use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::spec::Resources;
 
 use super::RuntimeError;
 use super::hardening::Hardening;
@@ -132,6 +133,8 @@ pub enum ImageRequest {
         tag: String,
         /// The instance it is built for.
         instance: ToolInstanceId,
+        /// Limits of its containers; the build's follow from them.
+        resources: Resources,
     },
 }
 

@@ -260,6 +260,58 @@ async fn a_source_that_does_not_build_shows_the_end_of_its_log() {
 }
 
 #[tokio::test]
+async fn the_commands_of_a_build_are_limited() {
+    let mut agent = Agent::prepare();
+    agent.extra = vec!["--allow-loopback-git".into()];
+    agent.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mark = uuid::Uuid::new_v4().to_string();
+    let url = serve_repository(
+        folder.path(),
+        &format!(
+            "FROM scratch\nCOPY fixture /fixture\nRUN [\"/fixture\", \"sleep\", \"{mark}\"]\n"
+        ),
+    )
+    .await;
+    let tool = with_image(format!("{url}/tool.git#main:server"));
+    let request = agent
+        .request(reqwest::Method::PUT, &format!("/tools/{}", tool.id))
+        .json(&tool.body);
+    agent.send(request).await.expect(202);
+    let docker = docker::connect();
+    let running = || async {
+        let all = docker
+            .list_containers(None::<bollard::query_parameters::ListContainersOptions>)
+            .await
+            .unwrap();
+        all.into_iter()
+            .find(|c| c.command.as_ref().is_some_and(|c| c.contains(&mark)))
+            .and_then(|c| c.id)
+    };
+    docker::eventually("the command runs", Duration::from_secs(20), || async {
+        running().await.is_some()
+    })
+    .await;
+    let id = running().await.unwrap();
+    let found = docker.inspect_container(&id, None).await.unwrap();
+    let host = found.host_config.unwrap();
+    docker::remove(&id).await;
+    assert_eq!(host.memory, Some(1 << 30));
+    assert_eq!(host.memory_swap, Some(1 << 30));
+    assert_eq!(
+        (host.cpu_period, host.cpu_quota),
+        (Some(100_000), Some(100_000))
+    );
+    assert_eq!(host.cpu_shares, Some(256));
+    let view = agent
+        .until(&tool, "it failed", Duration::from_secs(20), |v| {
+            v["phase"] == "error"
+        })
+        .await;
+    assert_error(&view, "build_failed");
+}
+
+#[tokio::test]
 async fn progress_of_a_pull_is_shown() {
     let agent = Agent::new().await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,7 +1,8 @@
 //! The agent as a program, against a real Docker Engine.
 //!
 //! Every test runs its own agent for its own toolbox, and removes what that toolbox has in Docker at its end.
-//! Docker, `musl-gcc` and (for pulls) `docker-registry` must be there: a test that cannot run fails and says what is missing.
+//! Docker, `musl-gcc`, (for pulls) `docker-registry` and (for a full disk) root must be there: a test that cannot run fails
+//! and says what is missing.
 
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no API")]
 #![allow(
