@@ -23,8 +23,10 @@ pub(super) async fn run(operation: Operation, wait: Option<Duration>) -> Result<
     let mut reply = match operation.tell(wait).await {
         Ok(told) => {
             let reached = match wait {
+                // What keeps it from being observed, the follower meets and tells.
                 Some(wait) if !told.is_settled(operation.row.generation) => {
-                    operation.settle(began + wait).await.unwrap_or(told)
+                    let settled = operation.settle(began + wait).await;
+                    settled.ok().flatten().unwrap_or(told)
                 }
                 _ => told,
             };
@@ -109,8 +111,10 @@ fn pending(operation: Operation, view: Option<&ToolView>) -> Result<Reply, ApiEr
 fn follow(operation: Operation) {
     let app = std::rc::Rc::clone(&operation.app);
     app.host.background(Box::pin(async move {
-        let Some(reached) = operation.settle(operation.follow_until).await else {
-            return;
+        let reached = match operation.settle(operation.follow_until).await {
+            Ok(Some(reached)) => reached,
+            Ok(None) => return,
+            Err(error) => return log(&operation, &ApiError::from(error)),
         };
         let recorded = sighting::record(
             &operation.app,
