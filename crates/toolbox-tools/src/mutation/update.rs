@@ -29,7 +29,7 @@ pub(crate) async fn update(
     )?;
     let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
     begin::check_toolbox(&found)?;
-    let agent = toolbox::agent(&cx.app, &found)?;
+    let agent = toolbox::agent(cx, &found)?;
     // The caller was just shown to own it.
     let stored = cx.app.supabase.spec(row.id).await?;
     let stored = stored.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;

@@ -87,7 +87,7 @@ pub(super) async fn logs(
     options: LogOptions,
 ) -> Result<Reply, ApiError> {
     let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
-    let agent = toolbox::agent(&cx.app, &found)?;
+    let agent = toolbox::agent(cx, &found)?;
     if options.follow {
         let stream = agent
             .follow_logs(row.id, &options.query, LONGEST_FOLLOW)
