@@ -141,6 +141,8 @@ async fn failed(operation: &Operation, error: AgentError) -> ApiError {
         }
         _ => (error.code().as_str(), error.code().title().to_owned()),
     };
+    let mut result = OperationResult::failed(code, message.as_str());
+    result.answered_code = Some(error.code().as_str());
     let record = RecordState {
         instance_id: operation.row.id,
         generation: operation.row.generation,
@@ -150,7 +152,7 @@ async fn failed(operation: &Operation, error: AgentError) -> ApiError {
         expected_status: &operation.row.status_on_toolbox,
         steps: way_back(operation, code, &message),
         observed: None,
-        operation_result: Some(OperationResult::failed(code, message)),
+        operation_result: Some(result),
         restore_previous_spec: operation.action == Action::Update,
         // Else the agent's next look at the desired state would carry out what the caller is told has failed. A
         // deletion stays wanted: what the user wants gone is to go.
