@@ -7,6 +7,7 @@ use toolbox_api::dtma::{DeployRequest, Desired, ToolSpec, ToolView};
 use toolbox_api::edge::Action;
 use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
+use toolbox_domain::lifecycle;
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
 use toolbox_domain::retry::RetryPolicy;
 use toolbox_http::retry::retry;
@@ -224,7 +225,11 @@ impl Operation {
     ) -> Result<Box<ToolView>, AgentError> {
         let request = DeployRequest {
             generation: self.row.generation,
-            desired: Desired::Running,
+            // An update keeps a stopped tool stopped; all else that sends a spec wants it to run.
+            desired: match self.row.desired() {
+                Ok(lifecycle::Desired::Stopped) => Desired::Stopped,
+                _ => Desired::Running,
+            },
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
             spec,
