@@ -12,8 +12,8 @@ import {
   assertUntouched,
   Cast,
   COMMANDS,
-  MUTATIONS,
   type Expected,
+  MUTATIONS,
   timings,
 } from "./faults/cast.ts";
 import { DockerCut } from "./faults/docker_cut.ts";

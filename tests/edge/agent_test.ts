@@ -49,7 +49,10 @@ Deno.test("list answers with the last known state when the agent does not, and s
     ["agent_unauthorized", () => problem("unauthorized", 401)],
     ["docker_unreachable", () => problem("docker_unreachable", 503)],
     ["docker_timeout", () => problem("docker_timeout", 504)],
-    ["agent_bad_response", () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 1, tools: [], foreign: [] })],
+    [
+      "agent_bad_response",
+      () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 1, tools: [], foreign: [] }),
+    ],
     ["agent_timeout", () => new Promise((resolve) => setTimeout(() => resolve(toolList()), 2_500))],
   ];
   for (const [code, answer] of cases) {
@@ -58,7 +61,10 @@ Deno.test("list answers with the last known state when the agent does not, and s
     const text = await (await ask(`/${TOOLBOX}/tools`)).text();
     const list = JSON.parse(text);
     assert.deepEqual([list.success, list.agent.reachable, list.agent.code], [false, false, code], text);
-    assert.deepEqual([list.tool_instances[0].state_source, list.tool_instances[0].status_on_toolbox], ["last_known", "running"]);
+    assert.deepEqual([list.tool_instances[0].state_source, list.tool_instances[0].status_on_toolbox], [
+      "last_known",
+      "running",
+    ]);
     assert(list.tool_instances[0].state_age_seconds > 0);
     assert(!text.includes("SECRET"), text);
     assert(Date.now() - began < 4_000, `${code} took ${Date.now() - began} ms`);
@@ -107,7 +113,8 @@ Deno.test("logs are streamed line by line as they are written, and end when the 
     return new Response(
       new ReadableStream({
         start(controller) {
-          write = (line) => controller.enqueue(new TextEncoder().encode(JSON.stringify({ stream: "stdout", line }) + "\n"));
+          write = (line) =>
+            controller.enqueue(new TextEncoder().encode(JSON.stringify({ stream: "stdout", line }) + "\n"));
           write("first");
         },
         cancel: () => left.resolve(),

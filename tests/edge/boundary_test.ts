@@ -105,7 +105,11 @@ Deno.test("paths, methods, media types and bodies that do not fit have their cod
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?tail=10001`), 400, "invalid_request"],
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?since=yesterday`), 400, "invalid_request"],
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?follow=maybe`), 400, "invalid_request"],
-    [ask(`/${TOOLBOX}/tools/${INSTANCE}/stop`, { method: "POST", headers: { prefer: "wait=x" } }), 400, "invalid_request"],
+    [
+      ask(`/${TOOLBOX}/tools/${INSTANCE}/stop`, { method: "POST", headers: { prefer: "wait=x" } }),
+      400,
+      "invalid_request",
+    ],
   ];
   for (const [answer, status, expected] of cases) {
     const { url } = await answer;

@@ -21,7 +21,8 @@ async function agentKey(purpose: string, epoch: number, root = ROOT): Promise<st
   const text = new TextEncoder();
   const key = await crypto.subtle.importKey("raw", text.encode(root), "HKDF", false, ["deriveBits"]);
   const info = text.encode(`toolbox/v1/${purpose}/${TOOLBOX}${epoch === 0 ? "" : `/${epoch}`}`);
-  return "tbk_" + hex(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info }, key, 256));
+  return "tbk_" +
+    hex(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info }, key, 256));
 }
 const rootId = async () => (await sha256(`toolbox/v1/root-id/${ROOT}`)).slice(0, 8);
 
@@ -185,11 +186,13 @@ Deno.test("every refusal and every failure of the database has its code", async 
     rpc.record_heartbeat = answer;
     assert.deepEqual(await refusal(await post("", heartbeat())), expected);
   }
-  for (const [reason, ...expected] of [
-    ["unknown", 401, "enrolment_token_invalid"],
-    ["expired", 401, "enrolment_token_expired"],
-    ["used", 409, "enrolment_token_used"],
-  ]) {
+  for (
+    const [reason, ...expected] of [
+      ["unknown", 401, "enrolment_token_invalid"],
+      ["expired", 401, "enrolment_token_expired"],
+      ["used", 409, "enrolment_token_used"],
+    ]
+  ) {
     rpc.enrol_toolbox = () => json({ outcome: "refused", reason });
     assert.deepEqual(await refusal(await post("/enrol", enrolment, TOKEN)), expected as [number, string]);
   }
@@ -203,7 +206,9 @@ Deno.test("every refusal and every failure of the database has its code", async 
 Deno.test("on every route, what is not the secret it takes is nobody, and reaches no database", async () => {
   const { ask, worker, database, stack } = await start({});
   await using _all = stack;
-  const document = JSON.parse(await Deno.readTextFile(new URL("../../docs/api/heartbeat.openapi.json", import.meta.url)));
+  const document = JSON.parse(
+    await Deno.readTextFile(new URL("../../docs/api/heartbeat.openapi.json", import.meta.url)),
+  );
   let routes = 0;
   for (const [path, item] of Object.entries(document.paths as Record<string, Record<string, unknown>>)) {
     for (const method of Object.keys(item)) {
@@ -224,7 +229,10 @@ Deno.test("on every route, what is not the secret it takes is nobody, and reache
         assert.deepEqual(answer.headers.get("www-authenticate"), "Bearer");
         assert.deepEqual(await refusal(answer), [401, "authentication_required"]);
       }
-      assert.deepEqual(await refusal(await present({ authorization: `Basic ${secret}` })), [401, "authentication_required"]);
+      assert.deepEqual(await refusal(await present({ authorization: `Basic ${secret}` })), [
+        401,
+        "authentication_required",
+      ]);
     }
   }
   assert.deepEqual([routes, database.asked], [3, []]);
@@ -247,7 +255,11 @@ Deno.test("paths, methods, bodies and numbers that do not fit have their codes",
   const cases: [Promise<Response>, number, string][] = [
     [ask(""), 405, "method_not_allowed"],
     [ask("/nothing"), 404, "route_not_found"],
-    [fetch(`${worker.url}/heartbeat/local/desired`, { headers: { authorization: `Bearer ${KEY}` } }), 400, "invalid_request"],
+    [
+      fetch(`${worker.url}/heartbeat/local/desired`, { headers: { authorization: `Bearer ${KEY}` } }),
+      400,
+      "invalid_request",
+    ],
     [ask("", { method: "POST", body: "{}", headers: { "content-type": "text/plain" } }), 415, "unsupported_media_type"],
     [post("", "{"), 400, "invalid_json"],
     [post("", heartbeat({ instances: [{ ...report(), phase: "sideways" }] })), 400, "invalid_json"],

@@ -67,7 +67,7 @@ Deno.test("work after an answer may panic without harm to anybody", async () => 
     assert.deepEqual(answer.status, 200);
     assert.deepEqual(await answer.json(), n % 5 === 0 ? "answered" : `n${n}`);
   }
-  assert.deepEqual((await (await ask("fine", "end")).json()), "end");
+  assert.deepEqual(await (await ask("fine", "end")).json(), "end");
 });
 
 Deno.test("among thousands of concurrent requests only those that panic fail, and none hangs", async () => {
