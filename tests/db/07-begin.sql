@@ -37,7 +37,7 @@ select is(r ->> 'outcome', 'started', 'an operation starts') from started;
 select is(r #>> '{operation,generation}', '2', 'with a new generation') from started;
 select is(r #>> '{instance,status_on_toolbox}', 'stopping', 'and the status written') from started;
 select bag_eq('select jsonb_object_keys(r -> ''operation'') from started',
-  array['id', 'tool_instance_id', 'action', 'state', 'request_id', 'generation', 'error_code', 'error_message', 'started_at', 'lease_expires_at', 'finished_at'],
+  array['id', 'tool_instance_id', 'action', 'state', 'request_id', 'generation', 'error_code', 'error_message', 'answered_code', 'started_at', 'lease_expires_at', 'finished_at'],
   'an operation shows nothing secret');
 select is(tests.begin('{"request_id": "req-2"}'), jsonb_build_object('outcome', 'in_progress', 'operation', r -> 'operation'),
   'a second one meets the first and is told which') from started;

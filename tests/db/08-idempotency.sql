@@ -21,13 +21,22 @@ select tests.record('{"generation": 2, "expected_status": "stopping", "steps": [
 select is(r #>> '{operation,state}' || ' ' || (r #>> '{instance,status_on_toolbox}'), 'succeeded stopped', 'a later repetition gets the outcome')
 from (select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped", "idempotency_key": "k1", "request_fingerprint": "f1"}') as r) a;
 
+-- A failure tells what was answered beside the reason, and only when something was.
+select tests.begin('{"action": "start", "to_status": "starting", "idempotency_key": "k2", "request_fingerprint": "f2"}') \g /dev/null
+select tests.record('{"generation": 3, "expected_status": "starting", "steps": [{"status": "stopped"}],
+  "operation_result": {"state": "failed", "error_code": "port_in_use", "error_message": "Taken", "answered_code": "validation_failed"}}') \g /dev/null
+select is(concat_ws(' ', r #>> '{operation,state}', r #>> '{operation,error_code}', r #>> '{operation,answered_code}'), 'failed port_in_use validation_failed',
+  'a repetition of a refused request gets the refusal')
+from (select tests.begin('{"action": "start", "to_status": "starting", "idempotency_key": "k2", "request_fingerprint": "f2"}') as r) a;
+select throws_ok($$ update tool_instance_operations set answered_code = 'x' where state <> 'failed' $$, '23514', null, 'only failures were answered with a code');
+
 -- Also when the worker died, and when the row is gone.
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent", "idempotency_key": "k3"}') \g /dev/null
 update tool_instance_operations set lease_expires_at = clock_timestamp() - interval '1 ms' where idempotency_key = 'k3';
 select is(tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent", "idempotency_key": "k3"}') #>> '{operation,state}', 'abandoned',
   'a repetition never waits for a dead worker');
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent", "idempotency_key": "k4"}') \g /dev/null
-select tests.record('{"generation": 4, "expected_status": "pending_delete", "steps": [{"status": "deleting"}], "remove_row": true, "operation_result": {"state": "succeeded"}}') \g /dev/null
+select tests.record('{"generation": 5, "expected_status": "pending_delete", "steps": [{"status": "deleting"}], "remove_row": true, "operation_result": {"state": "succeeded"}}') \g /dev/null
 select is(tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent", "idempotency_key": "k4"}') - 'operation',
   '{"outcome": "replayed", "instance": null}', 'a repeated delete gets the outcome of the first');
 select is(tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent"}'), '{"outcome": "not_found"}', 'without the key there is nothing to delete');

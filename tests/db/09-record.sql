@@ -74,6 +74,11 @@ select is((tests.instance()).status_on_toolbox::text, 'running', 'while the inst
 select is(tests.record('{"generation": 40, "expected_status": "running"}') #>> '{instance,generation}', '40', 'the database catches up with the agent');
 select is(tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') #>> '{operation,generation}', '41', 'so that the next command is not stale there');
 
+-- but not however far: the last generation there is could be followed by none.
+select throws_ok($$ select tests.record('{"generation": 1000042, "expected_status": "stopping"}') $$, '22023', null, 'a million and one ahead is no backup');
+select throws_ok($$ select tests.record('{"generation": 9007199254740991, "expected_status": "stopping"}') $$, '22023', null, 'nor is the last generation of all');
+select is((tests.instance()).generation, 41::bigint, 'and nothing is taken over');
+
 -- Old news
 select tests.record('{"generation": 41, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select is(tests.record('{"generation": 40, "expected_status": "stopped", "steps": [{"status": "running"}]}') ->> 'outcome', 'stale', 'an older generation is stale also when nothing runs');
@@ -98,10 +103,11 @@ select throws_ok($$ select tests.record('{"generation": 43, "expected_status": "
 -- Gone
 select is(tests.record('{"instance_id": "c0000000-0000-4000-8000-0000000000ff", "generation": 1}'), '{"outcome": "not_found"}', 'an unknown instance');
 select tests.record('{"generation": 43, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select is(tests.record('{"generation": 1000043, "expected_status": "stopped"}') #>> '{instance,generation}', '1000043', 'the furthest an agent may be ahead leaves room for a deletion');
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent"}') \g /dev/null
-select is(tests.record(jsonb_build_object('generation', 44, 'expected_status', 'pending_delete', 'operation_id', (tests.last_operation()).id, 'steps', '[{"status": "deleting"}]'::jsonb,
+select is(tests.record(jsonb_build_object('generation', 1000044, 'expected_status', 'pending_delete', 'operation_id', (tests.last_operation()).id, 'steps', '[{"status": "deleting"}]'::jsonb,
   'remove_row', true)), '{"outcome": "recorded", "instance": null}', 'a deleted row goes');
-select is(tests.record(jsonb_build_object('generation', 44, 'operation_id', (tests.last_operation()).id, 'operation_result', '{"state": "succeeded"}'::jsonb)) ->> 'outcome', 'not_found', 'a later outcome finds no row');
+select is(tests.record(jsonb_build_object('generation', 1000044, 'operation_id', (tests.last_operation()).id, 'operation_result', '{"state": "succeeded"}'::jsonb)) ->> 'outcome', 'not_found', 'a later outcome finds no row');
 select is((tests.last_operation()).state, 'succeeded', 'and is kept all the same');
 
 select * from finish();

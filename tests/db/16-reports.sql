@@ -32,6 +32,11 @@ select is(tests.after('{}'), 'running, succeeded', 'what the row tells already')
 select is((select xmin from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::xid, 'is not written again');
 select is(tests.unnamed('{"full": true}'), 'running, succeeded', 'nor is a row that is new missed at once');
 
+-- Ahead
+select is(tests.after('{"generation": 1000002}'), 'running, succeeded', 'a generation that nobody can have asked for');
+select is(tests.after('{"generation": 9007199254740991}'), 'running, succeeded', 'however far it is ahead');
+select is((tests.instance()).generation, 1::bigint, 'is not taken over');
+
 -- Changed behind our back
 select is(tests.after('{"phase": "error", "reason": {"code": "exited", "message": "exit 1"}}'), 'error exited, succeeded', 'a crash');
 select is((tests.instance()).instance_error_message, 'exit 1', 'with its reason');

@@ -13,6 +13,7 @@ import {
   Cast,
   COMMANDS,
   type Expected,
+  MUTATIONS,
   timings,
 } from "./faults/cast.ts";
 import { DockerCut } from "./faults/docker_cut.ts";
@@ -83,7 +84,7 @@ Deno.test("the agent fails", async (t) => {
       const restore = await pointAt(world, { port: server.port });
       try {
         await fails(cast, { code, status, readMs: READ_MS, mutateMs: MUTATE_MS }, arrived);
-        assert.ok(server.seen.length >= 7, "the commands did not meet the fault");
+        assert.ok(server.seen.length >= COMMANDS.length, "the commands did not meet the fault");
       } finally {
         await restore();
       }
@@ -304,10 +305,11 @@ async function dockerFails(cast: Cast, expected: Expected): Promise<void> {
   }
   if (logs.status !== expected.status || codeOf(logs) !== expected.code) faults.push(describe(logs));
   const state = await snapshot(cast.world);
-  for (const command of ["start", "stop", "deploy", "delete"] as const) {
+  for (const command of MUTATIONS) {
+    const code = command === "restart" ? "start_failed" : `${command}_failed`;
     const reply = answers[command];
     const answer = `${reply.status} ${codeOf(reply)}: ${reply.json?.error?.details?.reason?.code}`;
-    if (answer !== `502 ${command}_failed: ${reason}`) faults.push(`${command}: ${answer}; ${describe(reply)}`);
+    if (answer !== `502 ${code}: ${reason}`) faults.push(`${command}: ${answer}; ${describe(reply)}`);
     const operation = state.operations.find((candidate) => candidate.request_id === reply.json?.error?.request_id);
     if (operation?.state !== "failed" || operation.error_code !== reason) {
       faults.push(`${command}: the operation is ${operation?.state} ${operation?.error_code}`);

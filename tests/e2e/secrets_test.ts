@@ -21,7 +21,7 @@ const CANARY = `canary_${crypto.randomUUID().replaceAll("-", "")}`;
 const SPELLINGS = [CANARY, btoa(CANARY).replace(/=+$/, ""), encodeURIComponent(CANARY), [...CANARY].reverse().join("")];
 
 Deno.test("a secret in environmentVariables never comes back", async (t) => {
-  await using world = await startWorld({ functionEnv: { TOOLBOX_LOG: "debug" }, dtmaEnv: { DTMA_LOG: "debug" } });
+  await using world = await startWorld({ dtmaEnv: { DTMA_LOG: "debug" } });
   const { tools, client } = world.owner;
   const secret: ConfigOverride = { environmentVariables: { API_KEY: CANARY, [`NAME_${CANARY.slice(7, 15)}`]: CANARY } };
   let id = "";

@@ -135,6 +135,48 @@ Deno.test("DTMA killed at random moments reaches what was accepted, with one con
   assert.deepEqual([end.rows, end.containers], [[], []]);
 });
 
+Deno.test("DTMA killed under every command, and away for longer than any of them is repeated", async () => {
+  const random = seeded(seedFromEnvironment("TOOLBOX_SURVIVAL_SEED"));
+  await using world = await startWorld();
+  const { tools } = world.owner;
+  const verbs: Verb[] = ["update", "restart", "stop", "start", "delete", "deploy"];
+  const answers = new Map<string, number>();
+  for (let round = 1; round <= 5; round++) {
+    const turns = await pooled(verbs, 3, async (verb): Promise<Turn> => {
+      const turn = { verb, name: `${verb} ${round}`, waits: round % 2 === 0, mark: `mark ${round}` };
+      if (verb === "deploy") return turn;
+      const deployed = await tools.deploy(turn.name, { environmentVariables: { SAMPLE_MARK: "before" } }, { wait: 30 });
+      assert.equal(deployed.status, 201, describe(deployed));
+      const instance: string = deployed.json.instanceId;
+      if (verb === "start") assert.equal((await tools.stop(instance, { wait: 30 })).status, 200);
+      return { ...turn, instance };
+    });
+    const moment = Math.round(random() ** 2 * 400);
+    const pending = turns.map((turn) => mutate(tools, turn));
+    await sleep(moment);
+    await world.agent.stop("SIGKILL");
+    await sleep(6_000);
+    await world.agent.start();
+    const replies = await Promise.all(pending);
+    for (const [at, reply] of replies.entries()) {
+      const outcome = `${turns[at].verb} ${reply.status} ${codeOf(reply) ?? ""}`.trim();
+      answers.set(outcome, (answers.get(outcome) ?? 0) + 1);
+    }
+    try {
+      await agentSettles(world);
+      const state = await healed(world, 60_000);
+      for (const [at, reply] of replies.entries()) keptItsWord({ ...turns[at], reply }, state);
+      await pooled(state.rows, 3, async ({ id }) => {
+        const removed = await tools.remove(id, { wait: 20 });
+        assert.equal(removed.status, 200, describe(removed));
+      });
+    } catch (error) {
+      throw new Error(`round ${round} after ${moment} ms\n${replies.map(describe).join("\n")}`, { cause: error });
+    }
+  }
+  console.log(`  answers ${JSON.stringify(Object.fromEntries([...answers].sort()))}`);
+});
+
 Deno.test("the worker of the function killed in the middle", async (t) => {
   const random = seeded(seedFromEnvironment("TOOLBOX_SURVIVAL_SEED"));
   await using world = await startWorld();

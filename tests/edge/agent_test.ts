@@ -1,5 +1,5 @@
 // How the function meets an agent: faults and their codes, streams, and what never leaves.
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import {
   all,
   caller,
@@ -49,7 +49,10 @@ Deno.test("list answers with the last known state when the agent does not, and s
     ["agent_unauthorized", () => problem("unauthorized", 401)],
     ["docker_unreachable", () => problem("docker_unreachable", 503)],
     ["docker_timeout", () => problem("docker_timeout", 504)],
-    ["agent_bad_response", () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 1, tools: [], foreign: [] })],
+    [
+      "agent_bad_response",
+      () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 1, tools: [], foreign: [] }),
+    ],
     ["agent_timeout", () => new Promise((resolve) => setTimeout(() => resolve(toolList()), 2_500))],
   ];
   for (const [code, answer] of cases) {
@@ -57,8 +60,11 @@ Deno.test("list answers with the last known state when the agent does not, and s
     const began = Date.now();
     const text = await (await ask(`/${TOOLBOX}/tools`)).text();
     const list = JSON.parse(text);
-    assertEquals([list.success, list.agent.reachable, list.agent.code], [false, false, code], text);
-    assertEquals([list.tool_instances[0].state_source, list.tool_instances[0].status_on_toolbox], ["last_known", "running"]);
+    assert.deepEqual([list.success, list.agent.reachable, list.agent.code], [false, false, code], text);
+    assert.deepEqual([list.tool_instances[0].state_source, list.tool_instances[0].status_on_toolbox], [
+      "last_known",
+      "running",
+    ]);
     assert(list.tool_instances[0].state_age_seconds > 0);
     assert(!text.includes("SECRET"), text);
     assert(Date.now() - began < 4_000, `${code} took ${Date.now() - began} ms`);
@@ -70,9 +76,9 @@ Deno.test("an agent that is down, a database that is down", async () => {
   await using _all = stack;
   await agent[Symbol.asyncDispose]();
   const list = await (await ask(`/${TOOLBOX}/tools`)).json();
-  assertEquals([list.success, list.agent.code], [false, "agent_unreachable"]);
+  assert.deepEqual([list.success, list.agent.code], [false, "agent_unreachable"]);
   const logs = await ask(`/${TOOLBOX}/tools/${INSTANCE}/logs`);
-  assertEquals([logs.status, (await logs.json()).error.code], [503, "agent_unreachable"]);
+  assert.deepEqual([logs.status, (await logs.json()).error.code], [503, "agent_unreachable"]);
   for (
     const [answer, status, code] of [
       [() => html(200), 502, "database_bad_response"],
@@ -88,12 +94,12 @@ Deno.test("an agent that is down, a database that is down", async () => {
     database.answer = answer;
     const refused = await ask(`/${TOOLBOX}/tools`);
     const text = await refused.text();
-    assertEquals([refused.status, JSON.parse(text).error.code], [status, code], text);
+    assert.deepEqual([refused.status, JSON.parse(text).error.code], [status, code], text);
     assert(!text.includes("SECRET"), text);
   }
   await database[Symbol.asyncDispose]();
   const refused = await ask(`/${TOOLBOX}/tools`);
-  assertEquals([refused.status, (await refused.json()).error.code], [503, "database_unreachable"]);
+  assert.deepEqual([refused.status, (await refused.json()).error.code], [503, "database_unreachable"]);
 });
 
 Deno.test("logs are streamed line by line as they are written, and end when the reader leaves", async () => {
@@ -103,11 +109,12 @@ Deno.test("logs are streamed line by line as they are written, and end when the 
   const left = Promise.withResolvers<void>();
   agent.answer = (_request, url) => {
     if (!url.pathname.endsWith("/logs")) return toolList(view());
-    assertEquals(url.searchParams.get("follow"), "true");
+    assert.deepEqual(url.searchParams.get("follow"), "true");
     return new Response(
       new ReadableStream({
         start(controller) {
-          write = (line) => controller.enqueue(new TextEncoder().encode(JSON.stringify({ stream: "stdout", line }) + "\n"));
+          write = (line) =>
+            controller.enqueue(new TextEncoder().encode(JSON.stringify({ stream: "stdout", line }) + "\n"));
           write("first");
         },
         cancel: () => left.resolve(),
@@ -116,7 +123,7 @@ Deno.test("logs are streamed line by line as they are written, and end when the 
     );
   };
   const answer = await ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?follow=true&tail=5`);
-  assertEquals([answer.status, answer.headers.get("content-type")], [200, "application/x-ndjson"]);
+  assert.deepEqual([answer.status, answer.headers.get("content-type")], [200, "application/x-ndjson"]);
   const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
   assert((await reader.read()).value?.includes("first"));
   write?.("second 404 🦀");
@@ -139,7 +146,7 @@ Deno.test("a stream the agent refuses has its code", async () => {
     for (const follow of [true, false]) {
       const refused = await ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?follow=${follow}`);
       const text = await refused.text();
-      assertEquals([refused.status, JSON.parse(text).error.code], [status, code], text);
+      assert.deepEqual([refused.status, JSON.parse(text).error.code], [status, code], text);
       assert(!text.includes("SECRET"), text);
     }
   }
@@ -155,7 +162,7 @@ Deno.test("an agent cannot fill the worker's memory", async () => {
       { headers: { "content-type": "application/json" } },
     );
   const list = await (await ask(`/${TOOLBOX}/tools`)).json();
-  assertEquals(list.agent.code, "agent_bad_response");
+  assert.deepEqual(list.agent.code, "agent_bad_response");
   agent.answer = () => toolList(view());
-  assertEquals((await (await ask(`/${TOOLBOX}/tools`)).json()).success, true, worker.log.join(""));
+  assert.deepEqual((await (await ask(`/${TOOLBOX}/tools`)).json()).success, true, worker.log.join(""));
 });

@@ -1,5 +1,5 @@
 // What holds for every request: CORS, request ids, the envelope, limits of bodies, methods and media types.
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import {
   all,
   caller,
@@ -29,7 +29,7 @@ async function start(more: Record<string, string> = {}) {
 
 async function code(answer: Response): Promise<string> {
   const { error } = await answer.json();
-  assertEquals(error.request_id, answer.headers.get("x-request-id"));
+  assert.deepEqual(error.request_id, answer.headers.get("x-request-id"));
   assert(error.message.length > 0);
   return error.code;
 }
@@ -41,8 +41,8 @@ Deno.test("browsers of any origin may call, and read what they need", async () =
     method: "OPTIONS",
     headers: { origin: "https://app.example", "access-control-request-method": "POST" },
   });
-  assertEquals([preflight.status, await preflight.text()], [204, ""]);
-  assertEquals(preflight.headers.get("access-control-allow-origin"), "*");
+  assert.deepEqual([preflight.status, await preflight.text()], [204, ""]);
+  assert.deepEqual(preflight.headers.get("access-control-allow-origin"), "*");
   const allowed = preflight.headers.get("access-control-allow-headers")?.split(", ") ?? [];
   const needed = "authorization x-client-info apikey content-type idempotency-key prefer x-request-id".split(" ");
   for (const name of needed) assert(allowed.includes(name), name);
@@ -50,9 +50,9 @@ Deno.test("browsers of any origin may call, and read what they need", async () =
     assert(preflight.headers.get("access-control-allow-methods")?.includes(method), method);
   }
   for (const answer of [await ask(`/${TOOLBOX}/tools`), await fetch(`${worker.url}/toolbox-tools/nothing`)]) {
-    assertEquals(answer.headers.get("access-control-allow-origin"), "*");
+    assert.deepEqual(answer.headers.get("access-control-allow-origin"), "*");
     assert(answer.headers.get("access-control-expose-headers")?.includes("x-request-id"));
-    assertEquals(answer.headers.get("cache-control"), "no-store");
+    assert.deepEqual(answer.headers.get("cache-control"), "no-store");
     await answer.body?.cancel();
   }
 });
@@ -62,7 +62,7 @@ Deno.test("origins can be restricted", async () => {
   await using _all = stack;
   for (const [origin, allowed] of [["https://b.example", "https://b.example"], ["https://c.example", null]]) {
     const answer = await ask(`/${TOOLBOX}/tools`, { headers: { origin: origin as string } });
-    assertEquals(answer.headers.get("access-control-allow-origin"), allowed);
+    assert.deepEqual(answer.headers.get("access-control-allow-origin"), allowed);
     await answer.body?.cancel();
   }
 });
@@ -73,11 +73,11 @@ Deno.test("a harmless request id is kept, any other is replaced", async () => {
   const id = async (given?: string) => {
     const answer = await ask(`/${TOOLBOX}/tools`, given === undefined ? {} : { headers: { "x-request-id": given } });
     const { request_id } = await answer.json();
-    assertEquals(request_id, answer.headers.get("x-request-id"));
+    assert.deepEqual(request_id, answer.headers.get("x-request-id"));
     return request_id as string;
   };
-  assertEquals(await id("req_1.a-B"), "req_1.a-B");
-  assertEquals(await id("x".repeat(128)), "x".repeat(128));
+  assert.deepEqual(await id("req_1.a-B"), "req_1.a-B");
+  assert.deepEqual(await id("x".repeat(128)), "x".repeat(128));
   for (const bad of [undefined, "x".repeat(129), "a b", "a/b", "<x>", ""]) {
     assert(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(await id(bad)), String(bad));
   }
@@ -105,14 +105,18 @@ Deno.test("paths, methods, media types and bodies that do not fit have their cod
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?tail=10001`), 400, "invalid_request"],
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?since=yesterday`), 400, "invalid_request"],
     [ask(`/${TOOLBOX}/tools/${INSTANCE}/logs?follow=maybe`), 400, "invalid_request"],
-    [ask(`/${TOOLBOX}/tools/${INSTANCE}/stop`, { method: "POST", headers: { prefer: "wait=x" } }), 400, "invalid_request"],
+    [
+      ask(`/${TOOLBOX}/tools/${INSTANCE}/stop`, { method: "POST", headers: { prefer: "wait=x" } }),
+      400,
+      "invalid_request",
+    ],
   ];
   for (const [answer, status, expected] of cases) {
     const { url } = await answer;
-    assertEquals([(await answer).status, await code(await answer)], [status, expected], url);
+    assert.deepEqual([(await answer).status, await code(await answer)], [status, expected], url);
   }
   const notAllowed = await ask(`/${TOOLBOX}/tools/${INSTANCE}`, { method: "PUT", body: "{}" });
-  assertEquals(notAllowed.headers.get("allow"), "GET, PATCH, DELETE, OPTIONS");
+  assert.deepEqual(notAllowed.headers.get("allow"), "GET, PATCH, DELETE, OPTIONS");
   await notAllowed.body?.cancel();
   assert(!database.asked.some(({ path }) => path.includes("rpc")), "nothing was begun");
 });
@@ -134,14 +138,14 @@ Deno.test("a body without a length is counted while it comes", async () => {
       body: chunked(chunks),
       headers: { "content-type": "application/json" },
     });
-    assertEquals([answer.status, await code(answer)], [status, expected]);
+    assert.deepEqual([answer.status, await code(answer)], [status, expected]);
   }
 });
 
 Deno.test("a function without configuration says so and names nothing", async () => {
   await using worker = await Worker.start(FUNCTION, { SUPABASE_URL: "http://127.0.0.1:1" });
   const answer = await fetch(`${worker.url}/toolbox-tools/${TOOLBOX}/tools`);
-  assertEquals([answer.status, await code(answer)], [500, "not_configured"]);
+  assert.deepEqual([answer.status, await code(answer)], [500, "not_configured"]);
   assert(worker.log.join("").includes("SUPABASE_SECRET_KEYS"), "the operator learns what is missing");
 });
 
@@ -150,11 +154,11 @@ Deno.test("list costs two upstream requests, each with its own credentials", asy
   await using _all = stack;
   const answer = await ask(`/${TOOLBOX}/tools`);
   const list = await answer.json();
-  assertEquals([answer.status, list.success, list.tool_instances.length], [200, true, 1]);
-  assertEquals(list.tool_instances[0].state_source, "live");
+  assert.deepEqual([answer.status, list.success, list.tool_instances.length], [200, true, 1]);
+  assert.deepEqual(list.tool_instances[0].state_source, "live");
   const { asked } = database;
-  assertEquals([asked.length, agent.asked.length], [1, 1]);
-  assertEquals(asked[0].headers.get("apikey"), "sb_publishable_test");
+  assert.deepEqual([asked.length, agent.asked.length], [1, 1]);
+  assert.deepEqual(asked[0].headers.get("apikey"), "sb_publishable_test");
   assert(asked[0].headers.get("authorization")?.startsWith("Bearer ey"), "the caller's own token");
   assert(/^Bearer tbk_[0-9a-f]{64}$/.test(agent.asked[0].headers.get("authorization") ?? ""), "the toolbox's key");
 });

@@ -1,5 +1,5 @@
 // What agents meet: their own key or nothing, one round trip to the database, and no secret where it does not belong.
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import { all, caller, environment, INSTANCE, json, TOOLBOX, Upstream, Worker } from "./harness.ts";
 
 const HEARTBEAT = "supabase/functions/heartbeat/index.ts";
@@ -21,7 +21,8 @@ async function agentKey(purpose: string, epoch: number, root = ROOT): Promise<st
   const text = new TextEncoder();
   const key = await crypto.subtle.importKey("raw", text.encode(root), "HKDF", false, ["deriveBits"]);
   const info = text.encode(`toolbox/v1/${purpose}/${TOOLBOX}${epoch === 0 ? "" : `/${epoch}`}`);
-  return "tbk_" + hex(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info }, key, 256));
+  return "tbk_" +
+    hex(await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt: new Uint8Array(), info }, key, 256));
 }
 const rootId = async () => (await sha256(`toolbox/v1/root-id/${ROOT}`)).slice(0, 8);
 
@@ -50,7 +51,7 @@ async function refusal(answer: Response): Promise<[number, string]> {
   const text = await answer.text();
   for (const secret of SECRETS) assert(!text.includes(secret), text);
   const { error } = JSON.parse(text);
-  assertEquals(error.request_id, answer.headers.get("x-request-id"));
+  assert.deepEqual(error.request_id, answer.headers.get("x-request-id"));
   return [answer.status, error.code];
 }
 
@@ -91,22 +92,22 @@ Deno.test("a token becomes keys that others derive alike, and only hashes reach 
   });
   await using _all = stack;
   const answer = await post("/enrol", enrolment, TOKEN);
-  assertEquals([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
+  assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
   const { keys, interval_seconds } = await answer.json();
   const expected = {
     key_id: `${await rootId()}.2`,
     control_to_agent: await agentKey("control-to-agent", 2),
     agent_to_control: await agentKey("agent-to-control", 2),
   };
-  assertEquals([keys, interval_seconds], [expected, 60]);
+  assert.deepEqual([keys, interval_seconds], [expected, 60]);
   const [enrolled] = asked("enrol_toolbox");
-  assertEquals([enrolled.token_hash, enrolled.certificate_sha256], [await sha256(TOKEN), await sha256(DER)]);
-  assertEquals(asked("set_toolbox_key"), [
+  assert.deepEqual([enrolled.token_hash, enrolled.certificate_sha256], [await sha256(TOKEN), await sha256(DER)]);
+  assert.deepEqual(asked("set_toolbox_key"), [
     { toolbox_id: TOOLBOX, key_id: expected.key_id, token_hash: await sha256(expected.agent_to_control) },
   ]);
   for (const { body, headers } of database.asked) {
     assert(!body.includes("CANARY") && !body.includes("tbk_"), body);
-    assertEquals([headers.get("apikey"), headers.get("authorization")], ["sb_secret_test", null]);
+    assert.deepEqual([headers.get("apikey"), headers.get("authorization")], ["sb_secret_test", null]);
   }
   assertNothingLeaked(worker);
 });
@@ -120,11 +121,11 @@ Deno.test("a heartbeat is one round trip, and the answer names the desired state
   }));
   const sent = heartbeat({ instances, certificate_sha256: await sha256(DER), certificate_pem: PEM });
   const answer = await post("", sent);
-  assertEquals([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [INSTANCE] }]);
-  assertEquals(database.asked.length, 1);
+  assert.deepEqual([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [INSTANCE] }]);
+  assert.deepEqual(database.asked.length, 1);
   const [{ heartbeat: arrived, ...from }] = asked("record_heartbeat");
-  assertEquals(arrived, sent);
-  assertEquals(from, {
+  assert.deepEqual(arrived, sent);
+  assert.deepEqual(from, {
     toolbox_id: TOOLBOX,
     token_hash: await sha256(KEY),
     root_id: await rootId(),
@@ -140,8 +141,8 @@ Deno.test("a rotation hands out the keys of the new epoch, once their hash is st
   });
   await using _all = stack;
   const { new_keys } = await (await post("", heartbeat())).json();
-  assertEquals(new_keys.agent_to_control, await agentKey("agent-to-control", 7));
-  assertEquals(asked("offer_toolbox_key")[0], {
+  assert.deepEqual(new_keys.agent_to_control, await agentKey("agent-to-control", 7));
+  assert.deepEqual(asked("offer_toolbox_key")[0], {
     toolbox_id: TOOLBOX,
     key_id: `${await rootId()}.7`,
     token_hash: await sha256(new_keys.agent_to_control),
@@ -151,7 +152,7 @@ Deno.test("a rotation hands out the keys of the new epoch, once their hash is st
   for (const offer of [() => json({ outcome: "superseded" }), () => json({ code: "XX000", message: "SECRET" }, 500)]) {
     rpc.offer_toolbox_key = offer;
     const answer = await post("", heartbeat());
-    assertEquals([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [] }]);
+    assert.deepEqual([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [] }]);
   }
 });
 
@@ -160,9 +161,9 @@ Deno.test("the desired state goes to the toolbox alone", async () => {
   const { rpc, ask, worker, stack } = await start({ get_desired_state: () => json(state) });
   await using _all = stack;
   const answer = await ask("/desired");
-  assertEquals([answer.status, await answer.json()], [200, state]);
+  assert.deepEqual([answer.status, await answer.json()], [200, state]);
   rpc.get_desired_state = () => json({ outcome: "unauthorized" });
-  assertEquals(await refusal(await ask("/desired")), [401, "heartbeat_key_invalid"]);
+  assert.deepEqual(await refusal(await ask("/desired")), [401, "heartbeat_key_invalid"]);
   assertNothingLeaked(worker);
 });
 
@@ -183,19 +184,21 @@ Deno.test("every refusal and every failure of the database has its code", async 
   ];
   for (const [answer, ...expected] of cases) {
     rpc.record_heartbeat = answer;
-    assertEquals(await refusal(await post("", heartbeat())), expected);
+    assert.deepEqual(await refusal(await post("", heartbeat())), expected);
   }
-  for (const [reason, ...expected] of [
-    ["unknown", 401, "enrolment_token_invalid"],
-    ["expired", 401, "enrolment_token_expired"],
-    ["used", 409, "enrolment_token_used"],
-  ]) {
+  for (
+    const [reason, ...expected] of [
+      ["unknown", 401, "enrolment_token_invalid"],
+      ["expired", 401, "enrolment_token_expired"],
+      ["used", 409, "enrolment_token_used"],
+    ]
+  ) {
     rpc.enrol_toolbox = () => json({ outcome: "refused", reason });
-    assertEquals(await refusal(await post("/enrol", enrolment, TOKEN)), expected as [number, string]);
+    assert.deepEqual(await refusal(await post("/enrol", enrolment, TOKEN)), expected as [number, string]);
   }
   await database[Symbol.asyncDispose]();
   for (const answer of [post("", heartbeat()), post("/enrol", enrolment, TOKEN), ask("/desired")]) {
-    assertEquals(await refusal(await answer), [503, "database_unreachable"]);
+    assert.deepEqual(await refusal(await answer), [503, "database_unreachable"]);
   }
   assertNothingLeaked(worker);
 });
@@ -203,7 +206,9 @@ Deno.test("every refusal and every failure of the database has its code", async 
 Deno.test("on every route, what is not the secret it takes is nobody, and reaches no database", async () => {
   const { ask, worker, database, stack } = await start({});
   await using _all = stack;
-  const document = JSON.parse(await Deno.readTextFile(new URL("../../docs/api/heartbeat.openapi.json", import.meta.url)));
+  const document = JSON.parse(
+    await Deno.readTextFile(new URL("../../docs/api/heartbeat.openapi.json", import.meta.url)),
+  );
   let routes = 0;
   for (const [path, item] of Object.entries(document.paths as Record<string, Record<string, unknown>>)) {
     for (const method of Object.keys(item)) {
@@ -216,18 +221,21 @@ Deno.test("on every route, what is not the secret it takes is nobody, and reache
       const others = ["sb_publishable_test", "sb_secret_test", user, `${KEY}0`, KEY.toUpperCase(), `${TOKEN}A`];
       for (const bearer of [...others, isEnrolment ? KEY : TOKEN]) {
         const code = isEnrolment ? "enrolment_token_invalid" : "heartbeat_key_invalid";
-        assertEquals(await refusal(await present({ authorization: `Bearer ${bearer}` })), [401, code]);
+        assert.deepEqual(await refusal(await present({ authorization: `Bearer ${bearer}` })), [401, code]);
       }
       const secret = isEnrolment ? TOKEN : KEY;
       for (const headers of [{}, { apikey: secret }, { apikey: `Basic ${secret}` }]) {
         const answer = await present({ authorization: "", ...headers });
-        assertEquals(answer.headers.get("www-authenticate"), "Bearer");
-        assertEquals(await refusal(answer), [401, "authentication_required"]);
+        assert.deepEqual(answer.headers.get("www-authenticate"), "Bearer");
+        assert.deepEqual(await refusal(answer), [401, "authentication_required"]);
       }
-      assertEquals(await refusal(await present({ authorization: `Basic ${secret}` })), [401, "authentication_required"]);
+      assert.deepEqual(await refusal(await present({ authorization: `Basic ${secret}` })), [
+        401,
+        "authentication_required",
+      ]);
     }
   }
-  assertEquals([routes, database.asked], [3, []]);
+  assert.deepEqual([routes, database.asked], [3, []]);
   assertNothingLeaked(worker);
 });
 
@@ -236,7 +244,7 @@ Deno.test("a key of a toolbox is no user", async () => {
   const worker = await Worker.start("supabase/functions/toolbox-tools/index.ts", environment(database.port));
   await using _all = all(database, worker);
   for (const secret of [KEY, TOKEN]) {
-    assertEquals(await refusal(await caller(worker, secret)(`/${TOOLBOX}/tools`)), [401, "invalid_token"]);
+    assert.deepEqual(await refusal(await caller(worker, secret)(`/${TOOLBOX}/tools`)), [401, "invalid_token"]);
   }
   assertNothingLeaked(worker);
 });
@@ -247,7 +255,11 @@ Deno.test("paths, methods, bodies and numbers that do not fit have their codes",
   const cases: [Promise<Response>, number, string][] = [
     [ask(""), 405, "method_not_allowed"],
     [ask("/nothing"), 404, "route_not_found"],
-    [fetch(`${worker.url}/heartbeat/local/desired`, { headers: { authorization: `Bearer ${KEY}` } }), 400, "invalid_request"],
+    [
+      fetch(`${worker.url}/heartbeat/local/desired`, { headers: { authorization: `Bearer ${KEY}` } }),
+      400,
+      "invalid_request",
+    ],
     [ask("", { method: "POST", body: "{}", headers: { "content-type": "text/plain" } }), 415, "unsupported_media_type"],
     [post("", "{"), 400, "invalid_json"],
     [post("", heartbeat({ instances: [{ ...report(), phase: "sideways" }] })), 400, "invalid_json"],
@@ -258,7 +270,7 @@ Deno.test("paths, methods, bodies and numbers that do not fit have their codes",
     [post("", heartbeat({ certificate_pem: PEM })), 422, "validation_failed"],
     [post("/enrol", { ...enrolment, certificate_pem: "SECRET" }, TOKEN), 422, "validation_failed"],
   ];
-  for (const [answer, ...expected] of cases) assertEquals(await refusal(await answer), expected);
-  assertEquals(database.asked, []);
+  for (const [answer, ...expected] of cases) assert.deepEqual(await refusal(await answer), expected);
+  assert.deepEqual(database.asked, []);
   assertNothingLeaked(worker);
 });

@@ -1,5 +1,5 @@
 // Whose tokens count: every way in which one does not, ES256, RS256 and HS256, rotation of keys.
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import {
   all,
   base64url,
@@ -54,14 +54,14 @@ Deno.test("tokens of every accepted algorithm count", async () => {
   const { ask, database, stack } = await start([es, rs]);
   await using _all = stack;
   const good = claims(database.port);
-  assertEquals(await ask(bearer(await token({ alg: "ES256", kid: "es-1" }, good, es.sign))), OK);
-  assertEquals(await ask(bearer(await token({ alg: "RS256", kid: "rs-1" }, good, rs.sign))), OK);
-  assertEquals(await ask(bearer(await token({ alg: "HS256" }, good, await hsSigner(HS_SECRET)))), OK);
+  assert.deepEqual(await ask(bearer(await token({ alg: "ES256", kid: "es-1" }, good, es.sign))), OK);
+  assert.deepEqual(await ask(bearer(await token({ alg: "RS256", kid: "rs-1" }, good, rs.sign))), OK);
+  assert.deepEqual(await ask(bearer(await token({ alg: "HS256" }, good, await hsSigner(HS_SECRET)))), OK);
   // Without a key id the keys of the algorithm are tried.
-  assertEquals(await ask(bearer(await token({ alg: "ES256" }, { ...good, jti: "1" }, es.sign))), OK);
-  assertEquals(await ask({ authorization: `bearer ${await token({ alg: "ES256" }, good, es.sign)}` }), OK);
+  assert.deepEqual(await ask(bearer(await token({ alg: "ES256" }, { ...good, jti: "1" }, es.sign))), OK);
+  assert.deepEqual(await ask({ authorization: `bearer ${await token({ alg: "ES256" }, good, es.sign)}` }), OK);
   const fetches = database.asked.filter(({ path }) => path.endsWith("jwks.json")).length;
-  assertEquals(fetches, 1, "keys are kept");
+  assert.deepEqual(fetches, 1, "keys are kept");
 });
 
 Deno.test("claims decide, with half a minute of leeway", async () => {
@@ -78,7 +78,7 @@ Deno.test("claims decide, with half a minute of leeway", async () => {
       { aud: ["other", "authenticated"] },
       { iat: undefined },
     ]
-  ) assertEquals(await ask_with(more), OK, JSON.stringify(more));
+  ) assert.deepEqual(await ask_with(more), OK, JSON.stringify(more));
   for (
     const more of [
       { exp: now - 60 },
@@ -96,9 +96,9 @@ Deno.test("claims decide, with half a minute of leeway", async () => {
       { sub: "me" },
       { sub: undefined },
     ]
-  ) assertEquals(await ask_with(more), [401, "invalid_token"], JSON.stringify(more));
+  ) assert.deepEqual(await ask_with(more), [401, "invalid_token"], JSON.stringify(more));
   for (const role of ["anon", "service_role"]) {
-    assertEquals(await ask_with({ role, iss: "supabase" }), [401, "user_token_required"], role);
+    assert.deepEqual(await ask_with({ role, iss: "supabase" }), [401, "user_token_required"], role);
   }
 });
 
@@ -130,19 +130,19 @@ Deno.test("forged and malformed tokens do not count", async () => {
     "x.y.z",
     "a".repeat(20_000),
   ];
-  for (const text of forged) assertEquals(await ask(bearer(text)), [401, "invalid_token"], text.slice(0, 200));
-  assertEquals(await ask(bearer(valid)), OK);
+  for (const text of forged) assert.deepEqual(await ask(bearer(text)), [401, "invalid_token"], text.slice(0, 200));
+  assert.deepEqual(await ask(bearer(valid)), OK);
 });
 
 Deno.test("an API key is nobody", async () => {
   const { ask, stack } = await start([]);
   await using _all = stack;
   for (const key of ["sb_publishable_test", "sb_secret_test", "sb_publishable_of_another"]) {
-    assertEquals(await ask(bearer(key)), [401, "user_token_required"], key);
-    assertEquals(await ask({ apikey: key }), [401, "user_token_required"], key);
+    assert.deepEqual(await ask(bearer(key)), [401, "user_token_required"], key);
+    assert.deepEqual(await ask({ apikey: key }), [401, "user_token_required"], key);
   }
   for (const headers of [{}, { authorization: "" }, { authorization: "Basic eDp5" }, { authorization: "Bearer " }]) {
-    assertEquals(await ask(headers as Record<string, string>), [401, "authentication_required"]);
+    assert.deepEqual(await ask(headers as Record<string, string>), [401, "authentication_required"]);
   }
 });
 
@@ -156,9 +156,9 @@ Deno.test("an unknown key id refreshes the keys, once in half a minute", async (
   const [a, b] = [await by(first), await by(second)];
   // Requests that meet the same unknown key at once wait for the same fetch.
   const answers = await Promise.all([a, b, b, b].map((text) => ask(bearer(text))));
-  assertEquals(answers, [OK, OK, OK, OK]);
-  assertEquals(fetches(), 1);
-  for (let n = 0; n < 5; n++) assertEquals(await ask(bearer(await by(third))), [401, "invalid_token"]);
+  assert.deepEqual(answers, [OK, OK, OK, OK]);
+  assert.deepEqual(fetches(), 1);
+  for (let n = 0; n < 5; n++) assert.deepEqual(await ask(bearer(await by(third))), [401, "invalid_token"]);
   assert(fetches() <= 2, "forged key ids cause no storm");
 });
 
@@ -170,11 +170,11 @@ Deno.test("configured keys need no fetch; a key that is not among them is looked
   });
   await using _all = stack;
   const by = (key: SigningKey) => token({ alg: "ES256", kid: key.kid }, claims(database.port), key.sign);
-  assertEquals(await ask(bearer(await by(configured))), OK);
-  assertEquals(database.asked.filter(({ path }) => path.endsWith("jwks.json")).length, 0);
-  assertEquals(await ask(bearer(await by(rotated))), OK);
+  assert.deepEqual(await ask(bearer(await by(configured))), OK);
+  assert.deepEqual(database.asked.filter(({ path }) => path.endsWith("jwks.json")).length, 0);
+  assert.deepEqual(await ask(bearer(await by(rotated))), OK);
   const hs = await token({ alg: "HS256" }, claims(database.port), await hsSigner(HS_SECRET));
-  assertEquals(await ask(bearer(hs)), [401, "invalid_token"], "no secret, no HS256");
+  assert.deepEqual(await ask(bearer(hs)), [401, "invalid_token"], "no secret, no HS256");
 });
 
 Deno.test("keys that cannot be read are a failure of ours, and a secret among published keys is ignored", async () => {
@@ -183,11 +183,11 @@ Deno.test("keys that cannot be read are a failure of ours, and a secret among pu
   await using _all = stack;
   published.status = 500;
   const text = await token({ alg: "ES256", kid: "k1" }, claims(database.port), es.sign);
-  assertEquals(await ask(bearer(text)), [503, "auth_unreachable"]);
+  assert.deepEqual(await ask(bearer(text)), [503, "auth_unreachable"]);
   published.status = 200;
   published.keys.push({ kty: "oct", alg: "HS256", kid: "s", k: base64url(HS_SECRET) });
   const hs = await token({ alg: "HS256", kid: "s" }, claims(database.port), await hsSigner(HS_SECRET));
-  assertEquals(await ask(bearer(hs)), [401, "invalid_token"]);
+  assert.deepEqual(await ask(bearer(hs)), [401, "invalid_token"]);
 });
 
 Deno.test("another issuer can be allowed, and a remembered token still expires", async () => {
@@ -197,7 +197,7 @@ Deno.test("another issuer can be allowed, and a remembered token still expires",
   const now = Math.floor(Date.now() / 1000);
   const more = { iss: "http://127.0.0.1:54321/auth/v1", exp: now - 28 };
   const text = await token({ alg: "ES256", kid: "k1" }, claims(database.port, more), es.sign);
-  assertEquals(await ask(bearer(text)), OK);
+  assert.deepEqual(await ask(bearer(text)), OK);
   await new Promise((resolve) => setTimeout(resolve, 2_500));
-  assertEquals(await ask(bearer(text)), [401, "invalid_token"]);
+  assert.deepEqual(await ask(bearer(text)), [401, "invalid_token"]);
 });

@@ -1,17 +1,17 @@
 // A panic traps and poisons its wasm instance: the request that panicked gets 500 in the envelope, the others succeed,
 // none hangs, and the worker lives on.
 import { claims, environment, HS_SECRET, hsSigner, token, Upstream, Worker } from "./harness.ts";
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 
-async function start() {
+async function start(more: Record<string, string> = {}) {
   const built = await new Deno.Command("scripts/build-wasm", { args: ["--tests"], stdout: "null" }).output();
   assert(built.success, new TextDecoder().decode(built.stderr));
   const supabase = new Upstream(() => new Response("{}"));
-  const worker = await Worker.start("tests/edge/panics.ts", environment(supabase.port));
+  const worker = await Worker.start("tests/edge/panics.ts", environment(supabase.port, more));
   const bearer = await token({ alg: "HS256", typ: "JWT" }, claims(supabase.port), await hsSigner(HS_SECRET));
-  const ask = (path: string, id?: string) =>
+  const ask = (path: string, id?: string, headers: Record<string, string> = {}) =>
     fetch(`${worker.url}/test-panics/${path}`, {
-      headers: { authorization: `Bearer ${bearer}`, ...(id ? { "x-request-id": id } : {}) },
+      headers: { authorization: `Bearer ${bearer}`, ...(id ? { "x-request-id": id } : {}), ...headers },
       signal: AbortSignal.timeout(20_000),
     });
   return { supabase, worker, ask };
@@ -23,16 +23,37 @@ Deno.test("a request that panics is answered 500 in the envelope, the next one w
   await using _worker = worker;
   for (const path of ["at-once", "later", "overflow"]) {
     const failed = await ask(path, `id-${path}`);
-    assertEquals(failed.status, 500);
-    assertEquals(failed.headers.get("x-request-id"), `id-${path}`);
-    assertEquals(failed.headers.get("access-control-allow-origin"), "*");
-    assertEquals(await failed.json(), {
+    assert.deepEqual(failed.status, 500);
+    assert.deepEqual(failed.headers.get("x-request-id"), `id-${path}`);
+    assert.deepEqual(failed.headers.get("access-control-allow-origin"), "*");
+    assert.deepEqual(await failed.json(), {
       error: { code: "internal", message: "Internal error", request_id: `id-${path}` },
     });
     const fine = await ask("fine", "after");
-    assertEquals([fine.status, await fine.json()], [200, "after"]);
+    assert.deepEqual([fine.status, await fine.json()], [200, "after"]);
   }
   assert(worker.log.join("").includes("SECRET at once"), "the operator learns what panicked");
+});
+
+Deno.test("the answer to a request that panicked is for the configured origins only", async () => {
+  const [a, b] = ["https://a.example", "https://b.example"];
+  for (
+    const [configured, origin, allowed] of [
+      [`${a}, ${b}`, b, b],
+      [`${a}, ${b}`, "https://c.example", null],
+      [a, "https://c.example", a],
+    ]
+  ) {
+    const { supabase, worker, ask } = await start({ TOOLBOX_ALLOWED_ORIGIN: configured! });
+    await using _upstream = supabase;
+    await using _worker = worker;
+    for (const path of ["fine", "at-once"]) {
+      const { headers, body } = await ask(path, "id", { origin: origin! });
+      await body?.cancel();
+      const vary = allowed === null ? null : "origin";
+      assert.deepEqual([headers.get("access-control-allow-origin"), headers.get("vary")], [allowed, vary], path);
+    }
+  }
 });
 
 Deno.test("work after an answer may panic without harm to anybody", async () => {
@@ -43,10 +64,10 @@ Deno.test("work after an answer may panic without harm to anybody", async () => 
     Array.from({ length: 50 }, (_, n) => ask(n % 5 === 0 ? "background" : "fine", `n${n}`)),
   );
   for (const [n, answer] of answers.entries()) {
-    assertEquals(answer.status, 200);
-    assertEquals(await answer.json(), n % 5 === 0 ? "answered" : `n${n}`);
+    assert.deepEqual(answer.status, 200);
+    assert.deepEqual(await answer.json(), n % 5 === 0 ? "answered" : `n${n}`);
   }
-  assertEquals((await (await ask("fine", "end")).json()), "end");
+  assert.deepEqual(await (await ask("fine", "end")).json(), "end");
 });
 
 Deno.test("among thousands of concurrent requests only those that panic fail, and none hangs", async () => {
@@ -64,11 +85,11 @@ Deno.test("among thousands of concurrent requests only those that panic fail, an
       const body = await answer.json();
       const byStatus = statuses[kind(n)] ??= {};
       byStatus[answer.status] = (byStatus[answer.status] ?? 0) + 1;
-      if (kind(n) === "fine" && answer.status === 200) assertEquals(body, `n${n}`);
+      if (kind(n) === "fine" && answer.status === 200) assert.deepEqual(body, `n${n}`);
     }
   }));
   const count = (wanted: string) => Array.from({ length: total }, (_, n) => kind(n)).filter((k) => k === wanted).length;
-  assertEquals(statuses, {
+  assert.deepEqual(statuses, {
     fine: { 200: count("fine") },
     later: { 500: count("later") },
     "at-once": { 500: count("at-once") },

@@ -1,5 +1,5 @@
 // An enrolled agent is trusted by exactly its own certificate.
-import { assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import {
   all,
   caller,
@@ -52,12 +52,12 @@ Deno.test("only the agent with the pinned certificate is talked to", async () =>
     const { success, agent } = await (await ask(`/${TOOLBOX}/tools`)).json();
     return [success, agent.code];
   };
-  for (let n = 0; n < 3; n++) assertEquals(await list(), [true, undefined]);
+  for (let n = 0; n < 3; n++) assert.deepEqual(await list(), [true, undefined]);
   pinned = other.cert;
-  assertEquals(await list(), [false, "agent_certificate_invalid"]);
+  assert.deepEqual(await list(), [false, "agent_certificate_invalid"]);
   pinned = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
-  assertEquals(await list(), [false, "agent_certificate_invalid"]);
+  assert.deepEqual(await list(), [false, "agent_certificate_invalid"]);
   pinned = own.cert;
-  assertEquals(await list(), [true, undefined]);
+  assert.deepEqual(await list(), [true, undefined]);
   await agent.shutdown();
 });

@@ -1,5 +1,5 @@
 // scripts/toolbox-keys asks the database for the right thing and shows its secrets to nobody else.
-import { assert, assertEquals } from "./assert.ts";
+import assert from "node:assert/strict";
 import { json, TOOLBOX, Upstream } from "./harness.ts";
 
 const SCRIPT = new URL("../../scripts/toolbox-keys", import.meta.url).pathname;
@@ -47,16 +47,16 @@ Deno.test("tokens go to standard output, and no secret is an argument of a progr
     ] as [Record<string, string>, string, string | null][]
   ) {
     const { code, out, err } = await run(["enrol", TOOLBOX, "--minutes", "5"], { ...url, ...env }, input);
-    assertEquals([code, out], [0, `${TOKEN}\n`], err);
+    assert.deepEqual([code, out], [0, `${TOKEN}\n`], err);
     assert(!err.includes("CANARY"), err);
     const { path, body, headers } = project.asked.at(-1)!;
-    assertEquals([path, JSON.parse(body)], ["/rest/v1/rpc/create_toolbox_enrolment", {
+    assert.deepEqual([path, JSON.parse(body)], ["/rest/v1/rpc/create_toolbox_enrolment", {
       p: { toolbox_id: TOOLBOX, ttl_seconds: 300 },
     }]);
-    assertEquals(headers.get("authorization"), authorization);
+    assert.deepEqual(headers.get("authorization"), authorization);
     assert(headers.get("apikey")?.includes("CANARY"));
   }
-  assertEquals(seen.length, 4);
+  assert.deepEqual(seen.length, 4);
   for (const lines of seen) assert(lines.includes("create_toolbox_enrolment") && !lines.includes("CANARY"));
 });
 
@@ -65,8 +65,8 @@ Deno.test("one toolbox or all of them get new keys", async () => {
   const env = { SUPABASE_URL: `http://127.0.0.1:${project.port}`, SUPABASE_SECRET_KEYS: `{"default":"${SECRET}"}` };
   for (const [target, p] of [[TOOLBOX, { toolbox_id: TOOLBOX }], ["--all", { all: true }]] as const) {
     const { code, out } = await run(["rotate", target], env);
-    assertEquals([code, out.includes(" 3 ")], [0, true], out);
-    assertEquals([project.asked.at(-1)?.path, project.asked.at(-1)?.body], [
+    assert.deepEqual([code, out.includes(" 3 ")], [0, true], out);
+    assert.deepEqual([project.asked.at(-1)?.path, project.asked.at(-1)?.body], [
       "/rest/v1/rpc/rotate_toolbox_key",
       JSON.stringify({ p }),
     ]);
@@ -89,20 +89,20 @@ Deno.test("failures are told by their code, and mistakes before anything is aske
   await using project = new Upstream(() => json({ outcome: "not_found" }));
   const env = { SUPABASE_URL: `http://127.0.0.1:${project.port}`, SUPABASE_SECRET_KEYS: `{"default":"${SECRET}"}` };
   const unknown = await run(["enrol", TOOLBOX], env);
-  assertEquals([unknown.code, unknown.out, unknown.err.includes("no such toolbox")], [1, "", true]);
+  assert.deepEqual([unknown.code, unknown.out, unknown.err.includes("no such toolbox")], [1, "", true]);
   project.answer = () => json({ code: "42501", message: "CANARY" }, 403);
   const refused = await run(["rotate", TOOLBOX], env);
-  assertEquals([refused.code, refused.out], [1, ""]);
+  assert.deepEqual([refused.code, refused.out], [1, ""]);
   assert(refused.err.includes("403, code 42501") && !refused.err.includes("CANARY"), refused.err);
   const before = project.asked.length;
   for (
     const args of [[], ["enrol"], ["enrol", "--all"], ["rotate", "local"], ["enrol", TOOLBOX, "--minutes", "0"]]
       .concat([["enrol", TOOLBOX, "--minutes", "1441"], ["rotate", "--all", "x"], ["forget", TOOLBOX]])
   ) {
-    assertEquals((await run(args, env)).code, 2, args.join(" "));
+    assert.deepEqual((await run(args, env)).code, 2, args.join(" "));
   }
-  assertEquals((await run(["rotate", "--all"], { SUPABASE_URL: env.SUPABASE_URL })).code, 2, "no key");
-  assertEquals((await run(["rotate", "--all"], { ...env, SUPABASE_URL: "x" })).code, 2, "no address");
-  assertEquals(project.asked.length, before);
-  assertEquals((await run(["--help"], {})).code, 0);
+  assert.deepEqual((await run(["rotate", "--all"], { SUPABASE_URL: env.SUPABASE_URL })).code, 2, "no key");
+  assert.deepEqual((await run(["rotate", "--all"], { ...env, SUPABASE_URL: "x" })).code, 2, "no address");
+  assert.deepEqual(project.asked.length, before);
+  assert.deepEqual((await run(["--help"], {})).code, 0);
 });

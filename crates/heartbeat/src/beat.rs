@@ -31,8 +31,7 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
             },
             &without_nul(&cx.body),
         )
-        .await
-        .map_err(crate::database_failed)?;
+        .await?;
     let (desired_digest, unknown, rotate_to_epoch) = match recorded {
         HeartbeatOutcome::Recorded {
             desired_digest,
@@ -87,8 +86,7 @@ async fn offer(
             boot: Some(heartbeat.boot),
             sequence: Some(heartbeat.sequence),
         })
-        .await
-        .map_err(crate::database_failed)?;
+        .await?;
     Ok((stored == Stored::Stored).then(|| keys.reveal()))
 }
 

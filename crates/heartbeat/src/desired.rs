@@ -18,8 +18,7 @@ pub(crate) async fn desired(cx: &Cx) -> Result<Reply, ApiError> {
         .app
         .supabase
         .desired_state(toolbox_id, &key_hash)
-        .await
-        .map_err(crate::database_failed)?
+        .await?
         .ok_or_else(|| ApiError::new(ErrorCode::HeartbeatKeyInvalid))?;
     let mut reply = Response::new(200, Body::Bytes(state));
     reply.headers.set("content-type", "application/json");

@@ -52,8 +52,7 @@ pub(crate) async fn enrol(cx: &Cx) -> Result<Reply, ApiError> {
 /// gives the newer epoch, or the reason why not.
 async fn attempt(cx: &Cx, enrolment: &EnrolToolbox<'_>) -> Result<Option<Keys>, ApiError> {
     let supabase = &cx.app.supabase;
-    let enrolled = supabase.enrol(enrolment).await;
-    let epoch = match enrolled.map_err(crate::database_failed)? {
+    let epoch = match supabase.enrol(enrolment).await? {
         Enrolled::Enrolled { epoch } => epoch,
         Enrolled::Refused(refusal) => return Err(ApiError::new(code(refusal))),
     };
@@ -65,8 +64,7 @@ async fn attempt(cx: &Cx, enrolment: &EnrolToolbox<'_>) -> Result<Option<Keys>, 
         boot: None,
         sequence: None,
     };
-    let stored = supabase.set_key(&key).await;
-    let stored = stored.map_err(crate::database_failed)?;
+    let stored = supabase.set_key(&key).await?;
     Ok((stored == Stored::Stored).then_some(keys))
 }
 

@@ -31,22 +31,10 @@ mod routes_tests;
 #[cfg(test)]
 mod testing;
 
-use toolbox_api::error::ErrorCode;
 use toolbox_api::problem::FieldError;
-use toolbox_clients::supabase::DatabaseError;
 use toolbox_edge::ApiError;
 
 pub use routes::FUNCTION;
-
-/// A failed call to the database. Its refusal of a key is one of ours, not of the agent's.
-fn database_failed(error: DatabaseError) -> ApiError {
-    match error {
-        DatabaseError::TokenRefused | DatabaseError::Forbidden => {
-            ApiError::new(ErrorCode::NotConfigured).caused_by(&error)
-        }
-        other => ApiError::from(other),
-    }
-}
 
 /// One field breaks a rule.
 fn refused_field(field: &str, rule: &impl std::error::Error) -> ApiError {

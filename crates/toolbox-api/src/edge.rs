@@ -125,9 +125,9 @@ pub struct ConfigOverride {
     /// Image reference, Git URL, or GitHub link to a Dockerfile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docker_image: Option<String>,
-    /// Environment variables; they are stored and never read back.
+    /// Environment variables; they are stored and never read back. Others stay as they are; null removes one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub environment_variables: Option<BTreeMap<String, String>>,
+    pub environment_variables: Option<BTreeMap<String, Option<String>>>,
     /// Ports to publish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_mappings: Option<Vec<PortMapping>>,

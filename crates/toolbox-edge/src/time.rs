@@ -18,41 +18,82 @@ pub fn format(since_epoch: Duration) -> String {
     )
 }
 
-/// Reads RFC 3339 to the second, with any offset; none before 1970 or when malformed.
+/// Reads RFC 3339 with any offset, and with the shorter forms Postgres prints; none before 1970 or when malformed.
 pub fn parse(text: &str) -> Option<Duration> {
-    let number = |from: usize, to: usize| -> Option<u64> {
-        let digits = text.get(from..to)?;
-        digits
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| digits.parse().ok())?
-    };
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    let bytes = text.as_bytes();
+    let fixed = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    let separated = fixed.iter().all(|(at, mark)| bytes.get(*at) == Some(mark));
+    if !separated || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
-    let local = days(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
-    let rest = text
-        .get(19..)?
-        .trim_start_matches(['.', ','])
-        .trim_start_matches(|c: char| c.is_ascii_digit());
-    let offset = match rest.as_bytes() {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), zone @ ..] => {
-            let zone = std::str::from_utf8(zone).ok()?;
-            let hours: i64 = zone.get(0..2)?.parse().ok()?;
-            let minutes: i64 = match zone.get(2..)?.trim_start_matches(':') {
-                "" => 0,
-                minutes => minutes.parse().ok()?,
-            };
-            let seconds = hours * 3600 + minutes * 60;
-            if *sign == b'-' { -seconds } else { seconds }
-        }
+    let (year, month, day) = (
+        number(bytes, 0, 4)?,
+        number(bytes, 5, 2)?,
+        number(bytes, 8, 2)?,
+    );
+    let hour = number(bytes, 11, 2).filter(|hour| *hour < 24)?;
+    let minute = number(bytes, 14, 2).filter(|minute| *minute < 60)?;
+    let second = number(bytes, 17, 2).filter(|second| *second < 60)?;
+    if year < 1970 || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let date = days(year, month, day);
+    // The 31st of a shorter month.
+    if civil(date) != (year, month, day) {
+        return None;
+    }
+    let (nanos, zone) = fraction(bytes.get(19..)?)?;
+    let local = date * DAY + hour * 3600 + minute * 60 + second;
+    let utc = match zone {
+        [b'Z' | b'z'] => local,
+        [b'+', zone @ ..] => local.checked_sub(offset(zone)?)?,
+        [b'-', zone @ ..] => local + offset(zone)?,
         _ => return None,
     };
-    let utc = i64::try_from(local).ok()? - offset;
-    u64::try_from(utc).ok().map(Duration::from_secs)
+    Some(Duration::new(utc, nanos))
+}
+
+/// The number that exactly these digits write.
+fn number(text: &[u8], from: usize, digits: usize) -> Option<u64> {
+    text.get(from..from + digits)?
+        .iter()
+        .try_fold(0, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + u64::from(digit - b'0'))
+        })
+}
+
+/// Nanoseconds of a fraction, which may be missing, and what follows it.
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let [b'.' | b',', rest @ ..] = text else {
+        return Some((0, text));
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 {
+        return None;
+    }
+    let written = rest[..digits].iter().chain(std::iter::repeat(&b'0'));
+    let nanos = written
+        .take(9)
+        .fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
+    Some((nanos, &rest[digits..]))
+}
+
+/// Seconds of `HH`, `HHMM` or `HH:MM`.
+fn offset(zone: &[u8]) -> Option<u64> {
+    let minute_at = match zone.len() {
+        2 => None,
+        4 => Some(2),
+        5 if zone[2] == b':' => Some(3),
+        _ => return None,
+    };
+    let hours = number(zone, 0, 2).filter(|hours| *hours < 24)?;
+    let minutes = match minute_at {
+        Some(at) => number(zone, at, 2).filter(|minutes| *minutes < 60)?,
+        None => 0,
+    };
+    Some(hours * 3600 + minutes * 60)
 }
 
 /// Days since the epoch of a date of the Gregorian calendar.
@@ -114,23 +155,51 @@ mod tests {
 
     #[test]
     fn forms_of_postgres_and_docker_are_read() {
-        let expected = parse("2025-11-21T09:50:45Z");
-        assert!(expected.is_some());
-        for text in [
-            "2025-11-21T09:50:45.123456+00:00",
-            "2025-11-21T10:50:45+01:00",
-            "2025-11-21T04:20:45.9-0530",
-            "2025-11-21 09:50:45+00",
-            "2025-11-21T09:50:45.123456789Z",
+        let expected = parse("2025-11-21T09:50:45Z").unwrap();
+        for (text, nanos) in [
+            ("2025-11-21T09:50:45.123456+00:00", 123_456_000),
+            ("2025-11-21T10:50:45+01:00", 0),
+            ("2025-11-21T04:20:45.9-0530", 900_000_000),
+            ("2025-11-21 09:50:45+00", 0),
+            ("2025-11-21t09:50:45,5z", 500_000_000),
+            ("2025-11-21T09:50:45.123456789Z", 123_456_789),
+            ("2025-11-21T09:50:45.1234567899999Z", 123_456_789),
         ] {
-            assert_eq!(parse(text), expected, "{text}");
+            let moment = expected + Duration::from_nanos(nanos);
+            assert_eq!(parse(text), Some(moment), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused_whatever_its_size() {
         for text in [
             "",
             "soon",
             "2025-13-01T00:00:00Z",
+            "2025-00-01T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2025-04-31T00:00:00Z",
+            "2025-01-00T00:00:00Z",
+            "2025-11-21T24:00:00Z",
+            "2025-11-21T09:60:00Z",
+            "2025-11-21T09:50:60Z",
+            "2025/11/21T09:50:45Z",
+            "2025-11-21x09:50:45Z",
+            "2025-11-21T09.50.45Z",
             "2025-11-21T09:50:45",
+            "2025-11-21T09:50:45.Z",
+            "2025-11-21T09:50:45Z ",
+            "2025-11-21T09:50:45+",
+            "2025-11-21T09:50:45+1",
+            "2025-11-21T09:50:45+0:30",
+            "2025-11-21T09:50:45+24:00",
+            "2025-11-21T09:50:45+01:60",
+            "2025-11-21T09:50:45++1:00",
+            "2025-11-21T09:50:45+009223372036854775807",
+            "2025-11-21T09:50:45+00:9223372036854775807",
             "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "+025-11-21T09:50:45Z",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -135,6 +135,10 @@ const fn fault_text(fault: Fault) -> &'static str {
 /// Classifies the text of the host's network error. Hosts give no codes for most of them, so
 /// this one function reads texts; it drops the part that holds the address first, because that
 /// may contain anything.
+///
+/// Only what fails while connecting is known not to have arrived. The same words on a connection
+/// that was open, such as rustls' "peer closed connection without sending TLS `close_notify`",
+/// are a connection lost, after the request may have been read.
 #[cfg_attr(
     not(target_arch = "wasm32"),
     allow(dead_code, reason = "used by fetch and by tests")
@@ -150,16 +154,18 @@ pub(crate) fn classify(message: &str) -> TransportError {
         |at| &message[at..],
     );
     let has = |needle: &str| cause.contains(needle);
+    let connecting = cause.starts_with("client error (Connect)");
     // A handshake that ends was with a program that died meanwhile: it showed no certificate and got no request.
-    let fault = if has("onnection refused")
-        || has("unreachable")
-        || has("No route to host")
-        || has("handshake eof")
+    let fault = if connecting
+        && (has("onnection refused")
+            || has("unreachable")
+            || has("No route to host")
+            || has("handshake eof"))
     {
         Fault::Refused
-    } else if has("dns error") || has("failed to lookup") {
+    } else if connecting && (has("dns error") || has("failed to lookup")) {
         Fault::Dns
-    } else if has("certificate") || has("tls") || has("UnknownIssuer") {
+    } else if has("invalid peer certificate") || connecting && (has("certificate") || has("tls")) {
         Fault::Tls
     } else if has("timed out") {
         Fault::Timeout
@@ -208,6 +214,30 @@ mod tests {
             (
                 "error sending request for url (https://127.0.0.1/): client error (Connect): tls \
                  handshake eof",
+                Fault::Refused,
+            ),
+            (
+                "error sending request from 127.0.0.1:45388 for https://127.0.0.1:9333/ \
+                 (127.0.0.1:9333): client error (SendRequest): connection error: peer closed \
+                 connection without sending TLS close_notify: \
+                 https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof",
+                Fault::Reset,
+            ),
+            (
+                "error sending request from 10.0.0.2:45388 for https://10.0.0.3:9333/ \
+                 (10.0.0.3:9333): client error (SendRequest): connection error: No route to host \
+                 (os error 113)",
+                Fault::Reset,
+            ),
+            (
+                "error sending request from 10.0.0.2:45388 for https://10.0.0.3:9333/ \
+                 (10.0.0.3:9333): client error (SendRequest): connection error: Network is \
+                 unreachable (os error 101)",
+                Fault::Reset,
+            ),
+            (
+                "error sending request for url (http://10.0.0.3/): client error (Connect): tcp \
+                 connect error: No route to host (os error 113)",
                 Fault::Refused,
             ),
         ];

@@ -3,7 +3,7 @@
 use toolbox_api::dtma::{McpTransport, PortSpec, ToolSpec};
 use toolbox_api::edge::{ConfigOverride, NumberOrText, ResourceOverride};
 use toolbox_api::problem::FieldError;
-use toolbox_clients::supabase::rows::CatalogRow;
+use toolbox_clients::supabase::rows::{CatalogRow, VariablesSchema};
 use toolbox_edge::ApiError;
 
 const FIELD: &str = "baseConfigOverrideJson";
@@ -43,11 +43,14 @@ pub(crate) fn of_new(
         stdin_open: defaults.stdin_open,
     });
     let mut errors = apply(&mut spec, wanted);
-    let required = [
-        catalog.required_config_schema,
-        catalog.required_secrets_schema,
-    ];
-    for name in required.iter().flat_map(|schema| &schema.required) {
+    require(&spec, &catalog.required_config_schema, &mut errors);
+    require(&spec, &catalog.required_secrets_schema, &mut errors);
+    checked(spec, errors)
+}
+
+/// The variables a catalog entry cannot do without.
+fn require(spec: &ToolSpec, schema: &VariablesSchema, errors: &mut Vec<FieldError>) {
+    for name in &schema.required {
         if spec.env.get(name).is_none_or(String::is_empty) {
             errors.push(violation(
                 &format!("{FIELD}.environmentVariables.{name}"),
@@ -56,19 +59,23 @@ pub(crate) fn of_new(
             ));
         }
     }
-    checked(spec, errors)
 }
 
 /// The spec of an instance that is changed; what `wanted` leaves out stays. Variables are merged,
-/// because nobody can read the old ones back.
+/// because nobody can read the old ones back; `catalog` is given when they are.
 pub(crate) fn of_update(
     mut spec: Box<ToolSpec>,
+    catalog: Option<&CatalogRow>,
     wanted: &ConfigOverride,
 ) -> Result<Box<ToolSpec>, ApiError> {
     if let Some(image) = &wanted.docker_image {
         spec.image.clone_from(image);
     }
-    let errors = apply(&mut spec, wanted);
+    let mut errors = apply(&mut spec, wanted);
+    if let Some(catalog) = catalog {
+        require(&spec, &catalog.required_config_schema, &mut errors);
+        require(&spec, &catalog.required_secrets_schema, &mut errors);
+    }
     checked(spec, errors)
 }
 
@@ -85,11 +92,12 @@ fn checked(spec: Box<ToolSpec>, mut errors: Vec<FieldError>) -> Result<Box<ToolS
 
 fn apply(spec: &mut ToolSpec, wanted: &ConfigOverride) -> Vec<FieldError> {
     if let Some(variables) = &wanted.environment_variables {
-        spec.env.extend(
-            variables
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+        for (name, value) in variables {
+            match value {
+                Some(value) => spec.env.insert(name.clone(), value.clone()),
+                None => spec.env.remove(name),
+            };
+        }
     }
     if let Some(ports) = &wanted.port_mappings {
         spec.ports = ports

@@ -418,7 +418,7 @@ impl Tables {
                     row["generation"] = (operation["generation"].as_u64().unwrap() + 1).into();
                 }
             }
-            for key in ["state", "error_code", "error_message"] {
+            for key in ["state", "error_code", "error_message", "answered_code"] {
                 operation[key] = result[key].clone();
             }
         }

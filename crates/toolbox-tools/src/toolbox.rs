@@ -8,7 +8,7 @@ use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::names::DisplayName;
-use toolbox_edge::{ApiError, App, Cx};
+use toolbox_edge::{ApiError, Cx};
 
 /// An instance as callers name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub(crate) async fn find_instance(
 /// The agent of a toolbox. Its address comes from a table no user can write, and still only two
 /// kinds of address are called: with a pinned certificate over TLS, or loopback. Plain HTTP to
 /// anywhere else would show the toolbox's key to the network.
-pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
+pub(crate) fn agent(cx: &Cx, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
     let address = toolbox
         .public_ip_address
         .as_deref()
@@ -92,6 +92,7 @@ pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiErr
         None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
     };
     let host = address.host();
+    let app = &cx.app;
     let key = app.agent_key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
     Ok(Agent::new(
         Rc::clone(&app.transport),
@@ -99,6 +100,7 @@ pub(crate) fn agent(app: &App, toolbox: &EnvironmentRow) -> Result<Agent, ApiErr
         &key,
         toolbox.dtma_certificate_pem.as_deref().map(Rc::from),
         app.config.upstream_timeout,
+        Rc::clone(&cx.request_id),
     ))
 }
 

@@ -79,7 +79,7 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
 
   function fail(from: Slot, number: number): void {
     const waiting = from.pending.get(number);
-    if (from.pending.delete(number)) waiting?.answer(internalError(waiting.request));
+    if (from.pending.delete(number)) waiting?.answer(internalError(waiting.request, environment));
   }
 
   // Callbacks of promises and timers can trap too; there is no telling whose they were.
@@ -107,16 +107,25 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
 }
 
 /** The envelope of every error, in a place that cannot ask the wasm for it. */
-function internalError(request: Request): Response {
+function internalError(request: Request, environment: Record<string, string>): Response {
   const given = request.headers.get("x-request-id") ?? "";
   const request_id = /^[A-Za-z0-9._-]{1,128}$/.test(given) ? given : crypto.randomUUID();
+  const origin = allowedOrigin(environment.TOOLBOX_ALLOWED_ORIGIN, request.headers.get("origin"));
   return Response.json({ error: { code: "internal", message: "Internal error", request_id } }, {
     status: 500,
     headers: {
-      "access-control-allow-origin": "*",
+      ...(origin === undefined ? {} : { "access-control-allow-origin": origin }),
       "access-control-expose-headers": "x-request-id",
       "cache-control": "no-store",
       "x-request-id": request_id,
+      ...(origin === undefined || origin === "*" ? {} : { vary: "origin" }),
     },
   });
+}
+
+/** As cors.rs: any, the only one configured, or the caller's when it is configured. */
+function allowedOrigin(configured = "", origin: string | null): string | undefined {
+  const origins = configured.split(",").map((one) => one.trim()).filter((one) => one !== "");
+  if (origins.length <= 1) return origins[0] ?? "*";
+  return origins.find((one) => one === origin);
 }

@@ -5,19 +5,26 @@ import { expireLeases, expireUnheard } from "./parts.ts";
 import { healed, logFaults, type Snapshot, snapshot, untruths } from "./truth.ts";
 
 /** Every command of toolbox-tools that meets the agent. */
-export const COMMANDS = ["list", "get", "logs", "start", "stop", "deploy", "delete"] as const;
+export const COMMANDS = ["list", "get", "logs", "start", "stop", "restart", "update", "deploy", "delete"] as const;
+/** Those that change something. */
+export const MUTATIONS = ["start", "stop", "restart", "update", "deploy", "delete"] as const;
 export type Command = typeof COMMANDS[number];
 
 /** Answers of all commands, sent at the same time. */
 export type Answers = Record<Command, Reply>;
 
-/** One stopped instance, two running ones; start, stop, delete and deploy each have their own. */
+/** One stopped instance, four running ones; each command that changes something has its own. */
 export class Cast {
   #newcomers = 0;
+  #marks = 0;
   #inPlace = false;
   idle = "";
   busy = "";
   doomed = "";
+  tired = "";
+  renewed = "";
+  /** What an answer to `ask` may have changed in the spec of `renewed`, and what it was before. */
+  marks = { before: "", wanted: "" };
 
   constructor(readonly world: World) {}
 
@@ -32,8 +39,11 @@ export class Cast {
     await Promise.all((await snapshot(this.world)).rows.map((row) => tools.remove(row.id, { wait: 20 })));
     await healed(this.world);
     const suffix = crypto.randomUUID().slice(0, 8);
-    [this.idle, this.busy, this.doomed] = await Promise.all(["idle", "busy", "doomed"].map(async (name) => {
-      const reply = await tools.deploy(`${name} ${suffix}`, {}, { wait: 30 });
+    this.marks.before = this.#mark();
+    const spec = { environmentVariables: { SAMPLE_MARK: this.marks.before } };
+    const names = ["idle", "busy", "doomed", "tired", "renewed"];
+    [this.idle, this.busy, this.doomed, this.tired, this.renewed] = await Promise.all(names.map(async (name) => {
+      const reply = await tools.deploy(`${name} ${suffix}`, spec, { wait: 30 });
       assert.equal(reply.status, 201, describe(reply));
       return reply.json.instanceId as string;
     }));
@@ -41,8 +51,13 @@ export class Cast {
     assert.equal(stopped.status, 200, describe(stopped));
   }
 
+  #mark(): string {
+    return `mark ${++this.#marks}`;
+  }
+
   /** Sends every command at the same time. */
   async ask(options: MutationOptions = {}): Promise<Answers> {
+    this.marks.wanted = this.#mark();
     const replies = await Promise.all(COMMANDS.map((command) => this.#send(command, options)));
     return Object.fromEntries(COMMANDS.map((command, at) => [command, replies[at]])) as Answers;
   }
@@ -60,6 +75,10 @@ export class Cast {
         return tools.start(this.idle, options);
       case "stop":
         return tools.stop(this.busy, options);
+      case "restart":
+        return tools.restart(this.tired, options);
+      case "update":
+        return tools.update(this.renewed, { environmentVariables: { SAMPLE_MARK: this.marks.wanted } }, options);
       case "deploy":
         return tools.deploy(`newcomer ${++this.#newcomers}`, {}, options);
       case "delete":
@@ -79,7 +98,10 @@ export class Cast {
       assert.equal(reply.status, status, `after the fault: ${describe(reply)}`);
       return reply;
     };
+    const mark = this.#mark();
     await Promise.all([
+      ok(tools.restart(this.tired, { wait: 20 })),
+      ok(tools.update(this.renewed, { environmentVariables: { SAMPLE_MARK: mark } }, { wait: 20 })),
       ok(tools.start(this.idle, { wait: 20 })).then(() => ok(tools.stop(this.idle, { wait: 20 }))),
       ok(tools.stop(this.busy, { wait: 20 })).then(() => ok(tools.start(this.busy, { wait: 20 }))),
       ...newcomers.map((row) => ok(tools.remove(row.id, { wait: 20 }))),
@@ -91,8 +113,16 @@ export class Cast {
     ]);
     const end = await healed(this.world);
     assert.deepEqual(untruths(end), []);
+    assert.equal(markOf(end, this.renewed), mark);
+    this.marks.before = mark;
     this.#inPlace = true;
   }
+}
+
+/** What the database says of the mark in an instance's spec. */
+function markOf({ rows }: Snapshot, id: string): string | undefined {
+  const spec = rows.find((row) => row.id === id)?.spec as { env?: Record<string, string> } | undefined;
+  return spec?.env?.SAMPLE_MARK;
 }
 
 /** How long each answer took, for the report. */
@@ -106,7 +136,7 @@ export interface Expected {
   status: number;
   /** Longest time for list, get and logs. */
   readMs: number;
-  /** Longest time for start, stop, deploy and delete. */
+  /** Longest time for what changes something. */
   mutateMs: number;
 }
 
@@ -162,9 +192,27 @@ export async function assertRecorded(
 ): Promise<void> {
   const state = await snapshot(cast.world);
   const faults = logFaults(state);
-  const certain = { start: "stopped", stop: "running", deploy: "error", delete: "error" };
-  const unknown = { start: "starting", stop: "stopping", deploy: "deploying", delete: "pending_delete" };
-  for (const command of ["start", "stop", "deploy", "delete"] as const) {
+  const certain = {
+    start: "stopped",
+    stop: "running",
+    restart: "running",
+    update: "running",
+    deploy: "error",
+    delete: "error",
+  };
+  const unknown = {
+    start: "starting",
+    stop: "stopping",
+    restart: "stopping",
+    update: "deploying",
+    deploy: "deploying",
+    delete: "pending_delete",
+  };
+  // The spec is that of the update exactly as long as it may come to be.
+  const mark = markOf(state, cast.renewed);
+  const { before, wanted } = cast.marks;
+  if (mark !== (arrived === "no" ? before : wanted)) faults.push(`update: the spec has ${mark}, was ${before}`);
+  for (const command of MUTATIONS) {
     const requestId = answers[command].json?.error?.request_id;
     const operation = state.operations.find((candidate) => candidate.request_id === requestId);
     if (!operation) {

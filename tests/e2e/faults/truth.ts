@@ -42,8 +42,24 @@ export function instanceOf(container: any): string {
   return container.Config.Labels["io.toolbox.instance_id"];
 }
 
+/** An update whose end nobody observed: the agent may not have heard of the spec the row has. */
+function isOpen({ operations }: Snapshot, row: InstanceRow): boolean {
+  const own = operations.filter((operation) => operation.tool_instance_id === row.id);
+  return own.findLast(({ action }) => action === "deploy" || action === "update")?.state === "abandoned";
+}
+
+/** How the image and the variables of a running container differ from the row's spec. */
+// deno-lint-ignore no-explicit-any
+function strangers(spec: { image?: string; env?: Record<string, string> }, { Config: config }: any): string[] {
+  const plain = (image?: string) => image?.replace(/^docker\.io\/(library\/)?/, "");
+  const wanted = Object.entries(spec.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const missing = wanted.filter((pair) => !config.Env.includes(pair)).map((pair) => `without ${pair}`);
+  return plain(spec.image) === plain(config.Image) ? missing : [`of ${config.Image}, not ${spec.image}`, ...missing];
+}
+
 /** Where database and Docker disagree, and what is not finished; empty when the database tells the truth. */
-export function untruths({ rows, operations, containers }: Snapshot): string[] {
+export function untruths(state: Snapshot): string[] {
+  const { rows, operations, containers } = state;
   const found: string[] = [];
   const known = new Set(rows.map((row) => row.id));
   for (const container of containers) {
@@ -61,6 +77,8 @@ export function untruths({ rows, operations, containers }: Snapshot): string[] {
         if (running.length !== 1) found.push(`${label} is running in the database, ${running.length} run in Docker`);
         else if (row.container_id !== running[0].Id) {
           found.push(`${label} has container ${row.container_id} in the database, ${running[0].Id} in Docker`);
+        } else if (!isOpen(state, row)) {
+          found.push(...strangers(row.spec, running[0]).map((what) => `${label} runs a container ${what}`));
         }
         break;
       case "error":

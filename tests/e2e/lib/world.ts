@@ -46,9 +46,26 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     ports.release();
     throw error;
   });
+  const docker = new Docker(stack.ready.toolbox_id);
+  const end = async () => {
+    await stack[Symbol.asyncDispose]();
+    // A failure here must not hide that of the test.
+    await docker.cleanUp().catch((error) => console.error(error));
+    ports.release();
+  };
+  try {
+    return await inhabited(stack, docker, end);
+  } catch (error) {
+    // Nobody else would: the next test of this process would meet the stack and its ports.
+    await end();
+    throw error;
+  }
+}
+
+/** The world of a stack that runs; `end` is what disposing it does. */
+async function inhabited(stack: Stack, docker: Docker, end: () => Promise<void>): Promise<World> {
   const { ready } = stack;
   const functionUrl = `${ready.url}/functions/v1/toolbox-tools`;
-  const docker = new Docker(ready.toolbox_id);
   const agent = await Agent.of(stack);
   const { demo, toolbox_id: toolboxId, publishable_key: key } = ready;
   return {
@@ -64,10 +81,7 @@ export async function startWorld(options: StackOptions = {}): Promise<World> {
     anonymous: new ToolsApi(functionUrl, toolboxId, key, undefined),
     async [Symbol.asyncDispose]() {
       agent.close();
-      await stack[Symbol.asyncDispose]();
-      // A failure here must not hide that of the test.
-      await docker.cleanUp().catch((error) => console.error(error));
-      ports.release();
+      await end();
     },
   };
 }

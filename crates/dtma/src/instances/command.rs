@@ -240,8 +240,9 @@ fn put_over(
             .collect();
         let ports = allocate(&put.spec, &kept)?;
         let release = Release::new(put.generation, put.wire, put.spec, ports);
-        // A version that never ran is nothing to come back to.
-        if record.current.proven {
+        // A version that never ran is nothing to come back to; nor is one that is not to run: the new one is tried when
+        // it is started, and no later command is answered with the end of this one.
+        if record.current.proven && put.desired == Desired::Running {
             draft.next = Some(release);
         } else {
             draft.current = release;
@@ -318,6 +319,29 @@ mod tests {
         assert_eq!(
             apply(Some(&record), Command::Delete(Some(4))),
             Err(CommandError::Stale { asked: 4, held: 5 })
+        );
+    }
+
+    #[test]
+    fn an_update_of_what_is_not_to_run_is_tried_when_it_is_started_with_nothing_to_roll_back_to() {
+        let mut record = changed(None, put(1, "a/b:1"));
+        record.current.proven = true;
+        let stopped = changed(Some(&record), Command::Stop(Some(2)));
+        let Command::Put(mut update) = put(3, "a/b:2") else {
+            panic!("not a put")
+        };
+        update.desired = Desired::Stopped;
+        let updated = changed(Some(&stopped), Command::Put(update));
+        assert_eq!(updated.desired, Desired::Stopped);
+        assert_eq!(
+            (updated.current.revision, updated.current.proven),
+            (3, false)
+        );
+        assert_eq!((&updated.next, &updated.rolled_back), (&None, &None));
+        let started = changed(Some(&updated), Command::Start(Some(4)));
+        assert_eq!(
+            (started.desired, started.current.revision),
+            (Desired::Running, 3)
         );
     }
 

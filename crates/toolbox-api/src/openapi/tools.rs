@@ -61,6 +61,8 @@ fn deploy() {}
 fn get_instance() {}
 
 /// New image or configuration; the old version stays when the new one does not start.
+///
+/// A tool that is to be stopped stays stopped; the new version is then tried when it is started.
 #[utoipa::path(patch, path = "/{toolboxId}/tools/{instance}", request_body = UpdateToolRequest,
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
     responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope)))]

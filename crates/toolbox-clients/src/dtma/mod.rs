@@ -28,6 +28,7 @@ pub struct Agent {
     authorization: String,
     certificate: Option<Rc<str>>,
     deadline: Duration,
+    request_id: Rc<str>,
 }
 
 /// A command on an instance the agent holds.
@@ -70,13 +71,15 @@ pub struct LogQuery {
 }
 
 impl Agent {
-    /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only.
+    /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only, and it logs what
+    /// it is asked under `request_id`.
     pub fn new(
         transport: Rc<dyn Transport>,
         base: String,
         key: &AgentKey,
         certificate: Option<Rc<str>>,
         deadline: Duration,
+        request_id: Rc<str>,
     ) -> Self {
         let authorization = format!("Bearer {}", key.expose());
         Self {
@@ -85,6 +88,7 @@ impl Agent {
             authorization,
             certificate,
             deadline,
+            request_id,
         }
     }
 
@@ -209,6 +213,7 @@ impl Agent {
         request
             .headers
             .set("authorization", self.authorization.as_str());
+        request.headers.set("x-request-id", &*self.request_id);
         if !body.is_empty() {
             request.headers.set("content-type", "application/json");
         }

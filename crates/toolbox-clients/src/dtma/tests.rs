@@ -20,6 +20,7 @@ fn agent(transport: &Rc<Recorded>) -> Agent {
         &key,
         Some("PEM".into()),
         Duration::from_secs(10),
+        "req-1".into(),
     )
 }
 
@@ -124,7 +125,7 @@ fn whether_anything_happened_and_whether_to_repeat() {
 }
 
 #[test]
-fn every_call_carries_the_key_the_certificate_and_a_deadline() {
+fn every_call_carries_the_key_the_certificate_the_request_id_and_a_deadline() {
     let transport = Rc::new(Recorded::new());
     transport.on(|_| Some(problem("internal", 500)));
     let agent = agent(&transport);
@@ -142,6 +143,7 @@ fn every_call_carries_the_key_the_certificate_and_a_deadline() {
                 .starts_with("Bearer tbk_")
         );
         assert_eq!(call.certificate.as_deref(), Some("PEM"));
+        assert_eq!(call.request.headers.get("x-request-id"), Some("req-1"));
         assert!(
             !format!("{call:?}").contains("tbk_"),
             "the key is not printed"

@@ -21,6 +21,9 @@ pub enum DatabaseError {
     /// The caller's role may not read this.
     #[error("the database refused the caller's role")]
     Forbidden,
+    /// The project's own secret key was refused: the function is configured wrongly, whoever calls it.
+    #[error("the database refused the secret key")]
+    WriterRefused,
     /// The answer is not what this version expects.
     #[error("the database answered {status} with code {code:?}")]
     BadResponse {
@@ -74,6 +77,17 @@ impl DatabaseError {
         }
     }
 
+    /// The same failure of a call that carried the secret key instead of a caller's token.
+    #[must_use]
+    pub(super) fn of_writer(self) -> Self {
+        match self {
+            Self::TokenRefused | Self::Forbidden | Self::BadResponse { status: 403, .. } => {
+                Self::WriterRefused
+            }
+            other => other,
+        }
+    }
+
     fn unreachable(fault: Fault, detail: &str) -> Self {
         Self::Unreachable(Box::new(TransportError::new(fault, detail)))
     }
@@ -96,6 +110,7 @@ impl DatabaseError {
             Self::Timeout => ErrorCode::DatabaseTimeout,
             Self::TokenRefused => ErrorCode::InvalidToken,
             Self::Forbidden => ErrorCode::Forbidden,
+            Self::WriterRefused => ErrorCode::NotConfigured,
             Self::BadResponse { .. } => ErrorCode::DatabaseBadResponse,
         }
     }

@@ -140,9 +140,7 @@ impl Supabase {
     pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<Box<SpecRow>>, DatabaseError> {
         let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
         let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            let mut request = self.request("GET", &query, Vec::new());
-            self.authorize_writer(&mut request);
-            self.send(request)
+            self.send_as_writer(self.request("GET", &query, Vec::new()))
         })
         .await?;
         Ok(parse::<Vec<Box<SpecRow>>>(&answer)?.into_iter().next())
@@ -211,13 +209,12 @@ impl Supabase {
     async fn call_function(&self, name: &str, body: &[u8]) -> Result<Response, DatabaseError> {
         let mut request = self.request("POST", &format!("rpc/{name}"), body.to_vec());
         request.headers.set("content-type", "application/json");
-        self.authorize_writer(&mut request);
-        self.send(request).await
+        self.send_as_writer(request).await
     }
 
     /// The keys of today are opaque and the gateway turns them into a role; the legacy ones are
     /// tokens themselves, which PostgREST reads.
-    fn authorize_writer(&self, request: &mut Request) {
+    async fn send_as_writer(&self, mut request: Request) -> Result<Response, DatabaseError> {
         let secret = self.keys.secret.as_str();
         request.headers.set("apikey", secret);
         if !secret.starts_with("sb_") {
@@ -225,6 +222,7 @@ impl Supabase {
                 .headers
                 .set("authorization", format!("Bearer {secret}"));
         }
+        self.send(request).await.map_err(DatabaseError::of_writer)
     }
 
     /// Queries are made of constants, ids and encoded names.

@@ -288,6 +288,9 @@ pub struct OperationRow {
     pub error_code: Option<String>,
     /// Why it failed.
     pub error_message: Option<String>,
+    /// The code its caller was answered, when that is not the one of an end that was observed.
+    #[serde(default)]
+    pub answered_code: Option<String>,
 }
 
 impl From<Box<OperationRow>> for OperationView {
@@ -418,6 +421,10 @@ pub struct OperationResult {
     /// Set exactly when failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// The code the caller is answered, when that is not the one of an end that was observed: a
+    /// reason and a refusal may have the same name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_code: Option<&'static str>,
 }
 
 impl OperationResult {
@@ -427,6 +434,7 @@ impl OperationResult {
             state: "succeeded",
             error_code: None,
             error_message: None,
+            answered_code: None,
         }
     }
 
@@ -436,6 +444,7 @@ impl OperationResult {
             state: "failed",
             error_code: Some(code.into()),
             error_message: Some(message.into()),
+            answered_code: None,
         }
     }
 }

@@ -91,6 +91,29 @@ fn each_way_to_fail_has_its_own_code() {
 }
 
 #[test]
+fn a_refused_secret_key_is_no_fault_of_the_caller() {
+    for answer in [
+        told(401, r#"{"code":"PGRST301"}"#),
+        told(401, r#"{"message":"Invalid API key"}"#),
+        told(403, r#"{"code":"42501"}"#),
+        told(403, "<html>"),
+    ] {
+        let transport = Rc::new(recorded::Recorded::new());
+        transport.on(move |_| Some(answer.clone()));
+        let database = supabase(&transport, "sb_secret_x");
+        let error = run(database.spec(TOOLBOX.parse().unwrap())).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NotConfigured);
+        let error = run(database.call("record_tool_instance_state", b"{}")).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NotConfigured);
+        assert_eq!(
+            transport.sent().len(),
+            2,
+            "repeating the calls could not help"
+        );
+    }
+}
+
+#[test]
 fn reads_carry_the_callers_token_and_names_are_encoded_once() {
     let transport = Rc::new(recorded::Recorded::new());
     transport.on(|_| Some(told(200, "[]")));

@@ -7,6 +7,7 @@ use toolbox_api::dtma::{DeployRequest, Desired, ToolSpec, ToolView};
 use toolbox_api::edge::Action;
 use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
+use toolbox_domain::lifecycle;
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
 use toolbox_domain::retry::RetryPolicy;
 use toolbox_http::retry::retry;
@@ -66,29 +67,34 @@ pub(super) struct Untold {
 
 /// What is certain after some attempts.
 struct Attempts {
-    nothing_happened: Cell<bool>,
+    /// One may have arrived, or may yet.
+    doubtful: Cell<bool>,
+    /// One succeeded, as when a start re-creates an instance and then meets nobody.
+    succeeded: Cell<bool>,
 }
 
 impl Attempts {
     const fn new() -> Self {
         Self {
-            nothing_happened: Cell::new(true),
+            doubtful: Cell::new(false),
+            succeeded: Cell::new(false),
         }
     }
 
     fn made<T>(&self, result: &Result<T, AgentError>) {
-        if result
-            .as_ref()
-            .is_err_and(|error| !error.nothing_happened())
-        {
-            self.nothing_happened.set(false);
+        match result {
+            Ok(_) => self.succeeded.set(true),
+            // The agent says itself that nothing is left of it.
+            Err(error) if error.is_instance_unknown() => self.succeeded.set(false),
+            Err(error) if error.nothing_happened() => {}
+            Err(_) => self.doubtful.set(true),
         }
     }
 
     fn untold(&self, error: AgentError) -> Untold {
         Untold {
             error,
-            nothing_happened: self.nothing_happened.get(),
+            nothing_happened: !self.doubtful.get() && !self.succeeded.get(),
         }
     }
 }
@@ -131,11 +137,14 @@ impl Operation {
         }
     }
 
-    /// Asks until the agent is done, or `until` (since the epoch). None: not done, or not told.
-    pub(super) async fn settle(&self, until: Duration) -> Option<Reached> {
+    /// Asks until the agent is done, or `until` (since the epoch). None: not done by then. An error: asking again
+    /// cannot help, as when the agent refuses the key.
+    pub(super) async fn settle(&self, until: Duration) -> Result<Option<Reached>, AgentError> {
         loop {
             let asked = self.app.clock.now();
-            let left = until.checked_sub(asked).filter(|left| *left >= PAUSE)?;
+            let Some(left) = until.checked_sub(asked).filter(|left| *left >= PAUSE) else {
+                return Ok(None);
+            };
             let generation = self.row.generation;
             let wait = Some(left.min(POLL_WAIT));
             match self
@@ -144,20 +153,20 @@ impl Operation {
                 .await
                 .map(Reached::from)
             {
-                Ok(reached) if reached.is_settled(generation) => return Some(reached),
+                Ok(reached) if reached.is_settled(generation) => return Ok(Some(reached)),
                 Err(error) if error.is_instance_unknown() && self.action == Action::Stop => {
-                    return Some(Reached::Nothing);
+                    return Ok(Some(Reached::Nothing));
                 }
                 // Only the answer to the deletion itself says that nothing of it comes back.
                 Err(error) if error.is_instance_unknown() && self.action == Action::Delete => {
                     let id = self.row.id;
                     if let Ok(Deleted::Gone) = self.agent.delete(id, generation, None).await {
-                        return Some(Reached::Nothing);
+                        return Ok(Some(Reached::Nothing));
                     }
                 }
                 // A command that has not arrived yet may still arrive.
                 Err(error) if error.is_instance_unknown() => {}
-                Err(error) if error.transience().is_none() => return None,
+                Err(error) if error.transience().is_none() => return Err(error),
                 Ok(_) | Err(_) => {}
             }
             if self.app.clock.now().saturating_sub(asked) < PAUSE {
@@ -216,7 +225,11 @@ impl Operation {
     ) -> Result<Box<ToolView>, AgentError> {
         let request = DeployRequest {
             generation: self.row.generation,
-            desired: Desired::Running,
+            // An update keeps a stopped tool stopped; all else that sends a spec wants it to run.
+            desired: match self.row.desired() {
+                Ok(lifecycle::Desired::Stopped) => Desired::Stopped,
+                _ => Desired::Running,
+            },
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
             spec,

@@ -29,6 +29,65 @@ fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
 }
 
 #[test]
+fn an_update_that_may_have_arrived_keeps_its_spec() {
+    let world = World::new("running");
+    world.agent_once([fault(Fault::Reset), fault(Fault::Refused)]);
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}");
+    let wanted = json!({"baseConfigOverrideJson": {"dockerImage": "mcp/context7:2"}});
+    let seen = world.ask("PATCH", &path, Some(wanted));
+    assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
+    let state = &seen.body["error"]["details"]["operation"]["state"];
+    assert_eq!(state, "in_progress", "{}", seen.body);
+    world.host.run_background();
+    let row = world.tables.borrow().row.clone().unwrap();
+    assert_eq!(
+        (&row["spec"]["image"], &row["generation"]),
+        (&json!("mcp/context7:2"), &json!(5))
+    );
+    assert_eq!(world.operation(), "in_progress");
+}
+
+#[test]
+fn a_start_that_created_the_instance_again_is_not_undone() {
+    let world = World::new("stopped");
+    world.agent_once([
+        problem("instance_unknown", 404),
+        answer(202, &view("pulling", 5)),
+        fault(Fault::Refused),
+    ]);
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/start");
+    let seen = world.ask("POST", &path, None);
+    assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
+    let told = world.told();
+    assert_eq!(told[1], format!("PUT /tools/{INSTANCE}"));
+    world.host.run_background();
+    let row = world.tables.borrow().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["generation"]),
+        (&json!("running"), &json!(5))
+    );
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("starting", "in_progress")
+    );
+}
+
+#[test]
+fn a_follower_that_is_refused_says_so() {
+    let world = World::new("running");
+    world.agent_once([
+        answer(202, &view("stopping", 5)),
+        problem("unauthorized", 401),
+    ]);
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/stop");
+    assert_eq!(world.ask("POST", &path, None).status, 202);
+    world.host.run_background();
+    let log = world.host.log.borrow().join("\n");
+    assert!(log.contains("agent_unauthorized"), "{log}");
+    assert_eq!(world.operation(), "in_progress");
+}
+
+#[test]
 fn what_certainly_did_not_happen_is_wanted_no_more_under_a_new_generation() {
     let world = World::new("running");
     world.agent_once([fault(Fault::Refused)]);

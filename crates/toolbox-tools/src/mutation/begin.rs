@@ -28,7 +28,8 @@ pub(super) struct Intent<'a> {
     user: UserId,
     pub(super) action: Action,
     request: Request,
-    desired: Desired,
+    /// What the user wants from then on.
+    pub(super) desired: Desired,
     key: Option<&'a str>,
     fingerprint: Option<String>,
 }
@@ -289,10 +290,11 @@ fn replayed(
                 code: operation.error_code.clone().unwrap_or_default(),
                 message: operation.error_message.clone().unwrap_or_default(),
             };
+            let answered = operation.answered_code.as_deref();
             let code = ErrorCode::ALL
                 .iter()
                 .copied()
-                .find(|code| code.as_str() == reason.code)
+                .find(|code| Some(code.as_str()) == answered)
                 .unwrap_or_else(|| conclude::failure_code(intent.action));
             let error = ApiError::new(code).with_reason(reason);
             Err(conclude::with_operation(error, operation.into()))

@@ -23,8 +23,10 @@ pub(super) async fn run(operation: Operation, wait: Option<Duration>) -> Result<
     let mut reply = match operation.tell(wait).await {
         Ok(told) => {
             let reached = match wait {
+                // What keeps it from being observed, the follower meets and tells.
                 Some(wait) if !told.is_settled(operation.row.generation) => {
-                    operation.settle(began + wait).await.unwrap_or(told)
+                    let settled = operation.settle(began + wait).await;
+                    settled.ok().flatten().unwrap_or(told)
                 }
                 _ => told,
             };
@@ -109,8 +111,10 @@ fn pending(operation: Operation, view: Option<&ToolView>) -> Result<Reply, ApiEr
 fn follow(operation: Operation) {
     let app = std::rc::Rc::clone(&operation.app);
     app.host.background(Box::pin(async move {
-        let Some(reached) = operation.settle(operation.follow_until).await else {
-            return;
+        let reached = match operation.settle(operation.follow_until).await {
+            Ok(Some(reached)) => reached,
+            Ok(None) => return,
+            Err(error) => return log(&operation, &ApiError::from(error)),
         };
         let recorded = sighting::record(
             &operation.app,
@@ -137,6 +141,8 @@ async fn failed(operation: &Operation, error: AgentError) -> ApiError {
         }
         _ => (error.code().as_str(), error.code().title().to_owned()),
     };
+    let mut result = OperationResult::failed(code, message.as_str());
+    result.answered_code = Some(error.code().as_str());
     let record = RecordState {
         instance_id: operation.row.id,
         generation: operation.row.generation,
@@ -146,7 +152,7 @@ async fn failed(operation: &Operation, error: AgentError) -> ApiError {
         expected_status: &operation.row.status_on_toolbox,
         steps: way_back(operation, code, &message),
         observed: None,
-        operation_result: Some(OperationResult::failed(code, message)),
+        operation_result: Some(result),
         restore_previous_spec: operation.action == Action::Update,
         // Else the agent's next look at the desired state would carry out what the caller is told has failed. A
         // deletion stays wanted: what the user wants gone is to go.

@@ -38,7 +38,7 @@ pub(crate) async fn deploy(
     let found = found?;
     let catalog = catalog?.ok_or_else(|| ApiError::new(ErrorCode::CatalogToolNotFound))?;
     begin::check_toolbox(&found)?;
-    let agent = toolbox::agent(app, &found)?;
+    let agent = toolbox::agent(cx, &found)?;
     let spec = spec::of_new(
         *catalog,
         &body.base_config_override_json.unwrap_or_default(),

@@ -403,12 +403,6 @@ fn a_replay_answers_as_far_as_the_operation_is() {
         ("in_progress", json!(null), 202, ""),
         ("succeeded", json!(null), 201, ""),
         ("failed", json!("image_not_found"), 502, "deploy_failed"),
-        (
-            "failed",
-            json!("agent_unreachable"),
-            503,
-            "agent_unreachable",
-        ),
         ("abandoned", json!(null), 409, "state_changed"),
     ] {
         let world = empty();
@@ -420,5 +414,60 @@ fn a_replay_answers_as_far_as_the_operation_is() {
         let seen = deploy(&world, body(), &[("idempotency-key", "k")]);
         assert_eq!((seen.status, seen.code()), (status, code), "{state}");
         assert!(world.told().is_empty(), "nothing is done again");
+    }
+}
+
+#[test]
+fn a_replay_of_a_failure_answers_what_was_answered() {
+    let mut observed = new("error");
+    observed["reason"] = json!({"code": "docker_unreachable", "message": "Docker is gone"});
+    let mut of_a_port = new("error");
+    of_a_port["reason"] = json!({"code": "port_in_use", "message": "It is taken"});
+    for (told, status, code, reason) in [
+        (
+            problem("port_in_use", 409),
+            422,
+            "validation_failed",
+            "port_in_use",
+        ),
+        (answer(200, &of_a_port), 502, "deploy_failed", "port_in_use"),
+        (
+            fault(Fault::Refused),
+            503,
+            "agent_unreachable",
+            "agent_unreachable",
+        ),
+        (
+            answer(200, &observed),
+            502,
+            "deploy_failed",
+            "docker_unreachable",
+        ),
+        (
+            problem("docker_unreachable", 503),
+            503,
+            "docker_unreachable",
+            "docker_unreachable",
+        ),
+    ] {
+        let world = empty();
+        world.agent(move |_| told.clone());
+        let key = [("idempotency-key", "k"), ("prefer", "wait=5")];
+        let original = deploy(&world, body(), &key);
+        assert_eq!((original.status, original.code()), (status, code));
+        let replayed = {
+            let tables = world.tables.borrow();
+            json!({"outcome": "replayed", "operation": tables.operation, "instance": tables.row})
+        };
+        world.tables.borrow_mut().begin_with.push_back(replayed);
+        let calls = world.told().len();
+        let replay = deploy(&world, body(), &key);
+        assert_eq!(
+            (replay.status, replay.code()),
+            (original.status, original.code())
+        );
+        let told = &replay.body["error"]["details"]["reason"]["code"];
+        assert_eq!(told, reason, "{code}");
+        assert_eq!(world.told().len(), calls, "nothing is done again");
     }
 }

@@ -130,7 +130,7 @@ pub(crate) async fn change(
         Ok(found) => found,
         Err(error) => return begin::replay_of_deleted(&intent, target, error).await,
     };
-    let agent = toolbox::agent(&cx.app, &toolbox)?;
+    let agent = toolbox::agent(cx, &toolbox)?;
     if change != Change::Delete {
         begin::check_toolbox(&toolbox)?;
     }

@@ -44,6 +44,91 @@ fn what_is_left_out_stays_as_it_is() {
 }
 
 #[test]
+fn null_removes_a_variable_unless_the_tool_needs_it() {
+    let world = World::new("running");
+    world.agent(|_| answer(200, &view("running", 5)));
+    let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
+    assert_eq!(update(&world, &wanted, &[]).status, 200);
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(begun["spec"]["env"], json!({"MORE": "x"}));
+
+    for schema in ["required_config_schema", "required_secrets_schema"] {
+        for lost in [json!(null), json!("")] {
+            let world = World::new("running");
+            world.tables.borrow_mut().catalog[schema]["required"] = json!(["TOKEN"]);
+            let wanted = json!({"environmentVariables": {"TOKEN": lost}});
+            let seen = update(&world, &wanted, &[]);
+            assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+            let error = &seen.body["error"]["details"]["errors"][0];
+            assert_eq!(
+                (&error["field"], &error["code"]),
+                (
+                    &json!("baseConfigOverrideJson.environmentVariables.TOKEN"),
+                    &json!("variable_missing")
+                )
+            );
+            assert!(world.told().is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_is_stopped_stays_stopped() {
+    let world = World::new("stopped");
+    world.agent(|_| answer(200, &view("stopped", 5)));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!(
+        (seen.status, &seen.body["status"]),
+        (200, &json!("stopped"))
+    );
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(begun["desired_status"], "stopped");
+    let sent = world.transport.sent();
+    let put = sent.iter().find(|call| call.request.method == "PUT");
+    let put: Value = serde_json::from_slice(&put.unwrap().request.body).unwrap();
+    assert_eq!(put["desired"], "stopped");
+    let row = world.tables.borrow().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["spec"]["image"]),
+        (&json!("stopped"), &json!("mcp/context7:2"))
+    );
+    assert_eq!(
+        world.tables.borrow().history,
+        ["stopped>deploying", "deploying>stopped"]
+    );
+}
+
+#[test]
+fn a_failed_update_of_what_is_stopped_changes_nothing() {
+    let world = World::new("stopped");
+    world.agent(|_| problem("invalid_spec", 422));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let row = world.tables.borrow().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["spec"]["image"]),
+        (&json!("stopped"), &json!("mcp/context7:1"))
+    );
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("stopped", "failed")
+    );
+}
+
+#[test]
+fn an_update_of_what_failed_is_to_run_again_unless_it_was_to_be_stopped() {
+    for desired in ["running", "stopped"] {
+        let world = World::new("error");
+        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = desired.into();
+        world.agent(move |_| answer(200, &view(desired, 5)));
+        let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+        assert_eq!((seen.status, &seen.body["status"]), (200, &json!(desired)));
+        let begun = &world.rpc("begin_tool_instance_operation")[0];
+        assert_eq!(begun["desired_status"], desired);
+    }
+}
+
+#[test]
 fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
     let world = World::new("running");
     let mut rolled_back = view("running", 5);

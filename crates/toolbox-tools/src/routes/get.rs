@@ -15,7 +15,7 @@ pub(super) async fn get(
     target: &Target,
 ) -> Result<Reply, ApiError> {
     let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
-    let live = match toolbox::agent(&cx.app, &found) {
+    let live = match toolbox::agent(cx, &found) {
         Ok(agent) => match agent.get(row.id, None, None).await {
             Ok(view) => Ok((agent, Some(view))),
             Err(error) if error.is_instance_unknown() => Ok((agent, None)),

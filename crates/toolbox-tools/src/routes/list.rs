@@ -15,7 +15,7 @@ use crate::{sighting, toolbox};
 /// Answers with what is known: live where the agent answers, last known with its age where not.
 pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiError> {
     let found = toolbox::find(cx, toolbox_id, Select::All).await?;
-    let live = match toolbox::agent(&cx.app, &found) {
+    let live = match toolbox::agent(cx, &found) {
         Ok(agent) => match ask(&agent, toolbox_id).await {
             Ok(list) => Ok((agent, list)),
             Err(error) => Err(error.into()),

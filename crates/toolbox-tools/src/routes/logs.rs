@@ -7,12 +7,14 @@ use toolbox_api::edge::{InvokeRequest, LogsResponse};
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::dtma::{AgentError, LogQuery};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{ApiError, Cx, Reply, reply, time};
 
 use crate::toolbox::{self, Target};
 
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
+/// Later moments have no form in RFC 3339; in seconds since 1970.
+const END_OF_YEAR_9999: f64 = 253_402_300_800.0;
 /// Platforms end a worker after 150 seconds; callers follow again from where they were.
 const LONGEST_FOLLOW: Duration = Duration::from_secs(140);
 
@@ -52,16 +54,15 @@ impl LogOptions {
         if tail > MAX_TAIL {
             return Err(bad_tail());
         }
-        let readable = |text: &str| {
-            crate::spec::decimal(text).is_some_and(|seconds| seconds >= 0.0)
-                || toolbox_edge::time::parse(text).is_some()
-        };
-        if since.as_deref().is_some_and(|text| !readable(text)) {
-            return Err(ApiError::with_message(
-                ErrorCode::InvalidRequest,
-                "Give since as Unix seconds or RFC 3339",
-            ));
-        }
+        let since = since.map(|text| {
+            moment(&text).ok_or_else(|| {
+                ApiError::with_message(
+                    ErrorCode::InvalidRequest,
+                    "Give since as Unix seconds or RFC 3339",
+                )
+            })
+        });
+        let since = since.transpose()?;
         Ok(Self {
             query: LogQuery {
                 tail: Some(tail),
@@ -70,6 +71,16 @@ impl LogOptions {
             follow,
         })
     }
+}
+
+/// The one form the agent is given, from all that callers may write.
+fn moment(text: &str) -> Option<String> {
+    let seconds = crate::spec::decimal(text)
+        .filter(|seconds| (0.0..END_OF_YEAR_9999).contains(seconds))
+        .map(Duration::from_secs_f64);
+    let moment = seconds.or_else(|| time::parse(text))?;
+    let to_the_second = &time::format(moment)[..19];
+    Some(format!("{to_the_second}.{:09}Z", moment.subsec_nanos()))
 }
 
 fn bad_tail() -> ApiError {
@@ -87,7 +98,7 @@ pub(super) async fn logs(
     options: LogOptions,
 ) -> Result<Reply, ApiError> {
     let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
-    let agent = toolbox::agent(&cx.app, &found)?;
+    let agent = toolbox::agent(cx, &found)?;
     if options.follow {
         let stream = agent
             .follow_logs(row.id, &options.query, LONGEST_FOLLOW)

@@ -34,9 +34,59 @@ fn lines_come_as_texts_and_as_entries() {
     assert_eq!(
         world.told()[1],
         format!(
-            "GET /tools/{INSTANCE}/logs?follow=false&tail=7&since=2026-01-01T00%3A00%3A00%2B01%3A00"
+            "GET /tools/{INSTANCE}/logs?follow=false&tail=7&since=2025-12-31T23%3A00%3A00.000000000Z"
         )
     );
+}
+
+#[test]
+fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/logs");
+    for (given, sent) in [
+        ("1763718645", "2025-11-21T09:50:45.000000000Z"),
+        ("1763718645.5", "2025-11-21T09:50:45.500000000Z"),
+        ("%201763718645%20", "2025-11-21T09:50:45.000000000Z"),
+        (
+            "2025-11-21%2009:50:45%2B00",
+            "2025-11-21T09:50:45.000000000Z",
+        ),
+        ("2025-11-21T04:20:45-0530", "2025-11-21T09:50:45.000000000Z"),
+        (
+            "2025-11-21T09:50:45.123456789Z",
+            "2025-11-21T09:50:45.123456789Z",
+        ),
+    ] {
+        let world = World::new("running");
+        world.agent(|_| Ok(lines()));
+        assert_eq!(
+            world
+                .ask("GET", &format!("{path}?since={given}"), None)
+                .status,
+            200
+        );
+        let sent = sent.replace(':', "%3A");
+        assert_eq!(
+            world.told(),
+            [format!(
+                "GET /tools/{INSTANCE}/logs?follow=false&tail=100&since={sent}"
+            )]
+        );
+    }
+    for given in [
+        "soon",
+        "-1",
+        "1e300",
+        "2025-11-21T09:50:45%2B009223372036854775807",
+    ] {
+        let world = World::new("running");
+        let seen = world.ask("GET", &format!("{path}?since={given}"), None);
+        assert_eq!(
+            (seen.status, seen.code()),
+            (400, "invalid_request"),
+            "{given}"
+        );
+        assert!(world.told().is_empty());
+    }
 }
 
 #[test]
