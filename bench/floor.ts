@@ -10,11 +10,12 @@ const allowedOrigin = Deno.env.get("TOOLBOX_ALLOWED_ORIGIN") ?? "*";
 const timeout = Number(Deno.env.get("TOOLBOX_UPSTREAM_TIMEOUT_MS") ?? 10_000);
 const issuer = `${url}/auth/v1`;
 
-const ENVIRONMENT = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_last_known_version";
+const ENVIRONMENT =
+  "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,dtma_last_known_version,last_heartbeat_at,unresponsive_since";
 const INSTANCE =
   "id,tool_catalog_id,instance_name_on_toolbox,container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path," +
   "generation,desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,image_digest," +
-  "port_mapping_json,last_observed_at,version,created_at,updated_at";
+  "port_mapping_json,mcp_health,last_observed_at,version,created_at,updated_at";
 
 /** DTMA's phase as the status of an instance. */
 const STATUS: Record<string, string> = {
@@ -119,6 +120,8 @@ function join(row: Json, live: Map<string, Json>, now: string): Json {
         rolled_back: view.rolled_back || undefined,
       }
       : null,
+    unknown_since: null,
+    mcp: row.mcp_health,
     created_at: row.created_at,
     updated_at: row.updated_at,
   };

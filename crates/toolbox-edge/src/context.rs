@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::identity::Identity;
-use crate::time;
+use crate::time::{self, Moment};
 
 /// Everything that lives as long as the instance.
 pub struct App {
@@ -99,9 +99,16 @@ impl App {
         }
     }
 
+    /// Now.
+    pub fn moment(&self) -> Moment {
+        let since_epoch = self.clock.now();
+        let text = time::format(since_epoch);
+        Moment { since_epoch, text }
+    }
+
     /// Now, RFC 3339.
     pub fn timestamp(&self) -> String {
-        time::format(self.clock.now())
+        self.moment().text
     }
 
     /// The key that a toolbox's agent accepts from us: the one with the id it last proved to hold, or the first of the

@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// A moment and its text, which many rows of one answer share.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// Since the Unix epoch.
+    pub since_epoch: Duration,
+    /// RFC 3339.
+    pub text: String,
+}
+
 const DAY: u64 = 86_400;
 
 /// `2026-01-31T12:34:56.789Z`.

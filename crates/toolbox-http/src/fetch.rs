@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::{Array, Math, Object, Promise, Uint8Array};
+use js_sys::{Array, JSON, Math, Object, Promise, Uint8Array};
+use serde::Serialize;
 use toolbox_domain::retry::Fault;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortController, AbortSignal, ReadableStream};
 
-use crate::message::{Request, Response};
+use crate::json;
+use crate::message::{Headers, Request, Response};
 use crate::timer::Timer;
 use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
 
@@ -23,13 +25,7 @@ extern "C" {
 
     type Init;
     #[wasm_bindgen(method, setter)]
-    fn set_method(this: &Init, method: &str);
-    #[wasm_bindgen(method, setter)]
-    fn set_headers(this: &Init, headers: &Array);
-    #[wasm_bindgen(method, setter)]
     fn set_body(this: &Init, body: &Uint8Array);
-    #[wasm_bindgen(method, setter)]
-    fn set_redirect(this: &Init, mode: &str);
     #[wasm_bindgen(method, setter)]
     fn set_signal(this: &Init, signal: &AbortSignal);
     #[wasm_bindgen(method, setter)]
@@ -71,6 +67,22 @@ extern "C" {
     fn end(this: &Controller) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     fn error(this: &Controller, reason: &JsValue) -> Result<(), JsValue>;
+}
+
+/// What `fetch` takes beside host objects. It crosses as one text, because a crossing per name and
+/// value costs several times as much.
+#[derive(Serialize)]
+struct Plain<'a> {
+    method: &'a str,
+    headers: &'a Headers,
+    redirect: &'a str,
+}
+
+/// A plain object of the host.
+pub fn plain_object(value: &impl Serialize) -> JsValue {
+    // Neither fails: types of ours always serialize, and what was serialized is JSON.
+    let text = json::to_string(value).unwrap_or_default();
+    JSON::parse(&text).unwrap_or_default()
 }
 
 /// Clients with a certificate of their own that are kept, so that connections are reused.
@@ -149,18 +161,16 @@ impl Fetch {
         request: &Request,
         certificate: Option<&Rc<str>>,
     ) -> Result<(web_sys::Response, Held), TransportError> {
-        let init: Init = Object::new().unchecked_into();
+        let init = plain_object(&Plain {
+            method: &request.method,
+            headers: &request.headers,
+            redirect: "manual",
+        });
+        let init: Init = init.unchecked_into();
         let client = certificate.map(|pem| self.client(pem)).transpose()?;
         if let Some(client) = &client {
             init.set_client(&client.0);
         }
-        init.set_method(&request.method);
-        let headers = Array::new();
-        for (name, value) in request.headers.iter() {
-            headers.push(&Array::of2(&name.into(), &value.into()));
-        }
-        init.set_headers(&headers);
-        init.set_redirect("manual");
         if !request.body.is_empty() {
             init.set_body(&Uint8Array::from(request.body.as_slice()));
         }
@@ -184,7 +194,7 @@ impl Transport for Fetch {
             let (response, mut held) = self.start(&call.request, call.certificate.as_ref()).await?;
             let body = read_body(&response, call.max_answer).await?;
             held.abort.disarm();
-            Ok(answer(&response, body))
+            Ok(answer(&response, body, call.keep_type))
         }))
     }
 
@@ -199,7 +209,7 @@ impl Transport for Fetch {
                 .body()
                 .ok_or_else(|| TransportError::new(Fault::BadBody, "no body to stream"))?;
             let inner = bounded(&body, held, longest)?;
-            Ok(answer(&response, BodyStream { inner }))
+            Ok(answer(&response, BodyStream { inner }, call.keep_type))
         }))
     }
 }
@@ -218,9 +228,14 @@ async fn before<T>(
     }
 }
 
-fn answer<T>(response: &web_sys::Response, body: T) -> Response<T> {
+fn answer<T>(response: &web_sys::Response, body: T, keep_type: bool) -> Response<T> {
     let mut answer = Response::new(response.status(), body);
-    for name in ["content-type", "retry-after"] {
+    let kept: &[&str] = match (answer.is_success(), keep_type) {
+        (true, false) => &[],
+        (true, true) => &["content-type"],
+        (false, _) => &["content-type", "retry-after"],
+    };
+    for name in kept {
         if let Some(value) = header(response, name) {
             answer.headers.set(name, value);
         }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// Headers of one message. Names are lower case.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(&'static str, String)>);
@@ -30,6 +32,13 @@ impl Headers {
     /// All headers.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+/// An object, as the host's `fetch` and `Response` take headers.
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Call {
     pub certificate: Option<Rc<str>>,
     /// Larger answers are refused as [`Fault::BadBody`], in bytes.
     pub max_answer: usize,
+    /// Keep the `content-type` of a success too.
+    pub keep_type: bool,
 }
 
 impl Call {
@@ -37,12 +39,13 @@ impl Call {
             deadline,
             certificate: None,
             max_answer: DEFAULT_MAX_ANSWER,
+            keep_type: false,
         }
     }
 }
 
-/// Sends calls. Of an answer's headers only `content-type` and `retry-after` are kept:
-/// each header read costs a crossing into the host, and nothing here needs another.
+/// Sends calls. Of a refusal's headers only `content-type` and `retry-after` are kept, of a success'
+/// none ([`Call::keep_type`]): each header read costs a crossing into the host.
 pub trait Transport {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
     fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>>;

@@ -3,8 +3,6 @@
 //! A view with a lower generation than the row's is about a state the user has left behind: the
 //! last command has not arrived, or is on its way. It never ends an operation.
 
-use std::time::Duration;
-
 use toolbox_api::dtma::{self, Phase, ToolView};
 use toolbox_api::edge::{LiveState, StateSource, ToolInstanceView};
 use toolbox_clients::supabase::DatabaseError;
@@ -16,10 +14,14 @@ use toolbox_domain::ids::OperationId;
 use toolbox_domain::lifecycle::{
     Desired, InstanceState, InstanceStatus, Observation, Observed, Reason, observe,
 };
-use toolbox_edge::{App, time};
+use toolbox_edge::App;
+use toolbox_edge::time::{self, Moment};
 
 /// What an agent that answered shows of an instance: a view, or that it has nothing of it.
 pub(crate) type Sighting<'a> = Option<&'a ToolView>;
+
+/// The same, handed over, so that its texts become the answer's.
+pub(crate) type OwnSighting = Option<Box<ToolView>>;
 
 /// A record that meets a moved row is decided again on what the row is now, this often.
 const RECORD_ATTEMPTS: usize = 3;
@@ -240,19 +242,18 @@ fn shown_state(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceSta
 /// An instance as callers see it. `sighting` is none when the agent did not answer.
 pub(crate) fn view(
     row: InstanceRow,
-    sighting: Option<Sighting<'_>>,
-    now: Duration,
+    sighting: Option<OwnSighting>,
+    now: &Moment,
 ) -> Result<ToolInstanceView, BadRow> {
-    let (state, is_live) = match sighting {
-        Some(sighting) => shown_state(&row, sighting)?,
+    let (state, is_live) = match &sighting {
+        Some(sighting) => shown_state(&row, sighting.as_deref())?,
         None => (row.state()?, false),
     };
-    let live = sighting.flatten();
     let seen_at = row.last_observed_at.as_ref().unwrap_or(&row.updated_at);
     let age = if is_live {
         Some(0)
     } else {
-        time::parse(seen_at).map(|seen| now.saturating_sub(seen).as_secs())
+        time::parse(seen_at).map(|seen| now.since_epoch.saturating_sub(seen).as_secs())
     };
     let mut instance = ToolInstanceView {
         id: row.id,
@@ -280,23 +281,35 @@ pub(crate) fn view(
             StateSource::LastKnown
         },
         state_observed_at: if is_live {
-            Some(time::format(now))
+            Some(now.text.clone())
         } else {
             row.last_observed_at
         },
         state_age_seconds: age,
-        live: live.map(live_state),
+        live: None,
         unknown_since: None,
         mcp: row.mcp_health,
         created_at: row.created_at,
         updated_at: row.updated_at,
     };
-    if let Some(view) = live {
-        instance.container_id.clone_from(&view.container_id);
-        instance.image_digest.clone_from(&view.image_digest);
-        instance.ports.clone_from(&view.ports);
-    } else if sighting.is_some() {
-        instance.container_id = None;
+    match sighting {
+        None => {}
+        Some(None) => instance.container_id = None,
+        Some(Some(view)) => {
+            instance.container_id = view.container_id;
+            instance.image_digest = view.image_digest;
+            instance.ports = view.ports;
+            instance.live = Some(LiveState {
+                phase: view.phase,
+                settled: view.settled,
+                progress: view.progress,
+                reason: view.reason,
+                exit_code: view.exit_code,
+                restart_count: view.restart_count,
+                started_at: view.started_at,
+                rolled_back: view.rolled_back,
+            });
+        }
     }
     Ok(instance)
 }
@@ -305,7 +318,7 @@ pub(crate) fn view(
 pub(crate) fn last_known(
     row: InstanceRow,
     toolbox: &EnvironmentRow,
-    now: Duration,
+    now: &Moment,
 ) -> Result<ToolInstanceView, BadRow> {
     let mut instance = view(row, None, now)?;
     instance
@@ -315,7 +328,7 @@ pub(crate) fn last_known(
     let heard = toolbox.last_heartbeat_at.as_deref();
     let age = heard
         .and_then(time::parse)
-        .map(|heard| now.saturating_sub(heard).as_secs());
+        .map(|heard| now.since_epoch.saturating_sub(heard).as_secs());
     if age.is_some()
         && instance
             .state_age_seconds
@@ -325,17 +338,4 @@ pub(crate) fn last_known(
         instance.state_observed_at = heard.map(str::to_owned);
     }
     Ok(instance)
-}
-
-fn live_state(view: &ToolView) -> LiveState {
-    LiveState {
-        phase: view.phase,
-        settled: view.settled,
-        progress: view.progress.clone(),
-        reason: view.reason.clone(),
-        exit_code: view.exit_code,
-        restart_count: view.restart_count,
-        started_at: view.started_at.clone(),
-        rolled_back: view.rolled_back,
-    }
 }

@@ -175,6 +175,7 @@ impl Agent {
         let path = log_path(id, query, false);
         let mut call = self.call("GET", &path, None, Vec::new());
         call.max_answer = MAX_LOGS;
+        call.keep_type = true;
         let answer = self.send(call).await?;
         expect_ndjson(&answer)?;
         Ok(answer.body)
@@ -188,7 +189,8 @@ impl Agent {
         longest: Duration,
     ) -> Result<BodyStream, AgentError> {
         let path = log_path(id, query, true);
-        let call = self.call("GET", &path, None, Vec::new());
+        let mut call = self.call("GET", &path, None, Vec::new());
+        call.keep_type = true;
         let answer = self.transport.open(call, longest).await?;
         if !answer.is_success() {
             // The body of a refusal is a stream too: ask again for one that can be read.

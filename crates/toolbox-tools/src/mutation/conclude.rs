@@ -222,8 +222,8 @@ fn with_instance(
     view: Option<&ToolView>,
 ) -> Result<ApiError, ApiError> {
     if let Some(row) = row {
-        let sighting = view.map(Some);
-        let instance = sighting::view(row.clone(), sighting, app.clock.now())?;
+        let sighting = view.map(|view| Some(Box::new(view.clone())));
+        let instance = sighting::view(row.clone(), sighting, &app.moment())?;
         error.details.get_or_insert_default().tool_instance = Some(Box::new(instance));
     }
     Ok(error)
@@ -276,9 +276,10 @@ pub(super) fn success(
     row: Option<&InstanceRow>,
     view: Option<&ToolView>,
 ) -> Result<Reply, ApiError> {
-    let now = app.clock.now();
+    let now = app.moment();
+    let sighting = view.map(|view| Some(Box::new(view.clone())));
     let tool_instance = row
-        .map(|row| sighting::view(row.clone(), view.map(Some), now))
+        .map(|row| sighting::view(row.clone(), sighting, &now))
         .transpose()?;
     let state = tool_instance
         .as_ref()
@@ -301,7 +302,7 @@ pub(super) fn success(
             tool_instance,
             operation,
             request_id: request_id.to_owned(),
-            timestamp: app.timestamp(),
+            timestamp: now.text,
         },
     )
 }

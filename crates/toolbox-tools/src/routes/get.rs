@@ -23,20 +23,19 @@ pub(super) async fn get(
         },
         Err(error) => Err(error),
     };
-    let now = cx.app.clock.now();
-    let checked_at = cx.app.timestamp();
+    let now = cx.app.moment();
     let (agent, tool_instance) = match live {
         Ok((agent, view)) => {
             if sighting::is_news(&row, view.as_deref()) {
                 heal(cx, &agent, vec![(row.clone(), view.clone())]);
             }
-            let instance = sighting::view(*row, Some(view.as_deref()), now)?;
+            let instance = sighting::view(*row, Some(view), &now)?;
             let version = found.dtma_last_known_version.clone();
-            (present(&found, version, &checked_at), instance)
+            (present(&found, version, &now.text), instance)
         }
         Err(error) => (
-            absent(&error, &found, &checked_at),
-            sighting::last_known(*row, &found, now)?,
+            absent(&error, &found, &now.text),
+            sighting::last_known(*row, &found, &now)?,
         ),
     };
     reply::json(

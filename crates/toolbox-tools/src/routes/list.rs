@@ -8,6 +8,7 @@ use toolbox_clients::dtma::{Agent, AgentError, Deleted};
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
+use toolbox_edge::time::Moment;
 use toolbox_edge::{ApiError, App, Cx, Reply, reply};
 
 use crate::{sighting, toolbox};
@@ -22,32 +23,29 @@ pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiErr
         },
         Err(error) => Err(error),
     };
-    let checked_at = cx.app.timestamp();
+    let now = cx.app.moment();
     let (agent, tool_instances, orphan_tools, foreign_containers) = match live {
         Ok((agent, list)) => {
-            let view = present(&found, Some(list.version.clone()), &checked_at);
-            let (instances, orphans, foreign) = joined(cx, &agent, found.instances, list)?;
+            let view = present(&found, Some(list.version.clone()), &now.text);
+            let (instances, orphans, foreign) = joined(cx, &agent, found.instances, list, &now)?;
             (view, instances, orphans, foreign)
         }
         Err(error) => {
-            let view = absent(&error, &found, &checked_at);
-            (view, last_known(cx, *found)?, Vec::new(), Vec::new())
+            let view = absent(&error, &found, &now.text);
+            (view, last_known(*found, &now)?, Vec::new(), Vec::new())
         }
     };
-    reply::json(
-        200,
-        &ListResponse {
-            success: agent.reachable,
-            tool_instances,
-            dtma_connected: agent.reachable,
-            connection_error: agent.message.clone(),
-            agent,
-            foreign_containers,
-            orphan_tools,
-            last_checked: checked_at,
-            request_id: cx.request_id.to_string(),
-        },
-    )
+    reply::list(&ListResponse {
+        success: agent.reachable,
+        tool_instances,
+        dtma_connected: agent.reachable,
+        connection_error: agent.message.clone(),
+        agent,
+        foreign_containers,
+        orphan_tools,
+        last_checked: now.text,
+        request_id: cx.request_id.to_string(),
+    })
 }
 
 async fn ask(agent: &Agent, toolbox_id: ToolboxId) -> Result<ToolList, AgentError> {
@@ -86,8 +84,10 @@ pub(super) fn absent(error: &ApiError, toolbox: &EnvironmentRow, checked_at: &st
     }
 }
 
-fn last_known(cx: &Cx, mut toolbox: EnvironmentRow) -> Result<Vec<ToolInstanceView>, ApiError> {
-    let now = cx.app.clock.now();
+fn last_known(
+    mut toolbox: EnvironmentRow,
+    now: &Moment,
+) -> Result<Vec<ToolInstanceView>, ApiError> {
     let rows = std::mem::take(&mut toolbox.instances);
     rows.into_iter()
         .map(|row| sighting::last_known(*row, &toolbox, now).map_err(ApiError::from))
@@ -106,8 +106,8 @@ fn joined(
     agent: &Agent,
     rows: Vec<Box<InstanceRow>>,
     list: ToolList,
+    now: &Moment,
 ) -> Result<Joined, ApiError> {
-    let now = cx.app.clock.now();
     let mut views = list.tools;
     let mut instances = Vec::with_capacity(rows.len());
     let mut news = Vec::new();
@@ -117,7 +117,7 @@ fn joined(
         if sighting::is_news(&row, view.as_deref()) {
             news.push((row.clone(), view.clone()));
         }
-        instances.push(sighting::view(*row, Some(view.as_deref()), now)?);
+        instances.push(sighting::view(*row, Some(view), now)?);
     }
     heal(cx, agent, news);
     Ok((instances, views, list.foreign))
