@@ -296,15 +296,18 @@ async function documented(world: World, victim: Victim): Promise<{ route: string
 /** Headers that do not open the agent, and whose they are. */
 async function strangersToTheAgent(world: World): Promise<[string, Record<string, string>][]> {
   const root = world.ready.agent_root;
-  const { key } = world.agent;
-  assert.equal(await agentKey(root, world.toolboxId), key, "the test derives keys as the product does");
+  const { key, epoch } = world.agent;
+  const derived = (id: string, purpose?: Parameters<typeof agentKey>[2]) => agentKey(root, id, purpose, epoch);
+  assert.equal(await derived(world.toolboxId), key, "the test derives keys as the product does");
+  assert.notEqual(epoch, 0, "an enrolment begins a new epoch");
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
   return [
     ["no key", {}],
     ["an empty key", bearer("")],
     ["a wrong key", bearer(`tbk_${"0".repeat(64)}`)],
-    ["another toolbox's key", bearer(await agentKey(root, crypto.randomUUID()))],
-    ["the key of the other direction", bearer(await agentKey(root, world.toolboxId, "agent-to-control"))],
+    ["another toolbox's key", bearer(await derived(crypto.randomUUID()))],
+    ["the key of the other direction", bearer(await derived(world.toolboxId, "agent-to-control"))],
+    ["the key of the epoch before the enrolment", bearer(await agentKey(root, world.toolboxId))],
     ["the root secret", bearer(root)],
     ["the owner's access token", bearer(world.owner.token)],
     ["the project's secret key", bearer(world.ready.secret_key)],

@@ -99,7 +99,10 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     const started = await tools.start(id, { wait: 30 });
     assert.equal(started.status, 200, describe(started));
     assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${CANARY}`));
-    for (const path of ["/tools", "/status", `/tools/${id}`]) await world.agent.call(path);
+    for (const path of ["/tools", "/status", `/tools/${id}`, "/metrics"]) {
+      const reply = await world.agent.call(path);
+      assert.equal(reply.status, 200, describe(reply));
+    }
   });
 
   await t.step("it is in no answer", () => {
@@ -141,11 +144,18 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     const logs = await logFiles(world);
     assert.ok(logs.length >= 3, logs.join(" "));
     let bytes = 0;
+    const kept = JSON.parse(await Deno.readTextFile(`${world.agent.stateDir}/keys.json`));
+    const ofMachine = [...JSON.stringify(kept).matchAll(/tbk_[0-9a-f]{64}/g)].map(([key]) => key);
+    assert.ok(
+      ofMachine.includes(world.agent.key) && ofMachine.length >= 2,
+      "the machine keeps a key for each direction",
+    );
     for (const file of logs) {
       const text = await Deno.readTextFile(file);
       bytes += text.length;
       clean(text, file);
-      for (const key of [world.agent.key, world.ready.secret_key, world.owner.token, world.ready.agent_root]) {
+      assert.ok(!/tbe_[\w-]{43}/.test(text), `${file} holds an enrolment token`);
+      for (const key of [...ofMachine, world.ready.secret_key, world.owner.token, world.ready.agent_root]) {
         assert.ok(!text.includes(key), `${file} holds a key`);
       }
     }

@@ -10,6 +10,8 @@ interface Identity {
   /** Null: plain HTTP. */
   certificate: string | null;
   key: string;
+  /** Of the key. */
+  epoch: number;
 }
 
 /** The stack's agent; its process, key and certificate come and go, its URL stays. */
@@ -42,6 +44,11 @@ export class Agent {
   /** The key that the control plane presents. */
   get key(): string {
     return this.identity.key;
+  }
+
+  /** How often the toolbox's keys were replaced. */
+  get epoch(): number {
+    return this.identity.epoch;
   }
 
   /** The certificate that is pinned; null with plain HTTP. */
@@ -124,7 +131,8 @@ async function identityOf({ ready }: Stack): Promise<Identity> {
     { id: ready.toolbox_id },
   );
   const epoch = Number(id?.split(".")[1] ?? 0);
-  return { certificate, key: await agentKey(ready.agent_root, ready.toolbox_id, "control-to-agent", epoch) };
+  const key = await agentKey(ready.agent_root, ready.toolbox_id, "control-to-agent", epoch);
+  return { certificate, key, epoch };
 }
 
 /** A client for exactly one certificate, whose connections no call inherits from one that was killed. */

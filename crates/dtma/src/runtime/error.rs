@@ -288,6 +288,24 @@ mod tests {
     use ReasonCode as R;
 
     #[test]
+    fn a_task_left_in_containerd_is_told_apart_when_a_container_starts() {
+        let text = "task ea75f925: already exists";
+        assert!(matches!(
+            RuntimeError::refused(Operation::Start, text),
+            RuntimeError::TaskLeft { .. }
+        ));
+        for (operation, text) in [
+            (Operation::Create, text),
+            (Operation::Start, "network toolbox-1: already exists"),
+        ] {
+            assert!(matches!(
+                RuntimeError::refused(operation, text),
+                RuntimeError::Refused { .. }
+            ));
+        }
+    }
+
+    #[test]
     fn sentences_of_engines_and_registries_are_understood() {
         let pull = [
             (
