@@ -244,7 +244,7 @@ fn record(plane: &mut Plane, key: &str, heartbeat: Heartbeat) -> Response {
         return refuse(401, "heartbeat_key_invalid");
     }
     if plane.certificate.is_none() {
-        plane.certificate = heartbeat.certificate_sha256.clone();
+        plane.certificate.clone_from(&heartbeat.certificate_sha256);
     }
     if plane.certificate != heartbeat.certificate_sha256 {
         return refuse(409, "certificate_changed");
