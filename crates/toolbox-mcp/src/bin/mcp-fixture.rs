@@ -95,6 +95,8 @@ fn main() {
                 let many = format!("{line}\n").repeat(500);
                 loop {
                     server.write(&many);
+                    // The lock is not fair, and what is to be seen is the bridge's patience, not the fixture's.
+                    std::thread::sleep(Duration::from_micros(100));
                 }
             });
         }

@@ -441,6 +441,31 @@ fn a_thousand_clients_that_vanish_leave_a_bounded_number_of_sessions_and_then_no
 }
 
 #[test]
+fn a_client_that_does_not_read_gets_its_bound_of_a_flood_and_no_more() {
+    let mut world = World::ready();
+    let (reading, deaf) = (world.open(&json!({})), world.open(&json!({})));
+    let (reply, mut mail) = mailbox(10_000);
+    let listen = Input::Listen {
+        session: reading,
+        reply,
+    };
+    world.hub.input(world.now, listen);
+    let line = json!({"method": "notifications/message", "params": {"level": "info", "data": "x".repeat(900)}});
+    for _ in 0..2000 {
+        world.server(&line);
+    }
+    let kept = std::iter::from_fn(|| message(&mut mail)).count();
+    assert!((5..=10).contains(&kept), "{kept}");
+    let (reply, mut late) = mailbox(1 << 20);
+    let listen = Input::Listen {
+        session: deaf,
+        reply,
+    };
+    world.hub.input(world.now, listen);
+    assert_eq!(std::iter::from_fn(|| message(&mut late)).count(), 64);
+}
+
+#[test]
 fn garbage_is_told_and_is_never_healthy() {
     let mut world = World::new();
     for _ in 0..1000 {

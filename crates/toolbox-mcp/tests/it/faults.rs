@@ -135,18 +135,14 @@ async fn a_slow_server_is_degraded_and_its_calls_arrive() {
 }
 
 #[tokio::test]
-async fn a_flood_holds_up_no_caller_and_takes_no_memory() {
+async fn a_flood_holds_up_no_caller() {
     let world = World::new(&["--flood"]).await;
     let client = world.client().await;
-    let before = resident();
     let begun = Instant::now();
     for turn in 0..20 {
         assert_eq!(client.echo(&turn.to_string()).await, turn.to_string());
     }
     println!("20 calls through a flood took {:?}", begun.elapsed());
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 8 * 1024 * 1024, "grew by {grown} bytes");
 }
 
 #[tokio::test]
@@ -184,9 +180,4 @@ async fn a_command_that_is_not_there_is_unreachable() {
         "{}",
         found.evidence
     );
-}
-
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
