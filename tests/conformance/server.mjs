@@ -47,7 +47,10 @@ const TOOLS = {
   test_tool_with_progress: [any, async (_, extra) => {
     const progressToken = extra._meta?.progressToken;
     for (const progress of progressToken === undefined ? [] : [0, 50, 100]) {
-      await extra.sendNotification({ method: "notifications/progress", params: { progressToken, progress, total: 100 } });
+      await extra.sendNotification({
+        method: "notifications/progress",
+        params: { progressToken, progress, total: 100 },
+      });
       await pause(50);
     }
     return [text("Tool with progress executed successfully")];
@@ -80,7 +83,11 @@ const TOOLS = {
     return elicit(extra, "Please choose", {
       untitledSingle: { type: "string", enum: three },
       titledSingle: { type: "string", oneOf: titled(values, ["First Option", "Second Option", "Third Option"]) },
-      legacyEnum: { type: "string", enum: ["opt1", "opt2", "opt3"], enumNames: ["Option One", "Option Two", "Option Three"] },
+      legacyEnum: {
+        type: "string",
+        enum: ["opt1", "opt2", "opt3"],
+        enumNames: ["Option One", "Option Two", "Option Three"],
+      },
       untitledMulti: { type: "array", items: { type: "string", enum: three } },
       titledMulti: { type: "array", items: { anyOf: titled(values, choices) } },
     });
@@ -129,7 +136,8 @@ function make() {
   };
   const server = new Server({ name: "toolbox-conformance", version: "1.0.0" }, { capabilities });
   const on = (schema, answer) => server.setRequestHandler(schema, answer);
-  const unknown = (what, name) => new types.McpError(types.ErrorCode.InvalidParams, `Unknown ${what}: ${name}`, { uri: name });
+  const unknown = (what, name) =>
+    new types.McpError(types.ErrorCode.InvalidParams, `Unknown ${what}: ${name}`, { uri: name });
   on(types.ListToolsRequestSchema, () => ({
     tools: Object.entries(TOOLS).map(([name, [inputSchema]]) => ({ name, description: `Tool ${name}`, inputSchema })),
   }));

@@ -9,11 +9,14 @@ const password = "correct horse battery staple";
 Deno.test("supabase-js signs up, in, refreshes and out", async (t) => {
   await using stack = await startStack({ project, dtma: false });
   const { url, publishable_key } = stack.ready;
-  const client = () =>
-    createClient(url, publishable_key, { auth: { persistSession: false, autoRefreshToken: false } });
+  const client = () => createClient(url, publishable_key, { auth: { persistSession: false, autoRefreshToken: false } });
 
   await t.step("signUp gives a session at once", async () => {
-    const { data, error } = await client().auth.signUp({ email: "Ann@Example.com", password, options: { data: { name: "Ann" } } });
+    const { data, error } = await client().auth.signUp({
+      email: "Ann@Example.com",
+      password,
+      options: { data: { name: "Ann" } },
+    });
     assert.equal(error, null);
     assert.equal(data.user?.email, "ann@example.com");
     assert.equal(data.user?.user_metadata.name, "Ann");
@@ -53,8 +56,14 @@ Deno.test("supabase-js signs up, in, refreshes and out", async (t) => {
     assert.equal(await code(auth.signUp({ email: "ann@example.com", password })), "422 user_already_exists");
     assert.equal(await code(auth.signUp({ email: "bob@example.com", password: "short" })), "422 weak_password");
     assert.equal(await code(auth.signUp({ email: "no address", password })), "400 validation_failed");
-    assert.equal(await code(auth.signInWithPassword({ email: "ann@example.com", password: "wrong" })), "400 invalid_credentials");
-    assert.equal(await code(auth.signInWithPassword({ email: "nobody@example.com", password })), "400 invalid_credentials");
+    assert.equal(
+      await code(auth.signInWithPassword({ email: "ann@example.com", password: "wrong" })),
+      "400 invalid_credentials",
+    );
+    assert.equal(
+      await code(auth.signInWithPassword({ email: "nobody@example.com", password })),
+      "400 invalid_credentials",
+    );
     assert.equal(await code(auth.refreshSession({ refresh_token: "0123456789abcdef" })), "400 refresh_token_not_found");
     assert.equal(await code(auth.getUser("not.a.token")), "403 bad_jwt");
   });
@@ -85,7 +94,10 @@ Deno.test("supabase-js signs up, in, refreshes and out", async (t) => {
     assert.equal(again.session?.refresh_token, second.session.refresh_token);
     const { data: third } = await client().auth.refreshSession({ refresh_token: second.session.refresh_token });
     assert(third.session);
-    await sql(stack.ready.admin_db_url, "update auth.refresh_tokens set updated_at = now() - interval '1 minute' where revoked");
+    await sql(
+      stack.ready.admin_db_url,
+      "update auth.refresh_tokens set updated_at = now() - interval '1 minute' where revoked",
+    );
     const { error: stolen } = await client().auth.refreshSession({ refresh_token: first.session.refresh_token });
     assert.equal(stolen?.code, "refresh_token_already_used");
     const { error: family } = await client().auth.refreshSession({ refresh_token: third.session.refresh_token });
@@ -103,12 +115,19 @@ Deno.test("supabase-js signs up, in, refreshes and out", async (t) => {
   });
 
   await t.step("passwords are bcrypt hashes in auth.users", async () => {
-    const hash = await sql(stack.ready.admin_db_url, "select encrypted_password from auth.users where email = 'ann@example.com'");
+    const hash = await sql(
+      stack.ready.admin_db_url,
+      "select encrypted_password from auth.users where email = 'ann@example.com'",
+    );
     assert.match(hash, /^\$2a\$/);
   });
 
   await t.step("what is not here says so", async () => {
-    const reply = await fetch(`${url}/auth/v1/otp`, { method: "POST", headers: { apikey: publishable_key }, body: "{}" });
+    const reply = await fetch(`${url}/auth/v1/otp`, {
+      method: "POST",
+      headers: { apikey: publishable_key },
+      body: "{}",
+    });
     assert.equal(reply.status, 501);
     await reply.body?.cancel();
     const { version } = await (await fetch(`${url}/auth/v1/health`, { headers: { apikey: publishable_key } })).json();

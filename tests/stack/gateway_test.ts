@@ -26,12 +26,14 @@ Deno.test("the gateway treats keys as Supabase's does", async (t) => {
   });
 
   await t.step("each key stands for its role", async () => {
-    for (const [key, role] of [
-      [publishable_key, "anon"],
-      [anon_key, "anon"],
-      [secret_key, "service_role"],
-      [service_role_key, "service_role"],
-    ]) {
+    for (
+      const [key, role] of [
+        [publishable_key, "anon"],
+        [anon_key, "anon"],
+        [secret_key, "service_role"],
+        [service_role_key, "service_role"],
+      ]
+    ) {
       assert.equal(await whoami({ apikey: key }), role);
       assert.equal(await whoami({ apikey: key, authorization: `Bearer ${key}` }), role);
     }
@@ -105,7 +107,9 @@ Deno.test("the gateway treats keys as Supabase's does", async (t) => {
     assert.equal((await get("/rest/v1/notes", { apikey: publishable_key })).status, 503);
     await stack.control("start", "postgrest");
     await stack.control("pause", "postgrest");
-    await assert.rejects(fetch(`${url}/rest/v1/notes`, { headers: { apikey: publishable_key }, signal: AbortSignal.timeout(300) }));
+    await assert.rejects(
+      fetch(`${url}/rest/v1/notes`, { headers: { apikey: publishable_key }, signal: AbortSignal.timeout(300) }),
+    );
     await stack.control("resume", "postgrest");
     assert.equal((await get("/rest/v1/notes", { apikey: publishable_key })).status, 200);
   });
@@ -191,7 +195,11 @@ Deno.test("the gateway hands requests to functions and adds nothing", async (t) 
   };
 
   await t.step("path, query, method, headers and body arrive as sent", async () => {
-    const { body } = await json("/echo/a%20b/%2F?x=1&y=%3D", { method: "PUT", body: "text", headers: { "x-mine": "1" } });
+    const { body } = await json("/echo/a%20b/%2F?x=1&y=%3D", {
+      method: "PUT",
+      body: "text",
+      headers: { "x-mine": "1" },
+    });
     assert.equal(body.method, "PUT");
     assert.equal(body.path, "/echo/a%20b/%2F?x=1&y=%3D");
     assert.equal(body.body, "text");

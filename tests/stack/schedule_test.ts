@@ -19,7 +19,9 @@ Deno.test("by the clock and beside functions that do not start", async (t) => {
     await t.step("a Postgres that restarts does not end it", async () => {
       await stack.control("restart", "postgres");
       const before = await calls();
-      await eventually("a call after the restart", async () => await calls() > before ? true : undefined, { ms: 12_000 });
+      await eventually("a call after the restart", async () => await calls() > before ? true : undefined, {
+        ms: 12_000,
+      });
     });
     await t.step("a function without its package answers as one that does not boot; the others serve", async () => {
       const unbuilt = await fetch(`${stack.ready.url}/functions/v1/unbuilt`, {
