@@ -1,5 +1,6 @@
 // The tools, resources and prompts that the official conformance suite asks a server for, over stdio or, with a port as
 // argument, over streamable HTTP. What is tested is the bridge before it.
+import process from "node:process";
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
