@@ -12,18 +12,25 @@ mod stdio;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::spec::Transport;
 use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::tools::Toolset;
 
 use crate::instances::{Entry, InstancesHandle, Shared};
+use crate::store::Store;
+
+/// How long a new instance may take to be noticed; the list is looked through more often than that.
+const NEW: Duration = Duration::from_secs(3);
 
 /// A bridge of either kind.
 #[derive(Clone)]
@@ -70,8 +77,9 @@ struct Served {
 }
 
 /// The ways to all MCP servers; clones are the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Handle {
+    store: Arc<Store>,
     // A leaf lock around cheap handles, never held across an await.
     ways: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
@@ -83,7 +91,10 @@ pub fn start(
     state_dir: &Path,
     shutdown: watch::Receiver<bool>,
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
-    let handle = Handle::default();
+    let handle = Handle {
+        store: Arc::clone(&shared.store),
+        ways: Arc::default(),
+    };
     let keeper = keeper::Keeper {
         handle: handle.clone(),
         shared,
@@ -103,6 +114,25 @@ impl Handle {
         );
         (exists && view.desired == Desired::Running)
             .then(|| (**served.way.health().borrow()).clone())
+    }
+
+    /// The way to an instance's server. One that was just deployed is waited for; none for what is no such server.
+    async fn way(&self, id: ToolInstanceId) -> Option<Served> {
+        let until = Instant::now() + NEW;
+        loop {
+            if let Some(served) = self.find(id) {
+                return Some(served);
+            }
+            let transport = self.store.find(id)?.current.spec.transport();
+            let bridged = matches!(
+                transport,
+                Some(Transport::Stdio | Transport::StreamableHttp)
+            );
+            if !bridged || Instant::now() >= until {
+                return None;
+            }
+            tokio::time::sleep(NEW / 60).await;
+        }
     }
 
     fn find(&self, id: ToolInstanceId) -> Option<Served> {

@@ -15,7 +15,7 @@ pub async fn serve(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(served) = state.mcp.find(id) {
+    if let Some(served) = state.mcp.way(id).await {
         let mut shutdown = state.shutdown.clone();
         // Streams of a bridge have no end of their own.
         return tokio::select! {
