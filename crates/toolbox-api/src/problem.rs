@@ -68,6 +68,8 @@ codes! {
         UnsupportedMediaType = "unsupported_media_type", 415, "Send application/json";
         /// The agent already holds a newer desired state.
         StaleGeneration = "stale_generation", 409, "A newer generation is already held";
+        /// The agent has missed a change of the desired state, so a command without a spec may not pass over it.
+        GenerationGap = "generation_gap", 409, "The agent has missed a generation; send the whole desired state";
         /// A port asked for is taken.
         PortInUse = "port_in_use", 409, "A host port is already in use";
         /// No port of the range is free.

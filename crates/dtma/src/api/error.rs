@@ -61,6 +61,7 @@ impl From<CommandError> for ApiError {
         let code = match &error {
             CommandError::Unknown(_) => ProblemCode::InstanceUnknown,
             CommandError::NotKnownYet => ProblemCode::DockerUnreachable,
+            CommandError::Gap { .. } => ProblemCode::GenerationGap,
             CommandError::Stale { .. } | CommandError::SpecDiffers(_) => {
                 ProblemCode::StaleGeneration
             }

@@ -45,6 +45,16 @@ pub enum CommandError {
     /// The same generation was given with another spec.
     #[error("generation {0} was already given with another spec; send a higher one")]
     SpecDiffers(u64),
+    /// A generation in between never arrived, or was rolled back here: what the instance should be is not known.
+    #[error(
+        "generation {asked} does not follow generation {held}, which the agent holds; send the whole desired state"
+    )]
+    Gap {
+        /// What the caller sent.
+        asked: u64,
+        /// What the agent holds.
+        held: u64,
+    },
     /// The instance is on its way out.
     #[error("the tool instance is being deleted; wait until it is gone")]
     Deleting,
@@ -103,6 +113,18 @@ impl Command {
         }
         if record.desired == Desired::Absent && !matches!(self, Self::Delete(_)) {
             return Err(CommandError::Deleting);
+        }
+        let runs_another =
+            record.rolled_back.is_some() && record.requested_sha256 != record.current.sha256;
+        if let Some(asked) = asked
+            && matches!(self, Self::Start(_) | Self::Stop(_) | Self::Restart(_))
+            && (asked > record.generation.saturating_add(1)
+                || asked > record.generation && runs_another)
+        {
+            return Err(CommandError::Gap {
+                asked,
+                held: record.generation,
+            });
         }
         let repeated = asked == Some(record.generation);
         let mut draft = record.clone();
@@ -323,6 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn a_command_without_a_spec_passes_over_no_generation_that_never_arrived() {
+        let record = changed(None, put(5, "a/b:1"));
+        let mut rolled_back = record.clone();
+        rolled_back.requested_sha256 = "another".into();
+        rolled_back.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+        for (record, asked) in [(&record, 7), (&rolled_back, 6)] {
+            for command in [Command::Start, Command::Stop, Command::Restart] {
+                assert_eq!(
+                    apply(Some(record), command(Some(asked))),
+                    Err(CommandError::Gap { asked, held: 5 })
+                );
+            }
+            let whole = changed(Some(record), put(asked, "a/b:2"));
+            assert_eq!(whole.generation, asked);
+            let gone = changed(Some(record), Command::Delete(Some(asked)));
+            assert_eq!(gone.desired, Desired::Absent);
+        }
+        assert_eq!(changed(Some(&record), Command::Stop(Some(6))).generation, 6);
+    }
+
+    #[test]
     fn an_update_of_what_is_not_to_run_is_tried_when_it_is_started_with_nothing_to_roll_back_to() {
         let mut record = changed(None, put(1, "a/b:1"));
         record.current.proven = true;
@@ -415,8 +458,9 @@ mod tests {
         let mut rolled = changed(Some(&record), put(2, "a/b:2"));
         rolled.next = None;
         rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
-        let stopped = changed(Some(&rolled), Command::Stop(Some(3)));
+        let stopped = changed(Some(&rolled), Command::Stop(None));
         assert_eq!(stopped.rolled_back, None);
+        let stopped = changed(Some(&stopped), Command::Stop(Some(3)));
         assert_eq!(
             apply(Some(&stopped), put(3, "a/b:2")),
             Err(CommandError::SpecDiffers(3))

@@ -98,6 +98,11 @@ impl AgentError {
         matches!(self, Self::Problem(p) if p.code == ProblemCode::InstanceUnknown)
     }
 
+    /// The agent must be told the whole desired state before it takes this command.
+    pub fn is_generation_gap(&self) -> bool {
+        matches!(self, Self::Problem(p) if p.code == ProblemCode::GenerationGap)
+    }
+
     /// The command certainly changed nothing. Otherwise it may have been, or yet be, carried out.
     pub fn nothing_happened(&self) -> bool {
         match self {
@@ -137,9 +142,9 @@ impl AgentError {
                 ProblemCode::InvalidSpec | ProblemCode::PortInUse | ProblemCode::PortsExhausted => {
                     ErrorCode::ValidationFailed
                 }
-                ProblemCode::StaleGeneration | ProblemCode::InstanceDeleting => {
-                    ErrorCode::StateChanged
-                }
+                ProblemCode::StaleGeneration
+                | ProblemCode::GenerationGap
+                | ProblemCode::InstanceDeleting => ErrorCode::StateChanged,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,

@@ -115,7 +115,13 @@ impl Operation {
             Action::Restart => self.start(Command::Restart, wait).await,
             Action::Stop => {
                 let stop = || self.agent.command(id, Command::Stop, generation, wait);
-                self.retry(stop).await.map(Reached::from)
+                match self.retry(stop).await {
+                    Err(untold) if untold.error.is_generation_gap() => {
+                        self.retry(|| self.deploy(wait)).await
+                    }
+                    stopped => stopped,
+                }
+                .map(Reached::from)
             }
             Action::Delete => {
                 let delete = || self.agent.delete(id, generation, wait);
@@ -243,6 +249,7 @@ impl Operation {
         let began = clock.now();
         let mut recovery = StartRecovery::new(RETRY);
         let mut redeployed = false;
+        let mut missed_some = false;
         let mut last: Option<Result<Box<ToolView>, AgentError>> = None;
         let mut outcome = None;
         let attempts = Attempts::new();
@@ -256,6 +263,8 @@ impl Operation {
                         .command(self.row.id, command, self.row.generation, wait)
                         .await
                 }
+                // It is there, only not as desired, and a restart is still to come.
+                Step::Redeploy if missed_some => self.deploy(wait).await,
                 Step::Redeploy => {
                     redeployed = true;
                     self.deploy_again(wait).await
@@ -272,9 +281,12 @@ impl Operation {
                 }
             };
             attempts.made(&result);
+            missed_some = result.as_ref().is_err_and(AgentError::is_generation_gap);
             outcome = Some(match &result {
                 Ok(_) => Outcome::Started,
-                Err(error) if error.is_instance_unknown() => Outcome::InstanceUnknown,
+                Err(error) if error.is_instance_unknown() || missed_some => {
+                    Outcome::InstanceUnknown
+                }
                 Err(error) => error.transience().map_or(Outcome::Permanent, |transience| {
                     Outcome::Transient(transience.fault, transience.retry_after)
                 }),

@@ -102,6 +102,49 @@ fn what_takes_longer_is_accepted_and_followed() {
 }
 
 #[test]
+fn an_agent_that_missed_a_change_is_told_everything() {
+    for (what, before, phase, told) in [
+        ("stop", "running", "stopped", &["stop", "PUT"][..]),
+        ("start", "stopped", "running", &["start", "PUT", "start"]),
+        (
+            "restart",
+            "running",
+            "running",
+            &["restart", "PUT", "restart"],
+        ),
+    ] {
+        let world = World::new(before);
+        world.agent_once([
+            problem("generation_gap", 409),
+            answer(200, &view(phase, 5)),
+            answer(200, &view(phase, 5)),
+        ]);
+        let seen = change(&world, what);
+        assert_eq!(
+            (seen.status, &seen.body["status"]),
+            (200, &json!(phase)),
+            "{what}"
+        );
+        let all = world.told();
+        assert_eq!(all.len(), told.len(), "{what}: {all:?}");
+        for (line, part) in all.iter().zip(told) {
+            assert!(line.contains(part), "{what}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_later_command_has_overtaken_is_no_success() {
+    let world = World::new("stopped");
+    world.agent(move |_| answer(200, &view("stopped", 6)));
+    let seen = change(&world, "start");
+    assert_eq!(
+        (seen.status, &seen.body["error"]["code"]),
+        (409, &json!("state_changed"))
+    );
+}
+
+#[test]
 fn a_start_re_creates_what_the_agent_has_lost() {
     let world = World::new("stopped");
     world.agent_once([

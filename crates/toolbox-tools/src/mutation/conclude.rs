@@ -74,6 +74,14 @@ async fn settled(mut operation: Operation, reached: &Reached) -> Result<Reply, A
             return pending(operation, reached.view());
         }
     };
+    let generation = operation.row.generation;
+    if reached.view().is_some_and(|v| v.generation > generation) {
+        let error = ApiError::with_message(
+            ErrorCode::StateChanged,
+            "A later command has overtaken this one; read the state",
+        );
+        return Err(with_operation(error, operation.view));
+    }
     let failure = reached
         .view()
         .filter(|v| v.phase == Phase::Error || v.rolled_back);
