@@ -387,10 +387,23 @@ async fn twenty_commands_at_once_leave_one_container_in_the_last_desired_state()
     let tool = Tool::new(&["sleep"]);
     agent.deploy(&tool).await;
     let commands = (0..20).map(|n| {
-        let command = ["start", "stop", "restart"][n % 3];
-        let request = agent
-            .request(Method::POST, &format!("/tools/{}/{command}", tool.id))
-            .json(&json!({"generation": 2 + n}));
+        let path = format!("/tools/{}", tool.id);
+        let generation = json!({"generation": 2 + n});
+        let request = match n % 4 {
+            0 => agent
+                .request(Method::POST, &format!("{path}/start"))
+                .json(&generation),
+            2 => agent
+                .request(Method::POST, &format!("{path}/restart"))
+                .json(&generation),
+            // The whole desired state: it may come before those it follows.
+            n => {
+                let mut body = tool.body.clone();
+                body["generation"] = generation["generation"].clone();
+                body["desired"] = json!(if n == 1 { "running" } else { "stopped" });
+                agent.request(Method::PUT, &path).json(&body)
+            }
+        };
         agent.send(request)
     });
     let answers = futures_util::future::join_all(commands).await;
