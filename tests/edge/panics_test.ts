@@ -50,8 +50,10 @@ Deno.test("the answer to a request that panicked is for the configured origins o
     for (const path of ["fine", "at-once"]) {
       const { headers, body } = await ask(path, "id", { origin: origin! });
       await body?.cancel();
-      const vary = allowed === null ? null : "origin";
-      assert.deepEqual([headers.get("access-control-allow-origin"), headers.get("vary")], [allowed, vary], path);
+      assert.equal(headers.get("access-control-allow-origin"), allowed, path);
+      // Deno adds a name of its own where it compresses.
+      const varies = (headers.get("vary") ?? "").split(/,\s*/).includes("origin");
+      assert.equal(varies, allowed !== null, path);
     }
   }
 });

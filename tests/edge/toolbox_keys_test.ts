@@ -81,8 +81,8 @@ Deno.test("more toolboxes than one call reaches get new keys", async () => {
   );
   const env = { SUPABASE_URL: `http://127.0.0.1:${project.port}`, SUPABASE_SECRET_KEYS: `{"default":"${SECRET}"}` };
   const { code, out, err } = await run(["rotate", "--all"], env);
-  assertEquals([code, out.includes(" 10003 "), project.asked.length], [0, true, 2], out + err);
-  assertEquals(project.asked.at(-1)?.body, JSON.stringify({ p: { all: true, after: TOOLBOX } }));
+  assert.deepEqual([code, out.includes(" 10003 "), project.asked.length], [0, true, 2], out + err);
+  assert.deepEqual(project.asked.at(-1)?.body, JSON.stringify({ p: { all: true, after: TOOLBOX } }));
 });
 
 Deno.test("failures are told by their code, and mistakes before anything is asked", async () => {
