@@ -422,6 +422,8 @@ function outline(reply: Reply): unknown {
     "generation",
   ]);
   const of = (value: unknown, key = ""): unknown => {
+    // Health of the MCP server becomes known in its own time.
+    if (key === "mcp") return key;
     if (telling.has(key)) return value;
     if (Array.isArray(value)) return value.length ? [of(value[0])] : [];
     if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
