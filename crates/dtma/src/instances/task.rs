@@ -219,6 +219,11 @@ impl Instance {
     }
 
     async fn accept(&mut self, command: Command) -> Result<(), CommandError> {
+        let wanted = |task: &Self| {
+            let restart = task.record.as_ref().and_then(|r| r.restart);
+            task.plan_inputs().map(|plan| (plan, restart))
+        };
+        let (is_put, before_it) = (matches!(command, Command::Put(_)), wanted(self));
         let phase = match &command {
             Command::Put(put) if put.desired == Desired::Running => Phase::Pending,
             Command::Start(_) => Phase::Starting,
@@ -285,6 +290,14 @@ impl Instance {
                     self.shared.tombstones.lift(self.id).await;
                 }
                 self.settle_ports();
+                // A new generation of what is there already is nothing on its way.
+                let is_there = matches!(self.memory.phase, Phase::Running | Phase::Stopped);
+                let is_same = is_put && before_it.is_some() && before_it == wanted(self);
+                let phase = if is_there && is_same {
+                    self.memory.phase
+                } else {
+                    phase
+                };
                 self.memory.begin_anew(phase);
                 Ok(())
             }

@@ -382,6 +382,34 @@ async fn a_container_that_ends_is_started_again_until_it_crash_loops() {
 }
 
 #[tokio::test]
+async fn a_new_generation_of_what_runs_is_never_shown_as_on_its_way() {
+    let agent = Agent::new().await;
+    let mut tool = Tool::new(&["sleep"]);
+    let deployed = agent.deploy(&tool).await;
+    for generation in 2..8 {
+        tool.body["generation"] = json!(generation);
+        let path = format!("/tools/{}", tool.id);
+        let request = agent.request(Method::PUT, &path).json(&tool.body);
+        let answer = agent.send(request).await;
+        assert!(
+            matches!(answer.status.as_u16(), 200 | 202),
+            "{}",
+            answer.body
+        );
+        let shown = agent.call(Method::GET, &path).await.expect(200);
+        for view in [&answer.body, &shown] {
+            assert_eq!(
+                (&view["phase"], &view["reason"]),
+                (&json!("running"), &Value::Null),
+                "{view}"
+            );
+        }
+    }
+    let settled = agent.settled(&tool).await;
+    assert_eq!(settled["container_id"], deployed["container_id"]);
+}
+
+#[tokio::test]
 async fn twenty_commands_at_once_leave_one_container_in_the_last_desired_state() {
     let agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
