@@ -254,7 +254,11 @@ function lostOperations({ operations, events }: Snapshot, accepted: Accepted[]):
     }
     const own = events.filter((event) => event.operation_id === one.operation);
     if (own.length === 0) found.push(`accepted ${one.action} ${one.operation} is not in the event log`);
-    else if ((own.at(-1)?.to_status ?? null) !== ends[one.action]) {
+    else if (
+      (own.at(-1)?.to_status ?? null) !== ends[one.action] &&
+      // An update keeps what was stopped stopped.
+      !(one.action === "update" && own[0].from_status === "stopped" && own.at(-1)?.to_status === "stopped")
+    ) {
       found.push(`${one.action} ${one.operation} ends as ${own.at(-1)?.to_status} in the event log`);
     }
     found.push(...outOfOrder(own, events, operation));
@@ -307,8 +311,9 @@ function generationFaults({ rows, operations }: Snapshot): string[] {
 function lastWordFaults({ rows, operations, containers }: Snapshot, accepted: Accepted[]): string[] {
   const found: string[] = [];
   const marks = new Map(accepted.map((one) => [one.operation, one.mark]));
-  // An update runs what it changed, whatever it was before.
-  const wanted = (action: string) => action === "stop" ? "stopped" : "running";
+  // An update leaves what is stopped stopped.
+  const wanted = (actions: string[]) =>
+    actions.findLast((action) => action !== "update") === "stop" ? "stopped" : "running";
   for (const [instance, own] of Map.groupBy(operations, (operation) => operation.tool_instance_id as string)) {
     const row = rows.find((candidate) => candidate.id === instance);
     const last = own.at(-1)!.action;
@@ -320,9 +325,12 @@ function lastWordFaults({ rows, operations, containers }: Snapshot, accepted: Ac
       found.push(`${instance}: gone, but its last operation was ${last}`);
       continue;
     }
-    if (row.desired_status !== wanted(last) || row.status_on_toolbox !== wanted(last)) {
+    const end = wanted(own.map((operation) => operation.action as string));
+    if (row.desired_status !== end || row.status_on_toolbox !== end) {
       found.push(`${instance}: ${last} was last, desired ${row.desired_status}, is ${row.status_on_toolbox}`);
     }
+    // What it changed is tried when it is started.
+    if (end === "stopped" && last === "update") continue;
     const mark = own.map((operation) => marks.get(operation.id)).findLast((one) => one !== undefined);
     const [container] = containers.filter((candidate) => instanceOf(candidate) === instance);
     if (!container?.Config.Env.includes(`SAMPLE_MARK=${mark}`)) {
