@@ -64,8 +64,8 @@ async function send(world: ChaosWorld, slot: Slot, verb: Command["verb"], wait: 
     world.deleted.add(id);
     slot.id = undefined;
     slot.promised = undefined;
-  } else {
-    // An update starts what was stopped.
+  } else if (verb !== "update") {
+    // An update leaves what is stopped stopped, and runs what is to run.
     slot.promised = verb === "stop" ? "stopped" : "running";
   }
 }
