@@ -70,6 +70,16 @@ select is((tests.instance()).spec #>> '{env,TOKEN}', 'SECRET', 'as it was');
 select results_eq('select (o).state, (o).error_code, (o).previous_spec from (select tests.last_operation() as o) a', $$ values ('failed', 'exited', null::jsonb) $$, 'the operation failed with the reason');
 select is((tests.instance()).status_on_toolbox::text, 'running', 'while the instance runs');
 
+-- One that nothing is known to go back to is an error: the row's spec is not what runs.
+select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
+select results_eq($$ select i ->> 'status_on_toolbox', i ->> 'instance_error_code', i ->> 'generation', i ->> 'container_id' from (
+    select tests.record(jsonb_build_object('generation', 8, 'expected_status', 'starting', 'operation_id', (tests.last_operation()).id, 'restore_previous_spec', true,
+      'observed', '{"container_id": "old", "ports": [], "observed_at": "2026-01-01T00:00:00Z"}'::jsonb, 'steps', '[{"status": "running"}]'::jsonb,
+      'operation_result', '{"state": "failed", "error_code": "exited", "error_message": "Exit code 1"}'::jsonb)) -> 'instance' as i) r $$,
+  $$ values ('error', 'exited', '8', 'old') $$, 'a roll-back without a way back');
+select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
+select tests.record('{"generation": 9, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+
 -- An agent ahead of a restored database
 select is(tests.record('{"generation": 40, "expected_status": "running"}') #>> '{instance,generation}', '40', 'the database catches up with the agent');
 select is(tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') #>> '{operation,generation}', '41', 'so that the next command is not stale there');

@@ -9,6 +9,7 @@ import {
   endpoint,
   environmentOf,
   eventLogFaults,
+  eventually,
   identity,
   pooled,
   startWorld,
@@ -20,7 +21,8 @@ const NAME = "Context7 MCP Server-1750278276605";
 const IMAGE_OF_THE_REPORT = "https://github.com/upstash/context7/blob/master/Dockerfile";
 
 Deno.test("the bug report: a container lost in any way is made again, the same", async (t) => {
-  await using world = await startWorld();
+  // An agent that takes its desired state from commands only: nothing else makes anything again.
+  await using world = await startWorld({ dtmaHttp: true });
   const { docker, agent } = world;
   const tools = world.owner.tools;
   const hostPort = freePort();
@@ -110,9 +112,9 @@ Deno.test("the bug report: a container lost in any way is made again, the same",
     await docker.removeBehindItsBack(id);
     await agent.loseStateDir();
     await agent.start();
-    // Unless it has taken the desired state from the control plane already.
     const unknown = await agent.call(`/tools/${id}`);
-    if (unknown.status !== 200) assert.equal(codeOf(unknown), "instance_unknown", describe(unknown));
+    assert.equal(unknown.status, 404, describe(unknown));
+    assert.equal(codeOf(unknown), "instance_unknown");
     await isTheSame(world);
   });
 
@@ -135,6 +137,27 @@ Deno.test("the bug report: a container lost in any way is made again, the same",
     assert.equal(await world.db.instance(id), undefined);
     assert.deepEqual(await docker.containers(id), []);
   });
+});
+
+Deno.test("the bug report: what was lost is made again without anybody asking", async () => {
+  await using world = await startWorld();
+  const { docker, agent, owner } = world;
+  const deployed = await owner.tools.deploy(NAME, { environmentVariables: { SAMPLE_GREETING: "hello" } }, { wait: 30 });
+  assert.equal(deployed.status, 201, describe(deployed));
+  const id = deployed.json.instanceId;
+  const original = await docker.container(id);
+
+  await agent.stop("SIGKILL");
+  await docker.removeBehindItsBack(id);
+  await agent.loseStateDir();
+  await agent.start();
+  await eventually("the row says that it runs again", async () => {
+    const row = await world.db.instance(id);
+    return row?.status_on_toolbox === "running" && row.container_id !== original.Id ? true : undefined;
+  });
+  const container = await docker.container(id);
+  assert.deepEqual(identity(container), identity(original));
+  assert.equal((await world.db.instance(id))?.container_id, container.Id);
 });
 
 Deno.test("the bug report: what it asked for is judged before the machine is, and fails with a reason", async (t) => {

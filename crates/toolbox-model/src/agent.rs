@@ -385,12 +385,13 @@ fn fail(state: &mut State, instance: usize, step: Step) {
     }
 }
 
-/// The next step fails, and is tried again later: an error for now (`trouble.rs`, `view.rs::error`). Views of errors
-/// count as settled.
+/// The next step fails and is tried again later (`trouble.rs`): until then the view is an error, and settled unless an
+/// update is undecided (`view.rs`).
 pub fn trouble(state: &mut State, instance: usize) {
+    let is_undecided = state.agent.disk[instance].is_some_and(|r| r.next.is_some());
     let task = &mut state.agent.tasks[instance];
     task.phase = Phase::Error;
-    task.settled = true;
+    task.settled = !is_undecided;
     task.decided = true;
 }
 

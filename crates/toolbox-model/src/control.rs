@@ -280,7 +280,8 @@ pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker
 /// A read of the list: it records what the agent shows, without an operation (`sighting.rs::record_of`).
 pub fn read(state: &mut State, rules: &Rules, instance: usize) {
     let seen = crate::heartbeat::view(state, instance);
-    if seen.is_some_and(|r| !r.settled) {
+    // Whether there is a way back from a roll-back, the database knows: the agent's report tells it.
+    if seen.is_some_and(|r| !r.settled || r.rolled_back) {
         return;
     }
     let Some(row) = &mut state.rows[instance] else {

@@ -153,8 +153,7 @@ fn a_roll_back_without_a_way_back_is_told() {
         |r| r.roll_back_without_a_way_back_is_an_error = false,
         Bounds {
             failures: 1,
-            troubles: 1,
-            ..commands(2, &[Deploy, Update])
+            ..commands(3, &[Deploy, Update, Start])
         },
         &[EVERYTHING_HEALS],
     );

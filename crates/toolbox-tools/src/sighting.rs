@@ -133,11 +133,14 @@ fn record_of<'a>(
     request_id: &'a str,
     now: &'a str,
 ) -> Result<Option<RecordState<'a>>, BadRow> {
-    if sighting.is_some_and(|view| !view.settled) {
+    let behind = is_behind(row, sighting);
+    let rolled_back = !behind && sighting.is_some_and(|view| view.rolled_back);
+    // Whether there is a way back, the database knows of the operation that made the generation; where that is not
+    // ours, the agent's heartbeat tells it.
+    if sighting.is_some_and(|view| !view.settled) || rolled_back && operation.is_none() {
         return Ok(None);
     }
     let (_, observation) = look(row, sighting)?;
-    let behind = is_behind(row, sighting);
     let result = match sighting {
         Some(view) if !behind => Some(result_of(view)),
         // Nothing is left of what was to be deleted, or of what was to be stopped.
@@ -176,7 +179,7 @@ fn record_of<'a>(
             observed_at: now,
         }),
         operation_result: result,
-        restore_previous_spec: !behind && sighting.is_some_and(|view| view.rolled_back),
+        restore_previous_spec: rolled_back,
         restore_previous_desired: false,
         remove_row: observation.row_gone,
     }))
@@ -232,6 +235,11 @@ fn shown_state(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceSta
     }
     if let Observed::Failed(reason) = observed(sighting) {
         return Ok((InstanceState::error(reason), true));
+    }
+    // What runs is not what was asked for, and the error says so.
+    let rolled_back = sighting.is_some_and(|view| view.rolled_back);
+    if rolled_back && state.status() == InstanceStatus::Error {
+        return Ok((state, true));
     }
     Ok((
         observation.steps.into_iter().next_back().unwrap_or(state),

@@ -14,7 +14,8 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
     let container = memory.current(record);
     let error = error(record, memory, now);
     let (phase, settled) = match &error {
-        Some(_) => (Phase::Error, true),
+        // What passes is no end of an update: it may still prove itself, or be rolled back.
+        Some(_) => (Phase::Error, record.next.is_none()),
         None => (memory.phase, memory.settled),
     };
     let rolled_back = record.rolled_back.is_some();

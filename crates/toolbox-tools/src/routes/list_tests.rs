@@ -157,6 +157,24 @@ fn an_operation_whose_worker_died_is_closed_by_the_next_look() {
 }
 
 #[test]
+fn a_roll_back_is_left_to_be_told_by_the_agent() {
+    // Only the database knows whether the spec before is still there to go back to.
+    for (status, shown) in [("error", "error"), ("deploying", "running")] {
+        let world = World::new(status);
+        let mut rolled_back = view("running", 4);
+        rolled_back["rolled_back"] = true.into();
+        world.agent(move |_| answer(200, &tools(&[rolled_back.clone()])));
+        let tool = list(&world).body["tool_instances"][0].clone();
+        assert_eq!(
+            (&tool["status_on_toolbox"], &tool["state_source"]),
+            (&json!(shown), &json!("live"))
+        );
+        assert_eq!(world.host.run_background(), 0);
+        assert_eq!(world.status(), status);
+    }
+}
+
+#[test]
 fn a_deletion_that_never_arrived_is_an_error_once_its_lease_has_ended() {
     for (lease_lives, status) in [(true, "pending_delete"), (false, "error")] {
         let world = World::new("pending_delete");

@@ -1,0 +1,289 @@
+-- A generation is a restart for ever: an agent that asks after the lease of its operation is told the same.
+create or replace function public.get_desired_state(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  answer jsonb;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'token_hash');
+  -- One statement, so that digest and instances are of one moment.
+  select jsonb_build_object(
+    'outcome', 'found',
+    'digest', private.desired_digest(e.id),
+    'instances', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'id', i.id, 'generation', i.generation, 'desired', i.desired_status, 'name', i.instance_name_on_toolbox,
+        'container_name', i.container_name, 'spec', i.spec, 'known_ports', i.port_mapping_json,
+        'restart', exists (
+          select from public.tool_instance_operations o
+          where o.tool_instance_id = i.id and o.state in ('in_progress', 'abandoned') and o.action = 'restart' and o.generation = i.generation
+        )
+      ) order by i.id)
+      from public.account_tool_instances i where i.account_tool_environment_id = e.id
+    ), '[]')
+  ) into answer
+  from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and private.is_toolbox_key(e, p ->> 'token_hash');
+  return coalesce(answer, jsonb_build_object('outcome', 'unauthorized'));
+end;
+$$;
+
+-- As before. A roll-back that nothing is known to go back to is an error: the row's spec is not what runs.
+create or replace function public.record_tool_instance_state(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  target_id constant uuid := p ->> 'instance_id';
+  seen_generation constant bigint := p ->> 'generation';
+  steps jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
+  result constant jsonb := nullif(p -> 'operation_result', 'null');
+  rolls_back constant boolean := coalesce((p ->> 'restore_previous_spec')::boolean, false);
+  removes constant boolean := coalesce((p ->> 'remove_row')::boolean, false);
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  is_stale boolean;
+  restored_spec jsonb;
+  restored_desired text;
+begin
+  perform private.require_keys(p, 'instance_id', 'generation', 'actor_kind');
+  if removes or jsonb_array_length(steps) > 0 then
+    perform private.require_keys(p, 'expected_status');
+  end if;
+  if seen_generation < 1 then
+    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- Same order of locks as begin_tool_instance_operation: toolbox, then instance.
+  perform from public.account_tool_environments e
+  where e.id = (select i.account_tool_environment_id from public.account_tool_instances i where i.id = target_id)
+  for key share;
+  select * into instance from public.account_tool_instances i where i.id = target_id for update;
+  operation := private.find_operation_to_record(p, target_id);
+  if instance.id is null then
+    if operation.id is not null and p ->> 'operation_id' is not null and result is not null then
+      perform private.close_operation(operation.id, result);
+    end if;
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if not private.generation_in_reach(seen_generation, instance.generation) then
+    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  is_stale := case
+    when seen_generation < instance.generation or instance.status_on_toolbox::text <> p ->> 'expected_status' then true
+    -- The writer's operation has ended meanwhile, or was of another generation.
+    when p ->> 'operation_id' is not null then operation.id is null or operation.generation <> seen_generation
+    -- Somebody else's operation runs: only its own outcome may be recorded.
+    when operation.id is not null then result is null or operation.generation <> seen_generation
+    else false
+  end;
+  if is_stale then
+    return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance));
+  end if;
+
+  perform private.set_event_context(
+    p ->> 'actor_kind',
+    case p ->> 'actor_kind' when 'agent' then instance.account_tool_environment_id when 'user' then operation.user_id end,
+    coalesce(p ->> 'action', operation.action, 'observe'),
+    coalesce(p ->> 'request_id', operation.request_id),
+    operation.id
+  );
+  if rolls_back and p ->> 'observed' is not null and operation.previous_spec is null then
+    perform private.require_keys(result, 'error_code', 'error_message');
+    steps := jsonb_build_array(jsonb_build_object(
+      'status', 'error', 'reason_code', result ->> 'error_code', 'reason', result ->> 'error_message'
+    ));
+  end if;
+  perform private.apply_steps(target_id, steps);
+  if p ->> 'observed' is not null then
+    perform private.apply_observation(target_id, p -> 'observed');
+  end if;
+  if seen_generation > instance.generation then
+    -- The agent is ahead: the database was restored from a backup. Catch up, or every later command is stale there.
+    update public.account_tool_instances i set generation = seen_generation where i.id = target_id;
+  end if;
+  restored_spec := case when rolls_back then operation.previous_spec end;
+  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
+  if restored_spec is not null or restored_desired is not null then
+    -- A generation names one desired state for ever: agents may have seen the one that is taken back.
+    update public.account_tool_instances i
+    set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
+      generation = i.generation + 1
+    where i.id = target_id;
+  end if;
+  if operation.id is not null and result is not null then
+    perform private.close_operation(operation.id, result);
+  end if;
+  if removes then
+    delete from public.account_tool_instances i where i.id = target_id;
+  end if;
+  perform private.set_event_context(null, null, null, null, null);
+  return jsonb_build_object('outcome', 'recorded', 'instance', private.instance_json(target_id));
+end;
+$$;
+
+-- As before. So is one that a heartbeat tells; and what a heartbeat leaves out ends no operation, as it may be older.
+create or replace function private.apply_instance_report(toolbox_id uuid, report private.instance_report, request_id text) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  observed text := private.observed_of_phase(report.phase);
+  is_settled constant boolean := coalesce(report.settled, false);
+  is_omission constant boolean := report.settled is null;
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  is_live boolean;
+  tells_end boolean;
+  way_back jsonb;
+  steps public.account_tool_installation_status_enum[];
+  is_gone boolean;
+  reason record;
+begin
+  select * into instance from public.account_tool_instances i
+  where i.id = report.id and i.account_tool_environment_id = toolbox_id for update;
+  -- About a state the user has left behind, or about one that nobody can have asked for.
+  if instance.id is null or report.generation < instance.generation
+    or not private.generation_in_reach(report.generation, instance.generation)
+  then
+    return;
+  end if;
+  operation := private.operation_of_report(report);
+  is_live := coalesce(operation.state = 'in_progress' and operation.lease_expires_at > clock_timestamp(), false);
+  -- A deletion ends with the instance, not with one that still is something.
+  tells_end := coalesce(
+    is_settled and operation.generation = report.generation and (operation.action <> 'delete' or observed in ('absent', 'failed')), false
+  );
+  -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
+  -- failure the agent has not given up on.
+  if is_live and (
+    operation.generation <> report.generation
+    or observed = 'absent' and instance.desired_status <> 'absent'
+    or observed = 'failed' and not is_settled
+  ) then
+    return;
+  end if;
+  if operation.id is not null and (is_settled or is_omission) and not is_live and not tells_end then
+    perform private.abandon_expired_operations(instance.id);
+    operation := null;
+  end if;
+  if report.rolled_back and is_settled then
+    way_back := case when tells_end then operation.previous_spec end;
+    -- What runs is not what the row says, and nobody knows any more what it was.
+    observed := case when way_back is null then 'failed' else observed end;
+  end if;
+
+  select o.steps, o.row_gone into steps, is_gone
+  from private.observe_tool_instance(instance.status_on_toolbox, observed, instance.desired_status) o;
+  select * into reason from private.report_reason(report);
+  -- `observe` keeps the first reason of an error; what the machine says now is nearer to the truth.
+  if instance.status_on_toolbox = 'error' and observed = 'failed'
+    and (instance.instance_error_code, instance.instance_error_message) <> (reason.code, reason.message)
+  then
+    steps := '{error}';
+  end if;
+  perform private.set_event_context(
+    'agent', toolbox_id, coalesce(operation.action, 'observe'), coalesce(operation.request_id, request_id), operation.id
+  );
+  perform private.apply_steps(instance.id, (
+    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason.code, 'reason', reason.message) order by s.n)
+    from unnest(steps) with ordinality as s (step, n)
+  ));
+  if report.phase is not null and is_settled or report.generation > instance.generation then
+    perform private.store_report(instance.id, report, way_back);
+  end if;
+  if tells_end then
+    perform private.close_operation(operation.id, case
+      when observed = 'failed' or report.rolled_back or 'error' = any (steps)
+        then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
+      else '{"state": "succeeded"}'
+    end);
+    if operation.state = 'abandoned' then
+      perform private.forget_ways_back(instance.id);
+    end if;
+  end if;
+  if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
+    perform private.record_mcp_health(instance.id, report.mcp, request_id);
+  end if;
+  if is_gone then
+    delete from public.account_tool_instances i where i.id = instance.id;
+  end if;
+  perform private.set_event_context(null, null, null, null, null);
+end;
+$$;
+
+-- As before, with roll-backs as what they are written as.
+create or replace function private.apply_instance_reports(toolbox_id uuid, heartbeat jsonb, request_id text) returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  named uuid[];
+  unknown uuid[];
+  news private.instance_report[];
+  report private.instance_report;
+begin
+  if jsonb_array_length(heartbeat -> 'instances') > 200 then
+    raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
+  end if;
+  -- Most rows have no news: they are found without a lock, and only their health and its age are written.
+  with reports as materialized (
+    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
+      r.ports, r.rolled_back, private.kept_mcp_health(r.mcp) as mcp
+    from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
+      jsonb_populate_record(null::private.instance_report, e.report) r
+    order by r.id, e.n desc
+  ), seen as materialized (
+    select r.*, i.id as known, i.mcp_health is distinct from r.mcp as is_health_new,
+      r.generation >= i.generation and (
+        r.generation > i.generation
+        or private.observed_of_phase(case when r.rolled_back and r.settled then 'error' else r.phase end) is distinct from case i.status_on_toolbox
+          when 'deploying' then 'preparing' when 'error' then 'failed' else i.status_on_toolbox::text end
+        or r.settled and (i.container_id, i.image_digest, i.port_mapping_json) is distinct from (r.container_id, r.image_digest, r.ports)
+        or r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null
+        or (r.phase = 'error' or r.rolled_back) and (i.instance_error_code, i.instance_error_message)
+          is distinct from (r.reason ->> 'code', r.reason ->> 'message')
+        or exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.state = 'in_progress'
+        )
+        or exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.previous_spec is not null
+        )
+      ) as is_news
+    from reports r
+    left join public.account_tool_instances i on i.id = r.id and i.account_tool_environment_id = toolbox_id
+  ), refreshed as (
+    update public.account_tool_instances i set mcp_health = s.mcp, last_observed_at = clock_timestamp()
+    from seen s
+    where i.id = s.known and not s.is_news and s.is_health_new and s.generation >= i.generation
+  )
+  select array_agg(s.id), array_agg(s.id) filter (where s.known is null), array_agg(s.report order by s.id) filter (where s.is_news)
+  into named, unknown, news
+  from seen s;
+
+  foreach report in array coalesce(news, '{}') loop
+    perform private.apply_instance_report(toolbox_id, report, request_id);
+  end loop;
+  -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to
+  -- have arrived. That never ends a deletion: a deploy still on its way would make a container without a row. An agent
+  -- that has nothing of it and will refuse such a deploy says so by name.
+  if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
+    for report in
+      select r.*
+      from public.account_tool_instances i,
+        jsonb_populate_record(null::private.instance_report, jsonb_build_object('id', i.id, 'generation', i.generation)) r
+      where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
+        and i.updated_at < clock_timestamp() - interval '30 seconds'
+        and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
+        and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
+      order by i.id
+    loop
+      perform private.apply_instance_report(toolbox_id, report, request_id);
+    end loop;
+  end if;
+  return coalesce(unknown, '{}');
+end;
+$$;
