@@ -94,6 +94,43 @@ async fn docker_going_away_is_seen_and_its_return_too() {
 }
 
 #[tokio::test]
+async fn an_update_has_not_ended_while_docker_is_away() {
+    let mut agent = Agent::prepare();
+    docker::ensure_image().await;
+    let socket = agent.folder.path().join("docker.sock");
+    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    agent.docker_host = format!("unix://{}", socket.display());
+    agent.start().await;
+    let tool = Tool::new(&["sleep"]);
+    let before = agent.deploy(&tool).await;
+    std::fs::remove_file(&socket).unwrap();
+    let update = tool.clone().next().with("command", json!(["exit", "3"]));
+    let request = agent.request(Method::PUT, &format!("/tools/{}", tool.id));
+    agent.send(request.json(&update.body)).await.expect(202);
+    let away = agent
+        .until(&tool, "it says so", Duration::from_secs(20), |v| {
+            v["reason"]["code"] == "docker_unreachable"
+        })
+        .await;
+    assert_eq!(
+        (&away["phase"], &away["settled"], &away["rolled_back"]),
+        (&json!("error"), &json!(false), &json!(false)),
+        "it may still prove itself or be rolled back"
+    );
+    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
+    let after = agent
+        .until(&tool, "it was rolled back", Duration::from_secs(30), |v| {
+            v["settled"] == true
+        })
+        .await;
+    assert_eq!(
+        (&after["phase"], &after["rolled_back"]),
+        (&json!("running"), &json!(true))
+    );
+    assert_eq!(after["container_id"], before["container_id"]);
+}
+
+#[tokio::test]
 async fn a_silent_docker_is_a_timeout_and_the_agent_stays_quick() {
     let mut agent = Agent::prepare();
     let socket = agent.folder.path().join("silent.sock");
