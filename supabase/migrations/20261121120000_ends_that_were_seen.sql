@@ -1,3 +1,45 @@
+-- An update that failed because Docker was away goes on when it is back, and may be rolled back then: what ends with an
+-- error keeps its way back like what was abandoned.
+alter table public.tool_instance_operations
+  drop constraint ended_operations_keep_no_spec,
+  add constraint succeeded_operations_keep_no_spec check (state <> 'succeeded' or previous_spec is null);
+comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when it succeeds, when it was put back, or when the next operation begins. Not readable by users.';
+
+create or replace function private.close_operation(operation_id uuid, result jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.require_keys(result, 'state');
+  if result ->> 'state' not in ('succeeded', 'failed') then
+    raise exception 'operation_result.state in p must be succeeded or failed, not "%"', result ->> 'state'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if result ->> 'state' = 'failed' then
+    perform private.require_keys(result, 'error_code', 'error_message');
+  end if;
+  update public.tool_instance_operations o
+  set state = result ->> 'state',
+    error_code = case when result ->> 'state' = 'failed' then result ->> 'error_code' end,
+    error_message = case when result ->> 'state' = 'failed' then left(result ->> 'error_message', 4000) end,
+    answered_code = case when result ->> 'state' = 'failed' then result ->> 'answered_code' end,
+    finished_at = clock_timestamp(),
+    previous_spec = case when result ->> 'state' = 'failed' then o.previous_spec end
+  where o.id = operation_id and o.state = 'in_progress';
+end;
+$$;
+
+create or replace function private.forget_ways_back(instance_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update public.tool_instance_operations o set previous_spec = null
+  where o.tool_instance_id = instance_id and o.state <> 'in_progress' and o.previous_spec is not null;
+end;
+$$;
+comment on function private.forget_ways_back is 'Erases the specs that updates of an instance that have ended could still go back to.';
+
 -- A generation is a restart for ever: an agent that asks after the lease of its operation is told the same.
 create or replace function public.get_desired_state(p jsonb) returns jsonb
 language plpgsql stable security definer
@@ -117,6 +159,9 @@ begin
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);
   end if;
+  if restored_spec is not null then
+    perform private.forget_ways_back(target_id);
+  end if;
   if removes then
     delete from public.account_tool_instances i where i.id = target_id;
   end if;
@@ -201,7 +246,7 @@ begin
         then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
       else '{"state": "succeeded"}'
     end);
-    if operation.state = 'abandoned' then
+    if way_back is not null or observed <> 'failed' then
       perform private.forget_ways_back(instance.id);
     end if;
   end if;

@@ -35,6 +35,13 @@ pub struct Record {
     pub restart: Option<Restart>,
 }
 
+impl Record {
+    /// The version before the one that its generation asks for counts.
+    pub fn is_reverted(&self) -> bool {
+        self.rolled_back.is_some() && self.requested_sha256 != self.current.sha256
+    }
+}
+
 /// A restart as a desired state: the container must have started after a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {

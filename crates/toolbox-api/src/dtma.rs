@@ -331,6 +331,13 @@ pub struct DeployRequest {
     pub container_name: String,
     /// What to run.
     pub spec: ToolSpec,
+    /// This generation is a restart: a container that runs already is started anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart: bool,
+    /// Ports it was last published on. An agent that lost the instance publishes it there again while they are free,
+    /// because callers know them; one that holds it keeps its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_ports: Vec<PortBinding>,
 }
 
 /// Body of `POST /tools`: a [`DeployRequest`] with its id.
@@ -403,6 +410,10 @@ pub struct ToolView {
     /// The last update did not start; the version before it runs.
     #[serde(default)]
     pub rolled_back: bool,
+    /// What runs is not what this generation asks for. False again once the control plane has taken the failed spec
+    /// back, while `rolled_back` still tells why.
+    #[serde(default)]
+    pub reverted: bool,
     /// When this view last changed.
     pub updated_at: String,
 }

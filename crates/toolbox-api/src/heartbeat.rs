@@ -153,13 +153,6 @@ pub struct DesiredInstance {
     /// The instance id.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
-    /// This generation is a restart: a running container is not as desired until it was started anew.
-    #[serde(default)]
-    pub restart: bool,
-    /// Ports it was last published on. An agent that lost the instance publishes it there again, because callers know
-    /// them; one that holds it keeps its own.
-    #[serde(default)]
-    pub known_ports: Vec<PortBinding>,
     /// The rest, as in `PUT /tools/{id}`; here `desired` may be `absent`.
     #[serde(flatten)]
     pub deploy: DeployRequest,

@@ -385,13 +385,11 @@ fn fail(state: &mut State, instance: usize, step: Step) {
     }
 }
 
-/// The next step fails and is tried again later (`trouble.rs`): until then the view is an error, and settled unless an
-/// update is undecided (`view.rs`).
+/// The next step fails and is tried again later (`trouble.rs`): until then the view is a settled error (`view.rs`).
 pub fn trouble(state: &mut State, instance: usize) {
-    let is_undecided = state.agent.disk[instance].is_some_and(|r| r.next.is_some());
     let task = &mut state.agent.tasks[instance];
     task.phase = Phase::Error;
-    task.settled = !is_undecided;
+    task.settled = true;
     task.decided = true;
 }
 

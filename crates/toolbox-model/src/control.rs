@@ -187,8 +187,12 @@ fn settle_spec(row: &mut Row, rules: &Rules, seen: Option<Report>) -> Observed {
         .map(|o| o.previous_spec);
     let kept = row.kept.filter(|(g, _)| *g == report.generation);
     let way_back = updating.or(kept.map(|(_, spec)| spec));
-    if kept.is_some() {
-        row.kept = None;
+    // An error may pass, and the update be rolled back after all.
+    if way_back.is_some() {
+        let stays = report.phase == Some(Phase::Error) && !report.rolled_back;
+        row.kept = way_back
+            .filter(|_| stays)
+            .map(|spec| (report.generation, spec));
     }
     match way_back.filter(|_| report.rolled_back) {
         Some(spec) => {

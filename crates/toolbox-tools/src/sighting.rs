@@ -134,10 +134,10 @@ fn record_of<'a>(
     now: &'a str,
 ) -> Result<Option<RecordState<'a>>, BadRow> {
     let behind = is_behind(row, sighting);
-    let rolled_back = !behind && sighting.is_some_and(|view| view.rolled_back);
+    let reverted = !behind && sighting.is_some_and(|view| view.reverted);
     // Whether there is a way back, the database knows of the operation that made the generation; where that is not
     // ours, the agent's heartbeat tells it.
-    if sighting.is_some_and(|view| !view.settled) || rolled_back && operation.is_none() {
+    if sighting.is_some_and(|view| !view.settled) || reverted && operation.is_none() {
         return Ok(None);
     }
     let (_, observation) = look(row, sighting)?;
@@ -179,7 +179,7 @@ fn record_of<'a>(
             observed_at: now,
         }),
         operation_result: result,
-        restore_previous_spec: rolled_back,
+        restore_previous_spec: reverted,
         restore_previous_desired: false,
         remove_row: observation.row_gone,
     }))
@@ -237,8 +237,8 @@ fn shown_state(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceSta
         return Ok((InstanceState::error(reason), true));
     }
     // What runs is not what was asked for, and the error says so.
-    let rolled_back = sighting.is_some_and(|view| view.rolled_back);
-    if rolled_back && state.status() == InstanceStatus::Error {
+    let reverted = sighting.is_some_and(|view| view.reverted);
+    if reverted && state.status() == InstanceStatus::Error {
         return Ok((state, true));
     }
     Ok((

@@ -12,7 +12,7 @@ use toolbox_api::heartbeat::{DesiredInstance, digest_line};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::ImagePolicy;
 
-use crate::instances::{Changes, Command, CommandError, InstancesHandle, Pulled, Put, Tombstones};
+use crate::instances::{Changes, Command, CommandError, InstancesHandle, Put, Tombstones};
 
 /// Instances that are commanded at once. A command is a disk write, and a look at Docker that may take seconds.
 const AT_ONCE: usize = 8;
@@ -97,10 +97,7 @@ impl Reconciler<'_> {
         }
         let put = match Put::check(deploy, self.policy) {
             Ok(put) => Put {
-                pulled: Some(Pulled {
-                    restart: instance.restart,
-                    known_ports: instance.known_ports,
-                }),
+                pulled: true,
                 ..put
             },
             Err(errors) => {

@@ -114,12 +114,10 @@ impl Command {
         if record.desired == Desired::Absent && !matches!(self, Self::Delete(_)) {
             return Err(CommandError::Deleting);
         }
-        let runs_another =
-            record.rolled_back.is_some() && record.requested_sha256 != record.current.sha256;
         if let Some(asked) = asked
             && matches!(self, Self::Start(_) | Self::Stop(_) | Self::Restart(_))
             && (asked > record.generation.saturating_add(1)
-                || asked > record.generation && runs_another)
+                || asked > record.generation && record.is_reverted())
         {
             return Err(CommandError::Gap {
                 asked,
@@ -218,8 +216,7 @@ fn put_over(
         return Err(CommandError::SpecDiffers(put.generation));
     }
     draft.desired = put.desired;
-    let restart = put.pulled.as_ref().is_some_and(|p| p.restart);
-    if restart
+    if put.restart
         && record
             .restart
             .is_none_or(|r| r.generation != put.generation)
@@ -247,7 +244,7 @@ fn put_over(
     if is_current {
         // After a roll-back the control plane takes back the spec under a generation of its own; that is no command
         // with an answer of its own, and its user has yet to see why the update failed.
-        let taken_back = put.pulled.is_some() && record.next.is_none() && !restart;
+        let taken_back = put.pulled && record.next.is_none() && !put.restart;
         if !(taken_back && put.generation == record.generation + 1) {
             draft.rolled_back = None;
         }
@@ -280,7 +277,6 @@ mod tests {
     use toolbox_api::dtma::ToolSpec;
     use toolbox_domain::names::DisplayName;
 
-    use super::super::put::Pulled;
     use super::*;
 
     fn id() -> ToolInstanceId {
@@ -300,7 +296,9 @@ mod tests {
             name,
             spec: wire.validate().unwrap(),
             wire,
-            pulled: None,
+            restart: false,
+            known_ports: Vec::new(),
+            pulled: false,
         }))
     }
 
@@ -437,7 +435,7 @@ mod tests {
         rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
         let pulled = |generation| match put(generation, "a/b:1") {
             Command::Put(put) => Command::Put(Box::new(Put {
-                pulled: Some(Pulled::default()),
+                pulled: true,
                 ..*put
             })),
             other => other,
@@ -502,10 +500,7 @@ mod tests {
         let record = changed(None, put(5, "a/b:1"));
         let restart = || match put(6, "a/b:1") {
             Command::Put(put) => Command::Put(Box::new(Put {
-                pulled: Some(Pulled {
-                    restart: true,
-                    ..Pulled::default()
-                }),
+                restart: true,
                 ..*put
             })),
             other => other,

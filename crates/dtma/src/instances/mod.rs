@@ -39,7 +39,7 @@ use crate::store::Store;
 use crate::telemetry::Telemetry;
 pub use changes::Changes;
 pub use command::{Command, CommandError};
-pub use put::{Pulled, Put};
+pub use put::Put;
 pub use tombstones::Tombstones;
 
 /// Commands and wake-ups that may wait for one instance. A task answers each within a disk write, so a longer

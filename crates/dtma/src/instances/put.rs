@@ -20,17 +20,12 @@ pub struct Put {
     pub wire: ToolSpec,
     /// The spec, checked.
     pub spec: InstanceSpec,
-    /// What the control plane's desired state says beside it; none for a caller's command.
-    pub pulled: Option<Pulled>,
-}
-
-/// What the control plane's desired state says beside a deployment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pulled {
     /// The generation is a restart too: a container that runs already is started anew.
     pub restart: bool,
     /// Where it was last published; for an instance the agent lost.
     pub known_ports: Vec<PortBinding>,
+    /// It is the control plane's desired state, not a caller's command.
+    pub pulled: bool,
 }
 
 impl Put {
@@ -72,7 +67,9 @@ impl Put {
                 container_name,
                 wire: request.spec,
                 spec,
-                pulled: None,
+                restart: request.restart,
+                known_ports: request.known_ports,
+                pulled: false,
             }),
             _ => Err(errors),
         }

@@ -243,12 +243,9 @@ impl Instance {
         let (id, ports) = (self.id, self.shared.ports.clone());
         let known = match &command {
             // One that is held keeps its own.
-            Command::Put(put) if self.record.is_none() => {
-                put.pulled.as_ref().map(|p| p.known_ports.clone())
-            }
-            _ => None,
+            Command::Put(put) if self.record.is_none() => put.known_ports.clone(),
+            _ => Vec::new(),
         };
-        let known = known.unwrap_or_default();
         let allocate = |spec: &toolbox_domain::spec::InstanceSpec, kept: &[_]| {
             ports.promise(id, spec.ports(), kept, &known, &foreign)
         };

@@ -14,8 +14,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
     let container = memory.current(record);
     let error = error(record, memory, now);
     let (phase, settled) = match &error {
-        // What passes is no end of an update: it may still prove itself, or be rolled back.
-        Some(_) => (Phase::Error, record.next.is_none()),
+        Some(_) => (Phase::Error, true),
         None => (memory.phase, memory.settled),
     };
     let rolled_back = record.rolled_back.is_some();
@@ -41,6 +40,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
             .and_then(|c| c.exit_code),
         restart_count: memory.restart_count,
         rolled_back,
+        reverted: record.is_reverted(),
         updated_at: text(OffsetDateTime::now_utc()),
     }
 }

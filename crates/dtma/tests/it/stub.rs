@@ -133,7 +133,7 @@ impl Stub {
         let row = plane.rows.get_mut(&ToolInstanceId::new(tool.id)).unwrap();
         row.deploy.generation += 1;
         row.deploy.desired = desired;
-        row.restart = restart;
+        row.deploy.restart = restart;
         row.deploy.generation
     }
 

@@ -3,9 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use toolbox_api::dtma::{DeployRequest, Desired, ToolSpec, ToolView};
+use toolbox_api::dtma::{DeployRequest, Desired, ToolView};
 use toolbox_api::edge::Action;
-use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
 use toolbox_domain::lifecycle;
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
@@ -199,36 +198,8 @@ impl Operation {
             .map_err(|error| attempts.untold(error))
     }
 
+    /// Sends all of what is desired.
     async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
-        self.put(self.spec(), wait).await
-    }
-
-    /// Deploys what the agent has lost, on the host ports its callers know; on others only when those are taken.
-    async fn deploy_again(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
-        let mut spec = self.spec();
-        for port in spec.ports.iter_mut().filter(|p| p.host_port.is_none()) {
-            let mut known = self.row.port_mapping_json.iter();
-            port.host_port = known
-                .find(|k| k.container_port == port.container_port && k.protocol == port.protocol)
-                .map(|k| k.host_port);
-        }
-        match self.put(spec, wait).await {
-            Err(AgentError::Problem(problem)) if problem.code == ProblemCode::PortInUse => {
-                self.deploy(wait).await
-            }
-            put => put,
-        }
-    }
-
-    fn spec(&self) -> ToolSpec {
-        self.row.spec.as_deref().cloned().unwrap_or_default()
-    }
-
-    async fn put(
-        &self,
-        spec: ToolSpec,
-        wait: Option<Duration>,
-    ) -> Result<Box<ToolView>, AgentError> {
         let request = DeployRequest {
             generation: self.row.generation,
             // An update keeps a stopped tool stopped; all else that sends a spec wants it to run.
@@ -238,7 +209,9 @@ impl Operation {
             },
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
-            spec,
+            spec: self.row.spec.as_deref().cloned().unwrap_or_default(),
+            restart: self.action == Action::Restart,
+            known_ports: self.row.port_mapping_json.clone(),
         };
         self.agent.deploy(self.row.id, &request, wait).await
     }
@@ -249,7 +222,6 @@ impl Operation {
         let began = clock.now();
         let mut recovery = StartRecovery::new(RETRY);
         let mut redeployed = false;
-        let mut missed_some = false;
         let mut last: Option<Result<Box<ToolView>, AgentError>> = None;
         let mut outcome = None;
         let attempts = Attempts::new();
@@ -257,17 +229,15 @@ impl Operation {
             let elapsed = clock.now().saturating_sub(began);
             let result = match recovery.next(elapsed, clock.random(), outcome.take()) {
                 Step::Start => {
-                    // What was just re-created is not to be stopped and started again.
+                    // The deployment was a restart, if that is what was asked for.
                     let command = if redeployed { Command::Start } else { command };
                     self.agent
                         .command(self.row.id, command, self.row.generation, wait)
                         .await
                 }
-                // It is there, only not as desired, and a restart is still to come.
-                Step::Redeploy if missed_some => self.deploy(wait).await,
                 Step::Redeploy => {
                     redeployed = true;
-                    self.deploy_again(wait).await
+                    self.deploy(wait).await
                 }
                 Step::Wait(delay) => {
                     clock.sleep(delay).await;
@@ -281,7 +251,7 @@ impl Operation {
                 }
             };
             attempts.made(&result);
-            missed_some = result.as_ref().is_err_and(AgentError::is_generation_gap);
+            let missed_some = result.as_ref().is_err_and(AgentError::is_generation_gap);
             outcome = Some(match &result {
                 Ok(_) => Outcome::Started,
                 Err(error) if error.is_instance_unknown() || missed_some => {

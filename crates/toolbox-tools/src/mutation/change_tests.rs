@@ -110,7 +110,7 @@ fn an_agent_that_missed_a_change_is_told_everything() {
             "restart",
             "running",
             "running",
-            &["restart", "PUT", "restart"],
+            &["restart", "PUT", "start"],
         ),
     ] {
         let world = World::new(before);
@@ -130,6 +130,8 @@ fn an_agent_that_missed_a_change_is_told_everything() {
         for (line, part) in all.iter().zip(told) {
             assert!(line.contains(part), "{what}: {all:?}");
         }
+        let restart = put(&world).get("restart").cloned();
+        assert_eq!(restart, (what == "restart").then_some(json!(true)));
     }
 }
 
@@ -147,6 +149,8 @@ fn what_a_later_command_has_overtaken_is_no_success() {
 #[test]
 fn a_start_re_creates_what_the_agent_has_lost() {
     let world = World::new("stopped");
+    let known = json!([{"container_port": 8080, "host_port": 31234, "host_ip": "127.0.0.1", "protocol": "tcp"}]);
+    world.tables.borrow_mut().row.as_mut().unwrap()["port_mapping_json"] = known.clone();
     world.agent_once([
         problem("instance_unknown", 404),
         answer(202, &view("pending", 5)),
@@ -166,16 +170,21 @@ fn a_start_re_creates_what_the_agent_has_lost() {
             format!("POST /tools/{id}/start"),
         ]
     );
-    let sent = world.transport.sent();
-    let put = sent
-        .iter()
-        .find(|call| call.request.method == "PUT")
-        .unwrap();
-    let request: Value = serde_json::from_slice(&put.request.body).unwrap();
+    let request = put(&world);
     let stored = row("stopped")["spec"].clone();
     assert_eq!(request["spec"]["image"], stored["image"]);
     assert_eq!(request["spec"]["env"], stored["env"]);
+    // As the agent gets them when it fetches the desired state at the same time: one generation is one spec.
     assert_eq!(request["spec"]["ports"][0]["container_port"], 8080);
+    assert_eq!(request["spec"]["ports"][0].get("host_port"), None);
+    assert_eq!(request["known_ports"], known);
+}
+
+/// The deployment the agent was sent.
+fn put(world: &World) -> Value {
+    let sent = world.transport.sent();
+    let call = sent.iter().find(|call| call.request.method == "PUT");
+    serde_json::from_slice(&call.unwrap().request.body).unwrap()
 }
 
 #[test]

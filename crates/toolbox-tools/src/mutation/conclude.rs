@@ -75,7 +75,12 @@ async fn settled(mut operation: Operation, reached: &Reached) -> Result<Reply, A
         }
     };
     let generation = operation.row.generation;
-    if reached.view().is_some_and(|v| v.generation > generation) {
+    // A failed update's spec is taken back under the next generation, which still tells why.
+    let tells_own_end = |v: &ToolView| {
+        let is_taken_back = operation.action == Action::Update && v.rolled_back && !v.reverted;
+        v.generation == generation || is_taken_back && v.generation == generation + 1
+    };
+    if reached.view().is_some_and(|v| !tells_own_end(v)) {
         let error = ApiError::with_message(
             ErrorCode::StateChanged,
             "A later command has overtaken this one; read the state",

@@ -133,6 +133,7 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
     let world = World::new("running");
     let mut rolled_back = view("running", 5);
     rolled_back["rolled_back"] = true.into();
+    rolled_back["reverted"] = true.into();
     rolled_back["reason"] =
         json!({"code": "exited", "message": "The new container exited with code 1"});
     world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
@@ -155,6 +156,25 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
         world.tables.borrow().row.as_ref().unwrap()["spec"]["image"],
         "mcp/context7:1"
     );
+}
+
+#[test]
+fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
+    // The agent's heartbeat and its next look at the desired state were quicker than the answer.
+    for (reverted, told) in [
+        (false, (502, "update_failed")),
+        (true, (409, "state_changed")),
+    ] {
+        let world = World::new("running");
+        let mut rolled_back = view("running", 6);
+        rolled_back["rolled_back"] = true.into();
+        rolled_back["reverted"] = reverted.into();
+        rolled_back["reason"] = json!({"code": "exited", "message": "exit 1"});
+        world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
+        let bad = json!({"dockerImage": "mcp/context7:bad"});
+        let seen = update(&world, &bad, &[("prefer", "wait=30")]);
+        assert_eq!((seen.status, seen.code()), told);
+    }
 }
 
 #[test]
