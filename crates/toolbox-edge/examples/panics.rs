@@ -39,6 +39,16 @@ pub static FUNCTION: Function = Function {
             path: "/background",
             handler: |cx| Box::pin(background(cx)),
         },
+        Route {
+            method: "GET",
+            path: "/deferred",
+            handler: deferred::handle,
+        },
+        Route {
+            method: "GET",
+            path: "/deferred-panics",
+            handler: deferred::panics,
+        },
     ],
 };
 
@@ -81,6 +91,26 @@ async fn background(cx: Cx) -> Result<Reply, ApiError> {
         panic!("SECRET after the answer")
     }));
     reply::json(200, &"answered")
+}
+
+/// What scripts/build-wasm puts into the part that is loaded on demand.
+mod deferred {
+    use toolbox_edge::{Answer, Cx, reply};
+
+    pub(super) fn handle(cx: Cx) -> Answer {
+        Box::pin(async move {
+            super::wait(&cx).await;
+            let parts = [cx.method.as_str(), cx.path.as_str()];
+            reply::json(200, &parts.join(" "))
+        })
+    }
+
+    pub(super) fn panics(cx: Cx) -> Answer {
+        Box::pin(async move {
+            super::wait(&cx).await;
+            panic!("SECRET deferred")
+        })
+    }
 }
 
 #[cfg(target_arch = "wasm32")]

@@ -28,4 +28,4 @@ pub mod wasm;
 pub use context::{App, Cx};
 pub use error::ApiError;
 pub use reply::Reply;
-pub use router::{Function, Route};
+pub use router::{Answer, Function, Route};

@@ -9,8 +9,11 @@ use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::reply::Reply;
 
+/// What a handler gives.
+pub type Answer = LocalFuture<'static, Result<Reply, ApiError>>;
+
 /// What a route runs.
-pub type Handler = fn(Cx) -> LocalFuture<'static, Result<Reply, ApiError>>;
+pub type Handler = fn(Cx) -> Answer;
 
 /// Finds out which user calls: [`crate::identity::user`].
 pub type Authenticate =

@@ -2,11 +2,20 @@
 
 use toolbox_api::edge::GetResponse;
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{Answer, ApiError, Cx, Reply, reply};
 
+use super::instance;
 use super::list::{absent, heal, present};
 use crate::sighting;
 use crate::toolbox::{self, Target};
+
+/// `GET /{toolboxId}/tools/{instance}`.
+pub(super) fn handle(cx: Cx) -> Answer {
+    Box::pin(async move {
+        let (toolbox, target) = instance(&cx)?;
+        get(&cx, toolbox, &target).await
+    })
+}
 
 /// Answers with the row joined with the agent's view of this instance.
 pub(super) async fn get(

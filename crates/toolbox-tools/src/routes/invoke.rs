@@ -3,7 +3,7 @@
 use toolbox_api::edge::InvokeRequest;
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_edge::{Answer, ApiError, Cx, Reply};
 
 use super::logs::{self, LogOptions};
 use super::{get, list};
@@ -11,27 +11,32 @@ use crate::mutation::{self, Change};
 use crate::toolbox::{Target, toolbox_id};
 
 /// `POST /`: the toolbox is named in the body.
-pub(super) async fn at_root(cx: &Cx) -> Result<Reply, ApiError> {
-    let body: Box<InvokeRequest> = cx.json()?;
-    let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
-    if body.action.is_none() && body.tool_catalog_id.is_none() {
-        return Err(unknown_action());
-    }
-    dispatch(cx, toolbox, body).await
+pub(super) fn at_root(cx: Cx) -> Answer {
+    Box::pin(async move {
+        let body: Box<InvokeRequest> = cx.json()?;
+        let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
+        if body.action.is_none() && body.tool_catalog_id.is_none() {
+            return Err(unknown_action());
+        }
+        dispatch(&cx, toolbox, body).await
+    })
 }
 
 /// `POST /{toolboxId}/tools`: a toolbox named in the body too must be the same.
-pub(super) async fn at_toolbox(cx: &Cx, toolbox: ToolboxId) -> Result<Reply, ApiError> {
-    let body: Box<InvokeRequest> = cx.json()?;
-    if let Some(named) = body.toolbox_id.as_deref()
-        && toolbox_id(named)? != toolbox
-    {
-        return Err(ApiError::with_message(
-            ErrorCode::InvalidRequest,
-            "Give the same toolboxId in the path and in the body",
-        ));
-    }
-    dispatch(cx, toolbox, body).await
+pub(super) fn at_toolbox(cx: Cx) -> Answer {
+    Box::pin(async move {
+        let toolbox = toolbox_id(cx.param(0))?;
+        let body: Box<InvokeRequest> = cx.json()?;
+        if let Some(named) = body.toolbox_id.as_deref()
+            && toolbox_id(named)? != toolbox
+        {
+            return Err(ApiError::with_message(
+                ErrorCode::InvalidRequest,
+                "Give the same toolboxId in the path and in the body",
+            ));
+        }
+        dispatch(&cx, toolbox, body).await
+    })
 }
 
 fn unknown_action() -> ApiError {

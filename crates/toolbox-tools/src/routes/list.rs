@@ -9,9 +9,15 @@ use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::time::Moment;
-use toolbox_edge::{ApiError, App, Cx, Reply, reply};
+use toolbox_edge::{Answer, ApiError, App, Cx, Reply, reply};
 
+use crate::toolbox::toolbox_id;
 use crate::{sighting, toolbox};
+
+/// `GET /{toolboxId}/tools`.
+pub(super) fn handle(cx: Cx) -> Answer {
+    Box::pin(async move { list(&cx, toolbox_id(cx.param(0))?).await })
+}
 
 /// Answers with what is known: live where the agent answers, last known with its age where not.
 pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiError> {

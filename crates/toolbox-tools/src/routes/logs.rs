@@ -7,8 +7,9 @@ use toolbox_api::edge::{InvokeRequest, LogsResponse};
 use toolbox_api::error::ErrorCode;
 use toolbox_clients::dtma::{AgentError, LogQuery};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply, reply, time};
+use toolbox_edge::{Answer, ApiError, Cx, Reply, reply, time};
 
+use super::instance;
 use crate::toolbox::{self, Target};
 
 const DEFAULT_TAIL: u32 = 100;
@@ -88,6 +89,15 @@ fn bad_tail() -> ApiError {
         ErrorCode::InvalidRequest,
         format!("Give tail as a number of lines from 0 to {MAX_TAIL}"),
     )
+}
+
+/// `GET /{toolboxId}/tools/{instance}/logs`.
+pub(super) fn handle(cx: Cx) -> Answer {
+    Box::pin(async move {
+        let (toolbox, target) = instance(&cx)?;
+        let options = LogOptions::from_query(&cx)?;
+        logs(&cx, toolbox, &target, options).await
+    })
 }
 
 /// Answers with log lines of the agent; nothing is kept in the database.
