@@ -85,7 +85,8 @@ function callThroughTable(name: string, place: number, load: string): string {
   return ` (func ${name} ${type}${load}\n  (call_indirect ${tableName} ${type} ${values} (i32.const ${place})))`;
 }
 
-const resized = (form: string) => form.replace(`${tableName} ${tableSize} ${tableSize} `, `${tableName} ${size} ${size} `);
+const resized = (form: string) =>
+  form.replace(`${tableName} ${tableSize} ${tableSize} `, `${tableName} ${size} ${size} `);
 if (resized(table) === table) throw new Error("split-wasm knows tables of a fixed size");
 
 const body = deferred.flatMap((one) => one.lines).join("\n");
@@ -100,7 +101,9 @@ const firstText = [
   ...kind("import"),
   ' (import "deferred" "load" (func $load))',
   ...forms.filter((form) => /^ \((global|memory|data|table|export|start) /.test(form)).map(resized),
-  ...shared.map((form, index) => ` (export "shared${index}" (${form.startsWith(" (table") ? "table" : "global"} ${nameOf(form)}))`),
+  ...shared.map((form, index) =>
+    ` (export "shared${index}" (${form.startsWith(" (table") ? "table" : "global"} ${nameOf(form)}))`
+  ),
   places,
   ` (elem (table ${tableName}) (i32.const ${base + ofDeferred.length}) func ${ofFirst.join(" ")})`,
   ...ofDeferred.map((name, index) => {
