@@ -133,6 +133,15 @@ pub fn read_discover(result: &Value) -> Option<(Identity, bool)> {
     ))
 }
 
+/// Whether an answer to `server/discover` names a revision that begins with `initialize`.
+fn has_sessions(result: &Value) -> bool {
+    let versions = result.get("supportedVersions").and_then(Value::as_array);
+    versions.is_some_and(|versions| {
+        let mut texts = versions.iter().filter_map(Value::as_str);
+        texts.any(|version| LEGACY.contains(&version))
+    })
+}
+
 impl Hub {
     /// The server runs and its streams are open.
     pub fn connected(&mut self, now: Instant, revision: u64) {
@@ -176,16 +185,20 @@ impl Hub {
     }
 
     pub(super) fn discover_answered(&mut self, now: Instant, message: &Message) {
-        let discovered = message
+        let result: Option<Value> = message
             .result
             .as_ref()
-            .and_then(|span| serde_json::from_str(message.raw(span)).ok())
-            .and_then(|result: Value| read_discover(&result));
-        if let Some((identity, has_tools)) = discovered {
+            .and_then(|span| serde_json::from_str(message.raw(span)).ok());
+        if let Some((identity, has_tools)) = result.as_ref().and_then(read_discover) {
             self.discovered = Some(Discovered {
                 identity,
                 has_tools,
             });
+            // Servers made with rmcp keep a connection in the era of its first request. One that begins with `initialize`
+            // serves stateless requests as well, one that begins with those serves no session any more.
+            if result.as_ref().is_some_and(has_sessions) && matches!(self.legacy, Legacy::Unknown) {
+                self.greet_legacy(now);
+            }
             self.ready(now);
         } else if matches!(self.legacy, Legacy::Unknown) {
             self.skip_discover = true;

@@ -401,6 +401,25 @@ fn a_stateless_call_is_cancelled_when_its_client_leaves() {
 }
 
 #[test]
+fn a_server_of_both_eras_gets_initialize_before_any_stateless_request_but_discover() {
+    let mut world = World::new();
+    let discover = world.written();
+    let versions =
+        json!({"supportedVersions": ["2025-11-25", "2026-07-28"], "capabilities": {"tools": {}}});
+    world.server(&json!({"id": discover[0]["id"], "result": versions}));
+    world.pass(Duration::ZERO);
+    let written = world.written();
+    let methods: Vec<&Value> = written.iter().map(|message| &message["method"]).collect();
+    assert_eq!(methods, ["initialize", "tools/list"]);
+    assert_eq!(written[1]["params"]["_meta"][META], "2026-07-28");
+    let initialize =
+        json!({"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
+    let mut mail = world.post(None, &initialize);
+    world.server(&json!({"id": written[0]["id"], "result": {"protocolVersion": "2025-11-25", "capabilities": {}}}));
+    assert!(answer(&mut mail).unwrap().session.is_some());
+}
+
+#[test]
 fn a_subscription_gets_its_own_id_back() {
     let mut world = World::new();
     let discover = world.written();
