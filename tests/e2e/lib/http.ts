@@ -42,9 +42,10 @@ export async function send(url: string | URL, call: Call = {}): Promise<Reply> {
     if (!headers.has("content-type")) headers.set("content-type", "application/json");
   }
   const own = call.fresh ? Deno.createHttpClient({ poolMaxIdlePerHost: 0 }) : undefined;
+  const client = call.client ?? own;
   const started = performance.now();
   const response = await fetch(url, {
-    client: call.client ?? own,
+    ...(client && { client }),
     method,
     headers,
     body,
