@@ -1,20 +1,33 @@
-// Measures what toolbox-tools and DTMA cost, as ratios against what the same work costs without them, in one run.
-// Started by scripts/bench.
+// Measures what the functions, DTMA and its MCP bridge cost, as ratios against what the same work costs without them, in
+// one run. Started by scripts/bench.
 
+// @ts-types="./zlib.d.ts"
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { benchAgent } from "./agent.ts";
-import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
+import { benchBridge } from "./bridge.ts";
 import { endCleanly, failCleanly } from "./cleanup.ts";
+import { benchFleet } from "./fleet.ts";
+import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
+import { benchHeartbeats } from "./heartbeat.ts";
 import { type Line, meets, samples, table } from "./report.ts";
 import { startUpstream } from "./upstream.ts";
 
 const root = new URL("..", import.meta.url).pathname;
-const options = parseArgs(Deno.args);
-const { quick } = options;
-
 const begun = performance.now();
 const progress = (text: string) =>
   console.error(`bench ${((performance.now() - begun) / 1000).toFixed(0).padStart(3)} s: ${text}`);
+
+/** The longest a part may take, in seconds, and what it measures. */
+const PARTS = {
+  handlers: { limit: [120, 360], lines: handlerLines },
+  dtma: { limit: [240, 300], lines: agentLines },
+  heartbeat: { limit: [180, 420], lines: heartbeatLines },
+  bridge: { limit: [180, 300], lines: bridgeLines },
+};
+type Part = keyof typeof PARTS;
+
+const options = parseArgs(Deno.args);
+const { quick } = options;
 
 const setting: Setting = {
   ours: `${root}supabase/functions/toolbox-tools/index.ts`,
@@ -24,14 +37,11 @@ const setting: Setting = {
   seconds: 1,
 };
 
-endCleanly(quick ? 120 : 360);
+const parts = (Object.keys(PARTS) as Part[]).filter((part) => options.only === undefined || options.only === part);
+endCleanly(parts.reduce((sum, part) => sum + PARTS[part].limit[quick ? 0 : 1], 0));
 const lines: Line[] = [];
 try {
-  if (options.only !== "dtma") lines.push(...await handlerLines());
-  if (options.only !== "handlers") {
-    progress("DTMA against the raw Docker API");
-    lines.push(...await benchAgent(Deno.env.get("BENCH_DTMA")!, quick ? 8 : 24));
-  }
+  for (const part of parts) lines.push(...await PARTS[part].lines());
 } catch (error) {
   await failCleanly(error);
 }
@@ -39,8 +49,9 @@ try {
 const missed = lines.filter((line) => meets(line) === false);
 console.log(
   `\nToolbox bench: ${new Date().toISOString()}, ${navigator.hardwareConcurrency} cores, Deno ${Deno.version.deno}, ` +
-    `${setting.rounds} rounds, ${((performance.now() - begun) / 1000).toFixed(0)} s\n` +
-    `measured: toolbox-tools or DTMA; reference: bench/floor.ts or the raw Docker API. Median [min–max] of rounds that alternate.\n`,
+    `${((performance.now() - begun) / 1000).toFixed(0)} s\n` +
+    `measured / reference: toolbox-tools / bench/floor.ts, DTMA / the raw Docker API, and else what the line names.\n` +
+    `Median [min–max] of rounds that alternate.\n`,
 );
 console.log(table(lines));
 console.log(
@@ -60,7 +71,7 @@ interface Options {
   quick: boolean;
   /** Postgres, PostgREST and DTMA of an ephemeral dev stack instead of the stand-in. */
   real: boolean;
-  only?: "handlers" | "dtma";
+  only?: Part;
   /** File for the same numbers as JSON. */
   json?: string;
 }
@@ -72,7 +83,7 @@ function parseArgs(args: string[]): Options {
     const value = option === "--quick" || option === "--real" ? undefined : rest.shift();
     if (option === "--quick") options.quick = true;
     else if (option === "--real") options.real = true;
-    else if (option === "--only" && (value === "handlers" || value === "dtma")) options.only = value;
+    else if (option === "--only" && value && value in PARTS) options.only = value as Part;
     else if (option === "--json" && value) options.json = value;
     else {
       console.error(`bench: cannot use "${option}"; see scripts/bench --help`);
@@ -102,6 +113,37 @@ async function handlerLines(): Promise<Line[]> {
   } finally {
     await upstream.stop();
   }
+}
+
+async function agentLines(): Promise<Line[]> {
+  progress("DTMA against the raw Docker API");
+  const commands = await benchAgent(program("DTMA"), quick ? 8 : 24);
+  progress("DTMA with fifty MCP servers");
+  return [...commands, ...await benchFleet(program("DTMA"))];
+}
+
+async function heartbeatLines(): Promise<Line[]> {
+  const toolboxes = quick ? [100, 1_000, 10_000] : [100, 1_000, 10_000, 100_000];
+  return await benchHeartbeats({ toolboxes, rounds: quick ? 2 : 3, seconds: quick ? 4 : 8 }, progress);
+}
+
+async function bridgeLines(): Promise<Line[]> {
+  const programs = {
+    dtma: program("DTMA"),
+    sample: program("SAMPLE_MCP"),
+    measure: program("BRIDGE_MEASURE"),
+    bridge: program("BRIDGE"),
+    fixture: program("MCP_FIXTURE"),
+    peer: program("MCP_PROXY"),
+  };
+  return await benchBridge(programs, { rounds: quick ? 2 : 4, seconds: quick ? 2 : 4 }, progress);
+}
+
+/** A program that scripts/bench has built. */
+function program(name: string): string {
+  const path = Deno.env.get(`BENCH_${name}`);
+  if (!path) throw new Error(`start this by scripts/bench: BENCH_${name} is not set`);
+  return path;
 }
 
 function wasmSizes(): Line[] {

@@ -1,7 +1,7 @@
 //! Measures bridges side by side: the same echo server behind each, the same callers, one after the other in one run.
 //!
-//! `bench/bridge` builds and starts it. Callers are written to cost little themselves: one connection each, one request
-//! at a time, no HTTP library.
+//! `scripts/bench --only bridge` builds and starts it, and reads the JSON it prints. Callers are written to cost little
+//! themselves: one connection each, one request at a time, no HTTP library.
 #![expect(
     clippy::disallowed_methods,
     reason = "it starts the programs that it measures"
@@ -14,12 +14,12 @@
     reason = "a measurement that cannot be made ends the program"
 )]
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -35,24 +35,23 @@ struct Arguments {
     /// The peer, mcp-proxy of crates.io.
     #[arg(long)]
     peer: Option<PathBuf>,
-    /// Seconds per measurement.
-    #[arg(long, default_value_t = 5)]
+    /// Seconds per load.
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Rounds; in each, every way is loaded once, and the order turns.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Clients that vanish.
     #[arg(long, default_value_t = 1000)]
     vanish: usize,
 }
 
-/// What was measured of one way to the server.
-#[derive(Debug, Default)]
-struct Row {
+/// A way to the server, and what was measured of it.
+struct Way {
     name: &'static str,
-    single: Load,
-    sixteen: Load,
-    sessions: Load,
-    idle_rss: u64,
-    busy_rss: u64,
-    left: Option<(usize, u64)>,
+    /// None for the server's own pipes.
+    endpoint: Option<Endpoint>,
+    rounds: Vec<Value>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,6 +59,13 @@ struct Load {
     rps: f64,
     p50: Duration,
     p99: Duration,
+}
+
+impl Load {
+    fn json(&self) -> Value {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        json!({"rps": self.rps, "p50_us": micros(self.p50), "p99_us": micros(self.p99)})
+    }
 }
 
 /// A way to the server over HTTP.
@@ -73,17 +79,90 @@ struct Endpoint {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments = Arguments::parse();
-    let mut rows = vec![direct(&arguments).await];
-    rows.push(measure("this bridge", ours(&arguments), &arguments).await);
-    if arguments.peer.is_some() {
-        rows.push(measure("mcp-proxy 0.6.0", peer(&arguments), &arguments).await);
+    let way = |name, endpoint| Way {
+        name,
+        endpoint,
+        rounds: Vec::new(),
+    };
+    let mut ways = vec![way("direct", None), way("bridge", Some(ours(&arguments)))];
+    if let Some(program) = &arguments.peer {
+        ways.push(way("peer", Some(peer(&arguments, program))));
     }
-    report(&rows);
+    let mut sessions = Vec::new();
+    for way in &ways {
+        sessions.push(match &way.endpoint {
+            Some(endpoint) => first_session(endpoint).await,
+            None => String::new(),
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let idle: Vec<_> = ways.iter().map(Way::resident).collect();
+    for round in 0..arguments.rounds {
+        let count = ways.len();
+        for turn in 0..count {
+            // Whoever comes first, and after whom, must not decide.
+            let at = (turn + round) % count;
+            let measured = ways[at].load(&arguments, &sessions[at]).await;
+            ways[at].rounds.push(measured);
+        }
+    }
+    let mut measured = Vec::new();
+    for (way, idle) in ways.into_iter().zip(idle) {
+        measured.push(way.end(&arguments, idle).await);
+    }
+    println!(
+        "{}",
+        json!({"vanished": arguments.vanish, "ways": measured})
+    );
+}
+
+impl Way {
+    fn resident(&self) -> Option<u64> {
+        Some(resident(self.endpoint.as_ref()?.child.id()))
+    }
+
+    async fn load(&self, arguments: &Arguments, session: &str) -> Value {
+        let time = Duration::from_secs(arguments.seconds);
+        let Some(endpoint) = &self.endpoint else {
+            return direct(arguments, time).await;
+        };
+        let shared = |callers| vec![session.to_owned(); callers];
+        // Warm both sides up.
+        load(endpoint, &shared(4), time / 5).await;
+        let single = load(endpoint, &shared(1), time).await;
+        let sixteen = load(endpoint, &shared(16), time).await;
+        let mut own = Vec::new();
+        for _ in 0..16 {
+            own.push(open_session(endpoint).await.expect("a session opens"));
+        }
+        let sessions = load(endpoint, &own, time).await;
+        json!({"single": single.json(), "sixteen": sixteen.json(), "sessions": sessions.json()})
+    }
+
+    /// What is left once all the clients have gone; ends it.
+    async fn end(self, arguments: &Arguments, idle: Option<u64>) -> Value {
+        let Some(mut endpoint) = self.endpoint else {
+            return json!({"name": self.name, "rounds": self.rounds});
+        };
+        let pid = endpoint.child.id();
+        let busy = resident(pid);
+        vanish(&endpoint, arguments.vanish).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // One server is what there has to be.
+        let left = children(pid).saturating_sub(1);
+        let after = resident(pid);
+        endpoint.child.kill().unwrap();
+        endpoint.child.wait().unwrap();
+        json!({
+            "name": self.name, "rounds": self.rounds, "left": left,
+            "rss": {"idle": idle, "busy": busy, "after": after},
+        })
+    }
 }
 
 fn ours(arguments: &Arguments) -> Endpoint {
     let port = free_port();
-    let child = Command::new(&arguments.bridge)
+    let child = ending_with_this(&arguments.bridge)
         .args(["--listen", &format!("127.0.0.1:{port}"), "--"])
         .arg(&arguments.server)
         .stdout(Stdio::null())
@@ -98,7 +177,7 @@ fn ours(arguments: &Arguments) -> Endpoint {
     }
 }
 
-fn peer(arguments: &Arguments) -> Endpoint {
+fn peer(arguments: &Arguments, program: &Path) -> Endpoint {
     let port = free_port();
     let config = std::env::temp_dir().join(format!("bench-bridge-{port}.toml"));
     let text = format!(
@@ -107,7 +186,7 @@ fn peer(arguments: &Arguments) -> Endpoint {
         arguments.server.display().to_string()
     );
     std::fs::write(&config, text).unwrap();
-    let child = Command::new(arguments.peer.as_ref().unwrap())
+    let child = ending_with_this(program)
         .arg("--config")
         .arg(&config)
         .env("RUST_LOG", "error")
@@ -123,44 +202,16 @@ fn peer(arguments: &Arguments) -> Endpoint {
     }
 }
 
+/// The kernel ends it with this program, however this program ends.
+fn ending_with_this(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
-}
-
-async fn measure(name: &'static str, endpoint: Endpoint, arguments: &Arguments) -> Row {
-    let pid = endpoint.child.id();
-    let mut endpoint = endpoint;
-    let session = first_session(&endpoint).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let idle_rss = resident(pid);
-    let time = Duration::from_secs(arguments.seconds);
-    let shared = |callers| vec![session.clone(); callers];
-    // Warm both sides up.
-    load(&endpoint, &shared(4), time / 5).await;
-    let single = load(&endpoint, &shared(1), time).await;
-    let sixteen = load(&endpoint, &shared(16), time).await;
-    let mut own = Vec::new();
-    for _ in 0..16 {
-        own.push(open_session(&endpoint).await.expect("a session opens"));
-    }
-    let sessions = load(&endpoint, &own, time).await;
-    let busy_rss = resident(pid);
-    vanish(&endpoint, arguments.vanish).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    // One server is what there has to be.
-    let left = (children(pid).saturating_sub(1), resident(pid));
-    endpoint.child.kill().unwrap();
-    endpoint.child.wait().unwrap();
-    Row {
-        name,
-        single,
-        sixteen,
-        sessions,
-        idle_rss,
-        busy_rss,
-        left: Some(left),
-    }
 }
 
 async fn first_session(endpoint: &Endpoint) -> String {
@@ -250,17 +301,15 @@ async fn vanish(endpoint: &Endpoint, clients: usize) {
     }
 }
 
-/// The server alone, over its pipes: one caller at a time, then 16 calls under way.
-async fn direct(arguments: &Arguments) -> Row {
+/// The server alone, over its pipes: one call at a time, then 16 calls under way.
+async fn direct(arguments: &Arguments, time: Duration) -> Value {
     let mut child = tokio::process::Command::new(&arguments.server)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the server starts");
-    let pid = child.id().unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let time = Duration::from_secs(arguments.seconds);
     let mut loads = Vec::new();
     for depth in [1, 16] {
         let mut took = Vec::new();
@@ -282,15 +331,8 @@ async fn direct(arguments: &Arguments) -> Row {
         }
         loads.push(summary(&mut took, begun.elapsed()));
     }
-    let row = Row {
-        name: "direct stdio",
-        single: loads[0].clone(),
-        sixteen: loads[1].clone(),
-        idle_rss: resident(pid),
-        ..Row::default()
-    };
     child.kill().await.unwrap();
-    row
+    json!({"single": loads[0].json(), "sixteen": loads[1].json()})
 }
 
 /// One HTTP connection.
@@ -404,46 +446,4 @@ fn children(pid: u32) -> usize {
         .map(of_thread)
         .map(|children| children.split_whitespace().count())
         .sum()
-}
-
-fn report(rows: &[Row]) {
-    let mut out = std::io::stdout().lock();
-    let line = "| way | 1 caller: p50, p99, rps | 16 callers, 1 session | 16 sessions | RSS idle, after load | left after the vanished |";
-    writeln!(out, "{line}\n|---|---|---|---|---|---|").unwrap();
-    let load = |l: &Load| {
-        if l.rps == 0.0 {
-            return "-".to_owned();
-        }
-        let ms = |d: Duration| format!("{:.3}", d.as_secs_f64() * 1e3);
-        format!("{} ms, {} ms, {:.0}", ms(l.p50), ms(l.p99), l.rps)
-    };
-    let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
-    for row in rows {
-        let left = row.left.map_or("-".to_owned(), |(processes, rss)| {
-            format!("{processes} processes, {} MB", mb(rss))
-        });
-        writeln!(
-            out,
-            "| {} | {} | {} | {} | {} MB, {} MB | {left} |",
-            row.name,
-            load(&row.single),
-            load(&row.sixteen),
-            load(&row.sessions),
-            mb(row.idle_rss),
-            mb(row.busy_rss),
-        )
-        .unwrap();
-    }
-    if let [_, ours, peer] = rows {
-        writeln!(
-            out,
-            "\nthis bridge : mcp-proxy = p50 {:.2}, rps at 1 {:.2}, rps at 16 {:.2}, rps of 16 sessions {:.2}, RSS after load {:.2}",
-            ours.single.p50.as_secs_f64() / peer.single.p50.as_secs_f64(),
-            ours.single.rps / peer.single.rps,
-            ours.sixteen.rps / peer.sixteen.rps,
-            ours.sessions.rps / peer.sessions.rps,
-            ours.busy_rss as f64 / peer.busy_rss as f64,
-        )
-        .unwrap();
-    }
 }
