@@ -12,6 +12,7 @@ import {
   codeOf,
   describe,
   filled,
+  mcpToken,
   outsiders,
   pooled,
   type Reply,
@@ -183,7 +184,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     const found = await routes("dtma");
     const open = found.filter((route) => route.public).map(({ method, path }) => `${method} ${path}`);
     assert.deepEqual(open, PUBLIC_AGENT_ROUTES, "the document's public routes are the exceptions above");
-    for (const [who, headers] of await strangersToTheAgent(world)) {
+    for (const [who, headers] of await strangersToTheAgent(world, victim)) {
       for (const { method, path } of found) {
         if (PUBLIC_AGENT_ROUTES.includes(`${method} ${path}`)) continue;
         const reply = await world.agent.call(filled(path, { id: victim.id }), {
@@ -207,6 +208,30 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     assert.deepEqual(await state(world), before);
   });
 
+  await t.step("the owner's MCP token opens one endpoint and nothing else", async () => {
+    const access = await world.owner.tools.mcp(victim.id);
+    assert.equal(access.status, 200, describe(access));
+    const { url, token, certificate } = access.json;
+    assert.equal(url, `${world.agent.url}/mcp/${victim.id}`);
+    assert.equal(certificate, world.agent.certificate);
+    assert.equal(token, await mcpToken(world.agent.key, victim.id));
+    for (const { method, path } of await routes("dtma")) {
+      if (PUBLIC_AGENT_ROUTES.includes(`${method} ${path}`)) continue;
+      const isMcp = path.startsWith("/mcp/");
+      for (const id of isMcp ? [victim.id, crypto.randomUUID()] : [victim.id]) {
+        const reply = await world.agent.call(filled(path, { id }), {
+          key: token,
+          method,
+          json: method === "GET" ? undefined : { jsonrpc: "2.0", id: 1, method: "ping" },
+          headers: { accept: "application/json, text/event-stream" },
+        });
+        if (isMcp && id === victim.id) assert.notEqual(reply.status, 401, describe(reply));
+        else assert.equal(codeOf(reply), "unauthorized", describe(reply));
+      }
+    }
+    assert.deepEqual(await state(world), before);
+  });
+
   await t.step("a stranger's own toolbox is no door to the owner's", async () => {
     // Their own toolbox in the path, the owner's instance behind it.
     const own = crypto.randomUUID();
@@ -221,6 +246,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
         await mine.stop(victim.id),
         await mine.remove(victim.id),
         await mine.logs(victim.id),
+        await mine.mcp(victim.id),
         await mine.get(victim.name),
       ]
     ) {
@@ -253,6 +279,7 @@ async function deployVictim(world: World): Promise<Victim> {
     view.image_digest,
     world.owner.email,
     world.agent.key,
+    await mcpToken(world.agent.key, view.id),
     world.ready.secret_key,
   ];
   return { id: view.id, name, secrets };
@@ -294,23 +321,28 @@ async function documented(world: World, victim: Victim): Promise<{ route: string
 }
 
 /** Headers that do not open the agent, and whose they are. */
-async function strangersToTheAgent(world: World): Promise<[string, Record<string, string>][]> {
+async function strangersToTheAgent(world: World, victim: Victim): Promise<[string, Record<string, string>][]> {
   const root = world.ready.agent_root;
   const { key, epoch } = world.agent;
   const derived = (id: string, purpose?: Parameters<typeof agentKey>[2]) => agentKey(root, id, purpose, epoch);
   assert.equal(await derived(world.toolboxId), key, "the test derives keys as the product does");
   assert.notEqual(epoch, 0, "an enrolment begins a new epoch");
+  const inward = await derived(world.toolboxId, "agent-to-control");
+  const replaced = await agentKey(root, world.toolboxId);
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
   return [
     ["no key", {}],
     ["an empty key", bearer("")],
     ["a wrong key", bearer(`tbk_${"0".repeat(64)}`)],
     ["another toolbox's key", bearer(await derived(crypto.randomUUID()))],
-    ["the key of the other direction", bearer(await derived(world.toolboxId, "agent-to-control"))],
-    ["the key of the epoch before the enrolment", bearer(await agentKey(root, world.toolboxId))],
+    ["the key of the other direction", bearer(inward)],
+    ["the key of the epoch before the enrolment", bearer(replaced)],
     ["the root secret", bearer(root)],
     ["the owner's access token", bearer(world.owner.token)],
     ["the project's secret key", bearer(world.ready.secret_key)],
+    ["another instance's MCP token", bearer(await mcpToken(key, crypto.randomUUID()))],
+    ["the MCP token of the epoch before the enrolment", bearer(await mcpToken(replaced, victim.id))],
+    ["the MCP token of the other direction's key", bearer(await mcpToken(inward, victim.id))],
     ["the key cut short", bearer(key.slice(0, -1))],
     ["the key and more", bearer(`${key}0`)],
     ["the key in upper case", bearer(key.toUpperCase())],

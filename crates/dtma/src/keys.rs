@@ -14,7 +14,8 @@ use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use toolbox_api::heartbeat::KeyPair;
-use toolbox_domain::keys::AgentKey;
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::keys::{AgentKey, McpToken};
 
 use crate::durable;
 
@@ -62,9 +63,17 @@ struct Held {
 
 /// A key callers may present.
 struct Accepted {
+    key: AgentKey,
     digest: [u8; 32],
     /// None for a key in use.
     until: Option<Instant>,
+}
+
+impl Accepted {
+    fn new(key: AgentKey, until: Option<Instant>) -> Self {
+        let digest = digest(key.expose());
+        Self { key, digest, until }
+    }
 }
 
 /// What an enrolment gave.
@@ -122,10 +131,7 @@ impl KeyRing {
 
     /// Accepts these keys; there is no enrolment.
     pub fn of_file(keys: &[AgentKey]) -> Self {
-        let accepted = keys.iter().map(|k| Accepted {
-            digest: digest(k.expose()),
-            until: None,
-        });
+        let accepted = keys.iter().map(|key| Accepted::new(key.clone(), None));
         let held = Held {
             accepted: accepted.collect(),
             enrolment: None,
@@ -140,16 +146,12 @@ impl KeyRing {
         let (clock, now) = (unix_now(), Instant::now());
         let replaced = enrolment.replaced.iter().filter_map(|r| {
             let left = Duration::from_secs(r.until_unix.saturating_sub(clock)).min(OVERLAP);
-            (!left.is_zero()).then(|| Accepted {
-                digest: digest(&r.control_to_agent),
-                until: Some(now + left),
-            })
+            let key = AgentKey::parse(&r.control_to_agent).ok()?;
+            (!left.is_zero()).then(|| Accepted::new(key, Some(now + left)))
         });
-        let current = Accepted {
-            digest: digest(&enrolment.keys.control_to_agent),
-            until: None,
-        };
-        let accepted = std::iter::once(current).chain(replaced).collect();
+        let current = AgentKey::parse(&enrolment.keys.control_to_agent).ok();
+        let current = current.map(|key| Accepted::new(key, None));
+        let accepted = current.into_iter().chain(replaced).collect();
         self.held.send_replace(Held {
             accepted,
             enrolment: Some(enrolment),
@@ -164,15 +166,34 @@ impl KeyRing {
     /// Whether `presented` is an accepted key. Digests are compared, all of them and in constant time, so neither
     /// length nor content of a key shows in how long it takes.
     pub fn accept(&self, presented: &str) -> bool {
+        self.any_accepted(presented, |accepted| Some(accepted.digest))
+    }
+
+    /// Whether `presented` is the token of this instance's MCP endpoint, made from an accepted key. Compared as keys are.
+    pub fn accept_mcp(&self, presented: &str, instance: ToolInstanceId) -> bool {
+        McpToken::has_form(presented)
+            && self.any_accepted(presented, |accepted| {
+                let token = accepted.key.mcp_token(instance).ok()?;
+                Some(digest(token.expose()))
+            })
+    }
+
+    fn any_accepted(
+        &self,
+        presented: &str,
+        wanted: impl Fn(&Accepted) -> Option<[u8; 32]>,
+    ) -> bool {
         let (presented, now) = (digest(presented), Instant::now());
         let held = self.held.borrow();
         let in_time = held
             .accepted
             .iter()
             .filter(|k| k.until.is_none_or(|until| now < until));
-        let found = in_time.fold(Choice::from(0), |found, key| {
-            found | key.digest.ct_eq(&presented)
-        });
+        let found = in_time
+            .filter_map(wanted)
+            .fold(Choice::from(0), |found, digest| {
+                found | digest.ct_eq(&presented)
+            });
         bool::from(found)
     }
 
@@ -312,6 +333,51 @@ mod tests {
         // Another enrolment ends the keys before it at once.
         ring.enrolled(pair('c'), 30).await.unwrap();
         assert!(!ring.accept(&pair('b').control_to_agent));
+    }
+
+    #[tokio::test]
+    async fn the_token_of_an_endpoint_lives_as_long_as_the_key_it_is_made_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = KeyRing::load(dir.path(), &[]).unwrap();
+        let [a, b] = ["1", "2"].map(|last| {
+            format!("6f9619ff-8b86-4d01-b42d-00000000000{last}")
+                .parse()
+                .unwrap()
+        });
+        let token = |digit, instance| {
+            let key = AgentKey::parse(&pair(digit).control_to_agent).unwrap();
+            key.mcp_token(instance).unwrap().expose().to_owned()
+        };
+        assert!(!ring.accept_mcp(&token('a', a), a), "there is no key yet");
+        ring.enrolled(pair('a'), 30).await.unwrap();
+        let first = token('a', a);
+        assert!(ring.accept_mcp(&first, a));
+        assert!(!ring.accept_mcp(&first, b), "it opens another instance");
+        assert!(!ring.accept(&first), "it is no key");
+        let inward = AgentKey::parse(&pair('a').agent_to_control).unwrap();
+        for wrong in [
+            String::new(),
+            pair('a').control_to_agent,
+            inward.mcp_token(a).unwrap().expose().to_owned(),
+            first[..first.len() - 1].to_owned(),
+            format!("{first}0"),
+            first.to_uppercase(),
+        ] {
+            assert!(!ring.accept_mcp(&wrong, a), "{wrong}");
+        }
+        ring.rotated(pair('b')).await.unwrap();
+        for ring in [&ring, &KeyRing::load(dir.path(), &[]).unwrap()] {
+            assert!(ring.accept_mcp(&first, a) && ring.accept_mcp(&token('b', a), a));
+        }
+        tokio::time::pause();
+        tokio::time::advance(OVERLAP + Duration::from_secs(1)).await;
+        assert!(!ring.accept_mcp(&first, a), "it outlives its key");
+        assert!(ring.accept_mcp(&token('b', a), a));
+        ring.enrolled(pair('c'), 30).await.unwrap();
+        assert!(
+            !ring.accept_mcp(&token('b', a), a),
+            "it outlives an enrolment"
+        );
     }
 
     #[tokio::test]

@@ -37,6 +37,8 @@ pub enum Action {
     Logs,
     /// A new image or configuration.
     Update,
+    /// How to reach it as an MCP server.
+    Mcp,
 }
 
 impl Action {
@@ -52,6 +54,7 @@ impl Action {
             Self::Delete => "delete",
             Self::Logs => "logs",
             Self::Update => "update",
+            Self::Mcp => "mcp",
         }
     }
 }
@@ -396,6 +399,34 @@ pub struct GetResponse {
     pub agent: AgentView,
     /// The request.
     pub request_id: String,
+}
+
+/// Answer of mcp: what an MCP client needs to call the instance's endpoint on the machine.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct McpAccessResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// The instance.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub instance_id: ToolInstanceId,
+    /// The endpoint; it speaks streamable HTTP, whatever the server itself speaks.
+    pub url: String,
+    /// The bearer token of this endpoint, a secret. It is good until the toolbox's keys are replaced.
+    pub token: String,
+    /// The one certificate the machine answers with, PEM; none where the machine is this one and speaks plain HTTP.
+    pub certificate: Option<String>,
+    /// The request.
+    pub request_id: String,
+}
+
+impl std::fmt::Debug for McpAccessResponse {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("McpAccessResponse")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far an operation is.

@@ -10,7 +10,7 @@ use core::str::FromStr;
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 
-use crate::ids::ToolboxId;
+use crate::ids::{ToolInstanceId, ToolboxId};
 use crate::string_enum::string_enum;
 
 /// Fewest bytes of a root secret.
@@ -18,6 +18,8 @@ pub const MIN_ROOT_BYTES: usize = 32;
 
 const PREFIX: &str = "tbk_";
 const KEY_BYTES: usize = 32;
+
+const MCP_PREFIX: &str = "tbm_";
 
 const TOKEN_PREFIX: &str = "tbe_";
 /// 32 bytes as base64url.
@@ -132,11 +134,41 @@ impl AgentKey {
     pub fn hash(&self) -> String {
         sha256_hex(&self.0)
     }
+
+    /// The token that opens the MCP endpoint of `instance` and nothing else. Whoever holds the key can derive it, so
+    /// it is stored nowhere, and it is worth as much as the key is: a rotation of the key replaces it.
+    pub fn mcp_token(&self, instance: ToolInstanceId) -> Result<McpToken, KeyError> {
+        let info = format!("toolbox/v1/mcp/{instance}");
+        derived(self.0.as_bytes(), &info, MCP_PREFIX).map(McpToken)
+    }
 }
 
 impl fmt::Debug for AgentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AgentKey(redacted)")
+    }
+}
+
+/// What an MCP client presents to one instance's endpoint: `tbm_` and 64 hexadecimal digits. Like a key, it is neither
+/// printed nor compared by accident.
+#[derive(Clone)]
+pub struct McpToken(String);
+
+impl McpToken {
+    /// Whether a text may be such a token; the form is no secret.
+    pub fn has_form(text: &str) -> bool {
+        text.starts_with(MCP_PREFIX)
+    }
+
+    /// The secret text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for McpToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("McpToken(redacted)")
     }
 }
 
@@ -188,18 +220,23 @@ pub fn derive_agent_key(
         0 => format!("toolbox/v1/{purpose}/{toolbox}"),
         _ => format!("toolbox/v1/{purpose}/{toolbox}/{epoch}"),
     };
+    derived(root, &info, PREFIX).map(AgentKey)
+}
+
+/// `prefix` and the hexadecimal digits of what HKDF gives for `info`.
+fn derived(secret: &[u8], info: &str, prefix: &str) -> Result<String, KeyError> {
     let mut bytes = [0; KEY_BYTES];
     // Fails only for outputs of more than 255 hashes; this one is one hash long.
-    if Hkdf::<Sha256>::new(None, root)
+    if Hkdf::<Sha256>::new(None, secret)
         .expand(info.as_bytes(), &mut bytes)
         .is_err()
     {
         return Err(KeyError::RootTooShort);
     }
-    let mut text = String::with_capacity(PREFIX.len() + KEY_BYTES * 2);
-    text.push_str(PREFIX);
+    let mut text = String::with_capacity(prefix.len() + KEY_BYTES * 2);
+    text.push_str(prefix);
     push_hex(&mut text, &bytes);
-    Ok(AgentKey(text))
+    Ok(text)
 }
 
 fn sha256_hex(text: &str) -> String {
@@ -276,6 +313,31 @@ mod tests {
             let key = derive_agent_key(ROOT, toolbox(1), purpose, epoch).unwrap();
             assert_eq!(key.expose(), format!("tbk_{digits}"));
         }
+    }
+
+    #[test]
+    fn an_mcp_token_belongs_to_one_key_and_one_instance() {
+        let key =
+            |epoch| derive_agent_key(ROOT, toolbox(1), Purpose::ControlToAgent, epoch).unwrap();
+        let token = |epoch, instance: &str| {
+            let token = key(epoch).mcp_token(instance.parse().unwrap()).unwrap();
+            assert_eq!(format!("{token:?}"), "McpToken(redacted)");
+            assert!(McpToken::has_form(token.expose()));
+            token.expose().to_owned()
+        };
+        let (a, b) = (
+            "22222222-2222-4222-8222-222222222222",
+            "22222222-2222-4222-8222-222222222223",
+        );
+        // Computed with Python's hmac module.
+        assert_eq!(
+            token(0, a),
+            "tbm_df9cce051578ad0c17c6391e46789f9ae4b558e2ee0899b037397a370e414083"
+        );
+        assert_ne!(token(0, a), token(0, b));
+        assert_ne!(token(0, a), token(1, a));
+        assert!(AgentKey::parse(&token(0, a)).is_err());
+        assert!(!McpToken::has_form(key(0).expose()));
     }
 
     #[test]

@@ -76,10 +76,10 @@ pub(crate) async fn find_instance(
     Ok((toolbox, instance))
 }
 
-/// The agent of a toolbox. Its address comes from a table no user can write, and still only two
+/// Where the agent of a toolbox answers. Its address comes from a table no user can write, and still only two
 /// kinds of address are called: with a pinned certificate over TLS, or loopback. Plain HTTP to
 /// anywhere else would show the toolbox's key to the network.
-pub(crate) fn agent(cx: &Cx, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
+pub(crate) fn base(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
     let address = toolbox
         .public_ip_address
         .as_deref()
@@ -92,11 +92,17 @@ pub(crate) fn agent(cx: &Cx, toolbox: &EnvironmentRow) -> Result<Agent, ApiError
         None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
     };
     let host = address.host();
+    Ok(format!("{scheme}://{host}:{}", toolbox.dtma_port))
+}
+
+/// The agent of a toolbox.
+pub(crate) fn agent(cx: &Cx, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
+    let base = base(toolbox)?;
     let app = &cx.app;
     let key = app.agent_key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
     Ok(Agent::new(
         Rc::clone(&app.transport),
-        format!("{scheme}://{host}:{}", toolbox.dtma_port),
+        base,
         &key,
         toolbox.dtma_certificate_pem.as_deref().map(Rc::from),
         app.config.upstream_timeout,

@@ -111,6 +111,10 @@ export class ToolsApi {
     return this.request(`${this.path(instance, "/logs")}?${search}`);
   }
 
+  mcp(instance: string): Promise<Reply> {
+    return this.request(this.path(instance, "/mcp"));
+  }
+
   /** The URL and headers of a request, for callers that read the answer as a stream. */
   target(path: string): { url: string; headers: Record<string, string> } {
     return {

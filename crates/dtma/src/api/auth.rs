@@ -1,4 +1,4 @@
-//! The toolbox's key: without it, only public routes answer.
+//! The toolbox's key: without it, only public routes answer, and an instance's MCP endpoint to its own token.
 
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -9,7 +9,7 @@ use toolbox_api::problem::ProblemCode;
 
 use super::AppState;
 use super::error::ApiError;
-use super::router::is_public;
+use super::router::{is_public, mcp_instance};
 
 /// What the caller presents as bearer token; nothing when there is none.
 fn presented(headers: &HeaderMap) -> &str {
@@ -21,15 +21,18 @@ fn presented(headers: &HeaderMap) -> &str {
         .map_or("", |(_, token)| token.trim())
 }
 
-/// Lets a request pass if its route is public or its key is accepted. It surrounds the whole router, so a new route,
-/// a wrong method and an unknown path are closed too.
+/// Lets a request pass if its route is public, its key is accepted, or it presents the token of the MCP endpoint it is
+/// for. It surrounds the whole router, so a new route, a wrong method and an unknown path are closed too.
 pub async fn require_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let method = if request.method() == Method::HEAD {
         &Method::GET
     } else {
         request.method()
     };
-    if is_public(method, request.uri().path()) || state.keys.accept(presented(request.headers())) {
+    let (path, presented) = (request.uri().path(), presented(request.headers()));
+    let opened_by_token =
+        || mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id));
+    if is_public(method, path) || state.keys.accept(presented) || opened_by_token() {
         next.run(request).await
     } else {
         ApiError::new(

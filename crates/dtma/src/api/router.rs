@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use toolbox_api::dtma::MAX_BODY_BYTES;
 use toolbox_api::problem::ProblemCode;
+use toolbox_domain::ids::ToolInstanceId;
 
 use super::error::ApiError;
 use super::{AppState, auth, host, logs, request_id, telemetry, tools};
@@ -19,6 +20,8 @@ pub enum Access {
     Public,
     /// Whoever presents the toolbox's key.
     Key,
+    /// Whoever presents the toolbox's key, or the token of the instance in the path.
+    Mcp,
 }
 
 /// A route, as data: tests compute their coverage from it.
@@ -31,6 +34,9 @@ pub struct Route {
     /// Who may call it.
     pub access: Access,
 }
+
+/// The route of an instance's MCP endpoint.
+const MCP: &str = "/mcp/{id}";
 
 /// The table.
 fn table() -> Vec<(Route, MethodRouter<AppState>)> {
@@ -87,9 +93,9 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             Access::Key,
             get(logs::logs),
         ),
-        route(Method::GET, "/mcp/{id}", Access::Key, get(mcp::serve)),
-        route(Method::POST, "/mcp/{id}", Access::Key, post(mcp::serve)),
-        route(Method::DELETE, "/mcp/{id}", Access::Key, delete(mcp::serve)),
+        route(Method::GET, MCP, Access::Mcp, get(mcp::serve)),
+        route(Method::POST, MCP, Access::Mcp, post(mcp::serve)),
+        route(Method::DELETE, MCP, Access::Mcp, delete(mcp::serve)),
     ]
 }
 
@@ -101,6 +107,14 @@ pub fn routes() -> Vec<Route> {
 /// Whether anybody may call this. Exact paths only, so that nothing slips in beside them.
 pub fn is_public(method: &Method, path: &str) -> bool {
     *method == Method::GET && path == "/health"
+}
+
+/// The instance whose MCP endpoint this path is. Only the plain form of the id counts, so that what is let in here is
+/// what the route is for, however else a path can be written.
+pub fn mcp_instance(path: &str) -> Option<ToolInstanceId> {
+    let id = path.strip_prefix(MCP.strip_suffix("{id}")?)?;
+    let instance: ToolInstanceId = id.parse().ok()?;
+    (instance.to_string() == id).then_some(instance)
 }
 
 /// The router with everything around it.
@@ -145,6 +159,26 @@ mod tests {
                 route.access == Access::Public,
                 "{route:?}"
             );
+        }
+        let id = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+        for route in routes() {
+            assert_eq!(
+                mcp_instance(&route.path.replace("{id}", id)).is_some(),
+                route.access == Access::Mcp,
+                "{route:?}"
+            );
+        }
+        for path in [
+            format!("/mcp/{id}/"),
+            format!("/mcp/{id}/x"),
+            format!("//mcp/{id}"),
+            format!("/mcp/{}", id.to_uppercase()),
+            format!("/mcp/{}", id.replace('-', "")),
+            format!("/mcp/%36{}", &id[1..]),
+            format!("/mcp/../tools/{id}"),
+            "/mcp/".to_owned(),
+        ] {
+            assert_eq!(mcp_instance(&path), None, "{path}");
         }
         assert!(!is_public(&Method::POST, "/health"));
         assert!(!is_public(&Method::GET, "/health/"));

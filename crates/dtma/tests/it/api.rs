@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::agent::{Agent, Tool};
 use crate::docker;
 
-fn path_of(route: &str, id: Uuid) -> String {
+pub fn path_of(route: &str, id: Uuid) -> String {
     route.replace("{id}", &id.to_string())
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use dtma::api::router::{Access, routes};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use toolbox_domain::keys::AgentKey;
 
 use crate::agent::{Agent, Tool};
+use crate::api::path_of;
 
 fn stdio() -> Tool {
     Tool::new(&["mcp"]).with("transport", json!("stdio"))
@@ -200,6 +203,53 @@ async fn an_http_server_is_reached_at_its_own_port_without_the_callers_key() {
         assert!(begun.elapsed() < Duration::from_secs(3));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn the_token_of_an_instance_opens_its_endpoint_and_nothing_else() {
+    let agent = Agent::new().await;
+    let (tool, other) = (stdio(), stdio());
+    agent.deploy(&tool).await;
+    agent.deploy(&other).await;
+    let key = AgentKey::parse(&agent.key).unwrap();
+    let token = key.mcp_token(tool.id.into()).unwrap();
+    let endpoint = format!("/mcp/{}", tool.id);
+    let ask = |method, path: &str| {
+        agent
+            .bare_request(method, path)
+            .bearer_auth(token.expose())
+            .header("accept", "application/json")
+            .json(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}}))
+    };
+    let answer = agent.send(ask(Method::POST, &endpoint)).await;
+    let session = answer.headers["mcp-session-id"].clone();
+    answer.expect(200);
+    let ended = ask(Method::DELETE, &endpoint).header("mcp-session-id", session);
+    assert!(agent.send(ended).await.status.is_success());
+    let closed = routes()
+        .into_iter()
+        .filter(|route| route.access != Access::Public);
+    let mut calls: Vec<_> = closed
+        .map(|route| {
+            let id = if route.access == Access::Mcp {
+                other.id
+            } else {
+                tool.id
+            };
+            let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+            (method, path_of(route.path, id))
+        })
+        .collect();
+    for path in [&format!("{endpoint}/"), "/mcp", "/nope"] {
+        calls.push((Method::POST, path.to_owned()));
+    }
+    for (method, path) in calls {
+        let refused = agent.send(ask(method.clone(), &path)).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        refused.expect_problem(401, "unauthorized");
+    }
+    assert!(!agent.log().contains(token.expose()));
 }
 
 #[tokio::test]

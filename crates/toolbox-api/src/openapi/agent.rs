@@ -21,7 +21,7 @@ use crate::problem::{Problem, ProblemCode};
         mcp_listen, mcp_end
     ),
     components(schemas(ProblemCode)),
-    modifiers(&BearerKey),
+    modifiers(&BearerKey, &BearerToken),
     security(("toolbox_key" = []))
 )]
 pub(super) struct Document;
@@ -35,6 +35,20 @@ impl Modify for BearerKey {
                 "toolbox_key",
                 SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
             );
+        }
+    }
+}
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        if let Some(components) = openapi.components.as_mut() {
+            let mut http = Http::new(HttpAuthScheme::Bearer);
+            http.description = Some(
+                "Of the one instance in the path; `toolbox-tools` gives it to the owner".to_owned(),
+            );
+            components.add_security_scheme("mcp_token", SecurityScheme::Http(http));
         }
     }
 }
@@ -110,20 +124,20 @@ fn restart() {}
 fn logs() {}
 
 /// Sends a JSON-RPC message to the instance's MCP server (streamable HTTP), whatever the server itself speaks.
-#[utoipa::path(post, path = "/mcp/{id}", request_body(content = String, content_type = "application/json"),
+#[utoipa::path(post, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])), request_body(content = String, content_type = "application/json"),
     params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, description = "The answer, or a stream of events that ends with it", content_type = "application/json", body = String),
         (status = 202, description = "A notification or an answer was taken"), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn mcp_send() {}
 
 /// Listens to what the instance's MCP server says by itself.
-#[utoipa::path(get, path = "/mcp/{id}",
+#[utoipa::path(get, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])),
     params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn mcp_listen() {}
 
 /// Ends a session with the instance's MCP server.
-#[utoipa::path(delete, path = "/mcp/{id}",
+#[utoipa::path(delete, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])),
     params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, description = "It is over"), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn mcp_end() {}

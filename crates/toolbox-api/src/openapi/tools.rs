@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::dtma::LogLine;
 use crate::edge::{
-    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogsResponse, MutationResponse,
-    UpdateToolRequest,
+    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogsResponse, McpAccessResponse,
+    MutationResponse, UpdateToolRequest,
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
 
@@ -18,7 +18,7 @@ use crate::error::{ErrorCode, ErrorEnvelope};
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp),
     components(schemas(ErrorCode, DeployToolRequest)),
     modifiers(&UserToken),
     security(("user_token" = []))
@@ -97,3 +97,9 @@ fn restart() {}
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<u32>, Query), ("since" = Option<String>, Query), ("follow" = Option<bool>, Query)),
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson"))), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
 fn logs() {}
+
+/// Address and token of an instance's MCP endpoint, for the owner's MCP clients. The token opens nothing else.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpAccessResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope),
+        (status = 409, description = "It is no MCP server that the machine makes an endpoint for", body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
+fn mcp() {}

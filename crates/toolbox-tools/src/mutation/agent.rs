@@ -129,9 +129,12 @@ impl Operation {
                     Deleted::Pending(view) => Reached::View(view),
                 })
             }
-            Action::Deploy | Action::Update | Action::List | Action::Get | Action::Logs => {
-                self.retry(|| self.deploy(wait)).await.map(Reached::from)
-            }
+            Action::Deploy
+            | Action::Update
+            | Action::List
+            | Action::Get
+            | Action::Logs
+            | Action::Mcp => self.retry(|| self.deploy(wait)).await.map(Reached::from),
         };
         match told {
             // What the agent does not know does not run.

@@ -217,7 +217,9 @@ pub(super) const fn failure_code(action: Action) -> ErrorCode {
         Action::Stop => ErrorCode::StopFailed,
         Action::Delete => ErrorCode::DeleteFailed,
         Action::Update => ErrorCode::UpdateFailed,
-        Action::Deploy | Action::List | Action::Get | Action::Logs => ErrorCode::DeployFailed,
+        Action::Deploy | Action::List | Action::Get | Action::Logs | Action::Mcp => {
+            ErrorCode::DeployFailed
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Answer, ApiError, Cx, Reply};
 
 use super::logs::{self, LogOptions};
-use super::{get, list};
+use super::{get, list, mcp};
 use crate::mutation::{self, Change};
 use crate::toolbox::{Target, toolbox_id};
 
@@ -42,7 +42,7 @@ pub(super) fn at_toolbox(cx: Cx) -> Answer {
 fn unknown_action() -> ApiError {
     ApiError::with_message(
         ErrorCode::InvalidAction,
-        "Give one of the actions list, get, deploy, start, stop, restart, delete, logs, update",
+        "Give one of the actions list, get, deploy, start, stop, restart, delete, logs, update, mcp",
     )
 }
 
@@ -55,6 +55,7 @@ async fn dispatch(
         None | Some("deploy") => return mutation::deploy(cx, toolbox, body).await,
         Some("list") => return list::list(cx, toolbox).await,
         Some("get") => return get::get(cx, toolbox, &target(&body)?).await,
+        Some("mcp") => return mcp::access(cx, toolbox, &target(&body)?).await,
         Some("logs") => {
             let target = target(&body)?;
             return logs::logs(cx, toolbox, &target, LogOptions::from_body(&body)?).await;

@@ -6,6 +6,7 @@ mod get;
 mod invoke;
 mod list;
 mod logs;
+mod mcp;
 
 #[cfg(test)]
 mod get_tests;
@@ -15,6 +16,8 @@ mod invoke_tests;
 mod list_tests;
 #[cfg(test)]
 mod logs_tests;
+#[cfg(test)]
+mod mcp_tests;
 
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{ApiError, Cx, Function, Route};
@@ -75,6 +78,16 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/logs",
             handler: logs::handle,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/tools/{instance}/mcp",
+            handler: |cx| {
+                Box::pin(async move {
+                    let (toolbox, target) = instance(&cx)?;
+                    mcp::access(&cx, toolbox, &target).await
+                })
+            },
         },
     ],
 };

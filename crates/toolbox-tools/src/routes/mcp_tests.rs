@@ -1,0 +1,85 @@
+use serde_json::{Value, json};
+use toolbox_domain::keys::{Purpose, RootId, derive_agent_key};
+
+use crate::testing::{INSTANCE, Seen, TOOLBOX, World};
+
+const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+fn access(world: &World) -> Seen {
+    world.ask("GET", &format!("/{TOOLBOX}/tools/{INSTANCE}/mcp"), None)
+}
+
+/// The token of the instance, made from the toolbox's key of this epoch.
+fn token(epoch: u32) -> String {
+    let key = derive_agent_key(
+        ROOT,
+        TOOLBOX.parse().unwrap(),
+        Purpose::ControlToAgent,
+        epoch,
+    );
+    let token = key.unwrap().mcp_token(INSTANCE.parse().unwrap());
+    token.unwrap().expose().to_owned()
+}
+
+#[test]
+fn the_token_is_of_the_key_the_agent_last_proved() {
+    let world = World::new("stopped");
+    for (key_id, epoch) in [
+        (json!(null), 0),
+        (json!(format!("{}.3", RootId::of(ROOT))), 3),
+    ] {
+        world.tables.borrow_mut().toolbox["dtma_key_id"] = key_id;
+        let seen = access(&world);
+        assert_eq!(seen.status, 200, "{}", seen.body);
+        assert_eq!(seen.body["token"], token(epoch));
+        assert_eq!(
+            seen.body["url"],
+            format!("http://127.0.0.1:30000/mcp/{INSTANCE}")
+        );
+        assert_eq!(seen.body["certificate"], Value::Null);
+        assert_eq!(seen.reply.headers.get("cache-control"), Some("no-store"));
+    }
+    assert!(world.told().is_empty(), "the agent is not asked");
+}
+
+#[test]
+fn the_certificate_to_pin_comes_with_the_address() {
+    let world = World::new("running");
+    {
+        let toolbox = &mut world.tables.borrow_mut().toolbox;
+        toolbox["public_ip_address"] = "2001:db8::1".into();
+        toolbox["dtma_certificate_pem"] = "PEM".into();
+    }
+    let body = json!({"toolboxId": TOOLBOX, "action": "mcp", "instanceId": INSTANCE});
+    let seen = world.ask("POST", "", Some(body));
+    assert_eq!(
+        (&seen.body["url"], &seen.body["certificate"]),
+        (
+            &json!(format!("https://[2001:db8::1]:30000/mcp/{INSTANCE}")),
+            &json!("PEM")
+        )
+    );
+}
+
+#[test]
+fn what_has_no_endpoint_has_no_token() {
+    let world = World::new("running");
+    for transport in [json!(null), json!("sse"), json!("websocket")] {
+        world.tables.borrow_mut().row.as_mut().unwrap()["mcp_transport_type"] = transport;
+        let seen = access(&world);
+        assert_eq!((seen.status, seen.code()), (409, "illegal_state"));
+    }
+    for (field, value, code) in [
+        ("dtma_key_id", "00000000.1", "agent_unauthorized"),
+        ("public_ip_address", "10.0.0.1", "agent_not_enrolled"),
+        ("public_ip_address", "", "toolbox_not_ready"),
+    ] {
+        let world = World::new("running");
+        world.tables.borrow_mut().toolbox[field] = value.into();
+        assert_eq!(access(&world).code(), code);
+    }
+    let world = World::new("running");
+    world.tables.borrow_mut().row = None;
+    let seen = access(&world);
+    assert_eq!((seen.status, seen.code()), (404, "instance_not_found"));
+}
