@@ -7,37 +7,61 @@ import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import * as types from "@modelcontextprotocol/sdk/types.js";
+import {
+  any,
+  CONTENT,
+  pause,
+  PROMPTS,
+  readResource,
+  RESOURCES,
+  SCHEMA_2020_12,
+  TEMPLATE,
+  text,
+} from "./content.mjs";
 
-const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
-const WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAAAAA==";
-const text = (text) => ({ type: "text", text });
-const image = { type: "image", data: PNG, mimeType: "image/png" };
-const resource = (uri, mimeType, rest) => ({ type: "resource", resource: { uri, mimeType, ...rest } });
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const titled = (values, titles) => values.map((value, n) => ({ const: value, title: titles[n] }));
-const any = { type: "object", properties: {} };
-const needs = (name) => ({ type: "object", properties: { [name]: { type: "string" } }, required: [name] });
+const titled = (values, titles) =>
+  values.map((value, n) => ({ const: value, title: titles[n] }));
+const needs = (name) => ({
+  type: "object",
+  properties: { [name]: { type: "string" } },
+  required: [name],
+});
 const elicit = async (extra, message, properties, required = []) => {
-  const params = { message, requestedSchema: { type: "object", properties, required } };
-  const answer = await extra.sendRequest({ method: "elicitation/create", params }, types.ElicitResultSchema);
-  return [text(`Elicitation completed: action=${answer.action}, content=${JSON.stringify(answer.content ?? {})}`)];
+  const params = {
+    message,
+    requestedSchema: { type: "object", properties, required },
+  };
+  const answer = await extra.sendRequest({
+    method: "elicitation/create",
+    params,
+  }, types.ElicitResultSchema);
+  return [
+    text(
+      `Elicitation completed: action=${answer.action}, content=${
+        JSON.stringify(answer.content ?? {})
+      }`,
+    ),
+  ];
 };
 
 const TOOLS = {
-  test_simple_text: [any, () => [text("This is a simple text response for testing.")]],
-  test_image_content: [any, () => [image]],
-  test_audio_content: [any, () => [{ type: "audio", data: WAV, mimeType: "audio/wav" }]],
-  test_embedded_resource: [any, () => [
-    resource("test://embedded-resource", "text/plain", { text: "This is an embedded resource content." }),
-  ]],
-  test_multiple_content_types: [any, () => [
-    text("Multiple content types test:"),
-    image,
-    resource("test://mixed-content-resource", "application/json", { text: '{"test":"data","value":123}' }),
-  ]],
+  ...Object.fromEntries(
+    Object.entries(CONTENT).map((
+      [name, content],
+    ) => [name, [any, () => content]]),
+  ),
   test_tool_with_logging: [any, async (_, extra) => {
-    for (const data of ["Tool execution started", "Tool processing data", "Tool execution completed"]) {
-      await extra.sendNotification({ method: "notifications/message", params: { level: "info", data } });
+    for (
+      const data of [
+        "Tool execution started",
+        "Tool processing data",
+        "Tool execution completed",
+      ]
+    ) {
+      await extra.sendNotification({
+        method: "notifications/message",
+        params: { level: "info", data },
+      });
       await pause(50);
     }
     return [text("Tool with logging executed successfully")];
@@ -57,33 +81,53 @@ const TOOLS = {
     return [text("Tool with progress executed successfully")];
   }],
   test_sampling: [needs("prompt"), async ({ prompt }, extra) => {
-    const params = { messages: [{ role: "user", content: text(prompt) }], maxTokens: 100 };
+    const params = {
+      messages: [{ role: "user", content: text(prompt) }],
+      maxTokens: 100,
+    };
     const answer = await extra.sendRequest(
       { method: "sampling/createMessage", params },
       types.CreateMessageResultSchema,
     );
     return [text(`LLM response: ${answer.content.text}`)];
   }],
-  test_elicitation: [needs("message"), ({ message }, extra) =>
-    elicit(extra, message, {
-      username: { type: "string", description: "User's response" },
-      email: { type: "string", description: "User's email address" },
-    }, ["username", "email"])],
-  test_elicitation_sep1034_defaults: [any, (_, extra) =>
-    elicit(extra, "Please review the defaults", {
-      name: { type: "string", default: "John Doe" },
-      age: { type: "integer", default: 30 },
-      score: { type: "number", default: 95.5 },
-      status: { type: "string", enum: ["active", "inactive", "pending"], default: "active" },
-      verified: { type: "boolean", default: true },
-    })],
+  test_elicitation: [
+    needs("message"),
+    ({ message }, extra) =>
+      elicit(extra, message, {
+        username: { type: "string", description: "User's response" },
+        email: { type: "string", description: "User's email address" },
+      }, ["username", "email"]),
+  ],
+  test_elicitation_sep1034_defaults: [
+    any,
+    (_, extra) =>
+      elicit(extra, "Please review the defaults", {
+        name: { type: "string", default: "John Doe" },
+        age: { type: "integer", default: 30 },
+        score: { type: "number", default: 95.5 },
+        status: {
+          type: "string",
+          enum: ["active", "inactive", "pending"],
+          default: "active",
+        },
+        verified: { type: "boolean", default: true },
+      }),
+  ],
   test_elicitation_sep1330_enums: [any, (_, extra) => {
     const three = ["option1", "option2", "option3"];
     const values = ["value1", "value2", "value3"];
     const choices = ["First Choice", "Second Choice", "Third Choice"];
     return elicit(extra, "Please choose", {
       untitledSingle: { type: "string", enum: three },
-      titledSingle: { type: "string", oneOf: titled(values, ["First Option", "Second Option", "Third Option"]) },
+      titledSingle: {
+        type: "string",
+        oneOf: titled(values, [
+          "First Option",
+          "Second Option",
+          "Third Option",
+        ]),
+      },
       legacyEnum: {
         type: "string",
         enum: ["opt1", "opt2", "opt3"],
@@ -93,38 +137,15 @@ const TOOLS = {
       titledMulti: { type: "array", items: { anyOf: titled(values, choices) } },
     });
   }],
-  json_schema_2020_12_tool: [{
-    $schema: "https://json-schema.org/draft/2020-12/schema",
-    type: "object",
-    $defs: {
-      address: { type: "object", properties: { street: { type: "string" }, city: { type: "string" } } },
-    },
-    properties: { name: { type: "string" }, address: { $ref: "#/$defs/address" } },
-    additionalProperties: false,
-  }, (input) => [text(JSON.stringify(input))]],
+  json_schema_2020_12_tool: [
+    SCHEMA_2020_12,
+    (input) => [text(JSON.stringify(input))],
+  ],
   test_reconnection: [any, async (_, extra) => {
     extra.closeSSEStream?.();
     await pause(100);
     return [text("Reconnection test completed successfully.")];
   }],
-};
-
-const RESOURCES = {
-  "test://static-text": ["Static text", "text/plain", { text: "This is the content of the static text resource." }],
-  "test://static-binary": ["Static binary", "image/png", { blob: PNG }],
-  "test://watched-resource": ["Watched resource", "text/plain", { text: "Watched resource content" }],
-};
-
-const PROMPTS = {
-  test_simple_prompt: [[], () => [text("This is a simple prompt for testing.")]],
-  test_prompt_with_arguments: [["arg1", "arg2"], ({ arg1, arg2 }) => [
-    text(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`),
-  ]],
-  test_prompt_with_embedded_resource: [["resourceUri"], ({ resourceUri }) => [
-    resource(resourceUri, "text/plain", { text: "Embedded resource content for testing." }),
-    text("Please process the embedded resource above."),
-  ]],
-  test_prompt_with_image: [[], () => [image, text("Please analyze the image above.")]],
 };
 
 function make() {
@@ -135,12 +156,22 @@ function make() {
     logging: {},
     completions: {},
   };
-  const server = new Server({ name: "toolbox-conformance", version: "1.0.0" }, { capabilities });
+  const server = new Server({ name: "toolbox-conformance", version: "1.0.0" }, {
+    capabilities,
+  });
   const on = (schema, answer) => server.setRequestHandler(schema, answer);
   const unknown = (what, name) =>
-    new types.McpError(types.ErrorCode.InvalidParams, `Unknown ${what}: ${name}`, { uri: name });
+    new types.McpError(
+      types.ErrorCode.InvalidParams,
+      `Unknown ${what}: ${name}`,
+      { uri: name },
+    );
   on(types.ListToolsRequestSchema, () => ({
-    tools: Object.entries(TOOLS).map(([name, [inputSchema]]) => ({ name, description: `Tool ${name}`, inputSchema })),
+    tools: Object.entries(TOOLS).map(([name, [inputSchema]]) => ({
+      name,
+      description: `Tool ${name}`,
+      inputSchema,
+    })),
   }));
   on(types.CallToolRequestSchema, async ({ params }, extra) => {
     const tool = TOOLS[params.name];
@@ -152,36 +183,48 @@ function make() {
     }
   });
   on(types.ListResourcesRequestSchema, () => ({
-    resources: Object.entries(RESOURCES).map(([uri, [name, mimeType]]) => ({ uri, name, description: name, mimeType })),
+    resources: Object.entries(RESOURCES).map(([uri, [name, mimeType]]) => ({
+      uri,
+      name,
+      description: name,
+      mimeType,
+    })),
   }));
   on(types.ListResourceTemplatesRequestSchema, () => ({
-    resourceTemplates: [{ uriTemplate: "test://template/{id}/data", name: "Template", mimeType: "application/json" }],
+    resourceTemplates: [TEMPLATE],
   }));
   on(types.ReadResourceRequestSchema, ({ params: { uri } }) => {
-    const id = /^test:\/\/template\/([^/]+)\/data$/.exec(uri)?.[1];
-    if (id) {
-      const data = JSON.stringify({ id, templateTest: true, data: `Data for ID: ${id}` });
-      return { contents: [{ uri, mimeType: "application/json", text: data }] };
-    }
-    if (!RESOURCES[uri]) throw unknown("resource", uri);
-    const [, mimeType, content] = RESOURCES[uri];
-    return { contents: [{ uri, mimeType, ...content }] };
+    const found = readResource(uri);
+    if (!found) throw unknown("resource", uri);
+    return found;
   });
   on(types.SubscribeRequestSchema, () => ({}));
   on(types.UnsubscribeRequestSchema, () => ({}));
   on(types.SetLevelRequestSchema, () => ({}));
-  on(types.CompleteRequestSchema, () => ({ completion: { values: [], total: 0, hasMore: false } }));
+  on(
+    types.CompleteRequestSchema,
+    () => ({ completion: { values: [], total: 0, hasMore: false } }),
+  );
   on(types.ListPromptsRequestSchema, () => ({
     prompts: Object.entries(PROMPTS).map(([name, [names]]) => ({
       name,
       description: `Prompt ${name}`,
-      arguments: names.map((argument) => ({ name: argument, description: argument, required: true })),
+      arguments: names.map((argument) => ({
+        name: argument,
+        description: argument,
+        required: true,
+      })),
     })),
   }));
   on(types.GetPromptRequestSchema, ({ params }) => {
     const prompt = PROMPTS[params.name];
     if (!prompt) throw unknown("prompt", params.name);
-    return { messages: prompt[1](params.arguments ?? {}).map((content) => ({ role: "user", content })) };
+    return {
+      messages: prompt[1](params.arguments ?? {}).map((content) => ({
+        role: "user",
+        content,
+      })),
+    };
   });
   return server;
 }
@@ -190,7 +233,9 @@ function serveHttp(port) {
   const sessions = new Map();
   createServer(async (request, response) => {
     const known = sessions.get(request.headers["mcp-session-id"]);
-    if (!known && request.headers["mcp-session-id"]) return response.writeHead(404).end();
+    if (!known && request.headers["mcp-session-id"]) {
+      return response.writeHead(404).end();
+    }
     if (known) return known.handleRequest(request, response);
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,

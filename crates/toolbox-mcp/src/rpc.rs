@@ -131,6 +131,8 @@ pub struct Fields {
     pub request_id: Option<Span>,
     /// `name` of a tool or prompt.
     pub name: Option<Span>,
+    /// `arguments` of a tool or prompt.
+    pub arguments: Option<Span>,
     /// `uri` of a resource.
     pub uri: Option<Span>,
     /// `level` of a log message.
@@ -152,6 +154,8 @@ struct FieldsWire<'a> {
     request_id: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     uri: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -288,6 +292,7 @@ impl Message {
             token: span(wire.progress_token),
             request_id: span(wire.request_id),
             name: span(wire.name),
+            arguments: span(wire.arguments),
             uri: span(wire.uri),
             level: span(wire.level),
             version: span(wire.protocol_version),

@@ -198,7 +198,14 @@ impl Server {
         }
         let tools: Vec<_> = names
             .iter()
-            .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }))
+            .map(|name| {
+                let mut schema = json!({ "type": "object" });
+                if *name == "touch" {
+                    let uri = json!({ "type": "string", "x-mcp-header": "Uri" });
+                    schema["properties"] = json!({ "uri": uri });
+                }
+                json!({ "name": name, "inputSchema": schema })
+            })
             .collect();
         json!({ "tools": tools })
     }

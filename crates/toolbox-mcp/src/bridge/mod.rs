@@ -138,7 +138,7 @@ impl Bridge {
             Ok(era) => era,
             Err(refusal) => return refusal.into_response(),
         };
-        let stateless = era == Era::Stateless;
+        let stateless = era != Era::Sessions;
         let session = match checks::session(headers) {
             Ok(session) => session.filter(|_| !stateless),
             Err(refusal) => return refusal.for_request(&message).into_response(),
@@ -150,6 +150,15 @@ impl Bridge {
             message,
             fields,
             stateless,
+            unsupported: match era {
+                Era::Unsupported(version) => Some(version),
+                Era::Sessions | Era::Stateless => None,
+            },
+            parameters: if stateless {
+                checks::parameters(headers)
+            } else {
+                Vec::new()
+            },
             session,
             fresh: Uuid::new_v4(),
             reply: sender,

@@ -26,7 +26,7 @@ use crate::health::Tracker;
 use crate::process::NotRunning;
 use crate::rpc::{self, code};
 use crate::tools::Toolset;
-use crate::wire::reply;
+use crate::wire::{checks, reply};
 
 /// How long connecting to a port of this machine may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -45,8 +45,6 @@ const TO_SERVER: [HeaderName; 9] = [
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("traceparent"),
 ];
-/// Headers of tool parameters, which pass too.
-const PARAMETER: &str = "mcp-param-";
 /// Headers that pass to the client.
 const TO_CLIENT: [HeaderName; 7] = [
     header::CONTENT_TYPE,
@@ -212,7 +210,7 @@ fn onward(request: Request<Body>, target: &Target, limit: usize) -> Option<Reque
     *onward.method_mut() = head.method;
     *onward.uri_mut() = uri(target)?;
     for (name, value) in &head.headers {
-        if TO_SERVER.contains(name) || name.as_str().starts_with(PARAMETER) {
+        if TO_SERVER.contains(name) || name.as_str().starts_with(checks::PARAMETER) {
             onward.headers_mut().append(name, value.clone());
         }
     }

@@ -2,14 +2,23 @@
 
 use std::time::Instant;
 
-use super::greeting::{Legacy, version_for};
+use super::greeting::{Legacy, supported, version_for};
 use super::sessions::{Capabilities, Session, level_number};
-use super::{Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, unknown_session};
+use super::{Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, refuse_with, unknown_session};
 use crate::mailbox::Answer;
 use crate::rpc::{self, Kind, Span, code};
 
 impl Hub {
     pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
+        if let Some(requested) = &post.unsupported {
+            let data = serde_json::json!({
+                "supported": supported(self.discovered.as_ref(), &self.legacy),
+                "requested": requested,
+            });
+            let text = "Unsupported protocol version";
+            refuse_with(*post, 400, code::UNSUPPORTED_VERSION, text, Some(data));
+            return;
+        }
         match post.message.kind {
             Kind::Request => self.request(now, post),
             Kind::Notification => self.notification(now, *post),
@@ -96,7 +105,10 @@ impl Hub {
 
     fn stateless(&mut self, now: Instant, post: Post) {
         if self.discovered.is_some() {
-            self.forward(now, post);
+            match self.mirrored(&post) {
+                Ok(()) => self.forward(now, post),
+                Err(text) => refuse(post, 400, code::HEADER_MISMATCH, &text),
+            }
             return;
         }
         let version = match &self.legacy {
@@ -106,6 +118,22 @@ impl Hub {
         // Not one of the codes that would tell the client that a stateless server is here.
         let text = format!("Bad Request: this server speaks {version}; begin with initialize");
         refuse(post, 400, code::BAD_SESSION, &text);
+    }
+
+    /// Whether the headers of a tool's parameters say what its body says.
+    fn mirrored(&self, post: &Post) -> Result<(), String> {
+        if &*post.message.method != "tools/call" {
+            return Ok(());
+        }
+        let tool = post.message.text(post.fields.name.as_ref());
+        let Some(tool) = tool.filter(|tool| self.mirrors.any(tool)) else {
+            return Ok(());
+        };
+        let arguments = post.fields.arguments.as_ref();
+        let arguments =
+            arguments.and_then(|span| serde_json::from_str(post.message.raw(span)).ok());
+        let arguments = arguments.unwrap_or_default();
+        self.mirrors.check(&tool, &arguments, &post.parameters)
     }
 
     fn in_era(&mut self, now: Instant, post: Post) {

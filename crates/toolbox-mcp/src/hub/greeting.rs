@@ -8,20 +8,27 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolbox_api::mcp::McpState;
 
+use super::mirrors::Mirrors;
 use super::{Hub, Link, Owner};
 use crate::health::{Finding, Identity};
 use crate::rpc::{META_VERSION, Message, code};
+use crate::wire::checks::short;
 
 /// The stateless revision.
 pub const STATELESS: &str = "2026-07-28";
 /// Revisions that begin with `initialize`, oldest first.
 pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// Revisions of a server that are kept.
+const MOST_VERSIONS: usize = 32;
+
 /// A server that answered `server/discover`.
 #[derive(Debug)]
 pub(super) struct Discovered {
     pub(super) identity: Identity,
     pub(super) has_tools: bool,
+    /// The revisions it says it supports.
+    pub(super) versions: Vec<String>,
 }
 
 /// What is known of `initialize`.
@@ -117,6 +124,20 @@ pub fn has_tools(capabilities: Option<&Value>) -> bool {
     capabilities.is_some_and(|c| c.get("tools").is_some_and(|tools| !tools.is_null()))
 }
 
+/// The revisions that are served before a server that is known so far.
+pub(super) fn supported(discovered: Option<&Discovered>, legacy: &Legacy) -> Vec<String> {
+    let stateless = discovered.map(|discovered| discovered.versions.clone());
+    let sessions = match legacy {
+        Legacy::Spoken(handshake) => LEGACY
+            .into_iter()
+            .filter(|version| *version <= &*handshake.version)
+            .collect(),
+        Legacy::Unknown | Legacy::Asked => LEGACY.to_vec(),
+        Legacy::Refused(_) => Vec::new(),
+    };
+    stateless.unwrap_or_else(|| sessions.into_iter().rev().map(str::to_owned).collect())
+}
+
 /// Reads the answer to `server/discover`; none if it does not speak the stateless revision.
 pub fn read_discover(result: &Value) -> Option<(Identity, bool)> {
     let versions = result.get("supportedVersions")?.as_array()?;
@@ -150,6 +171,7 @@ impl Hub {
             self.skip_discover = false;
             self.streak = 0;
             self.ends.clear();
+            self.mirrors = Mirrors::default();
         }
         self.process = super::Process {
             since: Some(now),
@@ -189,11 +211,20 @@ impl Hub {
             .result
             .as_ref()
             .and_then(|span| serde_json::from_str(message.raw(span)).ok());
-        if let Some((identity, has_tools)) = result.as_ref().and_then(read_discover) {
-            self.discovered = Some(Discovered {
+        let discovered = result.as_ref().and_then(|result| {
+            let (identity, has_tools) = read_discover(result)?;
+            let versions = result.get("supportedVersions")?.as_array()?.iter();
+            Some(Discovered {
                 identity,
                 has_tools,
-            });
+                versions: versions
+                    .filter_map(|version| Some(short(version.as_str()?).to_owned()))
+                    .take(MOST_VERSIONS)
+                    .collect(),
+            })
+        });
+        if let Some(discovered) = discovered {
+            self.discovered = Some(discovered);
             // Servers made with rmcp keep a connection in the era of its first request. One that begins with `initialize`
             // serves stateless requests as well, one that begins with those serves no session any more.
             if result.as_ref().is_some_and(has_sessions) && matches!(self.legacy, Legacy::Unknown) {

@@ -10,6 +10,7 @@
 
 mod clients;
 mod greeting;
+mod mirrors;
 mod probe;
 mod server;
 mod sessions;
@@ -29,6 +30,8 @@ pub use self::greeting::{
     LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
     stateless_params,
 };
+use self::mirrors::Mirrors;
+pub use self::mirrors::Parameter;
 use self::probe::Probe;
 use self::sessions::Session;
 use crate::health::Finding;
@@ -59,6 +62,10 @@ pub struct Post {
     pub fields: Fields,
     /// It carries its protocol revision itself, so it belongs to no session.
     pub stateless: bool,
+    /// The revision it carries, if that is none.
+    pub unsupported: Option<String>,
+    /// Its headers of tool parameters, if it is stateless.
+    pub parameters: Vec<Parameter>,
     /// The session it names.
     pub session: Option<Uuid>,
     /// The id of the session it begins, if it begins one.
@@ -183,6 +190,7 @@ pub struct Hub {
     last_trouble: String,
     probe: Probe,
     tools: Option<Arc<Toolset>>,
+    mirrors: Mirrors,
     state: McpState,
     finding: Option<Finding>,
     swept: Instant,
@@ -219,6 +227,7 @@ impl Hub {
             last_trouble: String::new(),
             probe: Probe::default(),
             tools: None,
+            mirrors: Mirrors::default(),
             state: McpState::Starting,
             finding: None,
             swept: now,
@@ -543,11 +552,15 @@ fn unknown_session(id: &str) -> Answer {
 
 /// Answers a post with an error; one that wants no answer gets it without an id.
 fn refuse(post: Post, status: u16, code: i32, text: &str) {
+    refuse_with(post, status, code, text, None);
+}
+
+fn refuse_with(post: Post, status: u16, code: i32, text: &str, data: Option<serde_json::Value>) {
     let id = post
         .message
         .id
         .as_ref()
         .map_or("null", |id| post.message.raw(id));
-    let body = rpc::error(id, code, text, None);
+    let body = rpc::error(id, code, text, data);
     post.reply.answer(Answer::refused(status, body));
 }

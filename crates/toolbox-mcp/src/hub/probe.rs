@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
 
 use super::greeting::{Legacy, stateless_params};
+use super::mirrors::Mirrors;
 use super::{Hub, Owner};
 use crate::health::{Finding, Identity, Success};
 use crate::rpc::Message;
@@ -35,6 +36,7 @@ struct UnderWay {
     method: &'static str,
     pages: u32,
     tools: Toolset,
+    mirrors: Mirrors,
 }
 
 impl Probe {
@@ -105,7 +107,7 @@ impl Hub {
             return;
         }
         let method = self.probe_method();
-        self.probe_page(now, method, None, 0, now, Toolset::default());
+        self.probe_page(now, method, None, 0, now, Default::default());
     }
 
     fn probe_method(&self) -> &'static str {
@@ -124,7 +126,7 @@ impl Hub {
         cursor: Option<&str>,
         pages: u32,
         begun: Instant,
-        tools: Toolset,
+        (tools, mirrors): (Toolset, Mirrors),
     ) {
         let params = match (&self.discovered, cursor) {
             (Some(_), cursor) => stateless_params(cursor),
@@ -138,6 +140,7 @@ impl Hub {
             method,
             pages,
             tools,
+            mirrors,
         });
         self.probe.due = Some(begun + self.limits.probe);
     }
@@ -174,6 +177,7 @@ impl Hub {
             self.probe_failed(now, McpState::Unhealthy, evidence.to_owned());
             return;
         }
+        under_way.mirrors.add(&result);
         match result.get("nextCursor").and_then(Value::as_str) {
             Some(cursor) if under_way.pages < MAX_PAGES => {
                 let (pages, begun) = (under_way.pages + 1, under_way.begun);
@@ -183,7 +187,7 @@ impl Hub {
                     Some(cursor),
                     pages,
                     begun,
-                    under_way.tools,
+                    (under_way.tools, under_way.mirrors),
                 );
             }
             Some(_) => {
@@ -191,6 +195,7 @@ impl Hub {
                 self.probe_failed(now, McpState::Unhealthy, evidence);
             }
             None => {
+                self.mirrors = under_way.mirrors;
                 let tools = Arc::new(under_way.tools);
                 let single = under_way.pages == 0 && raw.len() <= 256 * 1024;
                 self.probe.last_raw = single.then(|| (raw.into(), Arc::clone(&tools)));

@@ -119,6 +119,8 @@ impl World {
         let post = Post {
             message,
             fields,
+            unsupported: None,
+            parameters: Vec::new(),
             stateless,
             session,
             fresh: Uuid::new_v4(),

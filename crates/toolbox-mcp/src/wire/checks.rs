@@ -8,7 +8,7 @@ use base64::Engine as _;
 use uuid::Uuid;
 
 use super::reply;
-use crate::hub::{LEGACY, STATELESS};
+use crate::hub::{LEGACY, Parameter, STATELESS};
 use crate::rpc::{self, Fields, Message, code};
 
 /// The session.
@@ -16,6 +16,8 @@ pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The protocol revision.
 pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// How the names of the headers of tool parameters begin.
+pub const PARAMETER: &str = "mcp-param-";
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// A request that is not passed on.
@@ -25,7 +27,6 @@ pub struct Refusal {
     id: String,
     code: i32,
     text: String,
-    data: Option<serde_json::Value>,
 }
 
 impl Refusal {
@@ -35,7 +36,6 @@ impl Refusal {
             id: "null".to_owned(),
             code,
             text: text.into(),
-            data: None,
         }
     }
 
@@ -52,7 +52,7 @@ impl Refusal {
     pub fn into_response(self) -> Response<Body> {
         reply::json(
             self.status,
-            rpc::error(&self.id, self.code, &self.text, self.data),
+            rpc::error(&self.id, self.code, &self.text, None),
         )
     }
 }
@@ -96,12 +96,14 @@ fn is_loopback(authority: &str) -> bool {
 }
 
 /// Which of the two eras of the protocol a message belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Era {
     /// In a session that began with `initialize`.
     Sessions,
     /// On its own.
     Stateless,
+    /// On its own, in a revision that is none; what is supported instead depends on the server.
+    Unsupported(String),
 }
 
 /// Refuses bodies that are no JSON.
@@ -190,20 +192,7 @@ pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Er
             short(body)
         ))),
         (Some(version), _) if version != STATELESS => {
-            let mut refusal = Refusal::new(
-                StatusCode::BAD_REQUEST,
-                code::UNSUPPORTED_VERSION,
-                "Unsupported protocol version",
-            )
-            .for_request(message);
-            let supported: Vec<_> = std::iter::once(STATELESS)
-                .chain(LEGACY.into_iter().rev())
-                .collect();
-            refusal.data = Some(serde_json::json!({
-                "supported": supported,
-                "requested": short(version),
-            }));
-            Err(refusal)
+            Ok(Era::Unsupported(short(version).to_owned()))
         }
         (Some(_), _) => {
             if message.id.is_some() {
@@ -218,6 +207,17 @@ pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Er
             Ok(Era::Stateless)
         }
     }
+}
+
+/// The headers of tool parameters.
+pub fn parameters(headers: &HeaderMap) -> Vec<Parameter> {
+    let parameter = |(name, value): (&HeaderName, &header::HeaderValue)| {
+        let name = name.as_str().strip_prefix(PARAMETER)?;
+        // What is no text agrees with no parameter.
+        let value = value.to_str().unwrap_or("\u{fffd}");
+        Some((name.to_owned(), value.to_owned()))
+    };
+    headers.iter().filter_map(parameter).collect()
 }
 
 /// Method and name stand in headers too, so that others can route by them; they must be the ones in the body.
@@ -253,7 +253,7 @@ fn mirrored(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<(
 }
 
 /// A header value that may be `=?base64?…?=`.
-fn decoded(value: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn decoded(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim();
     let Some(encoded) = value
         .strip_prefix("=?base64?")
@@ -267,6 +267,7 @@ fn decoded(value: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-fn short(text: &str) -> &str {
+/// The beginning of a text that a caller chose.
+pub(crate) fn short(text: &str) -> &str {
     &text[..text.floor_char_boundary(64)]
 }

@@ -204,6 +204,70 @@ async fn the_stateless_era_needs_no_session_and_checks_its_headers() {
 }
 
 #[tokio::test]
+async fn mirrored_parameters_must_be_those_of_the_body() {
+    let world = World::new(&["--era", "stateless"]).await;
+    world.becomes(McpState::Healthy, SOON).await;
+    for (header, status) in [
+        (Some("a:b"), 200),
+        (Some("=?base64?YTpi?="), 200),
+        (None, 400),
+        (Some("a:c"), 400),
+        (Some("=?base64?YTpi"), 400),
+        (Some("=?base64?YTp?="), 400),
+    ] {
+        let mut message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "touch", "arguments": {"uri": "a:b"}, "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {}}}});
+        let call = |message: &Value| {
+            let call = world
+                .request(message)
+                .header("mcp-protocol-version", "2026-07-28")
+                .header("mcp-method", "tools/call")
+                .header("mcp-name", "touch");
+            match header {
+                Some(value) => call.header("Mcp-Param-URI", value).send(),
+                None => call.send(),
+            }
+        };
+        let response = call(&message).await.unwrap();
+        assert_eq!(response.status(), status, "{header:?}");
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"] == -32020, status == 400, "{body}");
+        // Where the body has no such parameter, there must be no such header.
+        message["params"]["arguments"] = json!({});
+        let wanted = if header.is_some() { 400 } else { 200 };
+        assert_eq!(call(&message).await.unwrap().status(), wanted, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_is_none_is_answered_with_those_the_server_has() {
+    for (arguments, supported) in [
+        (&["--era", "stateless"][..], json!(["2026-07-28"])),
+        (
+            &["--era", "sessions"],
+            json!(["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]),
+        ),
+    ] {
+        let world = World::new(arguments).await;
+        world.becomes(McpState::Healthy, SOON).await;
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2099-01-01",
+            "io.modelcontextprotocol/clientCapabilities": {}}}});
+        let call = world
+            .request(&message)
+            .header("mcp-protocol-version", "2099-01-01");
+        let response = call.send().await.unwrap();
+        assert_eq!(response.status(), 400);
+        let error = response.json::<Value>().await.unwrap()["error"].take();
+        assert_eq!(error["code"], -32022);
+        assert_eq!(error["data"]["requested"], "2099-01-01");
+        assert_eq!(error["data"]["supported"], supported);
+    }
+}
+
+#[tokio::test]
 async fn a_server_of_both_eras_serves_both_at_once() {
     let world = World::new(&["--era", "both"]).await;
     let client = world.client().await;
