@@ -7,20 +7,9 @@ import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import * as types from "@modelcontextprotocol/sdk/types.js";
-import {
-  any,
-  CONTENT,
-  pause,
-  PROMPTS,
-  readResource,
-  RESOURCES,
-  SCHEMA_2020_12,
-  TEMPLATE,
-  text,
-} from "./content.mjs";
+import { any, CONTENT, pause, PROMPTS, readResource, RESOURCES, SCHEMA_2020_12, TEMPLATE, text } from "./content.mjs";
 
-const titled = (values, titles) =>
-  values.map((value, n) => ({ const: value, title: titles[n] }));
+const titled = (values, titles) => values.map((value, n) => ({ const: value, title: titles[n] }));
 const needs = (name) => ({
   type: "object",
   properties: { [name]: { type: "string" } },
@@ -37,9 +26,7 @@ const elicit = async (extra, message, properties, required = []) => {
   }, types.ElicitResultSchema);
   return [
     text(
-      `Elicitation completed: action=${answer.action}, content=${
-        JSON.stringify(answer.content ?? {})
-      }`,
+      `Elicitation completed: action=${answer.action}, content=${JSON.stringify(answer.content ?? {})}`,
     ),
   ];
 };

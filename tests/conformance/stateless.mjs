@@ -13,17 +13,7 @@ import {
   Server,
 } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
-import {
-  any,
-  CONTENT,
-  pause,
-  PROMPTS,
-  readResource,
-  RESOURCES,
-  SCHEMA_2020_12,
-  TEMPLATE,
-  text,
-} from "./content.mjs";
+import { any, CONTENT, pause, PROMPTS, readResource, RESOURCES, SCHEMA_2020_12, TEMPLATE, text } from "./content.mjs";
 
 const CAPABILITIES = "io.modelcontextprotocol/clientCapabilities";
 const states = createRequestStateCodec({ key: randomBytes(32) });
@@ -32,25 +22,20 @@ const asks = (name, type = "string") => ({
   properties: { [name]: { type } },
   required: [name],
 });
-const elicit = (message, name, type) =>
-  inputRequired.elicit({ message, requestedSchema: asks(name, type) });
+const elicit = (message, name, type) => inputRequired.elicit({ message, requestedSchema: asks(name, type) });
 const sample = (prompt, maxTokens = 100) =>
   inputRequired.createMessage({
     messages: [{ role: "user", content: text(prompt) }],
     maxTokens,
   });
 const done = (said) => ({ content: [text(said)] });
-const accepted = (responses, name) =>
-  responses?.[name]?.action === "accept" ? responses[name].content : undefined;
-const asked = (inputRequests, rest) =>
-  inputRequired({ inputRequests, ...rest });
+const accepted = (responses, name) => responses?.[name]?.action === "accept" ? responses[name].content : undefined;
+const asked = (inputRequests, rest) => inputRequired({ inputRequests, ...rest });
 
 /** Asks for what `requests` names until all of it is there. */
 const complete = (context, requests) => {
   const given = context.mcpReq.inputResponses;
-  return Object.keys(requests).every((name) => given?.[name])
-    ? given
-    : undefined;
+  return Object.keys(requests).every((name) => given?.[name]) ? given : undefined;
 };
 /** The same, with a state that must come back unchanged. */
 const withState = (requests, said) => async (_, context) => {
@@ -104,9 +89,7 @@ const tools = (changed) => ({
   }],
   test_streaming_elicitation: [any, async (_, context) => {
     await context.mcpReq.log("info", "Before the question");
-    return complete(context, { name: 0 })
-      ? done("Asked")
-      : asked({ name: elicit("Your name?", "name") });
+    return complete(context, { name: 0 }) ? done("Asked") : asked({ name: elicit("Your name?", "name") });
   }],
   test_trigger_tool_change: [any, () => (changed.tools(), done("Changed"))],
   test_trigger_prompt_change: [any, () => (changed.prompts(), done("Changed"))],
@@ -170,15 +153,12 @@ const tools = (changed) => ({
     const { sampling, elicitation } = capabilities(context);
     return asked({
       ...(sampling ? { summary: sample("Say something") } : {}),
-      ...(elicitation
-        ? { user_name: elicit("What is your name?", "name") }
-        : {}),
+      ...(elicitation ? { user_name: elicit("What is your name?", "name") } : {}),
     });
   }],
 });
 
-const capabilities = ({ mcpReq }) =>
-  mcpReq.envelope?.[CAPABILITIES] ?? mcpReq._meta?.[CAPABILITIES] ?? {};
+const capabilities = ({ mcpReq }) => mcpReq.envelope?.[CAPABILITIES] ?? mcpReq._meta?.[CAPABILITIES] ?? {};
 
 function make(changed) {
   const server = new Server({ name: "toolbox-conformance", version: "1.0.0" }, {
@@ -192,8 +172,7 @@ function make(changed) {
     requestState: { verify: states.verify },
   });
   const all = tools(changed);
-  const unknown = (what, name) =>
-    new ProtocolError(-32602, `Unknown ${what}: ${name}`, { uri: name });
+  const unknown = (what, name) => new ProtocolError(-32602, `Unknown ${what}: ${name}`, { uri: name });
   server.setRequestHandler("tools/list", () => ({
     tools: Object.entries(all).map(([name, [inputSchema]]) => ({
       name,
@@ -272,9 +251,7 @@ function serveHttp(port) {
     })
   );
   createServer(async (request, response) => {
-    const body = ["GET", "DELETE"].includes(request.method)
-      ? undefined
-      : Readable.toWeb(request);
+    const body = ["GET", "DELETE"].includes(request.method) ? undefined : Readable.toWeb(request);
     const left = new AbortController();
     response.on("close", () => left.abort());
     const answer = await handler.fetch(

@@ -40,6 +40,12 @@ impl Record {
     pub fn is_reverted(&self) -> bool {
         self.rolled_back.is_some() && self.requested_sha256 != self.current.sha256
     }
+
+    /// The update is the same spec again; only its image may be another by now.
+    pub fn is_redeployed(&self) -> bool {
+        let next = self.next.as_ref();
+        next.is_some_and(|next| next.sha256 == self.current.sha256)
+    }
 }
 
 /// A restart as a desired state: the container must have started after a moment.
@@ -87,6 +93,8 @@ impl Release {
         match self.spec.image() {
             ImageSource::Reference(reference) => ImageRequest::Pull {
                 reference: reference.to_string(),
+                // A version that has run is what it is; only another deployment makes it another.
+                ask_again: reference.is_floating() && !self.proven,
             },
             ImageSource::Git(source) => ImageRequest::Build {
                 remote: source.build_remote(),

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use toolbox_api::dtma::{Desired, PortBinding};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::ContainerName;
-use toolbox_domain::spec::InstanceSpec;
+use toolbox_domain::spec::{ImageSource, InstanceSpec};
 
 use super::Put;
 use crate::ports::PortError;
@@ -241,7 +241,14 @@ fn put_over(
     }
     draft.name = put.name;
     draft.requested_sha256.clone_from(&sha256);
-    if is_current {
+    // The same reference may name another image by now, and whoever deploys it again wants that one. What the control
+    // plane's desired state repeats is no deployment, and neither is a restart or a stop.
+    let is_redeployed = !put.pulled
+        && !put.restart
+        && (put.desired == Desired::Running || record.desired == Desired::Stopped)
+        && (record.next.is_none() || under_way)
+        && is_floating(&put.spec);
+    if is_current && !is_redeployed {
         // After a roll-back the control plane takes back the spec under a generation of its own; that is no command
         // with an answer of its own, and its user has yet to see why the update failed.
         let taken_back = put.pulled && record.next.is_none() && !put.restart;
@@ -270,6 +277,13 @@ fn put_over(
         draft.rolled_back = None;
     }
     Ok(Change::Record(Box::new(draft)))
+}
+
+fn is_floating(spec: &InstanceSpec) -> bool {
+    match spec.image() {
+        ImageSource::Reference(reference) => reference.is_floating(),
+        ImageSource::Git(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -411,6 +425,37 @@ mod tests {
             Some(2),
             "the update under way goes on"
         );
+    }
+
+    #[test]
+    fn a_floating_reference_deployed_again_is_an_update_and_a_digest_is_not() {
+        let pinned = format!("a/b@sha256:{}", "0".repeat(64));
+        for (image, next) in [("a/b:1", Some(2)), ("a/b", Some(2)), (&*pinned, None)] {
+            let mut record = changed(None, put(1, image));
+            let untried = changed(Some(&record), put(2, image));
+            assert_eq!(untried.current.revision, next.unwrap_or(1), "{image}");
+            record.current.proven = true;
+            let again = changed(Some(&record), put(2, image));
+            assert_eq!(again.next.as_ref().map(|n| n.revision), next, "{image}");
+            assert_eq!((again.generation, again.current.revision), (2, 1));
+            let once_more = changed(Some(&again), put(3, image));
+            assert_eq!(once_more.next.as_ref().map(|n| n.revision), next, "{image}");
+            // Neither the control plane's desired state nor a stop deploys anything.
+            let Command::Put(plain) = put(2, image) else {
+                panic!("not a put")
+            };
+            let mut pulled = plain.clone();
+            pulled.pulled = true;
+            let mut restart = plain.clone();
+            restart.restart = true;
+            let mut stop = plain;
+            stop.desired = Desired::Stopped;
+            for other in [pulled, restart, stop] {
+                let kept = changed(Some(&record), Command::Put(other));
+                assert_eq!((kept.current.revision, kept.next.is_none()), (1, true));
+                assert!(kept.current.proven);
+            }
+        }
     }
 
     #[test]

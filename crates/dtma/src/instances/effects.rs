@@ -64,12 +64,21 @@ impl Instance {
     /// A step was carried out.
     pub(super) fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
         self.memory.trouble = None;
-        self.memory.progress = None;
+        self.memory.progress = self.memory.local_image.clone();
         self.memory.name_refused = false;
-        let Some(record) = &self.record else { return };
+        let Some(record) = &mut self.record else {
+            return;
+        };
         match (step, end) {
-            (Step::EnsureImage(version), _) => {
-                if let Some(release) = steps::release(record, *version) {
+            (Step::EnsureImage(version), StepEnd::Image(image)) => {
+                if let Some(why) = image.not_asked {
+                    self.memory.use_local_image(&why);
+                }
+                if *version == Version::Next && self.memory.runs_already(record, &image.digest) {
+                    tracing::info!(instance = %record.id, "the registry has no newer image; nothing to update");
+                    record.next = None;
+                    self.unsaved = true;
+                } else if let Some(release) = steps::release(record, *version) {
                     self.memory.images.insert(release.revision);
                 }
             }

@@ -60,6 +60,8 @@ pub struct Memory {
     pub decided: bool,
     /// Progress of a pull or a build.
     pub progress: Option<Progress>,
+    /// Said as progress until the next command: an image is used whose registry was asked in vain.
+    pub local_image: Option<Progress>,
 }
 
 impl Default for Memory {
@@ -86,6 +88,7 @@ impl Default for Memory {
             settled: false,
             decided: false,
             progress: None,
+            local_image: None,
         }
     }
 }
@@ -108,6 +111,24 @@ impl Memory {
         self.settled = false;
         self.decided = false;
         self.progress = None;
+        self.local_image = None;
+    }
+
+    /// The registry did not say whether there is a newer image.
+    pub fn use_local_image(&mut self, why: &str) {
+        self.local_image = Some(Progress {
+            stage: format!(
+                "Using the image on this machine, because its registry did not give it: {why}"
+            ),
+            ..Progress::default()
+        });
+        self.progress.clone_from(&self.local_image);
+    }
+
+    /// The update is what runs: the same spec, and the same image by its content.
+    pub fn runs_already(&self, record: &Record, digest: &Option<String>) -> bool {
+        let current = self.current(record).and_then(|c| c.image_digest.as_ref());
+        record.is_redeployed() && digest.is_some() && current == digest.as_ref()
     }
 
     /// The container of the current release.

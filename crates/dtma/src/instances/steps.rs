@@ -13,8 +13,8 @@ use crate::record::{Record, Release};
 use crate::runtime::hardening::Hardening;
 use crate::runtime::types::VolumeMount;
 use crate::runtime::{
-    Container, ContainerId, ContainerState, CreateContainer, LogQuery, Operation, ProgressSink,
-    RuntimeError, labels,
+    Container, ContainerId, ContainerState, CreateContainer, Ensured, LogQuery, Operation,
+    ProgressSink, RuntimeError, labels,
 };
 
 use super::Shared;
@@ -27,6 +27,8 @@ pub const TRIAL: Duration = Duration::from_secs(1);
 pub enum StepEnd {
     /// It is done.
     Done,
+    /// The image is here.
+    Image(Ensured),
     /// The container did not live through its trial; and the instance's containers after it.
     Ended(Why, Vec<Container>),
 }
@@ -73,8 +75,8 @@ pub fn begin(
         Step::EnsureImage(version) => {
             let request = release(record, version)?.image_request(id);
             Box::pin(async move {
-                shared.runtime.ensure_image(&request, &progress).await?;
-                Ok(StepEnd::Done)
+                let ensured = shared.runtime.ensure_image(&request, &progress).await?;
+                Ok(StepEnd::Image(ensured))
             })
         }
         Step::Create(version, name) => {

@@ -19,7 +19,7 @@ use super::memory::Memory;
 use super::steps;
 use super::trouble::Outage;
 use super::{Command, CommandError, Message, Published, Shared, adopt, stopped, view};
-use crate::planner::{self, Settled, Step};
+use crate::planner::{self, Settled, Step, Version};
 use crate::record::Record;
 use crate::runtime::RuntimeError;
 
@@ -220,8 +220,11 @@ impl Instance {
 
     async fn accept(&mut self, command: Command) -> Result<(), CommandError> {
         let wanted = |task: &Self| {
-            let restart = task.record.as_ref().and_then(|r| r.restart);
-            task.plan_inputs().map(|plan| (plan, restart))
+            task.record.as_ref().map(|r| {
+                let next = r.next.as_ref().filter(|_| !r.is_redeployed());
+                let specs = (r.current.sha256.clone(), next.map(|n| n.revision));
+                (r.desired, specs, r.restart)
+            })
         };
         let (is_put, before_it) = (matches!(command, Command::Put(_)), wanted(self));
         let phase = match &command {
@@ -420,10 +423,16 @@ impl Instance {
             self.wake_at = now + PERIOD;
             return;
         }
-        self.memory.phase = phase_of(&step, record);
+        // What runs goes on while its registry is asked for a newer image.
+        let goes_on = record.is_redeployed()
+            && step == Step::EnsureImage(Version::Next)
+            && self.memory.phase == Phase::Running;
+        if !goes_on {
+            self.memory.phase = phase_of(&step, record);
+        }
         self.memory.settled = false;
         self.memory.decided = true;
-        self.memory.progress = None;
+        self.memory.progress.clone_from(&self.memory.local_image);
         self.progress.send_replace(None);
         tracing::debug!(instance = %self.id, ?step, "step");
         self.job_began = now;

@@ -21,7 +21,7 @@ use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use super::types::{Deadlines, LogQuery};
 use super::{
     Adoptable, Attached, Call, Container, ContainerId, ContainerRuntime, CreateContainer,
-    EngineInfo, EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink,
+    EngineInfo, Ensured, EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink,
     RuntimeError, labels,
 };
 use super::{docker_log, docker_view as view};
@@ -292,7 +292,7 @@ impl ContainerRuntime for DockerEngine {
         &'a self,
         request: &'a ImageRequest,
         progress: &'a ProgressSink,
-    ) -> Call<'a, ()> {
+    ) -> Call<'a, Ensured> {
         Box::pin(self.ensure(request, progress, self.toolbox.to_string()))
     }
 

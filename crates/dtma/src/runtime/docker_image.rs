@@ -1,6 +1,7 @@
 //! Pulling and building images, with progress.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use bollard::models::ProgressDetail;
 use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
@@ -10,9 +11,9 @@ use toolbox_api::dtma::Progress;
 use toolbox_domain::spec::Resources;
 
 use super::docker::DockerEngine;
-use super::types::ImageRequest;
+use super::types::{Ensured, ImageRequest};
 use super::{Operation, ProgressSink, RuntimeError, labels};
-use crate::reason::one_line;
+use crate::reason::{ReasonCode, one_line};
 
 /// Lines of a failed build that the user gets to see.
 const LOG_TAIL_LINES: usize = 20;
@@ -34,12 +35,47 @@ impl DockerEngine {
         request: &ImageRequest,
         progress: &ProgressSink,
         toolbox: String,
-    ) -> Result<(), RuntimeError> {
-        if self.has_image(request.image()).await? {
-            return Ok(());
+    ) -> Result<Ensured, RuntimeError> {
+        let here = self.local_image(request.image()).await?;
+        match (&here, request) {
+            (
+                Some(image),
+                ImageRequest::Pull {
+                    reference,
+                    ask_again: true,
+                },
+            ) if image.is_pulled => {
+                let asked = self.pull(reference, self.deadlines.ask, progress).await;
+                if let Err(error) = asked {
+                    return kept(image.digest.clone(), reference, error);
+                }
+            }
+            (Some(image), _) => {
+                return Ok(Ensured {
+                    digest: image.digest.clone(),
+                    not_asked: None,
+                });
+            }
+            (None, _) => self.fetch(request, progress, toolbox).await?,
         }
+        let now = self.local_image(request.image()).await?;
+        let digest = now.ok_or(RuntimeError::ImageMissing)?.digest;
+        Ok(Ensured {
+            digest,
+            not_asked: None,
+        })
+    }
+
+    async fn fetch(
+        &self,
+        request: &ImageRequest,
+        progress: &ProgressSink,
+        toolbox: String,
+    ) -> Result<(), RuntimeError> {
         match request {
-            ImageRequest::Pull { reference } => self.pull(reference, progress).await,
+            ImageRequest::Pull { reference, .. } => {
+                self.pull(reference, self.deadlines.silence, progress).await
+            }
             ImageRequest::Build {
                 remote,
                 dockerfile,
@@ -91,27 +127,36 @@ impl DockerEngine {
         Ok(differs.then(|| (text(built_for), text(machine))))
     }
 
-    async fn has_image(&self, image: &str) -> Result<bool, RuntimeError> {
-        let found = self
-            .call(
-                (Operation::Look, "inspect an image"),
-                self.deadlines.look,
-                |docker| async move {
-                    match docker.inspect_image(image).await {
-                        Ok(_) => Ok(true),
-                        Err(bollard::errors::Error::DockerResponseServerError {
-                            status_code: 404,
-                            ..
-                        }) => Ok(false),
-                        Err(error) => Err(error),
-                    }
-                },
-            )
-            .await?;
-        Ok(found)
+    async fn local_image(&self, image: &str) -> Result<Option<LocalImage>, RuntimeError> {
+        self.call(
+            (Operation::Look, "inspect an image"),
+            self.deadlines.look,
+            |docker| async move {
+                match docker.inspect_image(image).await {
+                    Ok(found) => Ok(Some(LocalImage {
+                        digest: found.id,
+                        is_pulled: found
+                            .repo_digests
+                            .is_some_and(|digests| !digests.is_empty()),
+                    })),
+                    Err(bollard::errors::Error::DockerResponseServerError {
+                        status_code: 404,
+                        ..
+                    }) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            },
+        )
+        .await
     }
 
-    async fn pull(&self, reference: &str, progress: &ProgressSink) -> Result<(), RuntimeError> {
+    /// `patience` is for the registry's first word.
+    async fn pull(
+        &self,
+        reference: &str,
+        patience: Duration,
+        progress: &ProgressSink,
+    ) -> Result<(), RuntimeError> {
         let client = self.client().await?;
         let options = CreateImageOptionsBuilder::default()
             .from_image(reference)
@@ -121,7 +166,7 @@ impl DockerEngine {
         self.drain(
             steps,
             (Operation::Pull, "pull the image"),
-            self.deadlines.pull,
+            (patience, self.deadlines.pull),
             |step| {
                 layers.note(
                     step.id,
@@ -152,7 +197,7 @@ impl DockerEngine {
             .drain(
                 steps,
                 (Operation::Build, "build the image"),
-                self.deadlines.build,
+                (self.deadlines.silence, self.deadlines.build),
                 |step| {
                     for line in step
                         .stream
@@ -192,12 +237,13 @@ impl DockerEngine {
         &self,
         mut steps: impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin,
         (operation, words): (Operation, &'static str),
-        deadline: std::time::Duration,
+        (first, deadline): (Duration, Duration),
         mut note: impl FnMut(T) -> Option<String>,
     ) -> Result<(), RuntimeError> {
         let end = tokio::time::Instant::now() + deadline;
+        let mut silence = first;
         loop {
-            let quiet = tokio::time::Instant::now() + self.deadlines.silence;
+            let quiet = tokio::time::Instant::now() + silence;
             let limit = quiet.min(end);
             match tokio::time::timeout_at(limit, steps.next()).await {
                 Err(_) => {
@@ -209,12 +255,46 @@ impl DockerEngine {
                 Ok(None) => return Ok(()),
                 Ok(Some(Err(error))) => return Err(self.fault(operation, error)),
                 Ok(Some(Ok(step))) => {
+                    silence = self.deadlines.silence;
                     if let Some(failure) = note(step) {
                         return Err(RuntimeError::refused(operation, &failure));
                     }
                 }
             }
         }
+    }
+}
+
+/// An image on this machine.
+struct LocalImage {
+    digest: Option<String>,
+    /// It came from a registry. One that was built or loaded here has none to ask; the registry that its name leads to
+    /// may hold a stranger's image.
+    is_pulled: bool,
+}
+
+/// What is here is used when its registry does not give it: that must not keep a tool from running that can run.
+fn kept(
+    digest: Option<String>,
+    reference: &str,
+    error: RuntimeError,
+) -> Result<Ensured, RuntimeError> {
+    match error {
+        RuntimeError::Refused {
+            code:
+                ReasonCode::RegistryUnreachable
+                | ReasonCode::RegistryUnauthorized
+                | ReasonCode::ImageNotFound
+                | ReasonCode::ImageTagNotFound,
+            message,
+        } => {
+            tracing::warn!(image = reference, %message, "the registry did not give the image; going on with the one that is here");
+            Ok(Ensured {
+                digest,
+                not_asked: Some(message),
+            })
+        }
+        error => Err(error),
     }
 }
 

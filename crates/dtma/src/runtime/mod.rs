@@ -25,7 +25,7 @@ use toolbox_domain::ids::ToolInstanceId;
 pub use error::{Operation, RuntimeError};
 pub use types::{
     Adoptable, Attached, AttachedOutput, Container, ContainerId, ContainerState, CreateContainer,
-    EngineEvent, EngineInfo, ImageRequest, Inventory, LogQuery,
+    EngineEvent, EngineInfo, Ensured, ImageRequest, Inventory, LogQuery,
 };
 
 /// A call in progress.
@@ -54,12 +54,13 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// What a container of ours was made from; for rebuilding a lost record.
     fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable>;
 
-    /// The image is on this machine afterwards: it was, or is pulled, or built.
+    /// The image is on this machine afterwards: it was, or is pulled, or built. A registry that is asked again and does
+    /// not give it is no failure.
     fn ensure_image<'a>(
         &'a self,
         request: &'a ImageRequest,
         progress: &'a ProgressSink,
-    ) -> Call<'a, ()>;
+    ) -> Call<'a, Ensured>;
 
     /// The platform the image is built for and the machine's own, such as `linux/arm64`, when they differ.
     fn foreign_platform<'a>(&'a self, image: &'a str) -> Call<'a, Option<(String, String)>>;

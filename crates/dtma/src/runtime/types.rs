@@ -118,10 +118,12 @@ pub struct Adoptable {
 /// How to come by an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageRequest {
-    /// Pull it unless it is here.
+    /// Pull it.
     Pull {
         /// Full reference with tag or digest.
         reference: String,
+        /// Ask its registry also when an image from there is here: the reference may name another one by now.
+        ask_again: bool,
     },
     /// Build it unless it is here.
     Build {
@@ -142,10 +144,19 @@ impl ImageRequest {
     /// The name a container is created from.
     pub fn image(&self) -> &str {
         match self {
-            Self::Pull { reference } => reference,
+            Self::Pull { reference, .. } => reference,
             Self::Build { tag, .. } => tag,
         }
     }
+}
+
+/// An image that is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensured {
+    /// Content id.
+    pub digest: Option<String>,
+    /// Why its registry did not say whether it is the newest, if it was asked in vain.
+    pub not_asked: Option<String>,
 }
 
 /// A named volume of an instance.
@@ -245,6 +256,8 @@ pub struct Deadlines {
     pub pull: Duration,
     /// Building in all.
     pub build: Duration,
+    /// Until a registry that is asked again says anything; what is here can run without it.
+    pub ask: Duration,
     /// Silence during a pull or a build.
     pub silence: Duration,
 }
@@ -257,6 +270,7 @@ impl Default for Deadlines {
             look: Duration::from_secs(4),
             change: Duration::from_mins(1),
             stop: Duration::from_secs(40),
+            ask: Duration::from_secs(15),
             pull: Duration::from_mins(30),
             build: Duration::from_hours(1),
             silence: Duration::from_mins(10),

@@ -101,24 +101,29 @@ pub async fn ensure_image() {
             let dockerfile =
                 "FROM scratch\nCOPY fixture /\nENTRYPOINT [\"/fixture\"]\nCMD [\"sleep\"]\n";
             let program = compile_fixture(folder.path());
-            let bytes = archive(&[("Dockerfile", dockerfile.as_bytes()), ("fixture", &program)]);
-            let options = q::BuildImageOptionsBuilder::default()
-                .t(IMAGE)
-                .rm(true)
-                .build();
-            let docker = connect();
-            let mut steps =
-                docker.build_image(options, None, Some(bollard::body_full(bytes.into())));
-            while let Some(step) = steps.next().await {
-                let step = step.expect("the test image must build");
-                assert!(
-                    step.error_detail.is_none(),
-                    "the test image must build: {:?}",
-                    step.error_detail
-                );
-            }
+            build(
+                IMAGE,
+                &[("Dockerfile", dockerfile.as_bytes()), ("fixture", &program)],
+            )
+            .await;
         })
         .await;
+}
+
+/// Builds an image from these files.
+pub async fn build(tag: &str, files: &[(&str, &[u8])]) {
+    let options = q::BuildImageOptionsBuilder::default()
+        .t(tag)
+        .rm(true)
+        .build();
+    let docker = connect();
+    let body = bollard::body_full(archive(files).into());
+    let mut steps = docker.build_image(options, None, Some(body));
+    while let Some(step) = steps.next().await {
+        let step = step.expect("the test image must build");
+        let failed = step.error_detail;
+        assert!(failed.is_none(), "the test image must build: {failed:?}");
+    }
 }
 
 fn labelled(toolbox: Uuid) -> HashMap<String, Vec<String>> {

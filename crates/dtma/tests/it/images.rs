@@ -52,15 +52,90 @@ async fn an_image_is_pulled_once_by_tag_and_by_digest() {
         .find(|d| d.starts_with(&image))
         .unwrap();
     agent.deploy(&with_image(&by_digest)).await;
-    // What is on the machine is not asked for again.
+    // What is on the machine runs without its registry.
     drop(registry);
-    agent.deploy(&with_image(format!("{image}:1.2"))).await;
+    let pinned = agent.deploy(&with_image(&by_digest)).await;
+    assert_eq!(pinned["progress"], Value::Null);
+    let floating = agent.deploy(&with_image(format!("{image}:1.2"))).await;
+    let told = floating["progress"]["stage"].as_str().unwrap();
+    assert!(
+        told.starts_with("Using the image on this machine"),
+        "{told}"
+    );
     let options = bollard::query_parameters::RemoveImageOptionsBuilder::default()
         .force(true)
         .build();
     let _ = docker::connect()
         .remove_image(&format!("{image}:1.2"), Some(options), None)
         .await;
+}
+
+#[tokio::test]
+async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
+    let mut agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    registry.push(&name, "latest").await;
+    let tool = with_image(registry.image(&name));
+    let first = agent.deploy(&tool).await;
+    let running = |view: &Value| (view["container_id"].clone(), view["image_digest"].clone());
+    // Nothing newer: what runs goes on undisturbed.
+    let tool = tool.next();
+    let same = agent.deploy(&tool).await;
+    assert_eq!(running(&same), running(&first));
+    assert_eq!(same["started_at"], first["started_at"]);
+    registry.push_newer(&name, "latest").await;
+    // Neither a restart, nor a crash, nor a container that is gone is a deployment.
+    agent.command(&tool, "restart").await.expect(200);
+    let crashed = agent.container(&tool).await.id.unwrap();
+    let signal = bollard::query_parameters::KillContainerOptions::default();
+    let killed = docker::connect()
+        .kill_container(&crashed, Some(signal))
+        .await;
+    killed.unwrap();
+    let back = |view: &Value| view["phase"] == "running" && view["restart_count"] == 1;
+    agent
+        .until(&tool, "it is back", Duration::from_secs(10), back)
+        .await;
+    agent.kill();
+    docker::remove(&crashed).await;
+    agent.start().await;
+    let anew = agent
+        .until(&tool, "it was made anew", Duration::from_secs(10), |view| {
+            view["phase"] == "running" && view["container_id"] != crashed.as_str()
+        })
+        .await;
+    assert_eq!(anew["image_digest"], first["image_digest"]);
+    let tool = tool.next();
+    let second = agent.deploy(&tool).await;
+    assert_ne!(second["image_digest"], first["image_digest"]);
+    assert_eq!(second["rolled_back"], false);
+    // An update of a stopped tool looks for a newer image when it is started.
+    agent.command(&tool, "stop").await.expect(200);
+    registry.push_newer(&name, "latest").await;
+    let tool = tool.next().stopped();
+    agent.put(&tool).await.expect(200);
+    let third = agent.command(&tool, "start").await.expect(200);
+    assert_eq!(third["phase"], "running", "{third}");
+    assert_ne!(third["image_digest"], second["image_digest"]);
+    assert_eq!(third["progress"], Value::Null);
+    // A registry that is down keeps nothing from running.
+    drop(registry);
+    let mut tool = tool.next();
+    tool.body["desired"] = json!("running");
+    let offline = agent.deploy(&tool).await;
+    assert_eq!(running(&offline), running(&third));
+    let told = offline["progress"]["stage"].as_str().unwrap();
+    assert!(
+        told.starts_with("Using the image on this machine"),
+        "{told}"
+    );
+    agent.delete(&tool).await.expect(200);
+    docker::forget_image(&format!(
+        "{}:latest",
+        tool.body["spec"]["image"].as_str().unwrap()
+    ))
+    .await;
 }
 
 #[tokio::test]

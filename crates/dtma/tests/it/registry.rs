@@ -75,24 +75,46 @@ impl Registry {
 
     /// Pushes the test image, and takes it off the machine again.
     pub async fn push(&self, name: &str, tag: &str) {
-        let docker = docker::connect();
-        let repository = self.image(name);
+        self.push_image(docker::IMAGE, name, tag).await;
+        self.forget(name, tag).await;
+    }
+
+    /// Pushes the test image with another content, as a newer version of it would have, and takes it off again. What the
+    /// tag names on this machine stays.
+    pub async fn push_newer(&self, name: &str, tag: &str) {
+        let version = uuid::Uuid::new_v4();
+        let local = format!("dtma-test/newer:{}", version.simple());
+        let dockerfile = format!("FROM {}\nLABEL version={version}\n", docker::IMAGE);
+        docker::build(&local, &[("Dockerfile", dockerfile.as_bytes())]).await;
+        let tagged = format!("{}:{tag}", self.image(name));
+        let before = docker::connect().inspect_image(&tagged).await;
+        let before = before.ok().and_then(|image| image.id);
+        self.push_image(&local, name, tag).await;
+        if let Some(before) = before {
+            self.tag(&before, name, tag).await;
+        }
+        docker::forget_image(&local).await;
+    }
+
+    async fn tag(&self, image: &str, name: &str, tag: &str) {
         let tagging = q::TagImageOptionsBuilder::default()
-            .repo(&repository)
+            .repo(&self.image(name))
             .tag(tag)
             .build();
-        docker
-            .tag_image(docker::IMAGE, Some(tagging))
-            .await
-            .unwrap();
+        let tagged = docker::connect().tag_image(image, Some(tagging)).await;
+        tagged.unwrap();
+    }
+
+    async fn push_image(&self, image: &str, name: &str, tag: &str) {
+        let docker = docker::connect();
+        let repository = self.image(name);
+        self.tag(image, name, tag).await;
         let options = q::PushImageOptionsBuilder::default().tag(tag).build();
         let credentials = Some(bollard::auth::DockerCredentials::default());
         let mut steps = docker.push_image(&repository, Some(options), credentials);
         while let Some(step) = steps.next().await {
             step.unwrap();
         }
-        drop(steps);
-        self.forget(name, tag).await;
     }
 
     /// Takes an image off the machine.

@@ -177,6 +177,11 @@ impl ImageReference {
         self.digest.as_deref()
     }
 
+    /// Whether the same reference may name another image tomorrow.
+    pub fn is_floating(&self) -> bool {
+        self.digest.is_none()
+    }
+
     /// Registry and repository, without tag and digest.
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
