@@ -1,5 +1,6 @@
 // Splits a wasm program in two that share memory, globals and table: what is loaded first, and what is loaded when the
-// first part calls into it. Which functions go is a matter of size only; the two together run as the whole did.
+// first part calls into it. Which functions go is a matter of size only; the two together run as the whole did. Binaryen has a
+// program for this, wasm-split, which its npm package leaves out.
 //
 // Usage: deno run --allow-read --allow-write split-wasm.ts WAT NAMES FIRST DEFERRED
 //   WAT       the program as wasm-opt prints it, with the names of its functions
