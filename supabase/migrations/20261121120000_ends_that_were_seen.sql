@@ -294,7 +294,8 @@ begin
         or exists (
           select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.state = 'in_progress'
         )
-        or exists (
+        -- An error that stays says nothing new of an update that may still be rolled back.
+        or (r.rolled_back or r.phase is distinct from 'error') and exists (
           select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.previous_spec is not null
         )
       ) as is_news

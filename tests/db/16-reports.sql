@@ -122,6 +122,9 @@ select is(tests.after('{"generation": 13}'), 'running, succeeded', 'and goes on 
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "slow:1"}}') \g /dev/null
 select is(tests.after('{"generation": 14, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}'), 'error docker_unreachable, failed docker_unreachable', 'an update meets no Docker');
 select isnt((tests.last_operation()).previous_spec, null, 'and keeps its way back');
+select xmin as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
+select tests.tell('{"generation": 14, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}') \g /dev/null
+select is((select xmin from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::xid, 'without a write for each heartbeat that says so');
 select is(tests.after('{"generation": 14, "phase": "creating", "settled": false}'), 'deploying, failed docker_unreachable', 'it goes on');
 select is(tests.after('{"generation": 14, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'running, failed docker_unreachable', 'and is rolled back');
 select results_eq($$ select (i).docker_image_url, (i).generation, (tests.last_operation()).previous_spec from (select tests.instance() as i) a $$,
