@@ -1,7 +1,7 @@
 // The MCP bridge beside direct stdio and the Rust crate mcp-proxy, and as it is reached on a machine: through DTMA's TLS
 // and Docker's attach.
 
-import { onCleanup } from "./cleanup.ts";
+import { onCleanup, withFile } from "./cleanup.ts";
 import { startAgent, stdioTool } from "./dtma.ts";
 import { freePort, kill } from "./host.ts";
 import { type Load, loadBy } from "./load.ts";
@@ -90,7 +90,12 @@ async function sideBySide(programs: Programs, { rounds, seconds }: BridgeSetting
   });
   return [
     against("bridge / direct stdio: 1 caller, p50", "µs", direct, ({ single }) => single.p50_us),
-    against(`bridge / direct stdio: ${CALLERS} callers`, "req/s", direct, ({ sixteen }) => sixteen.rps),
+    against(
+      `bridge: ${CALLERS} callers / direct stdio: ${CALLERS} calls in one write`,
+      "req/s",
+      direct,
+      ({ sixteen }) => sixteen.rps,
+    ),
     against("bridge / mcp-proxy: 1 caller, p50", "µs", peer, ({ single }) => single.p50_us, {
       limit: 1,
       of: "ratio",
@@ -239,15 +244,11 @@ async function call(
   callers: number,
   seconds: number,
 ): Promise<Load> {
-  const file = await Deno.makeTempFile({ prefix: "toolbox-bench-" });
-  try {
-    const headers = Object.entries({ ...endpoint.headers, ...session }).map(([name, value]) => `${name}:${value}`);
-    const path = new URL(endpoint.url).pathname;
-    await Deno.writeTextFile(file, `${headers.join(";")}\t${path}\t${echoCall(endpoint)}\n`);
+  const headers = Object.entries({ ...endpoint.headers, ...session }).map(([name, value]) => `${name}:${value}`);
+  const path = new URL(endpoint.url).pathname;
+  return await withFile(`${headers.join(";")}\t${path}\t${echoCall(endpoint)}\n`, (file) => {
     // What every answer repeats, with the number of its request in between.
     const env = { BENCH_REQUESTS: file, BENCH_EXPECT: '"text":"m' };
-    return await loadBy("each.lua", env, endpoint.url, callers, seconds);
-  } finally {
-    await Deno.remove(file);
-  }
+    return loadBy("each.lua", env, endpoint.url, callers, seconds);
+  });
 }

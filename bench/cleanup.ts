@@ -13,6 +13,18 @@ export function onCleanup(undo: Undo): Undo {
   return once;
 }
 
+/** Calls `use` with a file that holds `text`, readable by its owner only and gone afterwards. */
+export async function withFile<T>(text: string, use: (path: string) => Promise<T>): Promise<T> {
+  const file = await Deno.makeTempFile({ prefix: "toolbox-bench-" });
+  const remove = onCleanup(() => Deno.remove(file));
+  try {
+    await Deno.writeTextFile(file, text);
+    return await use(file);
+  } finally {
+    await remove();
+  }
+}
+
 /** Undoes what is left, newest first; one failure does not keep the others. */
 export async function undoAll(): Promise<void> {
   for (const undo of [...pending].reverse()) await undo().catch((error) => console.error("bench: clean up:", error));

@@ -4,7 +4,7 @@
 import { newCertificate } from "../tests/e2e/lib/machine.ts";
 import { Database } from "../tests/e2e/lib/db.ts";
 import { type Stack, startStack } from "../tests/lib/stack.ts";
-import { onCleanup } from "./cleanup.ts";
+import { onCleanup, withFile } from "./cleanup.ts";
 import { SPEC } from "./fixtures.ts";
 import { type Load, loadBy } from "./load.ts";
 import { compared, type Line, samples } from "./report.ts";
@@ -220,15 +220,11 @@ function renewed(beats: Beat[]): Beat[] {
 }
 
 async function drive(url: URL, lines: string[], seconds: number): Promise<Load> {
-  const file = await Deno.makeTempFile({ prefix: "toolbox-bench-" });
-  try {
-    await Deno.writeTextFile(file, lines.join("\n") + "\n");
+  return await withFile(lines.join("\n") + "\n", (file) => {
     // Only a heartbeat that was recorded is answered with it.
     const env = { BENCH_REQUESTS: file, BENCH_EXPECT: '"desired_digest"' };
-    return await loadBy("each.lua", env, url.href, CALLERS, seconds);
-  } finally {
-    await Deno.remove(file);
-  }
+    return loadBy("each.lua", env, url.href, CALLERS, seconds);
+  });
 }
 
 /** Asks Postgres itself: one heartbeat after the other in one session, whose plans are kept as PostgREST's are. */
@@ -257,6 +253,13 @@ async function databaseCost(
   const silence = await explained(db, Array(7).fill(`${explain} select private.mark_silent_toolboxes();`));
   const { bytes, updates, hot } = await tableStatistics(db);
   const median = (plans: Plan[], value: (plan: Plan) => number) => samples(plans.map(value)).median;
+  const { recorded } = await db.row<{ recorded: number }>(
+    "select count(*)::int as recorded from public.account_tool_environments where dtma_boot = :'boots'::bigint",
+    { boots: `${boots}` },
+  );
+  if (recorded !== new Set(beats.slice(0, EXPLAINED).map(({ id }) => id)).size) {
+    throw new Error(`only ${recorded} toolboxes had their heartbeats recorded by Postgres itself`);
+  }
   // The first ones make the session's plans.
   const settled = plans.slice(20);
   const ofSilence = median(silence.slice(2), (plan) => plan["Execution Time"]);
@@ -296,14 +299,10 @@ interface Plan {
 
 async function explained(db: Database, statements: string[]): Promise<Plan[]> {
   // From a file: psql would answer the first ones before it has read the last.
-  const file = await Deno.makeTempFile({ prefix: "toolbox-bench-" });
-  try {
-    await Deno.writeTextFile(file, statements.join("\n\\echo ---\n"));
+  return await withFile(statements.join("\n\\echo ---\n"), async (file) => {
     const output = await db.execute(`\\i ${file}`);
     return output.split("---").map((text) => JSON.parse(text)[0]);
-  } finally {
-    await Deno.remove(file);
-  }
+  });
 }
 
 function edgeLines(count: number, { ours, bare }: Rates): Line[] {

@@ -4,7 +4,7 @@
 //
 // Usage: deno run --allow-read --allow-write split-wasm.ts WAT NAMES FIRST DEFERRED
 //   WAT       the program as wasm-opt prints it, with the names of its functions
-//   NAMES     regular expression; functions so named go, with everything that only they reach
+//   NAMES     regular expressions, one a line; functions so named go, with everything that only they reach
 //   FIRST     the part to instantiate; imports "deferred" "load", which must instantiate the other one
 //   DEFERRED  the other part, as text too; imports what it shares from "first"
 //
@@ -19,8 +19,8 @@ interface Function {
 }
 
 const NAME = String.raw`\$(?:"(?:[^"\\]|\\.)*"|[^\s()"]+)`;
-const [wat, pattern, firstPath, deferredPath] = Deno.args;
-const goes = new RegExp(pattern);
+const [wat, names, firstPath, deferredPath] = Deno.args;
+const goes = names.split("\n").map((name) => new RegExp(name));
 
 const functions = new Map<string, Function>();
 /** Every other form, which is one line each. */
@@ -51,12 +51,15 @@ const references = (text: string) => new Set(text.match(new RegExp(NAME, "g")));
 const callees = (one: Function) =>
   [...references(one.lines.slice(1).join("\n"))].filter((name) => functions.has(name) && name !== one.name);
 /** As people write it, without the hashes of crates. */
-const readable = (name: string) => name.replace(/\[[0-9a-f]{16}\]/g, "");
+const readable = (name: string) => name.replace(/\[[0-9a-f]{1,16}\]/g, "");
 
 // Kept is what exports and the table reach without passing through a function that goes by its name.
 const exported = new Set([...kind("export"), ...kind("start")].flatMap((form) => [...references(form)]));
 const listed = [...references(places)].filter((name) => functions.has(name));
-const leaves = (name: string) => goes.test(readable(name)) && !exported.has(name);
+const leaves = (name: string) => goes.some((one) => one.test(readable(name))) && !exported.has(name);
+for (const one of goes) {
+  if (![...functions.keys()].some((name) => one.test(readable(name)))) throw new Error(`no function is named ${one}`);
+}
 const kept = new Set<string>();
 const reached = [...exported, ...listed].filter((name) => functions.has(name) && !leaves(name));
 for (let name = reached.pop(); name !== undefined; name = reached.pop()) {
@@ -67,7 +70,6 @@ for (let name = reached.pop(); name !== undefined; name = reached.pop()) {
 const keeps = (one: Function) => kept.has(one.name);
 const first = [...functions.values()].filter(keeps);
 const deferred = [...functions.values()].filter((one) => !keeps(one));
-if (deferred.length === 0) throw new Error(`no function is named ${pattern}`);
 
 /** The functions that one part calls of the other; each gets a place in the table. */
 const called = (callers: Function[], extra: string[], keptOnes: boolean) =>

@@ -40,7 +40,10 @@ end;
 $$;
 comment on function private.forget_ways_back is 'Erases the specs that updates of an instance that have ended could still go back to.';
 
--- A generation is a restart for ever: an agent that asks after the lease of its operation is told the same.
+comment on function private.operation_of_report is 'The operation in progress on an instance; else the update that ended without a verdict, whose outcome is being told.';
+
+-- A generation is a restart for ever: an agent that asks after the lease of its operation is told the same. And whether it
+-- is a deployment, for which registries are asked again.
 create or replace function public.get_desired_state(p jsonb) returns jsonb
 language plpgsql stable security definer
 set search_path = ''
@@ -57,12 +60,14 @@ begin
       select jsonb_agg(jsonb_build_object(
         'id', i.id, 'generation', i.generation, 'desired', i.desired_status, 'name', i.instance_name_on_toolbox,
         'container_name', i.container_name, 'spec', i.spec, 'known_ports', i.port_mapping_json,
-        'restart', exists (
-          select from public.tool_instance_operations o
-          where o.tool_instance_id = i.id and o.state in ('in_progress', 'abandoned') and o.action = 'restart' and o.generation = i.generation
-        )
+        'restart', o.action = 'restart', 'refresh_image', o.action in ('deploy', 'update')
       ) order by i.id)
-      from public.account_tool_instances i where i.account_tool_environment_id = e.id
+      from public.account_tool_instances i
+      left join lateral (
+        select coalesce(max(open.action), '') as action from public.tool_instance_operations open
+        where open.tool_instance_id = i.id and open.state in ('in_progress', 'abandoned') and open.generation = i.generation
+      ) o on true
+      where i.account_tool_environment_id = e.id
     ), '[]')
   ) into answer
   from public.account_tool_environments e
@@ -242,7 +247,8 @@ begin
   end if;
   if tells_end then
     perform private.close_operation(operation.id, case
-      when observed = 'failed' or report.rolled_back or 'error' = any (steps)
+      -- A reason without a failure: what was deployed again under the same spec was given up for what ran before.
+      when observed = 'failed' or report.rolled_back or report.reason is not null or 'error' = any (steps)
         then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
       else '{"state": "succeeded"}'
     end);

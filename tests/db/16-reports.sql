@@ -27,9 +27,9 @@ begin
 end $$;
 
 -- Nothing new
-select xmin as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
+select ctid as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
 select is(tests.after('{}'), 'running, succeeded', 'what the row tells already');
-select is((select xmin from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::xid, 'is not written again');
+select is((select ctid from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::tid, 'is not written again');
 select is(tests.unnamed('{"full": true}'), 'running, succeeded', 'nor is a row that is new missed at once');
 
 -- Ahead
@@ -118,34 +118,40 @@ select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"ima
 select is(count(*), 1::bigint, 'a new command ends the way back of the one before') from tool_instance_operations where previous_spec is not null;
 select is(tests.after('{"generation": 13}'), 'running, succeeded', 'and goes on as ever');
 
+-- Deployed again under the same spec, and given up for what ran before: the tag names what does not start
+select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "fine:1"}}') \g /dev/null
+select is(tests.after('{"generation": 14, "reason": {"code": "exited", "message": "exit 1"}}'), 'running, failed exited', 'a redeploy that failed did not succeed');
+select is((tests.last_operation()).previous_spec, null, 'and has nothing to go back to');
+select is(tests.after('{"generation": 14}'), 'running, failed exited', 'it runs');
+
 -- Docker away while an update is under way: it has failed for its caller, and goes on
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "slow:1"}}') \g /dev/null
-select is(tests.after('{"generation": 14, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}'), 'error docker_unreachable, failed docker_unreachable', 'an update meets no Docker');
+select is(tests.after('{"generation": 15, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}'), 'error docker_unreachable, failed docker_unreachable', 'an update meets no Docker');
 select isnt((tests.last_operation()).previous_spec, null, 'and keeps its way back');
-select xmin as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
-select tests.tell('{"generation": 14, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}') \g /dev/null
-select is((select xmin from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::xid, 'without a write for each heartbeat that says so');
-select is(tests.after('{"generation": 14, "phase": "creating", "settled": false}'), 'deploying, failed docker_unreachable', 'it goes on');
-select is(tests.after('{"generation": 14, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'running, failed docker_unreachable', 'and is rolled back');
+select ctid as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
+select tests.tell('{"generation": 15, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}') \g /dev/null
+select is((select ctid from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::tid, 'without a write for each heartbeat that says so');
+select is(tests.after('{"generation": 15, "phase": "creating", "settled": false}'), 'deploying, failed docker_unreachable', 'it goes on');
+select is(tests.after('{"generation": 15, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'running, failed docker_unreachable', 'and is rolled back');
 select results_eq($$ select (i).docker_image_url, (i).generation, (tests.last_operation()).previous_spec from (select tests.instance() as i) a $$,
-  $$ values ('fine:1', 15::bigint, null::jsonb) $$, 'in the row too');
+  $$ values ('fine:1', 16::bigint, null::jsonb) $$, 'in the row too');
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "slow:1"}}') \g /dev/null
-select tests.after('{"generation": 16, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}') \g /dev/null
-select is(tests.after('{"generation": 16}'), 'running, failed docker_unreachable', 'or succeeds after all');
+select tests.after('{"generation": 17, "phase": "error", "reason": {"code": "docker_unreachable", "message": "x"}}') \g /dev/null
+select is(tests.after('{"generation": 17}'), 'running, failed docker_unreachable', 'or succeeds after all');
 select is((tests.instance()).docker_image_url || coalesce((tests.last_operation()).previous_spec::text, ''), 'slow:1', 'and has no way back any more');
 
 -- A roll-back without a way back: a later command had erased it, or what was put back fails too
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "worst:1"}}') \g /dev/null
 select tests.expire_leases() \g /dev/null
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
-select is(tests.after('{"generation": 18, "rolled_back": true, "settled": false}'), 'running, in_progress', 'while it is under way it is what it is');
-select is(tests.after('{"generation": 18, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'error exited, failed exited',
+select is(tests.after('{"generation": 19, "rolled_back": true, "settled": false}'), 'running, in_progress', 'while it is under way it is what it is');
+select is(tests.after('{"generation": 19, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'error exited, failed exited',
   'what runs is not what the row says: an error, with the reason');
-select xmin as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
-select is(tests.after('{"generation": 18, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'error exited, failed exited', 'and stays one');
-select is((select xmin from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::xid, 'without a write');
+select ctid as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
+select is(tests.after('{"generation": 19, "rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'error exited, failed exited', 'and stays one');
+select is((select ctid from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::tid, 'without a write');
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
-select is(tests.after('{"generation": 19}'), 'running, succeeded', 'until a command gets it to run');
+select is(tests.after('{"generation": 20}'), 'running, succeeded', 'until a command gets it to run');
 
 -- Left out
 select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') \g /dev/null
@@ -153,23 +159,23 @@ select tests.a_minute_later() \g /dev/null
 select tests.expire_leases() \g /dev/null
 select is(tests.unnamed('{"full": true}'), 'stopped, abandoned', 'a heartbeat that leaves an instance out may be older than its command: it ends no operation');
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
-select is(tests.after('{"generation": 21}'), 'running, succeeded', 'a report by name does');
+select is(tests.after('{"generation": 22}'), 'running, succeeded', 'a report by name does');
 
 -- Lost
-select is(tests.after('{"generation": 21, "phase": null}'), 'error container_missing, succeeded', 'an instance that is gone');
-select is(tests.after('{"generation": 21, "phase": null}'), 'error container_missing, succeeded', 'stays gone');
-select is(tests.after('{"generation": 21}'), 'running, succeeded', 'and may come back');
+select is(tests.after('{"generation": 22, "phase": null}'), 'error container_missing, succeeded', 'an instance that is gone');
+select is(tests.after('{"generation": 22, "phase": null}'), 'error container_missing, succeeded', 'stays gone');
+select is(tests.after('{"generation": 22}'), 'running, succeeded', 'and may come back');
 select tests.a_minute_later() \g /dev/null
 select is(tests.unnamed('{"full": true, "docker_reachable": false}'), 'running, succeeded', 'without Docker nobody knows what is there');
 select is(tests.unnamed('{"full": false}'), 'running, succeeded', 'nor does a heartbeat that tells of changes only');
-select is(tests.after('{"generation": 21}', '{"full": true}'), 'running, succeeded', 'a full one that names it finds it');
+select is(tests.after('{"generation": 22}', '{"full": true}'), 'running, succeeded', 'a full one that names it finds it');
 select is(tests.unnamed('{"full": true}'), 'error container_missing, succeeded', 'one that does not, does not');
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
 select tests.a_minute_later() \g /dev/null
 select is(tests.unnamed('{"full": true}'), 'starting, in_progress', 'not while a command is on its way');
-select is(tests.after('{"generation": 22}'), 'running, succeeded', 'which arrives');
+select is(tests.after('{"generation": 23}'), 'running, succeeded', 'which arrives');
 select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') \g /dev/null
-select tests.after('{"generation": 23, "phase": "stopped"}') \g /dev/null
+select tests.after('{"generation": 24, "phase": "stopped"}') \g /dev/null
 select tests.a_minute_later() \g /dev/null
 select is(tests.unnamed('{"full": true}'), 'stopped, succeeded', 'what should not run may be gone');
 

@@ -69,12 +69,15 @@ for (const name of functionsOf(repository)) {
       await running.stop();
     }
 
-    await t.step("would not start without its wasm: nothing outside the bundle helps", async () => {
-      for (const path of wasmOf(repository, name).keys()) upload.files.delete(path);
-      const crippled = await runBundle(upload, config);
-      await crippled.stop();
-      assertEquals(crippled.url, undefined);
-    });
+    for (const path of wasmOf(repository, name).keys()) {
+      await t.step(`would not start without ${path}: nothing outside the bundle helps`, async () => {
+        const files = new Map(upload.files);
+        assert(files.delete(path));
+        const crippled = await runBundle({ ...upload, files }, config);
+        await crippled.stop();
+        assertEquals(crippled.url, undefined);
+      });
+    }
   });
 }
 

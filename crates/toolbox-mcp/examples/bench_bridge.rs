@@ -74,6 +74,8 @@ struct Endpoint {
     path: &'static str,
     tool: &'static str,
     child: Child,
+    /// What it was started with; removed with this.
+    _config: Option<tempfile::NamedTempFile>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -146,11 +148,14 @@ impl Way {
         };
         let pid = endpoint.child.id();
         let busy = resident(pid);
-        vanish(&endpoint, arguments.vanish).await;
+        let opened = vanish(&endpoint, arguments.vanish).await;
+        assert_eq!(opened, arguments.vanish, "sessions of clients that vanish");
         tokio::time::sleep(Duration::from_secs(2)).await;
         // One server is what there has to be.
         let left = children(pid).saturating_sub(1);
         let after = resident(pid);
+        let ended = endpoint.child.try_wait().unwrap();
+        assert!(ended.is_none() && after > 0, "{} has ended", self.name);
         endpoint.child.kill().unwrap();
         endpoint.child.wait().unwrap();
         json!({
@@ -174,21 +179,22 @@ fn ours(arguments: &Arguments) -> Endpoint {
         path: "/mcp",
         tool: "echo",
         child,
+        _config: None,
     }
 }
 
 fn peer(arguments: &Arguments, program: &Path) -> Endpoint {
     let port = free_port();
-    let config = std::env::temp_dir().join(format!("bench-bridge-{port}.toml"));
+    let config = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     let text = format!(
         "[proxy]\nname = \"bench\"\nseparator = \"_\"\n[proxy.listen]\nhost = \"127.0.0.1\"\nport = {port}\n\
          [[backends]]\nname = \"b\"\ntransport = \"stdio\"\ncommand = {:?}\nargs = []\n",
         arguments.server.display().to_string()
     );
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(config.path(), text).unwrap();
     let child = ending_with_this(program)
         .arg("--config")
-        .arg(&config)
+        .arg(config.path())
         .env("RUST_LOG", "error")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -199,6 +205,7 @@ fn peer(arguments: &Arguments, program: &Path) -> Endpoint {
         path: "/",
         tool: "b_echo",
         child,
+        _config: Some(config),
     }
 }
 
@@ -284,12 +291,14 @@ fn summary(all: &mut [Duration], time: Duration) -> Load {
     }
 }
 
-/// Clients that open a session, call, listen, and are gone without a word.
-async fn vanish(endpoint: &Endpoint, clients: usize) {
+/// Clients that open a session, call, listen, and are gone without a word. How many of them had a session.
+async fn vanish(endpoint: &Endpoint, clients: usize) -> usize {
+    let mut opened = 0;
     for _ in 0..clients {
         let Some(session) = open_session(endpoint).await else {
             continue;
         };
+        opened += 1;
         let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
         if let Ok(mut connection) = Connection::open(endpoint).await {
             // Whether it arrives is the point of nothing here.
@@ -299,6 +308,7 @@ async fn vanish(endpoint: &Endpoint, clients: usize) {
             let _ = listening.listen(&session).await;
         }
     }
+    opened
 }
 
 /// The server alone, over its pipes: one call at a time, then 16 calls under way.

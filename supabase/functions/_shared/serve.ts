@@ -41,7 +41,7 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
   const environment = Deno.env.toObject();
   const platform = (globalThis as { EdgeRuntime?: { waitUntil(work: Promise<unknown>): void } }).EdgeRuntime;
   let numbers = 0;
-  let slot: Slot;
+  let slot = start();
 
   function start(): Slot {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -104,8 +104,6 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
       to.instance.handle(request, number).then(settled, () => fail(to, number));
     })
   );
-  // Only now, so that callers connect meanwhile: no request is handled before the function's module is evaluated.
-  slot = start();
 }
 
 /** The envelope of every error, in a place that cannot ask the wasm for it. */

@@ -113,7 +113,7 @@ async fn an_update_goes_on_when_docker_is_back() {
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
     let after = agent
         .until(&tool, "it was rolled back", Duration::from_secs(30), |v| {
-            v["rolled_back"] == true
+            v["rolled_back"] == true && v["settled"] == true
         })
         .await;
     assert_eq!(
