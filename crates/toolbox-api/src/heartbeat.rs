@@ -111,7 +111,7 @@ pub struct InstanceReport {
     /// Published ports.
     #[serde(default)]
     pub ports: Vec<PortBinding>,
-    /// The last update did not start; the version before it runs.
+    /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::reverted`]).
     #[serde(default)]
     pub rolled_back: bool,
     /// Health of the MCP server, where the instance is one and runs.
