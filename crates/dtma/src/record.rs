@@ -72,6 +72,13 @@ pub struct Release {
     pub ports: Vec<PortBinding>,
     /// Its container has run longer than the trial.
     pub proven: bool,
+    /// It was deployed and its registry was not asked yet what a floating reference names. A release is asked for once:
+    /// what it is then stays.
+    pub refresh_image: bool,
+    /// Content id of its image, once that is known.
+    pub image_digest: Option<String>,
+    /// The agent pulled what its reference names.
+    pub pulled: bool,
 }
 
 impl Release {
@@ -85,6 +92,9 @@ impl Release {
             sha256,
             ports,
             proven: false,
+            refresh_image: false,
+            image_digest: None,
+            pulled: false,
         }
     }
 
@@ -93,8 +103,9 @@ impl Release {
         match self.spec.image() {
             ImageSource::Reference(reference) => ImageRequest::Pull {
                 reference: reference.to_string(),
-                // A version that has run is what it is; only another deployment makes it another.
-                ask_again: reference.is_floating() && !self.proven,
+                known: self.image_digest.clone(),
+                ask_again: reference.is_floating() && self.refresh_image,
+                pulled: self.pulled,
             },
             ImageSource::Git(source) => ImageRequest::Build {
                 remote: source.build_remote(),

@@ -385,6 +385,12 @@ struct StoredRelease {
     spec: ToolSpec,
     ports: Vec<PortBinding>,
     proven: bool,
+    #[serde(default)]
+    refresh_image: bool,
+    #[serde(default)]
+    image_digest: Option<String>,
+    #[serde(default)]
+    pulled: bool,
 }
 
 impl StoredRecord {
@@ -439,6 +445,9 @@ impl StoredRelease {
             spec: release.wire.clone(),
             ports: release.ports.clone(),
             proven: release.proven,
+            refresh_image: release.refresh_image,
+            image_digest: release.image_digest.clone(),
+            pulled: release.pulled,
         }
     }
 
@@ -447,6 +456,9 @@ impl StoredRelease {
             .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
         Ok(Release {
             proven: self.proven,
+            refresh_image: self.refresh_image,
+            image_digest: self.image_digest,
+            pulled: self.pulled,
             sha256: self.sha256,
             ..Release::new(self.revision, self.spec, spec, self.ports)
         })

@@ -26,10 +26,13 @@ fn record(n: u128) -> Record {
         next: Some(Release {
             revision: 4,
             proven: false,
+            refresh_image: true,
             ..release.clone()
         }),
         current: Release {
             proven: true,
+            image_digest: Some("sha256:1".into()),
+            pulled: true,
             ..release
         },
         rolled_back: Some(Reason {

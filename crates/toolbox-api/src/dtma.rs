@@ -334,6 +334,9 @@ pub struct DeployRequest {
     /// This generation is a restart: a container that runs already is started anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restart: bool,
+    /// This generation is a deployment or an update: the registry is asked again for an image without a digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_image: bool,
     /// Ports it was last published on. An agent that lost the instance publishes it there again while they are free,
     /// because callers know them; one that holds it keeps its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -46,6 +46,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
             .to_owned();
     let release = Release {
         proven: runs,
+        image_digest: found.container.image_digest.clone(),
         // As labelled, so that the container is recognised as made from this release.
         sha256: label(labels::SPEC_SHA256)?.clone(),
         ..Release::new(revision, wire, spec, found.container.ports.clone())

@@ -12,7 +12,8 @@ use super::task::Instance;
 use super::trouble::Failure;
 use crate::planner::{NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
-use crate::runtime::{ContainerState, RuntimeError};
+use crate::record::Release;
+use crate::runtime::{ContainerId, ContainerState, RuntimeError};
 
 impl Instance {
     /// Judges a container that ended by itself.
@@ -74,13 +75,23 @@ impl Instance {
                 if let Some(why) = image.not_asked {
                     self.memory.use_local_image(&why);
                 }
-                if *version == Version::Next && self.memory.runs_already(record, &image.digest) {
+                let is_same =
+                    *version == Version::Next && self.memory.runs_already(record, &image.digest);
+                if is_same {
                     tracing::info!(instance = %record.id, "the registry has no newer image; nothing to update");
                     record.next = None;
-                    self.unsaved = true;
-                } else if let Some(release) = steps::release(record, *version) {
+                }
+                let release = match (version, &mut record.next) {
+                    (Version::Next, Some(next)) => next,
+                    _ => &mut record.current,
+                };
+                release.refresh_image = false;
+                release.pulled |= image.pulled;
+                release.image_digest = image.digest;
+                if !is_same {
                     self.memory.images.insert(release.revision);
                 }
+                self.unsaved = true;
             }
             (Step::Start(_, container), _) => {
                 self.memory.on_trial = Some(container.clone());
@@ -110,13 +121,14 @@ impl Instance {
             (Step::Remove(container), _) => {
                 self.memory.unusable.remove(container);
                 self.memory.tried.remove(container);
+                self.drop_old_image(container);
             }
             (Step::Sweep, _) => self.memory.swept = true,
             _ => {}
         }
     }
 
-    fn reject(&mut self, version: Version, container: &crate::runtime::ContainerId, now: Instant) {
+    fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {
         let Some(record) = &self.record else { return };
         let found = self.memory.containers.iter().find(|c| c.id == *container);
         let (Some(release), Some(found)) = (steps::release(record, version), found) else {
@@ -228,6 +240,27 @@ impl Instance {
         tokio::spawn(async move {
             if let Err(error) = shared.runtime.remove_builds(id, Some(&keep)).await {
                 tracing::debug!(instance = %id, %error, "old built images stay until the deletion");
+            }
+        });
+    }
+
+    /// The image of a version that counts no more, once its container is gone: a tag that moved on leaves it without a
+    /// name, and nobody else would remove it. Best effort.
+    fn drop_old_image(&self, container: &ContainerId) {
+        let Some(record) = &self.record else { return };
+        let removed = self.memory.containers.iter().find(|c| c.id == *container);
+        let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
+            return;
+        };
+        let mut counting = std::iter::once(&record.current).chain(&record.next);
+        let is_needed = |r: &Release| r.image_digest.as_ref().is_none_or(|id| *id == image);
+        if record.desired == Desired::Absent || counting.any(is_needed) {
+            return;
+        }
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        tokio::spawn(async move {
+            if let Err(error) = shared.runtime.remove_nameless(&image).await {
+                tracing::debug!(instance = %id, %error, image, "an old image stays");
             }
         });
     }

@@ -22,6 +22,8 @@ pub struct Put {
     pub spec: InstanceSpec,
     /// The generation is a restart too: a container that runs already is started anew.
     pub restart: bool,
+    /// The generation is a deployment or an update: what a floating reference names is asked again.
+    pub refresh_image: bool,
     /// Where it was last published; for an instance the agent lost.
     pub known_ports: Vec<PortBinding>,
     /// It is the control plane's desired state, not a caller's command.
@@ -68,6 +70,7 @@ impl Put {
                 wire: request.spec,
                 spec,
                 restart: request.restart,
+                refresh_image: request.refresh_image,
                 known_ports: request.known_ports,
                 pulled: false,
             }),

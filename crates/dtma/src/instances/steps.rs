@@ -95,10 +95,11 @@ pub fn begin(
             Ok(StepEnd::Done)
         }),
         Step::Try(version, container) => {
-            let image = release(record, version)?
-                .image_request(id)
-                .image()
-                .to_owned();
+            let release = release(record, version)?;
+            let image = match &release.image_digest {
+                Some(digest) => digest.clone(),
+                None => release.image_request(id).image().to_owned(),
+            };
             let rest = rest_of_trial(
                 seen.iter().find(|c| c.id == container),
                 OffsetDateTime::now_utc(),
@@ -166,6 +167,7 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
     CreateContainer {
         name,
         image: release.image_request(record.id).image().to_owned(),
+        image_digest: release.image_digest.clone(),
         entrypoint: spec.entrypoint().map(<[String]>::to_vec),
         command: spec.command().map(<[String]>::to_vec),
         environment: spec

@@ -346,6 +346,10 @@ impl Instance {
             }
             Outcome::Stepped(step, Ok(end)) => {
                 self.stepped(&step, end, now);
+                // What was learnt of an image outlives a crash before its container is made.
+                if self.unsaved {
+                    self.save().await;
+                }
                 self.wake_at = now;
             }
             Outcome::Stepped(step, Err(error)) => {

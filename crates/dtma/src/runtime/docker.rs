@@ -208,7 +208,7 @@ impl DockerEngine {
         let options = CreateContainerOptionsBuilder::default()
             .name(&request.name)
             .build();
-        let body = view::create_body(request);
+        let body = view::create_body(request, self.name_of_image(request).await?);
         let created = self
             .call(
                 (Operation::Create, "create the container"),
@@ -298,6 +298,10 @@ impl ContainerRuntime for DockerEngine {
 
     fn foreign_platform<'a>(&'a self, image: &'a str) -> Call<'a, Option<(String, String)>> {
         Box::pin(self.mismatch(image))
+    }
+
+    fn remove_nameless<'a>(&'a self, image: &'a str) -> Call<'a, ()> {
+        Box::pin(self.remove_nameless_image(image))
     }
 
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId> {

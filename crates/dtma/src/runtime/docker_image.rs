@@ -8,12 +8,12 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
-use toolbox_domain::spec::Resources;
+use toolbox_domain::spec::{ImageReference, Resources};
 
 use super::docker::DockerEngine;
-use super::types::{Ensured, ImageRequest};
+use super::types::{CreateContainer, Ensured, ImageRequest};
 use super::{Operation, ProgressSink, RuntimeError, labels};
-use crate::reason::{ReasonCode, one_line};
+use crate::reason::one_line;
 
 /// Lines of a failed build that the user gets to see.
 const LOG_TAIL_LINES: usize = 20;
@@ -37,33 +37,85 @@ impl DockerEngine {
         toolbox: String,
     ) -> Result<Ensured, RuntimeError> {
         let here = self.local_image(request.image()).await?;
-        match (&here, request) {
+        match (here, request) {
             (
                 Some(image),
                 ImageRequest::Pull {
                     reference,
                     ask_again: true,
+                    pulled,
+                    ..
                 },
-            ) if image.is_pulled => {
-                let asked = self.pull(reference, self.deadlines.ask, progress).await;
-                if let Err(error) = asked {
-                    return kept(image.digest.clone(), reference, error);
+            ) if self.has_registry(&image, reference, *pulled).await? => {
+                let asked = self.pull(reference, self.patience_when_here(), progress);
+                if let Err(error) = asked.await {
+                    return kept(image.digest, reference, error);
                 }
             }
-            (Some(image), _) => {
-                return Ok(Ensured {
-                    digest: image.digest.clone(),
-                    not_asked: None,
-                });
+            (
+                here,
+                ImageRequest::Pull {
+                    known: Some(known),
+                    ask_again: false,
+                    ..
+                },
+            ) if here.as_ref().and_then(|i| i.digest.as_ref()) != Some(known)
+                && self.local_image(known).await?.is_some() =>
+            {
+                return Ok(Ensured::here(Some(known.clone())));
             }
+            (Some(image), _) => return Ok(Ensured::here(image.digest)),
             (None, _) => self.fetch(request, progress, toolbox).await?,
         }
         let now = self.local_image(request.image()).await?;
-        let digest = now.ok_or(RuntimeError::ImageMissing)?.digest;
         Ok(Ensured {
-            digest,
-            not_asked: None,
+            pulled: matches!(request, ImageRequest::Pull { .. }),
+            ..Ensured::here(now.ok_or(RuntimeError::ImageMissing)?.digest)
         })
+    }
+
+    /// What a container is created from: the name, for as long as it is the truth, so that people find it in Docker.
+    pub(super) async fn name_of_image(
+        &self,
+        request: &CreateContainer,
+    ) -> Result<String, RuntimeError> {
+        let name = || request.image.clone();
+        let Some(meant) = &request.image_digest else {
+            return Ok(name());
+        };
+        let named = self.local_image(&request.image).await?;
+        if named.and_then(|image| image.digest).as_ref() == Some(meant) {
+            return Ok(name());
+        }
+        let is_here = self.local_image(meant).await?.is_some();
+        Ok(if is_here { meant.clone() } else { name() })
+    }
+
+    /// Whether a registry can be asked for what has the image's name: one that was built or loaded here has none, and
+    /// the registry that its name leads to may hold a stranger's image. A digest in the name's repository tells the one
+    /// from the other, but not in containerd's image store, where every image has one; there Docker says itself (since
+    /// API 1.53) what was pulled, or the agent knows.
+    async fn has_registry(
+        &self,
+        image: &LocalImage,
+        reference: &str,
+        pulled: bool,
+    ) -> Result<bool, RuntimeError> {
+        let name = repository(reference);
+        let is_in = |list: &[String]| list.iter().any(|other| repository(other) == name);
+        let has_digest = is_in(&image.repo_digests);
+        if !has_digest || pulled || is_in(&image.pulled_from) {
+            return Ok(has_digest);
+        }
+        let engine = self
+            .call(
+                (Operation::Look, "describe itself"),
+                self.deadlines.look,
+                |docker| async move { docker.info().await },
+            )
+            .await?;
+        let status = engine.driver_status.unwrap_or_default();
+        Ok(!keeps_images_in_containerd(&status))
     }
 
     async fn fetch(
@@ -74,7 +126,13 @@ impl DockerEngine {
     ) -> Result<(), RuntimeError> {
         match request {
             ImageRequest::Pull { reference, .. } => {
-                self.pull(reference, self.deadlines.silence, progress).await
+                let silence = self.deadlines.silence;
+                let patience = Patience {
+                    first: silence,
+                    silence,
+                    whole: self.deadlines.pull,
+                };
+                self.pull(reference, patience, progress).await
             }
             ImageRequest::Build {
                 remote,
@@ -127,7 +185,10 @@ impl DockerEngine {
         Ok(differs.then(|| (text(built_for), text(machine))))
     }
 
-    async fn local_image(&self, image: &str) -> Result<Option<LocalImage>, RuntimeError> {
+    pub(super) async fn local_image(
+        &self,
+        image: &str,
+    ) -> Result<Option<LocalImage>, RuntimeError> {
         self.call(
             (Operation::Look, "inspect an image"),
             self.deadlines.look,
@@ -135,9 +196,15 @@ impl DockerEngine {
                 match docker.inspect_image(image).await {
                     Ok(found) => Ok(Some(LocalImage {
                         digest: found.id,
-                        is_pulled: found
-                            .repo_digests
-                            .is_some_and(|digests| !digests.is_empty()),
+                        has_names: found.repo_tags.is_some_and(|tags| !tags.is_empty()),
+                        repo_digests: found.repo_digests.unwrap_or_default(),
+                        pulled_from: found
+                            .identity
+                            .and_then(|identity| identity.pull)
+                            .into_iter()
+                            .flatten()
+                            .filter_map(|pull| pull.repository)
+                            .collect(),
                     })),
                     Err(bollard::errors::Error::DockerResponseServerError {
                         status_code: 404,
@@ -150,11 +217,19 @@ impl DockerEngine {
         .await
     }
 
-    /// `patience` is for the registry's first word.
+    /// For a registry that is asked again: an operation must not wait long for what can be done without.
+    const fn patience_when_here(&self) -> Patience {
+        Patience {
+            first: self.deadlines.ask,
+            silence: self.deadlines.ask_silence,
+            whole: self.deadlines.ask_pull,
+        }
+    }
+
     async fn pull(
         &self,
         reference: &str,
-        patience: Duration,
+        patience: Patience,
         progress: &ProgressSink,
     ) -> Result<(), RuntimeError> {
         let client = self.client().await?;
@@ -166,7 +241,7 @@ impl DockerEngine {
         self.drain(
             steps,
             (Operation::Pull, "pull the image"),
-            (patience, self.deadlines.pull),
+            patience,
             |step| {
                 layers.note(
                     step.id,
@@ -197,7 +272,11 @@ impl DockerEngine {
             .drain(
                 steps,
                 (Operation::Build, "build the image"),
-                (self.deadlines.silence, self.deadlines.build),
+                Patience {
+                    first: self.deadlines.silence,
+                    silence: self.deadlines.silence,
+                    whole: self.deadlines.build,
+                },
                 |step| {
                     for line in step
                         .stream
@@ -237,11 +316,11 @@ impl DockerEngine {
         &self,
         mut steps: impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin,
         (operation, words): (Operation, &'static str),
-        (first, deadline): (Duration, Duration),
+        patience: Patience,
         mut note: impl FnMut(T) -> Option<String>,
     ) -> Result<(), RuntimeError> {
-        let end = tokio::time::Instant::now() + deadline;
-        let mut silence = first;
+        let end = tokio::time::Instant::now() + patience.whole;
+        let mut silence = patience.first;
         loop {
             let quiet = tokio::time::Instant::now() + silence;
             let limit = quiet.min(end);
@@ -255,7 +334,7 @@ impl DockerEngine {
                 Ok(None) => return Ok(()),
                 Ok(Some(Err(error))) => return Err(self.fault(operation, error)),
                 Ok(Some(Ok(step))) => {
-                    silence = self.deadlines.silence;
+                    silence = patience.silence;
                     if let Some(failure) = note(step) {
                         return Err(RuntimeError::refused(operation, &failure));
                     }
@@ -265,33 +344,54 @@ impl DockerEngine {
     }
 }
 
-/// An image on this machine.
-struct LocalImage {
-    digest: Option<String>,
-    /// It came from a registry. One that was built or loaded here has none to ask; the registry that its name leads to
-    /// may hold a stranger's image.
-    is_pulled: bool,
+/// How long a pull or a build may take.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until the first word.
+    first: Duration,
+    /// Between words.
+    silence: Duration,
+    /// In all.
+    whole: Duration,
 }
 
-/// What is here is used when its registry does not give it: that must not keep a tool from running that can run.
+/// An image on this machine.
+#[derive(Clone, Debug)]
+pub(super) struct LocalImage {
+    digest: Option<String>,
+    /// It has tags.
+    pub(super) has_names: bool,
+    repo_digests: Vec<String>,
+    /// Repositories, when Docker knows.
+    pulled_from: Vec<String>,
+}
+
+/// Registry and path of a reference, which Docker may write in short.
+fn repository(reference: &str) -> Option<String> {
+    let reference: ImageReference = reference.parse().ok()?;
+    Some(reference.name())
+}
+
+/// Docker's own words for its image store.
+fn keeps_images_in_containerd(driver_status: &[Vec<String>]) -> bool {
+    driver_status
+        .iter()
+        .any(|pair| *pair == ["driver-type", "io.containerd.snapshotter.v1"])
+}
+
+/// What is here is used when its registry does not give it, for whatever reason: that must not keep a tool from running
+/// that can run.
 fn kept(
     digest: Option<String>,
     reference: &str,
     error: RuntimeError,
 ) -> Result<Ensured, RuntimeError> {
     match error {
-        RuntimeError::Refused {
-            code:
-                ReasonCode::RegistryUnreachable
-                | ReasonCode::RegistryUnauthorized
-                | ReasonCode::ImageNotFound
-                | ReasonCode::ImageTagNotFound,
-            message,
-        } => {
+        RuntimeError::Refused { message, .. } => {
             tracing::warn!(image = reference, %message, "the registry did not give the image; going on with the one that is here");
             Ok(Ensured {
-                digest,
                 not_asked: Some(message),
+                ..Ensured::here(digest)
             })
         }
         error => Err(error),
@@ -373,55 +473,5 @@ impl Layers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_build_gets_what_its_tool_may_use_within_bounds() {
-        const GIB: u64 = 1 << 30;
-        let limits = |memory_bytes, nano_cpus| {
-            let resources = Resources {
-                memory_bytes,
-                nano_cpus,
-                pids: 1,
-            };
-            let options = limited(&resources).build();
-            assert_eq!(options.memory, options.memswap, "no swap");
-            (options.memory, options.cpuquota)
-        };
-        assert_eq!(
-            limits(GIB / 8, 250_000_000),
-            (Some(1 << 30), Some(CPU_PERIOD))
-        );
-        assert_eq!(
-            limits(GIB + GIB / 2, 2_500_000_000),
-            (Some(3 << 29), Some(250_000))
-        );
-        assert_eq!(
-            limits(64 * GIB, 64_000_000_000),
-            (Some(i32::MAX), Some(6_400_000))
-        );
-    }
-
-    #[test]
-    fn layers_add_up() {
-        let mut layers = Layers::default();
-        let detail = |current, total| {
-            Some(ProgressDetail {
-                current: Some(current),
-                total: Some(total),
-            })
-        };
-        layers.note(Some("latest".into()), "Pulling from a/b".into(), None);
-        layers.note(Some("l1".into()), "Downloading".into(), detail(5, 10));
-        layers.note(Some("l2".into()), "Downloading".into(), detail(1, 20));
-        layers.note(Some("l1".into()), "Pull complete".into(), None);
-        layers.note(Some("l3".into()), "Already exists".into(), None);
-        let progress = layers.progress();
-        assert_eq!(
-            (progress.current_bytes, progress.total_bytes),
-            (Some(11), Some(30))
-        );
-        assert_eq!((progress.layers_done, progress.layers_total), (2, 3));
-    }
-}
+#[path = "docker_image_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use bollard::errors::Error as DockerError;
 use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    RemoveImageOptions, RemoveImageOptionsBuilder, RemoveVolumeOptions,
 };
 use toolbox_domain::ids::ToolInstanceId;
 
@@ -151,6 +151,25 @@ impl DockerEngine {
             .await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn remove_nameless_image(&self, image: &str) -> Result<(), RuntimeError> {
+        let Some(found) = self.local_image(image).await? else {
+            return Ok(());
+        };
+        if found.has_names {
+            return Ok(());
+        }
+        // Without force, so that Docker itself refuses while any container is made from it.
+        self.call(
+            (Operation::Remove, "remove an image without a name"),
+            self.deadlines.change,
+            |docker| async move {
+                let options = None::<RemoveImageOptions>;
+                absent(docker.remove_image(image, options, None).await.map(drop))
+            },
+        )
+        .await
     }
 }
 

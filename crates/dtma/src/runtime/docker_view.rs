@@ -21,7 +21,7 @@ use super::types::{
 const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// The body of a creation request.
-pub(super) fn create_body(request: &CreateContainer) -> ContainerCreateBody {
+pub(super) fn create_body(request: &CreateContainer, image: String) -> ContainerCreateBody {
     let mut bindings: HashMap<String, Option<Vec<DockerBinding>>> = HashMap::new();
     for port in &request.ports {
         let list = bindings
@@ -51,7 +51,7 @@ pub(super) fn create_body(request: &CreateContainer) -> ContainerCreateBody {
         })
         .collect();
     ContainerCreateBody {
-        image: Some(request.image.clone()),
+        image: Some(image),
         entrypoint: request.entrypoint.clone(),
         cmd: request.command.clone(),
         env: Some(request.environment.clone()),
@@ -308,6 +308,7 @@ mod tests {
         CreateContainer {
             name: "n".into(),
             image: "i".into(),
+            image_digest: None,
             entrypoint: None,
             command: Some(vec!["run".into()]),
             environment: vec!["A=b".into()],
@@ -338,14 +339,14 @@ mod tests {
     #[test]
     fn what_is_asked_reads_back_without_difference() {
         let request = request();
-        let body = create_body(&request);
+        let body = create_body(&request, request.image.clone());
         let read = hardening(&body.host_config.unwrap());
         assert!(request.hardening.differences(&read).is_empty());
     }
 
     #[test]
     fn a_bind_mount_is_seen() {
-        let body = create_body(&request());
+        let body = create_body(&request(), "a/b:1".to_owned());
         let mut host = body.host_config.unwrap();
         host.binds = Some(vec!["/var/run/docker.sock:/d".into()]);
         assert_eq!(

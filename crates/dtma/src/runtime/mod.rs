@@ -65,6 +65,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// The platform the image is built for and the machine's own, such as `linux/arm64`, when they differ.
     fn foreign_platform<'a>(&'a self, image: &'a str) -> Call<'a, Option<(String, String)>>;
 
+    /// Removes an image by its id, if nothing names it and no container uses it. Removing none succeeds.
+    fn remove_nameless<'a>(&'a self, image: &'a str) -> Call<'a, ()>;
+
     /// Creates a container that does not run yet, and the toolbox's network before it.
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId>;
 

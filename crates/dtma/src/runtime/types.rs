@@ -122,8 +122,12 @@ pub enum ImageRequest {
     Pull {
         /// Full reference with tag or digest.
         reference: String,
+        /// Content id of the image that it named. While that is here it is the one, unless `ask_again`.
+        known: Option<String>,
         /// Ask its registry also when an image from there is here: the reference may name another one by now.
         ask_again: bool,
+        /// The agent pulled what the reference names.
+        pulled: bool,
     },
     /// Build it unless it is here.
     Build {
@@ -155,8 +159,21 @@ impl ImageRequest {
 pub struct Ensured {
     /// Content id.
     pub digest: Option<String>,
+    /// Its registry gave it just now.
+    pub pulled: bool,
     /// Why its registry did not say whether it is the newest, if it was asked in vain.
     pub not_asked: Option<String>,
+}
+
+impl Ensured {
+    /// It was here already, and nobody was asked.
+    pub const fn here(digest: Option<String>) -> Self {
+        Self {
+            digest,
+            pulled: false,
+            not_asked: None,
+        }
+    }
 }
 
 /// A named volume of an instance.
@@ -175,6 +192,8 @@ pub struct CreateContainer {
     pub name: String,
     /// Name of an image on this machine.
     pub image: String,
+    /// Content id of the image that is meant; the name may have moved on to another.
+    pub image_digest: Option<String>,
     /// Entry point instead of the image's.
     pub entrypoint: Option<Vec<String>>,
     /// Arguments instead of the image's.
@@ -258,6 +277,10 @@ pub struct Deadlines {
     pub build: Duration,
     /// Until a registry that is asked again says anything; what is here can run without it.
     pub ask: Duration,
+    /// Silence of a registry that is asked again.
+    pub ask_silence: Duration,
+    /// Asking again, in all.
+    pub ask_pull: Duration,
     /// Silence during a pull or a build.
     pub silence: Duration,
 }
@@ -271,6 +294,8 @@ impl Default for Deadlines {
             change: Duration::from_mins(1),
             stop: Duration::from_secs(40),
             ask: Duration::from_secs(15),
+            ask_silence: Duration::from_mins(1),
+            ask_pull: Duration::from_mins(5),
             pull: Duration::from_mins(30),
             build: Duration::from_hours(1),
             silence: Duration::from_mins(10),

@@ -405,6 +405,12 @@ impl Tool {
         self
     }
 
+    /// A deployment, which asks the registry again.
+    pub fn refreshed(mut self) -> Self {
+        self.body["refresh_image"] = json!(true);
+        self
+    }
+
     /// Desired to be stopped.
     pub fn stopped(mut self) -> Self {
         self.body["desired"] = json!("stopped");

@@ -56,7 +56,8 @@ async fn an_image_is_pulled_once_by_tag_and_by_digest() {
     drop(registry);
     let pinned = agent.deploy(&with_image(&by_digest)).await;
     assert_eq!(pinned["progress"], Value::Null);
-    let floating = agent.deploy(&with_image(format!("{image}:1.2"))).await;
+    let floating = with_image(format!("{image}:1.2")).refreshed();
+    let floating = agent.deploy(&floating).await;
     let told = floating["progress"]["stage"].as_str().unwrap();
     assert!(
         told.starts_with("Using the image on this machine"),
@@ -76,7 +77,7 @@ async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
     let registry = Registry::start(false).await;
     let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
     registry.push(&name, "latest").await;
-    let tool = with_image(registry.image(&name));
+    let tool = with_image(registry.image(&name)).refreshed();
     let first = agent.deploy(&tool).await;
     let running = |view: &Value| (view["container_id"].clone(), view["image_digest"].clone());
     // Nothing newer: what runs goes on undisturbed.
@@ -136,6 +137,102 @@ async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
         tool.body["spec"]["image"].as_str().unwrap()
     ))
     .await;
+}
+
+#[tokio::test]
+async fn a_version_keeps_its_image_when_its_tag_moves_on() {
+    let mut agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    // Not the test image itself, which has a name of its own.
+    registry.push_newer(&name, "latest").await;
+    registry.forget(&name, "latest").await;
+    // The test's own command would hide that of the image.
+    let tool = with_image(registry.image(&name))
+        .with("command", Value::Null)
+        .refreshed();
+    let other = with_image(registry.image(&name));
+    let old = agent.deploy(&tool).await["image_digest"].clone();
+    assert_eq!(agent.deploy(&other).await["image_digest"], old);
+    registry
+        .push_built(&name, "latest", "CMD [\"exit\", \"3\"]\n")
+        .await;
+    let tool = tool.next();
+    let back = agent.put(&tool).await.expect(200);
+    assert_eq!(
+        (&back["phase"], &back["rolled_back"]),
+        (&json!("running"), &json!(true)),
+        "{back}"
+    );
+    assert_eq!(back["image_digest"], old);
+    let tag = format!("{}:latest", registry.image(&name));
+    let moved = docker::connect().inspect_image(&tag).await.unwrap().id;
+    let moved = moved.unwrap();
+    assert_ne!(Some(&*moved), old.as_str());
+    // Both are made anew, before and after a restart of the agent, from what they were.
+    for tool in [&tool, &other] {
+        let gone = agent.container(tool).await.id.unwrap();
+        docker::remove(&gone).await;
+        let anew = agent
+            .until(tool, "it was made anew", Duration::from_secs(10), |view| {
+                view["phase"] == "running" && view["container_id"] != gone.as_str()
+            })
+            .await;
+        assert_eq!(anew["image_digest"], old);
+        agent.kill();
+        agent.start().await;
+    }
+    // A version that works takes the place of the old one, whose image goes with its last container.
+    registry.push_newer(&name, "latest").await;
+    let tool = tool.next();
+    let newer = agent.deploy(&tool).await;
+    assert_ne!(newer["image_digest"], old);
+    assert_eq!(newer["rolled_back"], false);
+    let old = old.as_str().unwrap();
+    assert!(docker::connect().inspect_image(old).await.is_ok());
+    let updated = agent.deploy(&other.next().refreshed()).await;
+    assert_eq!(updated["image_digest"], newer["image_digest"]);
+    docker::eventually("the old image is gone", Duration::from_secs(10), || async {
+        docker::connect().inspect_image(old).await.is_err()
+    })
+    .await;
+    agent.delete(&tool).await.expect(200);
+    docker::forget_image(&tag).await;
+    docker::forget_image(&moved).await;
+}
+
+#[tokio::test]
+async fn a_version_that_never_ran_asks_for_its_tag_once_too() {
+    let mut agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let broken = "CMD [\"exit\", \"3\"]\n";
+    registry.push_built(&name, "latest", broken).await;
+    registry.forget(&name, "latest").await;
+    let tool = with_image(registry.image(&name)).with("command", Value::Null);
+    let failed = agent.put(&tool.clone().refreshed()).await.expect(200);
+    assert_error(&failed, "exited");
+    let first = failed["image_digest"].clone();
+    registry.push_newer(&name, "latest").await;
+    for command in ["start", "restart"] {
+        let again = agent.command(&tool, command).await.expect(200);
+        assert_error(&again, "exited");
+        assert_eq!(again["image_digest"], first, "{command}");
+    }
+    // It is made anew by an agent that remembers only what is on its disk.
+    let container = agent.container(&tool).await.id.unwrap();
+    agent.kill();
+    docker::remove(&container).await;
+    agent.start().await;
+    // As the control plane sends it when a start has met an agent that missed a generation.
+    let tool = tool.next().next();
+    let anew = agent.put(&tool).await.expect(200);
+    assert_error(&anew, "exited");
+    assert_eq!(anew["image_digest"], first);
+    let tool = tool.next().refreshed();
+    assert_ne!(agent.deploy(&tool).await["image_digest"], first);
+    agent.delete(&tool).await.expect(200);
+    docker::forget_image(&format!("{}:latest", registry.image(&name))).await;
 }
 
 #[tokio::test]

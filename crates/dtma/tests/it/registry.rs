@@ -82,9 +82,17 @@ impl Registry {
     /// Pushes the test image with another content, as a newer version of it would have, and takes it off again. What the
     /// tag names on this machine stays.
     pub async fn push_newer(&self, name: &str, tag: &str) {
+        self.push_built(name, tag, "").await;
+    }
+
+    /// The same with more in its Dockerfile.
+    pub async fn push_built(&self, name: &str, tag: &str, instructions: &str) {
         let version = uuid::Uuid::new_v4();
         let local = format!("dtma-test/newer:{}", version.simple());
-        let dockerfile = format!("FROM {}\nLABEL version={version}\n", docker::IMAGE);
+        let dockerfile = format!(
+            "FROM {}\nLABEL version={version}\n{instructions}",
+            docker::IMAGE
+        );
         docker::build(&local, &[("Dockerfile", dockerfile.as_bytes())]).await;
         let tagged = format!("{}:{tag}", self.image(name));
         let before = docker::connect().inspect_image(&tagged).await;

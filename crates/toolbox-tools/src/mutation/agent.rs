@@ -214,6 +214,7 @@ impl Operation {
             container_name: self.row.container_name.clone(),
             spec: self.row.spec.as_deref().cloned().unwrap_or_default(),
             restart: self.action == Action::Restart,
+            refresh_image: matches!(self.action, Action::Deploy | Action::Update),
             known_ports: self.row.port_mapping_json.clone(),
         };
         self.agent.deploy(self.row.id, &request, wait).await

@@ -132,6 +132,8 @@ fn an_agent_that_missed_a_change_is_told_everything() {
         }
         let restart = put(&world).get("restart").cloned();
         assert_eq!(restart, (what == "restart").then_some(json!(true)));
+        // Nobody deployed anything, so no registry is asked.
+        assert_eq!(put(&world).get("refresh_image"), None, "{what}");
     }
 }
 

@@ -70,6 +70,7 @@ fn the_agent_gets_catalog_defaults_with_what_the_caller_wants() {
         (&request["generation"], &request["desired"]),
         (&json!(1), &json!("running"))
     );
+    assert_eq!(request["refresh_image"], true);
     assert_eq!(request["name"], "Context7 MCP Server-1750278276605");
     let container = request["container_name"].as_str().unwrap();
     assert!(

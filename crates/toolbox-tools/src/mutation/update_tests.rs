@@ -86,7 +86,10 @@ fn what_is_stopped_stays_stopped() {
     let sent = world.transport.sent();
     let put = sent.iter().find(|call| call.request.method == "PUT");
     let put: Value = serde_json::from_slice(&put.unwrap().request.body).unwrap();
-    assert_eq!(put["desired"], "stopped");
+    assert_eq!(
+        (&put["desired"], &put["refresh_image"]),
+        (&json!("stopped"), &json!(true))
+    );
     let row = world.tables.borrow().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["spec"]["image"]),
