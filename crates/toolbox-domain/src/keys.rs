@@ -41,6 +41,9 @@ pub enum KeyError {
     /// The root secret is too short to derive from.
     #[error("give a root secret of at least {MIN_ROOT_BYTES} bytes")]
     RootTooShort,
+    /// More was asked of the derivation than HKDF gives.
+    #[error("derive at most 255 hashes from one secret")]
+    OutputTooLong,
     /// The text is not a key.
     #[error("expected a key: tbk_ and 64 lower-case hexadecimal digits")]
     NotAKey,
@@ -226,13 +229,10 @@ pub fn derive_agent_key(
 /// `prefix` and the hexadecimal digits of what HKDF gives for `info`.
 fn derived(secret: &[u8], info: &str, prefix: &str) -> Result<String, KeyError> {
     let mut bytes = [0; KEY_BYTES];
-    // Fails only for outputs of more than 255 hashes; this one is one hash long.
-    if Hkdf::<Sha256>::new(None, secret)
+    // One hash long, so this does not fail.
+    Hkdf::<Sha256>::new(None, secret)
         .expand(info.as_bytes(), &mut bytes)
-        .is_err()
-    {
-        return Err(KeyError::RootTooShort);
-    }
+        .map_err(|_| KeyError::OutputTooLong)?;
     let mut text = String::with_capacity(prefix.len() + KEY_BYTES * 2);
     text.push_str(prefix);
     push_hex(&mut text, &bytes);
