@@ -5,8 +5,9 @@ use toolbox_api::edge::McpAccessResponse;
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::context::AgentKeyError;
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{Answer, ApiError, Cx, Reply, reply};
 
+use super::instance;
 use crate::toolbox::{self, Target};
 
 /// What the agent makes an endpoint for.
@@ -14,6 +15,14 @@ const BRIDGED: [&str; 2] = [
     McpTransport::Stdio.as_str(),
     McpTransport::StreamableHttp.as_str(),
 ];
+
+/// `GET /{toolboxId}/tools/{instance}/mcp`.
+pub(super) fn handle(cx: Cx) -> Answer {
+    Box::pin(async move {
+        let (toolbox, target) = instance(&cx)?;
+        access(&cx, toolbox, &target).await
+    })
+}
 
 /// Answers with the token, which is derived and stored nowhere. The agent is not asked: it derives the same.
 pub(super) async fn access(

@@ -82,12 +82,7 @@ pub static FUNCTION: Function = Function {
         Route {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/mcp",
-            handler: |cx| {
-                Box::pin(async move {
-                    let (toolbox, target) = instance(&cx)?;
-                    mcp::access(&cx, toolbox, &target).await
-                })
-            },
+            handler: mcp::handle,
         },
     ],
 };
