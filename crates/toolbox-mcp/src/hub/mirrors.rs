@@ -1,17 +1,22 @@
 //! Parameters of tools that also stand in headers of a stateless call (`x-mcp-header` in a tool's schema), so that others
 //! can route by them. Header and body must agree; who speaks HTTP to the client has to see to that.
 //!
-//! What a server's tools mirror is learned from the lists that the prober reads. A tool that was not listed yet is not
-//! judged.
+//! What a server's tools mirror is learned from the lists that the prober reads, within bounds. A tool that was not listed
+//! yet, and a parameter beyond the bounds, is not judged.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::wire::checks::{decoded, short};
 
 /// Most mirrored parameters of one server.
 const MOST: usize = 1024;
+/// Most bytes they take up in all.
+const MOST_BYTES: usize = 512 * 1024;
+/// Longest name of a tool, a property or a header, in bytes; longer ones are passed over.
+const LONGEST: usize = 128;
 /// How deep in a schema they are looked for.
 const DEPTH: usize = 8;
 
@@ -22,7 +27,7 @@ pub type Parameter = (String, String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mirrors {
     tools: HashMap<String, Vec<Mirror>>,
-    count: usize,
+    taken: Taken,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +38,30 @@ struct Mirror {
     path: Vec<String>,
 }
 
+/// How much of the bounds is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taken {
+    mirrors: usize,
+    bytes: usize,
+}
+
+impl Taken {
+    /// Takes room for one mirror; breaks when there is none.
+    fn take(&mut self, tool: &str, header: &str, path: &[&str]) -> ControlFlow<()> {
+        let text = |text: &str| text.len() + size_of::<String>();
+        let path: usize = path.iter().map(|name| text(name)).sum();
+        let bytes = self.bytes + size_of::<Mirror>() + text(tool) + header.len() + path;
+        if self.mirrors == MOST || bytes > MOST_BYTES {
+            return ControlFlow::Break(());
+        }
+        self.mirrors += 1;
+        self.bytes = bytes;
+        ControlFlow::Continue(())
+    }
+}
+
 impl Mirrors {
-    /// Reads a page of a `tools/list` result.
+    /// Reads a page of a `tools/list` result, as far as there is room.
     pub(super) fn add(&mut self, result: &Value) {
         for tool in result
             .get("tools")
@@ -43,17 +70,24 @@ impl Mirrors {
             .flatten()
         {
             let (Some(name), Some(schema)) = (
-                tool.get("name").and_then(Value::as_str),
+                tool.get("name").and_then(Value::as_str).filter(fits),
                 tool.get("inputSchema"),
             ) else {
                 continue;
             };
-            let mut found = Vec::new();
-            find(schema, &mut Vec::new(), &mut found);
-            found.truncate(MOST - self.count);
-            self.count += found.len();
+            let mut search = Search {
+                tool: name,
+                path: Vec::new(),
+                found: Vec::new(),
+                taken: &mut self.taken,
+            };
+            let end = search.look(schema);
+            let found = search.found;
             if !found.is_empty() {
                 self.tools.insert(name.to_owned(), found);
+            }
+            if end.is_break() {
+                return;
             }
         }
     }
@@ -97,40 +131,64 @@ impl Mirrors {
     }
 }
 
-/// Finds annotated parameters. Only those reached through `properties` alone count: for others, no client can say where
-/// their value stands.
-fn find(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Mirror>) {
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (name, property) in properties.into_iter().flatten() {
-        path.push(name.clone());
-        let header = property.get("x-mcp-header").and_then(Value::as_str);
-        let kind = property.get("type").and_then(Value::as_str);
-        let primitive = matches!(kind, Some("string" | "integer" | "number" | "boolean"));
-        if let Some(header) = header.filter(|header| primitive && !header.is_empty()) {
-            found.push(Mirror {
-                header: header.to_owned(),
-                path: path.clone(),
-            });
-        } else if path.len() < DEPTH {
-            find(property, path, found);
+/// A walk through the schema of one tool.
+struct Search<'a> {
+    tool: &'a str,
+    path: Vec<&'a str>,
+    found: Vec<Mirror>,
+    taken: &'a mut Taken,
+}
+
+impl<'a> Search<'a> {
+    /// Finds annotated parameters. Only those reached through `properties` alone count: for others, no client can say
+    /// where their value stands. Breaks when there is no room for more.
+    fn look(&mut self, schema: &'a Value) -> ControlFlow<()> {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            let header = property.get("x-mcp-header").and_then(Value::as_str);
+            let kind = property.get("type").and_then(Value::as_str);
+            let primitive = matches!(kind, Some("string" | "integer" | "number" | "boolean"));
+            let header = header.filter(|header| primitive && !header.is_empty());
+            if !fits(&name.as_str()) || !header.as_ref().is_none_or(fits) {
+                continue;
+            }
+            self.path.push(name);
+            if let Some(header) = header {
+                self.taken.take(self.tool, header, &self.path)?;
+                self.found.push(Mirror {
+                    header: header.to_owned(),
+                    path: self.path.iter().map(|&name| name.to_owned()).collect(),
+                });
+            } else if self.path.len() < DEPTH {
+                self.look(property)?;
+            }
+            self.path.pop();
         }
-        path.pop();
+        ControlFlow::Continue(())
     }
+}
+
+fn fits(text: &&str) -> bool {
+    text.len() <= LONGEST
 }
 
 fn same(value: &Value, text: &str) -> bool {
     match value {
         Value::String(wanted) => wanted == text,
         Value::Bool(wanted) => text == if *wanted { "true" } else { "false" },
-        // Numbers may be written in several ways.
-        Value::Number(wanted) => {
-            wanted.to_string() == text
-                || wanted
-                    .as_f64()
-                    .is_some_and(|wanted| text.parse() == Ok(wanted))
-        }
+        Value::Number(wanted) => serde_json::from_str(text)
+            .is_ok_and(|given: Number| written_out(&given) == written_out(wanted)),
         // The server says itself that this does not fit its schema.
         _ => true,
+    }
+}
+
+/// A number in the one form that does not depend on how it was written. Whole ones have all their digits: compared as
+/// floating point, large neighbours would be the same.
+fn written_out(number: &Number) -> String {
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(whole) if whole.fract() == 0.0 => format!("{whole:.0}"),
+        _ => number.to_string(),
     }
 }
 
@@ -227,21 +285,108 @@ mod tests {
     }
 
     #[test]
-    fn a_server_cannot_make_it_grow_without_end() {
-        let properties: serde_json::Map<_, _> = (0..2 * MOST)
-            .map(|n| {
-                (
-                    n.to_string(),
-                    json!({"type": "string", "x-mcp-header": n.to_string()}),
-                )
-            })
-            .collect();
-        let mut mirrors = Mirrors::default();
-        for name in ["a", "b"] {
-            mirrors.add(
-                &json!({"tools": [{"name": name, "inputSchema": {"properties": properties}}]}),
-            );
+    fn numbers_agree_however_they_are_written_and_only_with_themselves() {
+        for (body, header) in [
+            ("5", "5.0"),
+            ("5.0", "5"),
+            ("-1.5", "-1.50"),
+            ("1e3", "1000"),
+            ("100000000000000000000", "1e20"),
+            ("9007199254740993", "9007199254740993"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
+        ] {
+            let value = serde_json::from_str(body).unwrap();
+            assert!(same(&value, header), "{body} {header}");
         }
-        assert_eq!(mirrors.count, MOST);
+        for (body, header) in [
+            ("9007199254740993", "9007199254740992"),
+            ("9007199254740993", "9007199254740992.0"),
+            ("9007199254740992.0", "9007199254740993"),
+            ("18446744073709551615", "18446744073709551614"),
+            ("-9223372036854775807", "-9223372036854775808"),
+            ("1", "-1"),
+            ("1.5", "1"),
+            ("1", ""),
+            ("1", "NaN"),
+            ("1", "1 2"),
+        ] {
+            let value = serde_json::from_str(body).unwrap();
+            assert!(!same(&value, header), "{body} {header}");
+        }
+    }
+
+    fn properties(
+        count: usize,
+        property: impl Fn(usize) -> (String, Value),
+    ) -> serde_json::Map<String, Value> {
+        (0..count).map(property).collect()
+    }
+
+    fn tool(name: &str, properties: &serde_json::Map<String, Value>) -> Value {
+        json!({"name": name, "inputSchema": {"properties": properties}})
+    }
+
+    /// Names, headers and paths that are held, counted by themselves.
+    fn held(mirrors: &Mirrors) -> (usize, usize) {
+        let found = mirrors.tools.values().flatten();
+        let text = |mirror: &Mirror| {
+            mirror.header.capacity() + mirror.path.iter().map(String::capacity).sum::<usize>()
+        };
+        let names: usize = mirrors.tools.keys().map(String::capacity).sum();
+        (
+            found.clone().count(),
+            names + found.map(text).sum::<usize>(),
+        )
+    }
+
+    #[test]
+    fn a_server_cannot_make_it_grow_without_end() {
+        let header = |text: String| json!({"type": "string", "x-mcp-header": text});
+        let many = properties(2 * MOST, |n| (n.to_string(), header(n.to_string())));
+        let mut mirrors = Mirrors::default();
+        mirrors.add(&json!({"tools": [tool("a", &many), tool("b", &many)]}));
+        assert_eq!(held(&mirrors).0, MOST);
+        mirrors.add(&json!({"tools": [tool("c", &many)]}));
+        assert_eq!(held(&mirrors).0, MOST);
+
+        // Each name is as long as may be, and stands in the path of all below it.
+        let long = |n: usize| format!("{n:0>LONGEST$}");
+        let mut deep = Value::Object(properties(MOST, |n| (long(n), header(long(n)))));
+        for n in 1..DEPTH {
+            deep = json!({ long(n): { "properties": deep } });
+        }
+        let mut mirrors = Mirrors::default();
+        mirrors.add(&json!({"tools": [{"name": long(0), "inputSchema": {"properties": deep}}]}));
+        let (count, bytes) = held(&mirrors);
+        assert!(count > 100 && bytes <= MOST_BYTES, "{count}, {bytes} bytes");
+    }
+
+    #[test]
+    fn what_is_too_long_or_too_deep_is_passed_over_and_the_rest_is_not() {
+        let header = |text: &str| json!({"type": "string", "x-mcp-header": text});
+        // Were it copied for each that stands below, this would take a quarter of a gigabyte.
+        let huge = "n".repeat(1024 * 1024);
+        let below = properties(256, |n| (n.to_string(), header(&n.to_string())));
+        let mut deep = json!({"properties": {"deep": header("Deep")}});
+        for _ in 0..DEPTH {
+            deep = json!({"properties": {"d": deep}});
+        }
+        let schema = json!({"properties": {
+            "a": header(&huge),
+            "d": deep,
+            huge.as_str(): {"properties": below},
+            "z": header("Z"),
+        }});
+        let mut mirrors = Mirrors::default();
+        mirrors.add(&json!({"tools": [
+            {"name": huge, "inputSchema": schema},
+            {"name": "t", "inputSchema": schema},
+        ]}));
+        assert_eq!(held(&mirrors).0, 1);
+        assert!(held(&mirrors).1 < 1024);
+        let mismatch = [("z".to_owned(), "b".to_owned())];
+        let refused = mirrors.check("t", &json!({"z": "a"}), &mismatch);
+        assert!(refused.unwrap_err().contains("Mcp-Param-Z"));
     }
 }
