@@ -112,37 +112,45 @@ struct Wire<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Fields of `params` or `result` that a bridge may have to read or replace.
+/// Where the fields of `params` or `result` stand that a bridge may have to read or replace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    /// `_meta.progressToken`.
-    pub meta_token: Option<Span>,
-    /// `_meta` protocol version of a stateless request.
-    pub meta_version: Option<Span>,
-    /// `_meta` capabilities of a stateless request's client.
-    pub meta_capabilities: Option<Span>,
-    /// `_meta` log level a stateless request asks for.
-    pub meta_log_level: Option<Span>,
-    /// `_meta` id of the subscription this belongs to.
-    pub meta_subscription: Option<Span>,
-    /// `progressToken` of a progress notification.
-    pub token: Option<Span>,
-    /// `requestId` of a cancellation.
+    /// What `_meta` says.
+    pub meta: Meta,
+    /// Of a progress notification.
+    pub progress_token: Option<Span>,
+    /// Of a cancellation.
     pub request_id: Option<Span>,
-    /// `name` of a tool or prompt.
+    /// Of a tool or prompt.
     pub name: Option<Span>,
-    /// `arguments` of a tool or prompt.
+    /// Of a tool or prompt.
     pub arguments: Option<Span>,
-    /// `uri` of a resource.
+    /// Of a resource.
     pub uri: Option<Span>,
-    /// `level` of a log message.
+    /// Of a log message.
     pub level: Option<Span>,
-    /// `protocolVersion` of a handshake.
-    pub version: Option<Span>,
-    /// `capabilities` of a handshake.
+    /// Of a handshake.
+    pub protocol_version: Option<Span>,
+    /// Of a handshake.
     pub capabilities: Option<Span>,
 }
 
+/// Where the fields of `_meta` stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Of a request that wants to hear of its progress.
+    pub progress_token: Option<Span>,
+    /// Of a stateless request.
+    pub version: Option<Span>,
+    /// Of a stateless request's client.
+    pub capabilities: Option<Span>,
+    /// Of a stateless request that wants log messages.
+    pub log_level: Option<Span>,
+    /// Of what belongs to a subscription.
+    pub subscription: Option<Span>,
+}
+
+/// [`Fields`] as values within the text, which tell where they stand.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FieldsWire<'a> {
@@ -166,10 +174,11 @@ struct FieldsWire<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
+/// [`Meta`] as values within the text.
 #[derive(Default, Deserialize)]
 struct MetaWire<'a> {
     #[serde(borrow, rename = "progressToken")]
-    token: Option<&'a RawValue>,
+    progress_token: Option<&'a RawValue>,
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<&'a RawValue>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
@@ -284,18 +293,20 @@ impl Message {
         };
         let span = |value: Option<&RawValue>| value.map(|value| span_in(text, value));
         Ok(Fields {
-            meta_token: span(meta.token),
-            meta_version: span(meta.version),
-            meta_capabilities: span(meta.capabilities),
-            meta_log_level: span(meta.log_level),
-            meta_subscription: span(meta.subscription),
-            token: span(wire.progress_token),
+            meta: Meta {
+                progress_token: span(meta.progress_token),
+                version: span(meta.version),
+                capabilities: span(meta.capabilities),
+                log_level: span(meta.log_level),
+                subscription: span(meta.subscription),
+            },
+            progress_token: span(wire.progress_token),
             request_id: span(wire.request_id),
             name: span(wire.name),
             arguments: span(wire.arguments),
             uri: span(wire.uri),
             level: span(wire.level),
-            version: span(wire.protocol_version),
+            protocol_version: span(wire.protocol_version),
             capabilities: span(wire.capabilities),
         })
     }
@@ -411,14 +422,17 @@ mod tests {
         )
         .unwrap();
         let fields = message.fields().unwrap();
-        assert_eq!(message.raw(&fields.meta_token.clone().unwrap()), "\"t\"");
         assert_eq!(
-            message.text(fields.meta_version.as_ref()).as_deref(),
+            message.raw(&fields.meta.progress_token.clone().unwrap()),
+            "\"t\""
+        );
+        assert_eq!(
+            message.text(fields.meta.version.as_ref()).as_deref(),
             Some("2026-07-28")
         );
         let spliced = message.splice(&mut [
             (message.id.clone().unwrap(), b"100"),
-            (fields.meta_token.unwrap(), b"100"),
+            (fields.meta.progress_token.unwrap(), b"100"),
         ]);
         let value: Value = serde_json::from_slice(&spliced).unwrap();
         assert_eq!(value["id"], 100);

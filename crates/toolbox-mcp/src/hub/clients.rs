@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use super::greeting::{Legacy, supported, version_for};
 use super::sessions::{Capabilities, Session, level_number};
-use super::{Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, refuse_with, unknown_session};
+use super::{
+    CRASH_LOOP, Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, refuse_with, unknown_session,
+};
 use crate::mailbox::Answer;
 use crate::rpc::{self, Kind, Span, code};
 
@@ -63,14 +65,14 @@ impl Hub {
             Link::Ready if opens => self.open_session(now, post),
             Link::Ready => self.in_era(now, *post),
             Link::Down { why, retry_at }
-                if self.streak >= super::CRASH_LOOP
+                if self.streak >= CRASH_LOOP
                     || retry_at.saturating_duration_since(now) > SHORT_PAUSE =>
             {
                 let text = why.clone();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
             // A server that keeps ending will hardly be ready this time.
-            Link::Opening | Link::Greeting { .. } if self.streak >= super::CRASH_LOOP => {
+            Link::Opening | Link::Greeting { .. } if self.streak >= CRASH_LOOP => {
                 let text = self.trouble_words();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
@@ -152,7 +154,7 @@ impl Hub {
                     refuse(*post, 503, code::UNAVAILABLE, &trouble);
                     return;
                 }
-                let wanted = post.message.text(post.fields.version.as_ref());
+                let wanted = post.message.text(post.fields.protocol_version.as_ref());
                 let version = version_for(wanted.as_deref(), &handshake.version);
                 let result = handshake.result_at(&version);
                 let capabilities = Capabilities::read(&post.message, &post.fields);
@@ -212,7 +214,8 @@ impl Hub {
         let mut edits: Vec<(Span, &[u8])> = vec![(id_span.clone(), number.as_bytes())];
         edits.extend(
             post.fields
-                .meta_token
+                .meta
+                .progress_token
                 .clone()
                 .map(|token| (token, number.as_bytes())),
         );
@@ -225,10 +228,11 @@ impl Hub {
             id: post.message.keep(&id_span),
             token: post
                 .fields
-                .meta_token
+                .meta
+                .progress_token
                 .as_ref()
                 .map(|t| post.message.keep(t)),
-            wants_log: post.stateless && post.fields.meta_log_level.is_some(),
+            wants_log: post.stateless && post.fields.meta.log_level.is_some(),
             reply: post.reply,
         };
         self.calls.insert(

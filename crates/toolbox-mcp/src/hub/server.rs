@@ -103,7 +103,7 @@ impl Hub {
             && let Some(own) = message
                 .result_fields()
                 .ok()
-                .and_then(|f| f.meta_subscription)
+                .and_then(|f| f.meta.subscription)
         {
             edits.push((own, &*id));
         }
@@ -126,9 +126,9 @@ impl Hub {
         };
         // What belongs to a subscription or a call goes there and nowhere else.
         let belongs = match &*message.method {
-            "notifications/progress" => fields.token.clone(),
+            "notifications/progress" => fields.progress_token.clone(),
             "notifications/cancelled" => fields.request_id.clone(),
-            _ => fields.meta_subscription.clone(),
+            _ => fields.meta.subscription.clone(),
         };
         match (&*message.method, belongs) {
             ("notifications/cancelled", Some(span)) => self.server_cancels(message, span),

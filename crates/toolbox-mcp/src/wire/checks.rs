@@ -167,7 +167,7 @@ pub fn session(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
 /// The era of a message, from header and body, which must not contradict each other.
 pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Era, Refusal> {
     let header = headers.get(&VERSION).map(|v| v.to_str().unwrap_or("?"));
-    let body = message.text(fields.meta_version.as_ref());
+    let body = message.text(fields.meta.version.as_ref());
     let mismatch = |text: String| {
         Refusal::new(StatusCode::BAD_REQUEST, code::HEADER_MISMATCH, text).for_request(message)
     };
@@ -197,7 +197,7 @@ pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Er
         (Some(_), _) => {
             if message.id.is_some() {
                 mirrored(headers, message, fields).map_err(mismatch)?;
-                if fields.meta_capabilities.is_none() {
+                if fields.meta.capabilities.is_none() {
                     let text =
                         "the request's _meta lacks io.modelcontextprotocol/clientCapabilities";
                     let refusal = Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_PARAMS, text);

@@ -1,0 +1,178 @@
+//! Whether there is a connection to the server, and when the next is made: at once after an end, with growing pauses when
+//! it keeps ending.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use toolbox_api::mcp::McpState;
+
+use super::{Hub, Owner, refuse, unavailable};
+use crate::health::Finding;
+use crate::process::{Ended, NotRunning};
+use crate::rpc::code;
+
+/// So many ends in a row are a crash loop.
+pub(super) const CRASH_LOOP: u32 = 3;
+/// First pause before a server that ends again and again is started; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A pause so short is waited out by callers; during a longer one they are told why there is no server.
+pub(super) const SHORT_PAUSE: Duration = Duration::from_secs(1);
+/// How often a server that is not meant to run is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How the server is connected.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// There is none; the runner connects at `retry_at`.
+    Down { why: String, retry_at: Instant },
+    /// The runner is connecting.
+    Opening,
+    /// The handshake is under way.
+    Greeting { since: Instant },
+    /// It takes calls.
+    Ready,
+}
+
+impl Hub {
+    /// When to connect; none while connected or connecting.
+    pub const fn connect_at(&self) -> Option<Instant> {
+        match self.link {
+            Link::Down { retry_at, .. } => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// Something changed about the server: connect at once, if there is no connection.
+    pub fn wake(&mut self, now: Instant) {
+        if let Link::Down { retry_at, .. } = &mut self.link {
+            *retry_at = now;
+        }
+    }
+
+    /// The runner connects.
+    pub fn connecting(&mut self) {
+        self.link = Link::Opening;
+    }
+
+    /// There is no server to connect to.
+    pub fn not_running(&mut self, now: Instant, reason: &NotRunning) {
+        let why = self.redactor.clean(&reason.reason);
+        // Nobody waits for what is not meant to run: looking again is cheap, and a change makes it happen at once.
+        let retry_at = if reason.intended {
+            now + LOOK_AGAIN
+        } else {
+            self.streak += 1;
+            now + self.pause()
+        };
+        self.found(Finding {
+            state: McpState::Unreachable,
+            evidence: why.clone(),
+            success: None,
+        });
+        self.down(now, &why, retry_at);
+    }
+
+    /// What the server logs; its last line explains an end.
+    pub fn logged(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        if let Some(line) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            self.process.last_log = self.redactor.clean(line);
+        }
+    }
+
+    /// The server ended.
+    pub fn ended(&mut self, now: Instant, ended: &Ended) {
+        let ran = self
+            .process
+            .since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let mut why = ended.words();
+        if !self.process.last_log.is_empty() {
+            why = format!("{why}; it last logged: {}", self.process.last_log);
+        }
+        // Some older servers end when they are asked something else before `initialize`; once, this is no fault.
+        let shied = !self.skip_discover
+            && !self.process.spoke
+            && matches!(self.link, Link::Greeting { .. })
+            && self
+                .calls
+                .values()
+                .any(|c| matches!(c.owner, Owner::Discover));
+        if shied {
+            self.skip_discover = true;
+            self.down(now, &why, now);
+            return;
+        }
+        if ran >= self.limits.proven {
+            self.streak = 0;
+        }
+        self.streak += 1;
+        if self.ends.len() == 16 {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(now);
+        self.last_end.clone_from(&why);
+        let retry_at = now + self.pause();
+        let evidence = if self.streak >= CRASH_LOOP {
+            format!(
+                "crash loop, {} ends in a row: the server {why}",
+                self.streak
+            )
+        } else {
+            format!("the server {why}; it is started again")
+        };
+        self.found(Finding {
+            state: McpState::Unhealthy,
+            evidence,
+            success: None,
+        });
+        self.down(now, &format!("the server {why}"), retry_at);
+    }
+
+    fn pause(&self) -> Duration {
+        match self.streak {
+            0 | 1 => Duration::ZERO,
+            n => (FIRST_PAUSE * 2_u32.pow((n - 2).min(16))).min(self.limits.restart_pause),
+        }
+    }
+
+    /// No connection: calls under way fail with the reason, sessions stay.
+    fn down(&mut self, now: Instant, why: &str, retry_at: Instant) {
+        self.link = Link::Down {
+            why: why.to_owned(),
+            retry_at,
+        };
+        why.clone_into(&mut self.last_trouble);
+        self.out = BytesMut::new();
+        self.asked.clear();
+        self.probe.reset();
+        for (_, call) in std::mem::take(&mut self.calls) {
+            if let Owner::Client { id, reply, .. } = call.owner {
+                let text = format!(
+                    "{why}; {} was under way and may have had its effect",
+                    call.method
+                );
+                reply.answer(unavailable(&id, &text, true));
+            }
+        }
+        if retry_at.saturating_duration_since(now) > SHORT_PAUSE || self.streak >= CRASH_LOOP {
+            self.refuse_waiting(why);
+        }
+    }
+
+    pub(super) fn refuse_waiting(&mut self, why: &str) {
+        for (_, post) in std::mem::take(&mut self.waiting) {
+            refuse(*post, 503, code::UNAVAILABLE, why);
+        }
+    }
+
+    /// Why there is no server to call, in words.
+    pub(super) fn not_ready(&self) -> String {
+        match &self.link {
+            Link::Down { why, .. } => why.clone(),
+            Link::Opening => "it is not connected".to_owned(),
+            Link::Greeting { .. } => "it has not answered the handshake".to_owned(),
+            Link::Ready => "it has not answered initialize".to_owned(),
+        }
+    }
+}
