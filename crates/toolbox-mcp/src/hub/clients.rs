@@ -12,16 +12,9 @@ use crate::rpc::{self, Kind, Span, code};
 
 impl Hub {
     pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
-        if let Some(requested) = &post.unsupported {
-            let data = serde_json::json!({
-                "supported": supported(self.discovered.as_ref(), &self.legacy),
-                "requested": requested,
-            });
-            let text = "Unsupported protocol version";
-            refuse_with(*post, 400, code::UNSUPPORTED_VERSION, text, Some(data));
-            return;
-        }
         match post.message.kind {
+            // Which revisions are served instead is known only of a server that is ready.
+            _ if post.unsupported.is_some() => self.request(now, post),
             Kind::Request => self.request(now, post),
             Kind::Notification => self.notification(now, *post),
             Kind::Response => self.response(now, *post),
@@ -61,6 +54,7 @@ impl Hub {
             post
         };
         match &self.link {
+            Link::Ready if post.unsupported.is_some() => self.unsupported(*post),
             Link::Ready if post.stateless => self.stateless(now, *post),
             Link::Ready if opens => self.open_session(now, post),
             Link::Ready => self.in_era(now, *post),
@@ -103,6 +97,15 @@ impl Hub {
         for (_, post) in std::mem::take(&mut self.waiting) {
             self.request(now, post);
         }
+    }
+
+    fn unsupported(&self, post: Post) {
+        let data = serde_json::json!({
+            "supported": supported(self.discovered.as_ref(), &self.legacy),
+            "requested": post.unsupported,
+        });
+        let text = "Unsupported protocol version";
+        refuse_with(post, 400, code::UNSUPPORTED_VERSION, text, Some(data));
     }
 
     fn stateless(&mut self, now: Instant, post: Post) {

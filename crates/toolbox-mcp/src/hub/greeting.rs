@@ -124,18 +124,19 @@ pub fn has_tools(capabilities: Option<&Value>) -> bool {
     capabilities.is_some_and(|c| c.get("tools").is_some_and(|tools| !tools.is_null()))
 }
 
-/// The revisions that are served before a server that is known so far.
+/// The revisions that are served before a server that is ready.
 pub(super) fn supported(discovered: Option<&Discovered>, legacy: &Legacy) -> Vec<String> {
-    let stateless = discovered.map(|discovered| discovered.versions.clone());
-    let sessions = match legacy {
-        Legacy::Spoken(handshake) => LEGACY
+    match (discovered, legacy) {
+        (Some(discovered), _) => discovered.versions.clone(),
+        (None, Legacy::Spoken(handshake)) => LEGACY
             .into_iter()
+            .rev()
             .filter(|version| *version <= &*handshake.version)
+            .map(str::to_owned)
             .collect(),
-        Legacy::Unknown | Legacy::Asked => LEGACY.to_vec(),
-        Legacy::Refused(_) => Vec::new(),
-    };
-    stateless.unwrap_or_else(|| sessions.into_iter().rev().map(str::to_owned).collect())
+        // It would not be ready.
+        (None, Legacy::Unknown | Legacy::Asked | Legacy::Refused(_)) => Vec::new(),
+    }
 }
 
 /// Reads the answer to `server/discover`; none if it does not speak the stateless revision.

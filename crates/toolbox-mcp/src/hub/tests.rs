@@ -9,7 +9,8 @@ use toolbox_api::mcp::McpState;
 
 use self::world::{META, World, answer, json_of, message};
 use super::Input;
-use crate::mailbox::mailbox;
+use crate::limits::Limits;
+use crate::mailbox::{Receiver, mailbox};
 use crate::process::Ended;
 
 #[test]
@@ -357,4 +358,45 @@ fn a_server_that_ends_on_discover_gets_initialize_next_time_without_a_pause() {
     world.hub.connecting();
     world.hub.connected(world.now, 1);
     assert_eq!(world.written()[0]["method"], "initialize");
+}
+
+#[test]
+fn an_unknown_revision_is_answered_when_the_server_is_known() {
+    let newer = json!({"id": 5, "method": "tools/list", "params": {"_meta": {META: "2027-03-01"}}});
+    let supported = |mail: &mut Receiver| {
+        let refused = json_of(&answer(mail)?)["error"].take();
+        assert_eq!(refused["code"], -32022);
+        assert_eq!(refused["data"]["requested"], "2027-03-01");
+        Some(refused["data"]["supported"].clone())
+    };
+
+    let mut world = World::new();
+    let discover = json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}});
+    for _ in 0..2 {
+        let mut mail = world.post(None, &newer);
+        assert_eq!(supported(&mut mail), None);
+        let asked = world.written();
+        world.server(&json!({"id": asked[0]["id"], "result": discover}));
+        assert_eq!(supported(&mut mail), Some(json!(["2026-07-28"])));
+        // The next process of the server is no more known at first than this one was.
+        world.hub.ended(world.now, &Ended::default());
+        let mut while_down = world.post(None, &newer);
+        assert_eq!(supported(&mut while_down), None);
+        world.written();
+        world.hub.connecting();
+        world.hub.connected(world.now, 1);
+    }
+
+    let mut world = World::new();
+    let mut mail = world.post(None, &newer);
+    world.greet();
+    let sessions = json!(["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]);
+    assert_eq!(supported(&mut mail), Some(sessions));
+
+    // It waits no longer than any call does.
+    let mut world = World::new();
+    let mut mail = world.post(None, &newer);
+    world.pass(Limits::default().ready + Duration::from_secs(1));
+    let refused = answer(&mut mail).unwrap();
+    assert_eq!(json_of(&refused)["error"]["code"], -32603);
 }
