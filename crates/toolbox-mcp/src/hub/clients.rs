@@ -292,7 +292,7 @@ impl Hub {
             rpc::put_line(&mut self.out, |out| {
                 post.message.splice_into(&mut edits, out);
             });
-        } else {
+        } else if post.session.is_some() {
             self.waiting.retain(|(_, waiting)| {
                 waiting.session != post.session
                     || waiting

@@ -400,3 +400,15 @@ fn an_unknown_revision_is_answered_when_the_server_is_known() {
     let refused = answer(&mut mail).unwrap();
     assert_eq!(json_of(&refused)["error"]["code"], -32603);
 }
+
+#[test]
+fn a_cancellation_without_a_session_takes_no_waiting_call_of_another_client() {
+    let mut world = World::new();
+    let call = json!({"id": 5, "method": "tools/list", "params": {"_meta": {META: "2026-07-28"}}});
+    let mut mail = world.post(None, &call);
+    let cancel = json!({"method": "notifications/cancelled",
+        "params": {"requestId": 5, "_meta": {META: "2026-07-28"}}});
+    assert!(answer(&mut world.post(None, &cancel)).is_some());
+    world.greet();
+    assert!(answer(&mut mail).is_some());
+}
