@@ -127,7 +127,7 @@ mod tests {
 
     fn success(tools: &serde_json::Value) -> Finding {
         let mut set = Toolset::default();
-        assert!(set.add(&json!({ "tools": tools })));
+        set.add(&json!({ "tools": tools })).unwrap();
         Finding {
             state: McpState::Healthy,
             evidence: "listed its tools".to_owned(),

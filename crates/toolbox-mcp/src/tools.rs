@@ -12,6 +12,22 @@ const MAX_NAMED: usize = 200;
 /// Longest name that is repeated, in bytes.
 const MAX_NAME: usize = 128;
 
+/// Most bytes of names and digests of one server's tools: some forty thousand tools.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// A digest in hexadecimal.
+const DIGEST: usize = 64;
+
+/// Why an answer to `tools/list` is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// It is not what the method answers.
+    #[error("tools/list was answered with something other than a list of tools")]
+    NoList,
+    /// There are more tools, or with longer names, than are remembered.
+    #[error("its list of tools is too long to be remembered")]
+    TooLong,
+}
+
 /// What is remembered of a server's tools. Kept durably, a difference is seen across restarts too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Toolset {
@@ -20,15 +36,17 @@ pub struct Toolset {
 }
 
 impl Toolset {
-    /// Reads the tools of a `tools/list` result, page by page. False when a page has no list of named tools.
-    pub fn add(&mut self, result: &Value) -> bool {
-        let Some(tools) = result.get("tools").and_then(Value::as_array) else {
-            return false;
-        };
-        for tool in tools {
-            let Some(name) = tool.get("name").and_then(Value::as_str) else {
-                return false;
-            };
+    /// Reads the tools of a `tools/list` result, page by page.
+    pub fn add(&mut self, result: &Value) -> Result<(), ListError> {
+        let tools = result.get("tools").and_then(Value::as_array);
+        let mut bytes: usize = self.tools.keys().map(|name| name.len() + DIGEST).sum();
+        for tool in tools.ok_or(ListError::NoList)? {
+            let name = tool.get("name").and_then(Value::as_str);
+            let name = name.ok_or(ListError::NoList)?;
+            bytes += name.len() + DIGEST;
+            if bytes > MOST_BYTES {
+                return Err(ListError::TooLong);
+            }
             let mut digest = Sha256::new();
             for field in [
                 "title",
@@ -42,7 +60,7 @@ impl Toolset {
             }
             self.tools.insert(name.to_owned(), hex(&digest.finalize()));
         }
-        true
+        Ok(())
     }
 
     /// Number of tools.
@@ -135,7 +153,7 @@ mod tests {
 
     fn toolset(tools: &Value) -> Toolset {
         let mut set = Toolset::default();
-        assert!(set.add(&json!({ "tools": tools })));
+        assert_eq!(set.add(&json!({ "tools": tools })), Ok(()));
         set
     }
 
@@ -170,7 +188,33 @@ mod tests {
             json!({"tools": {}}),
             json!({"tools": [{"title": "x"}]}),
         ] {
-            assert!(!Toolset::default().add(&result), "{result}");
+            let refused = Toolset::default().add(&result);
+            assert_eq!(refused, Err(ListError::NoList), "{result}");
         }
+    }
+
+    #[test]
+    fn a_server_cannot_make_it_grow_without_end() {
+        let page = |name: &dyn Fn(usize) -> String, count| {
+            let tools: Vec<Value> = (0..count).map(|n| json!({ "name": name(n) })).collect();
+            json!({ "tools": tools })
+        };
+        let mut many = Toolset::default();
+        let pages: Vec<_> = (0..50)
+            .map(|p| many.add(&page(&|n| format!("{p} {n}"), 2000)))
+            .collect();
+        assert_eq!((pages[0], pages[49]), (Ok(()), Err(ListError::TooLong)));
+        let held = |set: &Toolset| -> usize {
+            let sizes = set
+                .tools
+                .iter()
+                .map(|(name, digest)| name.len() + digest.len());
+            sizes.sum()
+        };
+        assert!(many.len() > 40_000 && held(&many) <= MOST_BYTES);
+        let mut long = Toolset::default();
+        let wide = |n: usize| n.to_string().repeat(1_000_000);
+        assert_eq!(long.add(&page(&wide, 8)), Err(ListError::TooLong));
+        assert!(held(&long) <= MOST_BYTES);
     }
 }

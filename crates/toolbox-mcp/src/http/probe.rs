@@ -329,10 +329,9 @@ impl Prober {
             if !terms.has_tools {
                 return Ok(Some(tools));
             }
-            if !tools.add(&result) {
-                let words = "tools/list was answered with something other than a list of tools";
-                return Err(Trouble(McpState::Unhealthy, words.to_owned()));
-            }
+            tools
+                .add(&result)
+                .map_err(|error| Trouble(McpState::Unhealthy, error.to_string()))?;
             cursor = result
                 .get("nextCursor")
                 .and_then(Value::as_str)

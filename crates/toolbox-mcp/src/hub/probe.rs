@@ -172,9 +172,8 @@ impl Hub {
             return;
         }
         let result: Value = serde_json::from_str(raw).unwrap_or_default();
-        if !under_way.tools.add(&result) {
-            let evidence = "tools/list was answered with something other than a list of tools";
-            self.probe_failed(now, McpState::Unhealthy, evidence.to_owned());
+        if let Err(error) = under_way.tools.add(&result) {
+            self.probe_failed(now, McpState::Unhealthy, error.to_string());
             return;
         }
         under_way.mirrors.add(&result);
