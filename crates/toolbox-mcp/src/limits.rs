@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Longest message in either direction, in bytes.
     pub message_bytes: usize,
-    /// Bytes that may wait for the server to read them.
+    /// Bytes that may wait for the server to read them; and as many of calls that wait until it is ready.
     pub queued_bytes: usize,
     /// Bytes of notifications that may wait for one client to read them.
     pub unread_bytes: usize,

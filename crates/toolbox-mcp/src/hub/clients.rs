@@ -84,7 +84,9 @@ impl Hub {
 
     /// Keeps a post until the server is ready.
     fn park(&mut self, now: Instant, post: Box<Post>) {
-        if self.waiting.len() >= self.limits.calls {
+        let sizes = self.waiting.iter().map(|(_, p)| p.message.bytes().len());
+        let bytes = sizes.sum::<usize>() + post.message.bytes().len();
+        if self.waiting.len() >= self.limits.calls || bytes > self.limits.queued_bytes {
             let text = format!("too many calls wait for the server: {}", self.not_ready());
             refuse(*post, 503, code::UNAVAILABLE, &text);
             return;

@@ -402,6 +402,17 @@ fn an_unknown_revision_is_answered_when_the_server_is_known() {
 }
 
 #[test]
+fn what_waits_for_a_server_is_bounded_in_bytes_too() {
+    let mut world = World::new();
+    let large = json!({"id": 5, "method": "tools/call", "params": {
+        "_meta": {META: "2026-07-28"}, "name": "echo", "arguments": {"text": "a".repeat(1024 * 1024)}}});
+    let mut mails: Vec<_> = (0..20).map(|_| world.post(None, &large)).collect();
+    let refused = mails.iter_mut().filter_map(answer).count();
+    let room = Limits::default().queued_bytes / (1024 * 1024);
+    assert!((20 - room..20).contains(&refused), "{refused} refused");
+}
+
+#[test]
 fn a_cancellation_without_a_session_takes_no_waiting_call_of_another_client() {
     let mut world = World::new();
     let call = json!({"id": 5, "method": "tools/list", "params": {"_meta": {META: "2026-07-28"}}});
