@@ -147,22 +147,23 @@ function program(name: string): string {
 }
 
 function wasmSizes(): Line[] {
-  const weigh = (file: string, part: string, limit?: number): Line[] => {
-    const wasm = Deno.readFileSync(`${root}pkg/toolbox-tools/${file}`);
-    const size = (measure: string, bytes: number, limit?: number): Line => ({
-      measure: `toolbox-tools wasm${part}, ${measure}`,
-      unit: "KB",
-      ours: samples([bytes / 1000]),
-      target: limit === undefined ? undefined : { limit, of: "value", better: "less" },
-    });
-    return [
-      size("raw", wasm.length),
-      size("gzip", gzipSync(wasm, { level: 9 }).length, limit),
-      size("brotli", brotliCompressSync(wasm).length),
-    ];
+  const parts = {
+    "loaded at the start": Deno.readFileSync(`${root}pkg/toolbox-tools/toolbox_tools_bg.wasm`),
+    "loaded by the first change or log": Deno.readFileSync(`${root}pkg/toolbox-tools/toolbox_tools_deferred_bg.wasm`),
   };
-  return [
-    ...weigh("toolbox_tools_bg.wasm", "", 120),
-    ...weigh("toolbox_tools_deferred_bg.wasm", " loaded by the first change or log"),
-  ];
+  const size = (part: string, measure: string, bytes: number, limit?: number): Line => ({
+    measure: `toolbox-tools wasm ${part}, ${measure}`,
+    unit: "KB",
+    ours: samples([bytes / 1000]),
+    target: limit === undefined ? undefined : { limit, of: "value", better: "less" },
+  });
+  const zipped = (wasm: Uint8Array) => gzipSync(wasm, { level: 9 }).length;
+  const lines = Object.entries(parts).flatMap(([part, wasm]) => [
+    size(part, "raw", wasm.length),
+    size(part, "gzip", zipped(wasm)),
+    size(part, "brotli", brotliCompressSync(wasm).length),
+  ]);
+  // The aim is for the whole; splitting it makes no byte go away.
+  const all = Object.values(parts).reduce((sum, wasm) => sum + zipped(wasm), 0);
+  return [...lines, size("in all", "gzip", all, 120)];
 }
