@@ -1,6 +1,7 @@
 //! Docker away, Docker silent, disk full.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -67,14 +68,20 @@ async fn without_docker_the_agent_answers_and_says_so() {
     agent.call(Method::GET, "/tools").await.expect(200);
 }
 
-#[tokio::test]
-async fn docker_going_away_is_seen_and_its_return_too() {
+/// An agent and the link it reaches Docker by: without it, Docker is away.
+async fn behind_a_link() -> (Agent, PathBuf) {
     let mut agent = Agent::prepare();
     docker::ensure_image().await;
     let socket = agent.folder.path().join("docker.sock");
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
     agent.docker_host = format!("unix://{}", socket.display());
     agent.start().await;
+    (agent, socket)
+}
+
+#[tokio::test]
+async fn docker_going_away_is_seen_and_its_return_too() {
+    let (agent, socket) = behind_a_link().await;
     let tool = Tool::new(&["sleep"]);
     let before = agent.deploy(&tool).await;
     std::fs::remove_file(&socket).unwrap();
@@ -95,12 +102,7 @@ async fn docker_going_away_is_seen_and_its_return_too() {
 
 #[tokio::test]
 async fn an_update_goes_on_when_docker_is_back() {
-    let mut agent = Agent::prepare();
-    docker::ensure_image().await;
-    let socket = agent.folder.path().join("docker.sock");
-    std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
-    agent.docker_host = format!("unix://{}", socket.display());
-    agent.start().await;
+    let (agent, socket) = behind_a_link().await;
     let tool = Tool::new(&["sleep"]);
     let before = agent.deploy(&tool).await;
     std::fs::remove_file(&socket).unwrap();
@@ -240,7 +242,7 @@ async fn a_full_disk_refuses_commands_and_leaves_nothing_half_written() {
 }
 
 /// Unmounts at the end, also of a test that failed.
-struct Mounted(std::path::PathBuf);
+struct Mounted(PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {
