@@ -11,7 +11,7 @@ const SHORT_RUN: time::Duration = time::Duration::seconds(30);
 /// Crashes in a row after which the agent gives up.
 pub const MAX_CRASHES: u32 = 5;
 /// Pause before the first restart; it doubles with each crash.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// One run of a container.
 type Run = (ContainerId, Option<OffsetDateTime>);
@@ -45,13 +45,16 @@ impl Crashes {
         self.judged = Some((container.id.clone(), container.started_at));
     }
 
-    /// Judges the end of `container`, each run once.
+    /// Judges the end of `container`, each run once. One that somebody ended is no crash, and forgives none.
     pub fn judge(&mut self, container: &Container) -> Verdict {
         let run = (container.id.clone(), container.started_at);
         if self.judged.as_ref() == Some(&run) {
             return Verdict::Known;
         }
         self.judged = Some(run);
+        if container.signalled {
+            return Verdict::StartAfter(FIRST_PAUSE);
+        }
         let was_short = match (container.started_at, container.finished_at) {
             (Some(start), Some(end)) => end - start < SHORT_RUN,
             _ => true,
@@ -80,6 +83,7 @@ pub(crate) mod tests {
             finished_at: OffsetDateTime::from_unix_timestamp(end).ok(),
             exit_code: Some(1),
             oom_killed: false,
+            signalled: false,
             error: String::new(),
             image_digest: None,
             ports: Vec::new(),
@@ -107,6 +111,20 @@ pub(crate) mod tests {
             let verdict = crashes.judge(&ended("a", i * 100, i * 100 + 60));
             assert_eq!(verdict, Verdict::StartAfter(FIRST_PAUSE));
         }
+    }
+
+    #[test]
+    fn what_somebody_ends_never_adds_up() {
+        let mut crashes = Crashes::default();
+        for i in 0..20 {
+            let by_hand = Container {
+                signalled: true,
+                ..ended("a", i * 10, i * 10 + 1)
+            };
+            assert_eq!(crashes.judge(&by_hand), Verdict::StartAfter(FIRST_PAUSE));
+        }
+        let first = crashes.judge(&ended("a", 900, 901));
+        assert_eq!(first, Verdict::StartAfter(FIRST_PAUSE));
     }
 
     #[test]

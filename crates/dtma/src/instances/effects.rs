@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use toolbox_api::dtma::Desired;
 use toolbox_domain::names::ContainerName;
 
-use super::crashes::Verdict;
+use super::crashes::{FIRST_PAUSE, Verdict};
 use super::steps::{self, StepEnd};
 use super::task::Instance;
 use super::trouble::Failure;
@@ -111,6 +111,14 @@ impl Instance {
                     Version::Next => "; the version before it runs again",
                 };
                 self.fail(*version, why, now);
+            }
+            (Step::Try(_, container), StepEnd::Interrupted(containers)) => {
+                tracing::info!(instance = %record.id, container = container.short(), "somebody ended the container on its trial; starting it again");
+                self.memory.containers = containers;
+                self.memory.on_trial = None;
+                self.memory.restart_count += 1;
+                self.shared.telemetry.restarts.inc();
+                self.memory.start_after = Some(now + FIRST_PAUSE);
             }
             (Step::Stop(container), _) => {
                 if let Some(stopped) = self.memory.containers.iter().find(|c| c.id == *container) {

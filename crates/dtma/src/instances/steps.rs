@@ -31,6 +31,8 @@ pub enum StepEnd {
     Image(Ensured),
     /// The container did not live through its trial; and the instance's containers after it.
     Ended(Why, Vec<Container>),
+    /// Somebody ended the container on its trial, which says nothing of its version; and the containers after it.
+    Interrupted(Vec<Container>),
 }
 
 /// A step under way.
@@ -115,6 +117,9 @@ pub fn begin(
                     .ok_or(RuntimeError::ContainerGone)?;
                 if ended.state == ContainerState::Running {
                     return Ok(StepEnd::Done);
+                }
+                if ended.signalled {
+                    return Ok(StepEnd::Interrupted(after));
                 }
                 // Only for the explanation, so failing to learn it is no failure of the step.
                 let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();

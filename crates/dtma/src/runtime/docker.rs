@@ -12,7 +12,6 @@ use bollard::errors::Error as DockerError;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
@@ -191,7 +190,12 @@ impl DockerEngine {
         let mut found = Vec::with_capacity(list.len());
         for id in list.into_iter().filter_map(|c| c.id) {
             match self.inspect(&id).await {
-                Ok(detail) => found.extend(view::container(&detail)),
+                Ok(detail) => {
+                    if let Some(mut container) = view::container(&detail) {
+                        self.tell_signalled(&mut container).await;
+                        found.push(container);
+                    }
+                }
                 // Removed between the two calls.
                 Err(RuntimeError::ContainerGone) => {}
                 Err(error) => return Err(error),
@@ -368,21 +372,7 @@ impl ContainerRuntime for DockerEngine {
     }
 
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool> {
-        let options = WaitContainerOptionsBuilder::default()
-            .condition("not-running")
-            .build();
-        Box::pin(async move {
-            let client = self.client().await?;
-            let mut ends = client.wait_container(container.as_str(), Some(options));
-            match tokio::time::timeout(within, ends.next()).await {
-                Err(_) => Ok(false),
-                // bollard reports an exit code other than 0 as an error.
-                Ok(Some(Ok(_) | Err(DockerError::DockerContainerWaitError { .. })) | None) => {
-                    Ok(true)
-                }
-                Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
-            }
-        })
+        Box::pin(self.wait_for_end(container, within))
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {

@@ -5,6 +5,7 @@
 
 pub mod docker;
 mod docker_attach;
+mod docker_ends;
 mod docker_image;
 mod docker_log;
 mod docker_resources;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent::{Agent, Tool};
 use crate::docker;
@@ -310,6 +310,87 @@ async fn a_paused_container_runs_on() {
         agent.command(&tool, "stop").await.expect(200)["phase"],
         "stopped"
     );
+}
+
+/// Ends the container of `generation` through Docker as soon as it runs: with time to end in order, or without.
+async fn end_by_hand(agent: &Agent, tool: &Tool, generation: &str, in_order: bool) {
+    let label = "io.toolbox.generation";
+    for _ in 0..1_000 {
+        let containers = agent.containers(tool).await;
+        let of_generation = |c: &&bollard::models::ContainerInspectResponse| {
+            let labels = c.config.as_ref().and_then(|c| c.labels.as_ref());
+            docker::runs(c) && labels.is_some_and(|l| l.get(label).is_some_and(|g| g == generation))
+        };
+        if let Some(id) = containers
+            .iter()
+            .find(of_generation)
+            .and_then(|c| c.id.as_deref())
+        {
+            let docker = docker::connect();
+            let ended = if in_order {
+                docker.stop_container(id, None).await
+            } else {
+                docker.kill_container(id, None).await
+            };
+            return ended.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!(
+        "generation {generation} never ran; the agent's log: {}",
+        agent.log()
+    );
+}
+
+#[tokio::test]
+async fn an_end_by_hand_says_nothing_of_a_version_on_its_trial() {
+    let agent = Agent::new().await;
+    for in_order in [true, false] {
+        let first = Tool::new(&["http", "8080"]);
+        let update = first.clone().next().with("env", json!({"VERSION": "2"}));
+        for (tool, generation) in [(first, "1"), (update, "2")] {
+            let interrupted = || {
+                agent
+                    .log()
+                    .matches("ended the container on its trial")
+                    .count()
+            };
+            let before = interrupted();
+            let deploying = agent.put(&tool);
+            let (view, ()) =
+                tokio::join!(deploying, end_by_hand(&agent, &tool, generation, in_order));
+            let view = view.expect(200);
+            assert_eq!(interrupted(), before + 1, "it was on its trial");
+            assert_eq!(
+                (&view["phase"], &view["reason"]),
+                (&json!("running"), &Value::Null),
+                "{view}"
+            );
+            assert_eq!(
+                (&view["rolled_back"], &view["restart_count"]),
+                (&json!(false), &json!(1)),
+                "{view}"
+            );
+            assert!(docker::runs(&agent.container(&tool).await));
+        }
+    }
+}
+
+#[tokio::test]
+async fn ends_by_hand_are_no_crash_loop() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let container = agent.deploy(&tool).await["container_id"].clone();
+    // One more than the crashes that make a loop.
+    for restarts in 1..=6 {
+        let id = container.as_str().unwrap();
+        docker::connect().kill_container(id, None).await.unwrap();
+        agent
+            .until(&tool, "it runs again", Duration::from_secs(10), |view| {
+                view["phase"] == "running" && view["restart_count"] == restarts
+            })
+            .await;
+    }
 }
 
 #[tokio::test]

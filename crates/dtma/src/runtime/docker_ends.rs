@@ -1,0 +1,90 @@
+//! The end of a container: waiting for it, and whether it ended by itself or somebody ended it through Docker.
+
+use std::collections::HashMap;
+
+use bollard::errors::Error as DockerError;
+use bollard::query_parameters::{EventsOptionsBuilder, WaitContainerOptionsBuilder};
+use futures_util::StreamExt;
+use time::{Duration, OffsetDateTime};
+
+use super::docker::DockerEngine;
+use super::{Container, ContainerId, ContainerState, Operation, RuntimeError};
+
+/// The longest grace that is looked back for between the signal and the end.
+const GRACE: Duration = Duration::minutes(1);
+/// Docker dates an end when the process ended, and the signal a moment later.
+const SKEW: Duration = Duration::seconds(1);
+
+impl DockerEngine {
+    /// Whether the container ends within this time.
+    pub(super) async fn wait_for_end(
+        &self,
+        container: &ContainerId,
+        within: std::time::Duration,
+    ) -> Result<bool, RuntimeError> {
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("not-running")
+            .build();
+        let client = self.client().await?;
+        let mut ends = client.wait_container(container.as_str(), Some(options));
+        match tokio::time::timeout(within, ends.next()).await {
+            Err(_) => Ok(false),
+            // bollard reports an exit code other than 0 as an error.
+            Ok(Some(Ok(_) | Err(DockerError::DockerContainerWaitError { .. })) | None) => Ok(true),
+            Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
+        }
+    }
+
+    /// Marks a container that was sent a signal through Docker shortly before it ended. Docker keeps its last 256 events
+    /// (`GET /events` with `since` and `until`), and logs the signal before it shows the end; what is not there any more
+    /// counts as an end by itself, and so does what cannot be learnt.
+    pub(super) async fn tell_signalled(&self, container: &mut Container) {
+        let (ContainerState::Exited, Some(start), Some(end)) =
+            (container.state, container.started_at, container.finished_at)
+        else {
+            return;
+        };
+        let one = |value: &str| vec![value.to_owned()];
+        let filters = HashMap::from([
+            ("type", one("container")),
+            ("container", one(container.id.as_str())),
+            ("event", vec!["kill".to_owned(), "die".to_owned()]),
+        ]);
+        let options = EventsOptionsBuilder::default()
+            .since(&unix(start.max(end - GRACE)))
+            .until(&unix(end + SKEW))
+            .filters(&filters)
+            .build();
+        let asked = self.call(
+            (Operation::Look, "list events"),
+            self.deadlines.look,
+            |docker| async move {
+                // The end closes the list, so that nobody waits for `until`.
+                let first = docker.events(Some(options)).next().await.transpose()?;
+                Ok(first.is_some_and(|event| event.action.as_deref() == Some("kill")))
+            },
+        );
+        match asked.await {
+            Ok(signalled) => container.signalled = signalled,
+            Err(error) => {
+                tracing::debug!(container = container.id.short(), %error, "it is not known who ended it");
+            }
+        }
+    }
+}
+
+/// Seconds and nanoseconds since 1970, as Docker reads them.
+fn unix(at: OffsetDateTime) -> String {
+    format!("{}.{:09}", at.unix_timestamp(), at.nanosecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_docker_reads_them() {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_000_000_042).unwrap();
+        assert_eq!(unix(at), "1700000000.000000042");
+    }
+}
