@@ -34,11 +34,13 @@ const CANARY = `canary-${crypto.randomUUID()}`;
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 Deno.test("isolation: outsiders get nothing from any route, table or procedure", async (t) => {
-  // What is compared must change by nobody's doing but the outsiders': no heartbeat comes meanwhile.
   await using world = await startWorld({ dtmaEnv: { DTMA_HEARTBEAT_INTERVAL: "300" } });
   // Taking legacy tokens as well, so that those below are refused for what is broken in them and not for their kind.
   await world.stack.setFunctionEnv({ SUPABASE_JWT_SECRET: world.ready.jwt_secret });
   const victim = await deployVictim(world);
+  // What is compared must change by nobody's doing but the outsiders': no heartbeat is taken meanwhile, and the toolbox
+  // is not missed before the test is over.
+  await world.stack.control("stop", "heartbeat");
   const callers = await outsiders(world);
   const before = await state(world);
 
