@@ -92,6 +92,9 @@ Deno.test("what a machine's key opens, and how often", async (t) => {
     for (const json of [recorded, old, { ...recorded, boot: machine.boot - 1, sequence: 1_000_000 }]) {
       const reply = await machine.call("", { method: "POST", json });
       assert.equal(`${reply.status} ${codeOf(reply)}`, "409 heartbeat_replayed", describe(reply));
+      // By these the agent itself goes on when its clock was ahead in an earlier life.
+      const { boot, sequence } = recorded;
+      assert.deepEqual(reply.json.error.details.accepted, { boot, sequence });
     }
     const together = await Promise.all(
       [0, 0, 0, 0].map(() => machine.call("", { method: "POST", json: { ...recorded, sequence: 500 } })),

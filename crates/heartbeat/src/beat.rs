@@ -41,7 +41,11 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
         HeartbeatOutcome::Unauthorized => {
             return Err(ApiError::new(ErrorCode::HeartbeatKeyInvalid));
         }
-        HeartbeatOutcome::Replayed => return Err(ApiError::new(ErrorCode::HeartbeatReplayed)),
+        HeartbeatOutcome::Replayed(accepted) => {
+            let mut error = ApiError::new(ErrorCode::HeartbeatReplayed);
+            error.details.get_or_insert_default().accepted = Some(accepted);
+            return Err(error);
+        }
         HeartbeatOutcome::CertificateChanged => {
             return Err(ApiError::new(ErrorCode::CertificateChanged));
         }

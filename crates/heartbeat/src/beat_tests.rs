@@ -56,9 +56,15 @@ fn each_refusal_of_the_database_has_its_code() {
         ("moonshine", (502, "database_bad_response")),
     ] {
         let world = World::new();
-        world.on("record_heartbeat", &json!({"outcome": outcome}));
+        let answer = json!({"outcome": outcome, "boot": 7, "sequence": 9});
+        world.on("record_heartbeat", &answer);
         let seen = world.ask("POST", &path(), KEY, &heartbeat().to_string());
         assert_eq!(seen.refusal(), expected);
+        if outcome == "replayed" {
+            // So that an agent whose clock was ahead in an earlier life goes on from there.
+            let accepted = &seen.body["error"]["details"]["accepted"];
+            assert_eq!(accepted, &json!({"boot": 7, "sequence": 9}));
+        }
         world.assert_log_is_clean();
     }
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dtma::Reason;
+use crate::heartbeat::HeartbeatNumbers;
 use crate::problem::{FieldError, codes};
 
 codes! {
@@ -158,6 +159,9 @@ pub struct ErrorDetails {
     /// The instance as it is now, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_instance: Option<Box<crate::edge::ToolInstanceView>>,
+    /// The last accepted heartbeat: the next must have greater numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<HeartbeatNumbers>,
 }
 
 #[cfg(test)]

@@ -86,6 +86,16 @@ pub struct Heartbeat {
     pub instances: Vec<InstanceReport>,
 }
 
+/// Which of an agent's heartbeats one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeartbeatNumbers {
+    /// [`Heartbeat::boot`].
+    pub boot: u64,
+    /// [`Heartbeat::sequence`].
+    pub sequence: u64,
+}
+
 /// The state of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

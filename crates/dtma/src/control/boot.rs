@@ -1,7 +1,9 @@
 //! The counters that make each heartbeat greater than every one before it, so that none can be sent again.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use toolbox_api::heartbeat::HeartbeatNumbers;
 
 use crate::durable;
 
@@ -16,7 +18,6 @@ pub(super) struct Counters {
     state_dir: PathBuf,
     boot: u64,
     sequence: u64,
-    refused: u32,
 }
 
 impl Counters {
@@ -28,7 +29,6 @@ impl Counters {
             state_dir: state_dir.to_owned(),
             boot: stored.saturating_add(1).max(unix_millis()),
             sequence: 0,
-            refused: 0,
         };
         counters.store();
         counters
@@ -47,19 +47,16 @@ impl Counters {
         (self.boot, self.sequence)
     }
 
-    /// The last heartbeat was accepted.
-    pub(super) fn accepted(&mut self) {
-        self.refused = 0;
-    }
-
-    /// The control plane has seen greater numbers. Once this may be a copy of a heartbeat that a gateway sent twice;
-    /// after that the clock must have been ahead in an earlier life, and it is not known how far: twice as far each time.
-    pub(super) fn refused(&mut self) {
-        self.refused += 1;
-        if let Some(times) = self.refused.checked_sub(2) {
-            let ahead = Duration::from_secs(1 << times.min(33));
-            let millis = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
-            self.boot = self.boot.saturating_add(millis).min(i64::MAX as u64);
+    /// The control plane accepted greater numbers before: the clock was ahead in an earlier life, and nothing remembers
+    /// it. Numbers of this life are a copy of a heartbeat that a gateway sent twice.
+    pub(super) fn refused(&mut self, accepted: Option<HeartbeatNumbers>) {
+        let Some(accepted) = accepted.filter(|accepted| accepted.boot >= self.boot) else {
+            return;
+        };
+        if accepted.boot == self.boot {
+            self.sequence = self.sequence.max(accepted.sequence);
+        } else {
+            self.boot = accepted.boot.saturating_add(1);
             self.sequence = 0;
             self.store();
         }
@@ -101,19 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_were_seen_before_are_left_behind() {
+    fn it_goes_on_from_numbers_that_were_accepted_before() {
         let dir = tempfile::tempdir().unwrap();
         let mut counters = Counters::begin(dir.path());
-        let ten_years = unix_millis() + 10 * 365 * 86_400_000;
-        let mut tries = 0;
-        while counters.next().0 <= ten_years {
-            counters.refused();
-            tries += 1;
+        let first = counters.next();
+        let told = |boot, sequence| Some(HeartbeatNumbers { boot, sequence });
+        for of_no_use in [None, told(first.0 - 1, 900), told(first.0, 1)] {
+            counters.refused(of_no_use);
         }
-        assert!(tries < 32, "{tries}");
-        let before = counters.next();
-        counters.accepted();
-        counters.refused();
-        assert!(counters.next() == (before.0, before.1 + 1), "a copy only");
+        assert_eq!(counters.next(), (first.0, 2));
+        counters.refused(told(first.0, 30));
+        assert_eq!(counters.next(), (first.0, 31));
+        counters.refused(told(first.0 + 86_400_000, 5));
+        let ahead = (first.0 + 86_400_001, 1);
+        assert_eq!(counters.next(), ahead);
+        assert!(Counters::begin(dir.path()).next() > ahead, "remembered");
     }
 }

@@ -19,7 +19,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use toolbox_api::heartbeat::{DesiredState, EnrolRequest, EnrolResponse, HeartbeatResponse};
+use toolbox_api::heartbeat::{
+    DesiredState, EnrolRequest, EnrolResponse, HeartbeatNumbers, HeartbeatResponse,
+};
 use toolbox_domain::ids::ToolboxId;
 
 /// How long a call may take, from the connection to the last byte.
@@ -68,6 +70,8 @@ pub enum CallError {
         code: String,
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
+        /// The last heartbeat it accepted, where it says so.
+        accepted: Option<HeartbeatNumbers>,
     },
     /// A success whose body is something else.
     #[error("the control plane's answer could not be understood")]
@@ -80,6 +84,14 @@ impl CallError {
         match self {
             Self::Refused { code, .. } => code,
             _ => "",
+        }
+    }
+
+    /// The last heartbeat the control plane accepted, where that is why it refuses another.
+    pub const fn accepted(&self) -> Option<HeartbeatNumbers> {
+        match self {
+            Self::Refused { accepted, .. } => *accepted,
+            _ => None,
         }
     }
 
@@ -217,10 +229,12 @@ impl ControlClient {
                 .get(RETRY_AFTER)
                 .and_then(|v| v.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs);
+            let (code, accepted) = refusal(&body);
             return Err(CallError::Refused {
                 status: status.as_u16(),
-                code: code(&body),
+                code,
                 retry_after,
+                accepted,
             });
         }
         serde_json::from_slice(&body).map_err(|_| CallError::BadAnswer)
@@ -245,8 +259,8 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientError> 
     Ok(())
 }
 
-/// The stable code of an error answer; whatever else the body says is not for our log.
-fn code(body: &[u8]) -> String {
+/// The stable code of an error answer, and the numbers it names; whatever else the body says is not for our log.
+fn refusal(body: &[u8]) -> (String, Option<HeartbeatNumbers>) {
     #[derive(Deserialize)]
     struct Envelope {
         error: Body,
@@ -254,13 +268,18 @@ fn code(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Body {
         code: String,
+        details: Option<Details>,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        accepted: Option<HeartbeatNumbers>,
     }
     let is_plain =
         |c: &str| c.len() <= 64 && c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     serde_json::from_slice::<Envelope>(body)
         .ok()
-        .map(|e| e.error.code)
-        .filter(|c| is_plain(c))
+        .filter(|e| is_plain(&e.error.code))
+        .map(|e| (e.error.code, e.error.details.and_then(|d| d.accepted)))
         .unwrap_or_default()
 }
 
@@ -269,12 +288,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_codes_are_taken_from_an_error() {
+    fn only_plain_codes_and_numbers_are_taken_from_an_error() {
+        let plain = br#"{"error":{"code":"certificate_changed","message":"m"}}"#;
+        assert_eq!(refusal(plain), ("certificate_changed".to_owned(), None));
+        let numbered = br#"{"error":{"code":"heartbeat_replayed","details":{"accepted":{"boot":7,"sequence":9}}}}"#;
+        let accepted = HeartbeatNumbers {
+            boot: 7,
+            sequence: 9,
+        };
         assert_eq!(
-            code(br#"{"error":{"code":"heartbeat_replayed","message":"m"}}"#),
-            "heartbeat_replayed"
+            refusal(numbered),
+            ("heartbeat_replayed".to_owned(), Some(accepted))
         );
-        assert_eq!(code(br#"{"error":{"code":"a\nb"}}"#), "");
-        assert_eq!(code(b"<html>"), "");
+        assert_eq!(refusal(br#"{"error":{"code":"a\nb"}}"#).0, "");
+        assert_eq!(refusal(b"<html>").0, "");
     }
 }

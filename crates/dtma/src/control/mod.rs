@@ -266,7 +266,7 @@ impl Reporter {
             }
             Err(error) => {
                 match error.code() {
-                    "heartbeat_replayed" => self.counters.refused(),
+                    "heartbeat_replayed" => self.counters.refused(error.accepted()),
                     "body_too_large" => self.too_large(&batch),
                     _ => {}
                 }
@@ -277,7 +277,6 @@ impl Reporter {
 
     async fn take_answer(&mut self, answer: HeartbeatResponse, request_id: &str) {
         self.succeeded();
-        self.counters.accepted();
         if let Some(pair) = answer.new_keys
             && let Err(error) = self.control.keys.rotated(pair).await
         {
@@ -448,6 +447,9 @@ fn hint(code: &str) -> Option<&'static str> {
     match code {
         "certificate_changed" => Some(
             "the control plane trusts another certificate of this toolbox; enrol it again with a new token",
+        ),
+        "heartbeat_replayed" => Some(
+            "an earlier start of this agent had its clock ahead, which passes by itself; or another agent runs for this toolbox: stop one",
         ),
         "heartbeat_key_invalid" => Some(
             "the control plane knows another key of this toolbox; enrol it again with a new token",

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use toolbox_api::dtma::Desired;
 use toolbox_api::heartbeat::{
@@ -174,7 +174,12 @@ impl Stub {
 }
 
 fn refuse(status: u16, code: &str) -> Response {
-    let body = json!({"error": {"code": code, "message": "m", "request_id": "r"}});
+    refuse_with(status, code, &json!({}))
+}
+
+fn refuse_with(status: u16, code: &str, details: &Value) -> Response {
+    let body =
+        json!({"error": {"code": code, "message": "m", "request_id": "r", "details": details}});
     (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
 }
 
@@ -252,7 +257,9 @@ fn record(plane: &mut Plane, key: &str, heartbeat: Heartbeat) -> Response {
     let numbers = (heartbeat.boot, heartbeat.sequence);
     if numbers <= plane.last {
         plane.replayed += 1;
-        return refuse(409, "heartbeat_replayed");
+        let (boot, sequence) = plane.last;
+        let details = json!({"accepted": {"boot": boot, "sequence": sequence}});
+        return refuse_with(409, "heartbeat_replayed", &details);
     }
     plane.last = numbers;
     let mut unknown = Vec::new();

@@ -2,6 +2,7 @@
 //! what it presents is compared inside them.
 
 use serde::{Deserialize, Serialize};
+use toolbox_api::heartbeat::HeartbeatNumbers;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_http::Response;
 
@@ -119,8 +120,8 @@ pub enum HeartbeatOutcome {
     },
     /// Unknown toolbox and wrong key alike.
     Unauthorized,
-    /// This heartbeat or a later one was recorded before.
-    Replayed,
+    /// This heartbeat or a later one was recorded before: the last that was.
+    Replayed(HeartbeatNumbers),
     /// The certificate is not the enrolled one.
     CertificateChanged,
 }
@@ -132,6 +133,8 @@ struct HeartbeatWire {
     #[serde(default)]
     unknown: Vec<ToolInstanceId>,
     rotate_to_epoch: Option<u32>,
+    boot: Option<u64>,
+    sequence: Option<u64>,
 }
 
 impl HeartbeatWire {
@@ -143,7 +146,10 @@ impl HeartbeatWire {
                 rotate_to_epoch: self.rotate_to_epoch,
             },
             "unauthorized" => HeartbeatOutcome::Unauthorized,
-            "replayed" => HeartbeatOutcome::Replayed,
+            "replayed" => HeartbeatOutcome::Replayed(HeartbeatNumbers {
+                boot: self.boot?,
+                sequence: self.sequence?,
+            }),
             "certificate_changed" => HeartbeatOutcome::CertificateChanged,
             _ => return None,
         })
