@@ -8,6 +8,8 @@ use toolbox_api::heartbeat::HeartbeatNumbers;
 use crate::durable;
 
 const FILE: &str = "boot";
+/// Largest number the control plane takes, the largest that is exact in every JSON reader.
+const MAX: u64 = (1 << 53) - 1;
 
 /// `(boot, sequence)`: `boot` grows with each start, `sequence` with each heartbeat of one.
 ///
@@ -25,9 +27,18 @@ impl Counters {
     pub(super) fn begin(state_dir: &Path) -> Self {
         let stored = durable::read(&state_dir.join(FILE)).ok().flatten();
         let stored: u64 = stored.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        Self::from(state_dir, stored.saturating_add(1).max(unix_millis()))
+    }
+
+    /// After an enrolment none count that were sent before. Blocks.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self::from(&self.state_dir, unix_millis());
+    }
+
+    fn from(state_dir: &Path, boot: u64) -> Self {
         let counters = Self {
             state_dir: state_dir.to_owned(),
-            boot: stored.saturating_add(1).max(unix_millis()),
+            boot,
             sequence: 0,
         };
         counters.store();
@@ -48,15 +59,16 @@ impl Counters {
     }
 
     /// The control plane accepted greater numbers before: the clock was ahead in an earlier life, and nothing remembers
-    /// it. Numbers of this life are a copy of a heartbeat that a gateway sent twice.
+    /// it. Numbers of this life are a copy of a heartbeat that a gateway sent twice. Where there are no greater ones,
+    /// somebody else used the key, and only an enrolment helps.
     pub(super) fn refused(&mut self, accepted: Option<HeartbeatNumbers>) {
         let Some(accepted) = accepted.filter(|accepted| accepted.boot >= self.boot) else {
             return;
         };
-        if accepted.boot == self.boot {
+        if accepted.boot == self.boot && accepted.sequence < MAX {
             self.sequence = self.sequence.max(accepted.sequence);
-        } else {
-            self.boot = accepted.boot.saturating_add(1);
+        } else if accepted.boot < MAX {
+            self.boot = accepted.boot + 1;
             self.sequence = 0;
             self.store();
         }
@@ -113,5 +125,15 @@ mod tests {
         let ahead = (first.0 + 86_400_001, 1);
         assert_eq!(counters.next(), ahead);
         assert!(Counters::begin(dir.path()).next() > ahead, "remembered");
+        // Whoever had the key may have left no greater numbers; those of an enrolled agent begin anew.
+        counters.refused(told(ahead.0, MAX));
+        assert_eq!(counters.next(), (ahead.0 + 1, 1));
+        counters.refused(told(MAX, MAX));
+        assert_eq!(counters.next(), (ahead.0 + 1, 2));
+        counters.refused(told(MAX - 1, 1));
+        assert_eq!(counters.next(), (MAX, 1));
+        counters.begin_anew();
+        assert!(counters.next().0 < ahead.0);
+        assert!(Counters::begin(dir.path()).next().0 < ahead.0);
     }
 }

@@ -226,6 +226,7 @@ impl Reporter {
             Ok(()) => {
                 self.succeeded();
                 self.spent = Some(token);
+                self.counters.begin_anew();
                 self.full_at = Instant::now();
                 self.certificate_told = false;
             }

@@ -45,21 +45,30 @@ impl Crashes {
         self.judged = Some((container.id.clone(), container.started_at));
     }
 
-    /// Judges the end of `container`, each run once. One that somebody ended is no crash, and forgives none.
+    /// The end of `container` was neither judged nor wanted.
+    pub fn is_new(&self, container: &Container) -> bool {
+        self.judged
+            .as_ref()
+            .is_none_or(|(id, start)| (id, start) != (&container.id, &container.started_at))
+    }
+
+    /// Judges the end of `container`, each run once. One that somebody ended is no crash.
     pub fn judge(&mut self, container: &Container) -> Verdict {
-        let run = (container.id.clone(), container.started_at);
-        if self.judged.as_ref() == Some(&run) {
+        if !self.is_new(container) {
             return Verdict::Known;
         }
-        self.judged = Some(run);
-        if container.signalled {
-            return Verdict::StartAfter(FIRST_PAUSE);
-        }
+        self.excuse(container);
         let was_short = match (container.started_at, container.finished_at) {
             (Some(start), Some(end)) => end - start < SHORT_RUN,
             _ => true,
         };
-        self.in_a_row = if was_short { self.in_a_row + 1 } else { 1 };
+        if !was_short {
+            self.in_a_row = 0;
+        }
+        if container.signalled {
+            return Verdict::StartAfter(FIRST_PAUSE);
+        }
+        self.in_a_row += 1;
         if self.in_a_row >= MAX_CRASHES {
             return Verdict::GiveUp;
         }
@@ -125,6 +134,13 @@ pub(crate) mod tests {
         }
         let first = crashes.judge(&ended("a", 900, 901));
         assert_eq!(first, Verdict::StartAfter(FIRST_PAUSE));
+        // Nor does it hide that the run before it was long.
+        crashes.judge(&Container {
+            signalled: true,
+            ..ended("a", 1_000, 2_000)
+        });
+        let again = crashes.judge(&ended("a", 2_001, 2_002));
+        assert_eq!(again, Verdict::StartAfter(FIRST_PAUSE));
     }
 
     #[test]

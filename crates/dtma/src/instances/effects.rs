@@ -16,7 +16,7 @@ use crate::record::Release;
 use crate::runtime::{ContainerId, ContainerState, RuntimeError};
 
 impl Instance {
-    /// Judges a container that ended by itself.
+    /// Judges a container that ended although it should run.
     pub(super) fn judge_ends(&mut self, now: Instant) {
         let Some(record) = &self.record else { return };
         let Some(container) = self.memory.current(record).cloned() else {
@@ -38,7 +38,7 @@ impl Instance {
                 self.memory.restart_count += 1;
                 self.shared.telemetry.restarts.inc();
                 self.memory.start_after = Some(now + pause);
-                tracing::info!(instance = %self.id, exit_code = container.exit_code, ?pause, "the container ended by itself; starting it again");
+                tracing::info!(instance = %self.id, exit_code = container.exit_code, by_hand = container.signalled, ?pause, "the container ended; starting it again");
             }
             Verdict::GiveUp => {
                 let why = steps::why_given_up(&container, &record.current);

@@ -115,11 +115,15 @@ pub fn begin(
                     .iter()
                     .find(|c| c.id == container)
                     .ok_or(RuntimeError::ContainerGone)?;
-                if ended.state == ContainerState::Running {
-                    return Ok(StepEnd::Done);
-                }
-                if ended.signalled {
-                    return Ok(StepEnd::Interrupted(after));
+                match ended.state {
+                    ContainerState::Running => return Ok(StepEnd::Done),
+                    ContainerState::Removing | ContainerState::Dead => {
+                        return Err(RuntimeError::ContainerGone);
+                    }
+                    _ if shared.runtime.was_signalled(ended).await? => {
+                        return Ok(StepEnd::Interrupted(after));
+                    }
+                    _ => {}
                 }
                 // Only for the explanation, so failing to learn it is no failure of the step.
                 let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();

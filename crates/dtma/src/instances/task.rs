@@ -181,12 +181,11 @@ impl Instance {
     }
 
     fn look(&mut self) {
-        let (shared, id) = (Arc::clone(&self.shared), self.id);
         self.look_again = false;
         self.job_began = Instant::now();
-        self.job = Some(Job::Look(Box::pin(async move {
-            shared.runtime.observe(id).await
-        })));
+        let judged = self.memory.crashes.clone();
+        let wanted = self.record.as_ref().map(|r| r.desired) == Some(Desired::Running);
+        self.job = Some(Job::look(&self.shared, self.id, wanted.then_some(judged)));
     }
 
     async fn command(

@@ -11,7 +11,7 @@ const QUIET_TRIES: u32 = 3;
 /// Pause after the first quiet attempt; it doubles.
 const QUIET_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before the first attempt after the error was shown; it doubles.
-const SHOWN_PAUSE: Duration = Duration::from_secs(30);
+const SHOWN_PAUSE: Duration = Duration::from_secs(10);
 /// Longest pause.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// How long Docker may be away before views say so.
@@ -116,7 +116,7 @@ mod tests {
         }
         assert_eq!(
             seen[..5],
-            [(false, 1), (false, 2), (true, 30), (true, 60), (true, 120)]
+            [(false, 1), (false, 2), (true, 10), (true, 20), (true, 40)]
         );
         assert_eq!(seen[9], (true, 300));
     }

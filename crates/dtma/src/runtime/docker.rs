@@ -190,12 +190,7 @@ impl DockerEngine {
         let mut found = Vec::with_capacity(list.len());
         for id in list.into_iter().filter_map(|c| c.id) {
             match self.inspect(&id).await {
-                Ok(detail) => {
-                    if let Some(mut container) = view::container(&detail) {
-                        self.tell_signalled(&mut container).await;
-                        found.push(container);
-                    }
-                }
+                Ok(detail) => found.extend(view::container(&detail)),
                 // Removed between the two calls.
                 Err(RuntimeError::ContainerGone) => {}
                 Err(error) => return Err(error),
@@ -373,6 +368,10 @@ impl ContainerRuntime for DockerEngine {
 
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool> {
         Box::pin(self.wait_for_end(container, within))
+    }
+
+    fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool> {
+        Box::pin(self.was_signalled(container))
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {

@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 
+use bollard::Docker;
 use bollard::errors::Error as DockerError;
-use bollard::query_parameters::{EventsOptionsBuilder, WaitContainerOptionsBuilder};
+use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder, WaitContainerOptionsBuilder};
 use futures_util::StreamExt;
 use time::{Duration, OffsetDateTime};
 
 use super::docker::DockerEngine;
-use super::{Container, ContainerId, ContainerState, Operation, RuntimeError};
+use super::{Container, ContainerId, Operation, RuntimeError};
 
 /// The longest grace that is looked back for between the signal and the end.
 const GRACE: Duration = Duration::minutes(1);
-/// Docker dates an end when the process ended, and the signal a moment later.
-const SKEW: Duration = Duration::seconds(1);
+/// Docker dates an end when the process ended, and the signal once it was delivered, which a busy machine delays.
+const SKEW: Duration = Duration::seconds(10);
+/// Signals that programs take for a request to read their files again: HUP, USR1 and USR2.
+const HARMLESS: &[&str] = &["1", "10", "12"];
 
 impl DockerEngine {
     /// Whether the container ends within this time.
@@ -35,14 +38,12 @@ impl DockerEngine {
         }
     }
 
-    /// Marks a container that was sent a signal through Docker shortly before it ended. Docker keeps its last 256 events
-    /// (`GET /events` with `since` and `until`), and logs the signal before it shows the end; what is not there any more
-    /// counts as an end by itself, and so does what cannot be learnt.
-    pub(super) async fn tell_signalled(&self, container: &mut Container) {
-        let (ContainerState::Exited, Some(start), Some(end)) =
-            (container.state, container.started_at, container.finished_at)
-        else {
-            return;
+    /// Whether the container, which has ended, was sent a signal through Docker shortly before. Docker keeps its last 256
+    /// events (`GET /events` with `since` and `until`), and logs the signal and the end before it shows the end; what is
+    /// not there any more counts as an end by itself, and so does what Docker does not tell in time.
+    pub(super) async fn was_signalled(&self, container: &Container) -> Result<bool, RuntimeError> {
+        let (Some(start), Some(end)) = (container.started_at, container.finished_at) else {
+            return Ok(false);
         };
         let one = |value: &str| vec![value.to_owned()];
         let filters = HashMap::from([
@@ -58,19 +59,33 @@ impl DockerEngine {
         let asked = self.call(
             (Operation::Look, "list events"),
             self.deadlines.look,
-            |docker| async move {
-                // The end closes the list, so that nobody waits for `until`.
-                let first = docker.events(Some(options)).next().await.transpose()?;
-                Ok(first.is_some_and(|event| event.action.as_deref() == Some("kill")))
-            },
+            |docker| first_signal(docker, options),
         );
         match asked.await {
-            Ok(signalled) => container.signalled = signalled,
+            Err(error @ RuntimeError::Unreachable { .. }) => Err(error),
             Err(error) => {
                 tracing::debug!(container = container.id.short(), %error, "it is not known who ended it");
+                Ok(false)
             }
+            Ok(signalled) => Ok(signalled),
         }
     }
+}
+
+/// Reads up to the end of the container, so that nobody waits for `until`.
+async fn first_signal(docker: Docker, options: EventsOptions) -> Result<bool, DockerError> {
+    let mut events = docker.events(Some(options));
+    while let Some(event) = events.next().await.transpose()? {
+        if event.action.as_deref() != Some("kill") {
+            return Ok(false);
+        }
+        let attributes = event.actor.and_then(|actor| actor.attributes);
+        let signal = attributes.and_then(|mut all| all.remove("signal"));
+        if signal.is_none_or(|signal| !HARMLESS.contains(&signal.as_str())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Seconds and nanoseconds since 1970, as Docker reads them.

@@ -74,7 +74,7 @@ pub struct Container {
     pub exit_code: Option<i64>,
     /// The kernel killed it for its memory.
     pub oom_killed: bool,
-    /// It ended after somebody, be it the agent, had sent it a signal through Docker: its end says nothing of its program.
+    /// Somebody ended it through Docker; only known where it was asked for.
     pub signalled: bool,
     /// What Docker says of the last failed start.
     pub error: String,
