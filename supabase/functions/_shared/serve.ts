@@ -37,11 +37,10 @@ const DRAIN_MS = 2_000;
 
 export function serve(instantiate: Instantiate, wasm: URL): void {
   // Synchronous reads are allowed only while a module is loaded, which is when this runs.
-  const module = new WebAssembly.Module(Deno.readFileSync(wasm));
+  const bytes = Deno.readFileSync(wasm);
   const environment = Deno.env.toObject();
   const platform = (globalThis as { EdgeRuntime?: { waitUntil(work: Promise<unknown>): void } }).EdgeRuntime;
   let numbers = 0;
-  let slot = start();
 
   function start(): Slot {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -93,6 +92,7 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
     });
   }
 
+  // Before the module is compiled, so that the first request is on its way meanwhile; it is handled after this function.
   Deno.serve((request) =>
     new Promise<Response>((answer) => {
       const number = numbers = numbers % 0xffff_ffff + 1;
@@ -104,6 +104,9 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
       to.instance.handle(request, number).then(settled, () => fail(to, number));
     })
   );
+
+  const module = new WebAssembly.Module(bytes);
+  let slot = start();
 }
 
 /** The envelope of every error, in a place that cannot ask the wasm for it. */
