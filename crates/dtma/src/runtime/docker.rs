@@ -371,7 +371,7 @@ impl ContainerRuntime for DockerEngine {
     }
 
     fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool> {
-        Box::pin(self.was_signalled(container))
+        Box::pin(self.signalled_before_its_end(container))
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {

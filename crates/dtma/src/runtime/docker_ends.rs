@@ -41,7 +41,10 @@ impl DockerEngine {
     /// Whether the container, which has ended, was sent a signal through Docker shortly before. Docker keeps its last 256
     /// events (`GET /events` with `since` and `until`), and logs the signal and the end before it shows the end; what is
     /// not there any more counts as an end by itself, and so does what Docker does not tell in time.
-    pub(super) async fn was_signalled(&self, container: &Container) -> Result<bool, RuntimeError> {
+    pub(super) async fn signalled_before_its_end(
+        &self,
+        container: &Container,
+    ) -> Result<bool, RuntimeError> {
         let (Some(start), Some(end)) = (container.started_at, container.finished_at) else {
             return Ok(false);
         };
