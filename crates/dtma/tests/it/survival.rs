@@ -320,8 +320,8 @@ enum By {
     Removal,
 }
 
-/// Ends the container of the tool's generation as soon as it runs.
-async fn end_by_hand(agent: &Agent, tool: &Tool, end: By) {
+/// Ends the container of the tool's generation as soon as it runs; its id.
+async fn end_by_hand(agent: &Agent, tool: &Tool, end: By) -> String {
     let generation = tool.body["generation"].to_string();
     let is_its = |c: &&bollard::models::ContainerInspectResponse| {
         let labels = c.config.as_ref().and_then(|c| c.labels.as_ref());
@@ -332,11 +332,12 @@ async fn end_by_hand(agent: &Agent, tool: &Tool, end: By) {
         let containers = agent.containers(tool).await;
         if let Some(id) = containers.iter().find(is_its).and_then(|c| c.id.as_deref()) {
             let docker = docker::connect();
-            return match end {
+            match end {
                 By::Stop => docker.stop_container(id, None).await.unwrap(),
                 By::Kill => docker.kill_container(id, None).await.unwrap(),
                 By::Removal => docker::remove(id).await,
-            };
+            }
+            return id.to_owned();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -364,7 +365,7 @@ async fn an_end_by_hand_says_nothing_of_a_version_on_its_trial() {
                 agent.deploy(&tool).await;
                 tool = tool.next().with("env", json!({"VERSION": "2"}));
             }
-            let (view, ()) = tokio::join!(agent.put(&tool), end_by_hand(&agent, &tool, end));
+            let (view, ended) = tokio::join!(agent.put(&tool), end_by_hand(&agent, &tool, end));
             let view = view.expect(200);
             assert_eq!(
                 (&view["phase"], &view["reason"]),
@@ -378,7 +379,9 @@ async fn an_end_by_hand_says_nothing_of_a_version_on_its_trial() {
                 })
                 .await;
             assert!(docker::runs(&agent.container(&tool).await));
-            on_trial = matches!(end, By::Removal) || interrupted() > before;
+            // One that was removed on its trial was made anew before the answer.
+            let made_anew = view["container_id"] != ended.as_str();
+            on_trial = made_anew || interrupted() > before;
             if on_trial {
                 break;
             }
@@ -402,6 +405,37 @@ async fn ends_by_hand_are_no_crash_loop() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_request_to_read_files_again_is_no_end_by_hand() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let container = agent.deploy(&tool).await["container_id"].clone();
+    let options = bollard::query_parameters::KillContainerOptionsBuilder::default()
+        .signal("USR1")
+        .build();
+    // The program does not know the signal, so it ends each time: that is its own doing.
+    for restarts in 1..=5 {
+        let id = container.as_str().unwrap();
+        let docker = docker::connect();
+        docker
+            .kill_container(id, Some(options.clone()))
+            .await
+            .unwrap();
+        let (phase, count) = if restarts < 5 {
+            ("running", restarts)
+        } else {
+            ("error", 4)
+        };
+        agent
+            .until(&tool, phase, Duration::from_secs(10), |view| {
+                view["phase"] == phase && view["restart_count"] == count
+            })
+            .await;
+    }
+    let given_up = agent.settled(&tool).await;
+    assert_eq!(given_up["reason"]["code"], "crash_loop", "{given_up}");
 }
 
 #[tokio::test]
