@@ -307,13 +307,22 @@ function generationFaults({ rows, operations }: Snapshot): string[] {
   return found;
 }
 
+/** What these actions leave; an update leaves what is stopped stopped. */
+function wanted(actions: string[]): "running" | "stopped" {
+  return actions.findLast((action) => action !== "update") === "stop" ? "stopped" : "running";
+}
+
+/** Whether a container was made of the last spec: that of an update of a stopped one is tried at the next start. */
+function isTried(actions: string[]): boolean {
+  const spec = actions.findLastIndex((action) => action === "deploy" || action === "update");
+  return wanted(actions.slice(0, spec + 1)) === "running" ||
+    actions.slice(spec).some((action) => action === "start" || action === "restart");
+}
+
 /** Instances that are not what the last accepted command asked for, or run another spec than the last one accepted. */
 function lastWordFaults({ rows, operations, containers }: Snapshot, accepted: Accepted[]): string[] {
   const found: string[] = [];
   const marks = new Map(accepted.map((one) => [one.operation, one.mark]));
-  // An update leaves what is stopped stopped.
-  const wanted = (actions: string[]) =>
-    actions.findLast((action) => action !== "update") === "stop" ? "stopped" : "running";
   for (const [instance, own] of Map.groupBy(operations, (operation) => operation.tool_instance_id as string)) {
     const row = rows.find((candidate) => candidate.id === instance);
     const last = own.at(-1)!.action;
@@ -325,16 +334,16 @@ function lastWordFaults({ rows, operations, containers }: Snapshot, accepted: Ac
       found.push(`${instance}: gone, but its last operation was ${last}`);
       continue;
     }
-    const end = wanted(own.map((operation) => operation.action as string));
+    const actions = own.map((operation) => operation.action as string);
+    const end = wanted(actions);
     if (row.desired_status !== end || row.status_on_toolbox !== end) {
       found.push(`${instance}: ${last} was last, desired ${row.desired_status}, is ${row.status_on_toolbox}`);
     }
-    // What it changed is tried when it is started.
-    if (end === "stopped" && last === "update") continue;
+    if (!isTried(actions)) continue;
     const mark = own.map((operation) => marks.get(operation.id)).findLast((one) => one !== undefined);
     const [container] = containers.filter((candidate) => instanceOf(candidate) === instance);
     if (!container?.Config.Env.includes(`SAMPLE_MARK=${mark}`)) {
-      found.push(`${instance}: should run with mark ${mark}, has ${container?.Config.Env}`);
+      found.push(`${instance}: after ${actions}: should run with mark ${mark}, has ${container?.Config.Env}`);
     }
   }
   return found;
