@@ -356,7 +356,9 @@ impl Instance {
                     self.outage(&error, now);
                 } else {
                     self.refused(&step, &error, now);
-                    self.wake_at = now;
+                    // Docker reserves the name of a container before it shows it, so one of our own may be on its way.
+                    let is_taken = matches!(error, RuntimeError::NameTaken);
+                    self.wake_at = if is_taken { now + BUSY } else { now };
                 }
             }
         }
