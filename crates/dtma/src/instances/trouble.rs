@@ -93,9 +93,10 @@ impl Outage {
         }
     }
 
-    /// It lasts long enough to be told.
+    /// It lasts long enough to be told. One answer that is late says that Docker is busy with a container, as with its
+    /// removal on a slow disk.
     pub fn shown(&self, now: Instant) -> bool {
-        now - self.since >= OUTAGE_GRACE
+        self.tries > 1 && now - self.since >= OUTAGE_GRACE
     }
 }
 
@@ -135,6 +136,8 @@ mod tests {
         let first = Outage::again(None, reason.clone(), begun, begun);
         assert!(!first.shown(begun));
         let later = begun + Duration::from_secs(4);
+        let late = Outage::again(None, reason.clone(), begun, later);
+        assert!(!late.shown(later));
         let second = Outage::again(Some(&first), reason, later, later);
         assert!(second.shown(later));
     }
