@@ -211,6 +211,7 @@ async fn ended(shared: &Shared, id: ToolInstanceId, container: &Container) -> En
         if Instant::now() >= until {
             return with("its standard streams were closed");
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Sooner than it is started again, which forgets the code.
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }

@@ -67,7 +67,7 @@ impl DockerEngine {
         match asked.await {
             Err(error @ RuntimeError::Unreachable { .. }) => Err(error),
             Err(error) => {
-                tracing::debug!(container = container.id.short(), %error, "it is not known who ended it");
+                tracing::warn!(container = container.id.short(), %error, "it is not known who ended it");
                 Ok(false)
             }
             Ok(signalled) => Ok(signalled),
