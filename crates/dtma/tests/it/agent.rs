@@ -1,7 +1,6 @@
 //! An agent under test: the real program, its own toolbox, its own state.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,12 +14,18 @@ use uuid::Uuid;
 
 use crate::docker;
 
-/// Each agent gets ports of its own, so that tests running at once do not meet.
-fn port_range() -> (u16, u16) {
+/// Each agent gets ports of its own, so that tests running at once do not meet: those of its containers, and one to
+/// listen on. The kernel hands them to nobody, so that they are still free after the agent was killed.
+fn own_ports() -> ((u16, u16), u16) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let process = u16::try_from(std::process::id() % 18).unwrap();
-    let first = 11_000 + process * 1_000 + NEXT.fetch_add(1, Ordering::Relaxed) * 12;
-    (first, first + 11)
+    let process = u16::try_from(std::process::id() % 17).unwrap();
+    let first = 11_000 + process * 1_000 + NEXT.fetch_add(1, Ordering::Relaxed) * 13;
+    ((first, first + 11), first + 12)
+}
+
+/// A port to listen on.
+pub fn own_port() -> u16 {
+    own_ports().1
 }
 
 /// A running (or stopped) agent.
@@ -85,15 +90,11 @@ impl Agent {
     pub fn prepare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = format!("tbk_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let listen = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let (ports, listen) = own_ports();
         let agent = Self {
             toolbox: Uuid::new_v4(),
             key: key.clone(),
-            ports: port_range(),
+            ports,
             state: folder.path().join("state"),
             folder,
             docker_host: "unix:///var/run/docker.sock".to_owned(),

@@ -1,7 +1,6 @@
 //! A private registry: `docker-registry` of Debian, on a port of its own.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use bollard::query_parameters as q;
 use futures_util::StreamExt;
 use tempfile::TempDir;
 
+use crate::agent::own_port;
 use crate::docker;
 
 /// A user nobody logs in as: an entry must exist for the registry to ask for one.
@@ -25,11 +25,7 @@ impl Registry {
     /// A registry that gives to everybody, or only to users.
     pub async fn start(users_only: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = own_port();
         let path = |name: &str| folder.path().join(name);
         let mut config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\nlog: {{level: error}}\n",

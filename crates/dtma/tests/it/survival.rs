@@ -222,11 +222,13 @@ async fn the_network_is_made_anew_when_somebody_removed_it() {
 
 #[tokio::test]
 async fn a_surplus_or_renamed_container_is_put_right() {
-    let agent = Agent::new().await;
+    let mut agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
     let before = agent.deploy(&tool).await;
     let docker = docker::connect();
     let original = agent.container(&tool).await;
+    // It would remove the copy before that is started.
+    agent.kill();
     let copy = bollard::models::ContainerCreateBody {
         labels: original.config.unwrap().labels,
         ..Default::default()
@@ -239,12 +241,14 @@ async fn a_surplus_or_renamed_container_is_put_right() {
     let options = bollard::query_parameters::RenameContainerOptionsBuilder::default()
         .name("dtma-test-odd-name")
         .build();
-    let _ = docker
+    docker
         .rename_container(before["container_id"].as_str().unwrap(), options)
-        .await;
+        .await
+        .unwrap();
+    agent.start().await;
     docker::eventually(
         "one container with its name",
-        Duration::from_secs(15),
+        Duration::from_secs(30),
         || async {
             let found = agent.containers(&tool).await;
             found.len() == 1
@@ -253,6 +257,13 @@ async fn a_surplus_or_renamed_container_is_put_right() {
         },
     )
     .await;
+    // Of the two, it is the one that is confined.
+    let view = agent.settled(&tool).await;
+    assert_eq!(
+        (&view["phase"], &view["container_id"]),
+        (&json!("running"), &before["container_id"]),
+        "{view}"
+    );
 }
 
 #[tokio::test]
@@ -373,12 +384,13 @@ async fn an_end_by_hand_says_nothing_of_a_version_on_its_trial() {
                 "{end:?}: {view}"
             );
             assert_eq!(view["rolled_back"], false, "{end:?}: {view}");
-            agent
-                .until(&tool, "it runs", Duration::from_secs(10), |v| {
-                    v["phase"] == "running" && v["settled"] == true
-                })
-                .await;
-            assert!(docker::runs(&agent.container(&tool).await));
+            docker::eventually("it runs", Duration::from_secs(20), || async {
+                let view = agent.view(&tool).await.body;
+                let containers = agent.containers(&tool).await;
+                let runs = containers.len() == 1 && docker::runs(&containers[0]);
+                runs && view["phase"] == "running" && view["settled"] == true
+            })
+            .await;
             // One that was removed on its trial was made anew before the answer.
             let made_anew = view["container_id"] != ended.as_str();
             on_trial = made_anew || interrupted() > before;
@@ -419,6 +431,11 @@ async fn a_request_to_read_files_again_is_no_end_by_hand() {
     for restarts in 1..=5 {
         let id = container.as_str().unwrap();
         let docker = docker::connect();
+        // Until its init has started it, a signal is lost.
+        docker::eventually("it is ready", Duration::from_secs(10), || async {
+            docker::logged(id, "ready").await == restarts
+        })
+        .await;
         docker
             .kill_container(id, Some(options.clone()))
             .await
