@@ -9,29 +9,34 @@ const DTMA: u16 = 30000;
 /// Where free ports are looked for: below what the kernel gives to outgoing connections, beside DTMA's own range.
 const FROM: u16 = 20000;
 const TO: u16 = 29999;
+/// Ports that an ephemeral stack takes for itself, in a row. It listens on the last of them for as long as it lives, so
+/// that no stack starting meanwhile takes one that is not bound yet, or that a test holds down.
+const BLOCK: u16 = 10;
 const ATTEMPTS: usize = 200;
 
 /// Loopback ports of one stack.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) gateway: u16,
     pub(crate) postgres: u16,
     pub(crate) postgrest: u16,
     pub(crate) postgrest_admin: u16,
     pub(crate) dtma: u16,
+    _mark: Option<TcpListener>,
 }
 
 impl Ports {
     /// The ports asked for, or free ones; an error names the first that is taken.
     pub(crate) fn choose(args: &UpArgs) -> Result<Self, StackError> {
         if args.ephemeral {
-            let [gateway, postgres, postgrest, postgrest_admin, dtma] = free()?;
+            let (first, mark) = free_block()?;
             return Ok(Self {
-                gateway,
-                postgres,
-                postgrest,
-                postgrest_admin,
-                dtma: args.dtma_port.unwrap_or(dtma),
+                gateway: first,
+                postgres: first + 1,
+                postgrest: first + 2,
+                postgrest_admin: first + 3,
+                dtma: args.dtma_port.unwrap_or(first + 4),
+                _mark: Some(mark),
             });
         }
         let port = args.port;
@@ -60,6 +65,7 @@ impl Ports {
             postgrest: port + 2,
             postgrest_admin: port + 3,
             dtma,
+            _mark: None,
         })
     }
 }
@@ -68,22 +74,22 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Different ones, at random: stacks that start at the same moment must not pick the same.
-fn free<const N: usize>() -> Result<[u16; N], StackError> {
-    let mut chosen = Vec::with_capacity(N);
+/// The first port of a block that nobody uses, and the mark that it is taken.
+fn free_block() -> Result<(u16, TcpListener), StackError> {
     for _ in 0..ATTEMPTS {
         let random = getrandom::u32().map_err(StackError::Random)?;
-        let port = FROM + u16::try_from(random % u32::from(TO - FROM)).unwrap_or_default();
-        if !chosen.contains(&port) && is_free(port) {
-            chosen.push(port);
-        }
-        if chosen.len() == N {
-            break;
+        let blocks = u32::from((TO - FROM + 1) / BLOCK);
+        let block = u16::try_from(random % blocks).unwrap_or_default();
+        let first = FROM + block * BLOCK;
+        let last = first + BLOCK - 1;
+        let Ok(mark) = TcpListener::bind((Ipv4Addr::LOCALHOST, last)) else {
+            continue;
+        };
+        if (first..last).all(is_free) {
+            return Ok((first, mark));
         }
     }
-    chosen
-        .try_into()
-        .map_err(|_| StackError::NoFreePort { from: FROM, to: TO })
+    Err(StackError::NoFreePort { from: FROM, to: TO })
 }
 
 #[cfg(test)]
@@ -91,13 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn free_ports_differ() {
-        for _ in 0..20 {
-            let ports: [u16; 50] = free().unwrap();
-            let mut distinct = ports.to_vec();
-            distinct.sort_unstable();
-            distinct.dedup();
-            assert_eq!(distinct.len(), ports.len());
-        }
+    fn no_two_stacks_share_a_block_while_both_live() {
+        let taken: Vec<_> = (0..100).map(|_| free_block().unwrap()).collect();
+        let mut firsts: Vec<_> = taken.iter().map(|(first, _)| *first).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts.len(), taken.len());
+        assert!(firsts.iter().all(|first| (FROM..TO).contains(first)));
     }
 }

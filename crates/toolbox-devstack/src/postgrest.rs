@@ -20,7 +20,7 @@ pub(crate) fn unit(
     project: &Project,
     secrets: &Secrets,
     keys: &Keys,
-    ports: Ports,
+    ports: &Ports,
 ) -> Result<Unit, StackError> {
     // By environment, not by arguments: those are visible to every user of the machine.
     let url = format!(

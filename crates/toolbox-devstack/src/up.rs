@@ -309,7 +309,7 @@ impl<'a> Stack<'a> {
             &self.project,
             &self.secrets,
             &self.keys,
-            self.ports,
+            &self.ports,
         )?;
         let handle = self.service("postgrest", unit);
         step("PostgREST", handle.ask(Request::Start)).await?;
