@@ -52,7 +52,7 @@ async function send(world: ChaosWorld, slot: Slot, verb: Command["verb"], wait: 
     slot.promised = accepted(reply) ? "running" : undefined;
     return;
   }
-  const reply = await one(tools, id, verb, options);
+  const reply = await one(tools, id, verb, world.random.pick(IMAGES), options);
   world.tally(`${verb} ${reply.status}`);
   if (!accepted(reply)) {
     // Refused with certainty, or perhaps carried out: the database says which.
@@ -74,6 +74,7 @@ function one(
   tools: ChaosWorld["owner"]["tools"],
   id: string,
   verb: Command["verb"],
+  image: string,
   options: { wait: number; deadlineMs: number },
 ): Promise<Reply> {
   switch (verb) {
@@ -82,7 +83,7 @@ function one(
     case "restart":
       return tools.restart(id, options);
     case "update":
-      return tools.update(id, { dockerImage: IMAGES[Math.random() < 0.5 ? 0 : 1] }, options);
+      return tools.update(id, { dockerImage: image }, options);
     case "delete":
       return tools.remove(id, options);
     // A slot that is taken has nothing to deploy.
