@@ -163,7 +163,7 @@ Deno.test("the agent fails", async (t) => {
     await world.agent.stop();
     await Deno.writeTextFile(file, `tbk_${"5a".repeat(32)}\n`);
     try {
-      await world.agent.start();
+      await world.agent.start({ keyed: false });
       await fails(cast, { code: "agent_unauthorized", status: 502, readMs: READ_MS, mutateMs: MUTATE_MS });
     } finally {
       await world.agent.stop();

@@ -59,9 +59,12 @@ class Turns {
       const row = state.rows.find((candidate) => candidate.instance_name_on_toolbox === name);
       const chosen = { name, waits: this.random() < 0.5, mark: `mark ${++this.#marks}` };
       if (!row) return { ...chosen, verb: "deploy" };
-      const choices: Verb[] = row.status_on_toolbox === "running"
+      // A stop that the agent never heard of is wanted still, and an update would leave the tool stopped.
+      const choices: Verb[] = row.status_on_toolbox !== "running"
+        ? ["start", "start", "start", "delete"]
+        : row.desired_status === "running"
         ? ["stop", "stop", "restart", "update", "delete"]
-        : ["start", "start", "start", "delete"];
+        : ["stop", "stop", "restart", "delete"];
       return { ...chosen, verb: choices[Math.floor(this.random() * choices.length)], instance: row.id };
     });
   }
@@ -114,7 +117,7 @@ Deno.test("DTMA killed at random moments reaches what was accepted, with one con
     }
     try {
       await agentSettles(world);
-      state = await healed(world, 30_000);
+      state = await healedAndRemoved(world, 30_000);
       for (const attempt of attempts) keptItsWord(attempt, state);
     } catch (error) {
       throw new Error(`${label}\n${replies.map(describe).join("\n")}`, { cause: error });
@@ -164,7 +167,7 @@ Deno.test("DTMA killed under every command, and away for longer than any of them
     }
     try {
       await agentSettles(world);
-      const state = await healed(world, 60_000);
+      const state = await healedAndRemoved(world, 60_000);
       for (const [at, reply] of replies.entries()) keptItsWord({ ...turns[at], reply }, state);
       await pooled(state.rows, 3, async ({ id }) => {
         const removed = await tools.remove(id, { wait: 20 });
@@ -271,7 +274,7 @@ Deno.test("PostgREST and its connections killed in the middle", async (t) => {
         assert.notEqual(reply.json.success, true);
       }
       await expireUnheard(world);
-      state = await healed(world, 30_000);
+      state = await healedAndRemoved(world, 30_000);
       if (reply.status < 300) keptItsWord({ ...turn, reply }, state);
     } catch (error) {
       throw new Error(`${label} after ${moment} ms of ${turn.verb} ${turn.name}: ${describe(reply)}`, { cause: error });
@@ -294,6 +297,17 @@ Deno.test("PostgREST and its connections killed in the middle", async (t) => {
     }
   });
 });
+
+/** Healed, and what is to be absent is gone: a delete that did not reach the agent is done after its next heartbeat. */
+async function healedAndRemoved(world: World, ms: number): Promise<Snapshot> {
+  const waitsForRemoval = ({ rows }: Snapshot) => rows.some((row) => row.desired_status === "absent");
+  const first = await healed(world, ms);
+  if (!waitsForRemoval(first)) return first;
+  return await eventually("what is to be absent is gone", async () => {
+    const state = await healed(world, ms);
+    return waitsForRemoval(state) ? undefined : state;
+  }, { ms, everyMs: 200 });
+}
 
 /** The agent, asked directly, is done: every instance as it should be, with exactly one container. */
 async function agentSettles(world: World): Promise<void> {

@@ -260,7 +260,8 @@ async function tokenOf(world: World, machine: Machine): Promise<string> {
 /** Everything a machine could change of a toolbox, but for what its own agent changes all the time. */
 async function wholeToolbox(db: Database, id: string): Promise<unknown> {
   return await db.row(
-    `select (select json_agg(i order by id) from public.account_tool_instances i where account_tool_environment_id = :'id')
+    `select (select json_agg(to_jsonb(i) - 'mcp_health' - 'last_observed_at' - 'updated_at' order by id)
+        from public.account_tool_instances i where account_tool_environment_id = :'id')
         as instances,
       (select count(*) from public.tool_instance_events where account_tool_environment_id = :'id') as events,
       e.status, e.dtma_certificate_sha256, e.dtma_key_id, e.dtma_key_epoch, e.dtma_token_hash, e.dtma_boot

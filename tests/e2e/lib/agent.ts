@@ -69,13 +69,16 @@ export class Agent {
     this.#pid = undefined;
   }
 
-  /** Starts it again and waits until it answers to the key and with the certificate of the row. */
-  async start(): Promise<void> {
+  /**
+   * Starts it again and waits until it answers to the key and with the certificate of the row; `keyed: false` for one
+   * that was given another key.
+   */
+  async start({ keyed } = { keyed: true }): Promise<void> {
     await this.stack.control("start", "dtma");
     this.#pid = (await this.stack.state()).dtma.pid ?? undefined;
     await eventually("the agent answers", async () => {
       await this.refresh();
-      return (await this.call("/health", { deadlineMs: 2_000 })).status === 200 ? true : undefined;
+      return (await this.call(keyed ? "/status" : "/health", { deadlineMs: 5_000 })).status === 200 ? true : undefined;
     }, { ms: 30_000, everyMs: 25 });
   }
 

@@ -3,7 +3,7 @@ import { Client } from "@modelcontextprotocol/sdk/client";
 // Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
 // @ts-types="../../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/streamableHttp.d.ts"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { within } from "./wait.ts";
+import { eventually, within } from "./wait.ts";
 
 /** A published port, as list and get answer it. */
 export interface Published {
@@ -19,16 +19,29 @@ export function endpoint(view: { ports: Published[]; endpoint_path: string | nul
   return new URL(view.endpoint_path ?? "/mcp", `http://${port.host_ip}:${port.host_port}`);
 }
 
-/** Connects (initialize), hands the client to `use`, and closes the session. */
+/**
+ * Connects (initialize), hands the client to `use`, and closes the session. A container that was just started may not
+ * listen yet, so connecting is repeated.
+ */
 export async function withMcp<T>(url: URL, use: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ name: "toolbox-e2e", version: "1" });
-  const transport = new StreamableHTTPClientTransport(url);
-  await within(20_000, `MCP initialize at ${url}`, client.connect(transport));
+  const { client, transport } = await eventually(`an MCP server answers at ${url}`, () => connected(url));
   try {
     return await within(20_000, `the MCP session at ${url}`, use(client));
   } finally {
     await transport.terminateSession().catch(() => {});
     await client.close();
+  }
+}
+
+async function connected(url: URL): Promise<{ client: Client; transport: StreamableHTTPClientTransport }> {
+  const client = new Client({ name: "toolbox-e2e", version: "1" });
+  const transport = new StreamableHTTPClientTransport(url);
+  try {
+    await within(10_000, `MCP initialize at ${url}`, client.connect(transport));
+    return { client, transport };
+  } catch (error) {
+    await client.close();
+    throw error;
   }
 }
 

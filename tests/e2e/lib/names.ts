@@ -267,7 +267,7 @@ export function generated(count: number, random: () => number): NameCase[] {
     const pieces = 1 + Math.floor(random() * random() * 24);
     let name = "";
     for (let i = 0; i < pieces; i++) name += PIECES[Math.floor(random() * PIECES.length)];
-    if (name !== name.trim() || /^(\.*|\u200d*)$/.test(name) || [...name].length > 255 || seen.has(name)) continue;
+    if (name !== name.trim() || /^(\.*|[\u200d ]*)$/.test(name) || [...name].length > 255 || seen.has(name)) continue;
     seen.add(name);
     cases.push({ name });
   }
