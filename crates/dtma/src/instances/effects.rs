@@ -1,6 +1,7 @@
 //! What the end of a step means for an instance's record and memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use toolbox_api::dtma::Desired;
@@ -14,6 +15,9 @@ use crate::planner::{NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
 use crate::runtime::{ContainerId, ContainerState, RuntimeError};
+
+/// How long a refused name may be that of a container of our own that Docker is still creating.
+const OWN_CREATION: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// Judges a container that ended although it should run.
@@ -66,7 +70,7 @@ impl Instance {
     pub(super) fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
         self.memory.trouble = None;
         self.memory.progress = self.memory.local_image.clone();
-        self.memory.name_refused = false;
+        self.memory.name_refused = None;
         let Some(record) = &mut self.record else {
             return;
         };
@@ -199,9 +203,11 @@ impl Instance {
         }
     }
 
-    /// The first time the next look may show that the name is our own; the second time it is another's.
+    /// Docker reserves a name before it shows the container, so for a while it may be one of our own, whose creation
+    /// outlived the agent that asked for it.
     fn name_taken(&mut self, version: Version, now: Instant) {
-        if !std::mem::replace(&mut self.memory.name_refused, true) {
+        let first = *self.memory.name_refused.get_or_insert(now);
+        if now - first < OWN_CREATION {
             return;
         }
         let Some(record) = &mut self.record else {

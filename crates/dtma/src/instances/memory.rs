@@ -44,8 +44,8 @@ pub struct Memory {
     pub restarted: Option<OffsetDateTime>,
     /// No start before this time.
     pub start_after: Option<Instant>,
-    /// Docker said twice in a row that a name is taken.
-    pub name_refused: bool,
+    /// When Docker first said that the container's name is taken.
+    pub name_refused: Option<Instant>,
     /// Restarts since the last command.
     pub restart_count: u32,
     /// Times in a row that Docker was found busy with a container.
@@ -80,7 +80,7 @@ impl Default for Memory {
             crashes: Crashes::default(),
             restarted: None,
             start_after: None,
-            name_refused: false,
+            name_refused: None,
             restart_count: 0,
             holds: 0,
             steps: 0,
@@ -103,7 +103,7 @@ impl Memory {
         self.swept = false;
         self.crashes.forgive();
         self.start_after = None;
-        self.name_refused = false;
+        self.name_refused = None;
         self.restart_count = 0;
         self.holds = 0;
         self.steps = 0;

@@ -336,7 +336,7 @@ impl Instance {
     async fn advance(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
-            Outcome::Looked(Err(error)) => self.outage(&error, now),
+            Outcome::Looked(Err(error)) => self.outage(&error, true, now),
             Outcome::Looked(Ok(containers)) => {
                 self.memory.outage = None;
                 self.memory.containers = containers;
@@ -353,10 +353,9 @@ impl Instance {
             }
             Outcome::Stepped(step, Err(error)) => {
                 if error.is_outage() {
-                    self.outage(&error, now);
+                    self.outage(&error, false, now);
                 } else {
                     self.refused(&step, &error, now);
-                    // Docker reserves the name of a container before it shows it, so one of our own may be on its way.
                     let is_taken = matches!(error, RuntimeError::NameTaken);
                     self.wake_at = if is_taken { now + BUSY } else { now };
                 }
@@ -365,9 +364,15 @@ impl Instance {
         self.publish();
     }
 
-    fn outage(&mut self, error: &RuntimeError, now: Instant) {
+    fn outage(&mut self, error: &RuntimeError, is_look: bool, now: Instant) {
         let why = error.why(crate::runtime::Operation::Look);
-        let outage = Outage::again(self.memory.outage.as_ref(), why, self.job_began, now);
+        let outage = Outage::again(
+            self.memory.outage.as_ref(),
+            why,
+            is_look,
+            self.job_began,
+            now,
+        );
         if self.memory.outage.is_none() {
             tracing::warn!(instance = %self.id, %error, "Docker does not answer; trying again");
         }

@@ -78,11 +78,18 @@ pub struct Outage {
     pub retry_at: Instant,
     since: Instant,
     tries: u32,
+    is_one_look: bool,
 }
 
 impl Outage {
-    /// Docker did not answer (again) to a call begun at `begun`.
-    pub fn again(before: Option<&Self>, why: Why, begun: Instant, now: Instant) -> Self {
+    /// Docker did not answer (again) to a call begun at `begun`, which was a look or a step.
+    pub fn again(
+        before: Option<&Self>,
+        why: Why,
+        is_look: bool,
+        begun: Instant,
+        now: Instant,
+    ) -> Self {
         let tries = before.map_or(0, |o| o.tries) + 1;
         let pause = Duration::from_millis(250) * 2_u32.pow(tries.min(6));
         Self {
@@ -90,13 +97,14 @@ impl Outage {
             retry_at: now + pause.min(MAX_OUTAGE_PAUSE),
             since: before.map_or(begun, |o| o.since),
             tries,
+            is_one_look: before.is_none() && is_look,
         }
     }
 
-    /// It lasts long enough to be told. One answer that is late says that Docker is busy with a container, as with its
+    /// It lasts long enough to be told. One look that is late says only that Docker is busy with a container, as with its
     /// removal on a slow disk.
     pub fn shown(&self, now: Instant) -> bool {
-        self.tries > 1 && now - self.since >= OUTAGE_GRACE
+        !self.is_one_look && now - self.since >= OUTAGE_GRACE
     }
 }
 
@@ -133,12 +141,20 @@ mod tests {
     fn an_outage_is_told_after_its_grace() {
         let begun = Instant::now();
         let reason = ReasonCode::DockerUnreachable.because("x");
-        let first = Outage::again(None, reason.clone(), begun, begun);
+        let first = Outage::again(None, reason.clone(), true, begun, begun);
         assert!(!first.shown(begun));
         let later = begun + Duration::from_secs(4);
-        let late = Outage::again(None, reason.clone(), begun, later);
-        assert!(!late.shown(later));
-        let second = Outage::again(Some(&first), reason, later, later);
+        let second = Outage::again(Some(&first), reason, true, begun, later);
         assert!(second.shown(later));
+    }
+
+    #[test]
+    fn one_late_look_is_not_told_but_one_late_step_is() {
+        let begun = Instant::now();
+        let reason = ReasonCode::DockerUnreachable.because("x");
+        let later = begun + Duration::from_secs(4);
+        let again = |is_look| Outage::again(None, reason.clone(), is_look, begun, later);
+        assert!(!again(true).shown(later));
+        assert!(again(false).shown(later));
     }
 }

@@ -67,7 +67,7 @@ impl DockerEngine {
         match asked.await {
             Err(error @ RuntimeError::Unreachable { .. }) => Err(error),
             Err(error) => {
-                tracing::warn!(container = container.id.short(), %error, "it is not known who ended it");
+                tracing::warn!(container = container.id.short(), %error, "it is not known who ended the container; it counts as an end by itself");
                 Ok(false)
             }
             Ok(signalled) => Ok(signalled),
