@@ -312,6 +312,7 @@ impl<'a> Kept<'a> {
                 .filter(|c| c.version == Some(version))
                 .max_by_key(|c| {
                     (
+                        // No other may run.
                         c.confined,
                         is_alive(c),
                         c.name == situation.name,

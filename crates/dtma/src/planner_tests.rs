@@ -443,6 +443,45 @@ fn an_unconfined_container_is_rejected() {
 }
 
 #[test]
+fn the_confined_one_of_two_is_kept() {
+    let seen = |state| {
+        [
+            ("1", NAME, state, false),
+            ("2", "other", ContainerState::Exited, true),
+        ]
+        .map(|(id, name, state, confined)| Seen {
+            id: ContainerId::new(id),
+            name: name.into(),
+            version: Some(Version::Current),
+            state,
+            confined,
+            trial: Trial::Passed,
+            outdated: false,
+        })
+    };
+    let step = |state, goal| {
+        next(&Situation {
+            goal,
+            name: NAME,
+            proven: true,
+            current: VersionFacts {
+                has_image: true,
+                failed: false,
+            },
+            next: None,
+            may_start: true,
+            swept: false,
+            containers: &seen(state),
+        })
+    };
+    let copy = || ContainerId::new("1");
+    for goal in [Goal::Running, Goal::Stopped] {
+        assert_eq!(step(ContainerState::Running, goal), Step::Stop(copy()));
+        assert_eq!(step(ContainerState::Exited, goal), Step::Remove(copy()));
+    }
+}
+
+#[test]
 fn a_back_off_holds_the_start() {
     let seen = [Seen {
         id: ContainerId::new("1"),

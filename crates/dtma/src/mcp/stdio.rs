@@ -187,8 +187,7 @@ async fn ended(shared: &Shared, id: ToolInstanceId, container: &Container) -> En
         detail: Some(detail.to_owned()),
         ..Ended::default()
     };
-    let until = Instant::now() + END;
-    loop {
+    for waited in [false, true] {
         let Ok(found) = shared.runtime.observe(id).await else {
             return with("Docker does not answer");
         };
@@ -208,10 +207,11 @@ async fn ended(shared: &Shared, id: ToolInstanceId, container: &Container) -> En
                 ..Ended::default()
             };
         }
-        if Instant::now() >= until {
-            return with("its standard streams were closed");
+        if !waited {
+            // Told by Docker at once, so that the code is read before the container is started again. What goes wrong
+            // here, the second look tells.
+            let _ = shared.runtime.ends_within(&container.id, END).await;
         }
-        // Sooner than it is started again, which forgets the code.
-        tokio::time::sleep(Duration::from_millis(25)).await;
     }
+    with("its standard streams were closed")
 }
