@@ -85,9 +85,9 @@ async fn a_change_is_told_within_a_second() {
         agent.command(&tool, "start").await.expect(200);
     }
     println!("told after {delays:?}");
-    // Other tests use Docker meanwhile, so one of them may be slow.
+    // Other tests use Docker meanwhile, so one of the five may be slow.
     delays.sort();
-    assert!(delays[2] < Duration::from_secs(1), "{delays:?}");
+    assert!(delays[3] < Duration::from_secs(1), "{delays:?}");
     assert!(delays[4] < Duration::from_secs(5), "{delays:?}");
     let metrics = agent.call(Method::GET, "/metrics").await;
     let text = metrics.expect(200);

@@ -132,7 +132,7 @@ async fn a_silent_docker_is_a_timeout_and_the_agent_stays_quick() {
     let _silent = UnixListener::bind(&socket).unwrap();
     agent.docker_host = format!("unix://{}", socket.display());
     agent.start().await;
-    // For as long, the answer to the first question is good for the next.
+    // An answer of Docker's is good for half a second; then it is asked again.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let begun = Instant::now();
     let health = agent

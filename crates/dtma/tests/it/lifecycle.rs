@@ -51,7 +51,7 @@ async fn every_command_succeeds_once_and_again() {
 }
 
 #[tokio::test]
-async fn without_prefer_the_answer_comes_at_once_and_says_that_work_is_left() {
+async fn without_prefer_the_answer_says_that_work_is_left() {
     let agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
     let request = agent
@@ -351,6 +351,7 @@ async fn a_container_that_ends_is_started_again_until_it_crash_loops() {
         .await;
     assert_eq!(again["restart_count"], 1);
 
+    // Later than its trial, also where that begins late.
     let crashing = Tool::new(&["later", "3"]);
     agent.put(&crashing).await.expect(200);
     let given_up = agent

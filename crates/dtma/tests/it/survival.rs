@@ -239,7 +239,7 @@ async fn a_surplus_or_renamed_container_is_put_right() {
     )
     .await;
     let options = bollard::query_parameters::RenameContainerOptionsBuilder::default()
-        .name("dtma-test-odd-name")
+        .name(&format!("dtma-test-odd-{}", uuid::Uuid::new_v4().simple()))
         .build();
     docker
         .rename_container(before["container_id"].as_str().unwrap(), options)
