@@ -22,13 +22,13 @@ export function emptySlots(count: number): Slot[] {
 }
 
 /** Sends one command and remembers what its answer means. Never throws: a lost answer is one of the faults. */
-export async function command(world: ChaosWorld, { slot: at, verb, wait }: Command): Promise<void> {
+export async function command(world: ChaosWorld, { slot: at, ...what }: Command): Promise<void> {
   const slot = world.slots[at];
   const before = slot.last;
   const run = async () => {
     await before;
     try {
-      await send(world, slot, verb, wait);
+      await send(world, slot, what);
     } catch {
       // No answer at all: whether it was carried out is known at the end.
       slot.promised = undefined;
@@ -39,12 +39,13 @@ export async function command(world: ChaosWorld, { slot: at, verb, wait }: Comma
   await slot.last;
 }
 
-async function send(world: ChaosWorld, slot: Slot, verb: Command["verb"], wait: number): Promise<void> {
+async function send(world: ChaosWorld, slot: Slot, what: Omit<Command, "slot">): Promise<void> {
   const { tools } = world.owner;
+  const { verb, wait } = what;
+  const image = IMAGES[what.image];
   const options = { wait, deadlineMs: 60_000 };
   const id = slot.id;
   if (id === undefined) {
-    const image = world.random.pick(IMAGES);
     const reply = await tools.deploy(slot.name, { dockerImage: image }, { ...options, catalogId: GENERIC_CATALOG_ID });
     world.tally(`deploy ${reply.status}`);
     // Some failures leave a row that says so, others none; the instance is looked up either way.
@@ -52,7 +53,7 @@ async function send(world: ChaosWorld, slot: Slot, verb: Command["verb"], wait: 
     slot.promised = accepted(reply) ? "running" : undefined;
     return;
   }
-  const reply = await one(tools, id, verb, world.random.pick(IMAGES), options);
+  const reply = await one(tools, id, verb, image, options);
   world.tally(`${verb} ${reply.status}`);
   if (!accepted(reply)) {
     // Refused with certainty, or perhaps carried out: the database says which.

@@ -34,6 +34,8 @@ export interface Command {
   verb: Verb;
   /** `Prefer: wait=`; 0 asks for no wait. */
   wait: number;
+  /** Which of the two images a deploy or an update names. */
+  image: 0 | 1;
 }
 
 export interface Plan {
@@ -97,7 +99,7 @@ function fault(random: Random): Fault {
 
 function command(random: Random): Command {
   const verb = random.weighted<Verb>({ deploy: 2, start: 4, stop: 4, restart: 3, update: 3, delete: 3 });
-  return { slot: random.int(0, SLOTS - 1), verb, wait: random.pick([0, 0, 3]) };
+  return { slot: random.int(0, SLOTS - 1), verb, wait: random.pick([0, 0, 3]), image: random.pick<0 | 1>([0, 1]) };
 }
 
 /** The plan in words, for the report of a failure. */

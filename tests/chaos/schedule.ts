@@ -24,7 +24,6 @@ export interface Outcome {
 export async function schedule(world: ChaosWorld, seed: number): Promise<Outcome> {
   const begun = performance.now();
   const { faults, commands } = plan(seed);
-  world.random = new Random(seed ^ 0x5eed);
   world.answers.clear();
   // What agreed after the last schedule must not have come apart by itself.
   const apart = untruths(world, await look(world));

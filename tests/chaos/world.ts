@@ -5,7 +5,6 @@ import { emptySlots, IMAGES, type Slot } from "./commands.ts";
 import { Droplet, run } from "./droplet.ts";
 import { SLOTS } from "./plan.ts";
 import { type Certificate, certificateFor, HeartbeatProxy } from "./proxy.ts";
-import { Random } from "./random.ts";
 import { EventLog } from "./truth.ts";
 
 const REPOSITORY = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -27,7 +26,6 @@ export class ChaosWorld implements AsyncDisposable {
   readonly busy = new Map<string, Promise<void>>();
   /** Answers of the running schedule, by what they were. */
   readonly answers = new Map<string, number>();
-  random = new Random(0);
 
   private constructor(
     readonly folder: string,
