@@ -196,6 +196,7 @@ async function settledRow(world: World, id: string, status: string): Promise<Ins
     const view = (await world.owner.tools.get(id)).json.tool_instance;
     assert.equal(view.status_on_toolbox, status);
     assert.equal(view.generation, row.generation);
+    assert.equal((await world.db.events(id)).at(-1)?.to_status, status);
     return row;
   }, { ms: 5_000 });
 }

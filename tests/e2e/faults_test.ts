@@ -268,7 +268,7 @@ Deno.test("Docker fails", async (t) => {
     await cast.ready();
     await cut.hang();
     try {
-      await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 18_000 });
+      await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 20_000 });
     } finally {
       await cut.mend();
     }
@@ -290,7 +290,7 @@ async function fails(cast: Cast, expected: Expected, arrived: "no" | "maybe" = "
  * `docker_unreachable` in either case, and its sentence tells which.
  */
 async function dockerFails(cast: Cast, expected: Expected): Promise<void> {
-  const answers = await cast.ask({ wait: 15 });
+  const answers = await cast.ask({ wait: 25 });
   console.log(`    ${expected.code}: ${timings(answers)}`);
   const { list, logs } = answers;
   const reason = "docker_unreachable";

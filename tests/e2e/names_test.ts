@@ -30,7 +30,7 @@ const ACCEPTED = 500;
 const REAL = 150;
 /** Enough to keep two cores busy while new containers are watched for a second. */
 const WIDTH = 8;
-/** Docker itself is what stops and removes wait for. */
+/** Stops and removals wait for Docker alone: more at once only wait longer. */
 const WIDTH_OF_ENDS = 4;
 
 interface Deployed extends NameCase {

@@ -3,7 +3,7 @@ import { Client } from "@modelcontextprotocol/sdk/client";
 // Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
 // @ts-types="../../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/streamableHttp.d.ts"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { eventually, within } from "./wait.ts";
+import { sleep, within } from "./wait.ts";
 
 /** A published port, as list and get answer it. */
 export interface Published {
@@ -24,7 +24,7 @@ export function endpoint(view: { ports: Published[]; endpoint_path: string | nul
  * listen yet, so connecting is repeated.
  */
 export async function withMcp<T>(url: URL, use: (client: Client) => Promise<T>): Promise<T> {
-  const { client, transport } = await eventually(`an MCP server answers at ${url}`, () => connected(url));
+  const { client, transport } = await connected(url);
   try {
     return await within(20_000, `the MCP session at ${url}`, use(client));
   } finally {
@@ -34,14 +34,19 @@ export async function withMcp<T>(url: URL, use: (client: Client) => Promise<T>):
 }
 
 async function connected(url: URL): Promise<{ client: Client; transport: StreamableHTTPClientTransport }> {
-  const client = new Client({ name: "toolbox-e2e", version: "1" });
-  const transport = new StreamableHTTPClientTransport(url);
-  try {
-    await within(10_000, `MCP initialize at ${url}`, client.connect(transport));
-    return { client, transport };
-  } catch (error) {
-    await client.close();
-    throw error;
+  const end = Date.now() + 20_000;
+  for (;;) {
+    const client = new Client({ name: "toolbox-e2e", version: "1" });
+    const transport = new StreamableHTTPClientTransport(url);
+    try {
+      await within(20_000, `MCP initialize at ${url}`, client.connect(transport));
+      return { client, transport };
+    } catch (error) {
+      await client.close();
+      // Refused or reset; what is answered, be it wrong, is final.
+      if (!(error instanceof TypeError) || Date.now() > end) throw error;
+    }
+    await sleep(100);
   }
 }
 
