@@ -212,11 +212,11 @@ fn classify_build(lower: &str) -> ReasonCode {
 impl RuntimeError {
     /// What Docker said during `operation`, classified.
     pub fn refused(operation: Operation, text: &str) -> Self {
-        // What an engine says that was killed in the middle of a start.
-        if operation == Operation::Start
-            && text.starts_with("task ")
-            && text.trim_end().ends_with(": already exists")
-        {
+        // What an engine says that was killed in the middle of a start, depending on where in the middle.
+        let text_end = text.trim_end();
+        let is_left = text.starts_with("task ") && text_end.ends_with(": already exists")
+            || text_end == "id already in use";
+        if operation == Operation::Start && is_left {
             return Self::TaskLeft {
                 message: one_line(text),
             };
@@ -289,13 +289,15 @@ mod tests {
 
     #[test]
     fn a_task_left_in_containerd_is_told_apart_when_a_container_starts() {
-        let text = "task ea75f925: already exists";
-        assert!(matches!(
-            RuntimeError::refused(Operation::Start, text),
-            RuntimeError::TaskLeft { .. }
-        ));
+        for text in ["task ea75f925: already exists", "id already in use"] {
+            assert!(matches!(
+                RuntimeError::refused(Operation::Start, text),
+                RuntimeError::TaskLeft { .. }
+            ));
+        }
         for (operation, text) in [
-            (Operation::Create, text),
+            (Operation::Create, "task ea75f925: already exists"),
+            (Operation::Create, "id already in use"),
             (Operation::Start, "network toolbox-1: already exists"),
         ] {
             assert!(matches!(
