@@ -170,10 +170,11 @@ impl Instance {
                 }
             }
             // Made anew, these start.
-            (
-                Step::Start(_, container),
-                RuntimeError::NetworkMissing | RuntimeError::TaskLeft { .. },
-            ) => {
+            (Step::Start(_, container), RuntimeError::NetworkMissing) => {
+                self.memory.unusable.insert(container.clone());
+            }
+            (Step::Start(_, container), RuntimeError::TaskLeft { .. }) => {
+                tracing::warn!(instance = %self.id, container = container.as_str(), %error, "making the container anew; Docker has lost its process, which may still run");
                 self.memory.unusable.insert(container.clone());
             }
             (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),
