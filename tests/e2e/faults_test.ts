@@ -268,7 +268,7 @@ Deno.test("Docker fails", async (t) => {
     await cast.ready();
     await cut.hang();
     try {
-      await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 20_000 });
+      await dockerFails(cast, { code: "docker_timeout", status: 504, readMs: 12_000, mutateMs: 18_000 });
     } finally {
       await cut.mend();
     }
