@@ -11,13 +11,15 @@ const STATE_DIR = "/run/dtma";
 const DISK_KIB = 4096;
 const SOCKET = "/run/docker.sock";
 const CLOCK = "/run/clock";
-const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/** The library by itself: its wrapper `faketime` fails when a killed process of the same pid left its semaphore. */
+export const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /** What the first process does: its own /run, the agent's disk, then waiting for the end of its input. */
 const FIRST = `set -e
 mount -t tmpfs tmpfs /run
 mkdir ${STATE_DIR}
 mount -t tmpfs -o size=${DISK_KIB}k,mode=0700 tmpfs ${STATE_DIR}
+mount -t tmpfs tmpfs /dev/shm
 printf '+0' > ${CLOCK}
 ip link set lo up
 echo ready

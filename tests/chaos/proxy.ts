@@ -3,7 +3,7 @@
  * until it is told to deliver twice, late, out of order or without an answer.
  */
 import type { Random } from "./random.ts";
-import { run } from "./droplet.ts";
+import { FAKETIME, run } from "./droplet.ts";
 import { sleep } from "../e2e/lib/mod.ts";
 
 interface Recorded {
@@ -159,7 +159,7 @@ export interface Certificate {
 /** A certificate for an address, valid since two days ago so that an agent whose clock is behind accepts it. */
 export async function certificateFor(address: string, folder: string): Promise<Certificate> {
   const at = (name: string) => `${folder}/${name}`;
-  const past = (...args: string[]) => run("faketime", "2 days ago", "openssl", ...args);
+  const past = (...args: string[]) => run("env", `LD_PRELOAD=${FAKETIME}`, "FAKETIME=-2d", "openssl", ...args);
   const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   await past(
     "req",
