@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+use toolbox_domain::ids::{AgentRunId, ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::{
     InstanceSpec, RawConfinement, RawPort, RawResources, RawSpec, RawVolume, SpecError,
 };
@@ -365,6 +365,18 @@ pub struct CommandRequest {
     pub generation: Option<u64>,
 }
 
+/// Which of an agent's views one is. Of two of one run the greater number was made later; those of different runs cannot
+/// be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ViewVersion {
+    /// The run of the agent that made it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub run: AgentRunId,
+    /// From 1, over all instances.
+    pub number: u64,
+}
+
 /// What the agent knows of an instance. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -419,6 +431,9 @@ pub struct ToolView {
     pub reverted: bool,
     /// When this view last changed.
     pub updated_at: String,
+    /// Orders the views, however they travel. None from agents that do not number them.
+    #[serde(default)]
+    pub version: Option<ViewVersion>,
 }
 
 /// Answer of `DELETE /tools/{id}` when nothing of the instance is left.

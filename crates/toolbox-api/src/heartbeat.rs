@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::ToolInstanceId;
 
-use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics};
+use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
 use crate::mcp::McpHealth;
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
@@ -129,6 +129,10 @@ pub struct InstanceReport {
     pub mcp: Option<McpHealth>,
     /// When the agent saw this, RFC 3339 by its own clock.
     pub observed_at: String,
+    /// Version of the view this was made from: a report that a later view has overtaken is not applied. None where
+    /// there is no view.
+    #[serde(default)]
+    pub view_version: Option<ViewVersion>,
 }
 
 /// Answer of `POST /heartbeat/{toolbox}`.

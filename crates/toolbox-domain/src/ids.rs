@@ -82,6 +82,11 @@ id! {
     OperationId
 }
 
+id! {
+    /// One run of an agent: drawn at random each time its program starts.
+    AgentRunId
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

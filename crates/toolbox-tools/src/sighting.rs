@@ -177,6 +177,7 @@ fn record_of<'a>(
             image_digest: view.image_digest.as_deref(),
             ports: &view.ports,
             observed_at: now,
+            view_version: view.version,
         }),
         operation_result: result,
         restore_previous_spec: reverted,

@@ -34,6 +34,7 @@ pub(super) fn of_view(view: &ToolView, mcp: Option<McpHealth>) -> InstanceReport
         rolled_back: view.reverted,
         mcp,
         observed_at: text(OffsetDateTime::now_utc()),
+        view_version: view.version,
     }
 }
 
@@ -78,13 +79,15 @@ fn nothing(id: ToolInstanceId, generation: u64) -> InstanceReport {
         rolled_back: false,
         mcp: None,
         observed_at: text(OffsetDateTime::now_utc()),
+        view_version: None,
     }
 }
 
-/// A report's size as JSON, and a hash of what is worth telling at once: neither times nor measurements.
+/// A report's size as JSON, and a hash of what is worth telling at once: neither times, versions nor measurements.
 pub(super) fn measure(report: &InstanceReport) -> (usize, u64) {
     let mut lasting = report.clone();
     lasting.observed_at = String::new();
+    lasting.view_version = None;
     if let Some(mcp) = &mut lasting.mcp {
         mcp.checked_at = String::new();
         mcp.last_success_at = None;

@@ -1,22 +1,47 @@
-//! Which instances changed: what the control plane has yet to be told.
+//! Which instances changed: what the control plane has yet to be told, and in which order it was seen.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use toolbox_domain::ids::ToolInstanceId;
+use toolbox_api::dtma::ViewVersion;
+use toolbox_domain::ids::{AgentRunId, ToolInstanceId};
+use uuid::Uuid;
 
 /// Marks of changed instances, each with the time of its first change. One per instance, however often it changes,
 /// so it cannot grow beyond the number of instances.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
+    run: AgentRunId,
+    versions: AtomicU64,
     // A leaf lock around a map, never held across an await.
     marks: Mutex<BTreeMap<ToolInstanceId, Instant>>,
     marked: Notify,
 }
 
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            run: AgentRunId::new(Uuid::new_v4()),
+            versions: AtomicU64::new(0),
+            marks: Mutex::default(),
+            marked: Notify::new(),
+        }
+    }
+}
+
 impl Changes {
+    /// Greater than every one of this run before. An instance that is deleted and deployed again goes on counting, as all
+    /// share one counter.
+    pub fn next_version(&self) -> ViewVersion {
+        ViewVersion {
+            run: self.run,
+            number: self.versions.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
     /// Something that the control plane may be told of this instance changed.
     pub fn mark(&self, id: ToolInstanceId) {
         if let Ok(mut marks) = self.marks.lock() {

@@ -485,19 +485,21 @@ impl Instance {
         };
     }
 
-    /// Publishes the view if it changed in anything but its time.
+    /// Publishes the view, under a version of its own, if it changed in anything but its time.
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
-        let fresh = view::of(record, &self.memory, Instant::now());
+        let mut fresh = view::of(record, &self.memory, Instant::now());
         let decided = self.memory.decided;
         let changed = self.publish.send_if_modified(|published| {
             let same = published.decided == decided
                 && published.view.as_ref().is_some_and(|old| {
                     let mut old = (**old).clone();
                     old.updated_at.clone_from(&fresh.updated_at);
+                    old.version = fresh.version;
                     old == fresh
                 });
             if !same {
+                fresh.version = Some(self.shared.changes.next_version());
                 published.view = Some(Arc::new(fresh));
                 published.decided = decided;
             }

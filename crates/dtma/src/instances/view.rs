@@ -9,7 +9,7 @@ use super::memory::Memory;
 use crate::record::Record;
 use crate::runtime::ContainerState;
 
-/// What the world gets to see.
+/// What the world gets to see, once it has a version.
 pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
     let container = memory.current(record);
     let error = error(record, memory, now);
@@ -42,6 +42,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         rolled_back,
         reverted: record.is_reverted(),
         updated_at: text(OffsetDateTime::now_utc()),
+        version: None,
     }
 }
 

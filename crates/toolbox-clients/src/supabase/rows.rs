@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::dtma::{
-    Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, VolumeSpec,
+    Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, ViewVersion, VolumeSpec,
 };
 use toolbox_api::edge::{OperationState, OperationView};
 use toolbox_api::mcp::McpHealth;
@@ -408,6 +408,9 @@ pub struct ObservedRow<'a> {
     pub ports: &'a [PortBinding],
     /// When it was seen, RFC 3339.
     pub observed_at: &'a str,
+    /// Which of the agent's views it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_version: Option<ViewVersion>,
 }
 
 /// How an operation ended.
