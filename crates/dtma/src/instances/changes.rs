@@ -68,10 +68,18 @@ impl Changes {
 mod tests {
     use super::*;
 
+    #[test]
+    fn versions_grow_within_a_run() {
+        let changes = Changes::default();
+        let (first, second) = (changes.next_version(), changes.next_version());
+        assert_eq!((first.run, first.number, second.number), (second.run, 1, 2));
+        assert_ne!(Changes::default().next_version().run, first.run);
+    }
+
     #[tokio::test]
     async fn a_mark_keeps_its_first_time_and_is_not_missed() {
         let changes = Changes::default();
-        let id = ToolInstanceId::new(uuid::Uuid::from_u128(7));
+        let id = ToolInstanceId::new(Uuid::from_u128(7));
         changes.mark(id);
         let first = Instant::now();
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;

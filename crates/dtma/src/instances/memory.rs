@@ -114,6 +114,13 @@ impl Memory {
         self.local_image = None;
     }
 
+    /// Docker answers again. What an engine said before it went is not final.
+    pub fn end_outage(&mut self, now: Instant) {
+        if self.outage.take().is_some_and(|outage| outage.is_gone) {
+            self.failures.values_mut().for_each(|f| f.reconsider(now));
+        }
+    }
+
     /// The registry did not say whether there is a newer image.
     pub fn use_local_image(&mut self, why: &str) {
         self.local_image = Some(Progress {

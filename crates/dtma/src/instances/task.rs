@@ -338,7 +338,7 @@ impl Instance {
         match outcome {
             Outcome::Looked(Err(error)) => self.outage(&error, true, now),
             Outcome::Looked(Ok(containers)) => {
-                self.memory.outage = None;
+                self.memory.end_outage(now);
                 self.memory.containers = containers;
                 self.judge_ends(now);
                 self.decide(now).await;
@@ -369,6 +369,7 @@ impl Instance {
         let outage = Outage::again(
             self.memory.outage.as_ref(),
             why,
+            matches!(error, RuntimeError::Unreachable { .. }),
             is_look,
             self.job_began,
             now,

@@ -148,13 +148,12 @@ const START_SENTENCES: &[(&[&str], ReasonCode)] = &[
     ),
     (&["no space left on device"], ReasonCode::NoSpace),
     (&["exec format error"], ReasonCode::PlatformMismatch),
+    // Nothing but a command mends this, so it takes more than a missing file: an engine that goes misses its own.
     (
         &[
+            "exec: \"",
             "executable file not found",
-            "no such file or directory",
-            "permission denied",
-            "is a directory",
-            "oci runtime create failed",
+            "executable file `",
             "no command specified",
         ],
         ReasonCode::StartFailed,
@@ -380,7 +379,24 @@ mod tests {
                 "standard_init_linux.go:228: exec user process caused: exec format error",
                 R::PlatformMismatch,
             ),
+            (
+                "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/x\": permission denied: unknown",
+                R::StartFailed,
+            ),
+            (
+                "OCI runtime create failed: crun: executable file `nope` not found in $PATH: No such file or directory",
+                R::StartFailed,
+            ),
             ("No command specified", R::StartFailed),
+            // Said by Docker 20.10 on its way out.
+            (
+                "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
+                R::DockerFailed,
+            ),
+            (
+                "OCI runtime create failed: runc create failed: unable to start container process: context canceled",
+                R::DockerFailed,
+            ),
         ];
         for (text, code) in start {
             assert_eq!(classify(Operation::Start, text), code, "{text}");

@@ -1,12 +1,12 @@
 //! Docker away, Docker silent, disk full.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::agent::{Agent, Tool};
 use crate::docker;
@@ -98,6 +98,63 @@ async fn docker_going_away_is_seen_and_its_return_too() {
         .await;
     assert_eq!(after["container_id"], before["container_id"]);
     assert_ne!(after["started_at"], before["started_at"]);
+}
+
+/// Docker's socket behind another, whose end is the end of every connection, as when an engine ends.
+struct Engine(tokio::task::JoinHandle<()>);
+
+impl Engine {
+    fn start(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        Self(tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    let mut docker = UnixStream::connect("/var/run/docker.sock").await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut docker).await
+                });
+            }
+        }))
+    }
+
+    fn end(self, socket: &Path) {
+        self.0.abort();
+        std::fs::remove_file(socket).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_start_is_tried_again_once_the_engine_is_another() {
+    let mut agent = Agent::prepare();
+    docker::ensure_image().await;
+    let socket = agent.folder.path().join("docker.sock");
+    agent.docker_host = format!("unix://{}", socket.display());
+    let engine = Engine::start(&socket);
+    agent.start().await;
+    let tool = Tool::new(&["sleep"])
+        .with("entrypoint", json!(["/data/program"]))
+        .with("volumes", json!([{"name": "data", "path": "/data"}]));
+    let view = agent.put(&tool).await.expect(200);
+    assert_eq!(view["reason"]["code"], "start_failed", "{view}");
+    let mounts = agent.container(&tool).await.mounts.unwrap();
+    let program = Path::new(mounts[0].source.as_ref().unwrap()).join("program");
+    std::fs::write(&program, docker::compile_fixture(agent.folder.path())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let view = agent.view(&tool).await.expect(200);
+    assert_eq!(view["phase"], "error", "it waits for a command: {view}");
+    engine.end(&socket);
+    agent
+        .until(&tool, "Docker is away", Duration::from_secs(20), |v| {
+            v["reason"]["code"] == "docker_unreachable"
+        })
+        .await;
+    let _engine = Engine::start(&socket);
+    agent
+        .until(&tool, "it runs", Duration::from_secs(20), |v| {
+            v["phase"] == "running" && v["settled"] == true
+        })
+        .await;
 }
 
 #[tokio::test]
