@@ -185,28 +185,25 @@ Deno.test("accepted is not success: without waiting, the end is recorded by itse
   assert.deepEqual(eventLogFaults(await world.db.events(id)), []);
 });
 
-/**
- * The row, once it says `status`; it must agree with what the API says. A report that was on its way when the operation
- * ended may show for a moment what was before.
- */
+/** The row, which says `status` already, as do the API and the log: no report from before the end takes it back. */
 async function settledRow(world: World, id: string, status: string): Promise<InstanceRow> {
-  return await eventually(`row and view say ${status}`, async () => {
-    const row = await world.db.instance(id);
-    assert.equal(row?.status_on_toolbox, status);
-    const view = (await world.owner.tools.get(id)).json.tool_instance;
-    assert.equal(view.status_on_toolbox, status);
-    assert.equal(view.generation, row.generation);
-    assert.equal((await world.db.events(id)).at(-1)?.to_status, status);
-    return row;
-  }, { ms: 5_000 });
+  const row = await world.db.instance(id);
+  assert.ok(row, "the row is gone");
+  assert.equal(row.status_on_toolbox, status);
+  const view = (await world.owner.tools.get(id)).json.tool_instance;
+  assert.equal(view.status_on_toolbox, status);
+  assert.equal(view.generation, row.generation);
+  assert.equal((await world.db.events(id)).at(-1)?.to_status, status);
+  return row;
 }
 
-/** The event log is legal, and that of the operation of `reply` ends with `statuses`. */
+/** The event log is legal, that of the operation of `reply` ends with `statuses`, and nothing comes after it. */
 async function logged(world: World, { json }: Reply, statuses: string[]): Promise<void> {
   const events = await world.db.events(json.instanceId);
   assert.deepEqual(eventLogFaults(events), []);
   const own = path(events.filter((event) => event.operation_id === json.operation.id));
   assert.deepEqual(own.slice(-statuses.length), statuses, path(events).join(" "));
+  assert.equal(events.at(-1)?.operation_id, json.operation.id, path(events).join(" "));
 }
 
 /** The instance's MCP endpoint answers. */

@@ -18,6 +18,8 @@ import {
   type World,
 } from "./lib/mod.ts";
 
+const CANARY = `forged-${crypto.randomUUID()}`;
+
 Deno.test("what a machine's key opens, and how often", async (t) => {
   await using world = await startWorld();
   const deployed = await world.owner.tools.deploy("victim", {}, { wait: 30 });
@@ -45,11 +47,12 @@ Deno.test("what a machine's key opens, and how often", async (t) => {
     const before = await wholeToolbox(world.db, world.toolboxId);
     const theirs = new Machine(world, world.toolboxId, machine.certificate, 8_000_000_000_000);
     theirs.key = machine.key;
+    const full = { ...forged(victim, 1), version: CANARY, full: true };
     const wrong = `tbk_${"0".repeat(64)}`;
     for (const key of [machine.key, wrong]) {
       for (
         const reply of [
-          await theirs.call("", { method: "POST", key, json: await theirs.next({ full: true }) }),
+          await theirs.call("", { method: "POST", key, json: await theirs.next(full) }),
           await theirs.call("/desired", { key }),
         ]
       ) {
@@ -60,16 +63,21 @@ Deno.test("what a machine's key opens, and how often", async (t) => {
       assert.equal(`${enrol.status} ${codeOf(enrol)}`, "401 enrolment_token_invalid", describe(enrol));
     }
     assert.deepEqual(await wholeToolbox(world.db, world.toolboxId), before);
+    assert.deepEqual(await forgeries(world.db), []);
   });
 
   await t.step("a stolen key says nothing of another toolbox's instances either", async () => {
     const before = await world.db.instance(victim);
-    const report = { id: victim, generation: 99, phase: null, settled: true, observed_at: new Date().toISOString() };
-    const reply = await machine.beat({ instances: [report] });
-    assert.equal(reply.status, 200, describe(reply));
-    assert.deepEqual(reply.json.unknown, [victim], "it is not this toolbox's");
+    for (const [generation, phase] of [[99, null], [before!.generation, "error"], [before!.generation, "running"]]) {
+      const reply = await machine.beat(forged(victim, Number(generation), phase as string | null));
+      assert.equal(reply.status, 200, describe(reply));
+      assert.deepEqual(reply.json.unknown, [victim], "it is not this toolbox's");
+    }
     assert.deepEqual((await world.db.instance(victim))?.status_on_toolbox, before?.status_on_toolbox);
     assert.deepEqual((await world.db.instance(victim))?.generation, before?.generation);
+    assert.deepEqual(await forgeries(world.db), []);
+    await machine.beat({ version: CANARY });
+    assert.equal((await forgeries(world.db)).length, 1, "what it says of itself is kept, and found");
     const desired = await machine.call("/desired");
     assert.equal(desired.status, 200, describe(desired));
     assert.deepEqual(desired.json.instances, []);
@@ -255,6 +263,32 @@ async function rotate(world: World): Promise<void> {
 
 async function tokenOf(world: World, machine: Machine): Promise<string> {
   return await enrolmentToken(world.ready, machine.toolboxId);
+}
+
+/** What a stranger says of somebody's instance, recognisable wherever it would be kept. */
+function forged(id: string, generation: number, phase: string | null = "error"): Record<string, unknown> {
+  const now = new Date().toISOString();
+  return {
+    instances: [{
+      ...{ id, generation, phase, settled: true, observed_at: now },
+      ...{ container_id: CANARY, image_digest: CANARY, reason: { code: "exited", message: CANARY } },
+      mcp: { state: "healthy", evidence: CANARY, since: now, checked_at: now, tools_fingerprint: CANARY },
+    }],
+  };
+}
+
+/** Rows of instances, their logs, operations and toolboxes in which a forgery is found. */
+async function forgeries(db: Database): Promise<string[]> {
+  const { found } = await db.row<{ found: string[] }>(
+    `select coalesce(json_agg(r), '[]') as found from (
+      select i::text as r from public.account_tool_instances i
+      union all select e::text from public.tool_instance_events e
+      union all select o::text from public.tool_instance_operations o
+      union all select e::text from public.account_tool_environments e
+    ) rows where r like '%' || :'canary' || '%'`,
+    { canary: CANARY },
+  );
+  return found;
 }
 
 /** Everything a machine could change of a toolbox, but for what its own agent changes all the time. */

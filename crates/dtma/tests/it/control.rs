@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use toolbox_api::dtma::{Desired, Phase};
 use toolbox_domain::ids::ToolInstanceId;
 
@@ -100,6 +100,56 @@ async fn a_change_is_told_within_a_second() {
     let before = stub.plane().heard.len();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(stub.plane().heard.len(), before);
+}
+
+/// The run and the number of a view's version.
+fn version(view: &Value) -> (String, u64) {
+    let version = &view["version"];
+    let run = version["run"].as_str().unwrap().to_owned();
+    (run, version["number"].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn views_are_numbered_as_they_are_made_however_they_travel() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let tool = Tool::new(&["sleep"]);
+    deployed(&agent, &stub, &tool).await;
+    let mut answered = vec![version(&agent.view(&tool).await.expect(200))];
+    for command in ["restart", "stop", "start"] {
+        answered.push(version(&agent.command(&tool, command).await.expect(200)));
+    }
+    // What is deployed after a deletion comes after everything from before it.
+    let generation = stub.change(&tool, Desired::Absent, false);
+    let path = format!("/tools/{}?generation={generation}", tool.id);
+    agent.call(Method::DELETE, &path).await.expect(200);
+    stub.until("its row is gone", SOON, |p| p.rows.is_empty())
+        .await;
+    let again = tool.clone().next().next();
+    stub.want(&again);
+    answered.push(version(&agent.deploy(&again).await));
+    let (run, last) = answered[answered.len() - 1].clone();
+    assert!(answered.iter().all(|(one, _)| *one == run), "{answered:?}");
+    assert!(answered.is_sorted_by(|a, b| a.1 < b.1), "{answered:?}");
+    assert_eq!(version(&agent.view(&again).await.expect(200)).1, last);
+    stub.until_told(&again, "the same view is told", SOON, |r| {
+        r.view_version.is_some_and(|v| v.number == last)
+    })
+    .await;
+    agent.kill();
+    agent.start().await;
+    let (other, _) = version(&agent.settled(&again).await);
+    assert_ne!(other, run, "a start begins anew");
+    stub.until_told(&again, "the new run is told", SOON, |r| {
+        r.view_version.is_some_and(|v| v.run.to_string() == other)
+    })
+    .await;
+    let plane = stub.plane();
+    let told = plane.heard.iter().flat_map(|(_, h)| &h.instances);
+    let told: Vec<_> = told.filter_map(|r| r.view_version).collect();
+    for pair in told.windows(2).filter(|p| p[0].run == p[1].run) {
+        assert!(pair[0].number <= pair[1].number, "{told:?}");
+    }
 }
 
 #[tokio::test]
