@@ -307,6 +307,49 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_container_from_starting_is_understood() {
+        let start = [
+            (
+                "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:31000 failed: port is already allocated",
+                R::PortInUse,
+            ),
+            (
+                "listen tcp4 127.0.0.1:31000: bind: address already in use",
+                R::PortInUse,
+            ),
+            (
+                "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/nope\": stat /nope: no such file or directory: unknown",
+                R::StartFailed,
+            ),
+            (
+                "standard_init_linux.go:228: exec user process caused: exec format error",
+                R::PlatformMismatch,
+            ),
+            (
+                "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/x\": permission denied: unknown",
+                R::StartFailed,
+            ),
+            (
+                "OCI runtime create failed: crun: executable file `nope` not found in $PATH: No such file or directory",
+                R::StartFailed,
+            ),
+            ("No command specified", R::StartFailed),
+            // Said by Docker 20.10 on its way out.
+            (
+                "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
+                R::DockerFailed,
+            ),
+            (
+                "OCI runtime create failed: runc create failed: unable to start container process: context canceled",
+                R::DockerFailed,
+            ),
+        ];
+        for (text, code) in start {
+            assert_eq!(classify(Operation::Start, text), code, "{text}");
+        }
+    }
+
+    #[test]
     fn sentences_of_engines_and_registries_are_understood() {
         let pull = [
             (
@@ -361,45 +404,6 @@ mod tests {
         ];
         for (text, code) in pull {
             assert_eq!(classify(Operation::Pull, text), code, "{text}");
-        }
-        let start = [
-            (
-                "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:31000 failed: port is already allocated",
-                R::PortInUse,
-            ),
-            (
-                "listen tcp4 127.0.0.1:31000: bind: address already in use",
-                R::PortInUse,
-            ),
-            (
-                "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/nope\": stat /nope: no such file or directory: unknown",
-                R::StartFailed,
-            ),
-            (
-                "standard_init_linux.go:228: exec user process caused: exec format error",
-                R::PlatformMismatch,
-            ),
-            (
-                "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/x\": permission denied: unknown",
-                R::StartFailed,
-            ),
-            (
-                "OCI runtime create failed: crun: executable file `nope` not found in $PATH: No such file or directory",
-                R::StartFailed,
-            ),
-            ("No command specified", R::StartFailed),
-            // Said by Docker 20.10 on its way out.
-            (
-                "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
-                R::DockerFailed,
-            ),
-            (
-                "OCI runtime create failed: runc create failed: unable to start container process: context canceled",
-                R::DockerFailed,
-            ),
-        ];
-        for (text, code) in start {
-            assert_eq!(classify(Operation::Start, text), code, "{text}");
         }
         assert_eq!(
             classify(
