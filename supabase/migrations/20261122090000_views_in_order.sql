@@ -3,9 +3,11 @@
 alter table public.account_tool_instances
   add column view_run uuid,
   add column view_number bigint,
-  add constraint views_have_run_and_number check ((view_run is null) = (view_number is null));
+  add column view_applied_at timestamptz,
+  add constraint views_have_run_and_number check (num_nulls(view_run, view_number, view_applied_at) in (0, 3));
 comment on column public.account_tool_instances.view_run is 'The run of the agent that made the latest view that was applied; null where it numbers none.';
 comment on column public.account_tool_instances.view_number is 'Its number in that run.';
+comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';
 
 alter type private.instance_report add attribute view_version jsonb;
 
@@ -22,10 +24,16 @@ $$;
 comment on function private.view_number is 'The number in a ViewVersion of the DTMA API.';
 
 create function private.is_overtaken(instance public.account_tool_instances, view_version jsonb) returns boolean
-language sql immutable
+language sql stable
 set search_path = ''
 as $$
-  select coalesce(instance.view_run = (view_version ->> 'run')::uuid and private.view_number(view_version) < instance.view_number, false);
+  -- No view is on its way for minutes. A machine that was taken back to a snapshot of its memory counts anew in the same run,
+  -- and is to be believed again.
+  select coalesce(
+    instance.view_run = (view_version ->> 'run')::uuid and private.view_number(view_version) < instance.view_number
+      and instance.view_applied_at > clock_timestamp() - interval '10 minutes',
+    false
+  );
 $$;
 comment on function private.is_overtaken is 'A later view of the same run of the agent was applied. Those of different runs, or without a version, are taken as they come.';
 
@@ -34,7 +42,7 @@ language sql
 set search_path = ''
 as $$
   update public.account_tool_instances i
-  set view_run = (view_version ->> 'run')::uuid, view_number = private.view_number(view_version)
+  set view_run = (view_version ->> 'run')::uuid, view_number = private.view_number(view_version), view_applied_at = clock_timestamp()
   where i.id = instance_id;
 $$;
 comment on function private.store_view_version is 'Stores which view was applied last.';
@@ -53,7 +61,8 @@ as $$
     end,
     last_observed_at = least(coalesce((observed ->> 'observed_at')::timestamptz, clock_timestamp()), clock_timestamp()),
     view_run = (observed #>> '{view_version,run}')::uuid,
-    view_number = private.view_number(observed -> 'view_version')
+    view_number = private.view_number(observed -> 'view_version'),
+    view_applied_at = case when jsonb_typeof(observed -> 'view_version') = 'object' then clock_timestamp() end
   where i.id = instance_id;
 $$;
 
@@ -79,7 +88,8 @@ begin
     end,
     last_observed_at = clock_timestamp(),
     view_run = (report.view_version ->> 'run')::uuid,
-    view_number = private.view_number(report.view_version)
+    view_number = private.view_number(report.view_version),
+    view_applied_at = case when jsonb_typeof(report.view_version) = 'object' then clock_timestamp() end
   where i.id = instance_id;
 end;
 $$;
@@ -265,7 +275,7 @@ begin
   ));
   if report.phase is not null and is_settled or report.generation > instance.generation then
     perform private.store_report(instance.id, report, way_back);
-  elsif report.view_version is not null then
+  elsif jsonb_typeof(report.view_version) = 'object' then
     perform private.store_view_version(instance.id, report.view_version);
   end if;
   if tells_end then

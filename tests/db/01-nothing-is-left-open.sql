@@ -70,7 +70,7 @@ select set_eq(
   $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_environments', 'dtma_previous_token_hash'),
      ('account_tool_environments', 'dtma_previous_token_expires_at'), ('account_tool_environments', 'dtma_offered_key_id'),
      ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
-     ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'),
+     ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint') $$,
   'users read every column but those that are secret or of the agent alone');

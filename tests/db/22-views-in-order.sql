@@ -30,11 +30,25 @@ select is_empty('select tests.new_events()', 'without a word in the log');
 select is(tests.view(tests.version(5), '{"phase": "starting", "settled": false}'), 'starting', 'the same is no earlier one');
 select is(tests.view(tests.version(7), '{"phase": "error", "settled": false, "reason": {"code": "exited", "message": "x"}}'), 'error', 'a later one counts');
 select is(tests.view(tests.version(6), '{"phase": "running"}'), 'error', 'also one that is not settled');
-select is(tests.view(tests.version(1, '2'), '{"phase": "running"}'), 'running', 'another run is another count');
+select is(tests.view(tests.version(3, '2'), '{"phase": "running"}'), 'running', 'another run is another count');
 select is(tests.view(null, '{"phase": "stopped"}'), 'stopped', 'an agent that numbers nothing is believed');
 select is(tests.view(tests.version(1, '2'), '{"phase": "running"}'), 'running', 'and holds nobody back');
 select is(tests.view(tests.version(9), '{"phase": null}'), 'error', 'that nothing is there is taken as it comes');
 select is(tests.view(tests.version(1, '2'), '{"phase": "running"}'), 'running', 'and has no place among the views');
+
+-- Nothing is on its way for ten minutes: the run was taken back to an earlier moment, as with a snapshot of the machine.
+select is(tests.view(tests.version(500, '2'), '{"container_id": "later"}'), 'running', 'a view');
+select is(tests.view(tests.version(499, '2'), '{"phase": "stopped"}'), 'running', 'that is later than what was on its way');
+update account_tool_instances set view_applied_at = view_applied_at - interval '11 minutes';
+select is(tests.view(tests.version(100, '2'), '{"phase": "stopped"}'), 'stopped', 'is no later than what comes long after it');
+select is(tests.view(tests.version(101, '2')), 'running', 'and the count goes on from there');
+
+-- What was given up for what ran before, and what could not be taken over, is told with the version of what runs.
+select is(tests.view(tests.version(200, '2'), '{"rolled_back": true, "reason": {"code": "exited", "message": "exit 1"}}'), 'error', 'a roll-back');
+select is(tests.view(tests.version(200, '2'), '{"rolled_back": true, "reason": {"code": "invalid_spec", "message": "x"}}'), 'error', 'with another reason');
+select is((tests.instance()).instance_error_code, 'invalid_spec', 'is told again');
+select is(tests.view(tests.version(199, '2'), '{"phase": "running"}'), 'error', 'and not taken back');
+select is(tests.view(tests.version(201, '2')), 'running', 'until a later view');
 
 -- Health does not come from the view.
 select is(tests.view(tests.version(20), '{"phase": "starting", "settled": false}'), 'starting', 'a view');

@@ -18,7 +18,8 @@ import {
   type World,
 } from "./lib/mod.ts";
 
-const CANARY = `forged-${crypto.randomUUID()}`;
+/** 64 hexadecimal digits, as a fingerprint has. */
+const CANARY = crypto.randomUUID().replaceAll("-", "").repeat(2);
 
 Deno.test("what a machine's key opens, and how often", async (t) => {
   await using world = await startWorld();
@@ -294,9 +295,11 @@ async function forgeries(db: Database): Promise<string[]> {
 /** Everything a machine could change of a toolbox, but for what its own agent changes all the time. */
 async function wholeToolbox(db: Database, id: string): Promise<unknown> {
   return await db.row(
-    `select (select json_agg(to_jsonb(i) - 'mcp_health' - 'last_observed_at' - 'updated_at' order by id)
-        from public.account_tool_instances i where account_tool_environment_id = :'id')
-        as instances,
+    `select (
+        select json_agg(to_jsonb(i) - '{mcp_health,mcp_tools_fingerprint,last_observed_at,updated_at,view_run,view_number,view_applied_at}'::text[]
+          order by id)
+        from public.account_tool_instances i where account_tool_environment_id = :'id'
+      ) as instances,
       (select count(*) from public.tool_instance_events where account_tool_environment_id = :'id') as events,
       e.status, e.dtma_certificate_sha256, e.dtma_key_id, e.dtma_key_epoch, e.dtma_token_hash, e.dtma_boot
      from public.account_tool_environments e where e.id = :'id'`,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -240,6 +241,7 @@ fn shared(
         toolbox: config.toolbox_id,
         network,
         runtime,
+        docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
         policy,

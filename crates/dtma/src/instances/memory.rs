@@ -30,6 +30,8 @@ pub struct Memory {
     pub trouble: Option<Failure>,
     /// Docker does not answer.
     pub outage: Option<Outage>,
+    /// [`Shared::docker_returns`] at the last look.
+    pub docker_returns: u64,
     /// The container that was started for its trial.
     pub on_trial: Option<ContainerId>,
     /// Containers that ran through their trial.
@@ -73,6 +75,7 @@ impl Default for Memory {
             failures: BTreeMap::new(),
             trouble: None,
             outage: None,
+            docker_returns: 0,
             on_trial: None,
             tried: BTreeSet::new(),
             unusable: BTreeSet::new(),
@@ -114,9 +117,11 @@ impl Memory {
         self.local_image = None;
     }
 
-    /// Docker answers again. What an engine said before it went is not final.
-    pub fn end_outage(&mut self, now: Instant) {
-        if self.outage.take().is_some_and(|outage| outage.is_gone) {
+    /// Docker answers, and came back `returns` times so far. What an engine said before it went is not final.
+    pub fn docker_answers(&mut self, returns: u64, now: Instant) {
+        self.outage = None;
+        if self.docker_returns != returns {
+            self.docker_returns = returns;
             self.failures.values_mut().for_each(|f| f.reconsider(now));
         }
     }

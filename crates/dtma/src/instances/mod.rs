@@ -26,6 +26,7 @@ pub mod view;
 pub mod watcher;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,6 +60,8 @@ pub struct Shared {
     pub network: String,
     /// Docker.
     pub runtime: Arc<dyn ContainerRuntime>,
+    /// How often Docker came back after its events were lost. It may be another engine since.
+    pub docker_returns: AtomicU64,
     /// Durable records.
     pub store: Arc<Store>,
     /// Host ports.

@@ -5,6 +5,7 @@
 //! pull, a build, a trial and a look are given up when the command makes them pointless, all other steps are finished.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -338,7 +339,8 @@ impl Instance {
         match outcome {
             Outcome::Looked(Err(error)) => self.outage(&error, true, now),
             Outcome::Looked(Ok(containers)) => {
-                self.memory.end_outage(now);
+                let returns = self.shared.docker_returns.load(Ordering::Relaxed);
+                self.memory.docker_answers(returns, now);
                 self.memory.containers = containers;
                 self.judge_ends(now);
                 self.decide(now).await;
@@ -369,7 +371,6 @@ impl Instance {
         let outage = Outage::again(
             self.memory.outage.as_ref(),
             why,
-            matches!(error, RuntimeError::Unreachable { .. }),
             is_look,
             self.job_began,
             now,

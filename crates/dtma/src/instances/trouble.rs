@@ -63,9 +63,9 @@ impl Failure {
         }
     }
 
-    /// It is tried again now, though it seemed final.
+    /// It is tried again now, also when it seemed final.
     pub fn reconsider(&mut self, now: Instant) {
-        self.retry_at.get_or_insert(now);
+        self.retry_at = Some(now);
     }
 
     /// It is not to be tried now.
@@ -81,20 +81,16 @@ pub struct Outage {
     pub why: Why,
     /// When Docker is asked again.
     pub retry_at: Instant,
-    /// Nothing answered at all, so the engine may be another when something does.
-    pub is_gone: bool,
     since: Instant,
     tries: u32,
     is_one_look: bool,
 }
 
 impl Outage {
-    /// Docker did not answer (again) to a call begun at `begun`, which was a look or a step; or nothing was there to
-    /// answer.
+    /// Docker did not answer (again) to a call begun at `begun`, which was a look or a step.
     pub fn again(
         before: Option<&Self>,
         why: Why,
-        is_gone: bool,
         is_look: bool,
         begun: Instant,
         now: Instant,
@@ -104,7 +100,6 @@ impl Outage {
         Self {
             why,
             retry_at: now + pause.min(MAX_OUTAGE_PAUSE),
-            is_gone: is_gone || before.is_some_and(|o| o.is_gone),
             since: before.map_or(begun, |o| o.since),
             tries,
             is_one_look: before.is_none() && is_look,
@@ -156,30 +151,21 @@ mod tests {
         assert!(failure.shown && !failure.blocks(now), "shown until it runs");
         let again = Failure::again(Some(&failure), reason, now);
         assert!(again.shown && again.blocks(now));
-        // What is tried anyway keeps its pause.
+        // What is tried anyway is tried now.
         let reason = ReasonCode::PortInUse.because("x");
         let mut failure = Failure::again(None, reason, now);
         failure.reconsider(now);
-        assert!(failure.blocks(now));
-    }
-
-    #[test]
-    fn an_engine_that_was_gone_once_may_be_another() {
-        let begun = Instant::now();
-        let reason = ReasonCode::DockerUnreachable.because("x");
-        let gone = Outage::again(None, reason.clone(), true, true, begun, begun);
-        let silent = |before| Outage::again(before, reason.clone(), false, true, begun, begun);
-        assert!(silent(Some(&gone)).is_gone && !silent(None).is_gone);
+        assert!(failure.shown && !failure.blocks(now));
     }
 
     #[test]
     fn an_outage_is_told_after_its_grace() {
         let begun = Instant::now();
         let reason = ReasonCode::DockerUnreachable.because("x");
-        let first = Outage::again(None, reason.clone(), false, true, begun, begun);
+        let first = Outage::again(None, reason.clone(), true, begun, begun);
         assert!(!first.shown(begun));
         let later = begun + Duration::from_secs(4);
-        let second = Outage::again(Some(&first), reason, false, true, begun, later);
+        let second = Outage::again(Some(&first), reason, true, begun, later);
         assert!(second.shown(later));
     }
 
@@ -188,7 +174,7 @@ mod tests {
         let begun = Instant::now();
         let reason = ReasonCode::DockerUnreachable.because("x");
         let later = begun + Duration::from_secs(4);
-        let again = |is_look| Outage::again(None, reason.clone(), false, is_look, begun, later);
+        let again = |is_look| Outage::again(None, reason.clone(), is_look, begun, later);
         assert!(!again(true).shown(later));
         assert!(again(false).shown(later));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -74,12 +75,14 @@ async fn watch_once(
             },
             _ = period.tick() => {
                 let inventory = shared.runtime.inventory().await?;
+                if std::mem::take(failures) > 0 {
+                    tracing::info!("Docker answers again");
+                    // Before the instances are woken, which ask for it.
+                    shared.docker_returns.fetch_add(1, Ordering::Relaxed);
+                }
                 let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(id, _)| id).collect();
                 instances.inventory(ours.into_iter().collect()).await;
                 looked.send_replace(true);
-                if std::mem::take(failures) > 0 {
-                    tracing::info!("Docker answers again");
-                }
             }
         }
     }

@@ -148,16 +148,8 @@ const START_SENTENCES: &[(&[&str], ReasonCode)] = &[
     ),
     (&["no space left on device"], ReasonCode::NoSpace),
     (&["exec format error"], ReasonCode::PlatformMismatch),
-    // Nothing but a command mends this, so it takes more than a missing file: an engine that goes misses its own.
-    (
-        &[
-            "exec: \"",
-            "executable file not found",
-            "executable file `",
-            "no command specified",
-        ],
-        ReasonCode::StartFailed,
-    ),
+    // A program that cannot be run is told by the init process, after the start: what the runtime misses is the engine's.
+    (&["no command specified"], ReasonCode::StartFailed),
 ];
 
 /// What `text`, said by Docker during `operation`, means.
@@ -318,25 +310,17 @@ mod tests {
                 R::PortInUse,
             ),
             (
-                "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/nope\": stat /nope: no such file or directory: unknown",
-                R::StartFailed,
-            ),
-            (
                 "standard_init_linux.go:228: exec user process caused: exec format error",
                 R::PlatformMismatch,
-            ),
-            (
-                "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/x\": permission denied: unknown",
-                R::StartFailed,
-            ),
-            (
-                "OCI runtime create failed: crun: executable file `nope` not found in $PATH: No such file or directory",
-                R::StartFailed,
             ),
             ("No command specified", R::StartFailed),
             // Said by Docker 20.10 on its way out.
             (
                 "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
+                R::DockerFailed,
+            ),
+            (
+                "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"docker-init\": executable file not found in $PATH: unknown",
                 R::DockerFailed,
             ),
             (
