@@ -1,15 +1,14 @@
 //! The control plane's database: what its functions do in one transaction each.
 
 use toolbox_domain::lifecycle::{
-    Desired, EnvironmentStatus, InstanceState, InstanceStatus, Observed, Reason, Request,
-    can_transition, environment_can_transition, observe, request,
+    Desired, InstanceState, InstanceStatus, Observed, Reason, Request, can_transition, observe,
+    request,
 };
 
 use crate::agent;
 use crate::rules::Rules;
 use crate::state::{
-    Broken, Command, Generation, Operation, PerInstance, Phase, Report, Row, Spec, Stage, Stamp,
-    State, Wanted, Worker,
+    Broken, Command, Operation, PerInstance, Phase, Report, Row, Spec, Stage, State, Wanted, Worker,
 };
 
 /// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
@@ -109,7 +108,7 @@ pub fn end_lease(row: &mut Row, lazily: bool) {
 }
 
 /// `private.abandon_expired_operations`.
-fn abandon(row: &mut Row) {
+pub(crate) fn abandon(row: &mut Row) {
     let Some(operation) = row.operation.filter(|o| !o.leased) else {
         return;
     };
@@ -138,7 +137,7 @@ fn failure() -> Reason {
 }
 
 /// `private.apply_steps`, with the guard's check of each.
-fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
+pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
     for step in steps {
         let Some(row) = &mut state.rows[instance] else {
             return;
@@ -152,7 +151,7 @@ fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
 }
 
 /// `private.close_operation`. A user reads a success in the operation.
-fn close(state: &mut State, instance: usize, succeeded: bool) {
+pub(crate) fn close(state: &mut State, instance: usize, succeeded: bool) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
@@ -165,7 +164,7 @@ fn close(state: &mut State, instance: usize, succeeded: bool) {
 }
 
 /// The row goes: nothing is left of the instance.
-fn remove(state: &mut State, instance: usize) {
+pub(crate) fn remove(state: &mut State, instance: usize) {
     // The guard: only a row in `deleting` can be removed.
     let is_deleting = |r: &Row| r.state.status() == InstanceStatus::Deleting;
     if !state.rows[instance].as_ref().is_some_and(is_deleting) {
@@ -177,7 +176,7 @@ fn remove(state: &mut State, instance: usize) {
 
 /// What a settled report says of the spec: an update that was rolled back is undone in the row too. What is put back is
 /// a new generation (`private.store_report`, `record_tool_instance_state`). Returns what the report is to the lifecycle.
-fn settle_spec(row: &mut Row, rules: &Rules, seen: Option<Report>) -> Observed {
+pub(crate) fn settle_spec(row: &mut Row, rules: &Rules, seen: Option<Report>) -> Observed {
     let Some(report) = seen.filter(|r| r.settled && r.phase.is_some()) else {
         return observed(seen);
     };
@@ -338,124 +337,6 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
     if observation.row_gone {
         remove(state, instance);
     }
-}
-
-/// Answer of a heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Recorded; what is desired of each instance, as far as the digest tells.
-    Recorded(PerInstance<Option<(Generation, Desired)>>),
-    /// It counts as replayed.
-    Replayed,
-}
-
-/// `record_heartbeat`.
-pub fn hear(
-    state: &mut State,
-    rules: &Rules,
-    stamp: Stamp,
-    full: bool,
-    reports: &PerInstance<Option<Report>>,
-) -> Heard {
-    let replayed = stamp <= state.heard;
-    if replayed && rules.replayed_heartbeats_are_refused {
-        return Heard::Replayed;
-    }
-    let before = replayed.then(|| state.rows.clone());
-    state.heard = state.heard.max(stamp);
-    toolbox_reported(state);
-    for (instance, report) in reports.iter().enumerate() {
-        match report {
-            Some(report) => hear_report(state, rules, instance, *report),
-            None if full => hear_omission(state, rules, instance),
-            None => {}
-        }
-    }
-    if before.is_some_and(|rows| rows != state.rows) {
-        state.break_with(Broken::ReplayChanged);
-    }
-    Heard::Recorded(std::array::from_fn(|i| {
-        state.rows[i].as_ref().map(|r| (r.generation, r.desired))
-    }))
-}
-
-fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report) {
-    let Some(row) = &mut state.rows[instance] else {
-        return;
-    };
-    if report.generation < row.generation && rules.stale_reports_are_ignored {
-        abandon(row);
-        return;
-    }
-    let ends = report.settled && row.operation.is_some();
-    if !ends {
-        abandon(row);
-    }
-    let is_gone = report.phase.is_none();
-    if is_gone && row.desired != Desired::Absent && row.operation.is_some() {
-        // What is to come may still be on its way.
-        return;
-    }
-    let shown = settle_spec(row, rules, Some(report));
-    let observation = observe(&row.state, &shown, row.desired);
-    apply_steps(state, instance, observation.steps);
-    if ends {
-        close(state, instance, !is_failure(report));
-    }
-    if observation.row_gone {
-        remove(state, instance);
-    }
-}
-
-/// A full heartbeat does not name the instance.
-fn hear_omission(state: &mut State, rules: &Rules, instance: usize) {
-    let Some(row) = &mut state.rows[instance] else {
-        return;
-    };
-    // It ends no operation: it may be older than the command.
-    abandon(row);
-    if row.operation.is_some() {
-        return;
-    }
-    let observation = observe(&row.state, &Observed::Absent, row.desired);
-    if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
-        return;
-    }
-    apply_steps(state, instance, observation.steps);
-    if observation.row_gone {
-        remove(state, instance);
-    }
-}
-
-/// The toolbox is heard of.
-fn toolbox_reported(state: &mut State) {
-    let path: &[EnvironmentStatus] = match state.toolbox {
-        EnvironmentStatus::Provisioning => &[
-            EnvironmentStatus::AwaitingHeartbeat,
-            EnvironmentStatus::Active,
-        ],
-        EnvironmentStatus::AwaitingHeartbeat | EnvironmentStatus::Unresponsive => {
-            &[EnvironmentStatus::Active]
-        }
-        _ => &[],
-    };
-    for to in path {
-        move_toolbox(state, *to);
-    }
-}
-
-/// `private.mark_silent_toolboxes`.
-pub fn mark_silent(state: &mut State) {
-    if state.toolbox == EnvironmentStatus::Active {
-        move_toolbox(state, EnvironmentStatus::Unresponsive);
-    }
-}
-
-fn move_toolbox(state: &mut State, to: EnvironmentStatus) {
-    if !environment_can_transition(state.toolbox, to) {
-        state.break_with(Broken::IllegalToolboxTransition);
-    }
-    state.toolbox = to;
 }
 
 /// `get_desired_state`.

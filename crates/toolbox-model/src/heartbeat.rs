@@ -3,7 +3,8 @@
 use toolbox_domain::lifecycle::Desired;
 
 use crate::agent;
-use crate::control::{self, Heard};
+use crate::control;
+use crate::hearing::{self, Heard};
 use crate::rules::Rules;
 use crate::state::{
     Broken, Command, Fetch, Message, PerInstance, Phase, Record, Report, SLOTS, Stamp, State,
@@ -146,7 +147,7 @@ pub fn deliver(
     full: bool,
     reports: &PerInstance<Option<Report>>,
 ) {
-    let heard = control::hear(state, rules, stamp, full, reports);
+    let heard = hearing::hear(state, rules, stamp, full, reports);
     let pulse = &mut state.agent.pulse;
     if !pulse.waits || pulse.stamp != stamp {
         return;

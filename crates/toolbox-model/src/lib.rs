@@ -13,14 +13,15 @@
 //! holds whatever the clocks do. What is left out: specs are numbers, one Docker step is atomic, and the agent restarts
 //! at once.
 //!
-//! Reading order: [`state`], [`control`] and [`worker`] (the control plane), [`agent`] and [`heartbeat`] (the agent),
-//! [`model`] (every event), [`properties`] and [`heal`] (what is asserted, also of what follows once faults end),
+//! Reading order: [`state`], [`control`], [`hearing`] and [`worker`] (the control plane), [`agent`] and [`heartbeat`] (the
+//! agent), [`model`] (every event), [`properties`] and [`heal`] (what is asserted, also of what follows once faults end),
 //! [`scenarios`] and [`check`] (running it). `cargo run --release -p toolbox-model --example explore` prints what is found.
 
 pub mod agent;
 pub mod check;
 pub mod control;
 pub mod heal;
+pub mod hearing;
 pub mod heartbeat;
 pub mod model;
 pub mod properties;

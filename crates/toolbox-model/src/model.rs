@@ -10,7 +10,7 @@ use crate::rules::{Bounds, Rules};
 use crate::state::{
     Agent, Answer, Docker, Fetch, History, Left, Message, PerInstance, SLOTS, Stage, Stamp, State,
 };
-use crate::{agent, control, heal, heartbeat, properties, worker};
+use crate::{agent, control, heal, hearing, heartbeat, properties, worker};
 
 /// The model.
 #[derive(Clone, Debug)]
@@ -321,7 +321,7 @@ impl Toolbox {
             }
             Event::Silence => {
                 state.left.silences -= 1;
-                control::mark_silent(state);
+                hearing::mark_silent(state);
             }
             _ => return false,
         }
