@@ -8,7 +8,8 @@ use toolbox_domain::lifecycle::{
 use crate::agent;
 use crate::rules::Rules;
 use crate::state::{
-    Broken, Command, Operation, PerInstance, Phase, Report, Row, Spec, Stage, State, Wanted, Worker,
+    Answer, Broken, Command, Generation, Message, Operation, PerInstance, Phase, Report, Row, Spec,
+    Stage, State, Wanted, Worker,
 };
 
 /// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
@@ -280,13 +281,32 @@ pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker
     close(state, instance, false);
 }
 
-/// A read of the list: it records what the agent shows, without an operation (`sighting.rs::record_of`).
-pub fn read(state: &mut State, rules: &Rules, instance: usize) {
+/// A read of the list: what the agent shows will be recorded, without an operation (`sighting.rs::record_of`).
+pub fn read(state: &mut State, instance: usize) {
     let seen = crate::heartbeat::view(state, instance);
-    // Whether there is a way back from a roll-back, the database knows: the agent's report tells it.
-    if seen.is_some_and(|r| !r.settled || r.rolled_back) {
+    let Some(row) = &state.rows[instance] else {
         return;
+    };
+    // Whether there is a way back from a roll-back, the database knows: the agent's report tells it.
+    if seen.is_none_or(|r| r.settled && !r.rolled_back) {
+        let generation = seen.map_or(row.generation, |r| r.generation.max(row.generation));
+        state.send(Message::Sighting {
+            instance,
+            generation,
+            seen,
+        });
     }
+}
+
+/// What was read is recorded, after the answer to the reader. If the row has moved meanwhile, it is decided again, on
+/// what the row is now.
+pub fn record_sighting(
+    state: &mut State,
+    rules: &Rules,
+    instance: usize,
+    generation: Generation,
+    seen: Option<Report>,
+) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
@@ -304,8 +324,10 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
     }
     if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
         // Only the answer to the deletion itself says so (`routes/list.rs::heal_one`).
-        let generation = row.generation;
-        agent::accept(state, rules, instance, generation, Command::Delete);
+        let answer = agent::accept(state, rules, instance, generation, Command::Delete);
+        if answer != Answer::Removed {
+            return;
+        }
     }
     let Some(row) = &mut state.rows[instance] else {
         return;
@@ -316,14 +338,12 @@ pub fn read(state: &mut State, rules: &Rules, instance: usize) {
         _ => None,
     };
     // `find_operation_to_record` without an operation's id.
-    let ends_its_own = result.is_some()
-        && row
-            .operation
-            .is_some_and(|o| o.generation == row.generation);
+    let ends_its_own =
+        result.is_some() && row.operation.is_some_and(|o| o.generation == generation);
     if !ends_its_own {
         abandon(row);
     }
-    if row.operation.is_some() && !ends_its_own {
+    if generation < row.generation || row.operation.is_some() && !ends_its_own {
         return;
     }
     if seen.is_some() && !behind {

@@ -48,7 +48,7 @@ pub enum Event {
     GiveUp,
     /// The lease of an instance's operation runs out.
     LeaseEnds(usize),
-    /// Somebody reads the list.
+    /// Somebody reads the list; what is seen there is recorded later.
     Read(usize),
     /// The toolbox was silent for too long.
     Silence,
@@ -105,7 +105,7 @@ impl Toolbox {
     fn network(state: &State, events: &mut Vec<Event>) {
         for message in &state.network {
             events.push(Event::Deliver(message.clone()));
-            if matches!(message, Message::Answer { .. }) {
+            if matches!(message, Message::Answer { .. } | Message::Sighting { .. }) {
                 continue;
             }
             if state.left.duplicates > 0 {
@@ -249,6 +249,11 @@ impl Toolbox {
                 full,
                 reports,
             } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports),
+            Message::Sighting {
+                instance,
+                generation,
+                seen,
+            } => control::record_sighting(state, &self.rules, *instance, *generation, *seen),
         }
     }
 
@@ -317,7 +322,7 @@ impl Toolbox {
             }
             Event::Read(instance) => {
                 state.left.reads -= 1;
-                control::read(state, &self.rules, instance);
+                control::read(state, instance);
             }
             Event::Silence => {
                 state.left.silences -= 1;

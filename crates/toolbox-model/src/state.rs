@@ -207,6 +207,15 @@ pub enum Message {
         /// The reports.
         reports: PerInstance<Option<Report>>,
     },
+    /// What a reader of the list saw, to be recorded.
+    Sighting {
+        /// The instance.
+        instance: usize,
+        /// The latest generation that the reader knew of.
+        generation: Generation,
+        /// The agent's view; none when it showed nothing of the instance.
+        seen: Option<Report>,
+    },
 }
 
 /// A command to the agent: routes of its API.
