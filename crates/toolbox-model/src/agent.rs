@@ -9,6 +9,7 @@ use crate::state::{
     Agent, Answer, Command, Container, Docker, Generation, PerInstance, Phase, Record, Release,
     State, Task,
 };
+use crate::views::{self, Version};
 
 impl Agent {
     /// An agent that was just installed.
@@ -17,6 +18,7 @@ impl Agent {
             disk: PerInstance::default(),
             deleted: PerInstance::default(),
             tasks: [Task::UNDECIDED; 2],
+            versions: PerInstance::default(),
             pulse: Pulse::new(1),
         }
     }
@@ -207,12 +209,14 @@ fn begin_anew(
     record: Record,
     phase: Phase,
 ) -> crate::state::Report {
+    let before = views::published(state, instance);
     state.agent.disk[instance] = Some(record);
     state.agent.tasks[instance] = Task {
         phase,
         ..Task::UNDECIDED
     };
     hold(state, instance, record.generation);
+    views::publish(state, instance, before);
     heartbeat::held(state, instance, record)
 }
 
@@ -330,6 +334,12 @@ pub fn creation(state: &State, instance: usize) -> Option<Release> {
 
 /// The instance's task looks, decides and takes one step, or settles.
 pub fn work(state: &mut State, rules: &Rules, instance: usize, fails: bool) {
+    let before = views::published(state, instance);
+    step(state, rules, instance, fails);
+    views::publish(state, instance, before);
+}
+
+fn step(state: &mut State, rules: &Rules, instance: usize, fails: bool) {
     let Some(mut record) = state.agent.disk[instance] else {
         return;
     };
@@ -387,10 +397,12 @@ fn fail(state: &mut State, instance: usize, step: Step) {
 
 /// The next step fails and is tried again later (`trouble.rs`): until then the view is a settled error (`view.rs`).
 pub fn trouble(state: &mut State, instance: usize) {
+    let before = views::published(state, instance);
     let task = &mut state.agent.tasks[instance];
     task.phase = Phase::Error;
     task.settled = true;
     task.decided = true;
+    views::publish(state, instance, before);
 }
 
 /// Publishes what the next step is, or that there is none.
@@ -439,6 +451,7 @@ pub fn adopt(state: &mut State, instance: usize) {
     else {
         return;
     };
+    let before = views::published(state, instance);
     let deleted = state.agent.deleted[instance];
     let desired = match (deleted, container.running) {
         (1.., _) => Desired::Absent,
@@ -458,6 +471,7 @@ pub fn adopt(state: &mut State, instance: usize) {
     state.agent.disk[instance] = Some(record);
     state.agent.tasks[instance] = Task::UNDECIDED;
     hold(state, instance, record.generation);
+    views::publish(state, instance, before);
 }
 
 /// The agent dies and starts again: what is on disk stays. The number of the boot may be lost.
@@ -465,6 +479,7 @@ pub fn crash(state: &mut State, rules: &Rules, loses_boot: bool) {
     let boots = heartbeat::stamps(state).into_iter().map(|s| s.boot);
     let next = boots.max().unwrap_or_default() + 1;
     state.agent.tasks = [Task::UNDECIDED; 2];
+    state.agent.versions = state.agent.versions.map(Version::of_next_run);
     state.agent.pulse = Pulse::new(if loses_boot { 0 } else { next });
     if !rules.agent_remembers_deletions {
         state.agent.deleted = PerInstance::default();

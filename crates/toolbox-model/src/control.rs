@@ -35,6 +35,7 @@ pub fn begin(state: &mut State, instance: usize, action: Request) -> bool {
         restart: 0,
         operation: None,
         kept: None,
+        view: None,
     };
     let Some(row) = state.rows[instance].clone().or(is_new.then_some(fresh)) else {
         return false;
@@ -151,6 +152,33 @@ pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<Instanc
     }
 }
 
+/// A later view of the same run was applied: `private.is_overtaken`.
+pub(crate) fn is_overtaken(row: &Row, rules: &Rules, seen: Option<Report>) -> bool {
+    let version = seen.and_then(|r| r.version);
+    let is_before = row.view.zip(version).is_some_and(|(l, v)| v.is_before(l));
+    is_before && rules.overtaken_views_are_ignored
+}
+
+/// Steps that a view leads to, and its version: `private.apply_observation`, `store_report` and `store_view_version`.
+/// That there is no view is taken as it comes.
+pub(crate) fn apply_view(
+    state: &mut State,
+    instance: usize,
+    seen: Option<Report>,
+    steps: Vec<InstanceState>,
+) {
+    let is_news = !steps.is_empty();
+    apply_steps(state, instance, steps);
+    let (Some(row), Some(version)) = (&mut state.rows[instance], seen.and_then(|r| r.version))
+    else {
+        return;
+    };
+    let last = row.view.replace(version);
+    if is_news && last.is_some_and(|last| version.is_before(last)) {
+        state.break_with(Broken::TakenBack);
+    }
+}
+
 /// `private.close_operation`. A user reads a success in the operation.
 pub(crate) fn close(state: &mut State, instance: usize, succeeded: bool) {
     let Some(row) = &mut state.rows[instance] else {
@@ -222,6 +250,8 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
     if !ours || later || row.generation != worker.generation {
         return;
     }
+    // How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
+    let is_overtaken = is_overtaken(row, rules, seen);
     // A record that meets a moved row is decided again (`RECORD_ATTEMPTS`), so it is decided on the row as it is.
     let basis = if rules.records_compare_status {
         row.state.clone()
@@ -232,7 +262,9 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
     let observation = observe(&basis, &shown, row.desired);
     let failed = seen.is_some_and(is_failure)
         || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
-    apply_steps(state, instance, observation.steps);
+    if !is_overtaken {
+        apply_view(state, instance, seen, observation.steps);
+    }
     close(state, instance, !failed);
     if observation.row_gone {
         remove(state, instance);
@@ -343,14 +375,18 @@ pub fn record_sighting(
     if !ends_its_own {
         abandon(row);
     }
-    if generation < row.generation || row.operation.is_some() && !ends_its_own {
+    let is_overtaken = is_overtaken(row, rules, seen);
+    let is_stale = generation < row.generation || row.operation.is_some() || is_overtaken;
+    if is_stale && !ends_its_own {
         return;
     }
     if seen.is_some() && !behind {
         let shown = settle_spec(row, rules, seen);
         observation = observe(&row.state, &shown, row.desired);
     }
-    apply_steps(state, instance, observation.steps);
+    if !is_overtaken {
+        apply_view(state, instance, seen, observation.steps);
+    }
     if let Some(succeeded) = result {
         close(state, instance, succeeded);
     }

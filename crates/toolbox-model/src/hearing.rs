@@ -4,9 +4,11 @@ use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, Observed, environment_can_transition, observe,
 };
 
-use crate::control::{abandon, apply_steps, close, is_failure, remove, settle_spec};
+use crate::control::{
+    abandon, apply_steps, apply_view, close, is_failure, is_overtaken, remove, settle_spec,
+};
 use crate::rules::Rules;
-use crate::state::{Broken, Generation, PerInstance, Report, Stamp, State};
+use crate::state::{Broken, Generation, PerInstance, Report, Row, Stamp, State};
 
 /// Answer of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub fn hear(
     if replayed && rules.replayed_heartbeats_are_refused {
         return Heard::Replayed;
     }
-    let before = replayed.then(|| state.rows.clone());
+    let before = replayed.then(|| shown(state));
     state.heard = state.heard.max(stamp);
     toolbox_reported(state);
     for (instance, report) in reports.iter().enumerate() {
@@ -39,12 +41,18 @@ pub fn hear(
             None => {}
         }
     }
-    if before.is_some_and(|rows| rows != state.rows) {
+    if before.is_some_and(|rows| rows != shown(state)) {
         state.break_with(Broken::ReplayChanged);
     }
     Heard::Recorded(std::array::from_fn(|i| {
         state.rows[i].as_ref().map(|r| (r.generation, r.desired))
     }))
+}
+
+/// The rows, as far as users see them.
+fn shown(state: &State) -> PerInstance<Option<Row>> {
+    let shown = |row: Row| Row { view: None, ..row };
+    state.rows.clone().map(|row| row.map(shown))
 }
 
 fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report) {
@@ -53,6 +61,9 @@ fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report
     };
     if report.generation < row.generation && rules.stale_reports_are_ignored {
         abandon(row);
+        return;
+    }
+    if is_overtaken(row, rules, Some(report)) {
         return;
     }
     let ends = report.settled && row.operation.is_some();
@@ -66,7 +77,7 @@ fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report
     }
     let shown = settle_spec(row, rules, Some(report));
     let observation = observe(&row.state, &shown, row.desired);
-    apply_steps(state, instance, observation.steps);
+    apply_view(state, instance, Some(report), observation.steps);
     if ends {
         close(state, instance, !is_failure(report));
     }

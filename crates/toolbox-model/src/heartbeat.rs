@@ -13,6 +13,9 @@ use crate::state::{
 
 pub use crate::state::Pulse;
 
+/// What a heartbeat tells of each instance.
+type Reports = PerInstance<Option<Report>>;
+
 /// Heartbeats on their way, those included whose sender has stopped waiting.
 const IN_FLIGHT: usize = 2;
 
@@ -40,6 +43,7 @@ pub fn held(state: &State, instance: usize, record: Record) -> Report {
         phase: Some(task.phase),
         settled: task.settled,
         rolled_back: record.rolled_back,
+        version: Some(state.agent.versions[instance]),
     }
 }
 
@@ -61,6 +65,7 @@ fn report(state: &State, rules: &Rules, instance: usize) -> Option<Report> {
             phase: None,
             settled: true,
             rolled_back: false,
+            version: None,
         }),
         None => None,
     }
@@ -72,28 +77,37 @@ pub fn is_due(state: &State, rules: &Rules) -> bool {
     let pulse = &state.agent.pulse;
     let news = |i| {
         let report = report(state, rules, i);
-        report.is_some() && report != pulse.told[i]
+        report.is_some() && report.map(Report::lasting) != pulse.told[i]
     };
     let is_due = pulse.full_due && !is_undecided(state, rules) || (0..SLOTS).any(news);
-    is_due
-        && !(pulse.waits
-            && state
-                .network
-                .contains(&heartbeat(state, rules, pulse.stamp)))
+    if !is_due || !pulse.waits {
+        return is_due;
+    }
+    let (now_full, now) = heartbeat(state, rules);
+    let is_on_its_way = |m: &Message| match m {
+        Message::Heartbeat {
+            stamp,
+            full,
+            reports,
+        } => *stamp == pulse.stamp && *full == now_full && lasting(*reports) == lasting(now),
+        _ => false,
+    };
+    !state.network.iter().any(is_on_its_way)
 }
 
-/// The heartbeat that the agent would send now.
-fn heartbeat(state: &State, rules: &Rules, stamp: Stamp) -> Message {
+fn lasting(reports: Reports) -> Reports {
+    reports.map(|report| report.map(Report::lasting))
+}
+
+/// The heartbeat that the agent would send now: whether it is full, and the reports.
+fn heartbeat(state: &State, rules: &Rules) -> (bool, Reports) {
     let pulse = &state.agent.pulse;
     // A full one must name every instance that is held.
     let full = pulse.full_due && !is_undecided(state, rules);
-    Message::Heartbeat {
-        stamp,
-        full,
-        reports: std::array::from_fn(|i| {
-            report(state, rules, i).filter(|r| full || Some(*r) != pulse.told[i])
-        }),
-    }
+    let reports = std::array::from_fn(|i| {
+        report(state, rules, i).filter(|r| full || Some(r.lasting()) != pulse.told[i])
+    });
+    (full, reports)
 }
 
 /// An instance is held and cannot be told of yet.
@@ -108,16 +122,17 @@ fn is_undecided(state: &State, rules: &Rules) -> bool {
 pub fn beat(state: &mut State, rules: &Rules) {
     state.agent.pulse.stamp.sequence += 1;
     state.agent.pulse.waits = true;
-    let message = heartbeat(state, rules, state.agent.pulse.stamp);
-    let Message::Heartbeat { reports, .. } = &message else {
-        return;
-    };
+    let (full, reports) = heartbeat(state, rules);
     for (instance, report) in reports.iter().enumerate() {
         if report.is_some_and(|r| is_false(state, instance, r)) {
             state.break_with(Broken::FalseReport);
         }
     }
-    state.send(message);
+    state.send(Message::Heartbeat {
+        stamp: state.agent.pulse.stamp,
+        full,
+        reports,
+    });
     // What is in flight for long enough is lost.
     let is_heartbeat = |m: &Message| matches!(m, Message::Heartbeat { .. });
     if state.network.iter().filter(|m| is_heartbeat(m)).count() > IN_FLIGHT
@@ -181,7 +196,7 @@ fn acknowledged(
                 pulse.gone[instance] = 0;
             }
         } else {
-            pulse.told[instance] = Some(*report);
+            pulse.told[instance] = Some(report.lasting());
             // `unknown`: the control plane has no such row.
             pulse.orphan[instance] = desired[instance].is_none();
         }

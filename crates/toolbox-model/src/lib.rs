@@ -13,9 +13,10 @@
 //! holds whatever the clocks do. What is left out: specs are numbers, one Docker step is atomic, and the agent restarts
 //! at once.
 //!
-//! Reading order: [`state`], [`control`], [`hearing`] and [`worker`] (the control plane), [`agent`] and [`heartbeat`] (the
-//! agent), [`model`] (every event), [`properties`] and [`heal`] (what is asserted, also of what follows once faults end),
-//! [`scenarios`] and [`check`] (running it). `cargo run --release -p toolbox-model --example explore` prints what is found.
+//! Reading order: [`state`], [`control`], [`hearing`] and [`worker`] (the control plane), [`agent`], [`views`] and
+//! [`heartbeat`] (the agent), [`model`] (every event), [`properties`] and [`heal`] (what is asserted, also of what follows
+//! once faults end), [`scenarios`] and [`check`] (running it). `cargo run --release -p toolbox-model --example explore`
+//! prints what is found.
 
 pub mod agent;
 pub mod check;
@@ -28,4 +29,5 @@ pub mod properties;
 pub mod rules;
 pub mod scenarios;
 pub mod state;
+pub mod views;
 pub mod worker;

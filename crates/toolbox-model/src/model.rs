@@ -10,7 +10,7 @@ use crate::rules::{Bounds, Rules};
 use crate::state::{
     Agent, Answer, Docker, Fetch, History, Left, Message, PerInstance, SLOTS, Stage, Stamp, State,
 };
-use crate::{agent, control, heal, hearing, heartbeat, properties, worker};
+use crate::{agent, control, heal, hearing, heartbeat, properties, views, worker};
 
 /// The model.
 #[derive(Clone, Debug)]
@@ -203,6 +203,7 @@ impl Toolbox {
         }
         heal::note_what_is_seen(&mut next);
         heal::check_deleted(&mut next);
+        views::renumber(&mut next);
         heartbeat::renumber(&mut next);
         (next != *state).then_some(next)
     }

@@ -23,6 +23,9 @@ pub const REPLAYS_CHANGE_NOTHING: &str = "a replayed heartbeat changes nothing";
 pub const SUCCESS_WAS_SEEN: &str = "a success told to a user was observed";
 /// Invariant.
 pub const REPORTS_ARE_TRUE: &str = "a report was true when it was made";
+/// Invariant, as long as nothing of another run, which nobody can compare, comes between.
+pub const VIEWS_STAY_IN_ORDER: &str =
+    "what is recorded of a run is never taken back to an earlier view of it";
 /// Invariant, from every state: no operation stays in progress, and desired = observed = row.
 pub const EVERYTHING_HEALS: &str = "once faults stop, every operation ends and desired = observed = row with one container, and stays so";
 
@@ -50,6 +53,9 @@ pub(crate) fn of(model: &Toolbox) -> Vec<Property<Toolbox>> {
         Property::always(REPORTS_ARE_TRUE, |_, s: &State| {
             s.broken != Some(Broken::FalseReport)
         }),
+        Property::always(VIEWS_STAY_IN_ORDER, |_, s: &State| {
+            s.broken != Some(Broken::TakenBack)
+        }),
         Property::always(EVERYTHING_HEALS, heal::heals),
         Property::sometimes("an instance runs", |_, s: &State| {
             has_status(s, InstanceStatus::Running)
@@ -61,6 +67,10 @@ pub(crate) fn of(model: &Toolbox) -> Vec<Property<Toolbox>> {
             },
         ),
     ];
+    properties.push(Property::sometimes(
+        "a view on its way is overtaken",
+        |_, s: &State| s.rows.iter().flatten().any(|r| r.view.is_some()),
+    ));
     let has = |action| model.bounds.commands > 1 && model.bounds.actions.contains(&action);
     if has(Request::Delete) {
         properties.push(Property::sometimes(

@@ -40,6 +40,10 @@ pub struct Rules {
     pub desired_state_is_fetched: bool,
     /// A record is written only onto the status it was decided on (`record_tool_instance_state`).
     pub records_compare_status: bool,
+    /// A view is applied only if no later one of the same run was: `private.is_overtaken`, for heartbeats in
+    /// `apply_instance_report` and for answers in `record_tool_instance_state`. An operation whose end it shows ends all
+    /// the same.
+    pub overtaken_views_are_ignored: bool,
 }
 
 impl Rules {
@@ -61,6 +65,7 @@ impl Rules {
             commands_need_their_base: true,
             desired_state_is_fetched: true,
             records_compare_status: true,
+            overtaken_views_are_ignored: true,
         }
     }
 }

@@ -72,6 +72,15 @@ pub fn small() -> Vec<Scenario> {
             search: Search::All(MOST),
         },
         Scenario {
+            name: "a deploy, and a container that ends while it is read",
+            bounds: Bounds {
+                accidents: 1,
+                reads: 1,
+                ..Bounds::commands(1, &[Deploy])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
             name: "a stop, and a container that ends or vanishes",
             bounds: Bounds {
                 accidents: 1,

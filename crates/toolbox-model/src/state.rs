@@ -4,6 +4,8 @@ use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, InstanceState, InstanceStatus, Request,
 };
 
+use crate::views::Version;
+
 /// Most instances of a model.
 pub const SLOTS: usize = 2;
 
@@ -94,6 +96,8 @@ pub enum Broken {
     SuccessUnseen,
     /// A report said what was not so when it was made.
     FalseReport,
+    /// A row was taken back to what an earlier view showed.
+    TakenBack,
 }
 
 /// A row of an instance.
@@ -113,6 +117,8 @@ pub struct Row {
     pub operation: Option<Operation>,
     /// Generation and previous spec of an update whose lease ended before its outcome was known.
     pub kept: Option<(Generation, Spec)>,
+    /// The last view that was applied: `view_run` and `view_number`.
+    pub view: Option<Version>,
 }
 
 /// An operation in progress.
@@ -270,6 +276,8 @@ pub struct Report {
     pub settled: bool,
     /// The last update failed.
     pub rolled_back: bool,
+    /// Which view it is; none when there is none.
+    pub version: Option<Version>,
 }
 
 /// `toolbox_api::dtma::Phase`, as far as the lifecycle tells phases apart.
@@ -300,6 +308,8 @@ pub struct Agent {
     pub deleted: PerInstance<Generation>,
     /// What each instance's task knows. Lost in a crash.
     pub tasks: PerInstance<Task>,
+    /// Which view of each is published. Counted anew after a crash.
+    pub versions: PerInstance<Version>,
     /// The heartbeat's side. Lost in a crash.
     pub pulse: Pulse,
 }

@@ -4,7 +4,7 @@ use toolbox_domain::lifecycle::Request::{self, Delete, Deploy, Restart, Start, S
 use toolbox_model::check::check;
 use toolbox_model::properties::{
     EVERYTHING_HEALS, GENERATIONS_GROW, NOTHING_COMES_BACK, REPLAYS_CHANGE_NOTHING,
-    REPORTS_ARE_TRUE, SUCCESS_WAS_SEEN,
+    REPORTS_ARE_TRUE, SUCCESS_WAS_SEEN, VIEWS_STAY_IN_ORDER,
 };
 use toolbox_model::rules::{Bounds, Rules};
 
@@ -174,5 +174,14 @@ fn a_record_decided_on_another_status_is_illegal() {
         |r| r.records_compare_status = false,
         commands(1, &[Deploy]),
         &[toolbox_model::properties::NO_ILLEGAL_TRANSITION],
+    );
+}
+
+#[test]
+fn a_heartbeat_that_was_on_its_way_takes_the_end_of_an_operation_back() {
+    breaks(
+        |r| r.overtaken_views_are_ignored = false,
+        commands(1, &[Deploy]),
+        &[VIEWS_STAY_IN_ORDER],
     );
 }
