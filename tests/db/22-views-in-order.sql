@@ -36,6 +36,13 @@ select is(tests.view(tests.version(1, '2'), '{"phase": "running"}'), 'running', 
 select is(tests.view(tests.version(9), '{"phase": null}'), 'error', 'that nothing is there is taken as it comes');
 select is(tests.view(tests.version(1, '2'), '{"phase": "running"}'), 'running', 'and has no place among the views');
 
+-- A view that brings no news was seen all the same.
+select is(tests.view(tests.version(7, '2')), 'running', 'what the row says already');
+select is(tests.view(tests.version(6, '2'), '{"phase": "stopped"}'), 'running', 'is later than what comes after it');
+select ctid as version from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001' \gset
+select is(tests.view(tests.version(7, '2')), 'running', 'told again');
+select is((select ctid from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000001'), :'version'::tid, 'it is not written again');
+
 -- Nothing is on its way for ten minutes: the run was taken back to an earlier moment, as with a snapshot of the machine.
 select is(tests.view(tests.version(500, '2'), '{"container_id": "later"}'), 'running', 'a view');
 select is(tests.view(tests.version(499, '2'), '{"phase": "stopped"}'), 'running', 'that is later than what was on its way');

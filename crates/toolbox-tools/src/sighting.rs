@@ -191,6 +191,16 @@ pub(crate) fn is_news(row: &InstanceRow, sighting: Sighting<'_>) -> bool {
     matches!(record_of(row, sighting, None, "", ""), Ok(Some(_)))
 }
 
+/// That an agent shows nothing has no place among its views: what made the row move may have come after it, but for what
+/// is to go, or was carried out.
+fn may_decide_again(
+    now: &InstanceRow,
+    sighting: Sighting<'_>,
+    operation: Option<OperationId>,
+) -> bool {
+    sighting.is_some() || operation.is_some() || is_leaving(now).unwrap_or(false)
+}
+
 /// Records a settled sighting. None: there was nothing to record, or the row has moved on.
 /// `Some(None)`: the row is gone.
 pub(crate) async fn record(
@@ -218,7 +228,8 @@ pub(crate) async fn record(
             // Another observer was quicker; its steps are not to be walked twice.
             Recorded::Stale(now)
                 if now.generation == row.generation
-                    && now.status_on_toolbox != row.status_on_toolbox =>
+                    && now.status_on_toolbox != row.status_on_toolbox
+                    && may_decide_again(&now, sighting, operation) =>
             {
                 moved = Some(now);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio::time::Instant;
-use toolbox_api::dtma::API_VERSION;
+use toolbox_api::dtma::{API_VERSION, ViewVersion};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, Heartbeat, InstanceReport, MAX_INSTANCES};
 use toolbox_domain::ids::ToolInstanceId;
 
@@ -143,8 +143,12 @@ impl Reporter {
         Saying::Report(Box::new(report))
     }
 
-    /// The heartbeat as JSON, with numbers of its own.
+    /// The heartbeat as JSON, with numbers of its own. Whether it arrives is not known before the answer, so what was told
+    /// of its instances before counts no more.
     pub(super) fn body(&mut self, batch: &Batch) -> Option<Vec<u8>> {
+        for report in &batch.reports {
+            self.told.remove(&report.id);
+        }
         let (boot, sequence) = self.counters.next();
         let certificate = self.control.certificate.as_ref();
         let seconds = u32::try_from(self.interval().as_secs()).unwrap_or(DEFAULT_INTERVAL_SECONDS);
@@ -190,14 +194,18 @@ impl Reporter {
             if let Some(since) = self.dirty.remove(&report.id) {
                 self.control.shared.telemetry.pushed(since.elapsed());
             }
-            if report.phase.is_some() {
-                self.told.insert(report.id, *hash);
-            } else {
-                self.told.remove(&report.id);
+            if report.phase.is_none() {
                 self.rejected.remove(&report.id);
+            } else if self.version_now(report.id) == report.view_version {
+                // Else an answer may have shown the later view meanwhile, and this one is not applied.
+                self.told.insert(report.id, *hash);
             }
         }
         told
+    }
+
+    fn version_now(&self, id: ToolInstanceId) -> Option<ViewVersion> {
+        self.entries.get(&id)?.view()?.version
     }
 
     /// The control plane was told of `told`, and does not know `unknown` of them.

@@ -215,6 +215,27 @@ async fn after_an_outage_the_latest_state_of_everything_arrives() {
 }
 
 #[tokio::test]
+async fn what_was_told_before_a_lost_answer_is_told_again() {
+    let stub = Stub::new().await;
+    let agent = enrolled(&stub).await;
+    let tool = Tool::new(&["sleep"]);
+    deployed(&agent, &stub, &tool).await;
+    // The control plane takes in that it stopped, and the agent never learns that it did.
+    stub.plane().fault = Fault::LostAnswers;
+    agent.command(&tool, "stop").await.expect(200);
+    stub.until_told(&tool, "it is told to be stopped", SOON, |r| {
+        r.phase == Some(Phase::Stopped)
+    })
+    .await;
+    agent.command(&tool, "start").await.expect(200);
+    stub.plane().fault = Fault::None;
+    stub.until_told(&tool, "it is told to run", SOON, |r| {
+        r.phase == Some(Phase::Running)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_lost_command_heals_itself() {
     let stub = Stub::new().await;
     let agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;

@@ -144,6 +144,24 @@ fn what_the_agent_shows_differently_is_told_at_once_and_recorded_afterwards() {
 }
 
 #[test]
+fn an_absence_is_not_decided_again_on_a_row_that_moved() {
+    for (before, meanwhile, after) in [
+        ("starting", "running", "running"),
+        ("pending_delete", "deleting", "gone"),
+    ] {
+        let world = World::new(before);
+        world.agent(move |path| match path.starts_with("DELETE") {
+            true => answer(200, &json!({"id": INSTANCE, "removed": true})),
+            false => answer(200, &tools(&[])),
+        });
+        list(&world);
+        world.tables.borrow_mut().row = Some(row(meanwhile));
+        world.host.run_background();
+        assert_eq!(world.status(), after, "{before}");
+    }
+}
+
+#[test]
 fn an_operation_whose_worker_died_is_closed_by_the_next_look() {
     let world = World::new("deploying");
     world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
