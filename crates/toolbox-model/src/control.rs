@@ -11,6 +11,7 @@ use crate::state::{
     Answer, Broken, Command, Generation, Message, Operation, PerInstance, Phase, Report, Row, Spec,
     Stage, State, Wanted, Worker,
 };
+use crate::views;
 
 /// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
 pub const fn desired_by(action: Request) -> Desired {
@@ -152,6 +153,26 @@ pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<Instanc
     }
 }
 
+/// Whether a report may change the row: the others are passed over (`apply_instance_reports`).
+pub(crate) fn is_news(row: &Row, report: Report) -> bool {
+    let is_reverted = report.rolled_back && report.settled;
+    let shown = match report.phase {
+        _ if is_reverted => InstanceStatus::Error,
+        None | Some(Phase::Removing) => return true,
+        Some(Phase::Preparing) => InstanceStatus::Deploying,
+        Some(Phase::Starting) => InstanceStatus::Starting,
+        Some(Phase::Running) => InstanceStatus::Running,
+        Some(Phase::Stopping) => InstanceStatus::Stopping,
+        Some(Phase::Stopped) => InstanceStatus::Stopped,
+        Some(Phase::Error) => InstanceStatus::Error,
+    };
+    let may_go_back = row.kept.is_some();
+    report.generation > row.generation
+        || shown != row.state.status()
+        || row.operation.is_some()
+        || may_go_back && (report.rolled_back || report.phase != Some(Phase::Error))
+}
+
 /// A later view of the same run was applied: `private.is_overtaken`.
 pub(crate) fn is_overtaken(row: &Row, rules: &Rules, seen: Option<Report>) -> bool {
     let version = seen.and_then(|r| r.version);
@@ -173,10 +194,12 @@ pub(crate) fn apply_view(
     else {
         return;
     };
-    let last = row.view.replace(version);
+    row.view = Some(version);
+    let last = state.history[instance].last_view;
     if is_news && last.is_some_and(|last| version.is_before(last)) {
         state.break_with(Broken::TakenBack);
     }
+    views::note_told(state, instance, version);
 }
 
 /// `private.close_operation`. A user reads a success in the operation.

@@ -5,10 +5,11 @@ use toolbox_domain::lifecycle::{
 };
 
 use crate::control::{
-    abandon, apply_steps, apply_view, close, is_failure, is_overtaken, remove, settle_spec,
+    abandon, apply_steps, apply_view, close, is_failure, is_news, is_overtaken, remove, settle_spec,
 };
 use crate::rules::Rules;
 use crate::state::{Broken, Generation, PerInstance, Report, Row, Stamp, State};
+use crate::views;
 
 /// Answer of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,13 @@ fn hear_report(state: &mut State, rules: &Rules, instance: usize, report: Report
         return;
     }
     if is_overtaken(row, rules, Some(report)) {
+        return;
+    }
+    if let Some(version) = report.version.filter(|_| !is_news(row, report)) {
+        if rules.views_without_news_count {
+            row.view = Some(version);
+        }
+        views::note_told(state, instance, version);
         return;
     }
     let ends = report.settled && row.operation.is_some();

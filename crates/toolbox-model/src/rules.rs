@@ -44,6 +44,9 @@ pub struct Rules {
     /// `apply_instance_report` and for answers in `record_tool_instance_state`. An operation whose end it shows ends all
     /// the same.
     pub overtaken_views_are_ignored: bool,
+    /// A view that a heartbeat tells of is the last that was applied also where it changes nothing of the row
+    /// (`apply_instance_reports`).
+    pub views_without_news_count: bool,
 }
 
 impl Rules {
@@ -66,6 +69,7 @@ impl Rules {
             desired_state_is_fetched: true,
             records_compare_status: true,
             overtaken_views_are_ignored: true,
+            views_without_news_count: true,
         }
     }
 }

@@ -145,6 +145,8 @@ pub struct History {
     pub removed: bool,
     /// Highest generation that the agent ever held.
     pub held: Generation,
+    /// The latest view that the control plane was told of, of the run it was last told of.
+    pub last_view: Option<Version>,
 }
 
 /// A request in an edge function, from its accepted operation to its end.

@@ -31,6 +31,13 @@ impl Version {
     }
 }
 
+/// The control plane was told of this view.
+pub fn note_told(state: &mut State, instance: usize, version: Version) {
+    let last = &mut state.history[instance].last_view;
+    let is_late = last.is_some_and(|last| version.is_before(last));
+    *last = last.filter(|_| is_late).or(Some(version));
+}
+
 impl Report {
     /// What is worth telling at once: `control/report.rs::measure`.
     #[must_use]
@@ -71,10 +78,11 @@ pub fn publish(state: &mut State, instance: usize, before: Published) {
 pub fn renumber(state: &mut State) {
     for instance in 0..SLOTS {
         let mut known: Vec<Version> = on_their_way(state, instance).map(|v| *v).collect();
+        let matters = |last: &Version| known.iter().any(|v| v.is_before(*last));
+        let last = &mut state.history[instance].last_view;
+        *last = last.filter(|last| state.rows[instance].is_some() && matters(last));
         if let Some(row) = &mut state.rows[instance] {
-            row.view = row
-                .view
-                .filter(|last| known.iter().any(|v| v.is_before(*last)));
+            row.view = row.view.filter(matters);
         }
         if known.is_empty() {
             state.agent.versions[instance] = Version::default();
@@ -106,7 +114,9 @@ pub fn renumber(state: &mut State) {
 /// The versions that the agent and the row of an instance hold.
 fn kept(state: &mut State, instance: usize) -> impl Iterator<Item = &mut Version> {
     let row = state.rows[instance].as_mut().and_then(|r| r.view.as_mut());
-    row.into_iter().chain([&mut state.agent.versions[instance]])
+    (row.into_iter())
+        .chain(&mut state.history[instance].last_view)
+        .chain([&mut state.agent.versions[instance]])
 }
 
 /// The versions of an instance's views that are on their way.

@@ -185,3 +185,16 @@ fn a_heartbeat_that_was_on_its_way_takes_the_end_of_an_operation_back() {
         &[VIEWS_STAY_IN_ORDER],
     );
 }
+
+#[test]
+fn a_late_reader_takes_back_what_a_heartbeat_has_confirmed() {
+    breaks(
+        |r| r.views_without_news_count = false,
+        Bounds {
+            troubles: 1,
+            reads: 1,
+            ..commands(1, &[Deploy])
+        },
+        &[VIEWS_STAY_IN_ORDER],
+    );
+}
