@@ -150,9 +150,12 @@ fn an_absence_is_not_decided_again_on_a_row_that_moved() {
         ("pending_delete", "deleting", "gone"),
     ] {
         let world = World::new(before);
-        world.agent(move |path| match path.starts_with("DELETE") {
-            true => answer(200, &json!({"id": INSTANCE, "removed": true})),
-            false => answer(200, &tools(&[])),
+        world.agent(move |path| {
+            if path.starts_with("DELETE") {
+                answer(200, &json!({"id": INSTANCE, "removed": true}))
+            } else {
+                answer(200, &tools(&[]))
+            }
         });
         list(&world);
         world.tables.borrow_mut().row = Some(row(meanwhile));
