@@ -17,7 +17,7 @@ set search_path = ''
 as $$
   -- Beyond what is exact in JSON only a hostile agent counts: that must not raise, and holds nothing back.
   select case
-    when (view_version ->> 'number')::numeric between 0 and 9007199254740991 then (view_version ->> 'number')::bigint
+    when (view_version ->> 'number')::numeric between 0 and 9007199254740991 then trunc((view_version ->> 'number')::numeric)::bigint
     when view_version ->> 'number' is not null then 0
   end;
 $$;
@@ -313,7 +313,7 @@ begin
   if jsonb_array_length(heartbeat -> 'instances') > 200 then
     raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
   end if;
-  -- Most rows have no news: they are found without a lock, and only their health and its age are written.
+  -- Most rows have no news: they are found without a lock, and only their health, its age and the version of the view are written.
   with reports as materialized (
     select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
       r.ports, r.rolled_back, r.view_version, private.kept_mcp_health(r.mcp) as mcp
@@ -322,7 +322,8 @@ begin
     order by r.id, e.n desc
   ), seen as materialized (
     select r.*, i.id as known, i.mcp_health is distinct from r.mcp as is_health_new,
-      jsonb_typeof(r.view_version) = 'object'
+      i.view_run as seen_run, i.view_number as seen_number,
+      jsonb_typeof(r.view_version) = 'object' and not private.is_overtaken(i, r.view_version)
         and (i.view_run, i.view_number) is distinct from ((r.view_version ->> 'run')::uuid, private.view_number(r.view_version)) as is_view_new,
       r.generation >= i.generation and (
         r.generation > i.generation
@@ -344,11 +345,11 @@ begin
     left join public.account_tool_instances i on i.id = r.id and i.account_tool_environment_id = toolbox_id
   ), refreshed as (
     update public.account_tool_instances i
-    -- Compared with the row as it is now, not as it was seen: an answer may have been recorded in between.
+    -- An answer may have been recorded since the row was seen, and is later news then.
     set mcp_health = s.mcp, last_observed_at = clock_timestamp(),
-      view_run = case when s.is_view_new and not private.is_overtaken(i, s.view_version) then (s.view_version ->> 'run')::uuid else i.view_run end,
-      view_number = case when s.is_view_new and not private.is_overtaken(i, s.view_version) then private.view_number(s.view_version) else i.view_number end,
-      view_applied_at = case when s.is_view_new and not private.is_overtaken(i, s.view_version) then clock_timestamp() else i.view_applied_at end
+      view_run = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then (s.view_version ->> 'run')::uuid else i.view_run end,
+      view_number = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then private.view_number(s.view_version) else i.view_number end,
+      view_applied_at = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then clock_timestamp() else i.view_applied_at end
     from seen s
     where i.id = s.known and not s.is_news and (s.is_health_new or s.is_view_new) and s.generation >= i.generation
   )

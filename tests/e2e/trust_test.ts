@@ -18,8 +18,9 @@ import {
   type World,
 } from "./lib/mod.ts";
 
+const FORGED_RUN = crypto.randomUUID();
 /** 64 hexadecimal digits, as a fingerprint has. */
-const CANARY = crypto.randomUUID().replaceAll("-", "").repeat(2);
+const CANARY = FORGED_RUN.replaceAll("-", "").repeat(2);
 
 Deno.test("what a machine's key opens, and how often", async (t) => {
   await using world = await startWorld();
@@ -272,7 +273,7 @@ function forged(id: string, generation: number, phase: string | null = "error"):
   return {
     instances: [{
       ...{ id, generation, phase, settled: true, observed_at: now },
-      ...{ container_id: CANARY, image_digest: CANARY, reason: { code: "exited", message: CANARY } },
+      ...{ view_version: { run: FORGED_RUN, number: 1 }, container_id: CANARY, image_digest: CANARY, reason: { code: "exited", message: CANARY } },
       mcp: { state: "healthy", evidence: CANARY, since: now, checked_at: now, tools_fingerprint: CANARY },
     }],
   };
@@ -286,8 +287,8 @@ async function forgeries(db: Database): Promise<string[]> {
       union all select e::text from public.tool_instance_events e
       union all select o::text from public.tool_instance_operations o
       union all select e::text from public.account_tool_environments e
-    ) rows where r like '%' || :'canary' || '%'`,
-    { canary: CANARY },
+    ) rows where r like '%' || :'canary' || '%' or r like '%' || :'run' || '%'`,
+    { canary: CANARY, run: FORGED_RUN },
   );
   return found;
 }

@@ -274,7 +274,7 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
         return;
     }
     // How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
-    let is_overtaken = is_overtaken(row, rules, seen);
+    let is_late = is_overtaken(row, rules, seen);
     // A record that meets a moved row is decided again (`RECORD_ATTEMPTS`), so it is decided on the row as it is.
     let basis = if rules.records_compare_status {
         row.state.clone()
@@ -285,7 +285,7 @@ pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Optio
     let observation = observe(&basis, &shown, row.desired);
     let failed = seen.is_some_and(is_failure)
         || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
-    if !is_overtaken {
+    if !is_late {
         apply_view(state, instance, seen, observation.steps);
     }
     close(state, instance, !failed);
@@ -349,22 +349,28 @@ pub fn read(state: &mut State, instance: usize) {
             instance,
             generation,
             seen,
+            absent_from: seen.is_none().then(|| row.state.status()),
         });
     }
 }
 
-/// What was read is recorded, after the answer to the reader. If the row has moved meanwhile, it is decided again, on
-/// what the row is now.
+/// What was read is recorded, after the answer to the reader. If the row has moved meanwhile, a view is decided again on
+/// what the row is now; an absence only for what is to go (`sighting.rs::may_decide_again`).
 pub fn record_sighting(
     state: &mut State,
     rules: &Rules,
     instance: usize,
     generation: Generation,
     seen: Option<Report>,
+    absent_from: Option<InstanceStatus>,
 ) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
+    let has_moved = absent_from.is_some_and(|from| from != row.state.status());
+    if has_moved && row.desired != Desired::Absent {
+        return;
+    }
     let behind = seen.is_none_or(|r| r.generation < row.generation);
     let desired = seen
         .filter(|_| behind)
@@ -398,8 +404,8 @@ pub fn record_sighting(
     if !ends_its_own {
         abandon(row);
     }
-    let is_overtaken = is_overtaken(row, rules, seen);
-    let is_stale = generation < row.generation || row.operation.is_some() || is_overtaken;
+    let is_late = is_overtaken(row, rules, seen);
+    let is_stale = generation < row.generation || row.operation.is_some() || is_late;
     if is_stale && !ends_its_own {
         return;
     }
@@ -407,7 +413,7 @@ pub fn record_sighting(
         let shown = settle_spec(row, rules, seen);
         observation = observe(&row.state, &shown, row.desired);
     }
-    if !is_overtaken {
+    if !is_late {
         apply_view(state, instance, seen, observation.steps);
     }
     if let Some(succeeded) = result {

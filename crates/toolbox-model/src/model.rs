@@ -254,7 +254,11 @@ impl Toolbox {
                 instance,
                 generation,
                 seen,
-            } => control::record_sighting(state, &self.rules, *instance, *generation, *seen),
+                absent_from,
+            } => {
+                let (rules, from) = (&self.rules, *absent_from);
+                control::record_sighting(state, rules, *instance, *generation, *seen, from);
+            }
         }
     }
 

@@ -223,6 +223,8 @@ pub enum Message {
         generation: Generation,
         /// The agent's view; none when it showed nothing of the instance.
         seen: Option<Report>,
+        /// The status that an absence was decided on.
+        absent_from: Option<InstanceStatus>,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio::time::Instant;
-use toolbox_api::dtma::{API_VERSION, ViewVersion};
+use toolbox_api::dtma::API_VERSION;
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, Heartbeat, InstanceReport, MAX_INSTANCES};
 use toolbox_domain::ids::ToolInstanceId;
 
@@ -98,7 +98,7 @@ impl Reporter {
                 self.dirty.remove(&id);
                 continue;
             }
-            if news_only && self.told.get(&id) == Some(&hash) {
+            if news_only && self.told.get(&id) == Some(&(hash, report.view_version)) {
                 self.dirty.remove(&id);
                 continue;
             }
@@ -196,16 +196,11 @@ impl Reporter {
             }
             if report.phase.is_none() {
                 self.rejected.remove(&report.id);
-            } else if self.version_now(report.id) == report.view_version {
-                // Else an answer may have shown the later view meanwhile, and this one is not applied.
-                self.told.insert(report.id, *hash);
+            } else {
+                self.told.insert(report.id, (*hash, report.view_version));
             }
         }
         told
-    }
-
-    fn version_now(&self, id: ToolInstanceId) -> Option<ViewVersion> {
-        self.entries.get(&id)?.view()?.version
     }
 
     /// The control plane was told of `told`, and does not know `unknown` of them.

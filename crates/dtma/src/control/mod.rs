@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use toolbox_api::dtma::{Desired, Reason};
+use toolbox_api::dtma::{Desired, Reason, ViewVersion};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, HeartbeatResponse, MAX_INSTANCES};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::ToolInstanceId;
@@ -89,8 +89,9 @@ struct Reporter {
     counters: Counters,
     /// Changed and not acknowledged, with the time of the first change.
     dirty: BTreeMap<ToolInstanceId, Instant>,
-    /// Hash of the last acknowledged report.
-    told: HashMap<ToolInstanceId, u64>,
+    /// Hash of the last acknowledged report, and the view it was made from: what is as it was before may have been
+    /// shown differently by an answer in between.
+    told: HashMap<ToolInstanceId, (u64, Option<ViewVersion>)>,
     /// Hash of a report that was too large by itself.
     left_out: HashMap<ToolInstanceId, u64>,
     /// Desired states that cannot be taken, with their generation.

@@ -19,7 +19,8 @@ use super::job::{Job, Outcome, end_of, phase_of};
 use super::memory::Memory;
 use super::steps;
 use super::trouble::Outage;
-use super::{Command, CommandError, Message, Published, Shared, adopt, stopped, view};
+use super::view::{self, News};
+use super::{Command, CommandError, Message, Published, Shared, adopt, stopped};
 use crate::planner::{self, Settled, Step, Version};
 use crate::record::Record;
 use crate::runtime::RuntimeError;
@@ -487,27 +488,29 @@ impl Instance {
         };
     }
 
-    /// Publishes the view, under a version of its own, if it changed in anything but its time.
+    /// Publishes the view if it changed in anything but its time: under a version of its own, but for mere progress,
+    /// which the control plane is not told.
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
         let mut fresh = view::of(record, &self.memory, Instant::now());
         let decided = self.memory.decided;
-        let changed = self.publish.send_if_modified(|published| {
-            let same = published.decided == decided
-                && published.view.as_ref().is_some_and(|old| {
-                    let mut old = (**old).clone();
-                    old.updated_at.clone_from(&fresh.updated_at);
-                    old.version = fresh.version;
-                    old == fresh
-                });
-            if !same {
-                fresh.version = Some(self.shared.changes.next_version());
-                published.view = Some(Arc::new(fresh));
-                published.decided = decided;
-            }
-            !same
+        let mut is_news = false;
+        self.publish.send_if_modified(|published| {
+            let old = published.view.as_deref();
+            let news = old
+                .filter(|_| published.decided == decided)
+                .map_or(News::State, |old| view::news(old, &fresh));
+            fresh.version = match news {
+                News::None => return false,
+                News::Progress => old.and_then(|v| v.version),
+                News::State => Some(self.shared.changes.next_version()),
+            };
+            is_news = news == News::State;
+            published.view = Some(Arc::new(fresh));
+            published.decided = decided;
+            true
         });
-        if changed {
+        if is_news {
             self.shared.changes.mark(self.id);
         }
     }

@@ -63,9 +63,10 @@ impl Failure {
         }
     }
 
-    /// It is tried again now, also when it seemed final.
+    /// It is tried again soon, also when it seemed final. Saying so again and again makes it no sooner.
     pub fn reconsider(&mut self, now: Instant) {
-        self.retry_at = Some(now);
+        let soon = now + SHOWN_PAUSE;
+        self.retry_at = Some(self.retry_at.map_or(soon, |at| at.min(soon)));
     }
 
     /// It is not to be tried now.
@@ -148,14 +149,24 @@ mod tests {
         let reason = ReasonCode::StartFailed.because("x");
         let mut failure = Failure::again(None, reason.clone(), now);
         failure.reconsider(now);
-        assert!(failure.shown && !failure.blocks(now), "shown until it runs");
-        let again = Failure::again(Some(&failure), reason, now);
-        assert!(again.shown && again.blocks(now));
-        // What is tried anyway is tried now.
+        failure.reconsider(now + Duration::from_secs(9));
+        let then = now + SHOWN_PAUSE;
+        assert!(
+            failure.shown && !failure.blocks(then),
+            "shown until it runs"
+        );
+        let again = Failure::again(Some(&failure), reason, then);
+        assert!(again.shown && again.blocks(then + MAX_PAUSE));
+        // A longer pause ends.
         let reason = ReasonCode::PortInUse.because("x");
-        let mut failure = Failure::again(None, reason, now);
+        let mut failure = None;
+        for _ in 0..8 {
+            failure = Some(Failure::again(failure.as_ref(), reason.clone(), now));
+        }
+        let mut failure = failure.unwrap();
+        assert!(failure.blocks(then));
         failure.reconsider(now);
-        assert!(failure.shown && !failure.blocks(now));
+        assert!(!failure.blocks(then));
     }
 
     #[test]

@@ -46,6 +46,35 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
     }
 }
 
+/// How a view differs from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// In its time at most.
+    None,
+    /// In its progress only.
+    Progress,
+    /// In what the control plane is told of.
+    State,
+}
+
+/// What is new in `fresh`.
+pub fn news(old: &ToolView, fresh: &ToolView) -> News {
+    let mut old = ToolView {
+        updated_at: fresh.updated_at.clone(),
+        version: fresh.version,
+        ..old.clone()
+    };
+    if old == *fresh {
+        return News::None;
+    }
+    old.progress.clone_from(&fresh.progress);
+    if old == *fresh {
+        News::Progress
+    } else {
+        News::State
+    }
+}
+
 /// The error to show: Docker's absence before anything else, because nothing else is known for sure then.
 fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
     if let Some(outage) = memory.outage.as_ref().filter(|o| o.shown(now)) {

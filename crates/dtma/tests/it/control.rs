@@ -96,7 +96,12 @@ async fn a_change_is_told_within_a_second() {
     assert!(text.contains("dtma_heartbeats_total{outcome=\"recorded\"}"));
     assert!(text.contains("dtma_docker_request_duration_seconds_count"));
     assert!(text.contains("dtma_instances{phase=\"running\"} 1"));
-    // What never changed is not told again and again.
+    // What does not change any more is not told again and again.
+    let (_, last) = version(&agent.view(&tool).await.expect(200));
+    stub.until_told(&tool, "the last view is told", SOON, |r| {
+        r.view_version.is_some_and(|v| v.number == last)
+    })
+    .await;
     let before = stub.plane().heard.len();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(stub.plane().heard.len(), before);
