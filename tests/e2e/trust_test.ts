@@ -273,7 +273,12 @@ function forged(id: string, generation: number, phase: string | null = "error"):
   return {
     instances: [{
       ...{ id, generation, phase, settled: true, observed_at: now },
-      ...{ view_version: { run: FORGED_RUN, number: 1 }, container_id: CANARY, image_digest: CANARY, reason: { code: "exited", message: CANARY } },
+      ...{
+        view_version: { run: FORGED_RUN, number: 1 },
+        container_id: CANARY,
+        image_digest: CANARY,
+        reason: { code: "exited", message: CANARY },
+      },
       mcp: { state: "healthy", evidence: CANARY, since: now, checked_at: now, tools_fingerprint: CANARY },
     }],
   };
