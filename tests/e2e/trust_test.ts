@@ -286,8 +286,8 @@ function forged(id: string, generation: number, phase: string | null = "error"):
 
 /** Rows of instances, their logs, operations and toolboxes in which a forgery is found. */
 async function forgeries(db: Database): Promise<string[]> {
-  const { found } = await db.row<{ found: string[] }>(
-    `select coalesce(json_agg(r), '[]') as found from (
+  const { forged } = await db.row<{ forged: string[] }>(
+    `select coalesce(json_agg(r), '[]') as forged from (
       select i::text as r from public.account_tool_instances i
       union all select e::text from public.tool_instance_events e
       union all select o::text from public.tool_instance_operations o
@@ -295,7 +295,7 @@ async function forgeries(db: Database): Promise<string[]> {
     ) rows where r like '%' || :'canary' || '%' or r like '%' || :'run' || '%'`,
     { canary: CANARY, run: FORGED_RUN },
   );
-  return found;
+  return forged;
 }
 
 /** Everything a machine could change of a toolbox, but for what its own agent changes all the time. */

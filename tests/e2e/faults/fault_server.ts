@@ -1,4 +1,5 @@
 /** An HTTP server that fails on purpose, in one chosen way at a time. It stands where a real part would listen. */
+import { eventually } from "../lib/mod.ts";
 
 /** How the server treats every request until told otherwise. */
 export type Fault =
@@ -46,9 +47,19 @@ export class FaultServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const { port } = this;
     this.#listener.close();
     for (const connection of this.#connections) close(connection);
     await this.#accepting;
+    // The accept that was cancelled lets go of the socket a moment later.
+    await eventually(`port ${port} is free`, () => {
+      try {
+        Deno.listen({ hostname: "127.0.0.1", port }).close();
+        return true;
+      } catch (error) {
+        if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      }
+    }, { ms: 5_000, everyMs: 10 });
   }
 
   async #accept(): Promise<void> {
