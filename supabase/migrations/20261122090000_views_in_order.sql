@@ -4,7 +4,7 @@ alter table public.account_tool_instances
   add column view_run uuid,
   add column view_number bigint,
   add column view_applied_at timestamptz,
-  add constraint views_have_run_and_number check (num_nulls(view_run, view_number, view_applied_at) in (0, 3));
+  add constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3));
 comment on column public.account_tool_instances.view_run is 'The run of the agent that made the latest view that was applied; null where it numbers none.';
 comment on column public.account_tool_instances.view_number is 'Its number in that run.';
 comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';

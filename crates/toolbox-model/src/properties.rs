@@ -66,11 +66,10 @@ pub(crate) fn of(model: &Toolbox) -> Vec<Property<Toolbox>> {
                 s.agent.pulse.fetch != Fetch::Idle && s.agent.disk.iter().any(Option::is_some)
             },
         ),
+        Property::sometimes("a view on its way is overtaken", |_, s: &State| {
+            s.rows.iter().flatten().any(|r| r.view.is_some())
+        }),
     ];
-    properties.push(Property::sometimes(
-        "a view on its way is overtaken",
-        |_, s: &State| s.rows.iter().flatten().any(|r| r.view.is_some()),
-    ));
     let has = |action| model.bounds.commands > 1 && model.bounds.actions.contains(&action);
     if has(Request::Delete) {
         properties.push(Property::sometimes(

@@ -191,8 +191,8 @@ pub(crate) fn is_news(row: &InstanceRow, sighting: Sighting<'_>) -> bool {
     matches!(record_of(row, sighting, None, "", ""), Ok(Some(_)))
 }
 
-/// That an agent shows nothing has no place among its views: what made the row move may have come after it, but for what
-/// is to go, or was carried out.
+/// Whether what was seen may be decided again on a row that has moved. That an agent shows nothing has no version, so what
+/// moved the row may be later: it counts only for what is to go, and as the end of an operation of our own.
 fn may_decide_again(
     now: &InstanceRow,
     sighting: Sighting<'_>,
