@@ -9,11 +9,12 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use toolbox_http::fetch::{Fetch, plain_object, read_stream};
-use toolbox_http::{Headers, LocalFuture, Request};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
@@ -102,15 +103,15 @@ impl Instance {
                 }
             });
         }));
-        let host = Rc::new(WebHost { wrapper });
+        let host = Arc::new(WebHost { wrapper });
         let config = Config::read(|name| {
             Reflect::get(environment, &name.into())
                 .ok()
                 .and_then(|value| value.as_string())
         });
         let app = config.map(|config| {
-            let fetch = Rc::new(Fetch::default());
-            let host: Rc<dyn Host> = host.clone();
+            let fetch = Arc::new(Fetch::default());
+            let host: Arc<dyn Host> = host.clone();
             Rc::new(App::new(config, fetch.clone(), fetch, host))
         });
         Ok(Self {
@@ -338,7 +339,7 @@ impl Host for WebHost {
         bytes
     }
 
-    fn background(&self, work: LocalFuture<'static, ()>) {
+    fn background(&self, work: BoxFuture<'static, ()>) {
         let promise = tagged_promise(CURRENT.get(), async move {
             work.await;
             Ok(JsValue::UNDEFINED)

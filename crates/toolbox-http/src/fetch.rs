@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -92,7 +93,7 @@ const CLIENTS_KEPT: usize = 32;
 /// control plane, with its keys, somewhere else.
 #[derive(Default)]
 pub struct Fetch {
-    clients: RefCell<Vec<(Rc<str>, Rc<PinnedClient>)>>,
+    clients: RefCell<Vec<(Arc<str>, Rc<PinnedClient>)>>,
 }
 
 struct PinnedClient(HttpClient);
@@ -135,7 +136,7 @@ fn js_error(error: &JsValue) -> TransportError {
 }
 
 impl Fetch {
-    fn client(&self, certificate: &Rc<str>) -> Result<Rc<PinnedClient>, TransportError> {
+    fn client(&self, certificate: &Arc<str>) -> Result<Rc<PinnedClient>, TransportError> {
         let mut clients = self.clients.borrow_mut();
         if let Some(at) = clients.iter().position(|(pem, _)| pem == certificate) {
             // The last used is at the end.
@@ -152,14 +153,14 @@ impl Fetch {
         if clients.len() >= CLIENTS_KEPT {
             clients.remove(0);
         }
-        clients.push((Rc::clone(certificate), Rc::clone(&client)));
+        clients.push((Arc::clone(certificate), Rc::clone(&client)));
         Ok(client)
     }
 
     async fn start(
         &self,
         request: &Request,
-        certificate: Option<&Rc<str>>,
+        certificate: Option<&Arc<str>>,
     ) -> Result<(web_sys::Response, Held), TransportError> {
         let init = plain_object(&Plain {
             method: &request.method,

@@ -11,6 +11,14 @@ pub struct Moment {
     pub text: String,
 }
 
+impl Moment {
+    /// The moment that long after the Unix epoch.
+    pub fn at(since_epoch: Duration) -> Self {
+        let text = format(since_epoch);
+        Self { since_epoch, text }
+    }
+}
+
 const DAY: u64 = 86_400;
 
 /// `2026-01-31T12:34:56.789Z`.
