@@ -5,6 +5,7 @@
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
 //! - [`mcp`]: health of MCP servers, in both.
+//! - [`moment`]: moments as text.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
@@ -15,6 +16,7 @@ pub mod edge;
 pub mod error;
 pub mod heartbeat;
 pub mod mcp;
+pub mod moment;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;

@@ -7,16 +7,16 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use toolbox_api::edge::MAX_WAIT_SECONDS;
 use toolbox_api::error::ErrorCode;
+use toolbox_api::moment::Moment;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::{ToolboxId, UserId};
 use toolbox_domain::keys::{AgentKey, KeyError, KeyId, Purpose, RootId, derive_agent_key};
-use toolbox_http::{Clock, Headers, Transport, json};
+use toolbox_http::{Clock, Headers, Transport};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::identity::Identity;
-use crate::time::{self, Moment};
 
 /// Everything that lives as long as the instance.
 pub struct App {
@@ -37,7 +37,7 @@ pub struct App {
 }
 
 /// Why there is no key for an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgentKeyError {
     /// The stored id of the toolbox's keys, or the root secret, is unusable.
     #[error("the toolbox's key cannot be derived")]
@@ -45,12 +45,17 @@ pub enum AgentKeyError {
     /// The toolbox holds keys of a root secret that is not configured.
     #[error("the toolbox holds keys of another root secret")]
     UnknownRoot,
+    /// There is no root secret.
+    #[error("there is no root secret")]
+    NotConfigured(#[source] ConfigError),
 }
 
 impl From<AgentKeyError> for ApiError {
     fn from(error: AgentKeyError) -> Self {
         match error {
-            AgentKeyError::Underivable(_) => Self::new(ErrorCode::NotConfigured),
+            AgentKeyError::Underivable(_) | AgentKeyError::NotConfigured(_) => {
+                Self::new(ErrorCode::NotConfigured)
+            }
             AgentKeyError::UnknownRoot => Self::with_message(
                 ErrorCode::AgentUnauthorized,
                 "The agent holds keys of a root secret that is not configured any more; enrol the toolbox again",
@@ -101,9 +106,7 @@ impl App {
 
     /// Now.
     pub fn moment(&self) -> Moment {
-        let since_epoch = self.clock.now();
-        let text = time::format(since_epoch);
-        Moment { since_epoch, text }
+        Moment::at(self.clock.now())
     }
 
     /// Now, RFC 3339.
@@ -127,16 +130,14 @@ impl App {
         if let Some((_, _, key)) = known.find(|(id, of, _)| *id == toolbox && *of == key_id) {
             return Ok(key.clone());
         }
-        let current = &self.config.agent_root_secret;
+        let agents = self.config.agents.as_ref();
+        let agents = agents.map_err(|error| AgentKeyError::NotConfigured(error.clone()))?;
+        let current = &agents.root_secret;
         let (root, epoch) = match key_id {
             None => (current, 0),
             Some(KeyId { root, epoch }) => {
-                let mut roots = [
-                    Some(current),
-                    self.config.previous_agent_root_secret.as_ref(),
-                ]
-                .into_iter()
-                .flatten();
+                let previous = agents.previous_root_secret.as_ref();
+                let mut roots = [Some(current), previous].into_iter().flatten();
                 let root = roots.find(|secret| RootId::of(secret.as_bytes()) == root);
                 (root.ok_or(AgentKeyError::UnknownRoot)?, epoch)
             }
@@ -178,7 +179,7 @@ pub(crate) fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &A
         code: error.code.as_str(),
         cause: error.cause.as_deref(),
     };
-    host.log_error(&json::to_string(&line).unwrap_or_default());
+    host.log_error(&serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// The user who calls.
@@ -256,8 +257,9 @@ impl Cx {
         if !is_json {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
-        json::from_slice(&self.body).map_err(|error| {
-            let what = if error.is_shape {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde_json's own words may quote the body.
+            let what = if error.is_data() {
                 "has an unexpected shape"
             } else {
                 "is not valid JSON"
@@ -266,7 +268,8 @@ impl Cx {
                 ErrorCode::InvalidJson,
                 format!(
                     "The body {what} at line {}, column {}",
-                    error.line, error.column
+                    error.line(),
+                    error.column()
                 ),
             )
         })

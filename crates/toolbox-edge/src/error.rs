@@ -13,7 +13,7 @@ use toolbox_clients::supabase::rows::BadRow;
 
 use crate::reply::{self, Body, Reply};
 
-/// What a handler gives instead of a reply. Boxed: in wasm every `?` would copy the parts.
+/// What a handler gives instead of a reply.
 #[derive(Debug)]
 pub struct ApiError(Box<Parts>);
 
@@ -49,7 +49,6 @@ impl DerefMut for ApiError {
 
 impl ApiError {
     /// An error whose title says it all.
-    #[inline(never)]
     pub fn new(code: ErrorCode) -> Self {
         Self(Box::new(Parts {
             code,
@@ -61,7 +60,6 @@ impl ApiError {
     }
 
     /// An error with a sentence of its own; never a value from the caller's body.
-    #[inline(never)]
     pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
         let mut error = Self::new(code);
         error.message = Some(message.into());

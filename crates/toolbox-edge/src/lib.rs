@@ -21,7 +21,6 @@ pub mod identity;
 pub mod recorded;
 pub mod reply;
 pub mod router;
-pub mod time;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 

@@ -1,8 +1,7 @@
 //! Answers.
 
 use serde::Serialize;
-use toolbox_api::edge::ListResponse;
-use toolbox_http::{BodyStream, Response, json};
+use toolbox_http::{BodyStream, Response};
 
 use crate::error::ApiError;
 
@@ -22,17 +21,10 @@ pub type Reply = Response<Body>;
 
 /// `value` as JSON.
 pub fn json(status: u16, value: &impl Serialize) -> Result<Reply, ApiError> {
-    let bytes = json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
+    let bytes = serde_json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
     let mut reply = Response::new(status, Body::Bytes(bytes));
     reply.headers.set("content-type", "application/json");
     Ok(reply)
-}
-
-/// A list as JSON. Here and not where it is made, because most of that crate is compiled for size,
-/// and printing a list is the longest work of the request that is made most.
-#[inline(never)]
-pub fn list(value: &ListResponse) -> Result<Reply, ApiError> {
-    json(200, value)
 }
 
 /// A body that is passed on as it comes.

@@ -5,6 +5,7 @@
 
 use toolbox_api::dtma::{self, Phase, ToolView};
 use toolbox_api::edge::{LiveState, StateSource, ToolInstanceView};
+use toolbox_api::moment::{self, Moment};
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
     BadRow, EnvironmentRow, InstanceRow, ObservedRow, OperationResult, RecordState, RecordStep,
@@ -15,7 +16,6 @@ use toolbox_domain::lifecycle::{
     Desired, InstanceState, InstanceStatus, Observation, Observed, Reason, observe,
 };
 use toolbox_edge::App;
-use toolbox_edge::time::{self, Moment};
 
 /// What an agent that answered shows of an instance: a view, or that it has nothing of it.
 pub(crate) type Sighting<'a> = Option<&'a ToolView>;
@@ -273,7 +273,7 @@ pub(crate) fn view(
     let age = if is_live {
         Some(0)
     } else {
-        time::parse(seen_at).map(|seen| now.since_epoch.saturating_sub(seen).as_secs())
+        moment::parse(seen_at).map(|seen| now.since_epoch.saturating_sub(seen).as_secs())
     };
     let mut instance = ToolInstanceView {
         id: row.id,
@@ -347,7 +347,7 @@ pub(crate) fn last_known(
     // A heartbeat confirms what it does not contradict, without a write to the row.
     let heard = toolbox.last_heartbeat_at.as_deref();
     let age = heard
-        .and_then(time::parse)
+        .and_then(moment::parse)
         .map(|heard| now.since_epoch.saturating_sub(heard).as_secs());
     if age.is_some()
         && instance

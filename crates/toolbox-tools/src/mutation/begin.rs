@@ -141,7 +141,8 @@ pub(super) async fn new_instance(
     p.name = Some(new.name);
     p.container_name = Some(new.container_name);
     p.tool_catalog_id = Some(new.catalog_id);
-    p.max_instances = Some(intent.cx.app.config.max_instances);
+    let quotas = intent.cx.app.config.quotas.as_ref()?;
+    p.max_instances = Some(quotas.max_instances);
     match intent.cx.app.supabase.begin(&p).await? {
         Begun::Started {
             operation,

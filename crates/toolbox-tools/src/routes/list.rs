@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use toolbox_api::dtma::{ToolList, ToolView};
 use toolbox_api::edge::{AgentView, ListResponse, ToolInstanceView};
+use toolbox_api::moment::Moment;
 use toolbox_clients::dtma::{Agent, AgentError, Deleted};
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::time::Moment;
 use toolbox_edge::{Answer, ApiError, App, Cx, Reply, reply};
 
 use crate::toolbox::toolbox_id;
@@ -41,17 +41,20 @@ pub(super) async fn list(cx: &Cx, toolbox_id: ToolboxId) -> Result<Reply, ApiErr
             (view, last_known(*found, &now)?, Vec::new(), Vec::new())
         }
     };
-    reply::list(&ListResponse {
-        success: agent.reachable,
-        tool_instances,
-        dtma_connected: agent.reachable,
-        connection_error: agent.message.clone(),
-        agent,
-        foreign_containers,
-        orphan_tools,
-        last_checked: now.text,
-        request_id: cx.request_id.to_string(),
-    })
+    reply::json(
+        200,
+        &ListResponse {
+            success: agent.reachable,
+            tool_instances,
+            dtma_connected: agent.reachable,
+            connection_error: agent.message.clone(),
+            agent,
+            foreign_containers,
+            orphan_tools,
+            last_checked: now.text,
+            request_id: cx.request_id.to_string(),
+        },
+    )
 }
 
 async fn ask(agent: &Agent, toolbox_id: ToolboxId) -> Result<ToolList, AgentError> {

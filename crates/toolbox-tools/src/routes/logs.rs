@@ -5,9 +5,10 @@ use std::time::Duration;
 use toolbox_api::dtma::LogLine;
 use toolbox_api::edge::{InvokeRequest, LogsResponse};
 use toolbox_api::error::ErrorCode;
+use toolbox_api::moment;
 use toolbox_clients::dtma::{AgentError, LogQuery};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, ApiError, Cx, Reply, reply, time};
+use toolbox_edge::{Answer, ApiError, Cx, Reply, reply};
 
 use super::instance;
 use crate::toolbox::{self, Target};
@@ -79,8 +80,8 @@ fn moment(text: &str) -> Option<String> {
     let seconds = crate::spec::decimal(text)
         .filter(|seconds| (0.0..END_OF_YEAR_9999).contains(seconds))
         .map(Duration::from_secs_f64);
-    let moment = seconds.or_else(|| time::parse(text))?;
-    let to_the_second = &time::format(moment)[..19];
+    let moment = seconds.or_else(|| moment::parse(text))?;
+    let to_the_second = &moment::format(moment)[..19];
     Some(format!("{to_the_second}.{:09}Z", moment.subsec_nanos()))
 }
 
@@ -121,7 +122,7 @@ pub(super) async fn logs(
     let bytes = agent.logs(row.id, &options.query).await.map_err(refusal)?;
     let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let entries: Vec<LogLine> = lines
-        .map(toolbox_http::json::from_slice)
+        .map(serde_json::from_slice)
         .collect::<Result<_, _>>()
         .map_err(|_| ApiError::new(ErrorCode::AgentBadResponse))?;
     reply::json(

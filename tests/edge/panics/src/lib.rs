@@ -1,5 +1,5 @@
 //! A function whose handlers panic, for the test of the wrapper (tests/edge/panics_test.ts).
-//! Never deployed: it is an example, and only `scripts/build-wasm --tests` builds it.
+//! Never deployed: only `scripts/build-wasm --tests` builds it.
 #![allow(
     missing_docs,
     clippy::panic,
@@ -38,16 +38,6 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/background",
             handler: |cx| Box::pin(background(cx)),
-        },
-        Route {
-            method: "GET",
-            path: "/deferred",
-            handler: deferred::handle,
-        },
-        Route {
-            method: "GET",
-            path: "/deferred-panics",
-            handler: deferred::panics,
         },
     ],
 };
@@ -91,26 +81,6 @@ async fn background(cx: Cx) -> Result<Reply, ApiError> {
         panic!("SECRET after the answer")
     }));
     reply::json(200, &"answered")
-}
-
-/// What scripts/build-wasm puts into the part that is loaded on demand.
-mod deferred {
-    use toolbox_edge::{Answer, Cx, reply};
-
-    pub(super) fn handle(cx: Cx) -> Answer {
-        Box::pin(async move {
-            super::wait(&cx).await;
-            let parts = [cx.method.as_str(), cx.path.as_str()];
-            reply::json(200, &parts.join(" "))
-        })
-    }
-
-    pub(super) fn panics(cx: Cx) -> Answer {
-        Box::pin(async move {
-            super::wait(&cx).await;
-            panic!("SECRET deferred")
-        })
-    }
 }
 
 #[cfg(target_arch = "wasm32")]
