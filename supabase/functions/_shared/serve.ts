@@ -50,7 +50,8 @@ export function serve(instantiate: Instantiate): void {
         } catch (error) {
           trapped(started, error);
         }
-      }));
+      })
+    );
     started.instance = new Instance(environment, {
       panicked: (number, text) => console.error(JSON.stringify({ level: "error", what: "panic", number, text })),
       waitUntil: (work) => platform?.waitUntil(Promise.race([work, started.retired])),
