@@ -1,5 +1,40 @@
--- How a machine learns its keys, and how they are replaced. The database never sees a key, only the hash of the one
--- that agents present.
+-- How a machine learns its keys. The database never sees a key, only the hash of the one that agents present.
+
+create function private.advance_tool_environment(
+  toolbox_id uuid,
+  from_status public.account_tool_environment_status_enum,
+  to_status public.account_tool_environment_status_enum
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  way constant public.account_tool_environment_status_enum[] := case
+    when to_status = 'awaiting_heartbeat' then case from_status
+      when 'pending_provision' then '{provisioning,awaiting_heartbeat}'
+      when 'provisioning' then '{awaiting_heartbeat}'
+      else '{}'
+    end
+    else case from_status
+      when 'pending_provision' then '{provisioning,awaiting_heartbeat,active}'
+      when 'provisioning' then '{awaiting_heartbeat,active}'
+      when 'awaiting_heartbeat' then '{active}'
+      -- A machine given up on that reports is there.
+      when 'error_provisioning' then '{active}'
+      when 'unresponsive' then '{active}'
+      else '{}'
+    end
+  end;
+  step public.account_tool_environment_status_enum;
+begin
+  foreach step in array way loop
+    update public.account_tool_environments e set status = step, provisioning_error_message = null where e.id = toolbox_id;
+  end loop;
+end;
+$$;
+comment on function private.advance_tool_environment is
+  'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
+
 create function public.create_toolbox_enrolment(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -115,113 +150,10 @@ $$;
 comment on function public.set_toolbox_key is
   'Second step of an enrolment: stores the hash of the key the agent will present. Answers {outcome}: set, or superseded when another enrolment or a heartbeat came between; then no key may be told.';
 
-create function public.rotate_toolbox_key(p jsonb) returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
-declare
-  -- So many at a time keep neither the caller nor a heartbeat waiting.
-  batch constant integer := 10000;
-  rotated uuid[];
-begin
-  if (p ->> 'toolbox_id' is null) = (p ->> 'all' is distinct from 'true') then
-    raise exception 'p must hold either toolbox_id or all: true' using errcode = 'invalid_parameter_value';
-  end if;
-  with chosen as (
-    select e.id from public.account_tool_environments e
-    where e.status <> 'deprovisioned' and case
-      when p ->> 'toolbox_id' is not null then e.id = (p ->> 'toolbox_id')::uuid
-      else p ->> 'after' is null or e.id > (p ->> 'after')::uuid
-    end
-    order by e.id limit batch
-    for no key update
-  ), updated as (
-    update public.account_tool_environments e set dtma_key_epoch = e.dtma_key_epoch + 1
-    from chosen c where e.id = c.id
-    returning e.id
-  )
-  select coalesce(array_agg(u.id order by u.id), '{}') into rotated from updated u;
-  if p ->> 'toolbox_id' is not null and cardinality(rotated) = 0 then
-    return jsonb_build_object('outcome', 'not_found');
-  end if;
-  return jsonb_strip_nulls(jsonb_build_object(
-    'outcome', 'rotated', 'count', cardinality(rotated),
-    'next', case when cardinality(rotated) = batch then rotated[batch] end
-  ));
-end;
-$$;
-comment on function public.rotate_toolbox_key is
-  'Wants new keys for one toolbox, or for all from "after" on; each agent gets them with its next heartbeat. Answers {outcome}: rotated with a count, and next when there may be more: call again with all and after: next; or not_found.';
-
-create function public.offer_toolbox_key(p jsonb) returns jsonb
-language plpgsql security definer
-set search_path = ''
-set lock_timeout = '5s'
-as $$
-declare
-  toolbox public.account_tool_environments;
-begin
-  perform private.require_keys(p, 'toolbox_id', 'key_id', 'token_hash', 'boot', 'sequence');
-  select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid for no key update;
-  -- An offer belongs to one heartbeat. One that comes late must not replace what a later heartbeat was given.
-  if toolbox.id is null or toolbox.dtma_token_hash is null
-    or split_part(p ->> 'key_id', '.', 2) <> toolbox.dtma_key_epoch::text
-    or (toolbox.dtma_boot, toolbox.dtma_sequence) is distinct from ((p ->> 'boot')::bigint, (p ->> 'sequence')::bigint)
-  then
-    return jsonb_build_object('outcome', 'superseded');
-  end if;
-  update public.account_tool_environments e
-  set dtma_offered_key_id = p ->> 'key_id',
-    dtma_token_hash = p ->> 'token_hash',
-    -- An offer nobody used is replaced; the key in use stays until the new one was seen.
-    dtma_previous_token_hash = case when e.dtma_offered_key_id is null then e.dtma_token_hash else e.dtma_previous_token_hash end,
-    dtma_previous_token_expires_at = null
-  where e.id = toolbox.id;
-  return jsonb_build_object('outcome', 'offered');
-end;
-$$;
-comment on function public.offer_toolbox_key is
-  'Stores the hash of a key about to be told in the answer to the heartbeat (boot, sequence); the key in use counts until 10 minutes after the first use of the new one. Answers {outcome}: offered, or superseded; then no key may be told.';
-
-create function private.advance_tool_environment(
-  toolbox_id uuid,
-  from_status public.account_tool_environment_status_enum,
-  to_status public.account_tool_environment_status_enum
-) returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  way constant public.account_tool_environment_status_enum[] := case
-    when to_status = 'awaiting_heartbeat' then case from_status
-      when 'pending_provision' then '{provisioning,awaiting_heartbeat}'
-      when 'provisioning' then '{awaiting_heartbeat}'
-      else '{}'
-    end
-    else case from_status
-      when 'pending_provision' then '{provisioning,awaiting_heartbeat,active}'
-      when 'provisioning' then '{awaiting_heartbeat,active}'
-      when 'awaiting_heartbeat' then '{active}'
-      -- A machine given up on that reports is there.
-      when 'error_provisioning' then '{active}'
-      when 'unresponsive' then '{active}'
-      else '{}'
-    end
-  end;
-  step public.account_tool_environment_status_enum;
-begin
-  foreach step in array way loop
-    update public.account_tool_environments e set status = step, provisioning_error_message = null where e.id = toolbox_id;
-  end loop;
-end;
-$$;
-comment on function private.advance_tool_environment is 'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
-
 revoke all on function
-  public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key, public.rotate_toolbox_key,
-  public.offer_toolbox_key, private.advance_tool_environment
+  private.advance_tool_environment, public.create_toolbox_enrolment, public.enrol_toolbox,
+  public.set_toolbox_key
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key, public.rotate_toolbox_key,
-  public.offer_toolbox_key
+  public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key
   to service_role;

@@ -1,4 +1,5 @@
 -- A toolbox that does not report is not shown as if it did.
+
 create function private.mark_silent_toolboxes(counting_from timestamptz default pg_postmaster_start_time()) returns integer
 language plpgsql security definer
 set search_path = ''
@@ -33,6 +34,7 @@ end;
 $$;
 comment on function private.mark_silent_toolboxes is
   'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; returns how many. While the database was down nobody could report: silence counts from its start.';
+
 revoke all on function private.mark_silent_toolboxes from public, anon, authenticated, service_role;
 
 -- Where pg_cron is not to be had, somebody else must call the function; the local stack does.

@@ -1,5 +1,6 @@
--- From what an agent shows of an instance to the statuses to write: `observe` of crates/toolbox-domain, in SQL, so that
--- a heartbeat takes one round trip. tests/db compares both over all inputs.
+-- From what an agent shows of an instance to the statuses to write: `observe` of crates/toolbox-domain, in SQL, so that a
+-- heartbeat takes one round trip. tests/db compares both over all inputs.
+
 create function private.observe_tool_instance(
   from_status public.account_tool_installation_status_enum,
   observed text,
@@ -65,6 +66,9 @@ as $$
     when phase in ('starting', 'running', 'stopping', 'stopped', 'removing') then phase
   end;
 $$;
-comment on function private.observed_of_phase is 'What a phase of the DTMA API means for observe_tool_instance; absent without a phase, null for one that is unknown.';
+comment on function private.observed_of_phase is
+  'What a phase of the DTMA API means for observe_tool_instance; absent without a phase, null for one that is unknown.';
 
-revoke all on function private.observe_tool_instance, private.observed_of_phase from public, anon, authenticated, service_role;
+revoke all on function
+  private.observe_tool_instance, private.observed_of_phase
+  from public, anon, authenticated, service_role;

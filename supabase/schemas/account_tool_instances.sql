@@ -34,14 +34,25 @@ create table public.account_tool_instances (
   image_digest text,
   port_mapping_json jsonb not null default '[]' check (jsonb_typeof(port_mapping_json) = 'array'),
   last_observed_at timestamptz,
+  -- The latest view of the agent that was applied. Views of one run of the agent are numbered as they are made. They
+  -- arrive by heartbeats and with answers, so an earlier one may come after a later one: a heartbeat that was on its way
+  -- when an operation ended would take its end back.
+  view_run uuid,
+  view_number bigint,
+  view_applied_at timestamptz,
+  mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
+  mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
   constraint error_has_a_reason check (
     (status_on_toolbox = 'error') = (instance_error_message is not null)
     and (status_on_toolbox = 'error') = (instance_error_code is not null)
-  )
-);
+  ),
+  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3))
+)
+-- Reports rewrite rows: room on the page keeps that from touching the indexes.
+with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
 
@@ -107,10 +118,53 @@ end;
 $$;
 comment on function private.guard_tool_instance() is 'Refuses illegal transitions, early removal and changes of identity, whoever writes.';
 
+-- The history is written by a trigger, in the transaction of the change: no path can forget it.
+create function private.log_tool_instance_event() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  was public.account_tool_instances := old;
+  becomes public.account_tool_instances := new;
+  instance public.account_tool_instances := case when tg_op = 'DELETE' then old else new end;
+begin
+  if tg_op = 'UPDATE'
+    and (was.status_on_toolbox, was.generation, was.desired_status) = (becomes.status_on_toolbox, becomes.generation, becomes.desired_status)
+    and was.instance_error_code is not distinct from becomes.instance_error_code
+    and was.instance_error_message is not distinct from becomes.instance_error_message
+  then
+    return null;
+  end if;
+  -- Removed together with its toolbox: the history goes too.
+  if tg_op = 'DELETE' and not exists (
+    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  ) then
+    return null;
+  end if;
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+    reason_code, reason, request_id, operation_id, generation
+  ) values (
+    instance.id, instance.account_tool_environment_id,
+    coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database'),
+    nullif(current_setting('toolbox.actor_id', true), '')::uuid,
+    coalesce(nullif(current_setting('toolbox.action', true), ''), lower(tg_op)),
+    was.status_on_toolbox, becomes.status_on_toolbox, becomes.instance_error_code, becomes.instance_error_message,
+    nullif(current_setting('toolbox.request_id', true), ''),
+    nullif(current_setting('toolbox.operation_id', true), '')::uuid,
+    instance.generation
+  );
+  return null;
+end;
+$$;
+comment on function private.log_tool_instance_event() is 'Writes one event per change of status, reason, desired status or generation.';
+
 create trigger guard before insert or update or delete on public.account_tool_instances
   for each row execute function private.guard_tool_instance();
 create trigger touch_updated_at before update on public.account_tool_instances
   for each row execute function private.touch_updated_at();
+create trigger log_event after insert or update or delete on public.account_tool_instances
+  for each row execute function private.log_tool_instance_event();
 
 alter table public.account_tool_instances enable row level security;
 create policy "owners read their instances" on public.account_tool_instances
@@ -126,10 +180,11 @@ grant select (
   id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
   mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
   instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
-  created_at, updated_at
+  mcp_health, mcp_tools_fingerprint, created_at, updated_at
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
-revoke all on function private.tool_instance_transition_allowed, private.guard_tool_instance()
+revoke all on function
+  private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_instances is 'Tool instances: one container in a toolbox each. Desired state and last observed state.';
@@ -153,5 +208,10 @@ comment on column public.account_tool_instances.container_id is 'Docker id last 
 comment on column public.account_tool_instances.image_digest is 'Digest of the image last observed.';
 comment on column public.account_tool_instances.port_mapping_json is 'Published ports last observed: [{container_port, protocol, host_ip, host_port}].';
 comment on column public.account_tool_instances.last_observed_at is 'When DTMA last told of it.';
+comment on column public.account_tool_instances.view_run is 'The run of the agent that made the latest view that was applied; null where it numbers none.';
+comment on column public.account_tool_instances.view_number is 'Its number in that run.';
+comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';
+comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
+comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
 comment on column public.account_tool_instances.created_at is 'When it was asked for.';
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';

@@ -1,12 +1,4 @@
 -- Health of MCP servers as agents last saw it, and servers that change their tools.
-alter table public.account_tool_instances
-  add column mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
-  add column mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$');
--- Reports rewrite rows: room on the page keeps that from touching the indexes.
-alter table public.account_tool_instances set (fillfactor = 70);
-comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
-comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
-grant select (mcp_health, mcp_tools_fingerprint) on public.account_tool_instances to authenticated;
 
 create function private.text_of_tools_changed(changed jsonb) returns text
 language sql immutable
@@ -65,7 +57,9 @@ begin
   where i.id = instance_id;
 end;
 $$;
-comment on function private.record_mcp_health is 'Stores the health of an MCP server; another list of tools than before is an event.';
+comment on function private.record_mcp_health is
+  'Stores the health of an MCP server; another list of tools than before is an event.';
 
-revoke all on function private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
+revoke all on function
+  private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
   from public, anon, authenticated, service_role;

@@ -1,63 +1,4 @@
--- The one way a user's mutation starts: checks, lock, idempotency and the first status write in one transaction.
-create function private.require_keys(p jsonb, variadic keys text[]) returns void
-language plpgsql immutable
-set search_path = ''
-as $$
-declare
-  missing text;
-begin
-  select string_agg(k, ', ') into missing from unnest(keys) k where p ->> k is null;
-  if missing is not null then
-    raise exception 'Missing in the argument p: %', missing using errcode = 'invalid_parameter_value';
-  end if;
-end;
-$$;
-comment on function private.require_keys is 'Raises invalid_parameter_value naming the keys that p lacks.';
-
-create function private.operation_json(operation public.tool_instance_operations) returns jsonb
-language sql immutable
-set search_path = ''
-as $$
-  -- Named one by one: neither the specs nor the idempotency key leave the database.
-  select jsonb_build_object(
-    'id', operation.id, 'tool_instance_id', operation.tool_instance_id, 'action', operation.action,
-    'state', operation.state, 'request_id', operation.request_id, 'generation', operation.generation,
-    'error_code', operation.error_code, 'error_message', operation.error_message,
-    'started_at', operation.started_at, 'lease_expires_at', operation.lease_expires_at,
-    'finished_at', operation.finished_at
-  );
-$$;
-comment on function private.operation_json is 'What callers may know of an operation.';
-
-create function private.instance_json(instance_id uuid) returns jsonb
-language sql stable
-set search_path = ''
-as $$
-  select to_jsonb(i) from public.account_tool_instances i where i.id = instance_id;
-$$;
-comment on function private.instance_json is 'All columns of an instance, spec included; null when it is gone.';
-
-create function private.abandon_expired_operations(instance_id uuid) returns void
-language sql
-set search_path = ''
-as $$
-  with abandoned as (
-    update public.tool_instance_operations o
-    set state = 'abandoned', finished_at = clock_timestamp(), previous_spec = null
-    where o.tool_instance_id = instance_id and o.state = 'in_progress' and o.lease_expires_at <= clock_timestamp()
-    returning o.*
-  )
-  insert into public.tool_instance_events (
-    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
-    request_id, operation_id, generation
-  )
-  select a.tool_instance_id, a.account_tool_environment_id, 'control_plane', 'lease_expired',
-    i.status_on_toolbox, i.status_on_toolbox, 'lease_expired',
-    format('The %s operation recorded no outcome before its lease ended', a.action),
-    a.request_id, a.id, a.generation
-  from abandoned a left join public.account_tool_instances i on i.id = a.tool_instance_id;
-$$;
-comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
+-- The one way in which a mutation of a user starts: checks, lock, idempotency and the first status in one transaction.
 
 create function private.replay_operation(
   owner_id uuid, key text, fingerprint text, requested_action text
@@ -118,8 +59,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.insert_tool_instance is 'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
+comment on function private.insert_tool_instance is
+  'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
 
+-- Keeps what was desired before. What earlier operations could go back to ends here.
 create function public.begin_tool_instance_operation(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -135,6 +78,7 @@ declare
   operation public.tool_instance_operations;
   refusal jsonb;
   old_spec jsonb;
+  old_desired text;
 begin
   perform private.require_keys(
     p, 'toolbox_id', 'user_id', 'action', 'instance_id', 'request_id', 'lease_seconds', 'to_status', 'desired_status'
@@ -189,6 +133,8 @@ begin
     then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
+    perform private.forget_ways_back(target_id);
+    old_desired := instance.desired_status;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
       old_spec := instance.spec;
     end if;
@@ -206,10 +152,10 @@ begin
 
   insert into public.tool_instance_operations (
     id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, idempotency_key,
-    request_fingerprint, generation, previous_spec, started_at, lease_expires_at
+    request_fingerprint, generation, previous_spec, previous_desired, started_at, lease_expires_at
   ) values (
     operation.id, target_id, toolbox_id, owner_id, p ->> 'action', p ->> 'request_id', p ->> 'idempotency_key',
-    p ->> 'request_fingerprint', instance.generation, old_spec, clock_timestamp(), clock_timestamp() + lease
+    p ->> 'request_fingerprint', instance.generation, old_spec, old_desired, clock_timestamp(), clock_timestamp() + lease
   ) returning * into operation;
   perform private.set_event_context(null, null, null, null, null);
   return jsonb_build_object(
@@ -221,7 +167,6 @@ comment on function public.begin_tool_instance_operation is
   'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
 
 revoke all on function
-  private.require_keys, private.operation_json, private.instance_json, private.abandon_expired_operations,
   private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation
   from public, anon, authenticated, service_role;
 grant execute on function public.begin_tool_instance_operation to service_role;

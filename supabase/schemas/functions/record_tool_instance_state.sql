@@ -1,27 +1,4 @@
--- The one way an observation or an outcome is written: compare-and-set on generation and status.
-create function private.close_operation(operation_id uuid, result jsonb) returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  perform private.require_keys(result, 'state');
-  if result ->> 'state' not in ('succeeded', 'failed') then
-    raise exception 'operation_result.state in p must be succeeded or failed, not "%"', result ->> 'state'
-      using errcode = 'invalid_parameter_value';
-  end if;
-  if result ->> 'state' = 'failed' then
-    perform private.require_keys(result, 'error_code', 'error_message');
-  end if;
-  update public.tool_instance_operations o
-  set state = result ->> 'state',
-    error_code = case when result ->> 'state' = 'failed' then result ->> 'error_code' end,
-    error_message = case when result ->> 'state' = 'failed' then left(result ->> 'error_message', 4000) end,
-    finished_at = clock_timestamp(),
-    previous_spec = null
-  where o.id = operation_id and o.state = 'in_progress';
-end;
-$$;
-comment on function private.close_operation is 'Records the outcome of an operation in progress and erases the spec it kept.';
+-- Records the outcome of a command, and what an answer of the agent showed.
 
 create function private.apply_steps(instance_id uuid, steps jsonb) returns void
 language plpgsql
@@ -48,7 +25,8 @@ begin
   end loop;
 end;
 $$;
-comment on function private.apply_steps is 'Walks an instance through statuses one by one, each with its event; the guard refuses an illegal one.';
+comment on function private.apply_steps is
+  'Walks an instance through statuses one by one, each with its event; the guard refuses an illegal one.';
 
 create function private.apply_observation(instance_id uuid, observed jsonb) returns void
 language sql
@@ -61,7 +39,10 @@ as $$
     port_mapping_json = case
       when jsonb_typeof(observed -> 'ports') = 'array' then observed -> 'ports' else i.port_mapping_json
     end,
-    last_observed_at = least(coalesce((observed ->> 'observed_at')::timestamptz, clock_timestamp()), clock_timestamp())
+    last_observed_at = least(coalesce((observed ->> 'observed_at')::timestamptz, clock_timestamp()), clock_timestamp()),
+    view_run = (observed #>> '{view_version,run}')::uuid,
+    view_number = private.view_number(observed -> 'view_version'),
+    view_applied_at = case when jsonb_typeof(observed -> 'view_version') = 'object' then clock_timestamp() end
   where i.id = instance_id;
 $$;
 comment on function private.apply_observation is 'Stores what DTMA reported beside the status.';
@@ -88,8 +69,10 @@ begin
   return operation;
 end;
 $$;
-comment on function private.find_operation_to_record is 'The operation in progress that a record belongs to or collides with; null without one.';
+comment on function private.find_operation_to_record is
+  'The operation in progress that a record belongs to or collides with; null without one.';
 
+-- Of a view that is earlier than the last, only the end of the operation is recorded.
 create function public.record_tool_instance_state(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -98,19 +81,22 @@ as $$
 declare
   target_id constant uuid := p ->> 'instance_id';
   seen_generation constant bigint := p ->> 'generation';
-  steps constant jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
+  steps jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
   result constant jsonb := nullif(p -> 'operation_result', 'null');
+  rolls_back constant boolean := coalesce((p ->> 'restore_previous_spec')::boolean, false);
   removes constant boolean := coalesce((p ->> 'remove_row')::boolean, false);
   instance public.account_tool_instances;
   operation public.tool_instance_operations;
   is_stale boolean;
+  is_overtaken boolean;
+  restored_spec jsonb;
+  restored_desired text;
 begin
   perform private.require_keys(p, 'instance_id', 'generation', 'actor_kind');
   if removes or jsonb_array_length(steps) > 0 then
     perform private.require_keys(p, 'expected_status');
   end if;
-  -- JSON numbers are exact to 2^53; a hostile agent must not push the counter to its end.
-  if seen_generation not between 1 and 9007199254740991 then
+  if seen_generation < 1 then
     raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
   end if;
 
@@ -126,6 +112,9 @@ begin
     end if;
     return jsonb_build_object('outcome', 'not_found');
   end if;
+  if not private.generation_in_reach(seen_generation, instance.generation) then
+    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+  end if;
 
   is_stale := case
     when seen_generation < instance.generation or instance.status_on_toolbox::text <> p ->> 'expected_status' then true
@@ -135,6 +124,9 @@ begin
     when operation.id is not null then result is null or operation.generation <> seen_generation
     else false
   end;
+  is_overtaken := private.is_overtaken(instance, p #> '{observed,view_version}');
+  -- How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
+  is_stale := is_stale or is_overtaken and (operation.id is null or result is null);
   if is_stale then
     return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance));
   end if;
@@ -146,19 +138,36 @@ begin
     coalesce(p ->> 'request_id', operation.request_id),
     operation.id
   );
-  perform private.apply_steps(target_id, steps);
-  if p ->> 'observed' is not null then
-    perform private.apply_observation(target_id, p -> 'observed');
+  if rolls_back and p ->> 'observed' is not null and operation.previous_spec is null then
+    perform private.require_keys(result, 'error_code', 'error_message');
+    steps := jsonb_build_array(jsonb_build_object(
+      'status', 'error', 'reason_code', result ->> 'error_code', 'reason', result ->> 'error_message'
+    ));
   end if;
-  if coalesce((p ->> 'restore_previous_spec')::boolean, false) and operation.previous_spec is not null then
-    update public.account_tool_instances i set spec = operation.previous_spec where i.id = target_id;
+  if not is_overtaken then
+    perform private.apply_steps(target_id, steps);
+    if p ->> 'observed' is not null then
+      perform private.apply_observation(target_id, p -> 'observed');
+    end if;
   end if;
   if seen_generation > instance.generation then
     -- The agent is ahead: the database was restored from a backup. Catch up, or every later command is stale there.
     update public.account_tool_instances i set generation = seen_generation where i.id = target_id;
   end if;
+  restored_spec := case when rolls_back then operation.previous_spec end;
+  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
+  if restored_spec is not null or restored_desired is not null then
+    -- A generation names one desired state for ever: agents may have seen the one that is taken back.
+    update public.account_tool_instances i
+    set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
+      generation = i.generation + 1
+    where i.id = target_id;
+  end if;
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);
+  end if;
+  if restored_spec is not null then
+    perform private.forget_ways_back(target_id);
   end if;
   if removes then
     delete from public.account_tool_instances i where i.id = target_id;
@@ -171,7 +180,7 @@ comment on function public.record_tool_instance_state is
   'Records what an agent or the control plane saw of an instance. Answers {outcome}: recorded, stale or not_found. Waits 5 s for locks at most.';
 
 revoke all on function
-  private.close_operation, private.apply_steps, private.apply_observation, private.find_operation_to_record,
+  private.apply_steps, private.apply_observation, private.find_operation_to_record,
   public.record_tool_instance_state
   from public, anon, authenticated, service_role;
 grant execute on function public.record_tool_instance_state to service_role;

@@ -1,4 +1,5 @@
 -- One heartbeat, one round trip.
+
 create function public.record_heartbeat(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''

@@ -1,4 +1,4 @@
--- Who did what to an instance, written by a trigger in the transaction of the change: no path can forget it.
+-- Who did what to an instance. A trigger of account_tool_instances writes it.
 create table public.tool_instance_events (
   id bigint generated always as identity primary key,
   -- No foreign key: the history of an instance outlives it.
@@ -20,62 +20,22 @@ create index tool_instance_events_tool_instance_id_idx on public.tool_instance_e
 create index tool_instance_events_environment_id_idx on public.tool_instance_events (account_tool_environment_id, id);
 
 -- The RPCs say who acts through settings that end with the transaction. A write without them is the database's own.
+
 create function private.set_event_context(
   actor_kind text, actor_id uuid, action text, request_id text, operation_id uuid
 ) returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
-  select set_config('toolbox.actor_kind', coalesce(actor_kind, ''), true),
-         set_config('toolbox.actor_id', coalesce(actor_id::text, ''), true),
-         set_config('toolbox.action', coalesce(action, ''), true),
-         set_config('toolbox.request_id', coalesce(request_id, ''), true),
-         set_config('toolbox.operation_id', coalesce(operation_id::text, ''), true);
-$$;
-comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
-
-create function private.log_tool_instance_event() returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
-declare
-  was public.account_tool_instances := old;
-  becomes public.account_tool_instances := new;
-  instance public.account_tool_instances := case when tg_op = 'DELETE' then old else new end;
 begin
-  if tg_op = 'UPDATE'
-    and (was.status_on_toolbox, was.generation, was.desired_status) = (becomes.status_on_toolbox, becomes.generation, becomes.desired_status)
-    and was.instance_error_code is not distinct from becomes.instance_error_code
-    and was.instance_error_message is not distinct from becomes.instance_error_message
-  then
-    return null;
-  end if;
-  -- Removed together with its toolbox: the history goes too.
-  if tg_op = 'DELETE' and not exists (
-    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
-  ) then
-    return null;
-  end if;
-  insert into public.tool_instance_events (
-    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
-    reason_code, reason, request_id, operation_id, generation
-  ) values (
-    instance.id, instance.account_tool_environment_id,
-    coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database'),
-    nullif(current_setting('toolbox.actor_id', true), '')::uuid,
-    coalesce(nullif(current_setting('toolbox.action', true), ''), lower(tg_op)),
-    was.status_on_toolbox, becomes.status_on_toolbox, becomes.instance_error_code, becomes.instance_error_message,
-    nullif(current_setting('toolbox.request_id', true), ''),
-    nullif(current_setting('toolbox.operation_id', true), '')::uuid,
-    instance.generation
-  );
-  return null;
+  perform set_config('toolbox.actor_kind', coalesce(actor_kind, ''), true),
+    set_config('toolbox.actor_id', coalesce(actor_id::text, ''), true),
+    set_config('toolbox.action', coalesce(action, ''), true),
+    set_config('toolbox.request_id', coalesce(request_id, ''), true),
+    set_config('toolbox.operation_id', coalesce(operation_id::text, ''), true);
 end;
 $$;
-comment on function private.log_tool_instance_event() is 'Writes one event per change of status, reason, desired status or generation.';
-
-create trigger log_event after insert or update or delete on public.account_tool_instances
-  for each row execute function private.log_tool_instance_event();
+comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
 
 create function private.keep_tool_instance_events() returns trigger
 language plpgsql security definer
@@ -109,7 +69,7 @@ create policy "owners read their history" on public.tool_instance_events
 revoke all on public.tool_instance_events from public, anon, authenticated, service_role;
 grant select on public.tool_instance_events to authenticated, service_role;
 revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
-revoke all on function private.set_event_context, private.log_tool_instance_event(), private.keep_tool_instance_events()
+revoke all on function private.set_event_context, private.keep_tool_instance_events()
   from public, anon, authenticated, service_role;
 
 comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request.';
