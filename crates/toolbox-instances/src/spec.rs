@@ -1,10 +1,10 @@
-//! From a catalog entry and what the caller wants differently to a spec the agent can be given.
+//! From a catalog entry and what the user wants to differ from it to a spec for the agent.
 
 use toolbox_api::dtma::{McpTransport, PortSpec, ToolSpec};
 use toolbox_api::edge::{ConfigOverride, NumberOrText, ResourceOverride};
+use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::rows::{CatalogRow, VariablesSchema};
-use toolbox_edge::ApiError;
 
 const FIELD: &str = "baseConfigOverrideJson";
 
@@ -123,7 +123,7 @@ fn apply(spec: &mut ToolSpec, wanted: &ConfigOverride) -> Vec<FieldError> {
         let changed = spec.transport != Some(transport);
         spec.transport = Some(transport);
         if changed {
-            // What belongs to the other transport does not survive it.
+            // Settings of the other transport do not apply to this one.
             spec.stdin_open = transport == McpTransport::Stdio;
             spec.mcp_path = match transport {
                 McpTransport::StreamableHttp => Some("/mcp".to_owned()),
@@ -203,8 +203,8 @@ fn cpus(quantity: &NumberOrText) -> Option<f64> {
     (value.is_finite() && value > 0.0).then_some(value)
 }
 
-/// A number as JSON writes it.
-pub(crate) fn decimal(text: &str) -> Option<f64> {
+/// A number as JSON writes it: no `inf`, no `NaN`.
+fn decimal(text: &str) -> Option<f64> {
     serde_json::from_str(text).ok()
 }
 

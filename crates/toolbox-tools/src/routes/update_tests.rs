@@ -34,7 +34,7 @@ fn what_is_left_out_stays_as_it_is() {
     );
     assert_eq!(begun["spec"]["ports"][0]["container_port"], 8080);
     assert_eq!(
-        world.tables.borrow().history,
+        world.tables().history,
         [
             "running>deploying",
             "deploying>starting",
@@ -55,7 +55,7 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
     for schema in ["required_config_schema", "required_secrets_schema"] {
         for lost in [json!(null), json!("")] {
             let world = World::new("running");
-            world.tables.borrow_mut().catalog[schema]["required"] = json!(["TOKEN"]);
+            world.tables().catalog[schema]["required"] = json!(["TOKEN"]);
             let wanted = json!({"environmentVariables": {"TOKEN": lost}});
             let seen = update(&world, &wanted, &[]);
             assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
@@ -67,7 +67,7 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
                     &json!("variable_missing")
                 )
             );
-            assert!(world.told().is_empty());
+            assert!(world.sent_to_agent().is_empty());
         }
     }
 }
@@ -90,13 +90,13 @@ fn what_is_stopped_stays_stopped() {
         (&put["desired"], &put["refresh_image"]),
         (&json!("stopped"), &json!(true))
     );
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["spec"]["image"]),
         (&json!("stopped"), &json!("mcp/context7:2"))
     );
     assert_eq!(
-        world.tables.borrow().history,
+        world.tables().history,
         ["stopped>deploying", "deploying>stopped"]
     );
 }
@@ -107,7 +107,7 @@ fn a_failed_update_of_what_is_stopped_changes_nothing() {
     world.agent(|_| problem("invalid_spec", 422));
     let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
     assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["spec"]["image"]),
         (&json!("stopped"), &json!("mcp/context7:1"))
@@ -122,7 +122,7 @@ fn a_failed_update_of_what_is_stopped_changes_nothing() {
 fn an_update_of_what_failed_is_to_run_again_unless_it_was_to_be_stopped() {
     for desired in ["running", "stopped"] {
         let world = World::new("error");
-        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = desired.into();
+        world.tables().row.as_mut().unwrap()["desired_status"] = desired.into();
         world.agent(move |_| answer(200, &view(desired, 5)));
         let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
         assert_eq!((seen.status, &seen.body["status"]), (200, &json!(desired)));
@@ -156,7 +156,7 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
         ("running", "failed")
     );
     assert_eq!(
-        world.tables.borrow().row.as_ref().unwrap()["spec"]["image"],
+        world.tables().row.as_ref().unwrap()["spec"]["image"],
         "mcp/context7:1"
     );
 }
@@ -191,7 +191,7 @@ fn an_update_the_agent_refuses_changes_nothing() {
         ("running", "failed")
     );
     assert_eq!(
-        world.tables.borrow().row.as_ref().unwrap()["spec"]["image"],
+        world.tables().row.as_ref().unwrap()["spec"]["image"],
         "mcp/context7:1"
     );
 }
@@ -200,13 +200,12 @@ fn an_update_the_agent_refuses_changes_nothing() {
 fn an_update_made_from_an_older_spec_is_not_tried_again() {
     let world = World::new("running");
     world
-        .tables
-        .borrow_mut()
+        .tables()
         .begin_with
         .push_back(json!({"outcome": "status_changed", "status": "running"}));
     let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
     assert_eq!((seen.status, seen.code()), (409, "state_changed"));
-    assert!(world.told().is_empty());
+    assert!(world.sent_to_agent().is_empty());
 }
 
 #[test]
@@ -222,5 +221,5 @@ fn rules_hold_for_updates_too() {
     }
     let unknown = update(&world, &json!({"dockerimage": "x"}), &[]);
     assert_eq!((unknown.status, unknown.code()), (400, "invalid_json"));
-    assert!(world.told().is_empty());
+    assert!(world.sent_to_agent().is_empty());
 }

@@ -72,7 +72,7 @@ fn what_the_agent_settles_at_once_is_answered_as_done() {
             "{what} {before}"
         );
         assert_eq!(seen.body["operation"]["state"], "succeeded");
-        assert_eq!(world.tables.borrow().history, history, "{what} {before}");
+        assert_eq!(world.tables().history, history, "{what} {before}");
         assert_eq!(world.operation(), "succeeded");
     }
 }
@@ -96,7 +96,7 @@ fn what_takes_longer_is_accepted_and_followed() {
         ("stopped", "succeeded")
     );
     assert_eq!(
-        world.told()[1],
+        world.sent_to_agent()[1],
         format!("GET /tools/{INSTANCE}?generation=5")
     );
 }
@@ -125,7 +125,7 @@ fn an_agent_that_missed_a_change_is_told_everything() {
             (200, &json!(phase)),
             "{what}"
         );
-        let all = world.told();
+        let all = world.sent_to_agent();
         assert_eq!(all.len(), told.len(), "{what}: {all:?}");
         for (line, part) in all.iter().zip(told) {
             assert!(line.contains(part), "{what}: {all:?}");
@@ -152,7 +152,7 @@ fn what_a_later_command_has_overtaken_is_no_success() {
 fn a_start_re_creates_what_the_agent_has_lost() {
     let world = World::new("stopped");
     let known = json!([{"container_port": 8080, "host_port": 31234, "host_ip": "127.0.0.1", "protocol": "tcp"}]);
-    world.tables.borrow_mut().row.as_mut().unwrap()["port_mapping_json"] = known.clone();
+    world.tables().row.as_mut().unwrap()["port_mapping_json"] = known.clone();
     world.agent_once([
         problem("instance_unknown", 404),
         answer(202, &view("pending", 5)),
@@ -165,7 +165,7 @@ fn a_start_re_creates_what_the_agent_has_lost() {
     );
     let id = INSTANCE;
     assert_eq!(
-        world.told(),
+        world.sent_to_agent(),
         [
             format!("POST /tools/{id}/start"),
             format!("PUT /tools/{id}"),
@@ -198,7 +198,10 @@ fn a_restart_re_creates_too_and_does_not_stop_what_it_just_made() {
         answer(202, &view("starting", 5)),
     ]);
     assert_eq!(change(&world, "restart").status, 202);
-    assert_eq!(world.told()[2], format!("POST /tools/{INSTANCE}/start"));
+    assert_eq!(
+        world.sent_to_agent()[2],
+        format!("POST /tools/{INSTANCE}/start")
+    );
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn an_agent_that_forgets_what_it_is_given_is_not_asked_for_ever() {
     });
     let seen = change(&world, "start");
     assert_eq!((seen.status, seen.code()), (404, "instance_not_found"));
-    assert_eq!(world.told().len(), 3);
+    assert_eq!(world.sent_to_agent().len(), 3);
     assert_eq!(
         (world.status().as_str(), world.operation().as_str()),
         ("stopped", "failed")
@@ -248,8 +251,8 @@ fn the_status_goes_back_when_nothing_happened() {
             world.agent(move |_| told.clone());
             let seen = change(&world, what);
             assert_eq!(seen.code(), code, "{what} {before}");
-            assert_eq!(world.tables.borrow().history, history);
-            let operation = world.tables.borrow().operation.clone().unwrap();
+            assert_eq!(world.tables().history, history);
+            let operation = world.tables().operation.clone().unwrap();
             assert_eq!(
                 (&operation["state"], &operation["error_code"]),
                 (&json!("failed"), &json!(code))
@@ -259,7 +262,7 @@ fn the_status_goes_back_when_nothing_happened() {
                 before
             );
             // Else the agent's next look at the desired state would do it after all.
-            let desired = world.tables.borrow().row.as_ref().unwrap()["desired_status"].clone();
+            let desired = world.tables().row.as_ref().unwrap()["desired_status"].clone();
             assert_eq!(desired, row(before)["desired_status"], "{what} {before}");
         }
     }
@@ -268,7 +271,7 @@ fn the_status_goes_back_when_nothing_happened() {
     world.agent(|_| fault(Fault::Refused));
     change(&world, "start");
     assert_eq!(
-        world.tables.borrow().row.as_ref().unwrap()["instance_error_code"],
+        world.tables().row.as_ref().unwrap()["instance_error_code"],
         "exited"
     );
 }
@@ -355,7 +358,7 @@ fn a_delete_ends_with_the_row() {
             ("gone", "succeeded")
         );
         assert_eq!(
-            world.tables.borrow().history,
+            world.tables().history,
             ["running>pending_delete", "pending_delete>deleting"]
         );
     }
@@ -377,7 +380,7 @@ fn a_delete_that_reaches_nobody_keeps_the_row_with_its_reason() {
     world.agent(|_| fault(Fault::Refused));
     let seen = change(&world, "delete");
     assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["status_on_toolbox"], &row["instance_error_code"]),
         (&json!("error"), &json!("agent_unreachable"))
@@ -399,7 +402,7 @@ fn one_operation_at_a_time_and_the_running_one_is_named() {
     let world = World::new("running");
     world.agent(|_| answer(202, &view("stopping", 5)));
     assert_eq!(change(&world, "stop").status, 202);
-    world.tables.borrow_mut().row.as_mut().unwrap()["status_on_toolbox"] = "stopping".into();
+    world.tables().row.as_mut().unwrap()["status_on_toolbox"] = "stopping".into();
     let seen = change(&world, "start");
     assert_eq!((seen.status, seen.code()), (409, "operation_in_progress"));
     assert_eq!(seen.body["error"]["details"]["operation"]["action"], "stop");
@@ -414,22 +417,20 @@ fn a_decision_on_a_state_that_moved_is_made_again() {
     let world = World::new("running");
     world.agent(|_| answer(200, &view("stopped", 5)));
     world
-        .tables
-        .borrow_mut()
+        .tables()
         .begin_with
         .push_back(json!({"outcome": "status_changed", "status": "starting"}));
     assert_eq!(change(&world, "stop").status, 200);
     let world = World::new("running");
     for _ in 0..3 {
         world
-            .tables
-            .borrow_mut()
+            .tables()
             .begin_with
             .push_back(json!({"outcome": "status_changed", "status": "starting"}));
     }
     let seen = change(&world, "stop");
     assert_eq!((seen.status, seen.code()), (409, "state_changed"));
-    assert!(world.told().is_empty());
+    assert!(world.sent_to_agent().is_empty());
 }
 
 #[test]
@@ -440,8 +441,7 @@ fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
         ("start", "pending_delete"),
     ] {
         let world = World::new(before);
-        world.tables.borrow_mut().operation =
-            Some(json!({"id": "99999999-9999-4999-8999-999999999999",
+        world.tables().operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
             "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
             "request_id": "req-1", "generation": 4}));
         let seen = change(&world, what);
@@ -450,7 +450,7 @@ fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
             seen.body["error"]["details"]["operation"]["request_id"],
             "req-1"
         );
-        assert!(world.told().is_empty());
+        assert!(world.sent_to_agent().is_empty());
         assert_eq!(world.status(), before);
     }
 }
@@ -470,12 +470,12 @@ fn states_and_toolboxes_that_allow_nothing_say_so() {
             (409, "illegal_state"),
             "{what} {before}"
         );
-        assert!(world.told().is_empty());
+        assert!(world.sent_to_agent().is_empty());
     }
     let world = World::new("running");
-    world.tables.borrow_mut().toolbox["status"] = "deprovisioned".into();
+    world.tables().toolbox["status"] = "deprovisioned".into();
     assert_eq!(change(&world, "stop").code(), "toolbox_not_active");
-    world.tables.borrow_mut().toolbox["public_ip_address"] = json!(null);
+    world.tables().toolbox["public_ip_address"] = json!(null);
     assert_eq!(change(&world, "delete").code(), "toolbox_not_ready");
     assert_eq!(world.status(), "running", "nothing was begun");
 }
@@ -528,9 +528,9 @@ fn a_begin_that_may_have_arrived_is_not_repeated() {
 #[test]
 fn a_delete_repeated_under_its_key_is_answered_after_the_row_is_gone() {
     let world = World::new("running");
-    world.tables.borrow_mut().row = None;
+    world.tables().row = None;
     assert_eq!(change(&world, "delete").code(), "instance_not_found");
-    world.tables.borrow_mut().begin_with.push_back(json!({"outcome": "replayed", "instance": null,
+    world.tables().begin_with.push_back(json!({"outcome": "replayed", "instance": null,
         "operation": {"id": INSTANCE, "tool_instance_id": INSTANCE, "action": "delete", "state": "succeeded"}}));
     let seen = change_with(&world, "delete", &[("idempotency-key", "k")]);
     assert_eq!(

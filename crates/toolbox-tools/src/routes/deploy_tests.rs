@@ -21,7 +21,7 @@ fn new(phase: &str) -> Value {
 
 fn empty() -> World {
     let world = World::new("running");
-    world.tables.borrow_mut().row = None;
+    world.tables().row = None;
     world
 }
 
@@ -51,7 +51,7 @@ fn accepted_now_recorded_when_it_runs() {
         ("running", "succeeded")
     );
     assert_eq!(
-        world.tables.borrow().history,
+        world.tables().history,
         ["deploying>starting", "starting>running"]
     );
 }
@@ -190,7 +190,7 @@ fn what_certainly_did_not_arrive_is_an_error_with_its_reason() {
             ("error", "failed")
         );
         assert_eq!(
-            world.tables.borrow().row.as_ref().unwrap()["instance_error_code"],
+            world.tables().row.as_ref().unwrap()["instance_error_code"],
             reason
         );
         assert_eq!(
@@ -240,7 +240,7 @@ fn a_restarting_agent_is_waited_for() {
         answer(202, &new("pending")),
     ]);
     assert_eq!(deploy(&world, body(), &[]).status, 202);
-    assert_eq!(world.told().len(), 4);
+    assert_eq!(world.sent_to_agent().len(), 4);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn requests_that_break_a_rule_reach_nobody() {
             (&error["field"], &error["code"]),
             (&json!(field), &json!(code))
         );
-        assert!(world.told().is_empty() && world.rpc("operation").is_empty());
+        assert!(world.sent_to_agent().is_empty() && world.rpc("operation").is_empty());
     }
     let world = empty();
     let seen = deploy(
@@ -310,9 +310,8 @@ fn an_image_and_required_variables_must_come_from_somewhere() {
         seen.body["error"]["details"]["errors"][0]["code"],
         "image_missing"
     );
-    world.tables.borrow_mut().catalog["docker_image_url"] = "mcp/github:1".into();
-    world.tables.borrow_mut().catalog["required_secrets_schema"]["required"] =
-        json!(["GITHUB_TOKEN"]);
+    world.tables().catalog["docker_image_url"] = "mcp/github:1".into();
+    world.tables().catalog["required_secrets_schema"]["required"] = json!(["GITHUB_TOKEN"]);
     let seen = deploy(&world, body.clone(), &[]);
     let error = &seen.body["error"]["details"]["errors"][0];
     assert_eq!(
@@ -346,13 +345,13 @@ fn outcomes_of_the_database_have_their_codes() {
         (json!({"outcome": "surprise"}), 502, "database_bad_response"),
     ] {
         let world = empty();
-        world.tables.borrow_mut().begin_with.push_back(outcome);
+        world.tables().begin_with.push_back(outcome);
         let seen = deploy(&world, body(), &[]);
         assert_eq!((seen.status, seen.code()), (status, code));
-        assert!(world.told().is_empty());
+        assert!(world.sent_to_agent().is_empty());
     }
     let world = empty();
-    world.tables.borrow_mut().toolbox["status"] = "provisioning".into();
+    world.tables().toolbox["status"] = "provisioning".into();
     assert_eq!(deploy(&world, body(), &[]).code(), "toolbox_not_active");
     world.transport.on(|r| {
         r.url
@@ -368,9 +367,9 @@ fn a_key_is_passed_with_a_fingerprint_of_its_request() {
     world.agent(|_| answer(202, &new("pulling")));
     let key = [("idempotency-key", "k-1")];
     deploy(&world, body(), &key);
-    world.tables.borrow_mut().operation = None;
+    world.tables().operation = None;
     deploy(&world, body(), &key);
-    world.tables.borrow_mut().operation = None;
+    world.tables().operation = None;
     let mut other = body();
     other["instanceNameOnToolbox"] = "other".into();
     deploy(&world, other, &key);
@@ -407,14 +406,10 @@ fn a_replay_answers_as_far_as_the_operation_is() {
         ("abandoned", json!(null), 409, "state_changed"),
     ] {
         let world = empty();
-        world
-            .tables
-            .borrow_mut()
-            .begin_with
-            .push_back(operation(state, error));
+        world.tables().begin_with.push_back(operation(state, error));
         let seen = deploy(&world, body(), &[("idempotency-key", "k")]);
         assert_eq!((seen.status, seen.code()), (status, code), "{state}");
-        assert!(world.told().is_empty(), "nothing is done again");
+        assert!(world.sent_to_agent().is_empty(), "nothing is done again");
     }
 }
 
@@ -457,11 +452,11 @@ fn a_replay_of_a_failure_answers_what_was_answered() {
         let original = deploy(&world, body(), &key);
         assert_eq!((original.status, original.code()), (status, code));
         let replayed = {
-            let tables = world.tables.borrow();
+            let tables = world.tables();
             json!({"outcome": "replayed", "operation": tables.operation, "instance": tables.row})
         };
-        world.tables.borrow_mut().begin_with.push_back(replayed);
-        let calls = world.told().len();
+        world.tables().begin_with.push_back(replayed);
+        let calls = world.sent_to_agent().len();
         let replay = deploy(&world, body(), &key);
         assert_eq!(
             (replay.status, replay.code()),
@@ -469,6 +464,6 @@ fn a_replay_of_a_failure_answers_what_was_answered() {
         );
         let told = &replay.body["error"]["details"]["reason"]["code"];
         assert_eq!(told, reason, "{code}");
-        assert_eq!(world.told().len(), calls, "nothing is done again");
+        assert_eq!(world.sent_to_agent().len(), calls, "nothing is done again");
     }
 }

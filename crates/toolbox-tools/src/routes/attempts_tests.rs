@@ -18,7 +18,7 @@ fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
             let state = &seen.body["error"]["details"]["operation"]["state"];
             assert_eq!(state, "in_progress", "{what}: {}", seen.body);
             world.host.run_background();
-            let row = world.tables.borrow().row.clone().unwrap();
+            let row = world.tables().row.clone().unwrap();
             assert_eq!(
                 (world.status().as_str(), world.operation().as_str()),
                 (under_way, "in_progress")
@@ -39,7 +39,7 @@ fn an_update_that_may_have_arrived_keeps_its_spec() {
     let state = &seen.body["error"]["details"]["operation"]["state"];
     assert_eq!(state, "in_progress", "{}", seen.body);
     world.host.run_background();
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["spec"]["image"], &row["generation"]),
         (&json!("mcp/context7:2"), &json!(5))
@@ -58,10 +58,10 @@ fn a_start_that_created_the_instance_again_is_not_undone() {
     let path = format!("/{TOOLBOX}/tools/{INSTANCE}/start");
     let seen = world.ask("POST", &path, None);
     assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
-    let told = world.told();
+    let told = world.sent_to_agent();
     assert_eq!(told[1], format!("PUT /tools/{INSTANCE}"));
     world.host.run_background();
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["generation"]),
         (&json!("running"), &json!(5))
@@ -82,7 +82,7 @@ fn a_follower_that_is_refused_says_so() {
     let path = format!("/{TOOLBOX}/tools/{INSTANCE}/stop");
     assert_eq!(world.ask("POST", &path, None).status, 202);
     world.host.run_background();
-    let log = world.host.log.borrow().join("\n");
+    let log = world.host.log();
     assert!(log.contains("agent_unauthorized"), "{log}");
     assert_eq!(world.operation(), "in_progress");
 }
@@ -92,7 +92,7 @@ fn what_certainly_did_not_happen_is_wanted_no_more_under_a_new_generation() {
     let world = World::new("running");
     world.agent_once([fault(Fault::Refused)]);
     world.ask("POST", &format!("/{TOOLBOX}/tools/{INSTANCE}/stop"), None);
-    let row = world.tables.borrow().row.clone().unwrap();
+    let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["generation"]),
         (&json!("running"), &json!(6))
@@ -113,7 +113,7 @@ fn only_the_answer_to_a_deletion_ends_the_row() {
     let path = format!("/{TOOLBOX}/tools/{INSTANCE}");
     assert_eq!(world.ask("DELETE", &path, None).status, 504);
     world.host.run_background();
-    let told: Vec<String> = world.told();
+    let told: Vec<String> = world.sent_to_agent();
     let methods: Vec<&str> = told.iter().map(|call| &call[..3]).collect();
     assert_eq!(methods, ["DEL", "GET", "DEL", "GET", "DEL"]);
     assert_eq!(
@@ -135,7 +135,7 @@ fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
             (fault(Fault::Reset), "pending_delete"),
         ] {
             let world = World::new("pending_delete");
-            world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "absent".into();
+            world.tables().row.as_mut().unwrap()["desired_status"] = "absent".into();
             let list = list.clone();
             world.agent(move |call| match call {
                 "GET /tools" => answer(200, &list),
@@ -146,7 +146,7 @@ fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
             world.host.run_background();
             assert_eq!(world.status(), status);
             assert_eq!(
-                world.told().last().unwrap(),
+                world.sent_to_agent().last().unwrap(),
                 &format!("DELETE /tools/{INSTANCE}?generation=4")
             );
         }
