@@ -2,8 +2,10 @@
 //!
 //! Futures are `Send` and run on any tokio runtime. The public roots are compiled in, as in the agent.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -105,16 +107,19 @@ fn client(tls: ClientConfig) -> Result<Client, TransportError> {
         .map_err(failure)
 }
 
-/// The error and its sources, without the address.
+/// What hyper says, which is where an error of reqwest comes from. It is without the address.
 fn failure(error: reqwest::Error) -> TransportError {
     let error = error.without_url();
-    let mut text = error.to_string();
+    let mut causes = Vec::new();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
+        causes.push(cause.to_string());
         source = cause.source();
     }
-    classify(&text)
+    if causes.is_empty() {
+        causes.push(error.to_string());
+    }
+    classify(&causes.join(": "))
 }
 
 fn late(deadline: Duration) -> TransportError {
