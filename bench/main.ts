@@ -1,8 +1,7 @@
 // Measures what the functions, DTMA and its MCP bridge cost, as ratios against what the same work costs without them, in
 // one run. Started by scripts/bench.
 
-// @ts-types="./zlib.d.ts"
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import { benchAgent } from "./agent.ts";
 import { benchBridge } from "./bridge.ts";
 import { endCleanly, failCleanly } from "./cleanup.ts";
@@ -11,6 +10,7 @@ import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
 import { benchHeartbeats } from "./heartbeat.ts";
 import { type Line, meets, samples, table } from "./report.ts";
 import { startUpstream } from "./upstream.ts";
+import { functionsOf, packageOf, repository } from "../tests/lib/functions.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const begun = performance.now();
@@ -109,7 +109,7 @@ async function handlerLines(): Promise<Line[]> {
   try {
     const measured = await benchHandlers(setting, upstream, progress);
     progress("round trips");
-    return [...measured, ...await countRoundTrips(setting, upstream), ...wasmSizes()];
+    return [...measured, ...await countRoundTrips(setting, upstream), ...packageSizes()];
   } finally {
     await upstream.stop();
   }
@@ -146,24 +146,15 @@ function program(name: string): string {
   return path;
 }
 
-function wasmSizes(): Line[] {
-  const parts = {
-    "loaded at the start": Deno.readFileSync(`${root}pkg/toolbox-tools/toolbox_tools_bg.wasm`),
-    "loaded by the first change or log": Deno.readFileSync(`${root}pkg/toolbox-tools/toolbox_tools_deferred_bg.wasm`),
-  };
-  const size = (part: string, measure: string, bytes: number, limit?: number): Line => ({
-    measure: `toolbox-tools wasm ${part}, ${measure}`,
-    unit: "KB",
-    ours: samples([bytes / 1000]),
-    target: limit === undefined ? undefined : { limit, of: "value", better: "less" },
+/** What a worker loads for each function: one module, with the wasm in it as base64. */
+function packageSizes(): Line[] {
+  return functionsOf(repository).flatMap((name) => {
+    const module = Deno.readFileSync(`${repository}${packageOf(name)}`);
+    const line = (measure: string, bytes: number): Line => ({
+      measure: `package of ${name}, ${measure}`,
+      unit: "KB",
+      ours: samples([bytes / 1000]),
+    });
+    return [line("raw", module.length), line("gzip", gzipSync(module, { level: 9 }).length)];
   });
-  const zipped = (wasm: Uint8Array) => gzipSync(wasm, { level: 9 }).length;
-  const lines = Object.entries(parts).flatMap(([part, wasm]) => [
-    size(part, "raw", wasm.length),
-    size(part, "gzip", zipped(wasm)),
-    size(part, "brotli", brotliCompressSync(wasm).length),
-  ]);
-  // The aim is for the whole; splitting it makes no byte go away.
-  const all = Object.values(parts).reduce((sum, wasm) => sum + zipped(wasm), 0);
-  return [...lines, size("in all", "gzip", all, 120)];
 }

@@ -12,8 +12,6 @@ export TOOLBOX_CACHE
 # The npm shims start a Node parent that outlives a killed child, so the real binaries are named.
 export TOOLBOX_DENO=$TOOLBOX_ROOT/node_modules/deno/deno
 export TOOLBOX_SUPABASE=$TOOLBOX_ROOT/node_modules/@supabase/cli-linux-x64/bin/supabase
-export TOOLBOX_WASM_OPT=$TOOLBOX_ROOT/node_modules/binaryen/bin/wasm-opt
-export TOOLBOX_WASM_BINDGEN=$TOOLBOX_CACHE/cargo/bin/wasm-bindgen
 TOOLBOX_TARGET_DIR=${CARGO_TARGET_DIR:-$TOOLBOX_ROOT/target}
 export TOOLBOX_TARGET_DIR
 
@@ -21,11 +19,14 @@ export TOOLBOX_TARGET_DIR
 export DENO_TLS_CA_STORE=${DENO_TLS_CA_STORE:-system}
 export DENO_NO_UPDATE_CHECK=1 SUPABASE_TELEMETRY_DISABLED=1
 
-case ":$PATH:" in *":$TOOLBOX_CACHE/cargo/bin:"*) ;; *)
-  # Debian keeps iptables and dockerd in sbin, which a user's PATH lacks.
-  PATH=$TOOLBOX_CACHE/cargo/bin:$TOOLBOX_CACHE/apt/usr/bin:$PATH:${HOME:-/root}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin ;;
+case ":$PATH:" in *":$TOOLBOX_ROOT/node_modules/binaryen/bin:"*) ;; *)
+  # wasm-pack takes wasm-bindgen and wasm-opt from here. Debian keeps iptables and dockerd in sbin, which a user's PATH lacks.
+  PATH=$TOOLBOX_ROOT/node_modules/binaryen/bin:$TOOLBOX_CACHE/cargo/bin:$TOOLBOX_CACHE/apt/usr/bin:$PATH:${HOME:-/root}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin ;;
 esac
 export PATH
+
+# The names of the edge functions, one a line; supabase/config.toml is their list.
+edge_functions() { sed -n 's/^\[functions\.\(.*\)\]$/\1/p' "$TOOLBOX_ROOT/supabase/config.toml"; }
 
 # Whether a Docker Engine answers on its socket, asked without the CLI because that is ten times slower.
 docker_answers() {

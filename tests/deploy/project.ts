@@ -1,34 +1,13 @@
 /** Deploys the functions of a project with the real CLI and runs what was uploaded. */
 import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
+import { repository } from "../lib/functions.ts";
 import { startManagementApi, type Upload } from "./management_api.ts";
 
-export const repository = fileURLToPath(new URL("../../", import.meta.url));
 const supabase = Deno.env.get("TOOLBOX_SUPABASE") ??
   join(repository, "node_modules/@supabase/cli-linux-x64/bin/supabase");
 const deno = Deno.env.get("TOOLBOX_DENO") ?? join(repository, "node_modules/deno/deno");
 const projectRef = "abcdefghijklmnopqrst";
-
-/** The functions of a project: every folder with an index.ts whose name does not begin with "_" (those are shared code). */
-export function functionsOf(root: string): string[] {
-  const folder = join(root, "supabase/functions");
-  return [...Deno.readDirSync(folder)]
-    .filter((entry) => entry.isDirectory && !entry.name.startsWith("_"))
-    .map((entry) => entry.name)
-    .sort();
-}
-
-/** Name and content of every wasm file that belongs to a function. */
-export function wasmOf(root: string, name: string): Map<string, Uint8Array> {
-  const folder = join(root, "pkg", name);
-  const files = new Map<string, Uint8Array>();
-  for (const entry of Deno.readDirSync(folder)) {
-    if (entry.name.endsWith(".wasm")) {
-      files.set(`pkg/${name}/${entry.name}`, Deno.readFileSync(join(folder, entry.name)));
-    }
-  }
-  return files;
-}
 
 /** Runs `supabase functions deploy` for one function and gives back what it uploaded. */
 export async function deploy(root: string, name: string): Promise<Upload> {
@@ -78,13 +57,13 @@ export async function deploy(root: string, name: string): Promise<Upload> {
   }
 }
 
-/** The wasm files of a function that its bundle lacks or holds with other content. */
-export function missingWasm(root: string, upload: Upload): string[] {
-  const same = (a: Uint8Array, b: Uint8Array | undefined) =>
-    b?.length === a.length && a.every((byte, i) => byte === b[i]);
-  return [...wasmOf(root, upload.slug)]
-    .filter(([path, content]) => !same(content, upload.files.get(path)))
-    .map(([path]) => path);
+/**
+ * The same upload without what came from `static_files`: deployments without Docker may leave it behind. All that is
+ * left are modules and their configuration.
+ */
+export function modulesOf(upload: Upload): Upload {
+  const files = [...upload.files].filter(([path]) => /\.(ts|js|json)$/.test(path));
+  return { ...upload, files: new Map(files) };
 }
 
 /** A function that runs from its bundle. `url` is undefined when it ended before it served. */

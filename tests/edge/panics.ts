@@ -1,5 +1,5 @@
 // The function that panics, served as every function is. Built by scripts/build-wasm --tests.
-import { instantiate, wasm } from "../../pkg/test-panics/test_panics.js";
+import { instantiate } from "../../pkg/test-panics/test_panics.js";
 import { serve } from "../../supabase/functions/_shared/serve.ts";
 
-serve(instantiate, wasm);
+serve(instantiate);

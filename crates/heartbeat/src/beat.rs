@@ -26,7 +26,7 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
             &Sender {
                 toolbox_id,
                 token_hash: &token_hash,
-                root_id: &keys::root_id(&cx.app.config).to_string(),
+                root_id: &keys::root_id(&cx.app.config)?.to_string(),
                 request_id: &cx.request_id,
             },
             &without_nul(&cx.body),

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use sha2::{Digest, Sha256};
 use toolbox_api::heartbeat::MAX_CERTIFICATE_BYTES;
-use toolbox_edge::identity::base64url;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -22,17 +23,8 @@ pub(crate) fn fingerprint(pem: &str) -> Result<String, NotACertificate> {
     }
     let body = pem.trim().strip_prefix(BEGIN).ok_or(NotACertificate)?;
     let body = body.strip_suffix(END).ok_or(NotACertificate)?;
-    let digits = body.chars().filter(|c| !c.is_ascii_whitespace());
-    // The decoder reads the alphabet of tokens, in which two characters are others.
-    let digits: String = digits
-        .map(|c| match c {
-            '+' => '-',
-            '/' => '_',
-            '-' | '_' => ' ',
-            other => other,
-        })
-        .collect();
-    let der = base64url(&digits).map_err(|_| NotACertificate)?;
+    let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let der = STANDARD.decode(digits).map_err(|_| NotACertificate)?;
     // A DER certificate is a sequence.
     if der.first() != Some(&0x30) {
         return Err(NotACertificate);

@@ -15,19 +15,20 @@ pub(crate) struct Keys {
 }
 
 /// Fingerprint of the current root secret.
-pub(crate) fn root_id(config: &Config) -> RootId {
-    RootId::of(config.agent_root_secret.as_bytes())
+pub(crate) fn root_id(config: &Config) -> Result<RootId, ApiError> {
+    let agents = config.agents.as_ref()?;
+    Ok(RootId::of(agents.root_secret.as_bytes()))
 }
 
 impl Keys {
     pub(crate) fn derive(app: &App, toolbox: ToolboxId, epoch: u32) -> Result<Self, ApiError> {
-        let root = app.config.agent_root_secret.as_bytes();
+        let root = app.config.agents.as_ref()?.root_secret.as_bytes();
         let key = |purpose| {
             derive_agent_key(root, toolbox, purpose, epoch)
                 .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
         };
         let id = KeyId {
-            root: root_id(&app.config),
+            root: RootId::of(root),
             epoch,
         };
         Ok(Self {

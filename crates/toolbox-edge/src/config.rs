@@ -1,9 +1,10 @@
 //! Configuration: the only place that knows names of environment variables.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
-use toolbox_http::json;
+use toolbox_api::error::{ApiError, ErrorCode};
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -26,7 +27,8 @@ pub const VARIABLES: &[&str] = &[
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 
-/// What an edge function is configured with.
+/// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
+/// part fails the requests that need it and no others.
 #[derive(Clone)]
 pub struct Config {
     /// `SUPABASE_URL`, without a slash at the end.
@@ -43,22 +45,42 @@ pub struct Config {
     pub jwt_secret: Option<String>,
     /// Issuers whose tokens count: the project's, and those in `TOOLBOX_JWT_ISSUERS`.
     pub issuers: Vec<String>,
-    /// `BACKEND_TO_DTMA_API_KEY`: the root secret of the toolboxes' keys.
-    pub agent_root_secret: String,
-    /// `BACKEND_TO_DTMA_API_KEY_PREVIOUS`: the root secret before, while toolboxes still hold keys of it.
-    pub previous_agent_root_secret: Option<String>,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
-    /// `TOOLBOX_MAX_INSTANCES`: per toolbox.
-    pub max_instances: u32,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
     pub upstream_timeout: Duration,
+    /// For functions that call agents or give them keys.
+    pub agents: Result<AgentConfig, ConfigError>,
+    /// For the function that deploys tools.
+    pub quotas: Result<Quotas, ConfigError>,
+}
+
+/// What the keys of agents are derived from.
+#[derive(Clone)]
+pub struct AgentConfig {
+    /// `BACKEND_TO_DTMA_API_KEY`: the root secret of the toolboxes' keys.
+    pub root_secret: String,
+    /// `BACKEND_TO_DTMA_API_KEY_PREVIOUS`: the root secret before, while toolboxes still hold keys of it.
+    pub previous_root_secret: Option<String>,
+}
+
+/// How much a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// `TOOLBOX_MAX_INSTANCES`: instances in one toolbox.
+    pub max_instances: u32,
 }
 
 /// Variables that are missing or malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("set {}", .0.join(", "))]
 pub struct ConfigError(pub Vec<&'static str>);
+
+impl From<&ConfigError> for ApiError {
+    fn from(error: &ConfigError) -> Self {
+        Self::new(ErrorCode::NotConfigured).caused_by(error)
+    }
+}
 
 /// `{"default": "sb_…"}`, as Supabase sets it.
 type NamedKeys = BTreeMap<String, String>;
@@ -67,7 +89,6 @@ impl Config {
     /// Reads the configuration; `lookup` gives the value of a variable.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let get = |name: &'static str| lookup(name).filter(|value| !value.trim().is_empty());
-        let mut wrong = Vec::new();
 
         let supabase_url = get("SUPABASE_URL").filter(|url| url.starts_with("http"));
         let publishable = Keys::read(get("SUPABASE_PUBLISHABLE_KEYS"), get("SUPABASE_ANON_KEY"));
@@ -75,46 +96,18 @@ impl Config {
             get("SUPABASE_SECRET_KEYS"),
             get("SUPABASE_SERVICE_ROLE_KEY"),
         );
-        let is_root = |root: &String| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES;
-        let agent_root_secret = get("BACKEND_TO_DTMA_API_KEY").filter(is_root);
-        let previous_agent_root_secret = get("BACKEND_TO_DTMA_API_KEY_PREVIOUS");
-        for (missing, name) in [
-            (supabase_url.is_none(), "SUPABASE_URL"),
-            (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
-            (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
-            (agent_root_secret.is_none(), "BACKEND_TO_DTMA_API_KEY"),
-            (
-                !previous_agent_root_secret.iter().all(is_root),
-                "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
-            ),
-        ] {
-            if missing {
-                wrong.push(name);
-            }
-        }
-        let mut number =
-            |name: &'static str, default: u64| match get(name).map(|v| v.trim().parse()) {
-                None => default,
-                Some(Ok(value)) if value > 0 => value,
-                Some(_) => {
-                    wrong.push(name);
-                    default
-                }
-            };
-        let timeout = number(
-            "TOOLBOX_UPSTREAM_TIMEOUT_MS",
-            u64::try_from(DEFAULT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
-        );
-        let max_instances = number("TOOLBOX_MAX_INSTANCES", DEFAULT_MAX_INSTANCES.into());
+        let timeout = number(&get, "TOOLBOX_UPSTREAM_TIMEOUT_MS");
 
-        let (Some(url), Some(publishable_key), Some(secret_key), Some(agent_root_secret), true) = (
-            supabase_url,
-            publishable.first,
-            secret.first,
-            agent_root_secret,
-            wrong.is_empty(),
-        ) else {
-            return Err(ConfigError(wrong));
+        let (Some(url), Some(publishable_key), Some(secret_key), Ok(timeout)) =
+            (&supabase_url, &publishable.first, &secret.first, &timeout)
+        else {
+            let wrong = [
+                (supabase_url.is_none(), "SUPABASE_URL"),
+                (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
+                (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
+                (timeout.is_err(), "TOOLBOX_UPSTREAM_TIMEOUT_MS"),
+            ];
+            return Err(ConfigError::of(wrong));
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
         let mut issuers = vec![format!("{supabase_url}/auth/v1")];
@@ -123,22 +116,66 @@ impl Config {
         if allowed_origins.is_empty() {
             allowed_origins.push("*".to_owned());
         }
-        let mut api_keys = publishable.all;
-        api_keys.extend(secret.all);
         Ok(Self {
             supabase_url,
-            publishable_key,
-            secret_key,
-            api_keys,
+            publishable_key: publishable_key.clone(),
+            secret_key: secret_key.clone(),
+            api_keys: publishable.all.into_iter().chain(secret.all).collect(),
             jwks: get("SUPABASE_JWKS"),
             jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
             issuers,
-            agent_root_secret,
-            previous_agent_root_secret,
             allowed_origins,
-            max_instances: u32::try_from(max_instances).unwrap_or(u32::MAX),
-            upstream_timeout: Duration::from_millis(timeout),
+            upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
+            agents: AgentConfig::read(&get),
+            quotas: Quotas::read(&get),
         })
+    }
+}
+
+impl AgentConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let is_root = |root: &String| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES;
+        let root_secret = get("BACKEND_TO_DTMA_API_KEY").filter(is_root);
+        let previous_root_secret = get("BACKEND_TO_DTMA_API_KEY_PREVIOUS");
+        let is_previous_wrong = !previous_root_secret.iter().all(is_root);
+        match root_secret {
+            Some(root_secret) if !is_previous_wrong => Ok(Self {
+                root_secret,
+                previous_root_secret,
+            }),
+            root_secret => Err(ConfigError::of([
+                (root_secret.is_none(), "BACKEND_TO_DTMA_API_KEY"),
+                (is_previous_wrong, "BACKEND_TO_DTMA_API_KEY_PREVIOUS"),
+            ])),
+        }
+    }
+}
+
+impl Quotas {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let max_instances = number(get, "TOOLBOX_MAX_INSTANCES")?;
+        Ok(Self {
+            max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
+        })
+    }
+}
+
+impl ConfigError {
+    fn of<const N: usize>(variables: [(bool, &'static str); N]) -> Self {
+        let wrong = variables.into_iter().filter(|(is_wrong, _)| *is_wrong);
+        Self(wrong.map(|(_, name)| name).collect())
+    }
+}
+
+/// A whole number above 0, where the variable is set.
+fn number<T: FromStr + Default + PartialOrd>(
+    get: &impl Fn(&'static str) -> Option<String>,
+    name: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    match get(name).map(|text| text.trim().parse::<T>()) {
+        None => Ok(None),
+        Some(Ok(value)) if value > T::default() => Ok(Some(value)),
+        Some(_) => Err(ConfigError(vec![name])),
     }
 }
 
@@ -160,7 +197,7 @@ struct Keys {
 impl Keys {
     fn read(named: Option<String>, legacy: Option<String>) -> Self {
         let named: NamedKeys = named
-            .and_then(|text| json::from_slice::<NamedKeys>(text.as_bytes()).ok())
+            .and_then(|text| serde_json::from_str::<NamedKeys>(&text).ok())
             .unwrap_or_default();
         let first = named
             .get("default")
@@ -226,32 +263,52 @@ mod tests {
 
     #[test]
     fn legacy_keys_are_enough() {
-        let config = read(&[
-            ("SUPABASE_URL", "http://127.0.0.1:54321"),
-            ("SUPABASE_ANON_KEY", "anon"),
-            ("SUPABASE_SERVICE_ROLE_KEY", "service"),
-            ("BACKEND_TO_DTMA_API_KEY", ROOT),
-        ])
-        .unwrap();
+        let config = read(&PROJECT).unwrap();
         assert_eq!(
             (config.publishable_key.as_str(), config.secret_key.as_str()),
             ("anon", "service")
         );
     }
 
+    const PROJECT: [(&str, &str); 3] = [
+        ("SUPABASE_URL", "http://127.0.0.1:54321"),
+        ("SUPABASE_ANON_KEY", "anon"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "service"),
+    ];
+
     #[test]
-    fn what_is_missing_or_malformed_is_named() {
-        let error = read(&[
-            ("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon"),
-            ("BACKEND_TO_DTMA_API_KEY", "short"),
-            ("BACKEND_TO_DTMA_API_KEY_PREVIOUS", "short"),
-        ])
-        .map(|_| ())
-        .unwrap_err();
+    fn what_all_functions_need_is_named_when_missing_or_malformed() {
+        let error = read(&[("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon")])
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
-             BACKEND_TO_DTMA_API_KEY, BACKEND_TO_DTMA_API_KEY_PREVIOUS, TOOLBOX_UPSTREAM_TIMEOUT_MS"
+             TOOLBOX_UPSTREAM_TIMEOUT_MS"
         );
+    }
+
+    #[test]
+    fn what_some_functions_need_does_not_break_the_others() {
+        let wrong = [
+            ("BACKEND_TO_DTMA_API_KEY", "short"),
+            ("BACKEND_TO_DTMA_API_KEY_PREVIOUS", "short"),
+            ("TOOLBOX_MAX_INSTANCES", "0"),
+        ];
+        let config = read(&[PROJECT.as_slice(), wrong.as_slice()].concat()).unwrap();
+        assert_eq!(
+            config.agents.map(|_| ()).unwrap_err().to_string(),
+            "set BACKEND_TO_DTMA_API_KEY, BACKEND_TO_DTMA_API_KEY_PREVIOUS"
+        );
+        assert_eq!(
+            config.quotas.unwrap_err().to_string(),
+            "set TOOLBOX_MAX_INSTANCES"
+        );
+        let config = read(&PROJECT).unwrap();
+        assert_eq!(
+            config.agents.map(|_| ()).unwrap_err().to_string(),
+            "set BACKEND_TO_DTMA_API_KEY"
+        );
+        assert_eq!(config.quotas.unwrap().max_instances, DEFAULT_MAX_INSTANCES);
     }
 }

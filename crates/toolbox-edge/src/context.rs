@@ -10,7 +10,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment::Moment;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::UserId;
-use toolbox_http::{Clock, Headers, Transport, json};
+use toolbox_http::{Clock, Headers, Transport};
 
 use crate::config::Config;
 use crate::host::Host;
@@ -100,7 +100,7 @@ pub fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &ApiError
         code: error.code.as_str(),
         cause: error.cause.as_deref(),
     };
-    host.log_error(&json::to_string(&line).unwrap_or_default());
+    host.log_error(&serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// The user who calls.
@@ -178,8 +178,9 @@ impl Cx {
         if !is_json {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
-        json::from_slice(&self.body).map_err(|error| {
-            let what = if error.is_shape {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde_json's own words may quote the body.
+            let what = if error.is_data() {
                 "has an unexpected shape"
             } else {
                 "is not valid JSON"
@@ -188,7 +189,8 @@ impl Cx {
                 ErrorCode::InvalidJson,
                 format!(
                     "The body {what} at line {}, column {}",
-                    error.line, error.column
+                    error.line(),
+                    error.column()
                 ),
             )
         })

@@ -80,10 +80,7 @@ impl Service {
         request: Request<Incoming>,
         request_id: &Arc<str>,
     ) -> Result<Reply, ApiError> {
-        let app = self
-            .app
-            .as_ref()
-            .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(error))?;
+        let app = self.app.as_ref()?;
         let matched = self.function.find(&request.method, request.path())?;
         let caller = match self.function.users {
             Some(authenticate) => Some(authenticate(&app.identity, &request.headers).await?),

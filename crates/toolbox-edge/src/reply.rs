@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use toolbox_api::error::{ApiError, ErrorBody, ErrorEnvelope};
-use toolbox_http::{BodyStream, Response, json};
+use toolbox_http::{BodyStream, Response};
 
 /// Body of an answer.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub type Reply = Response<Body>;
 
 /// `value` as JSON.
 pub fn json(status: u16, value: &impl Serialize) -> Result<Reply, ApiError> {
-    let bytes = json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
+    let bytes = serde_json::to_vec(value).map_err(|e| ApiError::internal(&e))?;
     let mut reply = Response::new(status, Body::Bytes(bytes));
     reply.headers.set("content-type", "application/json");
     Ok(reply)

@@ -6,17 +6,20 @@
 //! polled, and the panic hook tells the wrapper that number before the trap.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
-use toolbox_http::fetch::{Fetch, plain_object, read_stream};
+use js_sys::{Object, Promise, Uint8Array};
+use serde::Serialize;
+use toolbox_http::fetch::{Fetch, read_stream, to_host};
 use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
+use web_sys::{Crypto, CryptoKey};
 
 use crate::config::Config;
 use crate::context::App;
@@ -40,33 +43,15 @@ extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
 
+    #[wasm_bindgen(thread_local_v2, js_name = crypto)]
+    static CRYPTO: Crypto;
+
+    /// The constructor takes a body of any kind here; web-sys has one for each kind.
     #[wasm_bindgen(js_name = Response)]
-    type JsResponse;
+    type HostResponse;
     #[wasm_bindgen(constructor, js_class = "Response", catch)]
-    fn new(body: &JsValue, init: &JsValue) -> Result<JsResponse, JsValue>;
-
-    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
-    fn get_random_values(array: &Uint8Array);
-    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = importKey, catch)]
-    fn import_key(
-        format: &str,
-        key: &JsValue,
-        algorithm: &Object,
-        extractable: bool,
-        usages: &Array,
-    ) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(js_namespace = ["crypto", "subtle"], js_name = verify, catch)]
-    fn verify(
-        algorithm: &Object,
-        key: &JsValue,
-        signature: &Uint8Array,
-        message: &Uint8Array,
-    ) -> Result<Promise, JsValue>;
+    fn new(body: &JsValue, init: &JsValue) -> Result<HostResponse, JsValue>;
 }
-
-/// Faster and smaller than the standard library's allocator; a request makes some hundred texts.
-#[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 thread_local! {
     static FUNCTION: Cell<Option<&'static Function>> = const { Cell::new(None) };
@@ -90,7 +75,7 @@ pub struct Instance {
 impl Instance {
     /// `environment` is an object of variables, read once.
     #[wasm_bindgen(constructor)]
-    pub fn new(environment: &JsValue, wrapper: Wrapper) -> Result<Instance, JsError> {
+    pub fn new(environment: JsValue, wrapper: Wrapper) -> Result<Instance, JsError> {
         let function = FUNCTION
             .get()
             .ok_or_else(|| JsError::new("no function is installed"))?;
@@ -104,11 +89,9 @@ impl Instance {
             });
         }));
         let host = Arc::new(WebHost { wrapper });
-        let config = Config::read(|name| {
-            Reflect::get(environment, &name.into())
-                .ok()
-                .and_then(|value| value.as_string())
-        });
+        let variables: HashMap<String, String> = serde_wasm_bindgen::from_value(environment)
+            .map_err(|_| JsError::new("the environment is not an object of texts"))?;
+        let config = Config::read(|name| variables.get(name).cloned());
         let app = config.map(|config| {
             let fetch = Arc::new(Fetch::default());
             let host: Arc<dyn Host> = host.clone();
@@ -221,7 +204,7 @@ async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
         // Chunked: counted while it comes.
         None => match request.body() {
             None => Ok(Incoming::Complete(Vec::new())),
-            Some(stream) => Ok(match read_stream(&stream, BODY_LIMIT).await {
+            Some(stream) => Ok(match read_stream(stream, BODY_LIMIT).await {
                 Ok(Some(bytes)) => Incoming::Complete(bytes),
                 Ok(None) => Incoming::TooLarge,
                 Err(_) => Incoming::Broken,
@@ -231,23 +214,23 @@ async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
 }
 
 /// What `Response` takes beside the body.
-#[derive(serde::Serialize)]
-struct Plain<'a> {
+#[derive(Serialize)]
+struct ResponseInit<'a> {
     status: u16,
     headers: &'a Headers,
 }
 
 fn to_js(reply: Reply) -> Result<JsValue, JsValue> {
-    let init = plain_object(&Plain {
+    let init = to_host(&ResponseInit {
         status: reply.status,
         headers: &reply.headers,
-    });
+    })?;
     let body = match reply.body {
         Body::Empty => JsValue::NULL,
         Body::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
         Body::Stream(stream) => stream.into_js().into(),
     };
-    JsResponse::new(&body, &init).map(JsValue::from)
+    HostResponse::new(&body, &init).map(JsValue::from)
 }
 
 /// [`Host`] by WebCrypto and the wrapper.
@@ -255,56 +238,88 @@ struct WebHost {
     wrapper: Wrapper,
 }
 
-fn object(pairs: &[(&str, &JsValue)]) -> Object {
-    let object = Object::new();
-    for (name, value) in pairs {
-        // Setting a property of a plain object never fails.
-        let _ = Reflect::set(&object, &(*name).into(), value);
-    }
-    object
+/// A key that WebCrypto has read, with the algorithm it is for.
+struct ImportedKey {
+    algorithm: Object,
+    key: CryptoKey,
 }
 
-fn algorithm_object(algorithm: Algorithm) -> Object {
-    let sha256 = "SHA-256".into();
-    match algorithm {
-        Algorithm::Es256 => object(&[
-            ("name", &"ECDSA".into()),
-            ("namedCurve", &"P-256".into()),
-            ("hash", &sha256),
-        ]),
-        Algorithm::Rs256 => object(&[("name", &"RSASSA-PKCS1-v1_5".into()), ("hash", &sha256)]),
-        Algorithm::Hs256 => object(&[("name", &"HMAC".into()), ("hash", &sha256)]),
+/// What WebCrypto takes for an algorithm.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlgorithmOptions {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_curve: Option<&'static str>,
+    hash: &'static str,
+}
+
+/// A public key as WebCrypto takes it.
+#[derive(Serialize)]
+#[serde(tag = "kty")]
+enum PublicKey<'a> {
+    #[serde(rename = "EC")]
+    Ec {
+        crv: &'static str,
+        x: &'a str,
+        y: &'a str,
+    },
+    #[serde(rename = "RSA")]
+    Rsa { n: &'a str, e: &'a str },
+}
+
+fn algorithm_options(algorithm: Algorithm) -> AlgorithmOptions {
+    let (name, named_curve) = match algorithm {
+        Algorithm::Es256 => ("ECDSA", Some("P-256")),
+        Algorithm::Rs256 => ("RSASSA-PKCS1-v1_5", None),
+        Algorithm::Hs256 => ("HMAC", None),
+    };
+    AlgorithmOptions {
+        name,
+        named_curve,
+        hash: "SHA-256",
     }
+}
+
+async fn import(key: KeyMaterial) -> Result<ImportedKey, JsValue> {
+    let algorithm: Object = to_host(&algorithm_options(key.algorithm()))?.unchecked_into();
+    let (format, material) = match &key {
+        KeyMaterial::Es256 { x, y } => {
+            let crv = "P-256";
+            ("jwk", to_host(&PublicKey::Ec { crv, x, y })?)
+        }
+        KeyMaterial::Rs256 { n, e } => ("jwk", to_host(&PublicKey::Rsa { n, e })?),
+        KeyMaterial::Hs256 { secret } => ("raw", Uint8Array::from(secret.as_slice()).into()),
+    };
+    let imported = CRYPTO.with(Crypto::subtle).import_key_with_object(
+        format,
+        material.unchecked_ref(),
+        &algorithm,
+        false,
+        &to_host(&["verify"])?,
+    )?;
+    let key = JsFuture::from(imported).await?.unchecked_into();
+    Ok(ImportedKey { algorithm, key })
+}
+
+async fn verify(key: &ImportedKey, message: &[u8], signature: &[u8]) -> Result<bool, JsValue> {
+    let verdict = CRYPTO
+        .with(Crypto::subtle)
+        .verify_with_object_and_js_u8_array_and_js_u8_array(
+            &key.algorithm,
+            &key.key,
+            &Uint8Array::from(signature),
+            &Uint8Array::from(message),
+        )?;
+    Ok(JsFuture::from(verdict).await?.is_truthy())
 }
 
 impl Host for WebHost {
     fn import_key(&self, key: &KeyMaterial) -> LocalFuture<'_, Result<KeyHandle, UnusableKey>> {
-        let algorithm = algorithm_object(key.algorithm());
-        let (format, material) = match key {
-            KeyMaterial::Es256 { x, y } => (
-                "jwk",
-                object(&[
-                    ("kty", &"EC".into()),
-                    ("crv", &"P-256".into()),
-                    ("x", &x.into()),
-                    ("y", &y.into()),
-                ])
-                .into(),
-            ),
-            KeyMaterial::Rs256 { n, e } => (
-                "jwk",
-                object(&[("kty", &"RSA".into()), ("n", &n.into()), ("e", &e.into())]).into(),
-            ),
-            KeyMaterial::Hs256 { secret } => {
-                ("raw", JsValue::from(Uint8Array::from(secret.as_slice())))
-            }
-        };
-        let usages = Array::of1(&"verify".into());
-        let imported = import_key(format, &material, &algorithm, false, &usages);
+        let key = key.clone();
         Box::pin(async move {
-            let promise = imported.map_err(|_| UnusableKey)?;
-            let key = JsFuture::from(promise).await.map_err(|_| UnusableKey)?;
-            let handle: KeyHandle = Rc::new((algorithm, key));
+            let imported = import(key).await.map_err(|_| UnusableKey)?;
+            let handle: KeyHandle = Rc::new(imported);
             Ok(handle)
         })
     }
@@ -318,22 +333,17 @@ impl Host for WebHost {
     ) -> LocalFuture<'a, bool> {
         Box::pin(async move {
             // The key was imported for one algorithm; its own is used.
-            let Some((algorithm, key)) = key.downcast_ref::<(Object, JsValue)>() else {
-                return false;
-            };
-            let (signature, message) = (Uint8Array::from(signature), Uint8Array::from(message));
-            let Ok(promise) = verify(algorithm, key, &signature, &message) else {
-                return false;
-            };
-            JsFuture::from(promise)
-                .await
-                .is_ok_and(|verdict| verdict.is_truthy())
+            match key.downcast_ref::<ImportedKey>() {
+                Some(key) => verify(key, message, signature).await.unwrap_or(false),
+                None => false,
+            }
         })
     }
 
     fn random_bytes(&self) -> [u8; 16] {
         let array = Uint8Array::new_with_length(16);
-        get_random_values(&array);
+        // Never fails: it refuses only more than 64 KiB at once.
+        let _ = CRYPTO.with(|crypto| crypto.get_random_values_with_js_u8_array(&array));
         let mut bytes = [0; 16];
         array.copy_to(&mut bytes);
         bytes

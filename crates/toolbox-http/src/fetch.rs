@@ -6,84 +6,40 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use js_sys::{Array, JSON, Math, Object, Promise, Uint8Array};
+use futures_util::stream;
+use gloo_net::http::{Request as HostRequest, Response as HostResponse};
+use gloo_timers::future::sleep;
+use js_sys::{Math, Reflect, Uint8Array};
 use serde::Serialize;
 use toolbox_domain::retry::Fault;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{AbortController, AbortSignal, ReadableStream};
+use wasm_streams::ReadableStream;
+use web_sys::{AbortController, RequestInit, RequestRedirect};
 
-use crate::json;
-use crate::message::{Headers, Request, Response};
-use crate::timer::Timer;
+use crate::message::{Request, Response};
 use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_name = fetch)]
-    fn js_fetch(url: &str, init: &Init) -> Promise;
-
-    type Init;
-    #[wasm_bindgen(method, setter)]
-    fn set_body(this: &Init, body: &Uint8Array);
-    #[wasm_bindgen(method, setter)]
-    fn set_signal(this: &Init, signal: &AbortSignal);
-    #[wasm_bindgen(method, setter)]
-    fn set_client(this: &Init, client: &HttpClient);
-
     type HttpClient;
     #[wasm_bindgen(js_namespace = Deno, js_name = createHttpClient, catch)]
-    fn create_http_client(options: &ClientOptions) -> Result<HttpClient, JsValue>;
+    fn create_http_client(options: &JsValue) -> Result<HttpClient, JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &HttpClient);
-
-    type ClientOptions;
-    #[wasm_bindgen(method, setter, js_name = caCerts)]
-    fn set_ca_certs(this: &ClientOptions, certificates: &Array);
-
-    type Reader;
-    #[wasm_bindgen(method)]
-    fn read(this: &Reader) -> Promise;
-    #[wasm_bindgen(method)]
-    fn cancel(this: &Reader) -> Promise;
-
-    type Chunk;
-    #[wasm_bindgen(method, getter)]
-    fn done(this: &Chunk) -> bool;
-    #[wasm_bindgen(method, getter)]
-    fn value(this: &Chunk) -> Uint8Array;
-
-    type Source;
-    #[wasm_bindgen(method, setter)]
-    fn set_pull(this: &Source, callback: &JsValue);
-    #[wasm_bindgen(method, setter)]
-    fn set_cancel(this: &Source, callback: &JsValue);
-
-    type Controller;
-    // These throw once the reader has cancelled the stream; there is nothing left to do then.
-    #[wasm_bindgen(method, catch)]
-    fn enqueue(this: &Controller, chunk: &Uint8Array) -> Result<(), JsValue>;
-    #[wasm_bindgen(method, js_name = close, catch)]
-    fn end(this: &Controller) -> Result<(), JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn error(this: &Controller, reason: &JsValue) -> Result<(), JsValue>;
 }
 
-/// What `fetch` takes beside host objects. It crosses as one text, because a crossing per name and
-/// value costs several times as much.
+/// What `Deno.createHttpClient` takes.
 #[derive(Serialize)]
-struct Plain<'a> {
-    method: &'a str,
-    headers: &'a Headers,
-    redirect: &'a str,
+#[serde(rename_all = "camelCase")]
+struct ClientOptions<'a> {
+    ca_certs: [&'a str; 1],
 }
 
-/// A plain object of the host.
-pub fn plain_object(value: &impl Serialize) -> JsValue {
-    // Neither fails: types of ours always serialize, and what was serialized is JSON.
-    let text = json::to_string(value).unwrap_or_default();
-    JSON::parse(&text).unwrap_or_default()
+/// A value as the host's plain objects, arrays and texts.
+pub fn to_host(value: &impl Serialize) -> Result<JsValue, serde_wasm_bindgen::Error> {
+    value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())
 }
 
 /// Clients with a certificate of their own that are kept, so that connections are reused.
@@ -93,6 +49,7 @@ const CLIENTS_KEPT: usize = 32;
 /// control plane, with its keys, somewhere else.
 #[derive(Default)]
 pub struct Fetch {
+    /// The one used last is at the end.
     clients: RefCell<Vec<(Arc<str>, Rc<PinnedClient>)>>,
 }
 
@@ -105,26 +62,18 @@ impl Drop for PinnedClient {
     }
 }
 
-/// Aborts the call when dropped before its end, so that a deadline frees the connection.
-struct AbortOnDrop(Option<AbortController>);
-
-impl AbortOnDrop {
-    fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
+/// Aborts the call when dropped, so that a deadline frees the connection. Aborting a call that has ended does nothing.
+struct AbortOnDrop(AbortController);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        if let Some(controller) = &self.0 {
-            controller.abort();
-        }
+        self.0.abort();
     }
 }
 
 /// What has to live as long as the answer's body.
 struct Held {
-    abort: AbortOnDrop,
+    _abort: AbortOnDrop,
     _client: Option<Rc<PinnedClient>>,
 }
 
@@ -135,20 +84,28 @@ fn js_error(error: &JsValue) -> TransportError {
     classify(message.as_deref().unwrap_or("unknown error"))
 }
 
+fn net_error(error: &gloo_net::Error) -> TransportError {
+    match error {
+        gloo_net::Error::JsError(error) => classify(&error.message),
+        other => classify(&other.to_string()),
+    }
+}
+
 impl Fetch {
     fn client(&self, certificate: &Arc<str>) -> Result<Rc<PinnedClient>, TransportError> {
         let mut clients = self.clients.borrow_mut();
         if let Some(at) = clients.iter().position(|(pem, _)| pem == certificate) {
-            // The last used is at the end.
             let kept = clients.remove(at);
             let client = Rc::clone(&kept.1);
             clients.push(kept);
             return Ok(client);
         }
-        let options: ClientOptions = Object::new().unchecked_into();
-        options.set_ca_certs(&Array::of1(&JsValue::from_str(certificate)));
-        let client = create_http_client(&options)
-            .map_err(|_| TransportError::new(Fault::Tls, "the certificate could not be read"))?;
+        let unusable = || TransportError::new(Fault::Tls, "the certificate could not be read");
+        let options = ClientOptions {
+            ca_certs: [certificate],
+        };
+        let options = to_host(&options).map_err(|_| unusable())?;
+        let client = create_http_client(&options).map_err(|_| unusable())?;
         let client = Rc::new(PinnedClient(client));
         if clients.len() >= CLIENTS_KEPT {
             clients.remove(0);
@@ -157,44 +114,46 @@ impl Fetch {
         Ok(client)
     }
 
-    async fn start(
-        &self,
-        request: &Request,
-        certificate: Option<&Arc<str>>,
-    ) -> Result<(web_sys::Response, Held), TransportError> {
-        let init = plain_object(&Plain {
-            method: &request.method,
-            headers: &request.headers,
-            redirect: "manual",
-        });
-        let init: Init = init.unchecked_into();
-        let client = certificate.map(|pem| self.client(pem)).transpose()?;
-        if let Some(client) = &client {
-            init.set_client(&client.0);
-        }
-        if !request.body.is_empty() {
-            init.set_body(&Uint8Array::from(request.body.as_slice()));
-        }
-        let abort = AbortController::new()
-            .map_err(|_| TransportError::new(Fault::Reset, "no AbortController"))?;
-        init.set_signal(&abort.signal());
+    async fn start(&self, call: &Call) -> Result<(HostResponse, Held), TransportError> {
+        let client = call.certificate.as_ref();
+        let client = client.map(|pem| self.client(pem)).transpose()?;
+        let abort = AbortController::new().map_err(|e| js_error(&e))?;
+        let request = host_request(&call.request, client.as_deref(), &abort);
+        let request = request.map_err(|e| js_error(&e))?;
         let held = Held {
-            abort: AbortOnDrop(Some(abort)),
+            _abort: AbortOnDrop(abort),
             _client: client,
         };
-        let response = JsFuture::from(js_fetch(&request.url, &init))
-            .await
-            .map_err(|e| js_error(&e))?;
-        Ok((response.unchecked_into(), held))
+        let response = request.send().await.map_err(|e| net_error(&e))?;
+        Ok((response, held))
     }
+}
+
+/// gloo-net's own builder cannot name a client, so the host's request is made here.
+fn host_request(
+    request: &Request,
+    client: Option<&PinnedClient>,
+    abort: &AbortController,
+) -> Result<HostRequest, JsValue> {
+    let init = RequestInit::new();
+    init.set_method(&request.method);
+    init.set_headers(&to_host(&request.headers)?);
+    init.set_redirect(RequestRedirect::Manual);
+    init.set_signal(Some(&abort.signal()));
+    if !request.body.is_empty() {
+        init.set_body(&Uint8Array::from(request.body.as_slice()));
+    }
+    if let Some(client) = client {
+        Reflect::set(&init, &"client".into(), &client.0)?;
+    }
+    web_sys::Request::new_with_str_and_init(&request.url, &init).map(HostRequest::from)
 }
 
 impl Transport for Fetch {
     fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, mut held) = self.start(&call.request, call.certificate.as_ref()).await?;
+            let (response, _held) = self.start(&call).await?;
             let body = read_body(&response, call.max_answer).await?;
-            held.abort.disarm();
             Ok(answer(&response, body, call.keep_type))
         }))
     }
@@ -205,11 +164,11 @@ impl Transport for Fetch {
         longest: Duration,
     ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, held) = self.start(&call.request, call.certificate.as_ref()).await?;
+            let (response, held) = self.start(&call).await?;
             let body = response
                 .body()
                 .ok_or_else(|| TransportError::new(Fault::BadBody, "no body to stream"))?;
-            let inner = bounded(&body, held, longest)?;
+            let inner = bounded(body, held, longest)?;
             Ok(answer(&response, BodyStream { inner }, call.keep_type))
         }))
     }
@@ -220,7 +179,7 @@ async fn before<T>(
     deadline: Duration,
     work: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    match select(Box::pin(work), Timer::after(deadline)).await {
+    match select(Box::pin(work), sleep(deadline)).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(TransportError::new(
             Fault::Timeout,
@@ -229,7 +188,7 @@ async fn before<T>(
     }
 }
 
-fn answer<T>(response: &web_sys::Response, body: T, keep_type: bool) -> Response<T> {
+fn answer<T>(response: &HostResponse, body: T, keep_type: bool) -> Response<T> {
     let mut answer = Response::new(response.status(), body);
     let kept: &[&str] = match (answer.is_success(), keep_type) {
         (true, false) => &[],
@@ -237,125 +196,68 @@ fn answer<T>(response: &web_sys::Response, body: T, keep_type: bool) -> Response
         (false, _) => &["content-type", "retry-after"],
     };
     for name in kept {
-        if let Some(value) = header(response, name) {
+        if let Some(value) = response.headers().get(name) {
             answer.headers.set(name, value);
         }
     }
     answer
 }
 
-fn header(response: &web_sys::Response, name: &str) -> Option<String> {
-    response.headers().get(name).ok().flatten()
-}
-
 /// Reads at most `limit` bytes. An announced length lets the host read in one go; it removes the
 /// header when it decompresses, so a small compressed body cannot become a large one.
-async fn read_body(response: &web_sys::Response, limit: usize) -> Result<Vec<u8>, TransportError> {
-    let announced = match limit {
-        usize::MAX => Some(0),
-        _ => header(response, "content-length").and_then(|text| text.parse::<usize>().ok()),
-    };
+async fn read_body(response: &HostResponse, limit: usize) -> Result<Vec<u8>, TransportError> {
     let too_large = || TransportError::new(Fault::BadBody, "the answer is too large");
-    match announced {
+    let announced = response.headers().get("content-length");
+    match announced.and_then(|text| text.parse::<usize>().ok()) {
         Some(length) if length > limit => Err(too_large()),
-        Some(_) => {
-            let promise = response.array_buffer().map_err(|e| js_error(&e))?;
-            let buffer = JsFuture::from(promise).await.map_err(|e| js_error(&e))?;
-            Ok(Uint8Array::new(&buffer).to_vec())
-        }
-        None => {
-            let Some(stream) = response.body() else {
-                return Ok(Vec::new());
-            };
-            read_stream(&stream, limit).await?.ok_or_else(too_large)
-        }
+        None if limit < usize::MAX => match response.body() {
+            Some(body) => read_stream(body, limit).await?.ok_or_else(too_large),
+            None => Ok(Vec::new()),
+        },
+        _ => response.binary().await.map_err(|e| net_error(&e)),
     }
 }
 
 /// Reads a stream to its end, or gives none (and cancels it) when it holds more than `limit` bytes.
 pub async fn read_stream(
-    stream: &ReadableStream,
+    stream: web_sys::ReadableStream,
     limit: usize,
 ) -> Result<Option<Vec<u8>>, TransportError> {
-    let reader: Reader = stream.get_reader().unchecked_into();
+    let mut chunks = chunks_of(stream)?;
     let mut bytes = Vec::new();
-    loop {
-        let chunk = JsFuture::from(reader.read())
-            .await
-            .map_err(|e| js_error(&e))?;
-        let chunk: Chunk = chunk.unchecked_into();
-        if chunk.done() {
-            return Ok(Some(bytes));
-        }
-        let value = chunk.value();
-        let start = bytes.len();
-        let end = start + value.length() as usize;
-        if end > limit {
-            // Not awaited: the caller has its answer, and the host ends the stream by itself.
-            let _ = reader.cancel();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|e| js_error(&e))?;
+        let chunk: Uint8Array = chunk
+            .dyn_into()
+            .map_err(|_| TransportError::new(Fault::BadBody, "a chunk that is not bytes"))?;
+        if bytes.len() + chunk.length() as usize > limit {
             return Ok(None);
         }
-        bytes.resize(end, 0);
-        value.copy_to(&mut bytes[start..]);
+        bytes.extend(chunk.to_vec());
     }
+    Ok(Some(bytes))
+}
+
+/// The chunks of a stream; dropping them cancels it.
+fn chunks_of(
+    stream: web_sys::ReadableStream,
+) -> Result<wasm_streams::readable::IntoStream<'static>, TransportError> {
+    ReadableStream::from_raw(stream)
+        .try_into_stream()
+        .map_err(|(error, _)| js_error(&error))
 }
 
 /// The same stream, ended after `longest`. Chunks stay with the host; none is copied to wasm.
 fn bounded(
-    stream: &ReadableStream,
+    stream: web_sys::ReadableStream,
     held: Held,
     longest: Duration,
-) -> Result<ReadableStream, TransportError> {
-    let reader = Rc::new(stream.get_reader().unchecked_into::<Reader>());
-    let state = Rc::new(RefCell::new(Some((held, Timer::after(longest)))));
-    let source: Source = Object::new().unchecked_into();
-    let pull = {
-        let (reader, state) = (Rc::clone(&reader), Rc::clone(&state));
-        Closure::<dyn FnMut(Controller) -> Promise>::new(move |controller: Controller| {
-            let (reader, state) = (Rc::clone(&reader), Rc::clone(&state));
-            future_to_promise(async move {
-                pull_one(&reader, &state, &controller).await;
-                Ok(JsValue::UNDEFINED)
-            })
-        })
-    };
-    let cancel = Closure::<dyn FnMut()>::new(move || {
-        let _ = reader.cancel();
-        state.borrow_mut().take();
-    });
-    source.set_pull(&pull.into_js_value());
-    source.set_cancel(&cancel.into_js_value());
-    ReadableStream::new_with_underlying_source(&source.unchecked_into::<Object>())
-        .map_err(|e| js_error(&e))
-}
-
-async fn pull_one(
-    reader: &Reader,
-    state: &RefCell<Option<(Held, Timer)>>,
-    controller: &Controller,
-) {
-    // Taken out while waiting; `cancel` may run meanwhile and finds nothing to drop.
-    let Some((mut held, timer)) = state.borrow_mut().take() else {
-        return;
-    };
-    match select(JsFuture::from(reader.read()), timer).await {
-        Either::Left((Ok(chunk), timer)) => {
-            let chunk: Chunk = chunk.unchecked_into();
-            if chunk.done() {
-                held.abort.disarm();
-                let _ = controller.end();
-            } else if controller.enqueue(&chunk.value()).is_ok() {
-                *state.borrow_mut() = Some((held, timer));
-            }
-        }
-        Either::Left((Err(error), _)) => {
-            let _ = controller.error(&error);
-        }
-        Either::Right(_) => {
-            let _ = reader.cancel();
-            let _ = controller.end();
-        }
-    }
+) -> Result<web_sys::ReadableStream, TransportError> {
+    let chunks = stream::unfold(
+        (chunks_of(stream)?, held),
+        |(mut chunks, held)| async move { Some((chunks.next().await?, (chunks, held))) },
+    );
+    Ok(ReadableStream::from_stream(chunks.take_until(sleep(longest))).into_raw())
 }
 
 impl Clock for Fetch {
@@ -368,6 +270,6 @@ impl Clock for Fetch {
     }
 
     fn sleep(&self, duration: Duration) -> LocalFuture<'_, ()> {
-        Box::pin(Timer::after(duration))
+        Box::pin(sleep(duration))
     }
 }

@@ -3,23 +3,19 @@
 //! - [`transport`]: the [`Transport`] trait (send one call, get one answer before its deadline),
 //!   the [`Clock`] trait, and how failures are classified.
 //! - [`message`]: requests and answers.
-//! - [`json`]: bodies to values and back.
 //! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
-//! - `fetch` (wasm only): the host's `fetch`, with one timer for all deadlines.
+//! - `fetch` (wasm only): the host's `fetch`, through gloo-net.
 //! - `native` (feature `native`): reqwest and rustls, for servers.
 //! - [`recorded`] (tests): answers from a script, and a clock that jumps.
 
 #[cfg(target_arch = "wasm32")]
 pub mod fetch;
-pub mod json;
 pub mod message;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod retry;
-#[cfg(target_arch = "wasm32")]
-pub mod timer;
 pub mod transport;
 
 pub use message::{Headers, Request, Response};

@@ -12,20 +12,21 @@ use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::{Host, Idempotency, Instances, UserRequest};
 
 /// The use cases, for one request.
-pub(crate) fn instances(cx: &Cx) -> Instances {
+pub(crate) fn instances(cx: &Cx) -> Result<Instances, ApiError> {
     let app = &cx.app;
-    Instances {
+    let agents = app.config.agents.as_ref()?;
+    Ok(Instances {
         database: Arc::clone(&app.supabase),
         clock: Arc::clone(&app.clock),
         agents: Arc::new(HttpsAgents {
             transport: Arc::clone(&app.transport),
             deadline: app.config.upstream_timeout,
-            root_secret: app.config.agent_root_secret.clone(),
-            previous_root_secret: app.config.previous_agent_root_secret.clone(),
+            root_secret: agents.root_secret.clone(),
+            previous_root_secret: agents.previous_root_secret.clone(),
         }),
         host: Arc::new(FunctionHost(Arc::clone(&app.host))),
-        max_instances: app.config.max_instances,
-    }
+        max_instances: app.config.quotas.as_ref()?.max_instances,
+    })
 }
 
 /// The request of the user, where it reads.

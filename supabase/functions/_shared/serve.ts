@@ -22,7 +22,7 @@ interface Wrapper {
 }
 
 /** What scripts/build-wasm generates around the glue of wasm-bindgen. */
-export type Instantiate = (module: WebAssembly.Module, queueMicrotask: (task: () => void) => void) => Bindings;
+export type Instantiate = (queueMicrotask: (task: () => void) => void) => Bindings;
 
 interface Slot {
   instance: Instance;
@@ -35,9 +35,7 @@ interface Slot {
 /** How long a poisoned instance may finish requests that did not panic. */
 const DRAIN_MS = 2_000;
 
-export function serve(instantiate: Instantiate, wasm: URL): void {
-  // Synchronous reads are allowed only while a module is loaded, which is when this runs.
-  const bytes = Deno.readFileSync(wasm);
+export function serve(instantiate: Instantiate): void {
   const environment = Deno.env.toObject();
   const platform = (globalThis as { EdgeRuntime?: { waitUntil(work: Promise<unknown>): void } }).EdgeRuntime;
   let numbers = 0;
@@ -45,14 +43,15 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
   function start(): Slot {
     const { promise, resolve } = Promise.withResolvers<void>();
     const started = { pending: new Map(), retired: promise, retire: resolve } as unknown as Slot;
-    const { Instance } = instantiate(module, (task) =>
+    const { Instance } = instantiate((task) =>
       queueMicrotask(() => {
         try {
           task();
         } catch (error) {
           trapped(started, error);
         }
-      }));
+      })
+    );
     started.instance = new Instance(environment, {
       panicked: (number, text) => console.error(JSON.stringify({ level: "error", what: "panic", number, text })),
       waitUntil: (work) => platform?.waitUntil(Promise.race([work, started.retired])),
@@ -92,7 +91,8 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
     });
   }
 
-  // Before the module is compiled, so that the first request is on its way meanwhile; it is handled after this function.
+  let slot = start();
+
   Deno.serve((request) =>
     new Promise<Response>((answer) => {
       const number = numbers = numbers % 0xffff_ffff + 1;
@@ -104,9 +104,6 @@ export function serve(instantiate: Instantiate, wasm: URL): void {
       to.instance.handle(request, number).then(settled, () => fail(to, number));
     })
   );
-
-  const module = new WebAssembly.Module(bytes);
-  let slot = start();
 }
 
 /** The envelope of every error, in a place that cannot ask the wasm for it. */

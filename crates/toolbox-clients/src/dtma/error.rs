@@ -8,7 +8,7 @@ use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::problem::{CONTENT_TYPE, FieldError, ProblemCode};
 use toolbox_domain::retry::Fault;
 use toolbox_http::retry::Transience;
-use toolbox_http::{Response, TransportError, json};
+use toolbox_http::{Response, TransportError};
 
 /// Why the agent did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,7 +195,7 @@ fn problem(answer: &Response) -> Option<Box<AgentProblem>> {
     if !content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE)) {
         return None;
     }
-    let problem: Wire = json::from_slice(&answer.body).ok()?;
+    let problem: Wire = serde_json::from_slice(&answer.body).ok()?;
     Some(Box::new(AgentProblem {
         code: ProblemCode::from_code(&problem.code)?,
         status: answer.status,
@@ -210,7 +210,7 @@ struct Empty {}
 
 /// Whether the body is a JSON object.
 fn is_json(answer: &Response) -> bool {
-    json::from_slice::<Empty>(&answer.body).is_ok()
+    serde_json::from_slice::<Empty>(&answer.body).is_ok()
 }
 
 pub(super) fn content_type<T>(answer: &Response<T>) -> Option<&str> {

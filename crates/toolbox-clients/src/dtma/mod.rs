@@ -15,7 +15,7 @@ use toolbox_api::dtma::{
 };
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
-use toolbox_http::{BodyStream, Call, Request, Response, Transport, json};
+use toolbox_http::{BodyStream, Call, Request, Response, Transport};
 
 pub use error::{AgentError, AgentProblem};
 
@@ -269,11 +269,11 @@ fn log_path(id: ToolInstanceId, query: &LogQuery, follow: bool) -> String {
 
 /// Types of this crate's requests always serialize.
 fn to_json(value: &impl Serialize) -> Vec<u8> {
-    json::to_vec(value).unwrap_or_default()
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, AgentError> {
-    json::from_slice(&answer.body).map_err(|_| AgentError::BadResponse {
+    serde_json::from_slice(&answer.body).map_err(|_| AgentError::BadResponse {
         status: answer.status,
     })
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::retry::Fault;
 use toolbox_http::retry::Transience;
-use toolbox_http::{Response, TransportError, json};
+use toolbox_http::{Response, TransportError};
 
 /// Why the database did not answer the question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ impl DatabaseError {
     /// Reads an answer that is no success.
     pub(super) fn from_answer(answer: &Response) -> Self {
         let status = answer.status;
-        let body: PostgrestError = json::from_slice(&answer.body).unwrap_or_default();
+        let body: PostgrestError = serde_json::from_slice(&answer.body).unwrap_or_default();
         let code = body.code.unwrap_or_default();
         match (status, code.as_str()) {
             // Statement timeout, lock timeout, no pooled connection in time.

@@ -19,7 +19,7 @@ use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::names::encode_segment;
 use toolbox_domain::retry::RetryPolicy;
 use toolbox_http::retry::retry;
-use toolbox_http::{Call, Clock, Request, Response, Transport, json};
+use toolbox_http::{Call, Clock, Request, Response, Transport};
 
 pub use error::DatabaseError;
 use rows::{
@@ -251,7 +251,7 @@ fn argument(p: &impl Serialize) -> Vec<u8> {
     struct Argument<'a, T> {
         p: &'a T,
     }
-    json::to_vec(&Argument { p }).unwrap_or_default()
+    serde_json::to_vec(&Argument { p }).unwrap_or_default()
 }
 
 fn unexpected(answer: &Response) -> DatabaseError {
@@ -262,5 +262,5 @@ fn unexpected(answer: &Response) -> DatabaseError {
 }
 
 fn parse<T: DeserializeOwned>(answer: &Response) -> Result<T, DatabaseError> {
-    json::from_slice(&answer.body).map_err(|_| unexpected(answer))
+    serde_json::from_slice(&answer.body).map_err(|_| unexpected(answer))
 }

@@ -1,11 +1,13 @@
 //! Reading JSON Web Tokens; whether the signature holds is [`super`]'s question.
 
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 /// The token is not three base64url parts with a JSON header and JSON claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is malformed")]
-pub struct Malformed;
+pub(super) struct Malformed;
 
 /// Longest token that is looked at; real ones have a few kilobytes at most.
 const MAX_LENGTH: usize = 16 * 1024;
@@ -47,44 +49,20 @@ pub(super) struct Claims {
 }
 
 /// One audience or several.
-#[derive(Debug)]
-pub(super) struct Audience(Vec<String>);
-
-impl<'de> Deserialize<'de> for Audience {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Audience;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text or an array of texts")
-            }
-
-            fn visit_str<E>(self, one: &str) -> Result<Audience, E> {
-                Ok(Audience(vec![one.to_owned()]))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut access: A,
-            ) -> Result<Audience, A::Error> {
-                let mut many = Vec::new();
-                while let Some(one) = access.next_element()? {
-                    many.push(one);
-                }
-                Ok(Audience(many))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(String),
+    Many(Vec<String>),
 }
 
 impl Audience {
     /// Whether `audience` is among them.
     pub(super) fn contains(&self, audience: &str) -> bool {
-        self.0.iter().any(|one| one == audience)
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
     }
 }
 
@@ -109,10 +87,8 @@ impl<'a> Token<'a> {
         }
         let (message, signature) = text.rsplit_once('.').ok_or(Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(Malformed)?;
-        let header: Header =
-            toolbox_http::json::from_slice(&base64url(header)?).map_err(|_| Malformed)?;
-        let claims: Claims =
-            toolbox_http::json::from_slice(&base64url(claims)?).map_err(|_| Malformed)?;
+        let header: Header = serde_json::from_slice(&base64url(header)?).map_err(|_| Malformed)?;
+        let claims: Claims = serde_json::from_slice(&base64url(claims)?).map_err(|_| Malformed)?;
         if header.crit.is_some() {
             return Err(Malformed);
         }
@@ -125,34 +101,15 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Decodes base64url without padding (padding is tolerated), strictly otherwise.
-pub fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
-    let text = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut buffer, mut bits) = (0_u32, 0_u32);
-    for byte in text.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return Err(Malformed),
-        };
-        buffer = (buffer << 6) | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((buffer >> bits).to_le_bytes()[0]);
-            buffer &= (1 << bits) - 1;
-        }
-    }
-    // Six left-over bits are no byte; other left-over bits must be zero, or texts were not unique.
-    if bits == 6 || buffer != 0 {
-        Err(Malformed)
-    } else {
-        Ok(bytes)
-    }
+/// base64url as tokens and keys use it: without padding, which is tolerated.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Decodes base64url.
+pub(super) fn base64url(text: &str) -> Result<Vec<u8>, Malformed> {
+    BASE64URL.decode(text).map_err(|_| Malformed)
 }
 
 #[cfg(test)]

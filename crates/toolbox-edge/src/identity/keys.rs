@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use serde::Deserialize;
-use toolbox_http::{Call, Clock, LocalFuture, Request, Transport, json};
+use toolbox_http::{Call, Clock, LocalFuture, Request, Transport};
 
 use super::jwt::base64url;
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial};
@@ -247,8 +247,10 @@ impl KeyStore {
 
     async fn import(&self, text: &[u8], trust_secrets: bool) -> Option<Vec<StoredKey>> {
         // A set, or (as some setups give it) the bare list of keys.
-        let set = json::from_slice::<JwkSet>(text).map(|set| set.keys);
-        let set = set.or_else(|_| json::from_slice::<Vec<Jwk>>(text)).ok()?;
+        let set = serde_json::from_slice::<JwkSet>(text).map(|set| set.keys);
+        let set = set
+            .or_else(|_| serde_json::from_slice::<Vec<Jwk>>(text))
+            .ok()?;
         let mut keys = Vec::with_capacity(set.len());
         for mut jwk in set {
             let kid = jwk.kid.take();

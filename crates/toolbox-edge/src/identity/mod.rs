@@ -24,8 +24,6 @@ use crate::host::{Algorithm, Host};
 use jwt::{Claims, Token};
 use keys::KeyStore;
 
-pub use jwt::{Malformed, base64url};
-
 /// Clocks may differ by this much, in seconds.
 const LEEWAY: f64 = 30.0;
 /// A verified token is believed for this long without checking its signature again.

@@ -30,7 +30,7 @@ fn change(cx: Cx, change: Change) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         let request = change_request(&cx)?;
-        let outcome = instances(&cx)
+        let outcome = instances(&cx)?
             .change(&request, toolbox, &target, change)
             .await?;
         answer(&cx, &request, toolbox, outcome)
@@ -42,7 +42,7 @@ pub(super) fn update(cx: Cx) -> Answer {
         let (toolbox, target) = instance(&cx)?;
         let body: UpdateToolRequest = cx.json()?;
         let request = change_request(&cx)?;
-        let outcome = instances(&cx)
+        let outcome = instances(&cx)?
             .update(&request, toolbox, &target, &body.base_config_override_json)
             .await?;
         answer(&cx, &request, toolbox, outcome)

@@ -19,7 +19,7 @@ pub(super) async fn deploy(
 ) -> Result<Reply, ApiError> {
     let request = change_request(cx)?;
     let tool = new_tool(body)?;
-    let outcome = instances(cx).deploy(&request, toolbox, &tool).await?;
+    let outcome = instances(cx)?.deploy(&request, toolbox, &tool).await?;
     change::answer(cx, &request, toolbox, outcome)
 }
 

@@ -20,7 +20,7 @@ pub(super) fn handle(cx: Cx) -> Answer {
 /// Answers with the row joined with the agent's view of this instance.
 pub(super) async fn get(cx: &Cx, toolbox: ToolboxId, target: &Target) -> Result<Reply, ApiError> {
     let request = read_request(cx)?;
-    let found = instances(cx).get(&request, toolbox, target).await?;
+    let found = instances(cx)?.get(&request, toolbox, target).await?;
     reply::json(
         200,
         &GetResponse {

@@ -63,7 +63,7 @@ async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Re
                 ApiError::with_message(ErrorCode::InvalidRequest, "Give baseConfigOverrideJson")
             })?;
             let request = change_request(cx)?;
-            let outcome = instances(cx)
+            let outcome = instances(cx)?
                 .update(&request, toolbox, &target, &wanted)
                 .await?;
             return change::answer(cx, &request, toolbox, outcome);
@@ -76,7 +76,7 @@ async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Re
     };
     let target = target(&body)?;
     let request = change_request(cx)?;
-    let outcome = instances(cx)
+    let outcome = instances(cx)?
         .change(&request, toolbox, &target, command)
         .await?;
     change::answer(cx, &request, toolbox, outcome)

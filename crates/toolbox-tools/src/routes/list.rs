@@ -16,7 +16,7 @@ pub(super) fn handle(cx: Cx) -> Answer {
 /// Answers with what is known: live where the agent answers, last known with its age where not.
 pub(super) async fn list(cx: &Cx, toolbox: ToolboxId) -> Result<Reply, ApiError> {
     let request = read_request(cx)?;
-    let listing = instances(cx).list(&request, toolbox).await?;
+    let listing = instances(cx)?.list(&request, toolbox).await?;
     reply::json(
         200,
         &ListResponse {

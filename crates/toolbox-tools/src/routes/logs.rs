@@ -108,7 +108,7 @@ pub(super) async fn logs(
     target: &Target,
     options: LogOptions,
 ) -> Result<Reply, ApiError> {
-    let (instances, request) = (instances(cx), read_request(cx)?);
+    let (instances, request) = (instances(cx)?, read_request(cx)?);
     if options.follow {
         let stream = instances
             .follow_logs(&request, toolbox, target, &options.query)

@@ -24,7 +24,7 @@ pub(super) async fn access(
     target: &Target,
 ) -> Result<Reply, ApiError> {
     let request = read_request(cx)?;
-    let access = instances(cx).mcp_access(&request, toolbox, target).await?;
+    let access = instances(cx)?.mcp_access(&request, toolbox, target).await?;
     reply::json(
         200,
         &McpAccessResponse {
