@@ -26,6 +26,11 @@ use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportE
 /// Clients with a certificate of their own that are kept, so that connections are reused.
 const CLIENTS_KEPT: usize = 256;
 
+/// Longest that connecting may take, within the deadline of its call.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept: gateways close theirs after about a minute.
+const IDLE_LIMIT: Duration = Duration::from_secs(45);
+
 /// HTTP calls of a native program. Redirects are never followed, and proxies of the environment are not used: a machine
 /// must not be able to send the control plane, with its keys, somewhere else.
 pub struct Native {
@@ -34,14 +39,42 @@ pub struct Native {
     pinned: Mutex<Vec<(Arc<str>, Client)>>,
 }
 
+/// The calls cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Some text is not certificates in PEM.
+    #[error("expected certificates (PEM)")]
+    NoCertificate,
+    /// rustls refuses.
+    #[error("TLS is not set up")]
+    Tls(#[from] rustls::Error),
+    /// reqwest refuses.
+    #[error("the HTTP client is not set up")]
+    Client(#[from] reqwest::Error),
+}
+
+impl From<SetupError> for TransportError {
+    fn from(error: SetupError) -> Self {
+        Self::new(Fault::Tls, error.to_string())
+    }
+}
+
 impl Native {
-    /// Fails when TLS cannot be set up.
-    pub fn new() -> Result<Self, TransportError> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+    /// Trusts the public roots.
+    pub fn new() -> Result<Self, SetupError> {
+        Self::with(public_roots())
+    }
+
+    /// Trusts the certificates in `pem` beside the public roots.
+    pub fn trusting(pem: &[u8]) -> Result<Self, SetupError> {
+        let mut roots = public_roots();
+        add(&mut roots, pem)?;
+        Self::with(roots)
+    }
+
+    fn with(roots: RootCertStore) -> Result<Self, SetupError> {
         Ok(Self {
-            public: client(trusting(roots)?)?,
+            public: client(config(roots)?)?,
             pinned: Mutex::default(),
         })
     }
@@ -81,30 +114,47 @@ impl Native {
     }
 }
 
-/// What a client trusts for an agent: the given certificate only.
-fn pinned_config(pem: &str) -> Result<ClientConfig, TransportError> {
-    let unreadable = || TransportError::new(Fault::Tls, "the certificate could not be read");
-    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())?;
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).map_err(|_| unreadable())?;
-    trusting(roots)
+fn public_roots() -> RootCertStore {
+    RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    }
 }
 
-fn trusting(roots: RootCertStore) -> Result<ClientConfig, TransportError> {
+/// Adds the certificates in `pem`, of which there must be one at least.
+fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), SetupError> {
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|_| SetupError::NoCertificate)?)?;
+    }
+    if roots.len() == before {
+        return Err(SetupError::NoCertificate);
+    }
+    Ok(())
+}
+
+/// For an agent: trusts the given certificate only.
+fn pinned_config(pem: &str) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore::empty();
+    add(&mut roots, pem.as_bytes())?;
+    config(roots)
+}
+
+fn config(roots: RootCertStore) -> Result<ClientConfig, SetupError> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TransportError::new(Fault::Tls, error.to_string()))?;
+        .with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn client(tls: ClientConfig) -> Result<Client, TransportError> {
-    Client::builder()
+fn client(tls: ClientConfig) -> Result<Client, SetupError> {
+    let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)
         .no_proxy()
-        .build()
-        .map_err(failure)
+        .connect_timeout(CONNECT_LIMIT)
+        .pool_idle_timeout(IDLE_LIMIT)
+        .build()?;
+    Ok(client)
 }
 
 /// What hyper says, which is where an error of reqwest comes from. It is without the address.
