@@ -14,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolbox_domain::spec::ImagePolicy;
 
-use crate::api::host::EngineProbe;
 use crate::api::{AppState, router};
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
@@ -28,6 +27,7 @@ use crate::ports::PortTable;
 use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
+use crate::runtime::probe::EngineProbe;
 use crate::server::{self, Transport};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;

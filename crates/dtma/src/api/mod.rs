@@ -5,6 +5,7 @@ pub mod error;
 pub mod extract;
 pub mod host;
 pub mod logs;
+pub mod mcp;
 pub mod prefer;
 pub mod request_id;
 pub mod router;
@@ -21,9 +22,9 @@ use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::InstancesHandle;
 use crate::keys::KeyRing;
-use crate::mcp;
 use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
+use crate::runtime::probe::EngineProbe;
 use crate::telemetry::Telemetry;
 
 /// What handlers need; cheap to clone.
@@ -34,7 +35,7 @@ pub struct AppState {
     /// Docker, for questions about no instance in particular.
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Whether Docker answers.
-    pub probe: Arc<host::EngineProbe>,
+    pub probe: Arc<EngineProbe>,
     /// Accepted keys.
     pub keys: Arc<KeyRing>,
     /// The machine.
@@ -48,7 +49,7 @@ pub struct AppState {
     /// The agent reports to a control plane.
     pub has_control_plane: bool,
     /// The ways to MCP servers.
-    pub mcp: mcp::Handle,
+    pub mcp: crate::mcp::Handle,
     /// What is counted and measured.
     pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.

@@ -10,8 +10,7 @@ use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::error::ApiError;
-use super::{AppState, auth, host, logs, request_id, telemetry, tools};
-use crate::mcp::serve as mcp;
+use super::{AppState, auth, host, logs, mcp, request_id, telemetry, tools};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,10 +31,10 @@ use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::retry::RetryPolicy;
 use uuid::Uuid;
 
-use crate::api::host::EngineProbe;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 use crate::keys::KeyRing;
 use crate::metrics::Machine;
+use crate::runtime::probe::EngineProbe;
 use batch::Batch;
 use boot::Counters;
 use client::{CallError, ControlClient};

@@ -6,7 +6,6 @@
 
 mod keeper;
 mod place;
-pub mod serve;
 mod stdio;
 
 use std::collections::BTreeMap;
@@ -34,13 +33,13 @@ const NEW: Duration = Duration::from_secs(3);
 
 /// A bridge of either kind.
 #[derive(Clone)]
-enum Way {
+pub enum Way {
     Stdio(Bridge),
     Http(HttpBridge),
 }
 
 impl Way {
-    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         match self {
             Self::Stdio(bridge) => bridge.serve(request).await,
             Self::Http(bridge) => bridge.serve(request).await,
@@ -117,11 +116,11 @@ impl Handle {
     }
 
     /// The way to an instance's server. One that was just deployed is waited for; none for what is no such server.
-    async fn way(&self, id: ToolInstanceId) -> Option<Served> {
+    pub async fn way_to(&self, id: ToolInstanceId) -> Option<Way> {
         let until = Instant::now() + NEW;
         loop {
             if let Some(served) = self.find(id) {
-                return Some(served);
+                return Some(served.way);
             }
             let transport = self.store.find(id)?.current.spec.transport();
             let bridged = matches!(

@@ -13,6 +13,7 @@ mod docker_view;
 pub mod error;
 pub mod hardening;
 pub mod labels;
+pub mod probe;
 pub mod types;
 
 use std::future::Future;
