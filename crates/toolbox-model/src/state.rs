@@ -68,7 +68,7 @@ pub struct Left {
     /// Failing versions.
     pub failures: u8,
     /// Steps that fail for a while.
-    pub troubles: u8,
+    pub step_failures: u8,
     /// Full heartbeats by the timer.
     pub timers: u8,
     /// Reads.

@@ -10,7 +10,6 @@ use toolbox_domain::names::ContainerName;
 use super::crashes::{FIRST_PAUSE, Verdict};
 use super::steps::{self, StepEnd};
 use super::task::Instance;
-use super::trouble::Failure;
 use crate::planner::{NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
@@ -23,7 +22,7 @@ impl Instance {
     /// Judges a container that ended although it should run.
     pub(super) fn judge_ends(&mut self, now: Instant) {
         let Some(record) = &self.record else { return };
-        let Some(container) = self.memory.current(record).cloned() else {
+        let Some(container) = self.memory.observed.current(record).cloned() else {
             return;
         };
         if container.state != ContainerState::Exited {
@@ -32,16 +31,16 @@ impl Instance {
         // Before its first proof, an end is the trial's to judge; and an update judges its own container.
         let wanted =
             record.desired != Desired::Running || record.next.is_some() || !record.current.proven;
-        if wanted || !self.memory.decided {
-            self.memory.crashes.excuse(&container);
+        if wanted || !self.memory.status.decided {
+            self.memory.attempts.crashes.excuse(&container);
             return;
         }
-        match self.memory.crashes.judge(&container) {
+        match self.memory.attempts.crashes.judge(&container) {
             Verdict::Known => {}
             Verdict::StartAfter(pause) => {
-                self.memory.restart_count += 1;
+                self.memory.attempts.restart_count += 1;
                 self.shared.telemetry.restarts.inc();
-                self.memory.start_after = Some(now + pause);
+                self.memory.attempts.start_after = Some(now + pause);
                 tracing::info!(instance = %self.id, exit_code = container.exit_code, by_hand = container.signalled, ?pause, "the container ended; starting it again");
             }
             Verdict::GiveUp => {
@@ -61,26 +60,28 @@ impl Instance {
             return;
         };
         let revision = release.revision;
-        let failure = Failure::again(self.memory.failures.get(&revision), why, now);
+        let failure = self.memory.attempts.fail(revision, why, now);
         tracing::info!(instance = %self.id, revision, code = failure.why.code.as_str(), shown = failure.shown, "a version failed");
-        self.memory.failures.insert(revision, failure);
     }
 
     /// A step was carried out.
     pub(super) fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
-        self.memory.trouble = None;
-        self.memory.progress = self.memory.local_image.clone();
-        self.memory.name_refused = None;
+        self.memory.attempts.backoff = None;
+        self.memory.status.progress = self.memory.status.local_image.clone();
+        self.memory.attempts.name_refused = None;
         let Some(record) = &mut self.record else {
             return;
         };
         match (step, end) {
             (Step::EnsureImage(version), StepEnd::Image(image)) => {
                 if let Some(why) = image.not_asked {
-                    self.memory.use_local_image(&why);
+                    self.memory.status.use_local_image(&why);
                 }
-                let is_same =
-                    *version == Version::Next && self.memory.runs_already(record, &image.digest);
+                let is_same = *version == Version::Next
+                    && self
+                        .memory
+                        .observed
+                        .runs_already(record, image.digest.as_ref());
                 if is_same {
                     tracing::info!(instance = %record.id, "the registry has no newer image; nothing to update");
                     record.next = None;
@@ -93,22 +94,22 @@ impl Instance {
                 release.pulled |= image.pulled;
                 release.image_digest = image.digest;
                 if !is_same {
-                    self.memory.images.insert(release.revision);
+                    self.memory.observed.images.insert(release.revision);
                 }
                 self.unsaved = true;
             }
             (Step::Start(_, container), _) => {
-                self.memory.on_trial = Some(container.clone());
-                self.memory.start_after = None;
-                self.memory.restarted = record.restart.map(|r| r.after);
+                self.memory.observed.on_trial = Some(container.clone());
+                self.memory.attempts.start_after = None;
+                self.memory.observed.restarted = record.restart.map(|r| r.after);
             }
             (Step::Try(_, container), StepEnd::Done) => {
-                self.memory.on_trial = None;
-                self.memory.tried.insert(container.clone());
+                self.memory.observed.on_trial = None;
+                self.memory.observed.tried.insert(container.clone());
             }
             (Step::Try(version, _), StepEnd::Ended(mut why, containers)) => {
-                self.memory.containers = containers;
-                self.memory.on_trial = None;
+                self.memory.observed.containers = containers;
+                self.memory.observed.on_trial = None;
                 // The container of an update goes, and its log with it.
                 why.message += match version {
                     Version::Current => "; its log may say why",
@@ -118,38 +119,49 @@ impl Instance {
             }
             (Step::Try(_, container), StepEnd::Interrupted(containers)) => {
                 tracing::info!(instance = %record.id, container = container.short(), "somebody ended the container on its trial; starting it again");
-                self.memory.containers = containers;
-                self.memory.on_trial = None;
-                self.memory.restart_count += 1;
+                self.memory.observed.containers = containers;
+                self.memory.observed.on_trial = None;
+                self.memory.attempts.restart_count += 1;
                 self.shared.telemetry.restarts.inc();
-                self.memory.start_after = Some(now + FIRST_PAUSE);
+                self.memory.attempts.start_after = Some(now + FIRST_PAUSE);
             }
             (Step::Stop(container), _) => {
-                if let Some(stopped) = self.memory.containers.iter().find(|c| c.id == *container) {
-                    self.memory.crashes.excuse(&stopped.clone());
+                if let Some(stopped) = self
+                    .memory
+                    .observed
+                    .containers
+                    .iter()
+                    .find(|c| c.id == *container)
+                {
+                    self.memory.attempts.crashes.excuse(&stopped.clone());
                 }
             }
             (Step::Reject(version, container), _) => self.reject(*version, container, now),
             (Step::Remove(container), _) => {
-                self.memory.unusable.remove(container);
-                self.memory.tried.remove(container);
+                self.memory.observed.unusable.remove(container);
+                self.memory.observed.tried.remove(container);
                 self.drop_old_image(container);
             }
-            (Step::Sweep, _) => self.memory.swept = true,
+            (Step::Sweep, _) => self.memory.observed.swept = true,
             _ => {}
         }
     }
 
     fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {
         let Some(record) = &self.record else { return };
-        let found = self.memory.containers.iter().find(|c| c.id == *container);
+        let found = self
+            .memory
+            .observed
+            .containers
+            .iter()
+            .find(|c| c.id == *container);
         let (Some(release), Some(found)) = (steps::release(record, version), found) else {
             return;
         };
         let missing = steps::confinement(&self.shared, release)
             .differences(&found.hardening)
             .join(", ");
-        self.memory.crashes.excuse(&found.clone());
+        self.memory.attempts.crashes.excuse(&found.clone());
         let why = ReasonCode::HardeningNotApplied
             .because(format!("Docker did not apply the confinement asked for ({missing}), so the container was stopped"));
         self.fail(version, why, now);
@@ -166,16 +178,16 @@ impl Instance {
             }
             (Step::Create(version, _), RuntimeError::ImageMissing) => {
                 if let Some(release) = steps::release(record, *version) {
-                    self.memory.images.remove(&release.revision);
+                    self.memory.observed.images.remove(&release.revision);
                 }
             }
             // Made anew, these start.
             (Step::Start(_, container), RuntimeError::NetworkMissing) => {
-                self.memory.unusable.insert(container.clone());
+                self.memory.observed.unusable.insert(container.clone());
             }
             (Step::Start(_, container), RuntimeError::TaskLeft { .. }) => {
                 tracing::warn!(instance = %self.id, container = container.as_str(), %error, "making the container anew; Docker has lost its process, which may still run");
-                self.memory.unusable.insert(container.clone());
+                self.memory.observed.unusable.insert(container.clone());
             }
             (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),
             (Step::Rename(..), RuntimeError::NameTaken) => self.name_taken(Version::Current, now),
@@ -195,11 +207,7 @@ impl Instance {
                 } else {
                     ReasonCode::DockerFailed
                 };
-                self.memory.trouble = Some(Failure::again(
-                    self.memory.trouble.as_ref(),
-                    Why { code, ..why },
-                    now,
-                ));
+                self.memory.attempts.back_off(Why { code, ..why }, now);
             }
         }
     }
@@ -207,7 +215,7 @@ impl Instance {
     /// Docker reserves a name before it shows the container, so for a while it may be one of our own, whose creation
     /// outlived the agent that asked for it.
     fn name_taken(&mut self, version: Version, now: Instant) {
-        let first = *self.memory.name_refused.get_or_insert(now);
+        let first = *self.memory.attempts.name_refused.get_or_insert(now);
         if now - first < OWN_CREATION {
             return;
         }
@@ -263,7 +271,12 @@ impl Instance {
     /// name, and nobody else would remove it. Best effort.
     fn drop_old_image(&self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
-        let removed = self.memory.containers.iter().find(|c| c.id == *container);
+        let removed = self
+            .memory
+            .observed
+            .containers
+            .iter()
+            .find(|c| c.id == *container);
         let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
             return;
         };
@@ -288,7 +301,12 @@ impl Instance {
         let Some(next) = record.next.take() else {
             return;
         };
-        let why = self.memory.failures.remove(&next.revision).map(|f| f.why);
+        let why = self
+            .memory
+            .attempts
+            .failures
+            .remove(&next.revision)
+            .map(|f| f.why);
         let why = why.unwrap_or_else(|| ReasonCode::DockerFailed.because("The update failed"));
         tracing::warn!(instance = %record.id, revision = next.revision, code = why.code.as_str(), "update rolled back");
         record.rolled_back = Some(why.into());
@@ -323,7 +341,7 @@ impl Instance {
     fn not_forgotten(&mut self, now: Instant) {
         let why = ReasonCode::RemoveFailed
             .because("The record of the tool instance could not be removed from the disk");
-        self.memory.trouble = Some(Failure::again(self.memory.trouble.as_ref(), why, now));
+        self.memory.attempts.back_off(why, now);
         self.wake_at = now;
     }
 }

@@ -10,18 +10,20 @@
 //! it step by step ([`crate::planner`]), whatever happens in between.
 
 pub mod adopt;
+mod attempts;
+mod backoff;
 pub mod changes;
 pub mod command;
 pub mod crashes;
 mod effects;
 mod job;
 pub mod memory;
+mod observed;
 pub mod put;
 pub mod steps;
 pub mod supervisor;
 pub mod task;
 pub mod tombstones;
-pub mod trouble;
 pub mod view;
 pub mod watcher;
 

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase, Progress};
 use toolbox_domain::ids::ToolInstanceId;
 
+use super::backoff::Outage;
 use super::command::Change;
 use super::job::{Job, Outcome, end_of, phase_of};
 use super::memory::Memory;
 use super::steps;
-use super::trouble::Outage;
 use super::view::{self, News};
 use super::{Command, CommandError, Message, Published, Shared, adopt, stopped};
 use crate::planner::{self, Settled, Step, Version};
@@ -107,7 +107,7 @@ impl Instance {
                 }
                 () = tokio::time::sleep_until(self.wake_at), if self.job.is_none() => {}
                 () = tokio::time::sleep(PROGRESS), if pulling => {
-                    self.memory.progress.clone_from(&self.progress.borrow());
+                    self.memory.status.progress.clone_from(&self.progress.borrow());
                     self.publish();
                 }
             }
@@ -185,7 +185,7 @@ impl Instance {
     fn look(&mut self) {
         self.look_again = false;
         self.job_began = Instant::now();
-        let judged = self.memory.crashes.clone();
+        let judged = self.memory.attempts.crashes.clone();
         let wanted = self.record.as_ref().map(|r| r.desired) == Some(Desired::Running);
         self.job = Some(Job::look(&self.shared, self.id, wanted.then_some(judged)));
     }
@@ -292,10 +292,10 @@ impl Instance {
                 }
                 self.settle_ports();
                 // A new generation of what is there already is nothing on its way.
-                let is_there = matches!(self.memory.phase, Phase::Running | Phase::Stopped);
+                let is_there = matches!(self.memory.status.phase, Phase::Running | Phase::Stopped);
                 let is_same = is_put && before_it.is_some() && before_it == wanted(self);
                 let phase = if is_there && is_same {
-                    self.memory.phase
+                    self.memory.status.phase
                 } else {
                     phase
                 };
@@ -342,7 +342,7 @@ impl Instance {
             Outcome::Looked(Ok(containers)) => {
                 let returns = self.shared.docker_returns.load(Ordering::Relaxed);
                 self.memory.docker_answers(returns, now);
-                self.memory.containers = containers;
+                self.memory.observed.containers = containers;
                 self.judge_ends(now);
                 self.decide(now).await;
             }
@@ -370,21 +370,21 @@ impl Instance {
     fn outage(&mut self, error: &RuntimeError, is_look: bool, now: Instant) {
         let why = error.why(crate::runtime::Operation::Look);
         let outage = Outage::again(
-            self.memory.outage.as_ref(),
+            self.memory.attempts.outage.as_ref(),
             why,
             is_look,
             self.job_began,
             now,
         );
-        if self.memory.outage.is_none() {
+        if self.memory.attempts.outage.is_none() {
             tracing::warn!(instance = %self.id, %error, "Docker does not answer; trying again");
         }
         self.wake_at = outage.retry_at;
-        self.memory.outage = Some(outage);
-        self.memory.decided = true;
-        self.memory.progress = None;
+        self.memory.attempts.outage = Some(outage);
+        self.memory.status.decided = true;
+        self.memory.status.progress = None;
         // An engine that goes takes its containers along: their end says nothing of a version, so it is tried again.
-        self.memory.on_trial = None;
+        self.memory.observed.on_trial = None;
     }
 
     /// Plans on the last look, through all steps that do not need Docker.
@@ -392,12 +392,12 @@ impl Instance {
         // Commit and roll-back happen once per update, so this ends after a few rounds.
         for _ in 0..8 {
             let Some(record) = &self.record else { return };
-            if let Some(until) = self.memory.pause(record, now) {
-                self.memory.decided = true;
+            if let Some(until) = self.memory.attempts.pause(record, now) {
+                self.memory.status.decided = true;
                 self.wake_at = until;
                 return;
             }
-            let seen = self.memory.seen(record, &self.shared);
+            let seen = self.memory.observed.seen(record, &self.shared);
             let step = planner::next(&self.memory.situation(record, &seen, now));
             match step {
                 Step::Commit(version) => self.commit(version).await,
@@ -405,19 +405,20 @@ impl Instance {
                 Step::Forget => return self.forget(now).await,
                 Step::Done(settled) => return self.settle(settled, now).await,
                 Step::Hold => {
-                    self.memory.holds += 1;
-                    self.memory.decided = true;
-                    self.memory.phase = if record.desired == Desired::Absent {
+                    self.memory.attempts.holds += 1;
+                    self.memory.status.decided = true;
+                    self.memory.status.phase = if record.desired == Desired::Absent {
                         Phase::Removing
                     } else {
                         Phase::Starting
                     };
-                    self.memory.settled = false;
+                    self.memory.status.settled = false;
                     self.wake_at = self
                         .memory
+                        .attempts
                         .start_after
                         .filter(|at| *at > now)
-                        .unwrap_or(now + BUSY * self.memory.holds.clamp(1, 16));
+                        .unwrap_or(now + BUSY * self.memory.attempts.holds.clamp(1, 16));
                     return;
                 }
                 step => return self.begin(step, now),
@@ -427,25 +428,28 @@ impl Instance {
 
     fn begin(&mut self, step: Step, now: Instant) {
         let Some(record) = &self.record else { return };
-        self.memory.holds = 0;
-        self.memory.steps += 1;
-        if self.memory.steps > MAX_STEPS {
+        self.memory.attempts.holds = 0;
+        self.memory.attempts.steps += 1;
+        if self.memory.attempts.steps > MAX_STEPS {
             tracing::error!(instance = %self.id, ?step, "steps do not lead to the desired state; pausing");
-            self.memory.steps = 0;
-            self.memory.decided = true;
+            self.memory.attempts.steps = 0;
+            self.memory.status.decided = true;
             self.wake_at = now + PERIOD;
             return;
         }
         // What runs goes on while its registry is asked for a newer image.
         let goes_on = record.is_redeployed()
             && step == Step::EnsureImage(Version::Next)
-            && self.memory.phase == Phase::Running;
+            && self.memory.status.phase == Phase::Running;
         if !goes_on {
-            self.memory.phase = phase_of(&step, record);
+            self.memory.status.phase = phase_of(&step, record);
         }
-        self.memory.settled = false;
-        self.memory.decided = true;
-        self.memory.progress.clone_from(&self.memory.local_image);
+        self.memory.status.settled = false;
+        self.memory.status.decided = true;
+        self.memory
+            .status
+            .progress
+            .clone_from(&self.memory.status.local_image);
         self.progress.send_replace(None);
         tracing::debug!(instance = %self.id, ?step, "step");
         self.job_began = now;
@@ -453,7 +457,7 @@ impl Instance {
             &self.shared,
             record,
             &step,
-            &self.memory.containers,
+            &self.memory.observed.containers,
             self.progress.clone(),
         )
         .map(|job| Job::Step(step, job));
@@ -463,22 +467,23 @@ impl Instance {
         if self.unsaved {
             self.save().await;
         }
-        self.memory.steps = 0;
-        self.memory.decided = true;
-        self.memory.settled = true;
-        self.memory.phase = match settled {
+        self.memory.attempts.steps = 0;
+        self.memory.status.decided = true;
+        self.memory.status.settled = true;
+        self.memory.status.phase = match settled {
             Settled::Running => Phase::Running,
             Settled::Stopped => Phase::Stopped,
             Settled::Failed => Phase::Error,
         };
         if settled == Settled::Running {
             // It runs, so whatever failed before has passed.
-            self.memory.failures.clear();
+            self.memory.attempts.failures.clear();
         }
         let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
         let period = PERIOD * (1024 - spread) / 1024;
         let next_try = self
             .memory
+            .attempts
             .next_try()
             .filter(|_| settled == Settled::Failed);
         self.wake_at = if self.look_again {
@@ -493,7 +498,7 @@ impl Instance {
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
         let mut fresh = view::of(record, &self.memory, Instant::now());
-        let decided = self.memory.decided;
+        let decided = self.memory.status.decided;
         let mut is_news = false;
         self.publish.send_if_modified(|published| {
             let old = published.view.as_deref();
