@@ -32,7 +32,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Telemetry {
     registry: Registry,
     instances: Family<Label, Gauge>,
-    /// Restarts of containers that ended by themselves.
+    /// Restarts of containers that ended although they should run.
     pub restarts: Counter,
     heartbeats: Family<Label, Counter>,
     heartbeat_duration: Histogram,
@@ -53,7 +53,7 @@ impl Default for Telemetry {
             instances.clone(),
         );
         let restarts = Counter::default();
-        let help = "Restarts of containers that ended by themselves";
+        let help = "Restarts of containers that ended although they should run";
         registry.register("dtma_instance_restarts", help, restarts.clone());
         let heartbeats = Family::default();
         let help = "Heartbeats by what became of them";

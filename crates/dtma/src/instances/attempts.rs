@@ -19,6 +19,8 @@ pub struct Attempts {
     /// Docker does not answer.
     pub outage: Option<Outage>,
     pub crashes: Crashes,
+    /// The revision whose container ended on its trial and is tried a second time.
+    pub second_trial: Option<u64>,
     /// No start before this time.
     pub start_after: Option<Instant>,
     /// When Docker first said that the container's name is taken.

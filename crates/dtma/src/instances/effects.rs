@@ -41,7 +41,7 @@ impl Instance {
                 self.memory.attempts.restart_count += 1;
                 self.shared.telemetry.restarts.inc();
                 self.memory.attempts.start_after = Some(now + pause);
-                tracing::info!(instance = %self.id, exit_code = container.exit_code, by_hand = container.signalled, ?pause, "the container ended; starting it again");
+                tracing::info!(instance = %self.id, exit_code = container.exit_code, ?pause, "the container ended; starting it again");
             }
             Verdict::GiveUp => {
                 let why = steps::why_given_up(&container, &record.current);
@@ -107,23 +107,11 @@ impl Instance {
                 self.memory.observed.on_trial = None;
                 self.memory.observed.tried.insert(container.clone());
             }
-            (Step::Try(version, _), StepEnd::Ended(mut why, containers)) => {
+            (Step::Try(version, container), StepEnd::Ended(why, containers)) => {
+                tracing::info!(instance = %record.id, container = container.short(), code = why.code.as_str(), "the container ended on its trial");
                 self.memory.observed.containers = containers;
                 self.memory.observed.on_trial = None;
-                // The container of an update goes, and its log with it.
-                why.message += match version {
-                    Version::Current => "; its log may say why",
-                    Version::Next => "; the version before it runs again",
-                };
-                self.fail(*version, why, now);
-            }
-            (Step::Try(_, container), StepEnd::Interrupted(containers)) => {
-                tracing::info!(instance = %record.id, container = container.short(), "somebody ended the container on its trial; starting it again");
-                self.memory.observed.containers = containers;
-                self.memory.observed.on_trial = None;
-                self.memory.attempts.restart_count += 1;
-                self.shared.telemetry.restarts.inc();
-                self.memory.attempts.start_after = Some(now + FIRST_PAUSE);
+                self.trial_failed(*version, why, now);
             }
             (Step::Stop(container), _) => {
                 if let Some(stopped) = self
@@ -145,6 +133,27 @@ impl Instance {
             (Step::Sweep, _) => self.memory.observed.swept = true,
             _ => {}
         }
+    }
+
+    /// A container ended on its trial. Once, that may have come from outside: somebody stopped it, or Docker is stopping.
+    /// So it is started a second time before the version counts as failed.
+    fn trial_failed(&mut self, version: Version, mut why: Why, now: Instant) {
+        let record = self.record.as_ref();
+        let revision = record.and_then(|r| steps::release(r, version).map(|r| r.revision));
+        let attempts = &mut self.memory.attempts;
+        if why.code == ReasonCode::Exited && attempts.second_trial != revision {
+            attempts.second_trial = revision;
+            attempts.restart_count += 1;
+            attempts.start_after = Some(now + FIRST_PAUSE);
+            self.shared.telemetry.restarts.inc();
+            return;
+        }
+        // The container of an update goes, and its log with it.
+        why.message += match version {
+            Version::Current => "; its log may say why",
+            Version::Next => "; the version before it runs again",
+        };
+        self.fail(version, why, now);
     }
 
     fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {

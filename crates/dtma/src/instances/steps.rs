@@ -29,10 +29,8 @@ pub enum StepEnd {
     Done,
     /// The image is here.
     Image(Ensured),
-    /// The container did not live through its trial; and the instance's containers after it.
+    /// The container ended on its trial, for this reason; and the instance's containers after it.
     Ended(Why, Vec<Container>),
-    /// Somebody ended the container on its trial, which says nothing of its version; and the containers after it.
-    Interrupted(Vec<Container>),
 }
 
 /// A step under way.
@@ -119,9 +117,6 @@ pub fn begin(
                     ContainerState::Running => return Ok(StepEnd::Done),
                     ContainerState::Removing | ContainerState::Dead => {
                         return Err(RuntimeError::ContainerGone);
-                    }
-                    _ if shared.runtime.was_signalled(ended).await? => {
-                        return Ok(StepEnd::Interrupted(after));
                     }
                     _ => {}
                 }

@@ -185,9 +185,7 @@ impl Instance {
     fn look(&mut self) {
         self.look_again = false;
         self.job_began = Instant::now();
-        let judged = self.memory.attempts.crashes.clone();
-        let wanted = self.record.as_ref().map(|r| r.desired) == Some(Desired::Running);
-        self.job = Some(Job::look(&self.shared, self.id, wanted.then_some(judged)));
+        self.job = Some(Job::look(&self.shared, self.id));
     }
 
     async fn command(

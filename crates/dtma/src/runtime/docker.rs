@@ -12,6 +12,7 @@ use bollard::errors::Error as DockerError;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
@@ -367,11 +368,21 @@ impl ContainerRuntime for DockerEngine {
     }
 
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool> {
-        Box::pin(self.wait_for_end(container, within))
-    }
-
-    fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool> {
-        Box::pin(self.signalled_before_its_end(container))
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("not-running")
+            .build();
+        Box::pin(async move {
+            let client = self.client().await?;
+            let mut ends = client.wait_container(container.as_str(), Some(options));
+            match tokio::time::timeout(within, ends.next()).await {
+                Err(_) => Ok(false),
+                // bollard reports an exit code other than 0 as an error.
+                Ok(Some(Ok(_) | Err(DockerError::DockerContainerWaitError { .. })) | None) => {
+                    Ok(true)
+                }
+                Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
+            }
+        })
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {

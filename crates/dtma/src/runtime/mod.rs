@@ -5,7 +5,6 @@
 
 pub mod docker;
 mod docker_attach;
-mod docker_ends;
 mod docker_image;
 mod docker_log;
 mod docker_resources;
@@ -90,10 +89,6 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Waits until it ends, at most `within`; whether it ended.
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
-
-    /// Whether somebody, be it the agent, sent it a signal through the engine shortly before it ended: then its end says
-    /// nothing of its program.
-    fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool>;
 
     /// Removes the named volumes of an instance.
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()>;

@@ -74,8 +74,6 @@ pub struct Container {
     pub exit_code: Option<i64>,
     /// The kernel killed it for its memory.
     pub oom_killed: bool,
-    /// Somebody ended it through Docker; only known where it was asked for.
-    pub signalled: bool,
     /// What Docker says of the last failed start.
     pub error: String,
     /// Content id of its image.
