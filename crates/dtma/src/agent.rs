@@ -63,9 +63,7 @@ pub enum StartError {
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why not.
         source: io::Error,
     },
     /// A part of it ended that should not; the log says how.
@@ -134,7 +132,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         shutdown.clone(),
     );
     tasks.spawn(keeping);
-    let (tell_orphans, orphans) = watch::channel(BTreeSet::new());
+    let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
         probe: Arc::new(EngineProbe::new(Arc::clone(&shared.runtime))),
@@ -160,7 +158,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             machine: Arc::clone(&state.machine),
             probe: Arc::clone(&state.probe),
             health: Arc::new(move |id| mcp.health(id)),
-            orphans: tell_orphans,
+            orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
             state_dir: config.state_dir,
             token_file: config.enrolment_token_file,

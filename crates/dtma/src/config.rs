@@ -120,25 +120,19 @@ pub enum KeyFileError {
     /// It could not be read.
     #[error("could not read the key file '{path}'")]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
     /// A line is no key. The line is not repeated here.
     #[error("line {line} of the key file '{path}' is no key; expected tbk_ and 64 hex digits")]
     NoKey {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
     /// Wrong number of keys, or something else entirely.
     #[error("the key file '{path}' must hold 1 to {MAX_KEYS} keys, one per line")]
-    WrongSize {
-        /// The file.
-        path: PathBuf,
-    },
+    WrongSize { path: PathBuf },
 }
 
 /// Reads the accepted keys.

@@ -88,7 +88,6 @@ pub struct Situation<'a> {
     pub may_start: bool,
     /// Leftovers beside containers are gone.
     pub swept: bool,
-    /// Its containers, all of them.
     pub containers: &'a [Seen],
 }
 
@@ -110,7 +109,6 @@ pub enum Step {
     EnsureImage(Version),
     /// Create a container with this name.
     Create(Version, String),
-    /// Start it.
     Start(Version, ContainerId),
     /// Continue it.
     Unpause(ContainerId),
@@ -122,9 +120,7 @@ pub enum Step {
     Commit(Version),
     /// The update failed: forget it.
     RollBack,
-    /// Stop it.
     Stop(ContainerId),
-    /// Remove it.
     Remove(ContainerId),
     /// Give it this name.
     Rename(ContainerId, String),
@@ -134,7 +130,6 @@ pub enum Step {
     Sweep,
     /// Nothing is left: forget the instance.
     Forget,
-    /// Nothing to do.
     Done(Settled),
 }
 

@@ -13,7 +13,6 @@ use crate::runtime::ImageRequest;
 /// The desired state of one instance, and the specs it can run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The instance.
     pub id: ToolInstanceId,
     /// The user's name of it.
     pub name: DisplayName,
@@ -51,7 +50,6 @@ impl Record {
 /// A restart as a desired state: the container must have started after a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The moment.
     pub after: OffsetDateTime,
     /// The generation that asked for it, so that a repeated request does not restart again.
     pub generation: u64,

@@ -18,7 +18,6 @@ use toolbox_api::dtma::{Phase, ToolView};
 /// Content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// One label.
 type Label = [(&'static str, &'static str); 1];
 /// Upper bounds in seconds: from a Docker call of a millisecond to the longest deadlines.
 const SECONDS: [f64; 12] = [

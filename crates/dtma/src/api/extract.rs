@@ -18,13 +18,11 @@ use super::error::ApiError;
 /// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(15);
 
-/// A JSON body.
 pub struct JsonBody<T>(pub T);
 
 /// A JSON body that may be left out.
 pub struct OptionalJsonBody<T>(pub T);
 
-/// Query parameters.
 pub struct Params<T>(pub T);
 
 /// The instance in the path.

@@ -30,7 +30,6 @@ use crate::telemetry::Telemetry;
 /// What handlers need; cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
-    /// The instances.
     pub instances: InstancesHandle,
     /// Docker, for questions about no instance in particular.
     pub runtime: Arc<dyn ContainerRuntime>,
@@ -38,7 +37,6 @@ pub struct AppState {
     pub probe: Arc<EngineProbe>,
     /// Accepted keys.
     pub keys: Arc<KeyRing>,
-    /// The machine.
     pub machine: Arc<Machine>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
@@ -50,7 +48,6 @@ pub struct AppState {
     pub has_control_plane: bool,
     /// The ways to MCP servers.
     pub mcp: crate::mcp::Handle,
-    /// What is counted and measured.
     pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.
     pub port: u16,

@@ -26,7 +26,6 @@ pub enum Access {
 /// A route, as data: tests compute their coverage from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The method.
     pub method: Method,
     /// The path, with `{id}` for an instance.
     pub path: &'static str,
@@ -37,7 +36,6 @@ pub struct Route {
 /// The route of an instance's MCP endpoint.
 const MCP: &str = "/mcp/{id}";
 
-/// The table.
 fn table() -> Vec<(Route, MethodRouter<AppState>)> {
     let route = |method, path, access, handler| {
         (

@@ -95,7 +95,6 @@ pub async fn create(
     carry_out(&state, request.id, Command::Put(Box::new(put)), wait).await
 }
 
-/// Runs it.
 pub async fn start(
     State(state): State<AppState>,
     InstanceId(id): InstanceId,
@@ -105,7 +104,6 @@ pub async fn start(
     carry_out(&state, id, Command::Start(request.generation), wait).await
 }
 
-/// Stops it.
 pub async fn stop(
     State(state): State<AppState>,
     InstanceId(id): InstanceId,

@@ -35,7 +35,7 @@ pub struct Attempts {
 
 impl Attempts {
     /// A command came: what failed is tried again.
-    pub fn begin_anew(&mut self) {
+    pub fn reset(&mut self) {
         let mut crashes = std::mem::take(&mut self.crashes);
         crashes.forgive();
         *self = Self {

@@ -19,7 +19,7 @@ type Run = (ContainerId, Option<OffsetDateTime>);
 /// What to do about a container that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This end was judged before, or was wanted.
+    /// This end was judged before, or the agent caused it.
     Known,
     /// Start it after this pause.
     StartAfter(Duration),
@@ -40,7 +40,7 @@ impl Crashes {
         self.in_a_row = 0;
     }
 
-    /// This run ended, or will end, because the agent wanted it, or before the agent looked.
+    /// The end of this run does not count: the agent caused it, or it came before the agent's first look.
     pub fn excuse(&mut self, container: &Container) {
         self.judged = Some((container.id.clone(), container.started_at));
     }

@@ -1,4 +1,4 @@
-//! What the end of a step means for an instance's record and memory.
+//! How the end of a step changes an instance's record and memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
 use crate::runtime::{ContainerId, ContainerState, RuntimeError};
 
-/// How long a refused name may be that of a container of our own that Docker is still creating.
+/// How long a refused name may belong to a container of our own that Docker is still creating.
 const OWN_CREATION: Duration = Duration::from_secs(1);
 
 impl Instance {
@@ -28,7 +28,7 @@ impl Instance {
         if container.state != ContainerState::Exited {
             return;
         }
-        // Before its first proof, an end is the trial's to judge; and an update judges its own container.
+        // The trial judges the end of a version that is not proven yet, and of an update.
         let wanted =
             record.desired != Desired::Running || record.next.is_some() || !record.current.proven;
         if wanted || !self.memory.status.decided {
@@ -182,7 +182,7 @@ impl Instance {
         tracing::debug!(instance = %self.id, ?step, %error, "Docker refused a step");
         let why = error.why(steps::operation(step, record));
         match (step, error) {
-            // Gone behind our back: the next look shows it; a network is made before the next attempt.
+            // Somebody removed the container, which the next look shows; or the network, which the next attempt makes.
             (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
             }
             (Step::Create(version, _), RuntimeError::ImageMissing) => {
@@ -190,7 +190,7 @@ impl Instance {
                     self.memory.observed.images.remove(&release.revision);
                 }
             }
-            // Made anew, these start.
+            // These cannot be started again, so they are made anew.
             (Step::Start(_, container), RuntimeError::NetworkMissing) => {
                 self.memory.observed.unusable.insert(container.clone());
             }
@@ -210,7 +210,7 @@ impl Instance {
                 self.fail(*version, why, now);
             }
             _ => {
-                // Belongs to no version, so nothing but time can change it.
+                // It belongs to no version, so it is tried again later, whatever the code says.
                 let code = if why.code.may_heal() {
                     why.code
                 } else {
@@ -221,8 +221,8 @@ impl Instance {
         }
     }
 
-    /// Docker reserves a name before it shows the container, so for a while it may be one of our own, whose creation
-    /// outlived the agent that asked for it.
+    /// Docker reserves a name before it shows the container. So for a while the name may belong to a container of our own,
+    /// whose creation was begun by an earlier life of the agent.
     fn name_taken(&mut self, version: Version, now: Instant) {
         let first = *self.memory.attempts.name_refused.get_or_insert(now);
         if now - first < OWN_CREATION {
@@ -244,7 +244,7 @@ impl Instance {
         }
     }
 
-    /// A version proved itself.
+    /// A version passed its trial.
     pub(super) async fn commit(&mut self, version: Version) {
         let Some(record) = &mut self.record else {
             return;
@@ -261,12 +261,12 @@ impl Instance {
         if version == Version::Next {
             self.drop_old_builds(built.image().to_owned());
         }
-        // When it cannot be stored, the old record leads to the same end after a crash.
+        // If it cannot be stored, a crash leads back to the old record, whose trial has the same result.
         self.save().await;
-        self.settle_ports();
+        self.release_unused_ports();
     }
 
-    /// Images built for versions that count no more only take space. Best effort: a deletion removes all of them.
+    /// Removes images that were built for earlier versions. Best effort: a deletion removes all of them.
     fn drop_old_builds(&self, keep: String) {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         tokio::spawn(async move {
@@ -276,8 +276,8 @@ impl Instance {
         });
     }
 
-    /// The image of a version that counts no more, once its container is gone: a tag that moved on leaves it without a
-    /// name, and nobody else would remove it. Best effort.
+    /// Removes the image of a removed container, if no release needs it and it has no name: its tag names another image
+    /// by now, and nobody else would remove it. Best effort.
     fn drop_old_image(&self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
         let removed = self
@@ -289,9 +289,9 @@ impl Instance {
         let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
             return;
         };
-        let mut counting = std::iter::once(&record.current).chain(&record.next);
+        let mut releases = std::iter::once(&record.current).chain(&record.next);
         let is_needed = |r: &Release| r.image_digest.as_ref().is_none_or(|id| *id == image);
-        if record.desired == Desired::Absent || counting.any(is_needed) {
+        if record.desired == Desired::Absent || releases.any(is_needed) {
             return;
         }
         let (shared, id) = (Arc::clone(&self.shared), self.id);
@@ -302,7 +302,7 @@ impl Instance {
         });
     }
 
-    /// An update failed: the version before it counts again.
+    /// The update failed: the version before it is kept.
     pub(super) async fn roll_back(&mut self) {
         let Some(record) = &mut self.record else {
             return;
@@ -320,23 +320,23 @@ impl Instance {
         tracing::warn!(instance = %record.id, revision = next.revision, code = why.code.as_str(), "update rolled back");
         record.rolled_back = Some(why.into());
         self.save().await;
-        self.settle_ports();
+        self.release_unused_ports();
     }
 
-    /// Nothing is left in Docker: the record goes too, and leaves its generation behind.
+    /// Nothing is left in Docker: the record is removed, and a tombstone with its generation remains.
     pub(super) async fn forget(&mut self, now: Instant) {
         let Some(generation) = self.record.as_ref().map(|r| r.generation) else {
             return;
         };
         let (store, id) = (Arc::clone(&self.shared.store), self.id);
-        if self.shared.tombstones.bury(id, generation).await.is_err() {
+        if self.shared.tombstones.add(id, generation).await.is_err() {
             return self.not_forgotten(now);
         }
         match tokio::task::spawn_blocking(move || store.remove(id)).await {
             Ok(Ok(())) => {
                 tracing::info!(instance = %id, "deleted");
                 self.record = None;
-                self.settle_ports();
+                self.release_unused_ports();
             }
             Ok(Err(error)) => {
                 let text = crate::error_chain(&error);

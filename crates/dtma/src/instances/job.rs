@@ -1,4 +1,4 @@
-//! What the task of an instance has under way: one thing at a time.
+//! The one thing that the task of an instance has under way.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Job {
         }
     }
 
-    /// It can be given up without leaving Docker half-way.
+    /// It can be dropped without leaving a change to Docker unfinished.
     pub(super) const fn can_be_dropped(&self) -> bool {
         matches!(
             self,

@@ -61,9 +61,9 @@ impl Default for Status {
 
 impl Memory {
     /// A command came: what failed is tried again, and its caller waits for an answer of its own.
-    pub fn begin_anew(&mut self, phase: Phase) {
-        self.observed.begin_anew();
-        self.attempts.begin_anew();
+    pub fn reset(&mut self, phase: Phase) {
+        self.observed.reset();
+        self.attempts.reset();
         self.status = Status::new(phase);
     }
 

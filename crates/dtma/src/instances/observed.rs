@@ -1,4 +1,4 @@
-//! What Docker showed of an instance, and what this life of the agent did to its containers.
+//! What Docker showed of an instance, and what the agent has done to its containers since it started.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub struct Observed {
 
 impl Observed {
     /// A command came. What Docker showed still holds; a trial and a deletion begin again.
-    pub fn begin_anew(&mut self) {
+    pub fn reset(&mut self) {
         self.on_trial = None;
         self.swept = false;
     }

@@ -1,8 +1,8 @@
 //! The task of one instance: looks at Docker, plans, carries out one step, looks again.
 //!
 //! Inputs: its mailbox (commands, wake-ups), the step under way, the clock, the shutdown signal. Outputs: the durable
-//! record, steps against Docker, the published view. Commands are answered also while a step is under way; a
-//! pull, a build, a trial and a look are given up when the command makes them pointless, all other steps are finished.
+//! record, steps against Docker, the published view. Commands are answered also while a step is under way. A pull, a
+//! build, a trial and a look are dropped when a command makes them pointless. All other steps are finished.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,12 +33,11 @@ const BUSY: Duration = Duration::from_millis(300);
 const PROGRESS: Duration = Duration::from_millis(500);
 /// Steps without settling after which the task pauses: no plan needs a tenth of them.
 const MAX_STEPS: u32 = 100;
-/// How long a command waits for Docker to answer something it can do without.
+/// How long a command waits for an answer of Docker that it can do without.
 const SHORT_LOOK: Duration = Duration::from_secs(2);
 /// How long a task without a record waits for the command it was started for.
 const FIRST_COMMAND: Duration = Duration::from_secs(5);
 
-/// The owner of one instance.
 pub struct Instance {
     pub(super) id: ToolInstanceId,
     pub(super) shared: Arc<Shared>,
@@ -132,7 +131,7 @@ impl Instance {
         while self.record.is_none() {
             match tokio::time::timeout_at(limit, mailbox.recv()).await {
                 Ok(Some(Message::Command(command, reply))) => self.command(command, reply).await,
-                // Woken for a container that is gone by now.
+                // The container it was woken for is gone.
                 Ok(Some(Message::Look)) if mailbox.is_empty() => return false,
                 Ok(Some(Message::Look)) => {}
                 Ok(None) | Err(_) => return false,
@@ -148,7 +147,7 @@ impl Instance {
         let best = adopt::best(&containers)?;
         let found = self.shared.runtime.describe(&best.id).await.ok()?;
         let Some(mut record) = adopt::rebuild(self.id, &found, self.shared.policy) else {
-            tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its labels do not tell what it is; left alone");
+            tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its other labels cannot be read; left alone");
             return None;
         };
         if let Some(generation) = self.shared.tombstones.get(self.id)
@@ -164,7 +163,7 @@ impl Instance {
         Some(record)
     }
 
-    /// The agent stops: a step that cannot be given up is finished, all else goes on after the next start.
+    /// The agent stops: a step that cannot be dropped is finished. Everything else continues after the next start.
     async fn finish(mut self) {
         if let Some(mut job) = self.job.take().filter(|j| !j.can_be_dropped()) {
             job.end().await;
@@ -202,7 +201,7 @@ impl Instance {
             }
             self.wake_at = Instant::now();
         }
-        // A caller that went away needs no answer; the command stands.
+        // The caller may be gone; the command holds all the same.
         let _ = reply.send(answer);
     }
 
@@ -233,7 +232,7 @@ impl Instance {
             Command::Delete(_) => Phase::Removing,
         };
         let foreign = match &command {
-            // Binding finds the port of a running container; Docker also knows those of others it will start.
+            // Trying to bind finds ports in use; Docker also knows the ports of stopped containers that it will start.
             Command::Put(_) => {
                 match tokio::time::timeout(SHORT_LOOK, self.shared.runtime.inventory()).await {
                     Ok(Ok(inventory)) => inventory.foreign_ports,
@@ -244,7 +243,7 @@ impl Instance {
         };
         let (id, ports) = (self.id, self.shared.ports.clone());
         let known = match &command {
-            // One that is held keeps its own.
+            // An instance that is held keeps its own ports.
             Command::Put(put) if self.record.is_none() => put.known_ports.clone(),
             _ => Vec::new(),
         };
@@ -259,12 +258,12 @@ impl Instance {
         {
             return Err(CommandError::Stale { asked, held });
         }
-        let buried = match (&command, self.record.is_none()) {
+        let deletes_unknown = match (&command, self.record.is_none()) {
             (Command::Delete(generation), true) => *generation,
             _ => None,
         };
-        if let Some(generation) = buried {
-            self.shared.tombstones.bury(self.id, generation).await?;
+        if let Some(generation) = deletes_unknown {
+            self.shared.tombstones.add(self.id, generation).await?;
         }
         match command.apply(
             self.id,
@@ -274,7 +273,7 @@ impl Instance {
         )? {
             Change::Nothing => Ok(()),
             Change::TryAgain => {
-                self.memory.begin_anew(phase);
+                self.memory.reset(phase);
                 Ok(())
             }
             Change::Record(record) => {
@@ -282,14 +281,14 @@ impl Instance {
                 if !self.save().await {
                     self.record = before;
                     self.unsaved = false;
-                    self.settle_ports();
+                    self.release_unused_ports();
                     return Err(CommandError::Store);
                 }
                 if before.is_none() {
-                    self.shared.tombstones.lift(self.id).await;
+                    self.shared.tombstones.clear(self.id).await;
                 }
-                self.settle_ports();
-                // A new generation of what is there already is nothing on its way.
+                self.release_unused_ports();
+                // A new generation that changes nothing leaves a running or stopped instance as it is.
                 let is_there = matches!(self.memory.status.phase, Phase::Running | Phase::Stopped);
                 let is_same = is_put && before_it.is_some() && before_it == wanted(self);
                 let phase = if is_there && is_same {
@@ -297,14 +296,14 @@ impl Instance {
                 } else {
                     phase
                 };
-                self.memory.begin_anew(phase);
+                self.memory.reset(phase);
                 Ok(())
             }
         }
     }
 
-    /// Takes back ports of releases that count no more.
-    pub(super) fn settle_ports(&self) {
+    /// Frees the ports of releases that are no longer needed.
+    pub(super) fn release_unused_ports(&self) {
         let releases = self
             .record
             .iter()
@@ -332,7 +331,7 @@ impl Instance {
         !self.unsaved
     }
 
-    /// Takes in what came of a job and decides what is next.
+    /// Takes the outcome of a job, and decides what is next.
     async fn advance(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
@@ -346,7 +345,7 @@ impl Instance {
             }
             Outcome::Stepped(step, Ok(end)) => {
                 self.stepped(&step, end, now);
-                // What was learnt of an image outlives a crash before its container is made.
+                // The image's id must survive a crash before its container is made.
                 if self.unsaved {
                     self.save().await;
                 }
@@ -381,7 +380,7 @@ impl Instance {
         self.memory.attempts.outage = Some(outage);
         self.memory.status.decided = true;
         self.memory.status.progress = None;
-        // An engine that goes takes its containers along: their end says nothing of a version, so it is tried again.
+        // An engine that stops ends its containers, so this end says nothing about the version: its trial begins again.
         self.memory.observed.on_trial = None;
     }
 
@@ -435,7 +434,7 @@ impl Instance {
             self.wake_at = now + PERIOD;
             return;
         }
-        // What runs goes on while its registry is asked for a newer image.
+        // The tool keeps running while the registry is asked for a newer image.
         let goes_on = record.is_redeployed()
             && step == Step::EnsureImage(Version::Next)
             && self.memory.status.phase == Phase::Running;
@@ -474,7 +473,7 @@ impl Instance {
             Settled::Failed => Phase::Error,
         };
         if settled == Settled::Running {
-            // It runs, so whatever failed before has passed.
+            // It runs, so earlier failures are over.
             self.memory.attempts.failures.clear();
         }
         let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
@@ -491,8 +490,8 @@ impl Instance {
         };
     }
 
-    /// Publishes the view if it changed in anything but its time: under a version of its own, but for mere progress,
-    /// which the control plane is not told.
+    /// Publishes the view if anything but its time changed. A change gets a new version, unless only the progress changed,
+    /// which is not reported to the control plane.
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
         let mut fresh = view::of(record, &self.memory, Instant::now());

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use crate::record::Record;
 use crate::runtime::ContainerState;
 
-/// What the world gets to see, once it has a version.
+/// The view, without its version.
 pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
     let container = memory.observed.current(record);
     let error = error(record, memory, now);
@@ -53,7 +53,7 @@ pub enum News {
     None,
     /// In its progress only.
     Progress,
-    /// In what the control plane is told of.
+    /// In something that is reported to the control plane.
     State,
 }
 
@@ -83,7 +83,7 @@ fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
     if let Some(backoff) = memory.attempts.backoff.as_ref().filter(|f| f.shown) {
         return Some(backoff.why.clone().into());
     }
-    // A version that failed matters only while it should run; and not once it does, by a try in the background.
+    // A failure of the current version is shown only while that version should run.
     let matters = record.desired == toolbox_api::dtma::Desired::Running && record.next.is_none();
     memory
         .attempts

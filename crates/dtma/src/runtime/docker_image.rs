@@ -355,7 +355,6 @@ struct Patience {
     whole: Duration,
 }
 
-/// An image on this machine.
 #[derive(Clone, Debug)]
 pub(super) struct LocalImage {
     digest: Option<String>,

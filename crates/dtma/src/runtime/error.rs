@@ -8,7 +8,6 @@ pub enum RuntimeError {
     /// Nothing answers on Docker's socket.
     #[error("Docker does not answer on '{host}': {detail}")]
     Unreachable {
-        /// The configured address.
         host: String,
         /// What the connection attempt said.
         detail: String,
@@ -18,7 +17,6 @@ pub enum RuntimeError {
     Timeout {
         /// What was asked, such as `start the container`.
         operation: &'static str,
-        /// The deadline.
         seconds: u64,
     },
     /// The container is not there (any more).
@@ -52,17 +50,11 @@ pub enum RuntimeError {
 /// What was being done when Docker spoke: the same words mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Pulling an image.
     Pull,
-    /// Building an image.
     Build,
-    /// Creating a container.
     Create,
-    /// Starting a container.
     Start,
-    /// Stopping a container.
     Stop,
-    /// Removing a container.
     Remove,
     /// Anything that only looks.
     Look,

@@ -64,13 +64,11 @@ pub struct Container {
     pub revision: Option<u64>,
     /// Digest of that spec, by its label.
     pub spec_sha256: Option<String>,
-    /// State.
     pub state: ContainerState,
     /// Last start, if it ever started.
     pub started_at: Option<OffsetDateTime>,
     /// Last end, if it ever ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// Exit code of the last end.
     pub exit_code: Option<i64>,
     /// The kernel killed it for its memory.
     pub oom_killed: bool,
@@ -87,9 +85,7 @@ pub struct Container {
 /// The engine and the API version spoken with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// Engine version.
     pub version: String,
-    /// API version.
     pub api_version: String,
 }
 
@@ -107,9 +103,7 @@ pub struct Inventory {
 /// What is left of an instance's record in Docker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adoptable {
-    /// The container.
     pub container: Container,
-    /// Its labels.
     pub labels: HashMap<String, String>,
     /// Its environment as `NAME=value`.
     pub environment: Vec<String>,
@@ -179,9 +173,7 @@ impl Ensured {
 /// A named volume of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeMount {
-    /// Docker's name of the volume.
     pub name: String,
-    /// Path in the container.
     pub path: String,
 }
 
@@ -200,17 +192,12 @@ pub struct CreateContainer {
     pub command: Option<Vec<String>>,
     /// `NAME=value`; may hold secrets.
     pub environment: Vec<String>,
-    /// Labels.
     pub labels: HashMap<String, String>,
     /// Labels of its volumes.
     pub volume_labels: HashMap<String, String>,
-    /// Ports to publish.
     pub ports: Vec<PortBinding>,
-    /// Named volumes.
     pub volumes: Vec<VolumeMount>,
-    /// Confinement.
     pub hardening: Hardening,
-    /// Keep standard input open.
     pub stdin_open: bool,
 }
 
@@ -245,7 +232,6 @@ pub enum AttachedOutput {
     Stderr(Bytes),
 }
 
-/// A container's standard streams.
 pub struct Attached {
     /// Its standard input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
