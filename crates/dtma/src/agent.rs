@@ -1,4 +1,4 @@
-//! Puts the agent together: state, instances, watcher, API; and takes it apart in order.
+//! Starts the parts of the agent (state, instances, watcher, API, heartbeats), and stops them in order.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -45,19 +45,19 @@ pub enum StartError {
     /// The flags do not go together.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The key file is of no use.
+    /// The key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    /// The stored keys are of no use.
+    /// The stored keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The control plane could not be trusted.
     #[error(transparent)]
     Control(#[from] ClientError),
-    /// The state folder is of no use.
+    /// The state folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The certificate is of no use.
+    /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address is taken or not ours.
@@ -66,7 +66,7 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
-    /// A part of it ended that should not; the log says how.
+    /// A task ended by itself, which none should; the log says how.
     #[error("a part of the agent ended by itself")]
     Ended,
 }
@@ -122,7 +122,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         looked,
         shutdown.clone(),
     ));
-    // Callers that come in between wait in the listener's queue, instead of being told that nothing is known yet.
+    // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
     let (mcp, keeping) = mcp::start(
@@ -189,7 +189,7 @@ async fn until_stopped(
         }
     };
     begin_shutdown.send_replace(true);
-    // Each bounds its own end, and returns nothing but a panic.
+    // Each task bounds the time of its end.
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a task panicked");
@@ -210,7 +210,7 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
     Ok(Some(identity))
 }
 
-/// The way to the control plane, if there is one.
+/// The client of the control plane, if there is one.
 fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
     let ca_file = config.control_ca_file.as_deref();
     let client = config

@@ -114,7 +114,7 @@ pub struct Config {
     pub allow_loopback_git: bool,
 }
 
-/// The key file is of no use.
+/// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It could not be read.
@@ -184,7 +184,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks what no single flag can tell.
+    /// Checks rules about several flags.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.insecure_http && !self.listen.ip().is_loopback() {
             return Err(ConfigError::InsecureOffLoopback(self.listen));

@@ -118,7 +118,7 @@ impl Telemetry {
 
     /// A request was answered.
     pub fn request(&self, method: &http::Method, status: u16) {
-        // The method is the caller's text, and labels are not for that.
+        // The method is the caller's text, which must not become a label.
         let method = match method.as_str() {
             "GET" | "HEAD" => "GET",
             "POST" => "POST",
@@ -150,7 +150,7 @@ impl Telemetry {
                 .inc();
         }
         let mut text = String::new();
-        // Writing to a string fails never.
+        // Writing to a string never fails.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }

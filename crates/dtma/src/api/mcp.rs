@@ -15,11 +15,11 @@ pub async fn serve(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(way) = state.mcp.way_to(id).await {
+    if let Some(bridge) = state.mcp.bridge_of(id).await {
         let mut shutdown = state.shutdown.clone();
-        // Streams of a bridge have no end of their own.
+        // A bridge's streams do not end by themselves.
         return tokio::select! {
-            response = way.serve(request) => Ok(response),
+            response = bridge.serve(request) => Ok(response),
             () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
         };
     }

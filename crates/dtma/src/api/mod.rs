@@ -42,11 +42,11 @@ pub struct AppState {
     pub toolbox: ToolboxId,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
-    /// Instances the control plane says it does not know.
+    /// Instances that the control plane does not know.
     pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
     /// The agent reports to a control plane.
     pub has_control_plane: bool,
-    /// The ways to MCP servers.
+    /// The bridges to MCP servers.
     pub mcp: crate::mcp::Handle,
     pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.

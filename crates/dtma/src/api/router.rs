@@ -1,4 +1,4 @@
-//! Every route, once: what it is, who may call it, which handler answers it.
+//! The table of routes: who may call each, and which handler answers it.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -101,13 +101,13 @@ pub fn routes() -> Vec<Route> {
     table().into_iter().map(|(route, _)| route).collect()
 }
 
-/// Whether anybody may call this. Exact paths only, so that nothing slips in beside them.
+/// Whether anybody may call this. Only the exact path is public.
 pub fn is_public(method: &Method, path: &str) -> bool {
     *method == Method::GET && path == "/health"
 }
 
-/// The instance whose MCP endpoint this path is. Only the plain form of the id counts, so that what is let in here is
-/// what the route is for, however else a path can be written.
+/// The instance whose MCP endpoint this path is. Only the plain form of the id counts, so that this check and the route
+/// always mean the same instance.
 pub fn mcp_instance(path: &str) -> Option<ToolInstanceId> {
     let id = path.strip_prefix(MCP.strip_suffix("{id}")?)?;
     let instance: ToolInstanceId = id.parse().ok()?;

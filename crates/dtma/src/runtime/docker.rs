@@ -42,7 +42,8 @@ pub struct DockerEngine {
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
     telemetry: Arc<Telemetry>,
-    // Creating the network is check-then-act in Docker's API; two of one name would be ambiguous.
+    // Docker's API needs a check before the network is created, so only one caller may do both at a time. Two networks
+    // of one name would be ambiguous.
     pub(super) network_gate: tokio::sync::Mutex<bool>,
 }
 
@@ -460,7 +461,7 @@ pub(super) fn typed(host: &str, operation: Operation, error: DockerError) -> Run
     }
 }
 
-/// Docker's refusals that are no failures, or that name what is missing.
+/// Refusals that need no sentence: they name what is missing, or are no failures.
 fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
     let lower = message.to_lowercase();
     let network_missing = lower.contains("network") && lower.contains("not found");

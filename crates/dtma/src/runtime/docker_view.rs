@@ -236,7 +236,7 @@ fn bindings(key: &str, list: Option<&[DockerBinding]>) -> Vec<PortBinding> {
         .collect()
 }
 
-/// Docker writes year 1 for «never».
+/// Docker writes year 1 for no time.
 fn timestamp(text: Option<&str>) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text?, &Rfc3339)
         .ok()

@@ -32,7 +32,7 @@ pub use types::{
 /// A call in progress.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, RuntimeError>> + Send + 'a>>;
 
-/// Where progress of a pull or a build is told; only the newest report matters.
+/// Receives the progress of a pull or a build. Only the newest report matters.
 pub type ProgressSink = tokio::sync::watch::Sender<Option<Progress>>;
 
 /// Lines of a container's output.

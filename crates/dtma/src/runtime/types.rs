@@ -1,4 +1,4 @@
-//! What crosses the border to the container engine.
+//! Types of the calls to the container engine.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +20,6 @@ use super::hardening::Hardening;
 pub struct ContainerId(String);
 
 impl ContainerId {
-    /// Takes Docker's word for it.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
@@ -109,16 +108,16 @@ pub struct Adoptable {
     pub environment: Vec<String>,
 }
 
-/// How to come by an image.
+/// How to get an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageRequest {
     /// Pull it.
     Pull {
         /// Full reference with tag or digest.
         reference: String,
-        /// Content id of the image that it named. While that is here it is the one, unless `ask_again`.
+        /// Content id of the image that it named before. While that image is here it is used, unless `ask_again`.
         known: Option<String>,
-        /// Ask its registry also when an image from there is here: the reference may name another one by now.
+        /// Ask the registry even if an image from there is here: the reference may name another one by now.
         ask_again: bool,
         /// The agent pulled what the reference names.
         pulled: bool,
@@ -153,14 +152,14 @@ impl ImageRequest {
 pub struct Ensured {
     /// Content id.
     pub digest: Option<String>,
-    /// Its registry gave it just now.
+    /// It was pulled just now.
     pub pulled: bool,
-    /// Why its registry did not say whether it is the newest, if it was asked in vain.
+    /// Why the registry did not answer, if it was asked and did not.
     pub not_asked: Option<String>,
 }
 
 impl Ensured {
-    /// It was here already, and nobody was asked.
+    /// It was here already, and no registry was asked.
     pub const fn here(digest: Option<String>) -> Self {
         Self {
             digest,
@@ -184,7 +183,7 @@ pub struct CreateContainer {
     pub name: String,
     /// Name of an image on this machine.
     pub image: String,
-    /// Content id of the image that is meant; the name may have moved on to another.
+    /// Content id of the image. `image` may name another one by now.
     pub image_digest: Option<String>,
     /// Entry point instead of the image's.
     pub entrypoint: Option<Vec<String>>,
@@ -212,7 +211,7 @@ impl std::fmt::Debug for CreateContainer {
     }
 }
 
-/// Which part of a container's output is wanted.
+/// A part of a container's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogQuery {
     /// The last so many lines.
