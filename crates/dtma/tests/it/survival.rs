@@ -72,6 +72,27 @@ async fn what_was_stopped_stays_stopped_and_what_ended_meanwhile_runs_again() {
 }
 
 #[tokio::test]
+async fn a_tool_that_crashes_while_the_agent_is_down_runs_again_once_it_is_back() {
+    let mut agent = Agent::new().await;
+    // Long enough to pass its trial.
+    let tool = Tool::new(&["later", "3"]);
+    let before = agent.deploy(&tool).await;
+    agent.kill();
+    let has_ended = || async { !docker::runs(&agent.container(&tool).await) };
+    docker::eventually("it ends", Duration::from_secs(10), has_ended).await;
+    // Docker's restart policy leaves it to the agent, which would not see the crash otherwise.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(has_ended().await);
+    agent.start().await;
+    let runs_again = |view: &Value| view["phase"] == "running" && view["settled"] == true;
+    let after = agent
+        .until(&tool, "it runs again", Duration::from_secs(10), runs_again)
+        .await;
+    assert_eq!(after["container_id"], before["container_id"]);
+    assert_ne!(after["started_at"], before["started_at"]);
+}
+
+#[tokio::test]
 async fn a_corrupt_record_is_set_aside_and_rebuilt_from_docker() {
     let mut agent = Agent::new().await;
     let (tool, gone) = (rich(), rich());
