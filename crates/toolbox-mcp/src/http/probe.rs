@@ -1,5 +1,5 @@
 //! Asks an HTTP server at intervals whether it works: `server/discover`, else `initialize` once per session, then
-//! `tools/list`. It holds one session of its own, so that asking leaves nothing behind.
+//! `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::tools::Toolset;
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
-/// While nothing listens yet, it is asked this often.
+/// Pause between probes while nothing listens yet.
 const NOT_YET: Duration = Duration::from_millis(500);
 
 pub(super) struct Prober {
@@ -48,7 +48,7 @@ struct Terms {
     version: String,
 }
 
-/// A probe that found trouble.
+/// A probe that failed.
 struct Trouble(McpState, String);
 
 impl Prober {
@@ -107,12 +107,12 @@ impl Prober {
         }) = terms
         {
             let ending = probe_call::end(&self.client, &target, &session);
-            // Courtesy, not duty.
+            // Best effort: the server would end the session by itself.
             let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
         }
     }
 
-    /// A server that just starts is not judged as one that should be there; it is asked more often.
+    /// A server that has just started may not listen yet. It is probed more often, and counts as starting.
     fn paced(&self, found: Finding, started: Instant, begun: Instant) -> (Finding, Duration) {
         let starting = begun.saturating_duration_since(started) < self.limits.starting;
         let never = self.tracker.health().last_success_at.is_none();
@@ -345,7 +345,7 @@ impl Prober {
     }
 }
 
-/// Statuses that say nothing about the era: they are what is the matter.
+/// Statuses that are a failure in either era of the protocol.
 fn refused(status: StatusCode) -> Result<(), Trouble> {
     let what = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

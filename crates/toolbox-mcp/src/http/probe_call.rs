@@ -11,7 +11,7 @@ use super::{HttpClient, Target, uri};
 use crate::lines::{Line, Lines};
 use crate::wire::sse::Events;
 
-/// What a server said to one message.
+/// A server's answer to one message.
 #[derive(Debug)]
 pub(super) enum Said {
     /// A result.
@@ -24,7 +24,7 @@ pub(super) enum Said {
     NoSession,
 }
 
-/// Nothing was said.
+/// No answer.
 #[derive(Debug)]
 pub(super) enum Silence {
     /// Nothing listens there.
@@ -81,7 +81,7 @@ pub(super) async fn exchange(
     Ok((said, session))
 }
 
-/// Ends a session that was opened for asking.
+/// Ends the prober's session.
 pub(super) async fn end(client: &HttpClient, target: &Target, session: &str) {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::DELETE;
@@ -90,7 +90,7 @@ pub(super) async fn end(client: &HttpClient, target: &Target, session: &str) {
     };
     *request.uri_mut() = uri;
     request.headers_mut().insert("mcp-session-id", session);
-    // A server that does not end sessions is none of our trouble.
+    // Best effort: some servers do not end sessions.
     let _ = client.request(request).await;
 }
 
