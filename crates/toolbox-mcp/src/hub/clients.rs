@@ -67,18 +67,18 @@ impl Hub {
             }
             // A server in a crash loop is not waited for.
             Link::Opening | Link::Greeting { .. } if self.crashes_in_a_row >= CRASH_LOOP => {
-                let text = self.trouble_words();
+                let text = self.why_down();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
             _ => self.park(now, post),
         }
     }
 
-    fn trouble_words(&self) -> String {
-        if self.last_absence.is_empty() {
+    fn why_down(&self) -> String {
+        if self.last_reason.is_empty() {
             self.not_ready()
         } else {
-            self.last_absence.clone()
+            self.last_reason.clone()
         }
     }
 
@@ -155,8 +155,8 @@ impl Hub {
         match &self.legacy {
             Legacy::Spoken(handshake) => {
                 // A stored handshake must not hide that the server no longer answers.
-                if let Some(trouble) = self.trouble() {
-                    refuse(*post, 503, code::UNAVAILABLE, &trouble);
+                if let Some(reason) = self.why_unhealthy() {
+                    refuse(*post, 503, code::UNAVAILABLE, &reason);
                     return;
                 }
                 let wanted = post.message.text(post.fields.protocol_version.as_ref());

@@ -314,7 +314,7 @@ impl Hub {
     }
 
     /// Why a connected server gets no new session.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn why_unhealthy(&self) -> Option<String> {
         matches!(
             self.state,
             McpState::Unhealthy | McpState::NotMcp | McpState::Unreachable

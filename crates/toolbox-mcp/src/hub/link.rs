@@ -141,7 +141,7 @@ impl Hub {
             why: why.to_owned(),
             retry_at,
         };
-        why.clone_into(&mut self.last_absence);
+        why.clone_into(&mut self.last_reason);
         self.out = BytesMut::new();
         self.asked.clear();
         self.probe.reset();

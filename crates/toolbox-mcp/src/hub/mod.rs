@@ -167,7 +167,7 @@ pub struct Hub {
     ends: VecDeque<Instant>,
     last_end: String,
     /// Why there was no server the last time.
-    last_absence: String,
+    last_reason: String,
     probe: Probe,
     tools: Option<Arc<Toolset>>,
     mirrors: Mirrors,
@@ -204,7 +204,7 @@ impl Hub {
             crashes_in_a_row: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
-            last_absence: String::new(),
+            last_reason: String::new(),
             probe: Probe::default(),
             tools: None,
             mirrors: Mirrors::default(),

@@ -59,7 +59,7 @@ impl Probe {
     }
 
     /// An answer came after its caller gave up. The server may be well again, so it is probed at once.
-    pub(super) fn heard_late(&mut self, now: Instant) {
+    pub(super) fn answered_late(&mut self, now: Instant) {
         if self.failure.is_some() {
             self.ask_now(now);
         }

@@ -72,7 +72,7 @@ impl Hub {
         let Some((number, call)) = number.and_then(|n| self.calls.remove(&n).map(|c| (n, c)))
         else {
             // Its caller no longer waits. The late answer still shows that the server works.
-            self.probe.heard_late(now);
+            self.probe.answered_late(now);
             self.discarded += message.bytes().len();
             return;
         };
