@@ -87,7 +87,6 @@ pub struct Bounds {
     pub duplicates: u8,
     /// Connections that the agent's machine refuses.
     pub refusals: u8,
-    /// Crashes of the agent.
     pub crashes: u8,
     /// A crash may lose the boot number, and leave Docker to finish a creation.
     pub dirty_crashes: bool,
