@@ -114,13 +114,7 @@ impl Instance {
                 self.trial_failed(*version, why, now);
             }
             (Step::Stop(container), _) => {
-                if let Some(stopped) = self
-                    .memory
-                    .observed
-                    .containers
-                    .iter()
-                    .find(|c| c.id == *container)
-                {
+                if let Some(stopped) = self.memory.observed.find(container) {
                     self.memory.attempts.crashes.excuse(&stopped.clone());
                 }
             }
@@ -158,12 +152,7 @@ impl Instance {
 
     fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {
         let Some(record) = &self.record else { return };
-        let found = self
-            .memory
-            .observed
-            .containers
-            .iter()
-            .find(|c| c.id == *container);
+        let found = self.memory.observed.find(container);
         let (Some(release), Some(found)) = (steps::release(record, version), found) else {
             return;
         };
@@ -280,12 +269,7 @@ impl Instance {
     /// by now, and nobody else would remove it. Best effort.
     fn drop_old_image(&self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
-        let removed = self
-            .memory
-            .observed
-            .containers
-            .iter()
-            .find(|c| c.id == *container);
+        let removed = self.memory.observed.find(container);
         let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
             return;
         };

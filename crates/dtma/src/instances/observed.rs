@@ -36,6 +36,10 @@ impl Observed {
         self.swept = false;
     }
 
+    pub fn find(&self, id: &ContainerId) -> Option<&Container> {
+        self.containers.iter().find(|c| c.id == *id)
+    }
+
     /// The container of the current release.
     pub fn current<'a>(&'a self, record: &Record) -> Option<&'a Container> {
         self.containers
