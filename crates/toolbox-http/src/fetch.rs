@@ -87,7 +87,7 @@ fn js_error(error: &JsValue) -> TransportError {
 fn net_error(error: &gloo_net::Error) -> TransportError {
     match error {
         gloo_net::Error::JsError(error) => classify(&error.message),
-        other => classify(&other.to_string()),
+        gloo_net::Error::GlooError(text) => classify(text),
     }
 }
 
