@@ -73,7 +73,8 @@ impl World {
 
     /// The same with more variables.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
-        let transport = Rc::new(Recorded::new());
+        let clock = Rc::new(JumpingClock::new(Duration::from_secs(NOW)));
+        let transport = Rc::new(Recorded::new().with_clock(Rc::clone(&clock)));
         let answers: Rc<RefCell<Vec<(&'static str, Answer)>>> = Rc::default();
         let script = Rc::clone(&answers);
         transport.on(move |request| {
@@ -106,7 +107,7 @@ impl World {
         let app = App::new(
             config.unwrap(),
             Rc::clone(&transport) as _,
-            Rc::new(JumpingClock::new(Duration::from_secs(NOW))),
+            clock,
             Rc::clone(&host) as _,
         );
         let service = Service {

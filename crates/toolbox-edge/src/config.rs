@@ -35,6 +35,8 @@ pub struct Config {
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
     pub secret_key: String,
+    /// All secret keys of the project: whoever presents one acts for the project itself.
+    pub secret_keys: Vec<String>,
     /// All API keys of the project: none of them is a user.
     pub api_keys: Vec<String>,
     /// `SUPABASE_JWKS`: the public keys of the project, as JSON.
@@ -124,11 +126,12 @@ impl Config {
             allowed_origins.push("*".to_owned());
         }
         let mut api_keys = publishable.all;
-        api_keys.extend(secret.all);
+        api_keys.extend(secret.all.iter().cloned());
         Ok(Self {
             supabase_url,
             publishable_key,
             secret_key,
+            secret_keys: secret.all,
             api_keys,
             jwks: get("SUPABASE_JWKS"),
             jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
@@ -211,6 +214,7 @@ mod tests {
         assert_eq!(config.supabase_url, "https://p.supabase.co");
         assert_eq!(config.publishable_key, "sb_publishable_a");
         assert_eq!(config.secret_key, "sb_secret_a");
+        assert_eq!(config.secret_keys, ["sb_secret_a", "service"]);
         assert_eq!(config.api_keys.len(), 5);
         assert_eq!(
             config.issuers,
