@@ -27,8 +27,11 @@ select dblink_exec('a', $$
     select ('c3000000-0000-4000-8000-00000000000' || n)::uuid, 'e3000000-0000-4000-8000-000000000001', '00000000-0000-0000-0000-000000000001',
       'tool ' || n, 'race', '{"image": "x"}', 'deploying' from generate_series(1, 2) n;
   insert into public.tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, lease_expires_at)
-    select i.id, i.account_tool_environment_id, 'a3000000-0000-4000-8000-000000000001', 'deploy', 'race', 1, now() - interval '1 day'
-    from public.account_tool_instances i where i.account_tool_environment_id = 'e3000000-0000-4000-8000-000000000001';
+    select i.id, i.account_tool_environment_id, 'a3000000-0000-4000-8000-000000000001'::uuid, 'deploy', 'race', 1, now() - interval '1 day'
+    from public.account_tool_instances i where i.account_tool_environment_id = 'e3000000-0000-4000-8000-000000000001'
+    -- And one of an instance that is gone, which has no row to lock.
+    union all select 'c3000000-0000-4000-8000-000000000003', 'e3000000-0000-4000-8000-000000000001',
+      'a3000000-0000-4000-8000-000000000001', 'delete', 'race', 1, now() - interval '1 day';
   insert into public.tool_instance_events (tool_instance_id, account_tool_environment_id, actor_kind, action, generation, occurred_at)
     select gen_random_uuid(), 'e3000000-0000-4000-8000-000000000001', 'user', 'start', 1, now() - interval '200 years' from generate_series(1, 1300) n
 $$) \g /dev/null
@@ -41,7 +44,7 @@ select dblink_exec('a', 'commit') \g /dev/null
 select is(count(*), 0::bigint, 'none was deleted twice, none was left') from tool_instance_events where occurred_at < now() - interval '100 years';
 
 select dblink_exec('a', 'begin') \g /dev/null
-select cmp_ok(pg_temp.in_session('a', pg_temp.job('end_expired_leases'))::int, '>=', 2, 'one tick ends leases');
+select cmp_ok(pg_temp.in_session('a', pg_temp.job('end_expired_leases'))::int, '>=', 3, 'one tick ends leases');
 select is(pg_temp.in_session('b', pg_temp.job('end_expired_leases')), '0', 'another at the same time finds none');
 select dblink_exec('a', 'rollback') \g /dev/null
 
@@ -53,7 +56,7 @@ select pg_temp.in_session('b', pg_temp.job('end_expired_leases')) \g /dev/null
 select dblink_exec('a', 'commit') \g /dev/null
 select results_eq(
   $$ select state from tool_instance_operations where account_tool_environment_id = 'e3000000-0000-4000-8000-000000000001' order by tool_instance_id $$,
-  $$ values ('in_progress'), ('abandoned') $$, 'its operation is passed by, and the other one is ended');
+  $$ values ('in_progress'), ('abandoned'), ('abandoned') $$, 'its operation is passed by, and the others are ended');
 
 select dblink_exec('a', 'delete from auth.users where id = ''a3000000-0000-4000-8000-000000000001''') \g /dev/null
 select count(dblink_disconnect(s)) from unnest(array['a', 'b']) s \g /dev/null
