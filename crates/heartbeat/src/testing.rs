@@ -73,7 +73,8 @@ impl World {
 
     /// The same with more variables.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
-        let transport = Arc::new(Recorded::new());
+        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
+        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
         let answers: Arc<Mutex<Vec<(&'static str, Answer)>>> = Arc::default();
         let script = Arc::clone(&answers);
         transport.on(move |request| {
@@ -106,7 +107,7 @@ impl World {
         let app = App::new(
             config.unwrap(),
             Arc::clone(&transport) as _,
-            Arc::new(JumpingClock::new(Duration::from_secs(NOW))),
+            clock,
             Arc::clone(&host) as _,
         );
         let service = Service {

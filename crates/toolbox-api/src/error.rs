@@ -33,6 +33,8 @@ codes! {
         EnrolmentTokenExpired = "enrolment_token_expired", 401, "The enrolment token has expired; make a new one";
         /// Unknown toolbox and wrong key alike.
         HeartbeatKeyInvalid = "heartbeat_key_invalid", 401, "The key is not this toolbox's; enrol it again";
+        /// No secret key of the project, or a wrong one.
+        SecretKeyRequired = "secret_key_required", 401, "Present a secret key of the project";
         /// The caller is known and may not do this.
         Forbidden = "forbidden", 403, "The caller may not do this";
         /// No such path.
