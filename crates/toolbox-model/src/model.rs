@@ -257,7 +257,7 @@ impl Toolbox {
                 absent_from,
             } => {
                 let (rules, from) = (&self.rules, *absent_from);
-                control::record_sighting(state, rules, *instance, *generation, *seen, from);
+                control::record_observation(state, rules, *instance, *generation, *seen, from);
             }
         }
     }
