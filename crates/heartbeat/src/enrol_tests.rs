@@ -4,7 +4,9 @@ use toolbox_domain::keys::{AgentKey, EnrolmentToken, RootId};
 use toolbox_domain::retry::Fault;
 use toolbox_http::{Response, TransportError};
 
-use crate::testing::{CERTIFICATE, CERTIFICATE_SHA256, KEY, ROOT, TOKEN, TOOLBOX, World};
+use toolbox_edge::recorded::ROOT;
+
+use crate::testing::{CERTIFICATE, CERTIFICATE_SHA256, KEY, TOKEN, TOOLBOX, World};
 
 fn body() -> Value {
     json!({"version": "0.1.0", "api_version": 1, "certificate_pem": CERTIFICATE})

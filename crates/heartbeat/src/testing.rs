@@ -1,24 +1,19 @@
 //! A world for tests of routes: the real service over a scripted database.
 
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolbox_edge::App;
-use toolbox_edge::config::Config;
-use toolbox_edge::entry::{Incoming, Service};
-use toolbox_edge::recorded::RecordedHost;
-use toolbox_edge::reply::Body;
-use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
-use toolbox_http::{Headers, Request, Response, TransportError};
+use toolbox_edge::entry::Incoming;
+use toolbox_edge::recorded::{Function, RecordedHost, Seen};
+use toolbox_http::recorded::{JumpingClock, Recorded, lock};
+use toolbox_http::{Headers, Response, TransportError};
 
 use crate::FUNCTION;
 
 pub(crate) const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-000000000001";
 pub(crate) const INSTANCE: &str = "22222222-2222-4222-8222-222222222222";
 const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
-pub(crate) const ROOT: &str = "0123456789abcdef0123456789abcdef";
 /// Has the form of a token; its end is what must appear nowhere.
 pub(crate) const TOKEN: &str = "tbe_0123456789_-abcdefghijklmnopqrstuvwxyCANARY";
 /// Has the form of a key.
@@ -43,27 +38,9 @@ type Answer = Result<Response, TransportError>;
 
 /// See the module.
 pub(crate) struct World {
-    service: Service,
+    function: Function,
     pub(crate) transport: Arc<Recorded>,
-    pub(crate) host: Arc<RecordedHost>,
     answers: Arc<Mutex<Vec<(&'static str, Answer)>>>,
-}
-
-/// An answer a test reads.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) status: u16,
-    pub(crate) headers: Headers,
-    pub(crate) text: String,
-    pub(crate) body: Value,
-}
-
-impl Seen {
-    /// Status and error code.
-    pub(crate) fn refusal(&self) -> (u16, &str) {
-        let code = self.body["error"]["code"].as_str().unwrap_or_default();
-        (self.status, code)
-    }
 }
 
 impl World {
@@ -89,38 +66,16 @@ impl World {
                 script.remove(at).1
             })
         });
-        let config = Config::read(|name| {
-            let given = variables.iter().find(|(n, _)| *n == name);
-            let value = given.map_or_else(
-                || match name {
-                    "SUPABASE_URL" => Some("http://supabase"),
-                    "SUPABASE_PUBLISHABLE_KEYS" => Some(r#"{"default":"sb_publishable_x"}"#),
-                    "SUPABASE_SECRET_KEYS" => Some(r#"{"default":"sb_secret_x"}"#),
-                    "BACKEND_TO_DTMA_API_KEY" => Some(ROOT),
-                    _ => None,
-                },
-                |(_, value)| Some(*value),
-            );
-            value.map(str::to_owned)
-        });
-        let host = Arc::new(RecordedHost::default());
-        let app = App::new(
-            config.unwrap(),
-            Arc::clone(&transport) as _,
-            clock,
-            Arc::clone(&host) as _,
-        );
-        let service = Service {
-            function: &FUNCTION,
-            app: Ok(Rc::new(app)),
-            host: Arc::clone(&host) as _,
-        };
+        let function = Function::new(&FUNCTION, variables, Arc::clone(&transport), clock);
         Self {
-            service,
+            function,
             transport,
-            host,
             answers,
         }
+    }
+
+    pub(crate) fn host(&self) -> &RecordedHost {
+        &self.function.host
     }
 
     /// The database's next answer to this function; the last one stays.
@@ -143,7 +98,7 @@ impl World {
         headers.set("authorization", format!("Bearer {bearer}"));
         headers.set("content-type", "application/json");
         headers.set("x-request-id", "req-1");
-        self.ask_with(method, path, headers, Incoming::Complete(body.into()))
+        self.function.ask(method, path, headers, body.as_bytes())
     }
 
     /// Any request.
@@ -154,25 +109,7 @@ impl World {
         headers: Headers,
         body: Incoming,
     ) -> Seen {
-        let request = Request {
-            method: method.to_owned(),
-            url: format!("http://f/heartbeat{path}"),
-            headers,
-            body,
-        };
-        let reply = run(self.service.respond(request));
-        let bytes = match reply.body {
-            Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => stream.into_bytes(),
-            Body::Empty => Vec::new(),
-        };
-        let text = String::from_utf8(bytes).unwrap();
-        Seen {
-            status: reply.status,
-            headers: reply.headers,
-            body: serde_json::from_str(&text).unwrap_or_default(),
-            text,
-        }
+        self.function.ask_with(method, path, headers, body)
     }
 
     /// Arguments of the calls to a function of the database.
@@ -188,7 +125,7 @@ impl World {
 
     /// Nothing of a secret is in the operator's log.
     pub(crate) fn assert_log_is_clean(&self) {
-        let log = self.host.log();
+        let log = self.host().log();
         for secret in ["CANARY", "c0ffee", "tbk_", "tbe_", "SECRET"] {
             assert!(!log.contains(secret), "{log}");
         }

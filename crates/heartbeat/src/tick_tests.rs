@@ -3,7 +3,9 @@ use toolbox_domain::retry::Fault;
 use toolbox_edge::entry::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
-use crate::testing::{KEY, Seen, TOKEN, World};
+use toolbox_edge::recorded::Seen;
+
+use crate::testing::{KEY, TOKEN, World};
 
 const SECRET: &str = "sb_secret_x";
 
@@ -53,7 +55,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
             "delete_old_operations"
         ]
     );
-    assert!(world.host.log().is_empty());
+    assert!(world.host().log().is_empty());
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     );
     assert_eq!(seen.body["jobs"][3]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
-    let log = world.host.log();
+    let log = world.host().log();
     assert!(log.contains("delete_old_events") && log.contains("database_timeout"));
     world.assert_log_is_clean();
 }
@@ -166,7 +168,7 @@ fn nobody_else_runs_it() {
         world.transport.sent().is_empty(),
         "the database was not asked"
     );
-    assert!(world.host.log().is_empty());
+    assert!(world.host().log().is_empty());
 }
 
 #[test]

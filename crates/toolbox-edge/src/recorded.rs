@@ -1,13 +1,22 @@
-//! A host for native tests: signatures are a fixed text, background work is kept until asked for.
+//! A host for native tests: signatures are a fixed text, background work is kept until asked for. And a whole function on it.
 
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use toolbox_http::recorded::lock;
-use toolbox_http::{BoxFuture, LocalFuture};
+use serde_json::Value;
+use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 
+use crate::config::Config;
+use crate::context::App;
+use crate::entry::{Incoming, Service};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
+use crate::reply::Body;
+use crate::router;
+
+/// The root secret of the toolboxes' keys.
+pub const ROOT: &str = "0123456789abcdef0123456789abcdef";
 
 /// A signature this host takes for that of any key of the algorithm it names.
 pub const fn signature(algorithm: Algorithm) -> &'static [u8] {
@@ -36,7 +45,7 @@ impl RecordedHost {
             let Some(work) = work else {
                 return done;
             };
-            toolbox_http::recorded::run(work);
+            run(work);
             done += 1;
         }
     }
@@ -82,5 +91,101 @@ impl Host for RecordedHost {
 
     fn log_error(&self, line: &str) {
         lock(&self.log).push(line.to_owned());
+    }
+}
+
+/// A function as its callers see it, with recorded answers behind it.
+pub struct Function {
+    service: Service,
+    /// What it runs on.
+    pub host: Arc<RecordedHost>,
+}
+
+/// An answer as its caller reads it.
+#[derive(Debug)]
+pub struct Seen {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Headers,
+    /// The body.
+    pub text: String,
+    /// The same as JSON; null when it is none.
+    pub body: Value,
+}
+
+impl Seen {
+    /// The error code; empty for a success.
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    /// Status and error code.
+    pub fn refusal(&self) -> (u16, &str) {
+        (self.status, self.code())
+    }
+}
+
+impl Function {
+    /// `function` with the project `http://supabase` and the root secret [`ROOT`]; `variables` come first.
+    ///
+    /// # Panics
+    /// When the configuration is not accepted.
+    #[allow(clippy::panic, reason = "a mistake of the test")]
+    pub fn new(
+        function: &'static router::Function,
+        variables: &[(&str, &str)],
+        transport: Arc<Recorded>,
+        clock: Arc<JumpingClock>,
+    ) -> Self {
+        let defaults = [
+            ("SUPABASE_URL", "http://supabase"),
+            (
+                "SUPABASE_PUBLISHABLE_KEYS",
+                r#"{"default":"sb_publishable_x"}"#,
+            ),
+            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_x"}"#),
+            ("BACKEND_TO_DTMA_API_KEY", ROOT),
+        ];
+        let config = Config::read(|name| {
+            let mut all = variables.iter().chain(&defaults);
+            all.find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        });
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        let host = Arc::new(RecordedHost::default());
+        let app = App::new(config, transport, clock, Arc::clone(&host) as _);
+        let service = Service {
+            function,
+            app: Ok(Rc::new(app)),
+            host: Arc::clone(&host) as _,
+        };
+        Self { service, host }
+    }
+
+    /// A request with a whole body.
+    pub fn ask(&self, method: &str, path: &str, headers: Headers, body: &[u8]) -> Seen {
+        self.ask_with(method, path, headers, Incoming::Complete(body.to_vec()))
+    }
+
+    /// Any request.
+    pub fn ask_with(&self, method: &str, path: &str, headers: Headers, body: Incoming) -> Seen {
+        let request = Request {
+            method: method.to_owned(),
+            url: format!("http://f/{}{path}", self.service.function.name),
+            headers,
+            body,
+        };
+        let reply = run(self.service.respond(request));
+        let bytes = match reply.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => stream.into_bytes(),
+            Body::Empty => Vec::new(),
+        };
+        Seen {
+            status: reply.status,
+            headers: reply.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 }

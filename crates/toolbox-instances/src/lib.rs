@@ -33,11 +33,25 @@ mod observation;
 pub mod reach;
 mod settle;
 mod spec;
+#[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
+pub mod testing;
 mod update;
 mod view;
 
 #[cfg(test)]
-mod tests;
+mod change_tests;
+#[cfg(test)]
+mod deploy_tests;
+#[cfg(test)]
+mod dispatch_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod server_tests;
+#[cfg(test)]
+mod test_world;
+#[cfg(test)]
+mod update_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

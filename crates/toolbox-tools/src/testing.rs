@@ -1,204 +1,52 @@
-//! A world for tests of routes: the real service over a small database and a scripted agent.
-//!
-//! The database keeps the rules that matter here: one operation at a time, compare-and-set on
-//! status and generation, legal transitions only. tests/db and tests/e2e have the real one.
+//! The real service over a control plane for tests.
 
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use toolbox_domain::lifecycle::{InstanceStatus, can_transition};
-use toolbox_domain::retry::Fault;
-use toolbox_edge::config::Config;
-use toolbox_edge::entry::{Incoming, Service};
-use toolbox_edge::recorded::RecordedHost;
-use toolbox_edge::reply::Body;
-use toolbox_edge::{App, Reply};
-use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
-use toolbox_http::{Request, Response, TransportError};
+use toolbox_edge::recorded::{Function, RecordedHost};
+use toolbox_http::Headers;
+use toolbox_instances::testing::{NOW, USER};
 
 use crate::FUNCTION;
 
-pub(crate) const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
-pub(crate) const INSTANCE: &str = "22222222-2222-4222-8222-222222222222";
-pub(crate) const CATALOG: &str = "00000000-0000-0000-0000-000000000001";
-const USER: &str = "33333333-3333-4333-8333-333333333333";
-const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
-
-type Answer = Result<Response, TransportError>;
-
-/// What the tables hold.
-pub(crate) struct Tables {
-    pub(crate) toolbox: Value,
-    pub(crate) row: Option<Value>,
-    pub(crate) operation: Option<Value>,
-    pub(crate) catalog: Value,
-    /// Statuses the row went through, as `from>to`.
-    pub(crate) history: Vec<String>,
-    /// Outcomes of begin to give before deciding for real.
-    pub(crate) begin_with: VecDeque<Value>,
-}
+pub(crate) use toolbox_edge::recorded::Seen;
+pub(crate) use toolbox_instances::testing::{
+    CATALOG, ControlPlane, INSTANCE, TOOLBOX, answer, fault, problem, row, view,
+};
 
 /// See the module.
 pub(crate) struct World {
-    service: Service,
-    pub(crate) transport: Arc<Recorded>,
-    pub(crate) host: Arc<RecordedHost>,
-    tables: Arc<Mutex<Tables>>,
+    plane: ControlPlane,
+    function: Function,
 }
 
-/// An answer a test reads.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) status: u16,
-    pub(crate) reply: Response<()>,
-    pub(crate) body: Value,
-}
+impl Deref for World {
+    type Target = ControlPlane;
 
-impl Seen {
-    /// The error code, or nothing.
-    pub(crate) fn code(&self) -> &str {
-        self.body["error"]["code"].as_str().unwrap_or_default()
+    fn deref(&self) -> &ControlPlane {
+        &self.plane
     }
-}
-
-/// An instance that is in this status, as the table has it.
-pub(crate) fn row(status: &str) -> Value {
-    let is_error = status == "error";
-    json!({
-        "id": INSTANCE, "account_tool_environment_id": TOOLBOX, "tool_catalog_id": CATALOG,
-        "instance_name_on_toolbox": "Context7 MCP Server-1750278276605",
-        "container_name": "context7-mcp-server-22222222", "docker_image_url": "mcp/context7:1",
-        "mcp_transport_type": "streamable-http", "mcp_endpoint_path": "/mcp", "generation": 4,
-        "desired_status": if status == "stopped" { "stopped" } else { "running" },
-        "status_on_toolbox": status,
-        "instance_error_code": is_error.then_some("exited"),
-        "instance_error_message": is_error.then_some("The container exited with code 1"),
-        "container_id": "abc", "image_digest": "sha256:1", "port_mapping_json": [],
-        "last_observed_at": "2025-12-31T23:59:00+00:00", "version": "1",
-        "created_at": "2025-12-31T00:00:00+00:00", "updated_at": "2025-12-31T00:00:00+00:00",
-        "spec": {"image": "mcp/context7:1", "env": {"TOKEN": "SECRET"}, "ports": [{"container_port": 8080}]},
-    })
-}
-
-/// What the agent shows of the instance: `phase`, settled, at this generation.
-pub(crate) fn view(phase: &str, generation: u64) -> Value {
-    let settled = matches!(phase, "running" | "stopped" | "error");
-    json!({
-        "id": INSTANCE, "name": "Context7 MCP Server-1750278276605",
-        "container_name": "context7-mcp-server-22222222", "generation": generation,
-        "desired": if phase.starts_with("stop") { "stopped" } else { "running" },
-        "phase": phase, "settled": settled,
-        "reason": (phase == "error").then(|| json!({"code": "image_not_found", "message": "No such image"})),
-        "progress": null, "container_id": "abc", "image": "mcp/context7:1",
-        "image_digest": "sha256:1", "ports": [], "started_at": null, "finished_at": null,
-        "exit_code": null, "restart_count": 0, "rolled_back": false,
-        "updated_at": "2026-01-01T00:00:00Z",
-    })
-}
-
-/// A JSON answer.
-#[allow(clippy::unnecessary_wraps, reason = "stands beside answers that fail")]
-pub(crate) fn answer(status: u16, body: &Value) -> Answer {
-    let mut response = Response::new(status, body.to_string().into_bytes());
-    response.headers.set("content-type", "application/json");
-    Ok(response)
-}
-
-/// A problem document of the agent.
-#[allow(clippy::unnecessary_wraps, reason = "stands beside answers that fail")]
-pub(crate) fn problem(code: &str, status: u16) -> Answer {
-    let body = json!({"type": "x", "title": "x", "status": status, "detail": "A detail",
-        "code": code, "retryable": false});
-    let mut response = Response::new(status, body.to_string().into_bytes());
-    response
-        .headers
-        .set("content-type", "application/problem+json");
-    Ok(response)
-}
-
-/// No answer.
-pub(crate) fn fault(fault: Fault) -> Answer {
-    Err(TransportError::new(fault, "recorded"))
 }
 
 impl World {
     /// One toolbox with one instance in `status`, and an agent that shows it running.
     pub(crate) fn new(status: &str) -> Self {
-        let tables = Arc::new(Mutex::new(Tables {
-            toolbox: json!({"id": TOOLBOX, "status": "active", "public_ip_address": "127.0.0.1",
-                "dtma_port": 30000, "dtma_certificate_pem": null, "dtma_last_known_version": "0.1.0"}),
-            row: Some(row(status)),
-            operation: None,
-            catalog: json!({"id": CATALOG, "docker_image_url": null, "default_spec": {"transport": "stdio",
-                "stdin_open": true, "env": {"MODE": "a"}}, "required_config_schema": {"type": "object"},
-                "required_secrets_schema": {"type": "object"}}),
-            history: Vec::new(),
-            begin_with: VecDeque::new(),
-        }));
-        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
-        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
-        let host = Arc::new(RecordedHost::default());
-        let database = Arc::clone(&tables);
-        transport.on(move |request| {
-            let path = request.url.strip_prefix("http://supabase/rest/v1/")?;
-            Some(answer(200, &lock(&database).ask(path, &request.body)))
-        });
-        let config = Config::read(|name| {
-            let value = match name {
-                "SUPABASE_URL" => "http://supabase",
-                "SUPABASE_PUBLISHABLE_KEYS" => r#"{"default":"sb_publishable_x"}"#,
-                "SUPABASE_SECRET_KEYS" => r#"{"default":"sb_secret_x"}"#,
-                "SUPABASE_JWT_SECRET" => "secret",
-                "BACKEND_TO_DTMA_API_KEY" => "0123456789abcdef0123456789abcdef",
-                "BACKEND_TO_DTMA_API_KEY_PREVIOUS" => "the root secret before that one..",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        let app = App::new(
-            config.unwrap(),
-            Arc::clone(&transport) as _,
-            clock,
-            Arc::clone(&host) as _,
-        );
-        let service = Service {
-            function: &FUNCTION,
-            app: Ok(Rc::new(app)),
-            host: Arc::clone(&host) as _,
-        };
-        let world = Self {
-            service,
-            transport,
-            host,
-            tables,
-        };
-        world.agent(|_| answer(200, &view("running", 4)));
-        world
+        let plane = ControlPlane::new(status);
+        let variables = [
+            ("SUPABASE_JWT_SECRET", "secret"),
+            (
+                "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+                "the root secret before that one..",
+            ),
+        ];
+        let (transport, clock) = (Arc::clone(&plane.transport), Arc::clone(&plane.clock));
+        let function = Function::new(&FUNCTION, &variables, transport, clock);
+        Self { plane, function }
     }
 
-    /// What the tables hold now.
-    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        lock(&self.tables)
-    }
-
-    /// Answers every call to the agent from now on.
-    pub(crate) fn agent(&self, mut script: impl FnMut(&str) -> Answer + Send + 'static) {
-        self.transport.on(move |request| {
-            let path = request.url.split_once("127.0.0.1:30000")?.1;
-            Some(script(&format!("{} {path}", request.method)))
-        });
-    }
-
-    /// Answers the calls to the agent in this order; the last answer stays.
-    pub(crate) fn agent_once(&self, answers: impl IntoIterator<Item = Answer>) {
-        let mut answers: VecDeque<Answer> = answers.into_iter().collect();
-        self.agent(move |_| match answers.len() {
-            1 => answers[0].clone(),
-            _ => answers.pop_front().unwrap(),
-        });
+    pub(crate) fn host(&self) -> &RecordedHost {
+        &self.function.host
     }
 
     /// A request of the signed-in owner.
@@ -212,261 +60,22 @@ impl World {
         method: &str,
         path: &str,
         body: Option<Value>,
-        headers: &[(&'static str, &str)],
+        more: &[(&'static str, &str)],
     ) -> Seen {
-        let mut request = Request::new(method, format!("http://f/toolbox-tools{path}"));
-        request
-            .headers
-            .set("authorization", format!("Bearer {}", token()));
-        request.headers.set("x-request-id", "req-1");
-        if let Some(body) = body {
-            request.headers.set("content-type", "application/json");
-            request.body = body.to_string().into_bytes();
+        let mut headers = Headers::default();
+        headers.set("authorization", format!("Bearer {}", token()));
+        headers.set("x-request-id", "req-1");
+        if body.is_some() {
+            headers.set("content-type", "application/json");
         }
-        for (name, value) in headers {
-            request.headers.set(name, *value);
+        for (name, value) in more {
+            headers.set(name, *value);
         }
-        let request = Request {
-            method: request.method,
-            url: request.url,
-            headers: request.headers,
-            body: Incoming::Complete(request.body),
-        };
-        let Reply {
-            status,
-            headers,
-            body,
-        } = run(self.service.respond(request));
-        let bytes = match body {
-            Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => stream.into_bytes(),
-            Body::Empty => Vec::new(),
-        };
-        let text = String::from_utf8(bytes).unwrap();
-        assert!(!text.contains("SECRET"), "{text}");
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        let mut reply = Response::new(status, ());
-        reply.headers = headers;
-        Seen {
-            status,
-            reply,
-            body,
-        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let seen = self.function.ask(method, path, headers, body.as_bytes());
+        assert!(!seen.text.contains("SECRET"), "{}", seen.text);
+        seen
     }
-
-    /// Calls made to the agent, as `METHOD /path`.
-    pub(crate) fn sent_to_agent(&self) -> Vec<String> {
-        let sent = self.transport.sent();
-        let calls = sent.iter().filter_map(|call| {
-            let path = call.request.url.split_once("127.0.0.1:30000")?.1;
-            Some(format!("{} {path}", call.request.method))
-        });
-        calls.collect()
-    }
-
-    /// Bodies of the calls to a function of the database.
-    pub(crate) fn rpc(&self, name: &str) -> Vec<Value> {
-        let sent = self.transport.sent();
-        let calls = sent.iter().filter(|call| call.request.url.ends_with(name));
-        calls
-            .map(|call| serde_json::from_slice::<Value>(&call.request.body).unwrap()["p"].clone())
-            .collect()
-    }
-
-    /// Status of the row now; `gone` without one.
-    pub(crate) fn status(&self) -> String {
-        let tables = self.tables();
-        tables
-            .row
-            .as_ref()
-            .map_or("gone", |row| row["status_on_toolbox"].as_str().unwrap())
-            .to_owned()
-    }
-
-    /// State of the last operation; `none` without one.
-    pub(crate) fn operation(&self) -> String {
-        let tables = self.tables();
-        tables
-            .operation
-            .as_ref()
-            .map_or("none", |o| o["state"].as_str().unwrap())
-            .to_owned()
-    }
-}
-
-impl Tables {
-    fn ask(&mut self, path: &str, body: &[u8]) -> Value {
-        let argument = || serde_json::from_slice::<Value>(body).unwrap()["p"].clone();
-        if path.starts_with("account_tool_environments?") {
-            let mut toolbox = self.toolbox.clone();
-            if path.contains("account_tool_instances(") {
-                let mut rows: Vec<Value> = self.row.iter().cloned().collect();
-                for row in &mut rows {
-                    row.as_object_mut().unwrap().remove("spec");
-                }
-                rows.retain(|row| is_asked_for(row, path));
-                toolbox["account_tool_instances"] = rows.into();
-            }
-            return json!([toolbox]);
-        }
-        if path.starts_with("account_tool_instances?") {
-            return self.row.as_ref().map_or(
-                json!([]),
-                |row| json!([{"spec": row["spec"], "generation": row["generation"]}]),
-            );
-        }
-        if path.starts_with("tool_catalog?") {
-            return json!([self.catalog]);
-        }
-        match path {
-            "rpc/begin_tool_instance_operation" => self.begin(&argument()),
-            "rpc/record_tool_instance_state" => self.record(&argument()),
-            other => panic!("the database was asked for {other}"),
-        }
-    }
-
-    fn begin(&mut self, p: &Value) -> Value {
-        if let Some(outcome) = self.begin_with.pop_front() {
-            return outcome;
-        }
-        if p["action"] == "deploy" {
-            let mut new = row("deploying");
-            for (column, key) in [
-                ("id", "instance_id"),
-                ("instance_name_on_toolbox", "name"),
-                ("container_name", "container_name"),
-                ("spec", "spec"),
-            ] {
-                new[column] = p[key].clone();
-            }
-            new["generation"] = 1.into();
-            self.row = Some(new);
-        }
-        let Some(row) = &mut self.row else {
-            return json!({"outcome": "not_found"});
-        };
-        if let Some(running) = self
-            .operation
-            .as_ref()
-            .filter(|o| o["state"] == "in_progress")
-        {
-            return json!({"outcome": "in_progress", "operation": running});
-        }
-        let mut previous_desired = Value::Null;
-        if p["action"] != "deploy" {
-            if row["status_on_toolbox"] != p["expected_status"] {
-                return json!({"outcome": "status_changed", "status": row["status_on_toolbox"]});
-            }
-            step(
-                &mut self.history,
-                row,
-                &p["to_status"],
-                &Value::Null,
-                &Value::Null,
-            );
-            row["generation"] = (row["generation"].as_u64().unwrap() + 1).into();
-            previous_desired = row["desired_status"].clone();
-            row["desired_status"] = p["desired_status"].clone();
-        }
-        let previous = row["spec"].clone();
-        if !p["spec"].is_null() {
-            row["spec"] = p["spec"].clone();
-        }
-        self.operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
-            "tool_instance_id": row["id"], "action": p["action"], "state": "in_progress",
-            "request_id": p["request_id"], "generation": row["generation"], "previous_spec": previous,
-            "previous_desired": previous_desired,
-            "error_code": null, "error_message": null}));
-        json!({"outcome": "started", "operation": self.operation, "instance": row})
-    }
-
-    fn record(&mut self, p: &Value) -> Value {
-        let Some(row) = &mut self.row else {
-            return json!({"outcome": "not_found"});
-        };
-        let running = self
-            .operation
-            .as_mut()
-            .filter(|o| o["state"] == "in_progress");
-        let result = &p["operation_result"];
-        let is_stale = p["generation"].as_u64() < row["generation"].as_u64()
-            || row["status_on_toolbox"] != p["expected_status"]
-            || match (&running, &p["operation_id"]) {
-                (None, id) => !id.is_null(),
-                (Some(_), Value::Null) => result.is_null(),
-                (Some(o), id) => o["id"] != *id,
-            };
-        if is_stale {
-            return json!({"outcome": "stale", "instance": row});
-        }
-        for wanted in p["steps"].as_array().unwrap() {
-            step(
-                &mut self.history,
-                row,
-                &wanted["status"],
-                &wanted["reason_code"],
-                &wanted["reason"],
-            );
-        }
-        if let Some(operation) = running.filter(|_| !result.is_null()) {
-            // A generation names one desired state for ever.
-            for (key, column, previous) in [
-                ("restore_previous_spec", "spec", "previous_spec"),
-                (
-                    "restore_previous_desired",
-                    "desired_status",
-                    "previous_desired",
-                ),
-            ] {
-                if p[key] == true {
-                    row[column] = operation[previous].clone();
-                    row["generation"] = (operation["generation"].as_u64().unwrap() + 1).into();
-                }
-            }
-            for key in ["state", "error_code", "error_message", "answered_code"] {
-                operation[key] = result[key].clone();
-            }
-        }
-        if p["remove_row"] == true {
-            self.row = None;
-        }
-        json!({"outcome": "recorded", "instance": self.row})
-    }
-}
-
-fn is_asked_for(row: &Value, path: &str) -> bool {
-    let Some((_, filter)) = path.split_once("&account_tool_instances.") else {
-        return true;
-    };
-    if let Some(id) = filter.strip_prefix("id=eq.") {
-        return row["id"] == id;
-    }
-    filter
-        .strip_prefix("instance_name_on_toolbox=eq.")
-        .is_none_or(|name| {
-            row["instance_name_on_toolbox"] == toolbox_domain::names::decode_segment(name).unwrap()
-        })
-}
-
-/// Writes a status as the trigger would let it.
-fn step(history: &mut Vec<String>, row: &mut Value, to: &Value, code: &Value, reason: &Value) {
-    let parse = |text: &Value| text.as_str().unwrap().parse::<InstanceStatus>().unwrap();
-    let (from, to) = (parse(&row["status_on_toolbox"]), parse(to));
-    if from != to {
-        assert!(
-            can_transition(from, to),
-            "illegal transition: {from} -> {to}"
-        );
-        history.push(format!("{from}>{to}"));
-    }
-    assert_eq!(
-        to == InstanceStatus::Error,
-        !code.is_null(),
-        "a reason belongs to error"
-    );
-    row["status_on_toolbox"] = to.as_str().into();
-    row["instance_error_code"] = code.clone();
-    row["instance_error_message"] = reason.clone();
 }
 
 /// A token the recorded host takes for signed.

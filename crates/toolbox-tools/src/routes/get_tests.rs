@@ -68,6 +68,6 @@ fn live_last_known_or_absent() {
         seen.body["tool_instance"]["error"]["code"],
         "container_missing"
     );
-    world.host.run_background();
+    world.host().run_background();
     assert_eq!(world.status(), "error");
 }

@@ -102,15 +102,10 @@ fn following_passes_the_lines_on_as_they_are() {
         None,
     );
     assert_eq!(
-        seen.reply.headers.get("content-type"),
+        seen.headers.get("content-type"),
         Some("application/x-ndjson")
     );
-    assert!(
-        seen.body
-            .as_str()
-            .unwrap()
-            .starts_with("{\"stream\":\"stdout\"")
-    );
+    assert!(seen.text.starts_with("{\"stream\":\"stdout\""));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn the_token_is_of_the_key_the_agent_last_proved() {
             format!("http://127.0.0.1:30000/mcp/{INSTANCE}")
         );
         assert_eq!(seen.body["certificate"], Value::Null);
-        assert_eq!(seen.reply.headers.get("cache-control"), Some("no-store"));
+        assert_eq!(seen.headers.get("cache-control"), Some("no-store"));
     }
     assert!(world.sent_to_agent().is_empty(), "the agent is not asked");
 }

@@ -10,8 +10,6 @@ mod logs;
 mod mcp;
 
 #[cfg(test)]
-mod attempts_tests;
-#[cfg(test)]
 mod change_tests;
 #[cfg(test)]
 mod deploy_tests;
@@ -25,8 +23,6 @@ mod list_tests;
 mod logs_tests;
 #[cfg(test)]
 mod mcp_tests;
-#[cfg(test)]
-mod update_tests;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;

@@ -1,7 +1,8 @@
 use serde_json::json;
 use toolbox_domain::retry::Fault;
 
-use crate::testing::{INSTANCE, TOOLBOX, World, answer, fault, problem, view};
+use crate::test_world::{ACCEPTED, World, request};
+use crate::testing::{INSTANCE, TOOLBOX, answer, fault, problem, view};
 
 #[test]
 fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
@@ -13,8 +14,7 @@ fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
         for last in [fault(Fault::Refused), problem("unauthorized", 401)] {
             let world = World::new(before);
             world.agent_once([fault(Fault::Reset), last]);
-            let path = format!("/{TOOLBOX}/tools/{INSTANCE}/{what}");
-            let seen = world.ask("POST", &path, None);
+            let seen = world.change(what);
             let state = &seen.body["error"]["details"]["operation"]["state"];
             assert_eq!(state, "in_progress", "{what}: {}", seen.body);
             world.host.run_background();
@@ -32,10 +32,8 @@ fn an_earlier_attempt_that_may_have_arrived_keeps_the_operation_open() {
 fn an_update_that_may_have_arrived_keeps_its_spec() {
     let world = World::new("running");
     world.agent_once([fault(Fault::Reset), fault(Fault::Refused)]);
-    let path = format!("/{TOOLBOX}/tools/{INSTANCE}");
-    let wanted = json!({"baseConfigOverrideJson": {"dockerImage": "mcp/context7:2"}});
-    let seen = world.ask("PATCH", &path, Some(wanted));
-    assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
+    let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
+    assert_eq!(seen.code(), "agent_unreachable");
     let state = &seen.body["error"]["details"]["operation"]["state"];
     assert_eq!(state, "in_progress", "{}", seen.body);
     world.host.run_background();
@@ -55,9 +53,8 @@ fn a_start_that_created_the_instance_again_is_not_undone() {
         answer(202, &view("pulling", 5)),
         fault(Fault::Refused),
     ]);
-    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/start");
-    let seen = world.ask("POST", &path, None);
-    assert_eq!((seen.status, seen.code()), (503, "agent_unreachable"));
+    let seen = world.change("start");
+    assert_eq!(seen.code(), "agent_unreachable");
     let told = world.sent_to_agent();
     assert_eq!(told[1], format!("PUT /tools/{INSTANCE}"));
     world.host.run_background();
@@ -79,8 +76,7 @@ fn a_follower_that_is_refused_says_so() {
         answer(202, &view("stopping", 5)),
         problem("unauthorized", 401),
     ]);
-    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/stop");
-    assert_eq!(world.ask("POST", &path, None).status, 202);
+    assert_eq!(world.change("stop").progress, ACCEPTED);
     world.host.run_background();
     let log = world.host.log();
     assert!(log.contains("agent_unauthorized"), "{log}");
@@ -91,7 +87,7 @@ fn a_follower_that_is_refused_says_so() {
 fn what_certainly_did_not_happen_is_wanted_no_more_under_a_new_generation() {
     let world = World::new("running");
     world.agent_once([fault(Fault::Refused)]);
-    world.ask("POST", &format!("/{TOOLBOX}/tools/{INSTANCE}/stop"), None);
+    world.change("stop");
     let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["generation"]),
@@ -110,8 +106,7 @@ fn only_the_answer_to_a_deletion_ends_the_row() {
         problem("instance_unknown", 404),
         answer(200, &json!({"id": INSTANCE, "removed": true})),
     ]);
-    let path = format!("/{TOOLBOX}/tools/{INSTANCE}");
-    assert_eq!(world.ask("DELETE", &path, None).status, 504);
+    assert_eq!(world.change("delete").code(), "agent_timeout");
     world.host.run_background();
     let told: Vec<String> = world.sent_to_agent();
     let methods: Vec<&str> = told.iter().map(|call| &call[..3]).collect();
@@ -125,7 +120,8 @@ fn only_the_answer_to_a_deletion_ends_the_row() {
 #[test]
 fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
     let list = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": [], "foreign": []});
-    for path in ["", "/22222222-2222-4222-8222-222222222222"] {
+    let looks: [fn(&World) -> _; 2] = [World::list, World::get];
+    for look in looks {
         for (told, status) in [
             (
                 answer(200, &json!({"id": INSTANCE, "removed": true})),
@@ -142,7 +138,7 @@ fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
                 call if call.starts_with("GET") => problem("instance_unknown", 404),
                 _ => told.clone(),
             });
-            world.ask("GET", &format!("/{TOOLBOX}/tools{path}"), None);
+            look(&world).unwrap();
             world.host.run_background();
             assert_eq!(world.status(), status);
             assert_eq!(

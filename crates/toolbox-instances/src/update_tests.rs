@@ -1,26 +1,17 @@
 use serde_json::{Value, json};
 
-use crate::testing::{INSTANCE, Seen, TOOLBOX, World, answer, problem, view};
-
-fn update(world: &World, wanted: &Value, headers: &[(&'static str, &str)]) -> Seen {
-    let body = json!({"baseConfigOverrideJson": wanted});
-    world.ask_with(
-        "PATCH",
-        &format!("/{TOOLBOX}/tools/{INSTANCE}"),
-        Some(body),
-        headers,
-    )
-}
+use crate::test_world::{DONE, World, request, request_that_waits};
+use crate::testing::{answer, problem, view};
 
 #[test]
 fn what_is_left_out_stays_as_it_is() {
     let world = World::new("running");
     world.agent(|_| answer(200, &view("running", 5)));
     let wanted = json!({"dockerImage": "mcp/context7:2", "environmentVariables": {"MORE": "x"}});
-    let seen = update(&world, &wanted, &[]);
+    let seen = world.update(&wanted, &request());
     assert_eq!(
-        (seen.status, &seen.body["status"]),
-        (200, &json!("running"))
+        (seen.progress, &seen.body["status"]),
+        (DONE, &json!("running"))
     );
     let begun = &world.rpc("begin_tool_instance_operation")[0];
     assert_eq!(
@@ -48,7 +39,7 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
     let world = World::new("running");
     world.agent(|_| answer(200, &view("running", 5)));
     let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
-    assert_eq!(update(&world, &wanted, &[]).status, 200);
+    assert_eq!(world.update(&wanted, &request()).progress, DONE);
     let begun = &world.rpc("begin_tool_instance_operation")[0];
     assert_eq!(begun["spec"]["env"], json!({"MORE": "x"}));
 
@@ -57,8 +48,8 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
             let world = World::new("running");
             world.tables().catalog[schema]["required"] = json!(["TOKEN"]);
             let wanted = json!({"environmentVariables": {"TOKEN": lost}});
-            let seen = update(&world, &wanted, &[]);
-            assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+            let seen = world.update(&wanted, &request());
+            assert_eq!(seen.code(), "validation_failed");
             let error = &seen.body["error"]["details"]["errors"][0];
             assert_eq!(
                 (&error["field"], &error["code"]),
@@ -76,10 +67,10 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
 fn what_is_stopped_stays_stopped() {
     let world = World::new("stopped");
     world.agent(|_| answer(200, &view("stopped", 5)));
-    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
     assert_eq!(
-        (seen.status, &seen.body["status"]),
-        (200, &json!("stopped"))
+        (seen.progress, &seen.body["status"]),
+        (DONE, &json!("stopped"))
     );
     let begun = &world.rpc("begin_tool_instance_operation")[0];
     assert_eq!(begun["desired_status"], "stopped");
@@ -105,8 +96,8 @@ fn what_is_stopped_stays_stopped() {
 fn a_failed_update_of_what_is_stopped_changes_nothing() {
     let world = World::new("stopped");
     world.agent(|_| problem("invalid_spec", 422));
-    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
-    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
+    assert_eq!(seen.code(), "validation_failed");
     let row = world.tables().row.clone().unwrap();
     assert_eq!(
         (&row["desired_status"], &row["spec"]["image"]),
@@ -124,8 +115,11 @@ fn an_update_of_what_failed_is_to_run_again_unless_it_was_to_be_stopped() {
         let world = World::new("error");
         world.tables().row.as_mut().unwrap()["desired_status"] = desired.into();
         world.agent(move |_| answer(200, &view(desired, 5)));
-        let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
-        assert_eq!((seen.status, &seen.body["status"]), (200, &json!(desired)));
+        let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
+        assert_eq!(
+            (seen.progress, &seen.body["status"]),
+            (DONE, &json!(desired))
+        );
         let begun = &world.rpc("begin_tool_instance_operation")[0];
         assert_eq!(begun["desired_status"], desired);
     }
@@ -140,12 +134,11 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
     rolled_back["reason"] =
         json!({"code": "exited", "message": "The new container exited with code 1"});
     world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
-    let seen = update(
-        &world,
+    let seen = world.update(
         &json!({"dockerImage": "mcp/context7:bad"}),
-        &[("prefer", "wait=30")],
+        &request_that_waits(30),
     );
-    assert_eq!((seen.status, seen.code()), (502, "update_failed"));
+    assert_eq!(seen.code(), "update_failed");
     assert_eq!(seen.body["error"]["details"]["reason"]["code"], "exited");
     assert_eq!(
         seen.body["error"]["details"]["tool_instance"]["status_on_toolbox"],
@@ -164,10 +157,7 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
 #[test]
 fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
     // The agent's heartbeat and its next look at the desired state were quicker than the answer.
-    for (reverted, told) in [
-        (false, (502, "update_failed")),
-        (true, (409, "state_changed")),
-    ] {
+    for (reverted, told) in [(false, "update_failed"), (true, "state_changed")] {
         let world = World::new("running");
         let mut rolled_back = view("running", 6);
         rolled_back["rolled_back"] = true.into();
@@ -175,8 +165,8 @@ fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
         rolled_back["reason"] = json!({"code": "exited", "message": "exit 1"});
         world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
         let bad = json!({"dockerImage": "mcp/context7:bad"});
-        let seen = update(&world, &bad, &[("prefer", "wait=30")]);
-        assert_eq!((seen.status, seen.code()), told);
+        let seen = world.update(&bad, &request_that_waits(30));
+        assert_eq!(seen.code(), told);
     }
 }
 
@@ -184,8 +174,8 @@ fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
 fn an_update_the_agent_refuses_changes_nothing() {
     let world = World::new("running");
     world.agent(|_| problem("invalid_spec", 422));
-    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
-    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
+    assert_eq!(seen.code(), "validation_failed");
     assert_eq!(
         (world.status().as_str(), world.operation().as_str()),
         ("running", "failed")
@@ -203,8 +193,8 @@ fn an_update_made_from_an_older_spec_is_not_tried_again() {
         .tables()
         .begin_with
         .push_back(json!({"outcome": "status_changed", "status": "running"}));
-    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
-    assert_eq!((seen.status, seen.code()), (409, "state_changed"));
+    let seen = world.update(&json!({"dockerImage": "mcp/context7:2"}), &request());
+    assert_eq!(seen.code(), "state_changed");
     assert!(world.sent_to_agent().is_empty());
 }
 
@@ -216,10 +206,8 @@ fn rules_hold_for_updates_too() {
         json!({"portMappings": [{"containerPort": 80, "hostPort": 22}]}),
         json!({"environmentVariables": {"NOT A NAME": "x"}}),
     ] {
-        let seen = update(&world, &wanted, &[]);
-        assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+        let seen = world.update(&wanted, &request());
+        assert_eq!(seen.code(), "validation_failed");
     }
-    let unknown = update(&world, &json!({"dockerimage": "x"}), &[]);
-    assert_eq!((unknown.status, unknown.code()), (400, "invalid_json"));
     assert!(world.sent_to_agent().is_empty());
 }

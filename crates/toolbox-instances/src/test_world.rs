@@ -1,0 +1,261 @@
+//! The use cases over the control plane for tests.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolbox_api::edge::ConfigOverride;
+use toolbox_api::error::{ApiError, ErrorBody};
+use toolbox_clients::supabase::{ProjectKeys, Supabase};
+use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::names::DisplayName;
+use toolbox_http::BoxFuture;
+use toolbox_http::recorded::{lock, run};
+
+use crate::change::Change;
+use crate::deploy::NewTool;
+use crate::find::Target;
+use crate::reach::HttpsAgents;
+use crate::testing::{CATALOG, ControlPlane, INSTANCE, TOOLBOX, USER};
+use crate::{Host, Idempotency, Instances, Outcome, Progress, UserRequest};
+
+pub(crate) const ROOT: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const PREVIOUS_ROOT: &str = "the root secret before that one..";
+
+/// A change that the agent works on.
+pub(crate) const ACCEPTED: Option<Progress> = Some(Progress::Accepted);
+/// A change whose end was observed, as asked.
+pub(crate) const DONE: Option<Progress> = Some(Progress::Done);
+
+/// See the module.
+pub(crate) struct World {
+    plane: ControlPlane,
+    pub(crate) instances: Instances,
+    pub(crate) host: Arc<TestHost>,
+}
+
+impl Deref for World {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        &self.plane
+    }
+}
+
+/// Keeps background work until asked for.
+#[derive(Default)]
+pub(crate) struct TestHost {
+    counter: AtomicU8,
+    background: Mutex<Vec<BoxFuture<'static, ()>>>,
+    log: Mutex<Vec<String>>,
+}
+
+impl TestHost {
+    /// Runs the work that was put off, and what it puts off in turn; says how many there were.
+    pub(crate) fn run_background(&self) -> usize {
+        let mut done = 0;
+        loop {
+            let work = lock(&self.background).pop();
+            let Some(work) = work else {
+                return done;
+            };
+            run(work);
+            done += 1;
+        }
+    }
+
+    /// What was logged.
+    pub(crate) fn log(&self) -> String {
+        lock(&self.log).join("\n")
+    }
+}
+
+impl Host for TestHost {
+    fn random_bytes(&self) -> [u8; 16] {
+        [self.counter.fetch_add(1, Ordering::Relaxed) + 1; 16]
+    }
+
+    fn background(&self, work: BoxFuture<'static, ()>) {
+        lock(&self.background).push(work);
+    }
+
+    fn log(&self, request_id: &str, what: &str, error: &ApiError) {
+        let line = format!(
+            "{request_id} {what} {} {:?}",
+            error.code.as_str(),
+            error.cause
+        );
+        lock(&self.log).push(line);
+    }
+}
+
+/// What has become of a request.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// How far a change is; none when it failed.
+    pub(crate) progress: Option<Progress>,
+    /// `status`, `tool_instance` and `operation` of a change, or `error`.
+    pub(crate) body: Value,
+}
+
+impl Seen {
+    /// The error code; empty for a success.
+    pub(crate) fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl From<Result<Outcome, ApiError>> for Seen {
+    fn from(result: Result<Outcome, ApiError>) -> Self {
+        let (progress, body) = match result {
+            Ok(outcome) => {
+                let instance = outcome.instance.as_ref();
+                let status = instance.map_or("deleted", |i| &i.status_on_toolbox);
+                let body = json!({
+                    "status": status,
+                    "tool_instance": outcome.instance,
+                    "operation": outcome.operation,
+                    "instance_id": outcome.instance_id,
+                });
+                (Some(outcome.progress), body)
+            }
+            Err(error) => {
+                let error = ErrorBody {
+                    code: error.code.as_str().to_owned(),
+                    message: error.message().to_owned(),
+                    details: error.details.map(|details| *details),
+                    request_id: String::new(),
+                };
+                (None, json!({ "error": error }))
+            }
+        };
+        Self { progress, body }
+    }
+}
+
+/// The toolbox.
+pub(crate) fn toolbox() -> ToolboxId {
+    TOOLBOX.parse().unwrap()
+}
+
+/// The instance.
+pub(crate) fn target() -> Target {
+    Target::parse(INSTANCE).unwrap()
+}
+
+/// A request of the owner.
+pub(crate) fn request() -> UserRequest {
+    UserRequest {
+        id: "req-1".into(),
+        user: USER.parse().unwrap(),
+        token: "token".into(),
+        idempotency: None,
+        wait: None,
+    }
+}
+
+/// The same, under a key.
+pub(crate) fn request_under_key(key: &str) -> UserRequest {
+    let (key, fingerprint) = (key.to_owned(), "f".to_owned());
+    UserRequest {
+        idempotency: Some(Idempotency { key, fingerprint }),
+        ..request()
+    }
+}
+
+/// The same, by a caller who waits this many seconds.
+pub(crate) fn request_that_waits(seconds: u64) -> UserRequest {
+    UserRequest {
+        wait: Some(Duration::from_secs(seconds)),
+        ..request()
+    }
+}
+
+impl World {
+    /// One toolbox with one instance in `status`, and an agent that shows it running.
+    pub(crate) fn new(status: &str) -> Self {
+        let plane = ControlPlane::new(status);
+        let host = Arc::new(TestHost::default());
+        let deadline = Duration::from_secs(10);
+        let keys = ProjectKeys {
+            publishable: "sb_publishable_x".to_owned(),
+            secret: "sb_secret_x".to_owned(),
+        };
+        let database = Supabase::new(
+            Arc::clone(&plane.transport) as _,
+            Arc::clone(&plane.clock) as _,
+            "http://supabase",
+            keys,
+            deadline,
+        );
+        let instances = Instances {
+            database: Arc::new(database),
+            clock: Arc::clone(&plane.clock) as _,
+            agents: Arc::new(HttpsAgents {
+                transport: Arc::clone(&plane.transport) as _,
+                deadline,
+                root_secret: ROOT.to_owned(),
+                previous_root_secret: Some(PREVIOUS_ROOT.to_owned()),
+            }),
+            host: Arc::clone(&host) as _,
+            max_instances: 100,
+        };
+        Self {
+            plane,
+            instances,
+            host,
+        }
+    }
+
+    /// `start`, `stop`, `restart` or `delete`.
+    pub(crate) fn change(&self, what: &str) -> Seen {
+        self.change_with(what, &request())
+    }
+
+    pub(crate) fn change_with(&self, what: &str, request: &UserRequest) -> Seen {
+        let change = match what {
+            "start" => Change::Start,
+            "stop" => Change::Stop,
+            "restart" => Change::Restart,
+            _ => Change::Delete,
+        };
+        run(self.instances.change(request, toolbox(), &target(), change)).into()
+    }
+
+    pub(crate) fn update(&self, wanted: &Value, request: &UserRequest) -> Seen {
+        let wanted: ConfigOverride = serde_json::from_value(wanted.clone()).unwrap();
+        run(self
+            .instances
+            .update(request, toolbox(), &target(), &wanted))
+        .into()
+    }
+
+    /// Deploys an entry of the catalog as `wanted`.
+    pub(crate) fn deploy(&self, wanted: &Value, request: &UserRequest) -> Seen {
+        let tool = NewTool {
+            catalog_id: CATALOG.parse().unwrap(),
+            name: DisplayName::parse("Context7 MCP Server-1750278276605").unwrap(),
+            config: serde_json::from_value(wanted.clone()).unwrap(),
+        };
+        run(self.instances.deploy(request, toolbox(), &tool)).into()
+    }
+
+    /// All instances.
+    pub(crate) fn list(&self) -> Result<Value, ApiError> {
+        let listing = run(self.instances.list(&request(), toolbox()))?;
+        Ok(json!({
+            "agent": listing.agent,
+            "instances": listing.instances,
+            "orphans": listing.orphans,
+            "foreign": listing.foreign,
+        }))
+    }
+
+    /// The instance.
+    pub(crate) fn get(&self) -> Result<Value, ApiError> {
+        let found = run(self.instances.get(&request(), toolbox(), &target()))?;
+        Ok(json!({ "agent": found.agent, "instance": found.instance }))
+    }
+}
