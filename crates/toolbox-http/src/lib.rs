@@ -6,6 +6,7 @@
 //! - [`json`]: bodies to values and back.
 //! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
 //! - `fetch` (wasm only): the host's `fetch`, with one timer for all deadlines.
+//! - `pinned` (feature `native`): TLS to an agent from a native program.
 //! - [`recorded`] (tests): answers from a script, and a clock that jumps.
 //!
 //! Futures are not `Send`: the control plane runs on one thread, in wasm.
@@ -14,6 +15,8 @@
 pub mod fetch;
 pub mod json;
 pub mod message;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod pinned;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod retry;
