@@ -16,7 +16,9 @@ use web_sys::{AbortController, AbortSignal, ReadableStream};
 use crate::json;
 use crate::message::{Headers, Request, Response};
 use crate::timer::Timer;
-use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
+use crate::transport::{
+    BodyStream, Call, Clock, LocalFuture, Pin, Transport, TransportError, classify,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -32,14 +34,30 @@ extern "C" {
     fn set_client(this: &Init, client: &HttpClient);
 
     type HttpClient;
-    #[wasm_bindgen(js_namespace = Deno, js_name = createHttpClient, catch)]
-    fn create_http_client(options: &ClientOptions) -> Result<HttpClient, JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &HttpClient);
+
+    /// `Deno`, which not every runtime has, and some have in part.
+    #[wasm_bindgen(thread_local_v2, js_name = globalThis)]
+    static GLOBAL: Global;
+    type Global;
+    #[wasm_bindgen(method, getter, js_name = Deno)]
+    fn deno(this: &Global) -> Option<Deno>;
+    type Deno;
+    #[wasm_bindgen(method, getter, js_name = createHttpClient)]
+    fn client_maker(this: &Deno) -> Option<js_sys::Function>;
+    #[wasm_bindgen(method, js_name = createHttpClient, catch)]
+    fn create_http_client(this: &Deno, options: &ClientOptions) -> Result<HttpClient, JsValue>;
 
     type ClientOptions;
     #[wasm_bindgen(method, setter, js_name = caCerts)]
     fn set_ca_certs(this: &ClientOptions, certificates: &Array);
+    #[wasm_bindgen(method, setter)]
+    fn set_proxy(this: &ClientOptions, proxy: &ProxyOptions);
+
+    type ProxyOptions;
+    #[wasm_bindgen(method, setter)]
+    fn set_url(this: &ProxyOptions, url: &str);
 
     type Reader;
     #[wasm_bindgen(method)]
@@ -85,14 +103,14 @@ pub fn plain_object(value: &impl Serialize) -> JsValue {
     JSON::parse(&text).unwrap_or_default()
 }
 
-/// Clients with a certificate of their own that are kept, so that connections are reused.
+/// Clients of pinned agents that are kept, so that connections are reused.
 const CLIENTS_KEPT: usize = 32;
 
 /// The host's `fetch`. Redirects are never followed: a machine must not be able to send the
 /// control plane, with its keys, somewhere else.
 #[derive(Default)]
 pub struct Fetch {
-    clients: RefCell<Vec<(Rc<str>, Rc<PinnedClient>)>>,
+    clients: RefCell<Vec<(Pin, Rc<PinnedClient>)>>,
 }
 
 struct PinnedClient(HttpClient);
@@ -135,31 +153,27 @@ fn js_error(error: &JsValue) -> TransportError {
 }
 
 impl Fetch {
-    fn client(&self, certificate: &Rc<str>) -> Result<Rc<PinnedClient>, TransportError> {
+    fn client(&self, pin: &Pin) -> Result<Rc<PinnedClient>, TransportError> {
         let mut clients = self.clients.borrow_mut();
-        if let Some(at) = clients.iter().position(|(pem, _)| pem == certificate) {
+        if let Some(at) = clients.iter().position(|(of, _)| of == pin) {
             // The last used is at the end.
             let kept = clients.remove(at);
             let client = Rc::clone(&kept.1);
             clients.push(kept);
             return Ok(client);
         }
-        let options: ClientOptions = Object::new().unchecked_into();
-        options.set_ca_certs(&Array::of1(&JsValue::from_str(certificate)));
-        let client = create_http_client(&options)
-            .map_err(|_| TransportError::new(Fault::Tls, "the certificate could not be read"))?;
-        let client = Rc::new(PinnedClient(client));
+        let client = Rc::new(PinnedClient(create_client(pin)?));
         if clients.len() >= CLIENTS_KEPT {
             clients.remove(0);
         }
-        clients.push((Rc::clone(certificate), Rc::clone(&client)));
+        clients.push((pin.clone(), Rc::clone(&client)));
         Ok(client)
     }
 
     async fn start(
         &self,
         request: &Request,
-        certificate: Option<&Rc<str>>,
+        pin: Option<&Pin>,
     ) -> Result<(web_sys::Response, Held), TransportError> {
         let init = plain_object(&Plain {
             method: &request.method,
@@ -167,7 +181,7 @@ impl Fetch {
             redirect: "manual",
         });
         let init: Init = init.unchecked_into();
-        let client = certificate.map(|pem| self.client(pem)).transpose()?;
+        let client = pin.map(|pin| self.client(pin)).transpose()?;
         if let Some(client) = &client {
             init.set_client(&client.0);
         }
@@ -183,15 +197,38 @@ impl Fetch {
         };
         let response = JsFuture::from(js_fetch(&request.url, &init))
             .await
-            .map_err(|e| js_error(&e))?;
+            .map_err(|e| match js_error(&e) {
+                error if pin.is_some() && error.fault == Fault::Dns => TransportError::new(
+                    Fault::CannotPin,
+                    "the runtime looked for the agent's name instead of using the proxy",
+                ),
+                error => error,
+            })?;
         Ok((response.unchecked_into(), held))
     }
+}
+
+/// A client whose TLS runs to the agent through the agent's own tunnel. Its certificate is added to those the runtime
+/// trusts, not put in their place; what keeps others out is the name, which the runtime verifies as well.
+fn create_client(pin: &Pin) -> Result<HttpClient, TransportError> {
+    let deno = GLOBAL.with(Global::deno);
+    let deno = deno.filter(|deno| deno.client_maker().is_some());
+    let deno = deno.ok_or_else(|| {
+        TransportError::new(Fault::CannotPin, "there is no Deno.createHttpClient")
+    })?;
+    let proxy: ProxyOptions = Object::new().unchecked_into();
+    proxy.set_url(&pin.proxy);
+    let options: ClientOptions = Object::new().unchecked_into();
+    options.set_ca_certs(&Array::of1(&JsValue::from_str(&pin.certificate)));
+    options.set_proxy(&proxy);
+    deno.create_http_client(&options)
+        .map_err(|_| TransportError::new(Fault::Tls, "the certificate could not be read"))
 }
 
 impl Transport for Fetch {
     fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, mut held) = self.start(&call.request, call.certificate.as_ref()).await?;
+            let (response, mut held) = self.start(&call.request, call.pin.as_ref()).await?;
             let body = read_body(&response, call.max_answer).await?;
             held.abort.disarm();
             Ok(answer(&response, body, call.keep_type))
@@ -204,7 +241,7 @@ impl Transport for Fetch {
         longest: Duration,
     ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, held) = self.start(&call.request, call.certificate.as_ref()).await?;
+            let (response, held) = self.start(&call.request, call.pin.as_ref()).await?;
             let body = response
                 .body()
                 .ok_or_else(|| TransportError::new(Fault::BadBody, "no body to stream"))?;

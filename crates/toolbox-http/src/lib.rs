@@ -25,4 +25,4 @@ pub mod timer;
 pub mod transport;
 
 pub use message::{Headers, Request, Response};
-pub use transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};
+pub use transport::{BodyStream, Call, Clock, LocalFuture, Pin, Transport, TransportError};

@@ -7,8 +7,9 @@ use toolbox_clients::dtma::Agent;
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_domain::names::DisplayName;
+use toolbox_domain::names::{DisplayName, agent_host};
 use toolbox_edge::{ApiError, Cx};
+use toolbox_http::Pin;
 
 /// An instance as callers name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,35 +77,51 @@ pub(crate) async fn find_instance(
     Ok((toolbox, instance))
 }
 
-/// Where the agent of a toolbox answers. Its address comes from a table no user can write, and still only two
-/// kinds of address are called: with a pinned certificate over TLS, or loopback. Plain HTTP to
-/// anywhere else would show the toolbox's key to the network.
+/// Where the agent of a toolbox answers, as a client on the network would call it.
 pub(crate) fn base(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
+    let scheme = match &toolbox.dtma_certificate_pem {
+        Some(_) => "https",
+        None => "http",
+    };
+    Ok(format!("{scheme}://{}", authority(toolbox)?))
+}
+
+/// IP address and port of the agent. They come from a table no user can write, and still only two kinds of agent are
+/// called: one with a pinned certificate over TLS, or one on loopback. Plain HTTP to anywhere else would show the
+/// toolbox's key to the network.
+fn authority(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
     let address = toolbox
         .public_ip_address
         .as_deref()
         .and_then(|text| text.split('/').next());
     let address = address.and_then(Address::read);
     let address = address.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
-    let scheme = match &toolbox.dtma_certificate_pem {
-        Some(_) => "https",
-        None if address.is_loopback() => "http",
-        None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
-    };
-    let host = address.host();
-    Ok(format!("{scheme}://{host}:{}", toolbox.dtma_port))
+    if toolbox.dtma_certificate_pem.is_none() && !address.is_loopback() {
+        return Err(ApiError::new(ErrorCode::AgentNotEnrolled));
+    }
+    Ok(format!("{}:{}", address.host(), toolbox.dtma_port))
 }
 
-/// The agent of a toolbox.
+/// The agent of a toolbox. An enrolled one is called by the name in its certificate, through its own tunnel.
 pub(crate) fn agent(cx: &Cx, toolbox: &EnvironmentRow) -> Result<Agent, ApiError> {
-    let base = base(toolbox)?;
+    let address = format!("http://{}", authority(toolbox)?);
+    let (base, pin) = match toolbox.dtma_certificate_pem.as_deref() {
+        Some(pem) => {
+            let pin = Pin {
+                certificate: pem.into(),
+                proxy: address.into(),
+            };
+            (format!("https://{}", agent_host(toolbox.id)), Some(pin))
+        }
+        None => (address, None),
+    };
     let app = &cx.app;
     let key = app.agent_key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
     Ok(Agent::new(
         Rc::clone(&app.transport),
         base,
         &key,
-        toolbox.dtma_certificate_pem.as_deref().map(Rc::from),
+        pin,
         app.config.upstream_timeout,
         Rc::clone(&cx.request_id),
     ))

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use toolbox_api::dtma::{API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
-use toolbox_http::{BodyStream, Call, Request, Response, Transport, json};
+use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport, json};
 
 pub use error::{AgentError, AgentProblem};
 
@@ -26,7 +26,7 @@ pub struct Agent {
     transport: Rc<dyn Transport>,
     base: String,
     authorization: String,
-    certificate: Option<Rc<str>>,
+    pin: Option<Pin>,
     deadline: Duration,
     request_id: Rc<str>,
 }
@@ -71,13 +71,13 @@ pub struct LogQuery {
 }
 
 impl Agent {
-    /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only, and it logs what
-    /// it is asked under `request_id`.
+    /// The agent at `base` (no slash at the end), known by `pin` unless it is called over plain HTTP. It logs what it
+    /// is asked under `request_id`.
     pub fn new(
         transport: Rc<dyn Transport>,
         base: String,
         key: &AgentKey,
-        certificate: Option<Rc<str>>,
+        pin: Option<Pin>,
         deadline: Duration,
         request_id: Rc<str>,
     ) -> Self {
@@ -86,7 +86,7 @@ impl Agent {
             transport,
             base,
             authorization,
-            certificate,
+            pin,
             deadline,
             request_id,
         }
@@ -228,7 +228,7 @@ impl Agent {
                 .set("prefer", format!("wait={}", wait.as_secs()));
         }
         let mut call = Call::new(request, deadline);
-        call.certificate.clone_from(&self.certificate);
+        call.pin.clone_from(&self.pin);
         call
     }
 
