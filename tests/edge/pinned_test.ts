@@ -191,7 +191,7 @@ Deno.test("whoever answers in the agent's place gets neither key nor body", asyn
     await t.step(`an impostor with ${name}`, async () => {
       await agent.become(pair);
       const codes = await call();
-      assert.deepEqual(agent.read, [], "what the impostor could read");
+      assert.deepEqual(agent.read, []);
       assert.deepEqual(codes, every("agent_certificate_invalid"));
     });
   }
