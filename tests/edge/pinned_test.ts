@@ -1,7 +1,8 @@
 // An enrolled agent is known by exactly its own certificate, whatever authorities the runtime trusts: whoever else answers
 // at its address gets neither the toolbox's key nor a body.
 import assert from "node:assert/strict";
-import { certificate, type Pair } from "./certificates.ts";
+import { certificate, type Pair } from "../lib/certificates.ts";
+import { TlsPeer } from "../lib/tls_peer.ts";
 import {
   all,
   caller,
@@ -26,78 +27,13 @@ const NAMES = [`DNS:${HOST}`, "IP:127.0.0.1", "IP:::1"];
 const logs = () =>
   new Response('{"stream":"stdout","line":"hi"}\n', { headers: { "content-type": "application/x-ndjson" } });
 
-/** What answers at the agent's address: TLS, behind a tunnel when it is asked for one, to whoever and wherever. */
-class Answering implements AsyncDisposable {
-  /** Heads of the tunnels it was asked for. */
-  readonly tunnels: string[] = [];
-  /** Requests it could read. */
-  readonly read: { method: string; path: string; key: string | null; body: string }[] = [];
-  readonly port: number;
-  readonly #listener: Deno.Listener;
-  readonly #running: Promise<void>;
-  readonly #open = new Set<Deno.Conn>();
-  #tls: Deno.HttpServer<Deno.NetAddr>;
-
-  constructor(pair: Pair, hostname = "127.0.0.1") {
-    this.#tls = this.#serve(pair);
-    this.#listener = Deno.listen({ hostname, port: 0 });
-    this.port = (this.#listener.addr as Deno.NetAddr).port;
-    this.#running = this.#accept();
-  }
-
-  /** Has another certificate from now on, at the same address. */
-  async become(pair: Pair) {
-    this.#hangUp();
-    await this.#tls.shutdown();
-    this.#tls = this.#serve(pair);
-    this.tunnels.length = this.read.length = 0;
-  }
-
-  async [Symbol.asyncDispose]() {
-    this.#listener.close();
-    this.#hangUp();
-    await this.#running;
-    await this.#tls.shutdown();
-  }
-
-  #serve(pair: Pair) {
-    return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, ...pair }, async (request) => {
-      const { pathname: path } = new URL(request.url);
-      const key = request.headers.get("authorization");
-      this.read.push({ method: request.method, path, key, body: await request.text() });
-      return path.endsWith("/logs") ? logs() : path === "/tools" ? toolList(view()) : json(view({ generation: 2 }));
-    });
-  }
-
-  async #accept() {
-    const serving = [];
-    for await (const caller of this.#listener) serving.push(this.#relay(caller).catch(() => {}));
-    await Promise.all(serving);
-  }
-
-  async #relay(caller: Deno.Conn) {
-    this.#open.add(caller);
-    const bytes = new Uint8Array(4096);
-    let begin = bytes.subarray(0, await caller.read(bytes) ?? 0);
-    if (new TextDecoder().decode(begin).startsWith("CONNECT ")) {
-      this.tunnels.push(new TextDecoder().decode(begin));
-      begin = new Uint8Array();
-      await caller.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"));
-    }
-    const tls = await Deno.connect({ port: this.#tls.addr.port });
-    this.#open.add(tls);
-    await tls.write(begin);
-    await Promise.all([caller.readable.pipeTo(tls.writable), tls.readable.pipeTo(caller.writable)]);
-  }
-
-  #hangUp() {
-    for (const connection of this.#open) {
-      try {
-        connection.close();
-      } catch { /* It ended by itself. */ }
-    }
-    this.#open.clear();
-  }
+/** What answers at the agent's address, and answers all that an agent is asked here. */
+function answering(pair: Pair, hostname?: string): TlsPeer {
+  return new TlsPeer(
+    pair,
+    (path) => path.endsWith("/logs") ? logs() : path === "/tools" ? toolList(view()) : json(view({ generation: 2 })),
+    hostname,
+  );
 }
 
 /** A function whose runtime trusts an authority, which its database's certificate is of, and one toolbox. */
@@ -162,7 +98,7 @@ const every = (code: string) => ({ list: code, logs: code, stream: code, command
 Deno.test("whoever answers in the agent's place gets neither key nor body", async (t) => {
   const { root, toolbox, ask, call, parts } = await start();
   const own = await certificate({ names: NAMES });
-  const agent = new Answering(own);
+  const agent = answering(own);
   await using _all = all(parts, agent);
   toolbox.dtma_port = agent.port;
   toolbox.dtma_certificate_pem = own.cert;
@@ -235,7 +171,7 @@ Deno.test("the agent is reached by its name through its own tunnel", async (t) =
   toolbox.dtma_certificate_pem = own.cert;
   for (const address of ["127.0.0.1", "::1"]) {
     await t.step(`at ${address}`, async () => {
-      await using agent = new Answering(own, address);
+      await using agent = answering(own, address);
       toolbox.dtma_port = agent.port;
       toolbox.public_ip_address = address;
       for (let n = 0; n < 3; n++) assert.equal((await call()).list, "ok");
@@ -291,7 +227,7 @@ for (
   Deno.test(`a runtime ${name} sends nothing and says so`, async () => {
     const { toolbox, call, parts } = await start(entry, env);
     const own = await certificate({ names: NAMES });
-    const agent = new Answering(own);
+    const agent = answering(own);
     await using _all = all(parts, agent);
     toolbox.dtma_port = agent.port;
     toolbox.dtma_certificate_pem = own.cert;
