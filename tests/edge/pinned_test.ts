@@ -22,6 +22,7 @@ import {
   Worker,
 } from "./harness.ts";
 
+const LACKING = "tests/edge/lacking.ts";
 const HOST = `${TOOLBOX}.toolbox.invalid`;
 const NAMES = [`DNS:${HOST}`, "IP:127.0.0.1", "IP:::1"];
 const logs = () =>
@@ -219,8 +220,9 @@ Deno.test("who refuses the tunnel, ends it, or only speaks TLS gets nothing, and
 
 for (
   const [name, entry, env] of [
-    ["without createHttpClient", "tests/edge/no_client.ts", {}],
-    ["whose createHttpClient ignores the proxy", "tests/edge/no_proxy.ts", {}],
+    ["without createHttpClient", LACKING, { TEST_RUNTIME: "no client" }],
+    ["whose createHttpClient ignores the proxy", LACKING, { TEST_RUNTIME: "no proxy" }],
+    ["that may not make a client", LACKING, { TEST_RUNTIME: "denied" }],
     ["that is told to use no proxy", FUNCTION, { NO_PROXY: "*" }],
   ] as [string, string, Record<string, string>][]
 ) {

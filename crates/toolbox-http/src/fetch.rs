@@ -222,7 +222,10 @@ fn create_client(pin: &Pin) -> Result<HttpClient, TransportError> {
     options.set_ca_certs(&Array::of1(&JsValue::from_str(&pin.certificate)));
     options.set_proxy(&proxy);
     deno.create_http_client(&options)
-        .map_err(|_| TransportError::new(Fault::Tls, "the certificate could not be read"))
+        .map_err(|thrown| match js_error(&thrown) {
+            unreadable if unreadable.fault == Fault::Tls => unreadable,
+            other => TransportError::new(Fault::CannotPin, other.detail),
+        })
 }
 
 impl Transport for Fetch {
