@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use toolbox_domain::names::agent_host;
 use toolbox_domain::spec::ImagePolicy;
 
 use crate::api::{AppState, router};
@@ -28,7 +29,7 @@ use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
-use crate::server::{self, Transport};
+use crate::server::{self, Tls, Transport};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
@@ -86,7 +87,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let keys = Arc::new(KeyRing::load(&config.state_dir, &of_file)?);
     let identity = identity(&config)?;
     let transport = match &identity {
-        Some(identity) => Transport::Tls(identity.server_config()?),
+        Some(identity) => Transport::Tls(Tls {
+            config: identity.server_config()?,
+            host: agent_host(config.toolbox_id).into(),
+        }),
         None => Transport::Plain,
     };
     let client = client(&config)?;

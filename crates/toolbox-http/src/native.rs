@@ -12,16 +12,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::unfold;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method, Proxy};
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use toolbox_domain::retry::Fault;
 
 use crate::message::Response;
-use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError, classify};
+use crate::pinned::pinned_client_config;
+use crate::transport::{
+    BodyStream, BoxFuture, Call, Clock, Pin, Transport, TransportError, classify,
+};
 
 /// Clients with a certificate of their own that are kept, so that connections are reused.
 const CLIENTS_KEPT: usize = 256;
@@ -30,8 +31,8 @@ const CLIENTS_KEPT: usize = 256;
 /// must not be able to send the control plane, with its keys, somewhere else.
 pub struct Native {
     public: Client,
-    /// By certificate; the last used is at the end.
-    pinned: Mutex<Vec<(Arc<str>, Client)>>,
+    /// The last used is at the end.
+    pinned: Mutex<Vec<(Pin, Client)>>,
 }
 
 impl Native {
@@ -46,17 +47,14 @@ impl Native {
         })
     }
 
-    fn client(&self, certificate: Option<&Arc<str>>) -> Result<Client, TransportError> {
-        let Some(certificate) = certificate else {
+    fn client(&self, pin: Option<&Pin>) -> Result<Client, TransportError> {
+        let Some(pin) = pin else {
             return Ok(self.public.clone());
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match pinned.iter().position(|(pem, _)| pem == certificate) {
+        let kept = match pinned.iter().position(|(of, _)| of == pin) {
             Some(at) => pinned.remove(at),
-            None => (
-                Arc::clone(certificate),
-                client(pinned_config(certificate)?)?,
-            ),
+            None => (pin.clone(), pinned_client(pin)?),
         };
         if pinned.len() >= CLIENTS_KEPT {
             pinned.remove(0);
@@ -67,7 +65,7 @@ impl Native {
     }
 
     async fn start(&self, call: Call) -> Result<reqwest::Response, TransportError> {
-        let client = self.client(call.certificate.as_ref())?;
+        let client = self.client(call.pin.as_ref())?;
         let unsendable = |_| TransportError::new(Fault::BadBody, "the method is malformed");
         let method = Method::from_bytes(call.request.method.as_bytes()).map_err(unsendable)?;
         let mut request = client.request(method, call.request.url);
@@ -81,15 +79,6 @@ impl Native {
     }
 }
 
-/// What a client trusts for an agent: the given certificate only.
-fn pinned_config(pem: &str) -> Result<ClientConfig, TransportError> {
-    let unreadable = || TransportError::new(Fault::Tls, "the certificate could not be read");
-    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())?;
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).map_err(|_| unreadable())?;
-    trusting(roots)
-}
-
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, TransportError> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -98,13 +87,22 @@ fn trusting(roots: RootCertStore) -> Result<ClientConfig, TransportError> {
 }
 
 fn client(tls: ClientConfig) -> Result<Client, TransportError> {
+    builder(tls).no_proxy().build().map_err(failure)
+}
+
+/// A client that takes the enrolled certificate only, and reaches the agent through its own tunnel.
+fn pinned_client(pin: &Pin) -> Result<Client, TransportError> {
+    let tls = pinned_client_config(&pin.certificate)
+        .map_err(|error| TransportError::new(Fault::Tls, error.to_string()))?;
+    let proxy = Proxy::all(&*pin.proxy).map_err(failure)?;
+    builder(tls).proxy(proxy).build().map_err(failure)
+}
+
+fn builder(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)
-        .no_proxy()
-        .build()
-        .map_err(failure)
 }
 
 /// What hyper says, which is where an error of reqwest comes from. It is without the address.
