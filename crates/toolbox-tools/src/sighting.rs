@@ -116,7 +116,7 @@ fn look(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceState, Obs
 
 /// How the operation that made the view's generation ended.
 fn result_of(view: &ToolView) -> OperationResult {
-    if view.phase == Phase::Error || view.rolled_back {
+    if view.phase == Phase::Error || view.update_failed {
         let reason = reason_of(view);
         OperationResult::failed(reason.code(), reason.message())
     } else {
@@ -134,10 +134,10 @@ fn record_of<'a>(
     now: &'a str,
 ) -> Result<Option<RecordState<'a>>, BadRow> {
     let behind = is_behind(row, sighting);
-    let reverted = !behind && sighting.is_some_and(|view| view.reverted);
+    let rolled_back = !behind && sighting.is_some_and(|view| view.rolled_back);
     // Whether there is a way back, the database knows of the operation that made the generation; where that is not
     // ours, the agent's heartbeat tells it.
-    if sighting.is_some_and(|view| !view.settled) || reverted && operation.is_none() {
+    if sighting.is_some_and(|view| !view.settled) || rolled_back && operation.is_none() {
         return Ok(None);
     }
     let (_, observation) = look(row, sighting)?;
@@ -180,7 +180,7 @@ fn record_of<'a>(
             view_version: view.version,
         }),
         operation_result: result,
-        restore_previous_spec: reverted,
+        restore_previous_spec: rolled_back,
         restore_previous_desired: false,
         remove_row: observation.row_gone,
     }))
@@ -249,8 +249,8 @@ fn shown_state(row: &InstanceRow, sighting: Sighting<'_>) -> Result<(InstanceSta
         return Ok((InstanceState::error(reason), true));
     }
     // What runs is not what was asked for, and the error says so.
-    let reverted = sighting.is_some_and(|view| view.reverted);
-    if reverted && state.status() == InstanceStatus::Error {
+    let rolled_back = sighting.is_some_and(|view| view.rolled_back);
+    if rolled_back && state.status() == InstanceStatus::Error {
         return Ok((state, true));
     }
     Ok((
@@ -327,7 +327,7 @@ pub(crate) fn view(
                 exit_code: view.exit_code,
                 restart_count: view.restart_count,
                 started_at: view.started_at,
-                rolled_back: view.rolled_back,
+                update_failed: view.update_failed,
             });
         }
     }

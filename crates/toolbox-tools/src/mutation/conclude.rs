@@ -77,7 +77,7 @@ async fn settled(mut operation: Operation, reached: &Reached) -> Result<Reply, A
     let generation = operation.row.generation;
     // A failed update's spec is taken back under the next generation, which still tells why.
     let tells_own_end = |v: &ToolView| {
-        let is_taken_back = operation.action == Action::Update && v.rolled_back && !v.reverted;
+        let is_taken_back = operation.action == Action::Update && v.update_failed && !v.rolled_back;
         v.generation == generation || is_taken_back && v.generation == generation + 1
     };
     if reached.view().is_some_and(|v| !tells_own_end(v)) {
@@ -89,7 +89,7 @@ async fn settled(mut operation: Operation, reached: &Reached) -> Result<Reply, A
     }
     let failure = reached
         .view()
-        .filter(|v| v.phase == Phase::Error || v.rolled_back);
+        .filter(|v| v.phase == Phase::Error || v.update_failed);
     operation.view.state = if failure.is_some() {
         OperationState::Failed
     } else {
