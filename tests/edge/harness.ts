@@ -199,7 +199,7 @@ export function view(more: Record<string, unknown> = {}) {
     finished_at: null,
     exit_code: null,
     restart_count: 0,
-    rolled_back: false,
+    update_failed: false,
     updated_at: "2026-01-01T00:00:00Z",
     ...more,
   };

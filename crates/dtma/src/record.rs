@@ -29,15 +29,15 @@ pub struct Record {
     /// An update that has not proven itself yet.
     pub next: Option<Release>,
     /// Why the last update was rolled back.
-    pub rolled_back: Option<Reason>,
+    pub update_failure: Option<Reason>,
     /// The last restart that was asked for.
     pub restart: Option<Restart>,
 }
 
 impl Record {
     /// What is current is not what its generation asks for.
-    pub fn is_reverted(&self) -> bool {
-        self.rolled_back.is_some() && self.requested_sha256 != self.current.sha256
+    pub fn is_rolled_back(&self) -> bool {
+        self.update_failure.is_some() && self.requested_sha256 != self.current.sha256
     }
 
     /// The update is the same spec again; only its image may be another by now.

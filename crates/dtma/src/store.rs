@@ -365,7 +365,7 @@ struct StoredRecord {
     requested_sha256: String,
     current: StoredRelease,
     next: Option<StoredRelease>,
-    rolled_back: Option<Reason>,
+    update_failure: Option<Reason>,
     restart: Option<StoredRestart>,
 }
 
@@ -403,7 +403,7 @@ impl StoredRecord {
             requested_sha256: record.requested_sha256.clone(),
             current: StoredRelease::of(&record.current),
             next: record.next.as_ref().map(StoredRelease::of),
-            rolled_back: record.rolled_back.clone(),
+            update_failure: record.update_failure.clone(),
             restart: record.restart.and_then(|r| {
                 Some(StoredRestart {
                     after: r.after.format(&Rfc3339).ok()?,
@@ -423,7 +423,7 @@ impl StoredRecord {
             requested_sha256: self.requested_sha256,
             current: self.current.into_release(policy)?,
             next: self.next.map(|n| n.into_release(policy)).transpose()?,
-            rolled_back: self.rolled_back,
+            update_failure: self.update_failure,
             restart: self.restart.and_then(|r| {
                 let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;
                 Some(Restart {

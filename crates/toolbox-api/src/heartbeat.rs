@@ -124,7 +124,7 @@ pub struct InstanceReport {
     /// Published ports.
     #[serde(default)]
     pub ports: Vec<PortBinding>,
-    /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::reverted`]).
+    /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::rolled_back`]).
     #[serde(default)]
     pub rolled_back: bool,
     /// Health of the MCP server, where the instance is one and runs.

@@ -172,9 +172,9 @@ fn a_roll_back_is_left_to_be_told_by_the_agent() {
     // Only the database knows whether the spec before is still there to go back to.
     for (status, shown) in [("error", "error"), ("deploying", "running")] {
         let world = World::new(status);
-        let mut reverted = view("running", 4);
-        reverted["reverted"] = true.into();
-        world.agent(move |_| answer(200, &tools(&[reverted.clone()])));
+        let mut rolled_back = view("running", 4);
+        rolled_back["rolled_back"] = true.into();
+        world.agent(move |_| answer(200, &tools(&[rolled_back.clone()])));
         let tool = world.list().unwrap()["instances"][0].clone();
         assert_eq!(
             (&tool["status_on_toolbox"], &tool["state_source"]),

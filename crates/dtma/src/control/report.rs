@@ -31,7 +31,7 @@ pub(super) fn of_view(view: &ToolView, mcp: Option<McpHealth>) -> InstanceReport
         container_id: view.container_id.clone(),
         image_digest: view.image_digest.clone(),
         ports: view.ports.clone(),
-        rolled_back: view.reverted,
+        rolled_back: view.rolled_back,
         mcp,
         observed_at: text(OffsetDateTime::now_utc()),
         view_version: view.version,

@@ -64,7 +64,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
         requested_sha256: release.sha256.clone(),
         current: release,
         next: None,
-        rolled_back: None,
+        update_failure: None,
         restart: None,
     })
 }

@@ -117,7 +117,7 @@ impl Command {
         if let Some(asked) = asked
             && matches!(self, Self::Start(_) | Self::Stop(_) | Self::Restart(_))
             && (asked > record.generation.saturating_add(1)
-                || asked > record.generation && record.is_reverted())
+                || asked > record.generation && record.is_rolled_back())
         {
             return Err(CommandError::Gap {
                 asked,
@@ -190,14 +190,14 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         requested_sha256: current.sha256.clone(),
         current,
         next: None,
-        rolled_back: None,
+        update_failure: None,
         restart: None,
     }
 }
 
 /// A roll-back belongs to the command that brought the update. A later command has its own result.
 fn forget_roll_back(draft: &mut Record) {
-    if draft.rolled_back.take().is_some() && draft.next.is_none() {
+    if draft.update_failure.take().is_some() && draft.next.is_none() {
         // Then a command of this generation with the failed spec is refused, instead of being taken for a repetition.
         draft.requested_sha256.clone_from(&draft.current.sha256);
     }
@@ -214,7 +214,7 @@ fn put_over(
     let repeated = put.generation == record.generation;
     let is_current = put.wire == record.current.wire;
     let under_way = record.next.as_ref().is_some_and(|n| put.wire == n.wire);
-    let is_settled_on = is_current && record.next.is_none() && record.rolled_back.is_none();
+    let is_settled_on = is_current && record.next.is_none() && record.update_failure.is_none();
     if repeated && sha256 != record.requested_sha256 && !under_way && !is_settled_on {
         return Err(CommandError::SpecDiffers(put.generation));
     }
@@ -251,7 +251,7 @@ fn put_over(
         // command, and the user of the update must still see why it failed.
         let taken_back = put.pulled && record.next.is_none() && !put.restart;
         if !(taken_back && put.generation == record.generation + 1) {
-            draft.rolled_back = None;
+            draft.update_failure = None;
         }
         draft.next = None;
     } else if !under_way {
@@ -277,7 +277,7 @@ fn put_over(
             draft.current = release;
             draft.next = None;
         }
-        draft.rolled_back = None;
+        draft.update_failure = None;
     }
     Ok(Change::Record(Box::new(draft)))
 }

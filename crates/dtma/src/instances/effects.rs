@@ -243,7 +243,7 @@ impl Instance {
         {
             tracing::info!(instance = %record.id, from = record.current.revision, to = next.revision, "updated");
             record.current = next;
-            record.rolled_back = None;
+            record.update_failure = None;
         }
         record.current.proven = true;
         let built = record.current.image_request(record.id);
@@ -302,7 +302,7 @@ impl Instance {
             .map(|f| f.why);
         let why = why.unwrap_or_else(|| ReasonCode::DockerFailed.because("The update failed"));
         tracing::warn!(instance = %record.id, revision = next.revision, code = why.code.as_str(), "update rolled back");
-        record.rolled_back = Some(why.into());
+        record.update_failure = Some(why.into());
         self.save().await;
         self.release_unused_ports();
     }

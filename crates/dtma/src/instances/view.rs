@@ -17,7 +17,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         Some(_) => (Phase::Error, true),
         None => (memory.status.phase, memory.status.settled),
     };
-    let rolled_back = record.rolled_back.is_some();
+    let update_failed = record.update_failure.is_some();
     ToolView {
         id: record.id,
         name: record.name.as_str().to_owned(),
@@ -26,7 +26,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         desired: record.desired,
         phase,
         settled,
-        reason: error.or_else(|| record.rolled_back.clone()),
+        reason: error.or_else(|| record.update_failure.clone()),
         progress: memory.status.progress.clone(),
         container_id: container.map(|c| c.id.as_str().to_owned()),
         image: record.current.wire.image.clone(),
@@ -39,8 +39,8 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
             .filter(|c| c.state == ContainerState::Exited)
             .and_then(|c| c.exit_code),
         restart_count: memory.attempts.restart_count,
-        rolled_back,
-        reverted: record.is_reverted(),
+        update_failed,
+        rolled_back: record.is_rolled_back(),
         updated_at: text(OffsetDateTime::now_utc()),
         version: None,
     }

@@ -404,7 +404,7 @@ async fn one_end_on_its_trial_does_not_fail_a_version() {
                 (&json!("running"), &Value::Null),
                 "{end:?}: {view}"
             );
-            assert_eq!(view["rolled_back"], false, "{end:?}: {view}");
+            assert_eq!(view["update_failed"], false, "{end:?}: {view}");
             docker::eventually("it runs", Duration::from_secs(20), || async {
                 let view = agent.view(&tool).await.body;
                 let containers = agent.containers(&tool).await;
