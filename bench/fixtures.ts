@@ -90,7 +90,7 @@ export function toolView(index: number, generation = 3, running = index !== STOP
     finished_at: running ? null : "2026-11-21T09:30:00.111222333Z",
     exit_code: running ? null : 0,
     restart_count: 0,
-    rolled_back: false,
+    update_failed: false,
     updated_at: "2026-11-21T09:30:00.654321Z",
   };
 }

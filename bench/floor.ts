@@ -117,7 +117,7 @@ function join(row: Json, live: Map<string, Json>, now: string): Json {
         exit_code: view.exit_code ?? undefined,
         restart_count: view.restart_count,
         started_at: view.started_at ?? undefined,
-        rolled_back: view.rolled_back || undefined,
+        update_failed: view.update_failed || undefined,
       }
       : null,
     unknown_since: null,

@@ -34,6 +34,31 @@ comment on function private.require_keys is 'Raises invalid_parameter_value nami
 
 revoke all on function private.touch_updated_at(), private.require_keys from public, anon, authenticated, service_role;
 
+-- supabase/schemas/settings.sql
+-- What an operator may set. Without a row, and before the first, the defaults of the functions below hold.
+create table private.settings (
+  only_row boolean primary key default true check (only_row),
+  -- Not less than a day: that long an idempotency key must be remembered.
+  retention_days integer not null check (retention_days between 1 and 36500)
+);
+
+alter table private.settings enable row level security;
+revoke all on private.settings from public, anon, authenticated, service_role;
+
+comment on table private.settings is 'Settings of the operator, one row at most.';
+comment on column private.settings.only_row is 'Always true: there is one row.';
+comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
+
+create function private.retention() returns interval
+language sql stable
+set search_path = ''
+as $$
+  select make_interval(days => coalesce((select s.retention_days from private.settings s), 90));
+$$;
+comment on function private.retention is 'How long events and ended operations are kept: 90 days unless private.settings says otherwise.';
+
+revoke all on function private.retention from public, anon, authenticated, service_role;
+
 -- supabase/schemas/tool_catalog.sql
 -- What can be deployed. Read by every signed-in user, written by migrations only.
 create type public.catalog_tool_status_enum as enum ('available', 'beta', 'experimental', 'deprecated', 'archived');
@@ -562,6 +587,8 @@ create unique index tool_instance_operations_one_in_progress on public.tool_inst
   where state = 'in_progress';
 create index tool_instance_operations_tool_instance_id_idx on public.tool_instance_operations (tool_instance_id, started_at desc);
 create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
+create index tool_instance_operations_finished_at_idx on public.tool_instance_operations (finished_at)
+  where finished_at is not null;
 create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
   where previous_spec is not null;
 
@@ -580,7 +607,7 @@ grant select (
 ) on public.tool_instance_operations to authenticated;
 grant select on public.tool_instance_operations to service_role;
 
-comment on table public.tool_instance_operations is 'Accepted mutations of instances: lock, idempotency record and outcome.';
+comment on table public.tool_instance_operations is 'Accepted mutations of instances: lock, idempotency record and outcome. Kept as long as private.retention() says.';
 comment on column public.tool_instance_operations.id is 'Named to a caller that meets a running operation.';
 comment on column public.tool_instance_operations.tool_instance_id is 'The instance, which may be gone since.';
 comment on column public.tool_instance_operations.account_tool_environment_id is 'Its toolbox; decides who may read.';
@@ -621,6 +648,7 @@ create table public.tool_instance_events (
 );
 create index tool_instance_events_tool_instance_id_idx on public.tool_instance_events (tool_instance_id, id);
 create index tool_instance_events_environment_id_idx on public.tool_instance_events (account_tool_environment_id, id);
+create index tool_instance_events_occurred_at_idx on public.tool_instance_events (occurred_at);
 
 -- The RPCs say who acts through settings that end with the transaction. A write without them is the database's own.
 
@@ -645,16 +673,18 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
-  -- The one way out: the toolbox itself is gone and takes its history along.
-  if tg_op = 'DELETE' and not exists (
-    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  -- Two ways out: the time of the event is over, or the toolbox itself is gone and takes its history along. A truncate
+  -- has no row to ask.
+  if tg_op = 'DELETE' and (
+    old.occurred_at < now() - private.retention()
+    or not exists (select from public.account_tool_environments e where e.id = old.account_tool_environment_id)
   ) then
     return old;
   end if;
   raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
 end;
 $$;
-comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role.';
+comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role, until the time of an event is over.';
 
 create trigger append_only before update or delete on public.tool_instance_events
   for each row execute function private.keep_tool_instance_events();
@@ -675,7 +705,7 @@ revoke all on sequence public.tool_instance_events_id_seq from public, anon, aut
 revoke all on function private.set_event_context, private.keep_tool_instance_events()
   from public, anon, authenticated, service_role;
 
-comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request.';
+comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';
 comment on column public.tool_instance_events.id is 'Order of events.';
 comment on column public.tool_instance_events.tool_instance_id is 'The instance, which may be gone since.';
 comment on column public.tool_instance_events.account_tool_environment_id is 'Its toolbox; decides who may read.';
@@ -2035,6 +2065,7 @@ begin
     where e.status = 'active'
       and greatest(coalesce(e.last_heartbeat_at, e.status_changed_at), counting_from)
         < clock_timestamp() - make_interval(secs => 3 * coalesce(e.heartbeat_interval_seconds, 60))
+    limit 100
     for no key update skip locked
   ), marking as (
     update public.account_tool_environments e set status = 'unresponsive'
@@ -2055,25 +2086,144 @@ begin
 end;
 $$;
 comment on function private.mark_silent_toolboxes is
-  'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; returns how many. While the database was down nobody could report: silence counts from its start.';
+  'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; 100 a call; returns how many. While the database was down nobody could report: silence counts from its start.';
 
 revoke all on function private.mark_silent_toolboxes from public, anon, authenticated, service_role;
 
--- Where pg_cron is not to be had, somebody else must call the function; the local stack does.
-do $$
+-- supabase/schemas/functions/end_expired_leases.sql
+-- An operation whose outcome nobody recorded does not stay in progress for ever. Its lease only decides when the next
+-- operation may begin: a heartbeat may still bring the outcome, and agents build for up to an hour.
+
+create function private.end_expired_leases() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
 declare
-  call constant text := 'select private.mark_silent_toolboxes()';
+  target uuid;
+  ended integer := 0;
 begin
-  if exists (select from pg_available_extensions where name = 'pg_cron') then
-    create extension if not exists pg_cron with schema pg_catalog;
-    begin
-      perform cron.schedule('mark-silent-toolboxes', '30 seconds', call);
-    exception when invalid_parameter_value or raise_exception or internal_error then
-      -- Before version 1.5 it counts in minutes.
-      perform cron.schedule('mark-silent-toolboxes', '* * * * *', call);
-    end;
-  end if;
-exception when others then
-  raise warning 'pg_cron is there and cannot be used (%); have private.mark_silent_toolboxes() called every 30 seconds', sqlerrm;
+  -- Who records an outcome locks the toolbox, then the instance. What is locked is being dealt with, so nothing is
+  -- waited for here.
+  for target in
+    select o.tool_instance_id
+    from public.tool_instance_operations o
+    join public.account_tool_environments e on e.id = o.account_tool_environment_id
+    where o.state = 'in_progress' and o.lease_expires_at < clock_timestamp() - interval '1 hour'
+    order by o.lease_expires_at
+    limit 200
+    for update of o skip locked
+    for key share of e skip locked
+  loop
+    perform from public.account_tool_instances i where i.id = target for update skip locked;
+    if not found and exists (select from public.account_tool_instances i where i.id = target) then
+      continue;
+    end if;
+    perform private.abandon_expired_operations(target);
+    ended := ended + 1;
+  end loop;
+  return ended;
 end;
 $$;
+comment on function private.end_expired_leases is
+  'Abandons operations that recorded no outcome within an hour after their lease, with an event each; 200 a call; returns how many.';
+
+revoke all on function private.end_expired_leases from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/retention.sql
+-- What is older than private.retention() goes, but for what still explains an instance that is there.
+
+create function private.delete_old_events() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select e.id from public.tool_instance_events e
+    where e.occurred_at < now() - private.retention()
+      -- Of an instance that is there, the last event and the last change of status stay: why it is as it is.
+      and not (
+        exists (select from public.account_tool_instances i where i.id = e.tool_instance_id)
+        and not exists (
+          select from public.tool_instance_events later
+          where later.tool_instance_id = e.tool_instance_id and later.id > e.id
+            and (e.from_status is not distinct from e.to_status or later.from_status is distinct from later.to_status)
+        )
+      )
+    order by e.occurred_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.tool_instance_events e using old where e.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_events is
+  'Deletes events older than private.retention(), but for the last event and the last change of status of each instance that is there; 1000 a call; returns how many.';
+
+create function private.delete_old_operations() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select o.id from public.tool_instance_operations o
+    where o.finished_at < now() - private.retention()
+      -- Of an instance that is there, the last operation stays, by which agents know what its generation is; and the
+      -- spec that an update may still go back to.
+      and not (
+        exists (select from public.account_tool_instances i where i.id = o.tool_instance_id)
+        and (o.previous_spec is not null or not exists (
+          select from public.tool_instance_operations later
+          where later.tool_instance_id = o.tool_instance_id and later.started_at > o.started_at
+        ))
+      )
+    order by o.finished_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.tool_instance_operations o using old where o.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_operations is
+  'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
+
+revoke all on function private.delete_old_events, private.delete_old_operations
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/run_job.sql
+-- The jobs of the route heartbeat/tick that are the database's. Each takes rows that nobody holds and skips the others, so
+-- two ticks at once share the work. Each does a bounded part; the next tick goes on.
+
+create function public.run_job(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  count integer;
+begin
+  perform private.require_keys(p, 'job');
+  count := case p ->> 'job'
+    when 'mark_silent_toolboxes' then private.mark_silent_toolboxes()
+    when 'end_expired_leases' then private.end_expired_leases()
+    when 'delete_old_events' then private.delete_old_events()
+    when 'delete_old_operations' then private.delete_old_operations()
+  end;
+  if count is null then
+    raise exception 'Unknown job in p: "%"', p ->> 'job' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object('outcome', 'done', 'count', count);
+end;
+$$;
+comment on function public.run_job is
+  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events or delete_old_operations. Answers {outcome: done, count}.';
+
+revoke all on function public.run_job from public, anon, authenticated, service_role;
+grant execute on function public.run_job to service_role;

@@ -1,4 +1,5 @@
--- The entries every installation has: a migration, since seed.sql never reaches a hosted project. Ids are fixed: callers and older clients name them.
+-- The entries every installation has. A migration, because seed.sql never reaches a hosted project.
+-- Ids are fixed: callers and older clients name them.
 -- Image, arguments, port and variables are those of each publisher's own Dockerfile and documentation.
 insert into public.tool_catalog (
   id, name, tool_name, category, provider, description, documentation_url, docker_image_url, default_spec,

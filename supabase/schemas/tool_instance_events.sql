@@ -18,6 +18,7 @@ create table public.tool_instance_events (
 );
 create index tool_instance_events_tool_instance_id_idx on public.tool_instance_events (tool_instance_id, id);
 create index tool_instance_events_environment_id_idx on public.tool_instance_events (account_tool_environment_id, id);
+create index tool_instance_events_occurred_at_idx on public.tool_instance_events (occurred_at);
 
 -- The RPCs say who acts through settings that end with the transaction. A write without them is the database's own.
 
@@ -42,16 +43,18 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
-  -- The one way out: the toolbox itself is gone and takes its history along.
-  if tg_op = 'DELETE' and not exists (
-    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  -- Two ways out: the time of the event is over, or the toolbox itself is gone and takes its history along. A truncate
+  -- has no row to ask.
+  if tg_op = 'DELETE' and (
+    old.occurred_at < now() - private.retention()
+    or not exists (select from public.account_tool_environments e where e.id = old.account_tool_environment_id)
   ) then
     return old;
   end if;
   raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
 end;
 $$;
-comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role.';
+comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role, until the time of an event is over.';
 
 create trigger append_only before update or delete on public.tool_instance_events
   for each row execute function private.keep_tool_instance_events();
@@ -72,7 +75,7 @@ revoke all on sequence public.tool_instance_events_id_seq from public, anon, aut
 revoke all on function private.set_event_context, private.keep_tool_instance_events()
   from public, anon, authenticated, service_role;
 
-comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request.';
+comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';
 comment on column public.tool_instance_events.id is 'Order of events.';
 comment on column public.tool_instance_events.tool_instance_id is 'The instance, which may be gone since.';
 comment on column public.tool_instance_events.account_tool_environment_id is 'Its toolbox; decides who may read.';

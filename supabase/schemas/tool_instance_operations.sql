@@ -35,6 +35,8 @@ create unique index tool_instance_operations_one_in_progress on public.tool_inst
   where state = 'in_progress';
 create index tool_instance_operations_tool_instance_id_idx on public.tool_instance_operations (tool_instance_id, started_at desc);
 create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
+create index tool_instance_operations_finished_at_idx on public.tool_instance_operations (finished_at)
+  where finished_at is not null;
 create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
   where previous_spec is not null;
 
@@ -53,7 +55,7 @@ grant select (
 ) on public.tool_instance_operations to authenticated;
 grant select on public.tool_instance_operations to service_role;
 
-comment on table public.tool_instance_operations is 'Accepted mutations of instances: lock, idempotency record and outcome.';
+comment on table public.tool_instance_operations is 'Accepted mutations of instances: lock, idempotency record and outcome. Kept as long as private.retention() says.';
 comment on column public.tool_instance_operations.id is 'Named to a caller that meets a running operation.';
 comment on column public.tool_instance_operations.tool_instance_id is 'The instance, which may be gone since.';
 comment on column public.tool_instance_operations.account_tool_environment_id is 'Its toolbox; decides who may read.';

@@ -2,7 +2,7 @@
  * Random faults while a user works, then peace: wish, database and Docker must agree again.
  *
  * - `TOOLBOX_CHAOS_SEED=N` runs the schedule of one seed.
- * - `TOOLBOX_CHAOS_SEEDS=COUNT` runs that many (default 3), from `TOOLBOX_CHAOS_FIRST` on (default: at random).
+ * - `TOOLBOX_CHAOS_SEEDS=COUNT` runs that many (default 3, or 200 with `scripts/test --thorough`), from `TOOLBOX_CHAOS_FIRST` on (default: at random).
  * - `TOOLBOX_CHAOS_WORLDS=N` runs them in that many worlds at a time (default 1).
  *
  * Schedules share a world until one fails; the next one then gets a new world. Without root nothing is tested.
@@ -10,6 +10,7 @@
 import assert from "node:assert/strict";
 import { evidence, type Outcome, schedule } from "./schedule.ts";
 import { ChaosWorld } from "./world.ts";
+import { thorough } from "../lib/thorough.ts";
 
 function seeds(): number[] {
   const given = (name: string) => {
@@ -19,7 +20,7 @@ function seeds(): number[] {
   const one = given("TOOLBOX_CHAOS_SEED");
   if (one !== undefined) return [one];
   const first = given("TOOLBOX_CHAOS_FIRST") ?? Math.floor(Math.random() * 1_000_000_000);
-  return Array.from({ length: given("TOOLBOX_CHAOS_SEEDS") ?? 3 }, (_, i) => first + i);
+  return Array.from({ length: given("TOOLBOX_CHAOS_SEEDS") ?? (thorough ? 200 : 3) }, (_, i) => first + i);
 }
 
 Deno.test({

@@ -76,7 +76,7 @@ Deno.test("update: the new version runs, or the old one still does and the answe
     assert.ok(reasons.includes(reply.json.error.details.reason.code), describe(reply));
     const { json } = await tools.get(id);
     assert.equal(json.tool_instance.status_on_toolbox, "running", "the old version runs");
-    assert.equal(json.tool_instance.live.rolled_back, true);
+    assert.equal(json.tool_instance.live.update_failed, true);
     assert.equal(json.tool_instance.image, SAMPLE_IMAGE_V2);
     assert.deepEqual(identity(await world.docker.container(id)), good);
     assert.equal((await environmentOf(endpoint(json.tool_instance))).values.SAMPLE_RELEASE, "2");

@@ -1,7 +1,7 @@
 /**
- * Parts die with SIGKILL while toolbox-tools mutates: DTMA at fifty random moments and more, the function's worker,
- * PostgREST, the database connection. What was accepted is reached all the same, with exactly one container per
- * instance, and reading the list makes the database equal to Docker.
+ * Parts die with SIGKILL at random moments while toolbox-tools mutates: DTMA, the function's worker, PostgREST, the
+ * database connection. What was accepted is reached all the same, with exactly one container per instance, and reading
+ * the list makes the database equal to Docker. `scripts/test --thorough` kills more often.
  */
 import assert from "node:assert/strict";
 import {
@@ -19,9 +19,10 @@ import {
 import { expireLeases, expireUnheard, killed } from "./faults/parts.ts";
 import { healed, instanceOf, type Snapshot, snapshot } from "./faults/truth.ts";
 import { seedFromEnvironment } from "./faults/seed.ts";
+import { thorough } from "../lib/thorough.ts";
 
 /** Kills of DTMA; each has two mutations under way. */
-const KILLS = 52;
+const KILLS = thorough ? 52 : 12;
 /** The longest a kill waits after the mutations were sent; a deploy takes about 1.5 s. */
 const LONGEST_MS = 1_600;
 
@@ -144,7 +145,8 @@ Deno.test("DTMA killed under every command, and away for longer than any of them
   const { tools } = world.owner;
   const verbs: Verb[] = ["update", "restart", "stop", "start", "delete", "deploy"];
   const answers = new Map<string, number>();
-  for (let round = 1; round <= 5; round++) {
+  // Every second round waits for the ends.
+  for (let round = 1; round <= (thorough ? 5 : 2); round++) {
     const turns = await pooled(verbs, 3, async (verb): Promise<Turn> => {
       const turn = { verb, name: `${verb} ${round}`, waits: round % 2 === 0, mark: `mark ${round}` };
       if (verb === "deploy") return turn;
@@ -189,7 +191,7 @@ Deno.test("the worker of the function killed in the middle", async (t) => {
   let state = await snapshot(world);
 
   await t.step("at random moments: the next read heals", async () => {
-    for (let kill = 1; kill <= 12; kill++) {
+    for (let kill = 1; kill <= (thorough ? 12 : 4); kill++) {
       const [turn] = turns.next(state, 1);
       const moment = Math.round(random() ** 2 * 800);
       const pending = mutate(tools, { ...turn, waits: true }).catch((error) => error as Error);
@@ -282,7 +284,7 @@ Deno.test("PostgREST and its connections killed in the middle", async (t) => {
   };
 
   await t.step("every connection of PostgREST is terminated at random moments", async () => {
-    for (let at = 1; at <= 12; at++) {
+    for (let at = 1; at <= (thorough ? 12 : 4); at++) {
       await round(`termination ${at}`, 400, async () => {
         await world.db.execute(
           "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'",
@@ -292,7 +294,7 @@ Deno.test("PostgREST and its connections killed in the middle", async (t) => {
   });
 
   await t.step("PostgREST is killed at random moments and started again", async () => {
-    for (let at = 1; at <= 8; at++) {
+    for (let at = 1; at <= (thorough ? 8 : 3); at++) {
       await round(`kill ${at}`, 400, () => killed(world, "postgrest"));
     }
   });

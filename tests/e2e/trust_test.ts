@@ -3,7 +3,9 @@
  * only, a heartbeat counts once, another certificate is refused, and keys can be replaced without a gap.
  */
 import assert from "node:assert/strict";
+import { certificate } from "../lib/certificates.ts";
 import { enrolmentToken } from "../lib/stack.ts";
+import { TlsPeer } from "../lib/tls_peer.ts";
 import {
   agentKey,
   codeOf,
@@ -12,7 +14,6 @@ import {
   eventually,
   Machine,
   newCertificate,
-  newPair,
   sleep,
   startWorld,
   type World,
@@ -138,25 +139,16 @@ Deno.test("what a machine's key opens, and how often", async (t) => {
 
 Deno.test("a man in the middle with another certificate learns nothing", async (t) => {
   await using world = await startWorld();
-  const pair = await newPair();
-  const seen: string[] = [];
-  await using server = Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    cert: pair.certificate,
-    key: pair.key,
-    onListen: () => {},
-  }, (request) => {
-    seen.push(`${request.method} ${request.url}`);
-    return Response.json({ toolbox_id: world.toolboxId, tools: [], foreign: [] });
-  });
+  const names = [`DNS:${world.toolboxId}.toolbox.invalid`, "IP:127.0.0.1"];
+  const list = () => Response.json({ toolbox_id: world.toolboxId, tools: [], foreign: [] });
+  await using middle = new TlsPeer(await certificate({ names }), list);
   const genuine = Number(new URL(world.agent.url).port);
   const pointAt = (port: number) =>
     world.db.execute("update public.account_tool_environments set dtma_port = :'port'::int where id = :'id'", {
       port: `${port}`,
       id: world.toolboxId,
     });
-  await pointAt(server.addr.port);
+  await pointAt(middle.port);
 
   await t.step(
     "no request, and so no key, is sent to it; every command says that the agent was not reached",
@@ -165,10 +157,11 @@ Deno.test("a man in the middle with another certificate learns nothing", async (
       const list = await tools.list();
       assert.equal(list.json.success, false, describe(list));
       assert.equal(list.json.agent.reachable, false);
-      assert.match(list.json.agent.code, /^agent_/);
+      assert.equal(list.json.agent.code, "agent_certificate_invalid");
       const deploy = await tools.deploy("through the middle", {});
       assert.notEqual(deploy.json.success, true, describe(deploy));
-      assert.deepEqual(seen, []);
+      assert.ok(middle.tunnels.length > 0, "it was in the middle");
+      assert.deepEqual(middle.read, []);
     },
   );
 

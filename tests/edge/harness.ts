@@ -52,15 +52,15 @@ export class Worker implements AsyncDisposable {
     readonly ended: Promise<unknown>,
   ) {}
 
-  /** Starts a function by its entry point, in the host of the dev stack. */
-  static async start(entry: string, env: Record<string, string>): Promise<Worker> {
+  /** Starts a function by its entry point, in the host of the dev stack; `flags` are further ones of Deno. */
+  static async start(entry: string, env: Record<string, string>, flags: string[] = []): Promise<Worker> {
     const marker = `ready-${crypto.randomUUID()}`;
     const host = new URL("crates/toolbox-devstack/host/worker.ts", ROOT).pathname;
     const process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--no-check", "--no-lock", "--no-config", "--node-modules-dir=none", "--no-prompt"]
         .concat(["--allow-net", "--allow-env", "--allow-sys=hostname", "--allow-write=/tmp"])
         .concat([`--allow-read=${ROOT.pathname}supabase/functions,${ROOT.pathname}pkg,${ROOT.pathname}tests/edge,/tmp`])
-        .concat([host, new URL(entry, ROOT).href, marker]),
+        .concat(flags, [host, new URL(entry, ROOT).href, marker]),
       cwd: ROOT,
       env,
       clearEnv: true,
@@ -199,7 +199,7 @@ export function view(more: Record<string, unknown> = {}) {
     finished_at: null,
     exit_code: null,
     restart_count: 0,
-    rolled_back: false,
+    update_failed: false,
     updated_at: "2026-01-01T00:00:00Z",
     ...more,
   };

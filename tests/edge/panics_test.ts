@@ -1,11 +1,9 @@
 // A panic traps and poisons its wasm instance: the request that panicked gets 500 in the envelope, the others succeed,
-// none hangs, and the worker lives on.
+// none hangs, and the worker lives on. Needs the function that scripts/build-wasm --tests builds.
 import { claims, environment, HS_SECRET, hsSigner, token, Upstream, Worker } from "./harness.ts";
 import assert from "node:assert/strict";
 
 async function start(more: Record<string, string> = {}) {
-  const built = await new Deno.Command("scripts/build-wasm", { args: ["--tests"], stdout: "null" }).output();
-  assert(built.success, new TextDecoder().decode(built.stderr));
   const supabase = new Upstream(() => new Response("{}"));
   const worker = await Worker.start("tests/edge/panics.ts", environment(supabase.port, more));
   const bearer = await token({ alg: "HS256", typ: "JWT" }, claims(supabase.port), await hsSigner(HS_SECRET));

@@ -165,7 +165,7 @@ Deno.test("services killed come back; suspended ones hang and go on", async (t) 
   });
 });
 
-Deno.test("supabase/functions/.env reaches functions, but for names that are Supabase's", async () => {
+Deno.test("supabase/functions/.env reaches functions, but for names that are Supabase's, and no function reaches it", async () => {
   const copy = await Deno.makeTempDir();
   await new Deno.Command("cp", { args: ["-r", `${project}/supabase`, copy] }).output();
   await Deno.writeTextFile(
@@ -178,8 +178,13 @@ Deno.test("supabase/functions/.env reaches functions, but for names that are Sup
     assert.equal(env.FROM_FILE, "a file");
     assert.equal(env.OVERRIDDEN, "test");
     assert.equal(env.SUPABASE_URL, stack.ready.url);
+    await stack.setFunctionEnv({ STACK_DATA: stack.ready.data_dir });
     const probe = await (await fetch(stack.ready.functions.probe, { method: "POST", body: "[]" })).json();
-    assert.notEqual(probe.readDotEnv, "ok");
+    // This project and the stack's data lie in /tmp, which a function may write.
+    assert.equal(probe.writeTemporary, "ok");
+    for (const what of ["readDotEnv", "writeProject", "readStack", "writeStack"]) {
+      assert.match(probe[what], /^(NotCapable|PermissionDenied): /, what);
+    }
   } finally {
     await Deno.remove(copy, { recursive: true });
   }

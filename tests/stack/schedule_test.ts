@@ -1,25 +1,33 @@
 /** What the stack does by itself while it runs: scheduled calls, and functions that cannot start. */
 import assert from "node:assert/strict";
 import { startStack } from "../lib/stack.ts";
-import { Database, eventually } from "../e2e/lib/mod.ts";
+import { eventually } from "../e2e/lib/mod.ts";
 
 const project = new URL("./fixture", import.meta.url).pathname;
 
+/** What the fixture's function `heartbeat` keeps of its calls. */
+interface Ticks {
+  ticks: { at: number; method: string; path: string; is_secret_key: boolean; has_token: boolean }[];
+}
+
 Deno.test("by the clock and beside functions that do not start", async (t) => {
   const stack = await startStack({ project, dtma: false });
-  const db = new Database(stack.ready.admin_db_url);
-  const calls = async () => Number(await db.execute("select count(*) from private.calls"));
+  const ticks = async () => (await (await fetch(`${stack.ready.url}/functions/v1/heartbeat`)).json() as Ticks).ticks;
   try {
-    await t.step("silent toolboxes are looked for every five seconds", async () => {
-      const before = await calls();
-      const begun = performance.now();
-      await eventually("two more calls", async () => await calls() >= before + 2 ? true : undefined, { ms: 15_000 });
-      assert(performance.now() - begun > 4_000, "not more often than that");
+    await t.step("the route heartbeat/tick is called every five seconds, with the secret key", async () => {
+      const before = (await ticks()).length;
+      const seen = await eventually("two more ticks", async () => {
+        const all = await ticks();
+        return all.length >= before + 2 ? all : undefined;
+      }, { ms: 15_000 });
+      const [last, next] = seen.slice(-2);
+      assert(next.at - last.at > 4_000, "not more often than that");
+      const { at: _, ...call } = next;
+      assert.deepEqual(call, { method: "POST", path: "/heartbeat/tick", is_secret_key: true, has_token: false });
     });
-    await t.step("a Postgres that restarts does not end it", async () => {
-      await stack.control("restart", "postgres");
-      const before = await calls();
-      await eventually("a call after the restart", async () => await calls() > before ? true : undefined, {
+    await t.step("a function that restarts does not end it", async () => {
+      await stack.control("restart", "heartbeat");
+      await eventually("a tick after the restart", async () => (await ticks()).length > 0 ? true : undefined, {
         ms: 12_000,
       });
     });
@@ -35,7 +43,9 @@ Deno.test("by the clock and beside functions that do not start", async (t) => {
     });
   } finally {
     const said = await stack.stop();
-    await t.step("the person who started it is told what to run", () => {
+    await t.step("the person who started it is told which job fails and what to run", () => {
+      assert.equal(said.match(/the job failing failed \(not_configured\)/g)?.length, 1, "once for each reason");
+      assert.doesNotMatch(said, /the job away/);
       assert.match(said, /package of the function unbuilt is not built: run scripts\/build-wasm/);
       assert.doesNotMatch(said, /function broken is not built/);
     });

@@ -2,18 +2,20 @@
 //!
 //! It holds the desired state of tool instances durably, and makes Docker match it:
 //!
-//! - [`api`]: the HTTP API; one table of routes in [`api::router`];
+//! - [`api`]: the HTTP API; one table of routes in [`api::router`]. Only [`agent`] imports it;
 //! - [`instances`]: one task per instance, which owns its record and works towards it;
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
-//! - [`server`], [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
 //! is acknowledged after its effect is durable; two versions of an instance never run at once.
+
+#![allow(missing_docs, reason = "no other crate uses this one")]
 
 pub mod agent;
 pub mod api;
@@ -33,6 +35,7 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+mod tunnel;
 
 /// Version of the agent's program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

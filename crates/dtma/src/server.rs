@@ -1,5 +1,8 @@
 //! Serves the API: accepts connections, over TLS unless told otherwise, and ends them in order.
 //!
+//! A TLS connection begins with TLS, or with the `CONNECT` of a client that takes the agent for the proxy of its own
+//! name (`tunnel`).
+//!
 //! One task per connection does the handshake too, so a slow caller delays nobody. Their number is bounded: beyond it,
 //! the one that has gone longest without a request makes room, and when all have sent one, the new one is closed. A
 //! connection that says nothing for a while is closed too, so callers that vanish leave nothing behind.
@@ -22,10 +25,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::tunnel::{self, PromptAcks};
 
 /// Most connections at once. Bounds the memory and the file descriptors callers can make the agent use.
 const MAX_CONNECTIONS: usize = 512;
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, the tunnel before it included.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, from the connection's begin or the end of the request before it.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -42,7 +48,16 @@ pub enum Transport {
     /// HTTP as it is, for development on loopback.
     Plain,
     /// HTTP over TLS.
-    Tls(Arc<ServerConfig>),
+    Tls(Tls),
+}
+
+/// What a TLS connection needs.
+#[derive(Clone)]
+pub struct Tls {
+    /// The agent's key and certificate.
+    pub config: Arc<ServerConfig>,
+    /// The name in the certificate that a tunnel may be asked for.
+    pub host: Arc<str>,
 }
 
 /// Serves until the shutdown signal, then lets open requests end for at most `drain`.
@@ -178,10 +193,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     match transport {
         Transport::Plain => requests(stream, router, asked, shutdown).await,
-        Transport::Tls(config) => {
-            let handshake = TlsAcceptor::from(config).accept(stream);
+        Transport::Tls(tls) => {
             let done = tokio::select! {
-                done = tokio::time::timeout(HANDSHAKE_LIMIT, handshake) => done,
+                done = tokio::time::timeout(HANDSHAKE_LIMIT, handshake(stream, tls)) => done,
                 () = crate::instances::stopped(&mut shutdown) => return,
             };
             match done {
@@ -192,6 +206,14 @@ async fn connection(
             }
         }
     }
+}
+
+async fn handshake(mut stream: TcpStream, tls: Tls) -> io::Result<TlsStream<PromptAcks>> {
+    tunnel::open(&mut stream, &tls.host).await?;
+    let acceptor = TlsAcceptor::from(tls.config);
+    let mut stream = acceptor.accept(PromptAcks::new(stream)).await?;
+    stream.get_mut().0.end();
+    Ok(stream)
 }
 
 /// Answers the requests of one connection.

@@ -10,14 +10,19 @@ use super::*;
 const SOON: Duration = Duration::from_secs(5);
 
 /// Serves `hi` over plain HTTP, until the sender is dropped.
-async fn started(most: usize) -> (SocketAddr, watch::Sender<bool>) {
+async fn started_plain(most: usize) -> (SocketAddr, watch::Sender<bool>) {
+    started(Transport::Plain, most).await
+}
+
+/// Serves `hi`, until the sender is dropped.
+async fn started(transport: Transport, most: usize) -> (SocketAddr, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", axum::routing::get(|| async { "hi" }));
     let (sender, shutdown) = watch::channel(false);
     let drain = Duration::from_secs(1);
     tokio::spawn(async move {
-        serve_at_most(most, listener, Transport::Plain, router, shutdown, drain).await;
+        serve_at_most(most, listener, transport, router, shutdown, drain).await;
     });
     (address, sender)
 }
@@ -44,7 +49,7 @@ async fn closed(stream: &mut TcpStream) {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_send_a_request_is_closed_after_ten_seconds() {
     for half in ["", "GET / HTTP/1.1\r\nhost:", "whole"] {
-        let (address, _stop) = started(MAX_CONNECTIONS).await;
+        let (address, _stop) = started_plain(MAX_CONNECTIONS).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         let begun = Instant::now();
         if half == "whole" {
@@ -61,9 +66,45 @@ async fn whoever_does_not_send_a_request_is_closed_after_ten_seconds() {
     }
 }
 
+/// A server whose certificate is for `agent.invalid`.
+async fn started_with_tls() -> (SocketAddr, watch::Sender<bool>) {
+    let folder = tempfile::tempdir().unwrap();
+    let toolbox = toolbox_domain::ids::ToolboxId::new(uuid::Uuid::nil());
+    let identity = crate::tls::Identity::load_or_make(folder.path(), toolbox, &[]).unwrap();
+    let tls = Transport::Tls(Tls {
+        config: identity.server_config().unwrap(),
+        host: "agent.invalid".into(),
+    });
+    started(tls, MAX_CONNECTIONS).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_finish_the_handshake_is_closed_after_ten_seconds() {
+    let tunnel = "CONNECT agent.invalid:443 HTTP/1.1\r\n\r\n";
+    for begin in ["", "C", &tunnel[..20], tunnel] {
+        let (address, _stop) = started_with_tls().await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let begun = Instant::now();
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let agreed = if begin == tunnel {
+            "HTTP/1.1 200 OK\r\n\r\n"
+        } else {
+            ""
+        };
+        assert_eq!(String::from_utf8_lossy(&answer), agreed);
+        let took = begun.elapsed();
+        assert!(
+            took >= Duration::from_secs(9) && took <= Duration::from_secs(11),
+            "'{begin}': {took:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn silent_connections_make_room_and_used_ones_stay() {
-    let (address, _stop) = started(4).await;
+    let (address, _stop) = started_plain(4).await;
     let mut used = TcpStream::connect(address).await.unwrap();
     ask(&mut used).await;
     let mut silent = Vec::new();
@@ -82,7 +123,7 @@ async fn silent_connections_make_room_and_used_ones_stay() {
 
 #[tokio::test]
 async fn beyond_the_bound_a_connection_is_closed_when_all_others_are_used() {
-    let (address, _stop) = started(2).await;
+    let (address, _stop) = started_plain(2).await;
     let mut used = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -111,7 +152,7 @@ async fn beyond_the_bound_a_connection_is_closed_when_all_others_are_used() {
 
 #[tokio::test]
 async fn the_kernel_watches_over_every_connection() {
-    let (address, _stop) = started(4).await;
+    let (address, _stop) = started_plain(4).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     ask(&mut stream).await;
     let end = |port: u16| format!("0100007F:{port:04X}");

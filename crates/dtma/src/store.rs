@@ -37,7 +37,6 @@ pub enum StoreError {
         action: &'static str,
         /// To which path.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// Another agent uses the folder.
@@ -87,7 +86,6 @@ pub struct Loaded {
 /// That an instance was deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// The instance.
     pub id: ToolInstanceId,
     /// The generation that deleted it.
     pub generation: u64,
@@ -272,15 +270,15 @@ impl Store {
         (self.sync_folder)(folder).map_err(at("sync", folder))
     }
 
-    /// Remembers durably that `generation` deleted the instance.
-    pub fn bury(&self, id: ToolInstanceId, generation: u64) -> Result<(), StoreError> {
+    /// Makes it durable that `generation` deleted the instance.
+    pub fn add_tombstone(&self, id: ToolInstanceId, generation: u64) -> Result<(), StoreError> {
         let content = format!("{generation}\n");
         durable::write(&self.deleted, &id.to_string(), content.as_bytes())
             .map_err(at("write a deletion to", &self.deleted))
     }
 
-    /// Forgets a deletion. Forgetting none succeeds.
-    pub fn lift(&self, id: ToolInstanceId) -> Result<(), StoreError> {
+    /// Removes a tombstone. Removing none succeeds.
+    pub fn clear_tombstone(&self, id: ToolInstanceId) -> Result<(), StoreError> {
         let path = self.deleted.join(id.to_string());
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -367,7 +365,7 @@ struct StoredRecord {
     requested_sha256: String,
     current: StoredRelease,
     next: Option<StoredRelease>,
-    rolled_back: Option<Reason>,
+    update_failure: Option<Reason>,
     restart: Option<StoredRestart>,
 }
 
@@ -405,7 +403,7 @@ impl StoredRecord {
             requested_sha256: record.requested_sha256.clone(),
             current: StoredRelease::of(&record.current),
             next: record.next.as_ref().map(StoredRelease::of),
-            rolled_back: record.rolled_back.clone(),
+            update_failure: record.update_failure.clone(),
             restart: record.restart.and_then(|r| {
                 Some(StoredRestart {
                     after: r.after.format(&Rfc3339).ok()?,
@@ -425,7 +423,7 @@ impl StoredRecord {
             requested_sha256: self.requested_sha256,
             current: self.current.into_release(policy)?,
             next: self.next.map(|n| n.into_release(policy)).transpose()?,
-            rolled_back: self.rolled_back,
+            update_failure: self.update_failure,
             restart: self.restart.and_then(|r| {
                 let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;
                 Some(Restart {

@@ -35,7 +35,7 @@ fn record(n: u128) -> Record {
             pulled: true,
             ..release
         },
-        rolled_back: Some(Reason {
+        update_failure: Some(Reason {
             code: "exited".into(),
             message: "m".into(),
         }),

@@ -3,6 +3,9 @@
 //! The control plane trusts exactly this certificate, so it stays the same as long as the state folder lives; another
 //! one is refused until the toolbox enrols again. Nobody could renew it in time, so it does not expire. It is no
 //! authority (`CA:FALSE`): rustls takes no authority's certificate for a server's.
+//!
+//! It carries the toolbox's own name ([`agent_host`]), by which the control plane verifies it, and the machine's
+//! addresses, by which other clients do.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,12 +22,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sha2::{Digest, Sha256};
 use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::names::agent_host;
 
 use crate::durable;
 
 /// Key and certificate in one file, so that there is never one without the other.
 const FILE: &str = "tls.pem";
-/// Most names in the certificate; a machine with more has bridges that nobody calls it by.
+/// Most names in the certificate beside the toolbox's own; a machine with more has bridges that nobody calls it by.
 const MAX_NAMES: usize = 64;
 
 /// There is no usable identity.
@@ -64,7 +68,7 @@ pub struct Identity {
 
 impl Identity {
     /// Reads the identity of `toolbox` from `state_dir`, or makes it for this machine's addresses and `names`. A file
-    /// that holds none is moved aside. Blocks.
+    /// that holds none, or one without the toolbox's own name, is moved aside. Blocks.
     pub fn load_or_make(
         state_dir: &Path,
         toolbox: ToolboxId,
@@ -76,13 +80,18 @@ impl Identity {
             source,
         };
         if let Some(pem) = durable::read(&path).map_err(io)? {
-            if let Some(identity) = Self::parse(path.clone(), &pem) {
-                identity.warn_of_missing(names);
-                return Ok(identity);
-            }
+            let host = agent_host(toolbox);
+            let fault = match Self::parse(path.clone(), &pem) {
+                Some(identity) if identity.is_for(&host) => {
+                    identity.warn_of_missing(names);
+                    return Ok(identity);
+                }
+                Some(_) => "does not carry the toolbox's name",
+                None => "could not be read",
+            };
             let aside = state_dir.join(format!("{FILE}.unusable"));
             std::fs::rename(&path, &aside).map_err(io)?;
-            tracing::error!(moved_to = %aside.display(), "the TLS certificate could not be read; made another one, so the toolbox has to enrol again");
+            tracing::error!(name = %host, moved_to = %aside.display(), "the TLS certificate {fault}; made another one, which the control plane refuses until the toolbox is enrolled again with a new token");
         }
         let pem = make(toolbox, names)?;
         durable::write(state_dir, FILE, pem.as_bytes()).map_err(io)?;
@@ -110,16 +119,19 @@ impl Identity {
 
     /// A certificate is not made anew for another name: that would end the trust in it.
     fn warn_of_missing(&self, names: &[String]) {
-        let Ok(certificate) = webpki::EndEntityCert::try_from(&self.certificate) else {
-            return;
-        };
         for name in names {
-            let is_in = ServerName::try_from(name.as_str())
-                .is_ok_and(|n| certificate.verify_is_valid_for_subject_name(&n).is_ok());
-            if !is_in {
+            if !self.is_for(name) {
                 tracing::warn!(%name, path = %self.path.display(), "the certificate was made without this name; to have it, remove the file and enrol the toolbox again");
             }
         }
+    }
+
+    fn is_for(&self, name: &str) -> bool {
+        let Ok(certificate) = webpki::EndEntityCert::try_from(&self.certificate) else {
+            return false;
+        };
+        ServerName::try_from(name)
+            .is_ok_and(|n| certificate.verify_is_valid_for_subject_name(&n).is_ok())
     }
 
     /// How the server speaks: TLS 1.3, HTTP/1.1.
@@ -149,6 +161,7 @@ fn make(toolbox: ToolboxId, names: &[String]) -> Result<String, rcgen::Error> {
     // What was asked for comes first when there are too many.
     all.sort_by_key(|name| !names.contains(name));
     all.truncate(MAX_NAMES);
+    all.insert(0, agent_host(toolbox));
     let mut params = CertificateParams::new(all)?;
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, format!("DTMA {toolbox}"));
@@ -196,7 +209,14 @@ mod tests {
         assert_eq!(first.certificate_pem, again.certificate_pem);
         assert!(!first.certificate_pem.contains("PRIVATE KEY"));
         let certificate = webpki::EndEntityCert::try_from(&first.certificate).unwrap();
-        for name in ["203.0.113.7", "tools.example.org", "127.0.0.1", "::1"] {
+        let own = agent_host(toolbox());
+        for name in [
+            own.as_str(),
+            "203.0.113.7",
+            "tools.example.org",
+            "127.0.0.1",
+            "::1",
+        ] {
             let name = ServerName::try_from(name).unwrap();
             certificate.verify_is_valid_for_subject_name(&name).unwrap();
         }
@@ -211,5 +231,19 @@ mod tests {
         let second = Identity::load_or_make(dir.path(), toolbox(), &[]).unwrap();
         assert_ne!(first.certificate_sha256, second.certificate_sha256);
         assert!(dir.path().join("tls.pem.unusable").exists());
+    }
+
+    #[test]
+    fn a_certificate_without_the_toolboxs_name_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = ToolboxId::new(uuid::Uuid::from_u128(8));
+        let before = Identity::load_or_make(dir.path(), other, &[]).unwrap();
+        let made = Identity::load_or_make(dir.path(), toolbox(), &[]).unwrap();
+        assert_ne!(before.certificate_sha256, made.certificate_sha256);
+        assert!(made.is_for(&agent_host(toolbox())));
+        let aside = std::fs::read_to_string(dir.path().join("tls.pem.unusable")).unwrap();
+        assert!(aside.contains(&before.certificate_pem));
+        let again = Identity::load_or_make(dir.path(), toolbox(), &[]).unwrap();
+        assert_eq!(made.certificate_sha256, again.certificate_sha256);
     }
 }

@@ -8,6 +8,7 @@
 //! - `enrol`: a single-use token becomes the toolbox's keys, and the agent's certificate is pinned.
 //! - `beat`: one heartbeat is recorded in one round trip; its answer carries the digest of the desired state.
 //! - `desired`: the desired state, for an agent whose digest differs.
+//! - `tick`: what is due without anybody asking; called by the clock, with a secret key of the project.
 //! - `presented`: what an agent presents; `keys`: what it is given; `certificate`: fingerprints.
 //!
 //! No token, key, certificate or environment is ever logged or answered to anybody but the agent it belongs to.
@@ -19,6 +20,7 @@ mod enrol;
 mod keys;
 mod presented;
 pub mod routes;
+mod tick;
 
 #[cfg(test)]
 mod beat_tests;
@@ -30,6 +32,8 @@ mod enrol_tests;
 mod routes_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tick_tests;
 
 use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;

@@ -50,7 +50,8 @@ impl World {
 
     /// The same with more variables.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
-        let transport = Arc::new(Recorded::new());
+        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
+        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
         let answers: Arc<Mutex<Vec<(&'static str, Answer)>>> = Arc::default();
         let script = Arc::clone(&answers);
         transport.on(move |request| {
@@ -65,7 +66,6 @@ impl World {
                 script.remove(at).1
             })
         });
-        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
         let function = Function::new(&FUNCTION, variables, Arc::clone(&transport), clock);
         Self {
             function,

@@ -396,7 +396,7 @@ pub struct ToolView {
     pub phase: Phase,
     /// The agent is done with this generation: it is as desired, or `error`.
     pub settled: bool,
-    /// Set when `phase` is `error`, and when `rolled_back`.
+    /// Set when `phase` is `error`, and when `update_failed`.
     pub reason: Option<Reason>,
     /// Set while pulling or building.
     #[serde(default)]
@@ -422,13 +422,14 @@ pub struct ToolView {
     /// Restarts by the agent since it was last deployed or started by a command.
     #[serde(default)]
     pub restart_count: u32,
-    /// The last update did not start; the version before it runs.
+    /// The last update failed: `reason` says why, and the version before it runs. True until the next command, also after
+    /// the control plane has taken the failed spec back.
+    #[serde(default)]
+    pub update_failed: bool,
+    /// What this generation asks for was given up, and the spec before it runs. False again once the control plane has
+    /// taken the failed spec back.
     #[serde(default)]
     pub rolled_back: bool,
-    /// What runs is not what this generation asks for. False again once the control plane has taken the failed spec
-    /// back, while `rolled_back` still tells why.
-    #[serde(default)]
-    pub reverted: bool,
     /// When this view last changed.
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.

@@ -278,9 +278,9 @@ pub struct LiveState {
     /// Last start of the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// The last update did not start; the version before it runs.
+    /// The last update failed: `reason` says why, and the version before it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rolled_back: bool,
+    pub update_failed: bool,
 }
 
 /// A tool instance as callers see it.

@@ -33,6 +33,8 @@ codes! {
         EnrolmentTokenExpired = "enrolment_token_expired", 401, "The enrolment token has expired; make a new one";
         /// Unknown toolbox and wrong key alike.
         HeartbeatKeyInvalid = "heartbeat_key_invalid", 401, "The key is not this toolbox's; enrol it again";
+        /// No secret key of the project, or a wrong one.
+        SecretKeyRequired = "secret_key_required", 401, "Present a secret key of the project";
         /// The caller is known and may not do this.
         Forbidden = "forbidden", 403, "The caller may not do this";
         /// No such path.
@@ -75,6 +77,8 @@ codes! {
         Internal = "internal", 500, "Internal error";
         /// The function lacks configuration.
         NotConfigured = "not_configured", 500, "The function is not configured";
+        /// `Deno.createHttpClient` is missing, or its `proxy` is ignored: nothing was sent to the agent.
+        AgentPinUnsupported = "agent_pin_unsupported", 500, "The runtime of this function cannot verify the agent's certificate; it needs Deno.createHttpClient with the options caCerts and proxy";
         /// The instance could not be deployed; `details.reason` says why.
         DeployFailed = "deploy_failed", 502, "The instance could not be deployed";
         /// The instance could not be started; `details.reason` says why.
@@ -93,8 +97,9 @@ codes! {
         AgentTooOld = "agent_too_old", 502, "The agent is too old; redeploy it";
         /// The agent refused the toolbox's key.
         AgentUnauthorized = "agent_unauthorized", 502, "The agent refused the toolbox's key";
-        /// The agent's certificate is not the one pinned.
-        AgentCertificateInvalid = "agent_certificate_invalid", 502, "The agent's certificate is not the pinned one";
+        /// What answers at the agent's address does not prove to be the enrolled agent: it has another certificate, or one
+        /// from before certificates carried the agent's name, or it is no agent.
+        AgentCertificateInvalid = "agent_certificate_invalid", 502, "What answers at the agent's address does not have the enrolled certificate; update the agent and enrol the toolbox again";
         /// Docker on the machine refused or failed.
         DockerFailed = "docker_failed", 502, "Docker on the machine reported a failure";
         /// The agent could not store the desired state.

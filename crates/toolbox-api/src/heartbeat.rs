@@ -3,11 +3,14 @@
 //! - `POST /heartbeat/{toolbox}/enrol` with a single-use enrolment token: [`EnrolRequest`] → [`EnrolResponse`].
 //! - `POST /heartbeat/{toolbox}` with the toolbox's own key: [`Heartbeat`] → [`HeartbeatResponse`].
 //! - `GET /heartbeat/{toolbox}/desired` with the same key: → [`DesiredState`].
+//!
+//! And what the clock calls: `POST /heartbeat/tick` with a secret key of the project: → [`TickResponse`].
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::ToolInstanceId;
 
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
+use crate::error::ErrorCode;
 use crate::mcp::McpHealth;
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
@@ -121,7 +124,7 @@ pub struct InstanceReport {
     /// Published ports.
     #[serde(default)]
     pub ports: Vec<PortBinding>,
-    /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::reverted`]).
+    /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::rolled_back`]).
     #[serde(default)]
     pub rolled_back: bool,
     /// Health of the MCP server, where the instance is one and runs.
@@ -170,6 +173,43 @@ pub struct DesiredInstance {
     /// The rest, as in `PUT /tools/{id}`; here `desired` may be `absent`.
     #[serde(flatten)]
     pub deploy: DeployRequest,
+}
+
+/// Answer of `POST /heartbeat/tick`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TickResponse {
+    /// Every job, in the order in which they were run.
+    pub jobs: Vec<JobReport>,
+}
+
+/// What became of one job. The next tick runs it again in any case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobReport {
+    /// Its name.
+    pub job: String,
+    /// How it ended.
+    pub outcome: JobOutcome,
+    /// How many rows it dealt with; only when `done`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Why it failed; only when `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ErrorCode>,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum JobOutcome {
+    /// It did what there was to do, or as much of it as one tick may.
+    Done,
+    /// It could not; `code` says why.
+    Failed,
+    /// The jobs before it took all the time of the tick.
+    Skipped,
 }
 
 /// One line of the desired state's digest. The database makes the same lines.

@@ -86,13 +86,6 @@ pub(crate) enum StackError {
 }
 
 impl StackError {
-    /// The database answered, with an error of its own: no sign of one that is down or restarting.
-    pub(crate) fn is_refusal(&self) -> bool {
-        // Class 57 is "operator intervention": the database is going down or coming up.
-        matches!(self, Self::Database { source, .. }
-            if source.code().is_some_and(|state| !state.code().starts_with("57")))
-    }
-
     /// For `map_err`: what was being done to which file.
     pub(crate) fn file(
         action: &'static str,

@@ -57,7 +57,7 @@ pub(crate) fn host(
         paths.node_module("deno/deno")?,
         &paths.project,
     )
-    .args(deno_flags(paths, &worker, settings))
+    .args(deno_flags(paths, data_dir, &worker, settings))
     .args([worker.clone()])
     .args([
         format!("file://{}", settings.entry_point.display()),
@@ -112,7 +112,12 @@ pub(crate) fn hint(error: &StackError, project: &Path) -> Option<String> {
         })
 }
 
-fn deno_flags(paths: &Paths, worker: &Path, settings: &FunctionSettings) -> Vec<String> {
+fn deno_flags(
+    paths: &Paths,
+    data_dir: &Path,
+    worker: &Path,
+    settings: &FunctionSettings,
+) -> Vec<String> {
     let list = |paths: &[PathBuf]| {
         paths
             .iter()
@@ -127,6 +132,13 @@ fn deno_flags(paths: &Paths, worker: &Path, settings: &FunctionSettings) -> Vec<
         paths.tools.join("node_modules"),
         worker.to_path_buf(),
         "/tmp".into(),
+    ];
+    // Any of these may lie in /tmp, and what is denied wins over what is allowed.
+    let kept = [
+        paths.project.clone(),
+        paths.tools.clone(),
+        paths.cache.clone(),
+        data_dir.to_path_buf(),
     ];
     let config = settings.deno_config.as_ref().map_or_else(
         || "--no-config".to_owned(),
@@ -143,8 +155,12 @@ fn deno_flags(paths: &Paths, worker: &Path, settings: &FunctionSettings) -> Vec<
         "--allow-env".to_owned(),
         "--allow-sys=hostname".to_owned(),
         "--allow-write=/tmp".to_owned(),
+        format!("--deny-write={}", list(&kept)),
         format!("--allow-read={}", list(&readable)),
-        format!("--deny-read={}", functions.join(".env").display()),
+        format!(
+            "--deny-read={}",
+            list(&[functions.join(".env"), data_dir.to_path_buf()])
+        ),
         format!("--v8-flags=--max-old-space-size={MEMORY_MIB}"),
     ]
 }

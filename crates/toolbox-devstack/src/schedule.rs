@@ -1,42 +1,115 @@
-//! What Supabase's `pg_cron` does by the clock, done here where that extension is absent.
+//! The clock that calls the route `heartbeat/tick`, as `pg_cron` does in a hosted project.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::db::Db;
+use crate::probe;
 use crate::progress::say;
 
-/// Between two looks for toolboxes that fell silent.
+/// Between two ticks.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// True when there is something to call and nobody else calls it.
-const OURS: &str = "select to_regproc('private.mark_silent_toolboxes') is not null
-    and not exists (select from pg_extension where extname = 'pg_cron')";
-const CALL: &str = "select private.mark_silent_toolboxes()";
+/// What the route answers, as far as it is of interest here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    jobs: Vec<Job>,
+    error: Option<Refusal>,
+}
 
-/// Calls the scheduled functions until the program ends. Neither a database that is away nor a project without those
-/// functions is worth a word; a function that fails is, once for each new reason.
-pub(crate) async fn run(db: Db) {
+#[derive(Deserialize)]
+struct Job {
+    job: String,
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: String,
+}
+
+/// Posts to `url` with the project's secret key until the program ends. Neither a function that does not answer nor a
+/// database that is away is worth a word; a job that fails is, once for each new reason.
+pub(crate) async fn run(url: String, secret_key: String) {
     let mut clock = interval(EVERY);
-    // After a pause one call is enough: it looks at the whole table.
+    // After a pause one call is enough: each goes on where the last one ended.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = String::new();
+    let mut told = BTreeMap::new();
     loop {
         clock.tick().await;
-        let ours = db.row("looking for scheduled functions", OURS, &[]).await;
-        if !matches!(ours, Ok(Some(row)) if row.get(0)) {
+        let Ok(answer) = probe::post(&url, &secret_key, &json!({})).await else {
             continue;
+        };
+        let Some(failed) = failures(answer) else {
+            continue;
+        };
+        for (job, code) in &failed {
+            if told.get(job) != Some(code) {
+                say(format_args!(
+                    "the job {job} failed ({code}): see heartbeat.log"
+                ));
+            }
         }
-        let called = db.rows("private.mark_silent_toolboxes()", CALL, &[]).await;
-        let reason = called
-            .err()
-            .filter(crate::error::StackError::is_refusal)
-            .map(|error| crate::error::chain(&error))
-            .unwrap_or_default();
-        if !reason.is_empty() && reason != told {
-            say(&reason);
-        }
-        told = reason;
+        told = failed;
+    }
+}
+
+/// The jobs that failed for a reason that does not pass by itself, with their codes; none when it was not the route
+/// that answered.
+fn failures(answer: Value) -> Option<BTreeMap<String, String>> {
+    let answer: Answer = serde_json::from_value(answer).ok()?;
+    if answer.jobs.is_empty() && answer.error.is_none() {
+        return None;
+    }
+    let of_jobs = answer
+        .jobs
+        .into_iter()
+        .filter_map(|job| Some((job.job, job.code?)));
+    let of_all = answer
+        .error
+        .map(|refusal| ("heartbeat/tick".to_owned(), refusal.code));
+    let failed = of_jobs
+        .chain(of_all)
+        .filter(|(_, code)| !matches!(code.as_str(), "database_unreachable" | "database_timeout"));
+    Some(failed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_but_not_that_the_database_is_away() {
+        let answer = json!({"jobs": [
+            {"job": "a", "outcome": "done", "count": 1},
+            {"job": "b", "outcome": "failed", "code": "database_timeout"},
+            {"job": "c", "outcome": "failed", "code": "not_configured"},
+        ]});
+        let failed: Vec<_> = failures(answer).unwrap().into_iter().collect();
+        assert_eq!(failed, [("c".to_owned(), "not_configured".to_owned())]);
+    }
+
+    #[test]
+    fn a_refusal_of_the_tick_itself_is_told() {
+        let answer = json!({"error": {"code": "secret_key_required", "message": "x"}});
+        let failed: Vec<_> = failures(answer).unwrap().into_iter().collect();
+        let expected = (
+            "heartbeat/tick".to_owned(),
+            "secret_key_required".to_owned(),
+        );
+        assert_eq!(failed, [expected]);
+    }
+
+    #[test]
+    fn another_answer_is_none() {
+        assert_eq!(
+            failures(json!({"code": "BOOT_ERROR", "message": "x"})),
+            None
+        );
+        assert_eq!(failures(json!("text")), None);
     }
 }

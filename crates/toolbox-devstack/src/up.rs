@@ -200,7 +200,12 @@ impl<'a> Stack<'a> {
             db,
             registered,
         } = database;
-        tokio::spawn(schedule::run(db.clone()));
+        if functions.contains_key("heartbeat") {
+            tokio::spawn(schedule::run(
+                format!("{url}/functions/v1/heartbeat/tick"),
+                self.secrets.secret_key.clone(),
+            ));
+        }
         let gateway = Gateway {
             url: url.clone(),
             keys: self.keys.clone(),

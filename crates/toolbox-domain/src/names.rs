@@ -11,7 +11,7 @@ use core::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use uuid::Uuid;
 
-use crate::ids::ToolInstanceId;
+use crate::ids::{ToolInstanceId, ToolboxId};
 
 pub use slug::slug;
 
@@ -23,6 +23,12 @@ pub const MAX_SLUG_CHARS: usize = 40;
 
 /// Most characters of a container name: a container name is a host name in its network as well.
 pub const MAX_CONTAINER_NAME_CHARS: usize = 63;
+
+/// The DNS name in the certificate of a toolbox's agent, by which the control plane verifies it. No public authority
+/// may certify a name under `.invalid`, and no resolver knows one, so nobody else can answer to it.
+pub fn agent_host(toolbox: ToolboxId) -> String {
+    format!("{toolbox}.toolbox.invalid")
+}
 
 /// Why a text cannot be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -349,5 +355,14 @@ mod tests {
         for bad in ["%ff", "%C3", "%ED%A0%80", "%C0%AF"] {
             assert_eq!(decode_segment(bad), Err(DecodeError::NotUtf8), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_agent_has_a_name_that_nobody_can_be_certified_for() {
+        let toolbox = ToolboxId::new(Uuid::from_u128(7));
+        assert_eq!(
+            agent_host(toolbox),
+            "00000000-0000-0000-0000-000000000007.toolbox.invalid"
+        );
     }
 }

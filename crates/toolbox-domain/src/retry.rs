@@ -19,6 +19,8 @@ pub enum Fault {
     Tls,
     /// The name does not resolve.
     Dns,
+    /// The runtime has no way to verify a pinned certificate, so nothing was sent.
+    CannotPin,
 }
 
 impl Fault {

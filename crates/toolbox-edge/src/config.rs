@@ -37,6 +37,8 @@ pub struct Config {
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
     pub secret_key: String,
+    /// All secret keys of the project: whoever presents one acts for the project itself.
+    pub secret_keys: Vec<String>,
     /// All API keys of the project: none of them is a user.
     pub api_keys: Vec<String>,
     /// `SUPABASE_JWKS`: the public keys of the project, as JSON.
@@ -116,10 +118,12 @@ impl Config {
         if allowed_origins.is_empty() {
             allowed_origins.push("*".to_owned());
         }
+        let secret_keys = secret.all.clone();
         Ok(Self {
             supabase_url,
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
+            secret_keys,
             api_keys: publishable.all.into_iter().chain(secret.all).collect(),
             jwks: get("SUPABASE_JWKS"),
             jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
@@ -248,6 +252,7 @@ mod tests {
         assert_eq!(config.supabase_url, "https://p.supabase.co");
         assert_eq!(config.publishable_key, "sb_publishable_a");
         assert_eq!(config.secret_key, "sb_secret_a");
+        assert_eq!(config.secret_keys, ["sb_secret_a", "service"]);
         assert_eq!(config.api_keys.len(), 5);
         assert_eq!(
             config.issuers,

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,15 +18,27 @@ use wasm_streams::ReadableStream;
 use web_sys::{AbortController, RequestInit, RequestRedirect};
 
 use crate::message::{Request, Response};
-use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError, classify};
+use crate::transport::{
+    BodyStream, Call, Clock, LocalFuture, Pin, Transport, TransportError, classify,
+};
 
 #[wasm_bindgen]
 extern "C" {
     type HttpClient;
-    #[wasm_bindgen(js_namespace = Deno, js_name = createHttpClient, catch)]
-    fn create_http_client(options: &JsValue) -> Result<HttpClient, JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &HttpClient);
+
+    /// `Deno`, which not every runtime has, and some have in part.
+    #[wasm_bindgen(thread_local_v2, js_name = globalThis)]
+    static GLOBAL: Global;
+    type Global;
+    #[wasm_bindgen(method, getter, js_name = Deno)]
+    fn deno(this: &Global) -> Option<Deno>;
+    type Deno;
+    #[wasm_bindgen(method, getter, js_name = createHttpClient)]
+    fn client_maker(this: &Deno) -> Option<js_sys::Function>;
+    #[wasm_bindgen(method, js_name = createHttpClient, catch)]
+    fn create_http_client(this: &Deno, options: &JsValue) -> Result<HttpClient, JsValue>;
 }
 
 /// What `Deno.createHttpClient` takes.
@@ -35,6 +46,12 @@ extern "C" {
 #[serde(rename_all = "camelCase")]
 struct ClientOptions<'a> {
     ca_certs: [&'a str; 1],
+    proxy: Proxy<'a>,
+}
+
+#[derive(Serialize)]
+struct Proxy<'a> {
+    url: &'a str,
 }
 
 /// A value as the host's plain objects, arrays and texts.
@@ -42,7 +59,7 @@ pub fn to_host(value: &impl Serialize) -> Result<JsValue, serde_wasm_bindgen::Er
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())
 }
 
-/// Clients with a certificate of their own that are kept, so that connections are reused.
+/// Clients of pinned agents that are kept, so that connections are reused.
 const CLIENTS_KEPT: usize = 32;
 
 /// The host's `fetch`. Redirects are never followed: a machine must not be able to send the
@@ -50,7 +67,7 @@ const CLIENTS_KEPT: usize = 32;
 #[derive(Default)]
 pub struct Fetch {
     /// The one used last is at the end.
-    clients: RefCell<Vec<(Arc<str>, Rc<PinnedClient>)>>,
+    clients: RefCell<Vec<(Pin, Rc<PinnedClient>)>>,
 }
 
 struct PinnedClient(HttpClient);
@@ -87,36 +104,29 @@ fn js_error(error: &JsValue) -> TransportError {
 fn net_error(error: &gloo_net::Error) -> TransportError {
     match error {
         gloo_net::Error::JsError(error) => classify(&error.message),
-        other => classify(&other.to_string()),
+        gloo_net::Error::GlooError(text) => classify(text),
     }
 }
 
 impl Fetch {
-    fn client(&self, certificate: &Arc<str>) -> Result<Rc<PinnedClient>, TransportError> {
+    fn client(&self, pin: &Pin) -> Result<Rc<PinnedClient>, TransportError> {
         let mut clients = self.clients.borrow_mut();
-        if let Some(at) = clients.iter().position(|(pem, _)| pem == certificate) {
+        if let Some(at) = clients.iter().position(|(of, _)| of == pin) {
             let kept = clients.remove(at);
             let client = Rc::clone(&kept.1);
             clients.push(kept);
             return Ok(client);
         }
-        let unusable = || TransportError::new(Fault::Tls, "the certificate could not be read");
-        let options = ClientOptions {
-            ca_certs: [certificate],
-        };
-        let options = to_host(&options).map_err(|_| unusable())?;
-        let client = create_http_client(&options).map_err(|_| unusable())?;
-        let client = Rc::new(PinnedClient(client));
+        let client = Rc::new(PinnedClient(create_client(pin)?));
         if clients.len() >= CLIENTS_KEPT {
             clients.remove(0);
         }
-        clients.push((Arc::clone(certificate), Rc::clone(&client)));
+        clients.push((pin.clone(), Rc::clone(&client)));
         Ok(client)
     }
 
     async fn start(&self, call: &Call) -> Result<(HostResponse, Held), TransportError> {
-        let client = call.certificate.as_ref();
-        let client = client.map(|pem| self.client(pem)).transpose()?;
+        let client = call.pin.as_ref().map(|pin| self.client(pin)).transpose()?;
         let abort = AbortController::new().map_err(|e| js_error(&e))?;
         let request = host_request(&call.request, client.as_deref(), &abort);
         let request = request.map_err(|e| js_error(&e))?;
@@ -124,9 +134,34 @@ impl Fetch {
             _abort: AbortOnDrop(abort),
             _client: client,
         };
-        let response = request.send().await.map_err(|e| net_error(&e))?;
+        let response = request.send().await.map_err(|e| match net_error(&e) {
+            error if call.pin.is_some() && error.fault == Fault::Dns => TransportError::new(
+                Fault::CannotPin,
+                "the runtime looked for the agent's name instead of using the proxy",
+            ),
+            error => error,
+        })?;
         Ok((response, held))
     }
+}
+
+/// A client whose TLS runs to the agent through the agent's own tunnel. Its certificate is added to those the runtime
+/// trusts, not put in their place; what keeps others out is the name, which the runtime verifies as well.
+fn create_client(pin: &Pin) -> Result<HttpClient, TransportError> {
+    let cannot_pin = |detail: String| TransportError::new(Fault::CannotPin, detail);
+    let deno = GLOBAL.with(Global::deno);
+    let deno = deno.filter(|deno| deno.client_maker().is_some());
+    let deno = deno.ok_or_else(|| cannot_pin("there is no Deno.createHttpClient".to_owned()))?;
+    let options = to_host(&ClientOptions {
+        ca_certs: [&pin.certificate],
+        proxy: Proxy { url: &pin.proxy },
+    })
+    .map_err(|error| cannot_pin(error.to_string()))?;
+    deno.create_http_client(&options)
+        .map_err(|thrown| match js_error(&thrown) {
+            unreadable if unreadable.fault == Fault::Tls => unreadable,
+            other => cannot_pin(other.detail),
+        })
 }
 
 /// gloo-net's own builder cannot name a client, so the host's request is made here.

@@ -6,6 +6,7 @@
 //! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
 //! - `fetch` (wasm only): the host's `fetch`, through gloo-net.
 //! - `native` (feature `native`): reqwest and rustls, for servers.
+//! - `pinned` (feature `native`): TLS to an agent from a native program.
 //! - [`recorded`] (tests): answers from a script, and a clock that jumps.
 
 #[cfg(target_arch = "wasm32")]
@@ -13,6 +14,8 @@ pub mod fetch;
 pub mod message;
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod pinned;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod retry;
@@ -20,5 +23,5 @@ pub mod transport;
 
 pub use message::{Headers, Request, Response};
 pub use transport::{
-    BodyStream, BoxFuture, Call, Clock, LocalFuture, ThreadSafe, Transport, TransportError,
+    BodyStream, BoxFuture, Call, Clock, LocalFuture, Pin, ThreadSafe, Transport, TransportError,
 };

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::unfold;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method, Proxy};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +21,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use toolbox_domain::retry::Fault;
 
 use crate::message::Response;
-use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError, classify};
+use crate::pinned::pinned_client_config;
+use crate::transport::{
+    BodyStream, BoxFuture, Call, Clock, Pin, Transport, TransportError, classify,
+};
 
 /// Clients with a certificate of their own that are kept, so that connections are reused.
 const CLIENTS_KEPT: usize = 256;
@@ -35,8 +38,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(45);
 /// must not be able to send the control plane, with its keys, somewhere else.
 pub struct Native {
     public: Client,
-    /// By certificate; the last used is at the end.
-    pinned: Mutex<Vec<(Arc<str>, Client)>>,
+    /// The last used is at the end.
+    pinned: Mutex<Vec<(Pin, Client)>>,
 }
 
 /// The calls cannot be set up.
@@ -74,22 +77,19 @@ impl Native {
 
     fn with(roots: RootCertStore) -> Result<Self, SetupError> {
         Ok(Self {
-            public: client(config(roots)?)?,
+            public: builder(config(roots)?).no_proxy().build()?,
             pinned: Mutex::default(),
         })
     }
 
-    fn client(&self, certificate: Option<&Arc<str>>) -> Result<Client, TransportError> {
-        let Some(certificate) = certificate else {
+    fn client(&self, pin: Option<&Pin>) -> Result<Client, TransportError> {
+        let Some(pin) = pin else {
             return Ok(self.public.clone());
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match pinned.iter().position(|(pem, _)| pem == certificate) {
+        let kept = match pinned.iter().position(|(of, _)| of == pin) {
             Some(at) => pinned.remove(at),
-            None => (
-                Arc::clone(certificate),
-                client(pinned_config(certificate)?)?,
-            ),
+            None => (pin.clone(), pinned_client(pin)?),
         };
         if pinned.len() >= CLIENTS_KEPT {
             pinned.remove(0);
@@ -100,7 +100,7 @@ impl Native {
     }
 
     async fn start(&self, call: Call) -> Result<reqwest::Response, TransportError> {
-        let client = self.client(call.certificate.as_ref())?;
+        let client = self.client(call.pin.as_ref())?;
         let unsendable = |_| TransportError::new(Fault::BadBody, "the method is malformed");
         let method = Method::from_bytes(call.request.method.as_bytes()).map_err(unsendable)?;
         let mut request = client.request(method, call.request.url);
@@ -132,29 +132,27 @@ fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// For an agent: trusts the given certificate only.
-fn pinned_config(pem: &str) -> Result<ClientConfig, SetupError> {
-    let mut roots = RootCertStore::empty();
-    add(&mut roots, pem.as_bytes())?;
-    config(roots)
-}
-
 fn config(roots: RootCertStore) -> Result<ClientConfig, SetupError> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn client(tls: ClientConfig) -> Result<Client, SetupError> {
-    let client = Client::builder()
+/// A client that takes the enrolled certificate only, and reaches the agent through its own tunnel.
+fn pinned_client(pin: &Pin) -> Result<Client, TransportError> {
+    let tls = pinned_client_config(&pin.certificate)
+        .map_err(|error| TransportError::new(Fault::Tls, error.to_string()))?;
+    let proxy = Proxy::all(&*pin.proxy).map_err(failure)?;
+    builder(tls).proxy(proxy).build().map_err(failure)
+}
+
+fn builder(tls: ClientConfig) -> ClientBuilder {
+    Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)
-        .no_proxy()
         .connect_timeout(CONNECT_LIMIT)
         .pool_idle_timeout(IDLE_LIMIT)
-        .build()?;
-    Ok(client)
 }
 
 /// What hyper says, which is where an error of reqwest comes from. It is without the address.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +14,12 @@ use toolbox_domain::retry::Fault;
 use crate::message::{Request, Response};
 
 /// A boxed future that stays on this thread.
-pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub type LocalFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// A boxed future of a call, a pause or a use case. On native targets it may move between threads, so that the
 /// handlers of a server such as axum can await it. The host's values in wasm cannot move.
 #[cfg(not(target_arch = "wasm32"))]
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A boxed future of a call, a pause or a use case.
 #[cfg(target_arch = "wasm32")]
 pub type BoxFuture<'a, T> = LocalFuture<'a, T>;
@@ -46,21 +45,32 @@ pub struct Call {
     pub request: Request,
     /// From the call to the last byte of the answer; to its headers for a stream.
     pub deadline: Duration,
-    /// PEM certificate trusted beside the public roots, for `https` to an agent.
-    pub certificate: Option<Arc<str>>,
+    /// Whose certificate alone is accepted, for `https` to an agent.
+    pub pin: Option<Pin>,
     /// Larger answers are refused as [`Fault::BadBody`], in bytes.
     pub max_answer: usize,
     /// Keep the `content-type` of a success too.
     pub keep_type: bool,
 }
 
+/// An agent that is known by its certificate. Its URL has the name that only this certificate carries
+/// ([`toolbox_domain::names::agent_host`]); where it answers is said here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The enrolled certificate, PEM.
+    pub certificate: Arc<str>,
+    /// The agent as the HTTP proxy of its own name: `http://` with its IP address and port. The proxy sees one
+    /// `CONNECT` with the name; TLS with the agent runs inside the tunnel.
+    pub proxy: Arc<str>,
+}
+
 impl Call {
-    /// A call without a certificate of its own.
+    /// A call to whoever the public authorities vouch for.
     pub fn new(request: Request, deadline: Duration) -> Self {
         Self {
             request,
             deadline,
-            certificate: None,
+            pin: None,
             max_answer: DEFAULT_MAX_ANSWER,
             keep_type: false,
         }
@@ -101,7 +111,7 @@ pub struct BodyStream {
 
 /// The parts of a body as they come.
 #[cfg(not(target_arch = "wasm32"))]
-pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+pub type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
 
 #[cfg(target_arch = "wasm32")]
 impl BodyStream {
@@ -152,7 +162,10 @@ impl TransportError {
 
     /// The request certainly did not reach its receiver, so nothing was changed by it.
     pub fn never_arrived(&self) -> bool {
-        matches!(self.fault, Fault::Refused | Fault::Dns | Fault::Tls)
+        matches!(
+            self.fault,
+            Fault::Refused | Fault::Dns | Fault::Tls | Fault::CannotPin
+        )
     }
 }
 
@@ -165,6 +178,7 @@ const fn fault_text(fault: Fault) -> &'static str {
         Fault::BadBody => "unreadable answer",
         Fault::Tls => "certificate or TLS failure",
         Fault::Dns => "name not found",
+        Fault::CannotPin => "no way to verify a pinned certificate",
     }
 }
 
@@ -191,17 +205,18 @@ pub(crate) fn classify(message: &str) -> TransportError {
     );
     let has = |needle: &str| cause.contains(needle);
     let connecting = cause.starts_with("client error (Connect)");
-    // A handshake that ends was with a program that died meanwhile: it showed no certificate and got no request.
+    // A handshake or a tunnel that ends was with a program that died meanwhile: it showed no certificate and got no
+    // request.
     let fault = if connecting
-        && (has("onnection refused")
-            || has("unreachable")
-            || has("No route to host")
-            || has("handshake eof"))
+        && (has("onnection refused") || has("unreachable") || has("No route to host") || has("eof"))
     {
         Fault::Refused
     } else if connecting && (has("dns error") || has("failed to lookup")) {
         Fault::Dns
-    } else if has("invalid peer certificate") || connecting && (has("certificate") || has("tls")) {
+    } else if has("invalid peer certificate")
+        // What answers at the agent's address is not this agent, or one from before there was the tunnel.
+        || connecting && (has("certificate") || has("tls") || has("unsuccessful tunnel"))
+    {
         Fault::Tls
     } else if has("timed out") {
         Fault::Timeout
@@ -250,6 +265,16 @@ mod tests {
             (
                 "error sending request for url (https://127.0.0.1/): client error (Connect): tls \
                  handshake eof",
+                Fault::Refused,
+            ),
+            (
+                "error sending request for url (https://x.toolbox.invalid/): client error (Connect): \
+                 unsuccessful tunnel",
+                Fault::Tls,
+            ),
+            (
+                "error sending request for url (https://x.toolbox.invalid/): client error (Connect): \
+                 unexpected eof while tunneling",
                 Fault::Refused,
             ),
             (

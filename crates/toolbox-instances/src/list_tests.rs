@@ -1,6 +1,7 @@
 use serde_json::json;
 use toolbox_api::error::ErrorCode;
 use toolbox_domain::retry::Fault;
+use toolbox_http::Pin;
 
 use crate::test_world::{PREVIOUS_ROOT, ROOT, World};
 use crate::testing::{INSTANCE, TOOLBOX, answer, fault, problem, row, view};
@@ -40,6 +41,7 @@ fn without_the_agent_the_last_known_state_and_its_age_are_shown() {
         (fault(Fault::Timeout), "agent_timeout"),
         (fault(Fault::Refused), "agent_unreachable"),
         (fault(Fault::Tls), "agent_certificate_invalid"),
+        (fault(Fault::CannotPin), "agent_pin_unsupported"),
         (problem("unauthorized", 401), "agent_unauthorized"),
         (problem("route_unknown", 404), "agent_too_old"),
         (problem("docker_unreachable", 503), "docker_unreachable"),
@@ -84,21 +86,22 @@ fn an_agent_that_may_not_be_called_is_not_called() {
 }
 
 #[test]
-fn an_enrolled_agent_is_called_by_tls_with_its_certificate() {
+fn an_enrolled_agent_is_called_by_the_name_in_its_certificate() {
     let world = World::new("running");
     world.tables().toolbox["public_ip_address"] = "2001:db8::7/128".into();
     world.tables().toolbox["dtma_certificate_pem"] = "PEM".into();
     world.transport.on(|request| {
         request
             .url
-            .starts_with("https://[2001:db8::7]:30000/tools")
+            .starts_with(&format!("https://{TOOLBOX}.toolbox.invalid/tools"))
             .then(|| answer(200, &tools(&[])))
     });
     assert_eq!(world.list().unwrap()["agent"]["reachable"], true);
-    assert_eq!(
-        world.transport.sent()[1].certificate.as_deref(),
-        Some("PEM")
-    );
+    let pin = Pin {
+        certificate: "PEM".into(),
+        proxy: "http://[2001:db8::7]:30000".into(),
+    };
+    assert_eq!(world.transport.sent()[1].pin, Some(pin));
 }
 
 #[test]
@@ -169,9 +172,9 @@ fn a_roll_back_is_left_to_be_told_by_the_agent() {
     // Only the database knows whether the spec before is still there to go back to.
     for (status, shown) in [("error", "error"), ("deploying", "running")] {
         let world = World::new(status);
-        let mut reverted = view("running", 4);
-        reverted["reverted"] = true.into();
-        world.agent(move |_| answer(200, &tools(&[reverted.clone()])));
+        let mut rolled_back = view("running", 4);
+        rolled_back["rolled_back"] = true.into();
+        world.agent(move |_| answer(200, &tools(&[rolled_back.clone()])));
         let tool = world.list().unwrap()["instances"][0].clone();
         assert_eq!(
             (&tool["status_on_toolbox"], &tool["state_source"]),

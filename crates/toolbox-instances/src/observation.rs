@@ -156,7 +156,7 @@ pub(crate) fn decide(
 
 /// How the operation that made the view's generation ended.
 fn result_of(view: &ToolView) -> OperationResult {
-    if view.phase == Phase::Error || view.rolled_back {
+    if view.phase == Phase::Error || view.update_failed {
         let reason = reason_of(view);
         OperationResult::failed(reason.code(), reason.message())
     } else {
@@ -175,10 +175,10 @@ fn record_of<'a>(
 ) -> Result<Option<RecordState<'a>>, BadRow> {
     let is_behind = observation.is_behind(row);
     let view = observation.view();
-    let reverted = !is_behind && view.is_some_and(|view| view.reverted);
+    let rolled_back = !is_behind && view.is_some_and(|view| view.rolled_back);
     // Whether there is an earlier spec to go back to, the database knows from the operation that made the generation. An
     // operation that is not ours is left to the agent's heartbeat, which reports the same.
-    if view.is_some_and(|view| !view.settled) || reverted && operation.is_none() {
+    if view.is_some_and(|view| !view.settled) || rolled_back && operation.is_none() {
         return Ok(None);
     }
     let (_, decided) = decide(row, observation)?;
@@ -219,7 +219,7 @@ fn record_of<'a>(
             view_version: view.version,
         }),
         operation_result: result,
-        restore_previous_spec: reverted,
+        restore_previous_spec: rolled_back,
         restore_previous_desired: false,
         remove_row: decided.row_gone,
     }))

@@ -1,6 +1,6 @@
 //! Where the agent of a toolbox answers, and with which key it is called.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::keys::{
     AgentKey, KeyError, KeyId, McpToken, Purpose, RootId, derive_agent_key,
 };
-use toolbox_http::Transport;
+use toolbox_domain::names::agent_host;
+use toolbox_http::{Pin, Transport};
 
 use crate::agent::{Agents, InstanceAgent};
 
@@ -33,13 +34,13 @@ impl Agents for HttpsAgents {
         toolbox: &EnvironmentRow,
         request_id: &Arc<str>,
     ) -> Result<Arc<dyn InstanceAgent>, ApiError> {
-        let base = base(toolbox)?;
+        let (base, pin) = route(toolbox)?;
         let key = self.key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
         Ok(Arc::new(Agent::new(
             Arc::clone(&self.transport),
             base,
             &key,
-            toolbox.dtma_certificate_pem.as_deref().map(Arc::from),
+            pin,
             self.deadline,
             Arc::clone(request_id),
         )))
@@ -59,25 +60,44 @@ impl Agents for HttpsAgents {
     }
 }
 
-/// The address of a toolbox's agent. It comes from a table that no user can write, and still only two kinds of address are
-/// called: over TLS with a pinned certificate, or loopback. Plain HTTP to anywhere else would show the toolbox's key to
-/// the network.
+/// The agent of a toolbox as a client on the network calls it.
 fn base(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
+    let scheme = match &toolbox.dtma_certificate_pem {
+        Some(_) => "https",
+        None => "http",
+    };
+    Ok(format!("{scheme}://{}", authority(toolbox)?))
+}
+
+/// The agent of a toolbox as the control plane calls it: an enrolled one by the name in its certificate, through the
+/// agent's own tunnel.
+fn route(toolbox: &EnvironmentRow) -> Result<(String, Option<Pin>), ApiError> {
+    let address = format!("http://{}", authority(toolbox)?);
+    Ok(match toolbox.dtma_certificate_pem.as_deref() {
+        Some(pem) => {
+            let pin = Pin {
+                certificate: pem.into(),
+                proxy: address.into(),
+            };
+            (format!("https://{}", agent_host(toolbox.id)), Some(pin))
+        }
+        None => (address, None),
+    })
+}
+
+/// IP address and port of the agent. They come from a table that no user can write, and still only two kinds of agent
+/// are called: one with a pinned certificate, over TLS, or one on loopback. Plain HTTP to anywhere else would show the
+/// toolbox's key to the network.
+fn authority(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
     let address = toolbox
         .public_ip_address
         .as_deref()
         .and_then(ip_address)
         .ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
-    let scheme = match &toolbox.dtma_certificate_pem {
-        Some(_) => "https",
-        None if address.is_loopback() => "http",
-        None => return Err(ApiError::new(ErrorCode::AgentNotEnrolled)),
-    };
-    let host = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
-    Ok(format!("{scheme}://{host}:{}", toolbox.dtma_port))
+    if toolbox.dtma_certificate_pem.is_none() && !address.is_loopback() {
+        return Err(ApiError::new(ErrorCode::AgentNotEnrolled));
+    }
+    Ok(SocketAddr::new(address, toolbox.dtma_port).to_string())
 }
 
 /// Reads an address as Postgres prints an `inet`: with the length of its network where that is not a single host.

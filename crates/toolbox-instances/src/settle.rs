@@ -97,7 +97,7 @@ impl Operation {
             );
             return Err(error.with_operation(self.view));
         }
-        if let Some(view) = view.filter(|v| v.phase == Phase::Error || v.rolled_back) {
+        if let Some(view) = view.filter(|v| v.phase == Phase::Error || v.update_failed) {
             self.view.state = OperationState::Failed;
             let reason = reason_of(view);
             let mut error = ApiError::new(failure_code(self.action)).with_reason(Reason {
@@ -115,7 +115,8 @@ impl Operation {
     /// the next generation, which still says why.
     fn is_end(&self, view: &ToolView) -> bool {
         let generation = self.row.generation;
-        let is_taken_back = self.action == Action::Update && view.rolled_back && !view.reverted;
+        let is_taken_back =
+            self.action == Action::Update && view.update_failed && !view.rolled_back;
         view.generation == generation || is_taken_back && view.generation == generation + 1
     }
 

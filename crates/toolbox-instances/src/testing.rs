@@ -88,7 +88,7 @@ pub fn view(phase: &str, generation: u64) -> Value {
         "reason": (phase == "error").then(|| json!({"code": "image_not_found", "message": "No such image"})),
         "progress": null, "container_id": "abc", "image": "mcp/context7:1",
         "image_digest": "sha256:1", "ports": [], "started_at": null, "finished_at": null,
-        "exit_code": null, "restart_count": 0, "rolled_back": false,
+        "exit_code": null, "restart_count": 0, "update_failed": false,
         "updated_at": "2026-01-01T00:00:00Z",
     })
 }

@@ -128,12 +128,15 @@ fn an_update_of_what_failed_is_to_run_again_unless_it_was_to_be_stopped() {
 #[test]
 fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
     let world = World::new("running");
-    let mut rolled_back = view("running", 5);
-    rolled_back["rolled_back"] = true.into();
-    rolled_back["reverted"] = true.into();
-    rolled_back["reason"] =
+    let mut update_failed = view("running", 5);
+    update_failed["update_failed"] = true.into();
+    update_failed["rolled_back"] = true.into();
+    update_failed["reason"] =
         json!({"code": "exited", "message": "The new container exited with code 1"});
-    world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
+    world.agent_once([
+        answer(202, &view("pulling", 5)),
+        answer(200, &update_failed),
+    ]);
     let seen = world.update(
         &json!({"dockerImage": "mcp/context7:bad"}),
         &request_that_waits(30),
@@ -157,13 +160,16 @@ fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
 #[test]
 fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
     // The agent's heartbeat and its next look at the desired state were quicker than the answer.
-    for (reverted, told) in [(false, "update_failed"), (true, "state_changed")] {
+    for (rolled_back, told) in [(false, "update_failed"), (true, "state_changed")] {
         let world = World::new("running");
-        let mut rolled_back = view("running", 6);
-        rolled_back["rolled_back"] = true.into();
-        rolled_back["reverted"] = reverted.into();
-        rolled_back["reason"] = json!({"code": "exited", "message": "exit 1"});
-        world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
+        let mut update_failed = view("running", 6);
+        update_failed["update_failed"] = true.into();
+        update_failed["rolled_back"] = rolled_back.into();
+        update_failed["reason"] = json!({"code": "exited", "message": "exit 1"});
+        world.agent_once([
+            answer(202, &view("pulling", 5)),
+            answer(200, &update_failed),
+        ]);
         let bad = json!({"dockerImage": "mcp/context7:bad"});
         let seen = world.update(&bad, &request_that_waits(30));
         assert_eq!(seen.code(), told);

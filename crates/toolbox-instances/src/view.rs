@@ -28,8 +28,8 @@ fn shown_state(
         return Ok((InstanceState::error(reason), true));
     }
     // The earlier version runs again. That is not what was asked for, so the error stays.
-    let reverted = observation.view().is_some_and(|view| view.reverted);
-    if reverted && state.status() == InstanceStatus::Error {
+    let rolled_back = observation.view().is_some_and(|view| view.rolled_back);
+    if rolled_back && state.status() == InstanceStatus::Error {
         return Ok((state, true));
     }
     Ok((decided.steps.into_iter().next_back().unwrap_or(state), true))
@@ -161,6 +161,6 @@ fn show(instance: &mut ToolInstanceView, view: ToolView) {
         exit_code: view.exit_code,
         restart_count: view.restart_count,
         started_at: view.started_at,
-        rolled_back: view.rolled_back,
+        update_failed: view.update_failed,
     });
 }

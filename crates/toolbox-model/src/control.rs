@@ -155,9 +155,9 @@ pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<Instanc
 
 /// Whether a report may change the row: the others are passed over (`apply_instance_reports`).
 pub(crate) fn is_news(row: &Row, report: Report) -> bool {
-    let is_reverted = report.rolled_back && report.settled;
+    let is_rolled_back = report.rolled_back && report.settled;
     let shown = match report.phase {
-        _ if is_reverted => InstanceStatus::Error,
+        _ if is_rolled_back => InstanceStatus::Error,
         None | Some(Phase::Removing) => return true,
         Some(Phase::Preparing) => InstanceStatus::Deploying,
         Some(Phase::Starting) => InstanceStatus::Starting,

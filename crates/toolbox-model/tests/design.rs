@@ -29,7 +29,12 @@ fn every_order_of_events_in_the_small_scenarios_keeps_the_invariants() {
 }
 
 #[test]
-#[ignore = "takes an hour and gigabytes"]
+fn random_orders_of_all_events_keep_the_invariants() {
+    hold(scenarios::walks());
+}
+
+#[test]
+#[ignore = "takes an hour and gigabytes; scripts/test --thorough runs it"]
 fn the_large_scenarios_keep_the_invariants_as_far_as_they_are_explored() {
     hold(scenarios::large());
 }

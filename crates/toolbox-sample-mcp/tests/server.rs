@@ -257,6 +257,8 @@ struct HttpServer {
 
 impl HttpServer {
     async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
         let mut child = spawn(&all, environment);

@@ -13,6 +13,7 @@ begin
     where e.status = 'active'
       and greatest(coalesce(e.last_heartbeat_at, e.status_changed_at), counting_from)
         < clock_timestamp() - make_interval(secs => 3 * coalesce(e.heartbeat_interval_seconds, 60))
+    limit 100
     for no key update skip locked
   ), marking as (
     update public.account_tool_environments e set status = 'unresponsive'
@@ -33,25 +34,6 @@ begin
 end;
 $$;
 comment on function private.mark_silent_toolboxes is
-  'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; returns how many. While the database was down nobody could report: silence counts from its start.';
+  'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; 100 a call; returns how many. While the database was down nobody could report: silence counts from its start.';
 
 revoke all on function private.mark_silent_toolboxes from public, anon, authenticated, service_role;
-
--- Where pg_cron is not to be had, somebody else must call the function; the local stack does.
-do $$
-declare
-  call constant text := 'select private.mark_silent_toolboxes()';
-begin
-  if exists (select from pg_available_extensions where name = 'pg_cron') then
-    create extension if not exists pg_cron with schema pg_catalog;
-    begin
-      perform cron.schedule('mark-silent-toolboxes', '30 seconds', call);
-    exception when invalid_parameter_value or raise_exception or internal_error then
-      -- Before version 1.5 it counts in minutes.
-      perform cron.schedule('mark-silent-toolboxes', '* * * * *', call);
-    end;
-  end if;
-exception when others then
-  raise warning 'pg_cron is there and cannot be used (%); have private.mark_silent_toolboxes() called every 30 seconds', sqlerrm;
-end;
-$$;

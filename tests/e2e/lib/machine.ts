@@ -1,4 +1,5 @@
 /** A machine that the test plays itself: it enrols and sends heartbeats as an agent would. */
+import { certificate } from "../../lib/certificates.ts";
 import { enrolmentToken } from "../../lib/stack.ts";
 import { type Call, type Reply, send } from "./http.ts";
 import type { Actor, World } from "./world.ts";
@@ -71,28 +72,7 @@ export class Machine {
 
 /** A self-signed certificate, PEM; its key is thrown away. */
 export async function newCertificate(): Promise<string> {
-  return (await newPair()).certificate;
-}
-
-/** A self-signed certificate for this machine, and its key. */
-export async function newPair(): Promise<{ certificate: string; key: string }> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const { success, stderr } = await new Deno.Command("openssl", {
-      args: [
-        ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-        ...["-subj", "/CN=another machine", "-addext", "subjectAltName=IP:127.0.0.1"],
-        ...["-addext", "basicConstraints=critical,CA:FALSE"],
-        ...["-keyout", `${folder}/key.pem`, "-out", `${folder}/certificate.pem`],
-      ],
-      stderr: "piped",
-    }).output();
-    if (!success) throw new Error(`openssl: ${new TextDecoder().decode(stderr)}`);
-    const read = (name: string) => Deno.readTextFile(`${folder}/${name}.pem`);
-    return { certificate: await read("certificate"), key: await read("key") };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  return (await certificate({ names: ["IP:127.0.0.1"] })).cert;
 }
 
 /** SHA-256 of a PEM certificate's DER, in hexadecimal. */

@@ -80,10 +80,10 @@ fn older_and_contradicting_generations_are_refused() {
 #[test]
 fn a_command_without_a_spec_passes_over_no_generation_that_never_arrived() {
     let record = changed(None, put(5, "a/b:1"));
-    let mut rolled_back = record.clone();
-    rolled_back.requested_sha256 = "another".into();
-    rolled_back.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
-    for (record, asked) in [(&record, 7), (&rolled_back, 6)] {
+    let mut rolled = record.clone();
+    rolled.requested_sha256 = "another".into();
+    rolled.update_failure = Some(crate::reason::ReasonCode::Exited.because("x").into());
+    for (record, asked) in [(&record, 7), (&rolled, 6)] {
         for command in [Command::Start, Command::Stop, Command::Restart] {
             assert_eq!(
                 apply(Some(record), command(Some(asked))),
@@ -113,7 +113,7 @@ fn an_update_of_what_is_not_to_run_is_tried_when_it_is_started_with_nothing_to_r
         (updated.current.revision, updated.current.proven),
         (3, false)
     );
-    assert_eq!((&updated.next, &updated.rolled_back), (&None, &None));
+    assert_eq!((&updated.next, &updated.update_failure), (&None, &None));
     let started = changed(Some(&updated), Command::Start(Some(4)));
     assert_eq!(
         (started.desired, started.current.revision),
@@ -225,11 +225,11 @@ fn a_rolled_back_put_is_the_same_put_and_a_newer_one_tries_again() {
     record.current.proven = true;
     let mut rolled = changed(Some(&record), put(2, "a/b:2"));
     rolled.next = None;
-    rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+    rolled.update_failure = Some(crate::reason::ReasonCode::Exited.because("x").into());
     assert_eq!(apply(Some(&rolled), put(2, "a/b:2")), Ok(Change::Nothing));
     let again = changed(Some(&rolled), put(3, "a/b:2"));
     assert_eq!(again.next.as_ref().map(|n| n.revision), Some(3));
-    assert_eq!(again.rolled_back, None);
+    assert_eq!(again.update_failure, None);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn why_an_update_failed_stays_until_the_next_change() {
     record.current.proven = true;
     let mut rolled = changed(Some(&record), put(2, "a/b:2"));
     rolled.next = None;
-    rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+    rolled.update_failure = Some(crate::reason::ReasonCode::Exited.because("x").into());
     let pulled = |generation| match put(generation, "a/b:1") {
         Command::Put(put) => Command::Put(Box::new(Put {
             pulled: true,
@@ -247,12 +247,12 @@ fn why_an_update_failed_stays_until_the_next_change() {
         other => other,
     };
     let taken_back = changed(Some(&rolled), pulled(3));
-    assert_eq!(taken_back.rolled_back, rolled.rolled_back);
+    assert_eq!(taken_back.update_failure, rolled.update_failure);
     assert_eq!(taken_back.generation, 3);
-    assert_eq!(changed(Some(&rolled), put(3, "a/b:1")).rolled_back, None);
-    assert_eq!(changed(Some(&rolled), pulled(4)).rolled_back, None);
+    assert_eq!(changed(Some(&rolled), put(3, "a/b:1")).update_failure, None);
+    assert_eq!(changed(Some(&rolled), pulled(4)).update_failure, None);
     let stopped = changed(Some(&taken_back), Command::Stop(Some(4)));
-    assert_eq!(stopped.rolled_back, None);
+    assert_eq!(stopped.update_failure, None);
 }
 
 #[test]
@@ -261,9 +261,9 @@ fn a_later_command_has_its_own_answer_not_that_of_the_roll_back() {
     record.current.proven = true;
     let mut rolled = changed(Some(&record), put(2, "a/b:2"));
     rolled.next = None;
-    rolled.rolled_back = Some(crate::reason::ReasonCode::Exited.because("x").into());
+    rolled.update_failure = Some(crate::reason::ReasonCode::Exited.because("x").into());
     let stopped = changed(Some(&rolled), Command::Stop(None));
-    assert_eq!(stopped.rolled_back, None);
+    assert_eq!(stopped.update_failure, None);
     let stopped = changed(Some(&stopped), Command::Stop(Some(3)));
     assert_eq!(
         apply(Some(&stopped), put(3, "a/b:2")),

@@ -88,6 +88,8 @@ impl Agent {
 
     /// An agent that was not started yet.
     pub fn prepare() -> Self {
+        // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let key = format!("tbk_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let (ports, listen) = own_ports();

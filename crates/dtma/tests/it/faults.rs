@@ -165,17 +165,21 @@ async fn an_update_goes_on_when_docker_is_back() {
     let update = tool.clone().next().with("command", json!(["exit", "3"]));
     let away = agent.put(&update).await.expect(200);
     assert_eq!(
-        (&away["phase"], &away["reason"]["code"], &away["reverted"]),
+        (
+            &away["phase"],
+            &away["reason"]["code"],
+            &away["rolled_back"]
+        ),
         (&json!("error"), &json!("docker_unreachable"), &json!(false)),
     );
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket).unwrap();
     let after = agent
         .until(&tool, "it was rolled back", Duration::from_secs(30), |v| {
-            v["rolled_back"] == true && v["settled"] == true
+            v["update_failed"] == true && v["settled"] == true
         })
         .await;
     assert_eq!(
-        (&after["phase"], &after["reverted"]),
+        (&after["phase"], &after["rolled_back"]),
         (&json!("running"), &json!(true))
     );
     assert_eq!(after["container_id"], before["container_id"]);

@@ -110,7 +110,7 @@ async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
     let tool = tool.next();
     let second = agent.deploy(&tool).await;
     assert_ne!(second["image_digest"], first["image_digest"]);
-    assert_eq!(second["rolled_back"], false);
+    assert_eq!(second["update_failed"], false);
     // An update of a stopped tool looks for a newer image when it is started.
     agent.command(&tool, "stop").await.expect(200);
     registry.push_newer(&name, "latest").await;
@@ -160,7 +160,7 @@ async fn a_version_keeps_its_image_when_its_tag_moves_on() {
     let tool = tool.next();
     let back = agent.put(&tool).await.expect(200);
     assert_eq!(
-        (&back["phase"], &back["rolled_back"]),
+        (&back["phase"], &back["update_failed"]),
         (&json!("running"), &json!(true)),
         "{back}"
     );
@@ -187,7 +187,7 @@ async fn a_version_keeps_its_image_when_its_tag_moves_on() {
     let tool = tool.next();
     let newer = agent.deploy(&tool).await;
     assert_ne!(newer["image_digest"], old);
-    assert_eq!(newer["rolled_back"], false);
+    assert_eq!(newer["update_failed"], false);
     let old = old.as_str().unwrap();
     assert!(docker::connect().inspect_image(old).await.is_ok());
     let updated = agent.deploy(&other.next().refreshed()).await;

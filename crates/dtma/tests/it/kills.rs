@@ -1,6 +1,7 @@
 //! `kill -9` at random moments: afterwards the desired state is reached with one container per instance.
 //!
-//! The seed is printed; `DTMA_TEST_SEED` runs it again, `DTMA_TEST_KILLS` sets the number of kills.
+//! The seed is printed; `DTMA_TEST_SEED` runs it again, `DTMA_TEST_KILLS` sets the number of kills (16, or 64 with
+//! `scripts/test --thorough`).
 
 use std::time::Duration;
 
@@ -9,8 +10,6 @@ use serde_json::{Value, json};
 
 use crate::agent::{Agent, Tool};
 use crate::docker;
-
-const KILLS: u32 = 64;
 
 /// xorshift64*: enough to choose moments.
 struct Random(u64);
@@ -114,7 +113,12 @@ async fn the_desired_state_is_reached_after_every_kill() {
         "DTMA_TEST_SEED",
         u64::try_from(now.as_nanos() & 0xffff_ffff).unwrap(),
     ) | 1;
-    let kills = u32::try_from(setting("DTMA_TEST_KILLS", KILLS.into())).unwrap();
+    let default = if setting("TOOLBOX_THOROUGH", 0) == 1 {
+        64
+    } else {
+        16
+    };
+    let kills = u32::try_from(setting("DTMA_TEST_KILLS", default)).unwrap();
     println!("DTMA_TEST_SEED={seed}");
     let mut random = Random(seed);
     let mut agent = Agent::new().await;

@@ -233,7 +233,7 @@ async fn a_good_update_replaces_the_container() {
     let update = tool.clone().next().with("env", json!({"VERSION": "2"}));
     let new = agent.deploy(&update).await;
     assert_eq!(new["generation"], 2);
-    assert_eq!(new["rolled_back"], false);
+    assert_eq!(new["update_failed"], false);
     assert_eq!(new["ports"], old["ports"], "an allocated port stays");
     let container = agent.container(&tool).await;
     assert_ne!(json!(container.id), old["container_id"]);
@@ -265,7 +265,7 @@ async fn an_update_that_does_not_start_leaves_the_old_version_running() {
         }
         let view = agent.put(&update).await.expect(200);
         assert_eq!(view["phase"], "running", "{view}");
-        assert_eq!(view["rolled_back"], true);
+        assert_eq!(view["update_failed"], true);
         assert_eq!(view["reason"]["code"], code, "{view}");
         assert_eq!(view["generation"], n);
         let container = agent.container(&tool).await;
@@ -277,12 +277,12 @@ async fn an_update_that_does_not_start_leaves_the_old_version_running() {
         assert!(docker::runs(&container));
         // The same request again is the same answer, not a second attempt and not a conflict.
         let again = agent.put(&update).await.expect(200);
-        assert_eq!(again["rolled_back"], true);
+        assert_eq!(again["update_failed"], true);
     }
     // The next command has an answer of its own.
     let stopped = agent.command(&tool, "stop").await.expect(200);
     assert_eq!(
-        (&stopped["rolled_back"], &stopped["reason"]),
+        (&stopped["update_failed"], &stopped["reason"]),
         (&json!(false), &Value::Null)
     );
     agent.command(&tool, "start").await.expect(200);

@@ -19,6 +19,9 @@ pub enum AgentError {
     /// The certificate is not the pinned one, or TLS failed.
     #[error("the agent's certificate is not accepted")]
     Certificate(#[source] Box<TransportError>),
+    /// The runtime cannot verify the agent's certificate, so nothing was sent.
+    #[error("the runtime cannot verify the agent's certificate")]
+    CannotPin(#[source] Box<TransportError>),
     /// No answer before the deadline.
     #[error("the agent did not answer in time")]
     Timeout(#[source] Box<TransportError>),
@@ -68,6 +71,7 @@ impl From<TransportError> for AgentError {
         match error.fault {
             Fault::Timeout => Self::Timeout(error.into()),
             Fault::Tls => Self::Certificate(error.into()),
+            Fault::CannotPin => Self::CannotPin(error.into()),
             Fault::BadBody => Self::BadResponse { status: 0 },
             Fault::Status(status) => Self::Failed { status },
             Fault::Refused | Fault::Reset | Fault::Dns => Self::Unreachable(error.into()),
@@ -116,7 +120,9 @@ impl AgentError {
     /// What repeating the call depends on; none when it cannot help.
     pub fn transience(&self) -> Option<Transience> {
         let (fault, retry_after) = match self {
-            Self::Unreachable(e) | Self::Timeout(e) | Self::Certificate(e) => (e.fault, None),
+            Self::Unreachable(e) | Self::Timeout(e) | Self::Certificate(e) | Self::CannotPin(e) => {
+                (e.fault, None)
+            }
             Self::Problem(p) if p.code.retryable() => (Fault::Status(p.status), p.retry_after),
             Self::Failed { status } => (Fault::Status(*status), None),
             _ => return None,
@@ -131,6 +137,7 @@ impl AgentError {
         match self {
             Self::Unreachable(_) => ErrorCode::AgentUnreachable,
             Self::Certificate(_) => ErrorCode::AgentCertificateInvalid,
+            Self::CannotPin(_) => ErrorCode::AgentPinUnsupported,
             Self::Timeout(_) => ErrorCode::AgentTimeout,
             Self::Unauthorized => ErrorCode::AgentUnauthorized,
             Self::TooOld => ErrorCode::AgentTooOld,

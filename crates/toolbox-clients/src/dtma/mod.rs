@@ -15,7 +15,7 @@ use toolbox_api::dtma::{
 };
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
-use toolbox_http::{BodyStream, Call, Request, Response, Transport};
+use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
 
 pub use error::{AgentError, AgentProblem};
 
@@ -28,7 +28,7 @@ pub struct Agent {
     transport: Arc<dyn Transport>,
     base: String,
     authorization: String,
-    certificate: Option<Arc<str>>,
+    pin: Option<Pin>,
     deadline: Duration,
     request_id: Arc<str>,
 }
@@ -73,13 +73,13 @@ pub struct LogQuery {
 }
 
 impl Agent {
-    /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only, and it logs what
-    /// it is asked under `request_id`.
+    /// The agent at `base` (no slash at the end), known by `pin` unless it is called over plain HTTP. It logs what it
+    /// is asked under `request_id`.
     pub fn new(
         transport: Arc<dyn Transport>,
         base: String,
         key: &AgentKey,
-        certificate: Option<Arc<str>>,
+        pin: Option<Pin>,
         deadline: Duration,
         request_id: Arc<str>,
     ) -> Self {
@@ -88,7 +88,7 @@ impl Agent {
             transport,
             base,
             authorization,
-            certificate,
+            pin,
             deadline,
             request_id,
         }
@@ -241,7 +241,7 @@ impl Agent {
                 .set("prefer", format!("wait={}", wait.as_secs()));
         }
         let mut call = Call::new(request, deadline);
-        call.certificate.clone_from(&self.certificate);
+        call.pin.clone_from(&self.pin);
         call
     }
 

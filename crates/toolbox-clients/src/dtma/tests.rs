@@ -11,14 +11,21 @@ use super::*;
 
 const ID: &str = "22222222-2222-4222-8222-222222222222";
 
+fn pin() -> Pin {
+    Pin {
+        certificate: "PEM".into(),
+        proxy: "http://10.0.0.1:30000".into(),
+    }
+}
+
 fn agent(transport: &Arc<Recorded>) -> Agent {
     let key = AgentKey::parse(&format!("tbk_{}", "0f".repeat(32))).unwrap();
     let transport: Arc<dyn Transport> = transport.clone();
     Agent::new(
         transport,
-        "https://10.0.0.1:30000".to_owned(),
+        "https://agent.invalid".to_owned(),
         &key,
-        Some("PEM".into()),
+        Some(pin()),
         Duration::from_secs(10),
         "req-1".into(),
     )
@@ -53,6 +60,7 @@ fn each_way_to_fail_has_its_own_code() {
         (fault(Fault::Reset), ErrorCode::AgentUnreachable),
         (fault(Fault::Dns), ErrorCode::AgentUnreachable),
         (fault(Fault::Tls), ErrorCode::AgentCertificateInvalid),
+        (fault(Fault::CannotPin), ErrorCode::AgentPinUnsupported),
         (fault(Fault::Timeout), ErrorCode::AgentTimeout),
         (fault(Fault::BadBody), ErrorCode::AgentBadResponse),
         (problem("unauthorized", 401), ErrorCode::AgentUnauthorized),
@@ -108,6 +116,7 @@ fn whether_anything_happened_and_whether_to_repeat() {
     for (told, nothing_happened, transient) in [
         (fault(Fault::Refused), true, true),
         (fault(Fault::Tls), true, false),
+        (fault(Fault::CannotPin), true, false),
         (fault(Fault::Reset), false, true),
         (fault(Fault::Timeout), false, true),
         (problem("shutting_down", 503), true, true),
@@ -142,7 +151,7 @@ fn every_call_carries_the_key_the_certificate_the_request_id_and_a_deadline() {
                 .unwrap()
                 .starts_with("Bearer tbk_")
         );
-        assert_eq!(call.certificate.as_deref(), Some("PEM"));
+        assert_eq!(call.pin, Some(pin()));
         assert_eq!(call.request.headers.get("x-request-id"), Some("req-1"));
         assert!(
             !format!("{call:?}").contains("tbk_"),
@@ -151,14 +160,14 @@ fn every_call_carries_the_key_the_certificate_the_request_id_and_a_deadline() {
     }
     assert_eq!(
         sent[0].request.url,
-        format!("https://10.0.0.1:30000/tools/{ID}/restart")
+        format!("https://agent.invalid/tools/{ID}/restart")
     );
     assert_eq!(sent[0].request.headers.get("prefer"), Some("wait=20"));
     assert_eq!(sent[0].deadline, Duration::from_secs(30));
     assert_eq!(sent[0].request.body, br#"{"generation":7}"#);
     assert_eq!(
         sent[1].request.url,
-        format!("https://10.0.0.1:30000/tools/{ID}?generation=8")
+        format!("https://agent.invalid/tools/{ID}?generation=8")
     );
     assert_eq!(
         (sent[2].request.headers.get("prefer"), sent[2].deadline),

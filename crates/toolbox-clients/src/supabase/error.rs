@@ -49,7 +49,7 @@ impl From<TransportError> for DatabaseError {
                 status: 0,
                 code: String::new(),
             },
-            Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns => {
+            Fault::Refused | Fault::Reset | Fault::Tls | Fault::Dns | Fault::CannotPin => {
                 Self::Unreachable(error.into())
             }
         }

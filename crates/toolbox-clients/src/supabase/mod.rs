@@ -5,6 +5,7 @@
 
 mod error;
 pub mod heartbeat;
+pub mod jobs;
 pub mod rows;
 #[cfg(test)]
 mod tests;

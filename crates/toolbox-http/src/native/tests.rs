@@ -20,7 +20,7 @@ use toolbox_domain::retry::Fault;
 
 use crate::message::Request;
 use crate::native::Native;
-use crate::transport::{Call, Transport};
+use crate::transport::{Call, Pin, Transport};
 
 async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -182,7 +182,7 @@ async fn streams_end_with_their_time_and_fail_with_their_connection() {
     );
 }
 
-/// A server on 127.0.0.1 with a certificate of its own, and that certificate.
+/// A server with a certificate of its own, which is also the proxy to itself, as an agent is; and that certificate.
 async fn serve_tls() -> (SocketAddr, Arc<str>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -196,7 +196,12 @@ async fn serve_tls() -> (SocketAddr, Arc<str>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            if stream.peek(&mut head[..1]).await.unwrap() == 1 && head[0] == b'C' {
+                let _ = stream.read(&mut head).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            }
             // A client that does not trust the certificate ends the handshake.
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 continue;
@@ -214,19 +219,23 @@ async fn serve_tls() -> (SocketAddr, Arc<str>) {
 async fn a_certificate_of_its_own_is_the_only_one_trusted() {
     let (address, certificate) = serve_tls().await;
     let (_, another) = serve_tls().await;
+    let pin = |certificate: &str| Pin {
+        certificate: certificate.into(),
+        proxy: format!("http://{address}").into(),
+    };
     let native = Native::new().unwrap();
     for _ in 0..2 {
-        let mut own = call(format!("https://{address}/"));
-        own.certificate = Some(Arc::clone(&certificate));
+        let mut own = call("https://agent.toolbox.invalid/".to_owned());
+        own.pin = Some(pin(&certificate));
         assert_eq!(native.send(own).await.unwrap().body, b"mine");
     }
     for (pinned, what) in [
         (None, "the public roots"),
-        (Some(another), "another certificate"),
-        (Some(Arc::from("no certificate")), "no certificate"),
+        (Some(pin(&another)), "another certificate"),
+        (Some(pin("no certificate")), "no certificate"),
     ] {
         let mut refused = call(format!("https://{address}/"));
-        refused.certificate = pinned;
+        refused.pin = pinned;
         assert_eq!(fault(&native, refused).await, Fault::Tls, "{what}");
     }
 }

@@ -32,6 +32,8 @@ impl World {
 
     pub async fn with(arguments: &[&str], options: Options) -> Self {
         let process = ChildProcess::new(env!("CARGO_BIN_EXE_mcp-fixture"), arguments);
+        // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (bridge, task) = start(Arc::new(process), options);
         tokio::spawn(task);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

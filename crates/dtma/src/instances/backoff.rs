@@ -43,12 +43,12 @@ impl Failure {
                 tries,
             };
         }
-        // These do not pass within seconds, so the user is told at once.
-        let tell_at_once = matches!(
+        // These do not pass within seconds, so they are shown at once.
+        let show_at_once = matches!(
             why.code,
             ReasonCode::PortInUse | ReasonCode::NoSpace | ReasonCode::NameConflict
         );
-        let shown = tell_at_once || tries >= QUIET_TRIES || before.is_some_and(|f| f.shown);
+        let shown = show_at_once || tries >= QUIET_TRIES || before.is_some_and(|f| f.shown);
         let pause = if shown {
             SHOWN_PAUSE
                 .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(QUIET_TRIES).min(8)))
@@ -63,13 +63,13 @@ impl Failure {
         }
     }
 
-    /// It is tried again soon, also when it seemed final. Saying so again and again makes it no sooner.
+    /// It is tried again soon, even if it seemed final. Calling this again does not make it sooner.
     pub fn reconsider(&mut self, now: Instant) {
         let soon = now + SHOWN_PAUSE;
         self.retry_at = Some(self.retry_at.map_or(soon, |at| at.min(soon)));
     }
 
-    /// It is not to be tried now.
+    /// It is not to be tried at `now`.
     pub fn blocks(&self, now: Instant) -> bool {
         self.retry_at.is_none_or(|at| now < at)
     }
@@ -107,8 +107,8 @@ impl Outage {
         }
     }
 
-    /// It lasts long enough to be told. One look that is late says only that Docker is busy with a container, as with its
-    /// removal on a slow disk.
+    /// It has lasted long enough to be shown. A single slow look is not shown: Docker may only be busy with a container,
+    /// such as its removal on a slow disk.
     pub fn shown(&self, now: Instant) -> bool {
         !self.is_one_look && now - self.since >= OUTAGE_GRACE
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_after_its_grace() {
+    fn an_outage_is_shown_after_its_grace() {
         let begun = Instant::now();
         let reason = ReasonCode::DockerUnreachable.because("x");
         let first = Outage::again(None, reason.clone(), true, begun, begun);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn one_late_look_is_not_told_but_one_late_step_is() {
+    fn one_late_look_is_not_shown_but_one_late_step_is() {
         let begun = Instant::now();
         let reason = ReasonCode::DockerUnreachable.because("x");
         let later = begun + Duration::from_secs(4);

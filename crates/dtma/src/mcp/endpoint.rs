@@ -1,4 +1,4 @@
-//! Where an instance's HTTP server listens: the port it publishes on this machine, and nowhere else.
+//! The endpoint of an instance's HTTP server: the port it publishes on this machine, and nowhere else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::instances::{Entry, Shared};
 /// Path of the endpoint where the spec names none.
 const DEFAULT_PATH: &str = "/mcp";
 
-/// Looks an instance's endpoint up in what the agent itself published for it.
-pub(super) struct Published {
+/// Reads an instance's endpoint from the ports that the agent published for it.
+pub(super) struct PublishedEndpoint {
     pub(super) id: ToolInstanceId,
     pub(super) entry: Entry,
     pub(super) shared: Arc<Shared>,
@@ -22,7 +22,7 @@ pub(super) struct Published {
     pub(super) path: std::sync::Mutex<Option<(u64, String)>>,
 }
 
-impl Locate for Published {
+impl Locate for PublishedEndpoint {
     fn locate(&self) -> Result<Target, NotRunning> {
         let not_running = |reason: &str, intended| NotRunning {
             reason: reason.to_owned(),
@@ -54,7 +54,7 @@ impl Locate for Published {
     }
 }
 
-impl Published {
+impl PublishedEndpoint {
     fn path(&self, generation: u64) -> String {
         let mut held = match self.path.lock() {
             Ok(held) => held,

@@ -4,9 +4,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use toolbox_api::problem::ProblemCode;
 
-use crate::api::AppState;
-use crate::api::error::ApiError;
-use crate::api::extract::InstanceId;
+use super::AppState;
+use super::error::ApiError;
+use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
 
 /// Passes the request to the instance's server, and the answer back.
@@ -15,11 +15,11 @@ pub async fn serve(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(served) = state.mcp.way(id).await {
+    if let Some(bridge) = state.mcp.bridge_of(id).await {
         let mut shutdown = state.shutdown.clone();
-        // Streams of a bridge have no end of their own.
+        // A bridge's streams do not end by themselves.
         return tokio::select! {
-            response = served.way.serve(request) => Ok(response),
+            response = bridge.serve(request) => Ok(response),
             () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
         };
     }

@@ -1,0 +1,101 @@
+//! What is due without anybody asking for it: `POST /heartbeat/tick`, called by the clock.
+//!
+//! Each job does a bounded part of its work on rows that nobody holds, so two ticks at once share the work, and the
+//! next tick goes on where this one ended. A job that fails is told with its code and keeps no other from running.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
+use toolbox_edge::{Cx, Reply, reply};
+use toolbox_http::LocalFuture;
+
+/// A piece of work that comes back; how many rows it dealt with.
+struct Job {
+    name: &'static str,
+    run: for<'a> fn(&'a Cx, &'static str) -> LocalFuture<'a, Result<u32, ApiError>>,
+}
+
+/// In this order: what users see comes before what tidies up.
+const JOBS: &[Job] = &[
+    Job {
+        name: "mark_silent_toolboxes",
+        run: in_database,
+    },
+    Job {
+        name: "end_expired_leases",
+        run: in_database,
+    },
+    Job {
+        name: "delete_old_events",
+        run: in_database,
+    },
+    Job {
+        name: "delete_old_operations",
+        run: in_database,
+    },
+];
+
+/// After that long no further job is begun.
+const TICK_LIMIT: Duration = Duration::from_secs(5);
+/// Longest that one job may take.
+const JOB_LIMIT: Duration = Duration::from_secs(4);
+
+/// Runs every job once and answers what became of each.
+pub(crate) async fn tick(cx: &Cx) -> Result<Reply, ApiError> {
+    check_key(cx)?;
+    let begun = cx.app.clock.now();
+    let mut jobs = Vec::new();
+    for job in JOBS {
+        let mut report = JobReport {
+            job: job.name.to_owned(),
+            outcome: JobOutcome::Skipped,
+            count: None,
+            code: None,
+        };
+        if cx.app.clock.now().saturating_sub(begun) < TICK_LIMIT {
+            match (job.run)(cx, job.name).await {
+                Ok(count) => {
+                    report.outcome = JobOutcome::Done;
+                    report.count = Some(count);
+                }
+                Err(error) => {
+                    cx.app.log(&cx.request_id, job.name, &error);
+                    report.outcome = JobOutcome::Failed;
+                    report.code = Some(error.code);
+                }
+            }
+        }
+        jobs.push(report);
+    }
+    reply::json(200, &TickResponse { jobs })
+}
+
+/// Runs the function of the database that has the job's name.
+fn in_database<'a>(cx: &'a Cx, name: &'static str) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move { Ok(cx.app.supabase.run_job(name, JOB_LIMIT).await?) })
+}
+
+/// The caller must hold a secret key of the project. Opaque keys come in `apikey`; the legacy one is a JWT and comes as
+/// the bearer token. Digests are compared, all of them and in constant time, so the time this takes tells nothing.
+fn check_key(cx: &Cx) -> Result<(), ApiError> {
+    let bearer = cx
+        .headers
+        .get("authorization")
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key.trim());
+    let presented = bearer.or_else(|| cx.headers.get("apikey")).unwrap_or("");
+    let digest = Sha256::digest(presented);
+    let keys = cx.app.config.secret_keys.iter();
+    let known = keys.fold(Choice::from(0), |known, key| {
+        known | Sha256::digest(key).ct_eq(&digest)
+    });
+    if known.into() {
+        Ok(())
+    } else {
+        Err(ApiError::new(ErrorCode::SecretKeyRequired))
+    }
+}

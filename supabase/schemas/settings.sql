@@ -1,0 +1,23 @@
+-- What an operator may set. Without a row, and before the first, the defaults of the functions below hold.
+create table private.settings (
+  only_row boolean primary key default true check (only_row),
+  -- Not less than a day: that long an idempotency key must be remembered.
+  retention_days integer not null check (retention_days between 1 and 36500)
+);
+
+alter table private.settings enable row level security;
+revoke all on private.settings from public, anon, authenticated, service_role;
+
+comment on table private.settings is 'Settings of the operator, one row at most.';
+comment on column private.settings.only_row is 'Always true: there is one row.';
+comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
+
+create function private.retention() returns interval
+language sql stable
+set search_path = ''
+as $$
+  select make_interval(days => coalesce((select s.retention_days from private.settings s), 90));
+$$;
+comment on function private.retention is 'How long events and ended operations are kept: 90 days unless private.settings says otherwise.';
+
+revoke all on function private.retention from public, anon, authenticated, service_role;
