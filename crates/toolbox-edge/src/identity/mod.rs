@@ -17,7 +17,7 @@ use toolbox_api::error::ErrorCode;
 use toolbox_domain::ids::UserId;
 use toolbox_http::{Clock, Headers, LocalFuture, Transport};
 
-use crate::config::Config;
+use crate::config::{Config, Issuers};
 use crate::context::Caller;
 use crate::error::ApiError;
 use crate::host::{Algorithm, Host};
@@ -44,7 +44,7 @@ pub fn user<'a>(
 
 /// Checks callers.
 pub struct Identity {
-    issuers: Vec<String>,
+    issuers: Issuers,
     api_keys: Vec<String>,
     keys: Rc<KeyStore>,
     clock: Rc<dyn Clock>,
