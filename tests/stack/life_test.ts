@@ -106,6 +106,14 @@ Deno.test("data survive a stop and a kill; the second start is fast", async (t) 
       });
     }
 
+    await t.step("data made with a migration that is gone are refused, and say what to do", async () => {
+      const applied = `${dataDir}/migrations.sha256`;
+      const kept = await Deno.readTextFile(applied);
+      await Deno.writeTextFile(applied, `${kept}${"0".repeat(64)} 20250101000000_gone.sql\n`);
+      assert.match(await refusal(options), new RegExp(`${dataDir} were made with migrations .*: remove that folder`));
+      await Deno.writeTextFile(applied, kept);
+    });
+
     await t.step("secrets are for the owner's eyes", async () => {
       assert.equal((await Deno.stat(`${dataDir}/keys.json`)).mode! & 0o777, 0o600);
     });

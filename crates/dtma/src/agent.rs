@@ -1,4 +1,4 @@
-//! Puts the agent together: state, instances, watcher, API; and takes it apart in order.
+//! Starts the parts of the agent (state, instances, watcher, API, heartbeats), and stops them in order.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -14,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolbox_domain::spec::ImagePolicy;
 
-use crate::api::host::EngineProbe;
 use crate::api::{AppState, router};
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
@@ -28,6 +27,7 @@ use crate::ports::PortTable;
 use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
+use crate::runtime::probe::EngineProbe;
 use crate::server::{self, Transport};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
@@ -45,30 +45,28 @@ pub enum StartError {
     /// The flags do not go together.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The key file is of no use.
+    /// The key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    /// The stored keys are of no use.
+    /// The stored keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The control plane could not be trusted.
     #[error(transparent)]
     Control(#[from] ClientError),
-    /// The state folder is of no use.
+    /// The state folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The certificate is of no use.
+    /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why not.
         source: io::Error,
     },
-    /// A part of it ended that should not; the log says how.
+    /// A task ended by itself, which none should; the log says how.
     #[error("a part of the agent ended by itself")]
     Ended,
 }
@@ -124,7 +122,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         looked,
         shutdown.clone(),
     ));
-    // Callers that come in between wait in the listener's queue, instead of being told that nothing is known yet.
+    // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
     let (mcp, keeping) = mcp::start(
@@ -134,7 +132,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         shutdown.clone(),
     );
     tasks.spawn(keeping);
-    let (tell_orphans, orphans) = watch::channel(BTreeSet::new());
+    let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
         probe: Arc::new(EngineProbe::new(Arc::clone(&shared.runtime))),
@@ -160,7 +158,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             machine: Arc::clone(&state.machine),
             probe: Arc::clone(&state.probe),
             health: Arc::new(move |id| mcp.health(id)),
-            orphans: tell_orphans,
+            orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
             state_dir: config.state_dir,
             token_file: config.enrolment_token_file,
@@ -191,7 +189,7 @@ async fn until_stopped(
         }
     };
     begin_shutdown.send_replace(true);
-    // Each bounds its own end, and returns nothing but a panic.
+    // Each task bounds the time of its end.
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a task panicked");
@@ -212,7 +210,7 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
     Ok(Some(identity))
 }
 
-/// The way to the control plane, if there is one.
+/// The client of the control plane, if there is one.
 fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
     let ca_file = config.control_ca_file.as_deref();
     let client = config

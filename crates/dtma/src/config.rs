@@ -114,31 +114,25 @@ pub struct Config {
     pub allow_loopback_git: bool,
 }
 
-/// The key file is of no use.
+/// The key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It could not be read.
     #[error("could not read the key file '{path}'")]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
     /// A line is no key. The line is not repeated here.
     #[error("line {line} of the key file '{path}' is no key; expected tbk_ and 64 hex digits")]
     NoKey {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
     /// Wrong number of keys, or something else entirely.
     #[error("the key file '{path}' must hold 1 to {MAX_KEYS} keys, one per line")]
-    WrongSize {
-        /// The file.
-        path: PathBuf,
-    },
+    WrongSize { path: PathBuf },
 }
 
 /// Reads the accepted keys.
@@ -190,7 +184,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks what no single flag can tell.
+    /// Checks rules about several flags.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.insecure_http && !self.listen.ip().is_loopback() {
             return Err(ConfigError::InsecureOffLoopback(self.listen));

@@ -32,18 +32,10 @@ const MOST_REPLACED: usize = 3;
 pub enum KeysError {
     /// The file system refused.
     #[error("could not read or write '{path}'")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// The file holds something else. Its content is not repeated.
     #[error("'{path}' holds no keys; move it away and enrol the toolbox again")]
-    NoKeys {
-        /// The file.
-        path: PathBuf,
-    },
+    NoKeys { path: PathBuf },
     /// What the control plane sent is no pair of keys.
     #[error("the control plane sent something that is no key")]
     NotAKey,

@@ -2,7 +2,7 @@
 //!
 //! It holds the desired state of tool instances durably, and makes Docker match it:
 //!
-//! - [`api`]: the HTTP API; one table of routes in [`api::router`];
+//! - [`api`]: the HTTP API; one table of routes in [`api::router`]. Only [`agent`] imports it;
 //! - [`instances`]: one task per instance, which owns its record and works towards it;
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
@@ -14,6 +14,8 @@
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
 //! is acknowledged after its effect is durable; two versions of an instance never run at once.
+
+#![allow(missing_docs, reason = "no other crate uses this one")]
 
 pub mod agent;
 pub mod api;

@@ -81,7 +81,7 @@ fn load(before: CpuTicks, after: CpuTicks) -> f64 {
         return 0.0;
     }
     let busy = after.busy.saturating_sub(before.busy).min(all);
-    // Tenths of a percent are all that ticks can tell.
+    // Ticks are not precise enough for more than tenths of a percent.
     let tenths = u32::try_from(busy * 1000 / all).unwrap_or(1000);
     f64::from(tenths) / 10.0
 }

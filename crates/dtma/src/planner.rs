@@ -12,10 +12,10 @@ use crate::runtime::{ContainerId, ContainerState};
 /// Suffix of the name of an update's container until it has proven itself.
 pub const NEXT_SUFFIX: &str = "-next";
 
-/// Which of an instance's two specs.
+/// One of an instance's two specs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
-    /// The one that counts.
+    /// The one in use.
     Current,
     /// An update that has not proven itself yet.
     Next,
@@ -37,7 +37,7 @@ pub enum Goal {
 pub enum Trial {
     /// Not begun.
     Untried,
-    /// It was started for it. Also if it ended meanwhile, the trial tells why.
+    /// It was started for it. If it has ended meanwhile, the trial finds out why.
     Begun,
     /// It ran long enough.
     Passed,
@@ -50,7 +50,7 @@ pub struct Seen {
     pub id: ContainerId,
     /// Docker's name.
     pub name: String,
-    /// The spec it was made from; none for a spec that counts no more.
+    /// The spec it was made from; none for an earlier spec.
     pub version: Option<Version>,
     /// Docker's state.
     pub state: ContainerState,
@@ -88,7 +88,6 @@ pub struct Situation<'a> {
     pub may_start: bool,
     /// Leftovers beside containers are gone.
     pub swept: bool,
-    /// Its containers, all of them.
     pub containers: &'a [Seen],
 }
 
@@ -110,7 +109,6 @@ pub enum Step {
     EnsureImage(Version),
     /// Create a container with this name.
     Create(Version, String),
-    /// Start it.
     Start(Version, ContainerId),
     /// Continue it.
     Unpause(ContainerId),
@@ -118,13 +116,11 @@ pub enum Step {
     Try(Version, ContainerId),
     /// Its confinement is not as asked: stop it and say so.
     Reject(Version, ContainerId),
-    /// The update ran through its trial, or the first start did: it counts from now on.
+    /// The version passed its trial and is current from now on.
     Commit(Version),
-    /// The update failed: forget it.
+    /// The update failed: drop it.
     RollBack,
-    /// Stop it.
     Stop(ContainerId),
-    /// Remove it.
     Remove(ContainerId),
     /// Give it this name.
     Rename(ContainerId, String),
@@ -134,7 +130,6 @@ pub enum Step {
     Sweep,
     /// Nothing is left: forget the instance.
     Forget,
-    /// Nothing to do.
     Done(Settled),
 }
 
@@ -159,7 +154,7 @@ fn absent(situation: &Situation<'_>) -> Step {
 }
 
 fn stopped(situation: &Situation<'_>) -> Step {
-    // Whatever runs is stopped before anything is tidied up: that is what was asked.
+    // Running containers are stopped before anything is removed.
     if let Some(container) = situation.containers.iter().find(|c| is_alive(c)) {
         return stop(container);
     }

@@ -20,21 +20,14 @@ pub enum PortError {
     /// The port asked for is taken.
     #[error("host port {port}/{} is already in use by {by}", .protocol.as_str())]
     InUse {
-        /// The port.
         port: u16,
-        /// Its protocol.
         protocol: Protocol,
         /// Who has it, in words.
         by: String,
     },
     /// No port of the range is free.
     #[error("every host port from {first} to {last} is in use")]
-    Exhausted {
-        /// First port of the range.
-        first: u16,
-        /// Last port of the range.
-        last: u16,
-    },
+    Exhausted { first: u16, last: u16 },
 }
 
 type Key = (Protocol, u16);

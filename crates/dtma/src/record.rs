@@ -13,7 +13,6 @@ use crate::runtime::ImageRequest;
 /// The desired state of one instance, and the specs it can run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The instance.
     pub id: ToolInstanceId,
     /// The user's name of it.
     pub name: DisplayName,
@@ -25,7 +24,7 @@ pub struct Record {
     pub desired: Desired,
     /// Digest of the last spec that was asked for, whether it runs or was rolled back.
     pub requested_sha256: String,
-    /// The release that counts.
+    /// The release in use.
     pub current: Release,
     /// An update that has not proven itself yet.
     pub next: Option<Release>,
@@ -36,7 +35,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The version before the one that its generation asks for counts.
+    /// What is current is not what its generation asks for.
     pub fn is_reverted(&self) -> bool {
         self.rolled_back.is_some() && self.requested_sha256 != self.current.sha256
     }
@@ -51,7 +50,6 @@ impl Record {
 /// A restart as a desired state: the container must have started after a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The moment.
     pub after: OffsetDateTime,
     /// The generation that asked for it, so that a repeated request does not restart again.
     pub generation: u64,
@@ -62,7 +60,7 @@ pub struct Restart {
 pub struct Release {
     /// Generation that brought the spec.
     pub revision: u64,
-    /// The spec as it came, for comparing and for storing.
+    /// The spec as it was received.
     pub wire: ToolSpec,
     /// The spec, checked and with defaults.
     pub spec: InstanceSpec,
@@ -70,14 +68,13 @@ pub struct Release {
     pub sha256: String,
     /// Published ports, all allocated.
     pub ports: Vec<PortBinding>,
-    /// Its container has run longer than the trial.
+    /// Its container passed the trial.
     pub proven: bool,
-    /// It was deployed and its registry was not asked yet what a floating reference names. A release is asked for once:
-    /// what it is then stays.
+    /// It was deployed, and its registry was not asked yet what a floating reference names. It is asked once a release.
     pub refresh_image: bool,
-    /// Content id of its image, once that is known.
+    /// Content id of its image, once known.
     pub image_digest: Option<String>,
-    /// The agent pulled what its reference names.
+    /// The agent pulled its image.
     pub pulled: bool,
 }
 
@@ -98,7 +95,7 @@ impl Release {
         }
     }
 
-    /// How to come by its image, for `instance`.
+    /// How to get its image, for `instance`.
     pub fn image_request(&self, instance: ToolInstanceId) -> ImageRequest {
         match self.spec.image() {
             ImageSource::Reference(reference) => ImageRequest::Pull {

@@ -37,7 +37,6 @@ pub enum StoreError {
         action: &'static str,
         /// To which path.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// Another agent uses the folder.
@@ -87,7 +86,6 @@ pub struct Loaded {
 /// That an instance was deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// The instance.
     pub id: ToolInstanceId,
     /// The generation that deleted it.
     pub generation: u64,
@@ -272,15 +270,15 @@ impl Store {
         (self.sync_folder)(folder).map_err(at("sync", folder))
     }
 
-    /// Remembers durably that `generation` deleted the instance.
-    pub fn bury(&self, id: ToolInstanceId, generation: u64) -> Result<(), StoreError> {
+    /// Makes it durable that `generation` deleted the instance.
+    pub fn add_tombstone(&self, id: ToolInstanceId, generation: u64) -> Result<(), StoreError> {
         let content = format!("{generation}\n");
         durable::write(&self.deleted, &id.to_string(), content.as_bytes())
             .map_err(at("write a deletion to", &self.deleted))
     }
 
-    /// Forgets a deletion. Forgetting none succeeds.
-    pub fn lift(&self, id: ToolInstanceId) -> Result<(), StoreError> {
+    /// Removes a tombstone. Removing none succeeds.
+    pub fn clear_tombstone(&self, id: ToolInstanceId) -> Result<(), StoreError> {
         let path = self.deleted.join(id.to_string());
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -18,7 +18,6 @@ use toolbox_api::dtma::{Phase, ToolView};
 /// Content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// One label.
 type Label = [(&'static str, &'static str); 1];
 /// Upper bounds in seconds: from a Docker call of a millisecond to the longest deadlines.
 const SECONDS: [f64; 12] = [
@@ -32,7 +31,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Telemetry {
     registry: Registry,
     instances: Family<Label, Gauge>,
-    /// Restarts of containers that ended by themselves.
+    /// Restarts of containers that ended although they should run.
     pub restarts: Counter,
     heartbeats: Family<Label, Counter>,
     heartbeat_duration: Histogram,
@@ -53,7 +52,7 @@ impl Default for Telemetry {
             instances.clone(),
         );
         let restarts = Counter::default();
-        let help = "Restarts of containers that ended by themselves";
+        let help = "Restarts of containers that ended although they should run";
         registry.register("dtma_instance_restarts", help, restarts.clone());
         let heartbeats = Family::default();
         let help = "Heartbeats by what became of them";
@@ -119,7 +118,7 @@ impl Telemetry {
 
     /// A request was answered.
     pub fn request(&self, method: &http::Method, status: u16) {
-        // The method is the caller's text, and labels are not for that.
+        // The method is the caller's text, which must not become a label.
         let method = match method.as_str() {
             "GET" | "HEAD" => "GET",
             "POST" => "POST",
@@ -151,7 +150,7 @@ impl Telemetry {
                 .inc();
         }
         let mut text = String::new();
-        // Writing to a string fails never.
+        // Writing to a string never fails.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }

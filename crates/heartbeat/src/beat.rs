@@ -1,10 +1,10 @@
 //! One heartbeat: checked here, recorded by the database in one round trip.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{Heartbeat, HeartbeatResponse, KeyPair, MAX_INSTANCES};
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{Cx, Reply, reply};
 
 use crate::certificate::fingerprint;
 use crate::keys::{self, Keys};

@@ -1,8 +1,8 @@
 //! The desired state, for an agent whose digest differs from the one a heartbeat was answered with.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_edge::reply::Body;
-use toolbox_edge::{ApiError, Cx, Reply};
+use toolbox_edge::{Cx, Reply};
 use toolbox_http::Response;
 
 use crate::presented;

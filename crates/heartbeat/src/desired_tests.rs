@@ -30,7 +30,7 @@ fn the_desired_state_is_passed_on_in_the_form_agents_read() {
         world.asked("get_desired_state"),
         [json!({"toolbox_id": TOOLBOX, "token_hash": hash})]
     );
-    assert!(world.host.log.borrow().is_empty());
+    assert!(world.host.log().is_empty());
 }
 
 #[test]

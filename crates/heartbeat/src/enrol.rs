@@ -4,10 +4,10 @@
 //! and their hash is stored before they are handed out. An agent whose answer was lost asks again with the same
 //! certificate and gets the same keys.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, EnrolRequest, EnrolResponse};
 use toolbox_clients::supabase::heartbeat::{EnrolToolbox, Enrolled, Refusal, Stored, ToolboxKey};
-use toolbox_edge::{ApiError, Cx, Reply, reply};
+use toolbox_edge::{Cx, Reply, reply};
 
 use crate::certificate::fingerprint;
 use crate::keys::Keys;

@@ -1,11 +1,11 @@
 //! What an agent is given: its two keys, derived anew each time.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::KeyPair;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::{AgentKey, KeyId, Purpose, RootId, derive_agent_key};
+use toolbox_edge::App;
 use toolbox_edge::config::Config;
-use toolbox_edge::{ApiError, App};
 
 /// The keys of one toolbox in one epoch of the current root secret.
 pub(crate) struct Keys {

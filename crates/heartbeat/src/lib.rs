@@ -31,8 +31,8 @@ mod routes_tests;
 #[cfg(test)]
 mod testing;
 
+use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;
-use toolbox_edge::ApiError;
 
 pub use routes::FUNCTION;
 

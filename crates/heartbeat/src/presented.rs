@@ -3,10 +3,10 @@
 //! A secret that has not even the form of one is refused before the body is looked at. Comparing is the database's,
 //! by hashes of secrets that nobody can guess, so the time it takes tells nothing of use.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::{AgentKey, EnrolmentToken};
-use toolbox_edge::{ApiError, Cx};
+use toolbox_edge::Cx;
 
 /// The toolbox the path names.
 pub(crate) fn toolbox(cx: &Cx) -> Result<ToolboxId, ApiError> {

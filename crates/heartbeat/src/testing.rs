@@ -1,7 +1,7 @@
 //! A world for tests of routes: the real service over a scripted database.
 
-use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use toolbox_edge::config::Config;
 use toolbox_edge::entry::{Incoming, Service};
 use toolbox_edge::recorded::RecordedHost;
 use toolbox_edge::reply::Body;
-use toolbox_http::recorded::{JumpingClock, Recorded, run};
+use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{Headers, Request, Response, TransportError};
 
 use crate::FUNCTION;
@@ -44,9 +44,9 @@ type Answer = Result<Response, TransportError>;
 /// See the module.
 pub(crate) struct World {
     service: Service,
-    pub(crate) transport: Rc<Recorded>,
-    pub(crate) host: Rc<RecordedHost>,
-    answers: Rc<RefCell<Vec<(&'static str, Answer)>>>,
+    pub(crate) transport: Arc<Recorded>,
+    pub(crate) host: Arc<RecordedHost>,
+    answers: Arc<Mutex<Vec<(&'static str, Answer)>>>,
 }
 
 /// An answer a test reads.
@@ -73,12 +73,12 @@ impl World {
 
     /// The same with more variables.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
-        let transport = Rc::new(Recorded::new());
-        let answers: Rc<RefCell<Vec<(&'static str, Answer)>>> = Rc::default();
-        let script = Rc::clone(&answers);
+        let transport = Arc::new(Recorded::new());
+        let answers: Arc<Mutex<Vec<(&'static str, Answer)>>> = Arc::default();
+        let script = Arc::clone(&answers);
         transport.on(move |request| {
             let name = request.url.strip_prefix("http://supabase/rest/v1/rpc/")?;
-            let mut script = script.borrow_mut();
+            let mut script = lock(&script);
             let at = script.iter().position(|(of, _)| *of == name)?;
             // The last answer to a function stays.
             let is_last = script[at + 1..].iter().all(|(of, _)| *of != name);
@@ -102,17 +102,17 @@ impl World {
             );
             value.map(str::to_owned)
         });
-        let host = Rc::new(RecordedHost::default());
+        let host = Arc::new(RecordedHost::default());
         let app = App::new(
             config.unwrap(),
-            Rc::clone(&transport) as _,
-            Rc::new(JumpingClock::new(Duration::from_secs(NOW))),
-            Rc::clone(&host) as _,
+            Arc::clone(&transport) as _,
+            Arc::new(JumpingClock::new(Duration::from_secs(NOW))),
+            Arc::clone(&host) as _,
         );
         let service = Service {
             function: &FUNCTION,
             app: Ok(Rc::new(app)),
-            host: Rc::clone(&host) as _,
+            host: Arc::clone(&host) as _,
         };
         Self {
             service,
@@ -132,7 +132,7 @@ impl World {
 
     /// The same with any answer.
     pub(crate) fn on_raw(&self, function: &'static str, answer: Answer) -> &Self {
-        self.answers.borrow_mut().push((function, answer));
+        lock(&self.answers).push((function, answer));
         self
     }
 
@@ -187,7 +187,7 @@ impl World {
 
     /// Nothing of a secret is in the operator's log.
     pub(crate) fn assert_log_is_clean(&self) {
-        let log = self.host.log.borrow().join("\n");
+        let log = self.host.log();
         for secret in ["CANARY", "c0ffee", "tbk_", "tbe_", "SECRET"] {
             assert!(!log.contains(secret), "{log}");
         }

@@ -3,6 +3,9 @@
 //! The status says who does what about it: 4xx the caller, 502 the machine answered something
 //! unusable, 503 something is down, 504 something is slow, 500 a defect of ours.
 
+use std::error::Error;
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dtma::Reason;
@@ -162,6 +165,95 @@ pub struct ErrorDetails {
     /// The last accepted heartbeat: the next must have greater numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<HeartbeatNumbers>,
+}
+
+/// Why a request was not carried out. Callers see code, message and details; the cause is for the operator's log.
+#[derive(Debug)]
+pub struct ApiError {
+    /// The stable code, which also decides the status.
+    pub code: ErrorCode,
+    /// What happened this time; the code's title when there is no more to say.
+    pub message: Option<String>,
+    /// More for the caller.
+    pub details: Option<Box<ErrorDetails>>,
+    /// One more header of the answer.
+    pub header: Option<(&'static str, String)>,
+    /// For the log only.
+    pub cause: Option<String>,
+}
+
+impl ApiError {
+    /// An error whose title says it all.
+    pub const fn new(code: ErrorCode) -> Self {
+        Self {
+            code,
+            message: None,
+            details: None,
+            header: None,
+            cause: None,
+        }
+    }
+
+    /// An error with a sentence of its own; never a value from the caller's body.
+    pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            message: Some(message.into()),
+            ..Self::new(code)
+        }
+    }
+
+    /// Rules the request breaks.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        Self {
+            details: Some(Box::new(ErrorDetails {
+                errors,
+                ..ErrorDetails::default()
+            })),
+            ..Self::new(ErrorCode::ValidationFailed)
+        }
+    }
+
+    /// A defect of ours.
+    pub fn internal(cause: &impl Error) -> Self {
+        Self::new(ErrorCode::Internal).caused_by(cause)
+    }
+
+    /// The same with what the machine gave as the reason.
+    #[must_use]
+    pub fn with_reason(mut self, reason: Reason) -> Self {
+        self.details.get_or_insert_default().reason = Some(reason);
+        self
+    }
+
+    /// The same with the operation it is about.
+    #[must_use]
+    pub fn with_operation(mut self, operation: crate::edge::OperationView) -> Self {
+        self.details.get_or_insert_default().operation = Some(operation);
+        self
+    }
+
+    /// The same with its cause for the log.
+    #[must_use]
+    pub fn caused_by(mut self, cause: &impl Error) -> Self {
+        self.cause = Some(chain(cause));
+        self
+    }
+
+    /// The sentence callers see.
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| self.code.title())
+    }
+}
+
+/// An error and its sources in one line.
+pub fn chain(error: &impl Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //!
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
-//! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions.
+//! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
+//!   code fails with.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
 //! - [`mcp`]: health of MCP servers, in both.
-//! - [`moment`]: moments as text.
+//! - [`moment`]: times as text.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed

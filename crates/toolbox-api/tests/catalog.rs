@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use toolbox_api::dtma::ToolSpec;
 
 const SOURCES: [&str; 2] = [
-    include_str!("../../../supabase/migrations/20261121090800_tool_catalog_content.sql"),
+    include_str!("../../../supabase/migrations/20261129000100_tool_catalog_content.sql"),
     include_str!("../../../supabase/seed.sql"),
 ];
 

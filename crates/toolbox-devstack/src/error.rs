@@ -22,6 +22,11 @@ pub(crate) enum StackError {
     ToolMissing(PathBuf),
     #[error("no DTMA binary at {}: build it, name one with --dtma-bin, or pass --no-dtma", .0.display())]
     DtmaMissing(PathBuf),
+    #[error(
+        "the data in {} were made with migrations that were changed or removed since: remove that folder to start anew, or go back to the version that made them",
+        .0.display()
+    )]
+    OutdatedData(PathBuf),
     #[error("no supabase/config.toml in this folder or above it: pass --project")]
     NoProject,
     #[error("cannot read {}", path.display())]

@@ -15,10 +15,15 @@ use crate::process::{Program, User, exists, signal_pid};
 use crate::secrets::{Secrets, hex, write_private};
 use crate::unit::{Ready, Unit};
 
-const BOOTSTRAP: &str = include_str!("../sql/bootstrap.sql");
+const BOOTSTRAP: &str = concat!(
+    include_str!("../sql/roles.sql"),
+    include_str!("../sql/database.sql")
+);
 /// Postgres refuses to run as root; this user owns its data then.
 const SYSTEM_USER: &str = "toolbox-dev";
 const ADMIN: &str = "supabase_admin";
+/// What the CLI reads beside migrations; it may change at any time.
+const RERUNNABLE: [&str; 2] = ["config.toml", "seed.sql"];
 
 /// Where a cluster lies and whose it is.
 #[derive(Clone)]
@@ -212,6 +217,7 @@ impl Postgres {
     }
 
     /// Applies supabase/migrations and the seed when they are not those applied last. True when they were applied.
+    /// A migration runs once, so data made with one that was changed or removed since are refused.
     pub(crate) async fn migrate(
         &self,
         paths: &Paths,
@@ -223,9 +229,14 @@ impl Postgres {
             return Ok(false);
         }
         let stamp = data_dir.join("migrations.sha256");
-        let wanted = fingerprint(&folder)?;
-        if std::fs::read_to_string(&stamp).is_ok_and(|applied| applied == wanted) {
-            return Ok(false);
+        let wanted = fingerprints(&folder)?;
+        if let Ok(applied) = std::fs::read_to_string(&stamp) {
+            if applied == wanted {
+                return Ok(false);
+            }
+            if is_outdated(&applied, &wanted) {
+                return Err(StackError::OutdatedData(data_dir.to_owned()));
+            }
         }
         let home = data_dir.join("cli");
         std::fs::create_dir_all(&home).map_err(StackError::file("create", &home))?;
@@ -357,23 +368,61 @@ fn reachable_by_others(path: &Path) -> bool {
         .all(|folder| std::fs::metadata(folder).is_ok_and(|data| data.mode() & 0o001 != 0))
 }
 
-/// Changes when any file the CLI would apply changes.
-fn fingerprint(supabase: &Path) -> Result<String, StackError> {
+/// A line `HASH NAME` for every file that the CLI would apply or read.
+fn fingerprints(supabase: &Path) -> Result<String, StackError> {
     let folder = supabase.join("migrations");
     let read_failed = StackError::file("read", &folder);
     let entries = std::fs::read_dir(&folder)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(read_failed)?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.extend(["seed.sql", "config.toml"].map(|name| supabase.join(name)));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
+    files.extend(RERUNNABLE.map(|name| supabase.join(name)));
     files.retain(|file| file.is_file());
     files.sort();
-    let mut hash = Sha256::new();
+    let mut lines = Vec::new();
     for file in files {
         let content = std::fs::read(&file).map_err(StackError::file("read", &file))?;
-        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
-        hash.update((content.len() as u64).to_le_bytes());
-        hash.update(content);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        lines.push(format!("{} {name}\n", hex(&Sha256::digest(content))));
     }
-    Ok(hex(&hash.finalize()))
+    Ok(lines.concat())
+}
+
+/// Whether a migration was applied that is not there any more, or was another then.
+fn is_outdated(applied: &str, wanted: &str) -> bool {
+    applied
+        .lines()
+        .filter(|line| !RERUNNABLE.iter().any(|name| line.ends_with(name)))
+        .any(|line| wanted.lines().all(|other| other != line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_outdated;
+
+    const APPLIED: &str = "aa config.toml\nbb 1_first.sql\ncc seed.sql\n";
+
+    #[test]
+    fn further_migrations_and_another_seed_go_on_from_the_data() {
+        let wanted = "dd config.toml\nbb 1_first.sql\nee 2_second.sql\nff seed.sql\n";
+        assert!(!is_outdated(APPLIED, wanted));
+    }
+
+    #[test]
+    fn a_migration_that_was_changed_or_removed_does_not() {
+        assert!(is_outdated(
+            APPLIED,
+            "aa config.toml\nb2 1_first.sql\ncc seed.sql\n"
+        ));
+        assert!(is_outdated(
+            APPLIED,
+            "aa config.toml\nbb 2_first.sql\ncc seed.sql\n"
+        ));
+    }
+
+    #[test]
+    fn neither_do_data_of_which_only_one_hash_is_known() {
+        assert!(is_outdated("0123", APPLIED));
+    }
 }

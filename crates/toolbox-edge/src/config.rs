@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toolbox_api::error::ErrorCode;
-
-use crate::error::ApiError;
+use toolbox_api::error::{ApiError, ErrorCode};
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[

@@ -1,20 +1,18 @@
 //! What handlers work with: the app (one per instance) and the request's own context.
 
-use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use toolbox_api::edge::MAX_WAIT_SECONDS;
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment::Moment;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
-use toolbox_domain::ids::{ToolboxId, UserId};
-use toolbox_domain::keys::{AgentKey, KeyError, KeyId, Purpose, RootId, derive_agent_key};
+use toolbox_domain::ids::UserId;
 use toolbox_http::{Clock, Headers, Transport};
 
-use crate::config::{Config, ConfigError};
-use crate::error::ApiError;
+use crate::config::Config;
 use crate::host::Host;
 use crate::identity::Identity;
 
@@ -23,75 +21,41 @@ pub struct App {
     /// Configuration.
     pub config: Config,
     /// Calls out.
-    pub transport: Rc<dyn Transport>,
+    pub transport: Arc<dyn Transport>,
     /// Time and chance.
-    pub clock: Rc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// The rest of the host.
-    pub host: Rc<dyn Host>,
+    pub host: Arc<dyn Host>,
     /// Who calls.
     pub identity: Identity,
     /// The database.
-    pub supabase: Supabase,
-    /// Keys that were derived, the oldest first.
-    agent_keys: RefCell<Vec<(ToolboxId, Option<KeyId>, AgentKey)>>,
+    pub supabase: Arc<Supabase>,
 }
-
-/// Why there is no key for an agent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AgentKeyError {
-    /// The stored id of the toolbox's keys, or the root secret, is unusable.
-    #[error("the toolbox's key cannot be derived")]
-    Underivable(#[source] KeyError),
-    /// The toolbox holds keys of a root secret that is not configured.
-    #[error("the toolbox holds keys of another root secret")]
-    UnknownRoot,
-    /// There is no root secret.
-    #[error("there is no root secret")]
-    NotConfigured(#[source] ConfigError),
-}
-
-impl From<AgentKeyError> for ApiError {
-    fn from(error: AgentKeyError) -> Self {
-        match error {
-            AgentKeyError::Underivable(_) | AgentKeyError::NotConfigured(_) => {
-                Self::new(ErrorCode::NotConfigured)
-            }
-            AgentKeyError::UnknownRoot => Self::with_message(
-                ErrorCode::AgentUnauthorized,
-                "The agent holds keys of a root secret that is not configured any more; enrol the toolbox again",
-            ),
-        }
-        .caused_by(&error)
-    }
-}
-
-/// Toolboxes whose keys are kept; deriving one takes ten hashes.
-const AGENT_KEYS_KEPT: usize = 64;
 
 impl App {
     /// Puts the parts together.
     pub fn new(
         config: Config,
-        transport: Rc<dyn Transport>,
-        clock: Rc<dyn Clock>,
-        host: Rc<dyn Host>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        host: Arc<dyn Host>,
     ) -> Self {
         let keys = ProjectKeys {
             publishable: config.publishable_key.clone(),
             secret: config.secret_key.clone(),
         };
-        let supabase = Supabase::new(
-            Rc::clone(&transport),
-            Rc::clone(&clock),
+        let supabase = Arc::new(Supabase::new(
+            Arc::clone(&transport),
+            Arc::clone(&clock),
             &config.supabase_url,
             keys,
             config.upstream_timeout,
-        );
+        ));
         let identity = Identity::new(
             &config,
-            Rc::clone(&transport),
-            Rc::clone(&clock),
-            Rc::clone(&host),
+            Arc::clone(&transport),
+            Arc::clone(&clock),
+            Arc::clone(&host),
         );
         Self {
             config,
@@ -100,7 +64,6 @@ impl App {
             host,
             identity,
             supabase,
-            agent_keys: RefCell::default(),
         }
     }
 
@@ -114,56 +77,14 @@ impl App {
         self.moment().text
     }
 
-    /// The key that a toolbox's agent accepts from us: the one with the id it last proved to hold, or the first of the
-    /// current root secret when it has proved none.
-    pub fn agent_key(
-        &self,
-        toolbox: ToolboxId,
-        key_id: Option<&str>,
-    ) -> Result<AgentKey, AgentKeyError> {
-        let key_id: Option<KeyId> = key_id
-            .map(str::parse)
-            .transpose()
-            .map_err(AgentKeyError::Underivable)?;
-        let mut kept = self.agent_keys.borrow_mut();
-        let mut known = kept.iter();
-        if let Some((_, _, key)) = known.find(|(id, of, _)| *id == toolbox && *of == key_id) {
-            return Ok(key.clone());
-        }
-        let agents = self.config.agents.as_ref();
-        let agents = agents.map_err(|error| AgentKeyError::NotConfigured(error.clone()))?;
-        let current = &agents.root_secret;
-        let (root, epoch) = match key_id {
-            None => (current, 0),
-            Some(KeyId { root, epoch }) => {
-                let previous = agents.previous_root_secret.as_ref();
-                let mut roots = [Some(current), previous].into_iter().flatten();
-                let root = roots.find(|secret| RootId::of(secret.as_bytes()) == root);
-                (root.ok_or(AgentKeyError::UnknownRoot)?, epoch)
-            }
-        };
-        let key = derive_agent_key(root.as_bytes(), toolbox, Purpose::ControlToAgent, epoch)
-            .map_err(AgentKeyError::Underivable)?;
-        if kept.len() >= AGENT_KEYS_KEPT {
-            kept.remove(0);
-        }
-        kept.push((toolbox, key_id, key.clone()));
-        Ok(key)
-    }
-
     /// Logs a failure of work after an answer, or beside one.
     pub fn log(&self, request_id: &str, what: &str, error: &ApiError) {
         log_error(&*self.host, what, request_id, error);
     }
-
-    /// A random (version 4) UUID.
-    pub fn new_uuid(&self) -> uuid::Uuid {
-        uuid::Builder::from_random_bytes(self.host.random_bytes()).into_uuid()
-    }
 }
 
-/// One line of JSON for the operator.
-pub(crate) fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &ApiError) {
+/// Writes a failure to the operator's log, as one line of JSON.
+pub fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &ApiError) {
     #[derive(serde::Serialize)]
     struct Line<'a> {
         level: &'a str,
@@ -188,7 +109,7 @@ pub struct Caller {
     /// Their id.
     pub user: UserId,
     /// Their access token, verified.
-    pub token: Rc<str>,
+    pub token: Arc<str>,
 }
 
 /// One request on its way through a handler.
@@ -196,7 +117,7 @@ pub struct Cx {
     /// The app.
     pub app: Rc<App>,
     /// The request's id.
-    pub request_id: Rc<str>,
+    pub request_id: Arc<str>,
     /// The user who calls, where the function is for users.
     pub caller: Option<Caller>,
     /// HTTP method.

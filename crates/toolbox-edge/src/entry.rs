@@ -1,17 +1,17 @@
 //! One request from its arrival to its answer, without the host's types.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use toolbox_api::edge::MAX_BODY_BYTES;
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 
 use toolbox_http::Request;
 
 use crate::config::ConfigError;
 use crate::context::{App, Cx, log_error};
 use crate::cors;
-use crate::error::ApiError;
-use crate::reply::Reply;
+use crate::reply::{self, Reply};
 use crate::router::Function;
 
 /// Largest body that is read.
@@ -41,7 +41,7 @@ pub struct Service {
     /// The app, or which variables are wrong; then every request is answered `not_configured`.
     pub app: Result<Rc<App>, ConfigError>,
     /// Random bytes for request ids, before there is an app.
-    pub host: Rc<dyn crate::host::Host>,
+    pub host: Arc<dyn crate::host::Host>,
 }
 
 impl Service {
@@ -60,7 +60,7 @@ impl Service {
                     if error.code.status() >= 500 {
                         log_error(&*self.host, &route, &request_id, &error);
                     }
-                    error.into_reply(&request_id)
+                    reply::error(error, &request_id)
                 }
             }
         };
@@ -78,7 +78,7 @@ impl Service {
     async fn dispatch(
         &self,
         request: Request<Incoming>,
-        request_id: &Rc<str>,
+        request_id: &Arc<str>,
     ) -> Result<Reply, ApiError> {
         let app = self.app.as_ref()?;
         let matched = self.function.find(&request.method, request.path())?;
@@ -104,7 +104,7 @@ impl Service {
         };
         (matched.route.handler)(Cx {
             app: Rc::clone(app),
-            request_id: Rc::clone(request_id),
+            request_id: Arc::clone(request_id),
             caller,
             method: request.method,
             path,
@@ -117,11 +117,11 @@ impl Service {
     }
 
     /// The caller's id for the request when it is harmless, else a new one.
-    fn request_id(&self, given: Option<&str>) -> Rc<str> {
+    fn request_id(&self, given: Option<&str>) -> Arc<str> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         given
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(legal))
-            .map_or_else(|| new_request_id(&*self.host).into(), Rc::from)
+            .map_or_else(|| new_request_id(&*self.host).into(), Arc::from)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::rc::Rc;
 
-use toolbox_http::LocalFuture;
+use toolbox_http::{BoxFuture, LocalFuture, ThreadSafe};
 
 /// Signature algorithms that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub type KeyHandle = Rc<dyn Any>;
 pub struct UnusableKey;
 
 /// Signatures, randomness, work after the answer, and the log.
-pub trait Host {
+pub trait Host: ThreadSafe {
     /// Reads a key once, so that checks are cheap.
     fn import_key(&self, key: &KeyMaterial) -> LocalFuture<'_, Result<KeyHandle, UnusableKey>>;
 
@@ -77,7 +77,7 @@ pub trait Host {
     fn random_bytes(&self) -> [u8; 16];
 
     /// Runs work after the answer; the host keeps the worker alive for it as long as it may.
-    fn background(&self, work: LocalFuture<'static, ()>);
+    fn background(&self, work: BoxFuture<'static, ()>);
 
     /// Writes one line to the operator's log.
     fn log_error(&self, line: &str);

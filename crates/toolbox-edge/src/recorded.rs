@@ -1,9 +1,11 @@
 //! A host for native tests: signatures are a fixed text, background work is kept until asked for.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use toolbox_http::LocalFuture;
+use toolbox_http::recorded::lock;
+use toolbox_http::{BoxFuture, LocalFuture};
 
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 
@@ -19,12 +21,10 @@ pub const fn signature(algorithm: Algorithm) -> &'static [u8] {
 /// See the module.
 #[derive(Default)]
 pub struct RecordedHost {
-    counter: Cell<u8>,
-    background: RefCell<Vec<LocalFuture<'static, ()>>>,
-    /// Lines of the operator's log.
-    pub log: RefCell<Vec<String>>,
-    /// How many signatures were checked.
-    pub checks: Cell<usize>,
+    counter: AtomicU8,
+    background: Mutex<Vec<BoxFuture<'static, ()>>>,
+    log: Mutex<Vec<String>>,
+    checks: AtomicUsize,
 }
 
 impl RecordedHost {
@@ -32,12 +32,23 @@ impl RecordedHost {
     pub fn run_background(&self) -> usize {
         let mut done = 0;
         loop {
-            let Some(work) = self.background.borrow_mut().pop() else {
+            let work = lock(&self.background).pop();
+            let Some(work) = work else {
                 return done;
             };
             toolbox_http::recorded::run(work);
             done += 1;
         }
+    }
+
+    /// The operator's log.
+    pub fn log(&self) -> String {
+        lock(&self.log).join("\n")
+    }
+
+    /// How many signatures were checked.
+    pub fn checks(&self) -> usize {
+        self.checks.load(Ordering::Relaxed)
     }
 }
 
@@ -54,7 +65,7 @@ impl Host for RecordedHost {
         _message: &'a [u8],
         given: &'a [u8],
     ) -> LocalFuture<'a, bool> {
-        self.checks.set(self.checks.get() + 1);
+        self.checks.fetch_add(1, Ordering::Relaxed);
         let fits = key
             .downcast_ref::<KeyMaterial>()
             .is_some_and(|k| k.algorithm() == algorithm);
@@ -62,15 +73,14 @@ impl Host for RecordedHost {
     }
 
     fn random_bytes(&self) -> [u8; 16] {
-        self.counter.set(self.counter.get().wrapping_add(1));
-        [self.counter.get(); 16]
+        [self.counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1); 16]
     }
 
-    fn background(&self, work: LocalFuture<'static, ()>) {
-        self.background.borrow_mut().push(work);
+    fn background(&self, work: BoxFuture<'static, ()>) {
+        lock(&self.background).push(work);
     }
 
     fn log_error(&self, line: &str) {
-        self.log.borrow_mut().push(line.to_owned());
+        lock(&self.log).push(line.to_owned());
     }
 }

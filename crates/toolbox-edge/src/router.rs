@@ -1,11 +1,10 @@
 //! One table of routes per function, and how a path finds its row.
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::names::decode_segment;
 use toolbox_http::{Headers, LocalFuture};
 
 use crate::context::{Caller, Cx};
-use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::reply::Reply;
 

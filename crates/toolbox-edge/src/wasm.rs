@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use js_sys::{Object, Promise, Uint8Array};
 use serde::Serialize;
 use toolbox_http::fetch::{Fetch, read_stream, to_host};
-use toolbox_http::{Headers, LocalFuture, Request};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{Crypto, CryptoKey};
@@ -87,13 +88,13 @@ impl Instance {
                 }
             });
         }));
-        let host = Rc::new(WebHost { wrapper });
+        let host = Arc::new(WebHost { wrapper });
         let variables: HashMap<String, String> = serde_wasm_bindgen::from_value(environment)
             .map_err(|_| JsError::new("the environment is not an object of texts"))?;
         let config = Config::read(|name| variables.get(name).cloned());
         let app = config.map(|config| {
-            let fetch = Rc::new(Fetch::default());
-            let host: Rc<dyn Host> = host.clone();
+            let fetch = Arc::new(Fetch::default());
+            let host: Arc<dyn Host> = host.clone();
             Rc::new(App::new(config, fetch.clone(), fetch, host))
         });
         Ok(Self {
@@ -348,7 +349,7 @@ impl Host for WebHost {
         bytes
     }
 
-    fn background(&self, work: LocalFuture<'static, ()>) {
+    fn background(&self, work: BoxFuture<'static, ()>) {
         let promise = tagged_promise(CURRENT.get(), async move {
             work.await;
             Ok(JsValue::UNDEFINED)

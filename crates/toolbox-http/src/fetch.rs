@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -49,7 +50,7 @@ const CLIENTS_KEPT: usize = 32;
 #[derive(Default)]
 pub struct Fetch {
     /// The one used last is at the end.
-    clients: RefCell<Vec<(Rc<str>, Rc<PinnedClient>)>>,
+    clients: RefCell<Vec<(Arc<str>, Rc<PinnedClient>)>>,
 }
 
 struct PinnedClient(HttpClient);
@@ -86,12 +87,12 @@ fn js_error(error: &JsValue) -> TransportError {
 fn net_error(error: &gloo_net::Error) -> TransportError {
     match error {
         gloo_net::Error::JsError(error) => classify(&error.message),
-        other => classify(&other.to_string()),
+        gloo_net::Error::GlooError(text) => classify(text),
     }
 }
 
 impl Fetch {
-    fn client(&self, certificate: &Rc<str>) -> Result<Rc<PinnedClient>, TransportError> {
+    fn client(&self, certificate: &Arc<str>) -> Result<Rc<PinnedClient>, TransportError> {
         let mut clients = self.clients.borrow_mut();
         if let Some(at) = clients.iter().position(|(pem, _)| pem == certificate) {
             let kept = clients.remove(at);
@@ -109,7 +110,7 @@ impl Fetch {
         if clients.len() >= CLIENTS_KEPT {
             clients.remove(0);
         }
-        clients.push((Rc::clone(certificate), Rc::clone(&client)));
+        clients.push((Arc::clone(certificate), Rc::clone(&client)));
         Ok(client)
     }
 

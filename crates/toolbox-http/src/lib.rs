@@ -5,17 +5,20 @@
 //! - [`message`]: requests and answers.
 //! - [`retry`]: the loop that asks the domain's retry policy and sleeps by the clock.
 //! - `fetch` (wasm only): the host's `fetch`, through gloo-net.
+//! - `native` (feature `native`): reqwest and rustls, for servers.
 //! - [`recorded`] (tests): answers from a script, and a clock that jumps.
-//!
-//! Futures are not `Send`: the control plane runs on one thread, in wasm.
 
 #[cfg(target_arch = "wasm32")]
 pub mod fetch;
 pub mod message;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod retry;
 pub mod transport;
 
 pub use message::{Headers, Request, Response};
-pub use transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};
+pub use transport::{
+    BodyStream, BoxFuture, Call, Clock, LocalFuture, ThreadSafe, Transport, TransportError,
+};

@@ -1,23 +1,31 @@
 //! A transport that answers from a script, and a clock that jumps instead of waiting.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
-use std::rc::Rc;
+use std::future::{Future, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::message::{Request, Response};
-use crate::transport::{BodyStream, Call, Clock, LocalFuture, Transport, TransportError};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::once;
 
-type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>>>;
+use crate::message::{Request, Response};
+use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError};
+
+type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>> + Send>;
+
+/// What `mutex` holds, also after a test that held it has failed.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Answers calls by the first rule that matches, and keeps what was sent.
 #[derive(Default)]
 pub struct Recorded {
-    rules: RefCell<VecDeque<Rule>>,
-    sent: RefCell<Vec<Call>>,
-    clock: Option<Rc<JumpingClock>>,
+    rules: Mutex<VecDeque<Rule>>,
+    sent: Mutex<Vec<Call>>,
+    clock: Option<Arc<JumpingClock>>,
 }
 
 impl Recorded {
@@ -28,7 +36,7 @@ impl Recorded {
 
     /// A call that times out moves this clock by its deadline.
     #[must_use]
-    pub fn with_clock(mut self, clock: Rc<JumpingClock>) -> Self {
+    pub fn with_clock(mut self, clock: Arc<JumpingClock>) -> Self {
         self.clock = Some(clock);
         self
     }
@@ -36,14 +44,14 @@ impl Recorded {
     /// Answers calls for which `rule` gives something; later rules are asked first.
     pub fn on(
         &self,
-        rule: impl FnMut(&Request) -> Option<Result<Response, TransportError>> + 'static,
+        rule: impl FnMut(&Request) -> Option<Result<Response, TransportError>> + Send + 'static,
     ) {
-        self.rules.borrow_mut().push_front(Box::new(rule));
+        lock(&self.rules).push_front(Box::new(rule));
     }
 
     /// What was sent, in order.
     pub fn sent(&self) -> Vec<Call> {
-        self.sent.borrow().clone()
+        lock(&self.sent).clone()
     }
 
     #[allow(
@@ -51,10 +59,8 @@ impl Recorded {
         reason = "a call no rule answers is a mistake of the test"
     )]
     fn answer(&self, call: &Call) -> Result<Response, TransportError> {
-        self.sent.borrow_mut().push(call.clone());
-        let answer = self
-            .rules
-            .borrow_mut()
+        lock(&self.sent).push(call.clone());
+        let answer = lock(&self.rules)
             .iter_mut()
             .find_map(|rule| rule(&call.request));
         let Some(answer) = answer else {
@@ -73,7 +79,7 @@ impl Recorded {
 }
 
 impl Transport for Recorded {
-    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move { self.answer(&call) })
     }
 
@@ -81,7 +87,7 @@ impl Transport for Recorded {
         &self,
         call: Call,
         _longest: Duration,
-    ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
+    ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>> {
         Box::pin(async move {
             let Response {
                 status,
@@ -91,44 +97,52 @@ impl Transport for Recorded {
             Ok(Response {
                 status,
                 headers,
-                body: BodyStream { inner: body },
+                body: BodyStream::new(once(ready(Ok(Bytes::from(body))))),
             })
         })
+    }
+}
+
+impl BodyStream {
+    /// All bytes of a recorded body.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let chunks: Vec<_> = run(self.into_chunks().collect());
+        chunks.into_iter().flatten().flatten().collect()
     }
 }
 
 /// Time that passes only by sleeping; chance that is always one half.
 #[derive(Debug)]
 pub struct JumpingClock {
-    now: Cell<Duration>,
+    now: Mutex<Duration>,
 }
 
 impl JumpingClock {
     /// Starts at `now` since the Unix epoch.
     pub fn new(now: Duration) -> Self {
         Self {
-            now: Cell::new(now),
+            now: Mutex::new(now),
         }
     }
 
     /// Moves the time on.
     pub fn advance(&self, by: Duration) {
-        self.now.set(self.now.get() + by);
+        *lock(&self.now) += by;
     }
 }
 
 impl Clock for JumpingClock {
     fn now(&self) -> Duration {
-        self.now.get()
+        *lock(&self.now)
     }
 
     fn random(&self) -> f64 {
         0.5
     }
 
-    fn sleep(&self, duration: Duration) -> LocalFuture<'_, ()> {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
         self.advance(duration);
-        Box::pin(std::future::ready(()))
+        Box::pin(ready(()))
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Transience {
 pub async fn retry<T, E, F>(
     clock: &dyn Clock,
     policy: &RetryPolicy,
-    transience: impl Fn(&E) -> Option<Transience>,
+    mut transience: impl FnMut(&E) -> Option<Transience>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E>
 where

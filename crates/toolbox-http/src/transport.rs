@@ -3,15 +3,38 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(not(target_arch = "wasm32"))]
+use bytes::Bytes;
+#[cfg(not(target_arch = "wasm32"))]
+use futures_util::Stream;
 use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
 
 /// A boxed future that stays on this thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A boxed future of a call, a pause or a use case. On native targets it may move between threads, so that the
+/// handlers of a server such as axum can await it. The host's values in wasm cannot move.
+#[cfg(not(target_arch = "wasm32"))]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A boxed future of a call, a pause or a use case.
+#[cfg(target_arch = "wasm32")]
+pub type BoxFuture<'a, T> = LocalFuture<'a, T>;
+
+/// What threads of a native program can share. In wasm, which has one thread, everything is.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait ThreadSafe: Send + Sync {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + Sync + ?Sized> ThreadSafe for T {}
+/// What threads of a native program can share. In wasm, which has one thread, everything is.
+#[cfg(target_arch = "wasm32")]
+pub trait ThreadSafe {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> ThreadSafe for T {}
 
 /// Largest answer kept in memory unless a call says otherwise, in bytes.
 pub const DEFAULT_MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -24,7 +47,7 @@ pub struct Call {
     /// From the call to the last byte of the answer; to its headers for a stream.
     pub deadline: Duration,
     /// PEM certificate trusted beside the public roots, for `https` to an agent.
-    pub certificate: Option<Rc<str>>,
+    pub certificate: Option<Arc<str>>,
     /// Larger answers are refused as [`Fault::BadBody`], in bytes.
     pub max_answer: usize,
     /// Keep the `content-type` of a success too.
@@ -46,26 +69,26 @@ impl Call {
 
 /// Sends calls. Of a refusal's headers only `content-type` and `retry-after` are kept, of a success'
 /// none ([`Call::keep_type`]): each header read costs a crossing into the host.
-pub trait Transport {
+pub trait Transport: ThreadSafe {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
-    fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>>;
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>>;
 
     /// Sends, and hands the answer's body on as a stream that is cut after `longest`.
     fn open(
         &self,
         call: Call,
         longest: Duration,
-    ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>>;
+    ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>>;
 }
 
 /// Time and chance, so that tests can simulate both.
-pub trait Clock {
+pub trait Clock: ThreadSafe {
     /// Time since the Unix epoch.
     fn now(&self) -> Duration;
     /// A number in `[0, 1)`.
     fn random(&self) -> f64;
     /// Completes after `duration`.
-    fn sleep(&self, duration: Duration) -> LocalFuture<'_, ()>;
+    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
 }
 
 /// A body that is passed on without being read here.
@@ -73,8 +96,12 @@ pub struct BodyStream {
     #[cfg(target_arch = "wasm32")]
     pub(crate) inner: web_sys::ReadableStream,
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) inner: Vec<u8>,
+    inner: Chunks,
 }
+
+/// The parts of a body as they come.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
 
 #[cfg(target_arch = "wasm32")]
 impl BodyStream {
@@ -86,8 +113,14 @@ impl BodyStream {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl BodyStream {
-    /// The recorded bytes.
-    pub fn into_bytes(self) -> Vec<u8> {
+    /// A body of these parts.
+    pub fn new(chunks: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static) -> Self {
+        let inner = Box::pin(chunks);
+        Self { inner }
+    }
+
+    /// The parts.
+    pub fn into_chunks(self) -> Chunks {
         self.inner
     }
 }
@@ -135,8 +168,8 @@ const fn fault_text(fault: Fault) -> &'static str {
     }
 }
 
-/// Classifies the text of the host's network error. Hosts give no codes for most of them, so
-/// this one function reads texts; it drops the part that holds the address first, because that
+/// Classifies the text of the host's network error. Deno's `fetch` and reqwest both stand on hyper-util, so their texts
+/// are alike, and they give no codes for most errors. So this one function reads texts; it drops the part that holds the address first, because that
 /// may contain anything.
 ///
 /// Only what fails while connecting is known not to have arrived. The same words on a connection
@@ -144,7 +177,7 @@ const fn fault_text(fault: Fault) -> &'static str {
 /// are a connection lost, after the request may have been read.
 #[cfg_attr(
     not(target_arch = "wasm32"),
-    allow(dead_code, reason = "used by fetch and by tests")
+    allow(dead_code, reason = "used by the transports and by tests")
 )]
 pub(crate) fn classify(message: &str) -> TransportError {
     // "error sending request for url (http://…): client error (Connect): tcp connect error: …"

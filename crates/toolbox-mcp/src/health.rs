@@ -1,4 +1,4 @@
-//! From single findings to a state with its evidence and its age.
+//! Turns findings into a server's health, with its evidence and its age.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Success {
     pub tools: Arc<Toolset>,
 }
 
-/// What a server says of itself.
+/// A server's name, version and protocol revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Protocol revision.
@@ -42,7 +42,7 @@ pub struct Identity {
     pub version: Option<String>,
 }
 
-/// Turns findings into health. The only place that reads the clock on the wall.
+/// Turns findings into health. Only this reads the wall clock.
 #[derive(Debug)]
 pub struct Tracker {
     health: McpHealth,
@@ -72,7 +72,7 @@ impl Tracker {
         }
     }
 
-    /// Takes a finding in.
+    /// Applies a finding.
     pub fn found(&mut self, now: OffsetDateTime, finding: Finding) {
         let at = text(now);
         let health = &mut self.health;

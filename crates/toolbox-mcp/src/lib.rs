@@ -1,16 +1,16 @@
-//! Bridges MCP servers to streamable HTTP, and tells how they are.
+//! Bridges MCP servers to streamable HTTP, and probes their health.
 //!
 //! - [`bridge`]: one server over standard streams for many HTTP clients: the handler, and the task that runs it;
-//! - [`http`]: servers that speak HTTP themselves: pass-through and the task that asks after them;
+//! - [`http`]: servers that speak HTTP themselves: pass-through and the task that probes them;
 //! - [`hub`]: what that task decides, as a state machine without sockets, processes or clocks;
-//! - [`process`]: what is needed of the server: its streams, again and again;
+//! - [`process`]: how a bridge connects to a server's standard streams;
 //! - [`rpc`], [`lines`]: JSON-RPC messages and lines, bounded and without copying;
 //! - [`health`], [`tools`]: a server's state with its evidence, and what changed about its tools;
 //! - [`wire`]: streamable HTTP as clients see it;
-//! - [`redact`]: a server's words without the secrets it was given; [`limits`]: every bound.
+//! - [`redact`]: a server's output without the secrets it was given; [`limits`]: every bound.
 //!
-//! Invariants: what a client is told comes from the server itself or says that it does not; `healthy` means that the server
-//! has just listed its tools; nothing waits without a bound in number, size and time.
+//! Invariants: every answer comes from the server itself, or is an error that says it does not; `healthy` means that the
+//! server has just listed its tools; everything that waits is bounded in number, size and time.
 
 pub mod bridge;
 #[cfg(feature = "child")]

@@ -53,7 +53,7 @@ impl Default for Limits {
             ready: Duration::from_secs(30),
             discover: Duration::from_secs(2),
             starting: Duration::from_secs(30),
-            // Interval, jitter and deadline together stay below 15 s: so soon is a hung server seen.
+            // Interval, jitter and deadline together stay below 15 s, so a hung server is noticed within that time.
             probe_interval: Duration::from_secs(8),
             probe: Duration::from_secs(5),
             slow: Duration::from_secs(2),

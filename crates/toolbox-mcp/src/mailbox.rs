@@ -1,4 +1,4 @@
-//! What waits for one client: a bounded queue of notifications and one answer.
+//! A client's mailbox: a bounded queue of notifications, and one answer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ impl Answer {
 pub enum Mail {
     /// A notification, or a request of the server.
     Message(Bytes),
-    /// The last thing.
+    /// The answer, which comes last.
     Answer(Answer),
 }
 

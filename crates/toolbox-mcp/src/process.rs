@@ -1,4 +1,4 @@
-//! What a bridge needs of the server behind it.
+//! How a bridge connects to the server behind it.
 
 use std::pin::Pin;
 
@@ -54,7 +54,7 @@ pub struct Connection {
     pub output: Pin<Box<dyn Stream<Item = Output> + Send>>,
     /// Which version of the server this is; another version may speak another era of the protocol.
     pub revision: u64,
-    /// What must not be shown of this version's words, when that is another than before.
+    /// The redactor of this version's output, if it differs from the one before.
     pub redactor: Option<Redactor>,
 }
 
@@ -68,11 +68,11 @@ pub struct NotRunning {
     pub intended: bool,
 }
 
-/// What an opened connection is awaited as.
+/// The future of [`ServerProcess::open`].
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Connection, NotRunning>> + Send + 'a>>;
 
-/// A server that can be reached over standard streams, again and again.
+/// A server that can be connected over standard streams, any number of times.
 pub trait ServerProcess: Send + Sync + 'static {
-    /// Connects to the running server, and starts it when that is the implementation's business.
+    /// Connects to the running server. Some implementations start it first.
     fn open(&self) -> Opening<'_>;
 }

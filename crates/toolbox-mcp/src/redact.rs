@@ -1,8 +1,8 @@
-//! Words of a server, made fit to be shown: one line, short, without the secrets it was given.
+//! A server's output as it may be shown: one short line, without the secrets that the server was given.
 
 /// Longest text that is shown, in bytes.
 const MAX_SHOWN: usize = 300;
-/// Shorter values, such as `1` or `8080`, are everywhere in honest texts and are not looked for.
+/// Shorter values, such as `1` or `8080`, occur in ordinary text and are not hidden.
 const MIN_SECRET: usize = 6;
 
 /// Texts that must not be shown.

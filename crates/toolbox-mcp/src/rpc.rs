@@ -1,6 +1,6 @@
 //! JSON-RPC messages, read without copying and rewritten by splicing.
 //!
-//! Only the few fields a bridge must know are looked at; everything else passes through byte for byte.
+//! Only the few fields that a bridge needs are read. Everything else passes through byte for byte.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// `_meta` key of the protocol revision a request speaks; only the stateless revisions have it.
 pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// Codes of the errors a bridge answers itself.
+/// Codes of the bridge's own errors.
 pub mod code {
     /// The text is no JSON.
     pub const PARSE: i32 = -32700;

@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// A digest in hexadecimal.
 const DIGEST: usize = 64;
 
-/// Why an answer to `tools/list` is of no use.
+/// Why an answer to `tools/list` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// It is not what the method answers.

@@ -395,8 +395,8 @@ fn fail(state: &mut State, instance: usize, step: Step) {
     }
 }
 
-/// The next step fails and is tried again later (`trouble.rs`): until then the view is a settled error (`view.rs`).
-pub fn trouble(state: &mut State, instance: usize) {
+/// The next step fails and is tried again later (`backoff.rs`): until then the view is a settled error (`view.rs`).
+pub fn fail_step(state: &mut State, instance: usize) {
     let before = views::published(state, instance);
     let task = &mut state.agent.tasks[instance];
     task.phase = Phase::Error;

@@ -13,7 +13,7 @@ use crate::state::{
 };
 use crate::views;
 
-/// What a command makes of the desired state: `toolbox-tools/src/mutation/mod.rs`.
+/// What a command makes of the desired state: `toolbox-instances/src/change.rs`.
 pub const fn desired_by(action: Request) -> Desired {
     match action {
         Request::Deploy | Request::Update | Request::Start | Request::Restart => Desired::Running,
@@ -121,7 +121,7 @@ pub(crate) fn abandon(row: &mut Row) {
     }
 }
 
-/// What a report is to the lifecycle: `toolbox-tools/src/sighting.rs`.
+/// What a report is to the lifecycle: `toolbox-instances/src/observation.rs`.
 fn observed(report: Option<Report>) -> Observed {
     match report.and_then(|r| r.phase) {
         None => Observed::Absent,
@@ -336,7 +336,7 @@ pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker
     close(state, instance, false);
 }
 
-/// A read of the list: what the agent shows will be recorded, without an operation (`sighting.rs::record_of`).
+/// A read of the list: what the agent shows will be recorded, without an operation (`observation.rs::record_of`).
 pub fn read(state: &mut State, instance: usize) {
     let seen = crate::heartbeat::view(state, instance);
     let Some(row) = &state.rows[instance] else {
@@ -355,8 +355,8 @@ pub fn read(state: &mut State, instance: usize) {
 }
 
 /// What was read is recorded, after the answer to the reader. If the row has moved meanwhile, a view is decided again on
-/// what the row is now; an absence only for what is to go (`sighting.rs::may_decide_again`).
-pub fn record_sighting(
+/// what the row is now; an absence only for what is to go (`observation.rs::may_decide_again`).
+pub fn record_observation(
     state: &mut State,
     rules: &Rules,
     instance: usize,

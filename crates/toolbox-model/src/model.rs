@@ -23,12 +23,8 @@ pub struct Toolbox {
     pub(crate) healed: Arc<Mutex<HashMap<heal::Fingerprint, bool>>>,
 }
 
-/// An event.
+/// An event. Numbers name the instance, or the place of the worker, that it happens to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "each says what happens, to which instance or to the worker at which place"
-)]
 pub enum Event {
     /// A user gives a command and the database accepts it.
     Begin(usize, Request),
@@ -57,7 +53,7 @@ pub enum Event {
     /// The agent takes a step, and the version fails.
     WorkFails(usize),
     /// The agent's next step fails for a while, and the agent says so.
-    Trouble(usize),
+    StepFails(usize),
     /// The agent finds a container without a record.
     Adopt(usize),
     /// A heartbeat is sent.
@@ -141,8 +137,8 @@ impl Toolbox {
             if left.failures > 0 && agent::may_fail(state, instance) {
                 events.push(Event::WorkFails(instance));
             }
-            if left.troubles > 0 && agent::has_work(state, instance) {
-                events.push(Event::Trouble(instance));
+            if left.step_failures > 0 && agent::has_work(state, instance) {
+                events.push(Event::StepFails(instance));
             }
             if left.crashes > 0
                 && self.bounds.dirty_crashes
@@ -257,7 +253,7 @@ impl Toolbox {
                 absent_from,
             } => {
                 let (rules, from) = (&self.rules, *absent_from);
-                control::record_sighting(state, rules, *instance, *generation, *seen, from);
+                control::record_observation(state, rules, *instance, *generation, *seen, from);
             }
         }
     }
@@ -345,9 +341,9 @@ impl Toolbox {
                 state.left.failures -= 1;
                 agent::work(state, &self.rules, instance, true);
             }
-            Event::Trouble(instance) => {
-                state.left.troubles -= 1;
-                agent::trouble(state, instance);
+            Event::StepFails(instance) => {
+                state.left.step_failures -= 1;
+                agent::fail_step(state, instance);
             }
             Event::Adopt(instance) => agent::adopt(state, instance),
             Event::Beat => heartbeat::beat(state, &self.rules),
@@ -413,7 +409,7 @@ impl Model for Toolbox {
                 crashes: bounds.crashes,
                 accidents: bounds.accidents,
                 failures: bounds.failures,
-                troubles: bounds.troubles,
+                step_failures: bounds.step_failures,
                 timers: bounds.timers,
                 reads: bounds.reads,
                 silences: bounds.silences,

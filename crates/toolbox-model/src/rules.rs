@@ -87,7 +87,6 @@ pub struct Bounds {
     pub duplicates: u8,
     /// Connections that the agent's machine refuses.
     pub refusals: u8,
-    /// Crashes of the agent.
     pub crashes: u8,
     /// A crash may lose the boot number, and leave Docker to finish a creation.
     pub dirty_crashes: bool,
@@ -96,7 +95,7 @@ pub struct Bounds {
     /// Versions that fail their trial or keep crashing.
     pub failures: u8,
     /// Steps that fail for a while: Docker or a registry is away, a port is taken.
-    pub troubles: u8,
+    pub step_failures: u8,
     /// Full heartbeats by the timer; those at a start and on changes are not counted.
     pub timers: u8,
     /// Reads of the list, which record what they see.
@@ -120,7 +119,7 @@ impl Bounds {
             dirty_crashes: false,
             accidents: 0,
             failures: 0,
-            troubles: 0,
+            step_failures: 0,
             timers: 0,
             reads: 0,
             lazy_leases: false,

@@ -54,7 +54,7 @@ pub fn small() -> Vec<Scenario> {
                 refusals: 1,
                 accidents: 1,
                 failures: 1,
-                troubles: 1,
+                step_failures: 1,
                 ..Bounds::commands(1, &[Deploy])
             },
             search: Search::All(MOST),
@@ -113,7 +113,7 @@ pub fn large() -> Vec<Scenario> {
             "an update whose version fails",
             Bounds {
                 failures: 1,
-                troubles: 1,
+                step_failures: 1,
                 ..Bounds::commands(2, &[Deploy, Update])
             },
         ),
@@ -160,7 +160,7 @@ fn everything(commands: u8, instances: usize) -> Bounds {
         dirty_crashes: true,
         accidents: 2,
         failures: 2,
-        troubles: 2,
+        step_failures: 2,
         timers: 2,
         reads: 2,
         lazy_leases: true,

@@ -42,9 +42,7 @@ pub struct State {
     pub workers: Vec<Worker>,
     /// Messages on their way, in order, each once.
     pub network: Vec<Message>,
-    /// The agent.
     pub agent: Agent,
-    /// Docker.
     pub docker: PerInstance<Docker>,
     /// What may still happen.
     pub left: Left,
@@ -55,25 +53,18 @@ pub struct State {
 /// How often something may still happen; see [`crate::rules::Bounds`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Left {
-    /// Commands of users.
     pub commands: u8,
     /// Duplicates and resends.
     pub duplicates: u8,
-    /// Refused connections.
     pub refusals: u8,
-    /// Crashes of the agent.
     pub crashes: u8,
     /// Ends and removals of containers.
     pub accidents: u8,
-    /// Failing versions.
     pub failures: u8,
     /// Steps that fail for a while.
-    pub troubles: u8,
-    /// Full heartbeats by the timer.
+    pub step_failures: u8,
     pub timers: u8,
-    /// Reads.
     pub reads: u8,
-    /// Silences.
     pub silences: u8,
 }
 
@@ -105,7 +96,6 @@ pub enum Broken {
 pub struct Row {
     /// Status and reason.
     pub state: InstanceState,
-    /// Generation.
     pub generation: Generation,
     /// What the user wants.
     pub desired: Desired,
@@ -113,7 +103,6 @@ pub struct Row {
     pub spec: Spec,
     /// Generation of the last accepted restart.
     pub restart: Generation,
-    /// The operation in progress.
     pub operation: Option<Operation>,
     /// Generation and previous spec of an update whose lease ended before its outcome was known.
     pub kept: Option<(Generation, Spec)>,
@@ -152,13 +141,11 @@ pub struct History {
 /// A request in an edge function, from its accepted operation to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// The instance.
     pub instance: usize,
     /// Its operation's generation: its name.
     pub generation: Generation,
     /// What was asked.
     pub action: Request,
-    /// The spec to deploy.
     pub spec: Spec,
     /// The status that begin wrote.
     pub begun: InstanceStatus,
@@ -190,7 +177,6 @@ pub enum Stage {
 pub enum Message {
     /// To the agent, from the worker of this instance and generation.
     Command {
-        /// The instance.
         instance: usize,
         /// Generation of the command.
         generation: Generation,
@@ -199,7 +185,6 @@ pub enum Message {
     },
     /// To that worker.
     Answer {
-        /// The instance.
         instance: usize,
         /// Generation of the command.
         generation: Generation,
@@ -217,7 +202,6 @@ pub enum Message {
     },
     /// What a reader of the list saw, to be recorded.
     Sighting {
-        /// The instance.
         instance: usize,
         /// The latest generation that the reader knew of.
         generation: Generation,
@@ -235,7 +219,6 @@ pub enum Command {
     Put {
         /// What it should be.
         desired: Desired,
-        /// The spec.
         spec: Spec,
         /// It is a restart too.
         restart: bool,
@@ -253,7 +236,6 @@ pub enum Command {
 /// What the agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Answer {
-    /// The instance.
     View(Report),
     /// `removed: true`.
     Removed,
@@ -344,7 +326,6 @@ pub struct Record {
 pub struct Release {
     /// The generation.
     pub revision: Generation,
-    /// The spec.
     pub spec: Spec,
 }
 
@@ -394,7 +375,6 @@ pub enum Fetch {
 /// An instance as it should be: `DesiredInstance`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    /// Generation.
     pub generation: Generation,
     /// What it should be.
     pub desired: Desired,

@@ -1,4 +1,4 @@
-//! A user's request in an edge function: `toolbox-tools/src/mutation`.
+//! A user's request in an edge function: `toolbox-instances`.
 
 use toolbox_domain::lifecycle::Request;
 

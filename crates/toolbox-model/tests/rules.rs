@@ -191,7 +191,7 @@ fn a_late_reader_takes_back_what_a_heartbeat_has_confirmed() {
     breaks(
         |r| r.views_without_news_count = false,
         Bounds {
-            troubles: 1,
+            step_failures: 1,
             reads: 1,
             ..commands(1, &[Deploy])
         },

@@ -1,22 +1,16 @@
-//! The edge function `toolbox-tools`: the tool instances of a toolbox.
+//! The edge function `toolbox-tools`: the tool instances of a toolbox, for their owner. What is done with them is in
+//! [`toolbox_instances`]; here are the routes, which parse a request, call a use case and make the answer.
 //!
-//! - [`routes`]: the table, and one module per use case that reads.
-//! - [`mutation`]: the one way an instance is changed: begin in the database, tell the agent,
-//!   record what came of it.
-//! - `toolbox`: from the caller's row to an agent that can be called.
-//! - `sighting`: from what an agent shows to what is recorded and answered.
-//! - `spec`: from catalog entry and overrides to a validated spec.
+//! - [`routes`]: the table, and one module per use case.
+//! - `host`: what the use cases need, from the function's state.
 //!
-//! A request never waits for long work unless it asks to (`Prefer: wait=N`). What it leaves
-//! behind, a follower observes after the answer; what a follower misses, the next read observes.
+//! A request never waits for long work unless it asks to (`Prefer: wait=N`). A follower observes the end after the answer;
+//! what a follower misses, the next read observes.
 
-pub mod mutation;
+mod host;
 pub mod routes;
-mod sighting;
-mod spec;
 #[cfg(test)]
 mod testing;
-mod toolbox;
 
 pub use routes::FUNCTION;
 

@@ -3,9 +3,9 @@
 //! The database keeps the rules that matter here: one operation at a time, compare-and-set on
 //! status and generation, legal transitions only. tests/db and tests/e2e have the real one.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use toolbox_edge::entry::{Incoming, Service};
 use toolbox_edge::recorded::RecordedHost;
 use toolbox_edge::reply::Body;
 use toolbox_edge::{App, Reply};
-use toolbox_http::recorded::{JumpingClock, Recorded, run};
+use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{Request, Response, TransportError};
 
 use crate::FUNCTION;
@@ -44,9 +44,9 @@ pub(crate) struct Tables {
 /// See the module.
 pub(crate) struct World {
     service: Service,
-    pub(crate) transport: Rc<Recorded>,
-    pub(crate) host: Rc<RecordedHost>,
-    pub(crate) tables: Rc<RefCell<Tables>>,
+    pub(crate) transport: Arc<Recorded>,
+    pub(crate) host: Arc<RecordedHost>,
+    tables: Arc<Mutex<Tables>>,
 }
 
 /// An answer a test reads.
@@ -127,7 +127,7 @@ pub(crate) fn fault(fault: Fault) -> Answer {
 impl World {
     /// One toolbox with one instance in `status`, and an agent that shows it running.
     pub(crate) fn new(status: &str) -> Self {
-        let tables = Rc::new(RefCell::new(Tables {
+        let tables = Arc::new(Mutex::new(Tables {
             toolbox: json!({"id": TOOLBOX, "status": "active", "public_ip_address": "127.0.0.1",
                 "dtma_port": 30000, "dtma_certificate_pem": null, "dtma_last_known_version": "0.1.0"}),
             row: Some(row(status)),
@@ -138,13 +138,13 @@ impl World {
             history: Vec::new(),
             begin_with: VecDeque::new(),
         }));
-        let clock = Rc::new(JumpingClock::new(Duration::from_secs(NOW)));
-        let transport = Rc::new(Recorded::new().with_clock(Rc::clone(&clock)));
-        let host = Rc::new(RecordedHost::default());
-        let database = Rc::clone(&tables);
+        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
+        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
+        let host = Arc::new(RecordedHost::default());
+        let database = Arc::clone(&tables);
         transport.on(move |request| {
             let path = request.url.strip_prefix("http://supabase/rest/v1/")?;
-            Some(answer(200, &database.borrow_mut().ask(path, &request.body)))
+            Some(answer(200, &lock(&database).ask(path, &request.body)))
         });
         let config = Config::read(|name| {
             let value = match name {
@@ -160,14 +160,14 @@ impl World {
         });
         let app = App::new(
             config.unwrap(),
-            Rc::clone(&transport) as _,
+            Arc::clone(&transport) as _,
             clock,
-            Rc::clone(&host) as _,
+            Arc::clone(&host) as _,
         );
         let service = Service {
             function: &FUNCTION,
             app: Ok(Rc::new(app)),
-            host: Rc::clone(&host) as _,
+            host: Arc::clone(&host) as _,
         };
         let world = Self {
             service,
@@ -179,8 +179,13 @@ impl World {
         world
     }
 
+    /// What the tables hold now.
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.tables)
+    }
+
     /// Answers every call to the agent from now on.
-    pub(crate) fn agent(&self, mut script: impl FnMut(&str) -> Answer + 'static) {
+    pub(crate) fn agent(&self, mut script: impl FnMut(&str) -> Answer + Send + 'static) {
         self.transport.on(move |request| {
             let path = request.url.split_once("127.0.0.1:30000")?.1;
             Some(script(&format!("{} {path}", request.method)))
@@ -250,7 +255,7 @@ impl World {
     }
 
     /// Calls made to the agent, as `METHOD /path`.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn sent_to_agent(&self) -> Vec<String> {
         let sent = self.transport.sent();
         let calls = sent.iter().filter_map(|call| {
             let path = call.request.url.split_once("127.0.0.1:30000")?.1;
@@ -270,7 +275,7 @@ impl World {
 
     /// Status of the row now; `gone` without one.
     pub(crate) fn status(&self) -> String {
-        let tables = self.tables.borrow();
+        let tables = self.tables();
         tables
             .row
             .as_ref()
@@ -280,7 +285,7 @@ impl World {
 
     /// State of the last operation; `none` without one.
     pub(crate) fn operation(&self) -> String {
-        let tables = self.tables.borrow();
+        let tables = self.tables();
         tables
             .operation
             .as_ref()

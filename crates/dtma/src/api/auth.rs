@@ -1,4 +1,4 @@
-//! The toolbox's key: without it, only public routes answer, and an instance's MCP endpoint to its own token.
+//! Authentication: by the toolbox's key, or for an instance's MCP endpoint by its own token. Public routes need neither.
 
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -21,8 +21,8 @@ fn presented(headers: &HeaderMap) -> &str {
         .map_or("", |(_, token)| token.trim())
 }
 
-/// Lets a request pass if its route is public, its key is accepted, or it presents the token of the MCP endpoint it is
-/// for. It surrounds the whole router, so a new route, a wrong method and an unknown path are closed too.
+/// Lets a request pass if its route is public, its key is accepted, or it carries the token of the MCP endpoint that it
+/// calls. It surrounds the whole router, so new routes, wrong methods and unknown paths need a key too.
 pub async fn require_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let method = if request.method() == Method::HEAD {
         &Method::GET

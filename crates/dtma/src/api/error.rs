@@ -9,7 +9,6 @@ use crate::instances::CommandError;
 use crate::ports::PortError;
 use crate::runtime::RuntimeError;
 
-/// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError(Box<Problem>);
 

@@ -1,4 +1,4 @@
-//! Reading requests. What the caller sent is never repeated in an answer: it may hold secrets.
+//! Reading requests. An answer never repeats what the caller sent, because it may hold secrets.
 
 use std::time::Duration;
 
@@ -18,13 +18,11 @@ use super::error::ApiError;
 /// How long a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(15);
 
-/// A JSON body.
 pub struct JsonBody<T>(pub T);
 
 /// A JSON body that may be left out.
 pub struct OptionalJsonBody<T>(pub T);
 
-/// Query parameters.
 pub struct Params<T>(pub T);
 
 /// The instance in the path.
@@ -81,7 +79,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
 impl FromRequestParts<AppState> for InstanceId {
     type Rejection = ApiError;
 
-    /// A path that names no UUID names no instance, and its route exists.
+    /// A path without a UUID names no instance, so the error is `instance_unknown` and not `route_unknown`.
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let unknown = || {
             ApiError::new(
@@ -125,13 +123,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::new(ProblemCode::InvalidBody, explain(&error)))
 }
 
-/// What serde says, without the values it quotes: only names of fields are told.
+/// serde's message without the values it quotes. Only names of fields are kept.
 fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!("line {}, column {}", error.line(), error.column());
     let about_a_field = ["missing field `", "unknown field `", "duplicate field `"];
     if about_a_field.iter().any(|start| text.starts_with(start)) {
-        // An unknown field's name is the caller's too, but it is no value.
+        // The name of an unknown field is the caller's text too, but it is no value.
         let name: String = text
             .split('`')
             .nth(1)

@@ -1,13 +1,8 @@
 //! `GET /health` and `GET /status`: the agent and its machine.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use toolbox_api::dtma::{
     API_VERSION, AgentEnvironment, AgentHealth, DockerInfo, DockerReachable, Health, Status,
 };
@@ -16,45 +11,8 @@ use super::AppState;
 use super::error::ApiError;
 use crate::VERSION;
 use crate::instances::view;
-use crate::runtime::{ContainerRuntime, EngineInfo};
 
 const SERVICE: &str = "DTMA";
-/// How long a health check waits for Docker.
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
-/// How old Docker's answer may be.
-const PROBE_AGE: Duration = Duration::from_millis(500);
-
-/// Whether Docker answers, asked at most twice a second and by one caller at a time: anybody may call `GET /health`,
-/// and that must not become a way to keep Docker busy.
-pub struct EngineProbe {
-    runtime: Arc<dyn ContainerRuntime>,
-    last: Mutex<Option<(Instant, Option<EngineInfo>)>>,
-}
-
-impl EngineProbe {
-    /// Asks `runtime`; not yet.
-    pub fn new(runtime: Arc<dyn ContainerRuntime>) -> Self {
-        Self {
-            runtime,
-            last: Mutex::new(None),
-        }
-    }
-
-    /// Docker's versions; none when it does not answer in the time a health check has.
-    pub(crate) async fn engine(&self) -> Option<EngineInfo> {
-        let mut last = self.last.lock().await;
-        match &*last {
-            Some((asked, answer)) if asked.elapsed() < PROBE_AGE => answer.clone(),
-            _ => {
-                let answer = tokio::time::timeout(PROBE_LIMIT, self.runtime.info())
-                    .await
-                    .ok()
-                    .and_then(Result::ok);
-                last.insert((Instant::now(), answer)).1.clone()
-            }
-        }
-    }
-}
 
 const fn rating(reachable: bool) -> AgentHealth {
     if reachable {

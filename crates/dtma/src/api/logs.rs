@@ -22,7 +22,7 @@ use crate::runtime::{ContainerId, LogQuery, LogStream, RuntimeError};
 
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
-/// Silence after which reading what is there, without following, is given up.
+/// Longest silence while reading without following.
 const SILENCE: Duration = Duration::from_secs(10);
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
@@ -47,11 +47,11 @@ pub async fn logs(
     let mut entry = state.instances.find(id).await?;
     let view = entry.known().await.ok_or(CommandError::Unknown(id))?;
     let Some(container) = view.container_id.as_deref().map(ContainerId::new) else {
-        // Docker is asked all the same: «no output» must not mean «Docker is down».
+        // Docker is asked all the same, so that no output is not confused with no Docker.
         state.runtime.info().await?;
         return Ok(respond(Body::empty()));
     };
-    // Fails before the answer begins, while there is still a status to say so.
+    // A failure here still gets a status of its own, because the answer has not begun.
     match state.runtime.describe(&container).await {
         Ok(_) => {}
         Err(RuntimeError::ContainerGone) => return Ok(respond(Body::empty())),
@@ -98,7 +98,7 @@ fn respond(body: Body) -> Response {
         .into_response()
 }
 
-/// Lines as bytes. An error breaks the connection off, so that a reader does not take the part for the whole.
+/// Lines as bytes. An error breaks the connection, so that a reader does not take a part for the whole.
 fn stream(
     lines: LogStream,
     follow: bool,

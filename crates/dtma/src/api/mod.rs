@@ -5,6 +5,7 @@ pub mod error;
 pub mod extract;
 pub mod host;
 pub mod logs;
+pub mod mcp;
 pub mod prefer;
 pub mod request_id;
 pub mod router;
@@ -21,35 +22,32 @@ use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::InstancesHandle;
 use crate::keys::KeyRing;
-use crate::mcp;
 use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
+use crate::runtime::probe::EngineProbe;
 use crate::telemetry::Telemetry;
 
 /// What handlers need; cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
-    /// The instances.
     pub instances: InstancesHandle,
     /// Docker, for questions about no instance in particular.
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Whether Docker answers.
-    pub probe: Arc<host::EngineProbe>,
+    pub probe: Arc<EngineProbe>,
     /// Accepted keys.
     pub keys: Arc<KeyRing>,
-    /// The machine.
     pub machine: Arc<Machine>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
-    /// Instances the control plane says it does not know.
+    /// Instances that the control plane does not know.
     pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
     /// The agent reports to a control plane.
     pub has_control_plane: bool,
-    /// The ways to MCP servers.
-    pub mcp: mcp::Handle,
-    /// What is counted and measured.
+    /// The bridges to MCP servers.
+    pub mcp: crate::mcp::Handle,
     pub telemetry: Arc<Telemetry>,
     /// The port the API listens on.
     pub port: u16,

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use toolbox_api::dtma::MAX_WAIT_SECONDS;
 
-/// The answer's header that tells which preference was honoured.
+/// The answer's header that names the honoured preference.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How long the caller wants to wait; none when it does not.
@@ -16,7 +16,7 @@ pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-a
 pub struct Wait(pub Option<Duration>);
 
 impl Wait {
-    /// Reads the header. More than the most allowed is honoured as the most; what cannot be read is ignored, as the RFC wants.
+    /// Reads the header. A longer wait is reduced to the longest allowed. What cannot be read is ignored, as the RFC says.
     fn of(headers: &HeaderMap) -> Self {
         let seconds = headers
             .get_all("prefer")
@@ -29,7 +29,7 @@ impl Wait {
         Self(seconds.map(|s| Duration::from_secs(s.min(MAX_WAIT_SECONDS).into())))
     }
 
-    /// Says in the answer that it was honoured.
+    /// Adds to the answer that it was honoured.
     pub fn mark(self, headers: &mut HeaderMap) {
         if let Some(wait) = self.0
             && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.as_secs()))

@@ -1,4 +1,4 @@
-//! `x-request-id`: taken over from the caller, or made; in every answer and in the log line of the request.
+//! `x-request-id`: the caller's or a new one. It is in every answer and in the request's log line.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ pub async fn name_and_log(State(state): State<AppState>, request: Request, next:
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "-".to_owned(), |p| p.as_str().to_owned());
-    // Only an id is taken from the path: anything else in it is the caller's text.
+    // Only an id is logged of the path, because the rest is the caller's text.
     let instance: Option<ToolInstanceId> = request
         .uri()
         .path()
@@ -44,7 +44,7 @@ pub async fn name_and_log(State(state): State<AppState>, request: Request, next:
         .as_ref()
         .and_then(|i| i.to_str().ok())
         .unwrap_or_default();
-    // Calls of MCP clients are many, and the servers log what they want to of them.
+    // MCP clients call often, and their servers have logs of their own.
     if (method == Method::GET || route == "/mcp/{id}") && status < 500 {
         tracing::debug!(request_id = name, %method, route, instance, status, ms, "request");
     } else {

@@ -1,4 +1,4 @@
-//! Every route, once: what it is, who may call it, which handler answers it.
+//! The table of routes: who may call each, and which handler answers it.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -10,8 +10,7 @@ use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::error::ApiError;
-use super::{AppState, auth, host, logs, request_id, telemetry, tools};
-use crate::mcp::serve as mcp;
+use super::{AppState, auth, host, logs, mcp, request_id, telemetry, tools};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,6 @@ pub enum Access {
 /// A route, as data: tests compute their coverage from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The method.
     pub method: Method,
     /// The path, with `{id}` for an instance.
     pub path: &'static str,
@@ -38,7 +36,6 @@ pub struct Route {
 /// The route of an instance's MCP endpoint.
 const MCP: &str = "/mcp/{id}";
 
-/// The table.
 fn table() -> Vec<(Route, MethodRouter<AppState>)> {
     let route = |method, path, access, handler| {
         (
@@ -104,13 +101,13 @@ pub fn routes() -> Vec<Route> {
     table().into_iter().map(|(route, _)| route).collect()
 }
 
-/// Whether anybody may call this. Exact paths only, so that nothing slips in beside them.
+/// Whether anybody may call this. Only the exact path is public.
 pub fn is_public(method: &Method, path: &str) -> bool {
     *method == Method::GET && path == "/health"
 }
 
-/// The instance whose MCP endpoint this path is. Only the plain form of the id counts, so that what is let in here is
-/// what the route is for, however else a path can be written.
+/// The instance whose MCP endpoint this path is. Only the plain form of the id counts, so that this check and the route
+/// always mean the same instance.
 pub fn mcp_instance(path: &str) -> Option<ToolInstanceId> {
     let id = path.strip_prefix(MCP.strip_suffix("{id}")?)?;
     let instance: ToolInstanceId = id.parse().ok()?;

@@ -8,7 +8,6 @@ use super::AppState;
 use super::error::ApiError;
 use crate::telemetry::CONTENT_TYPE;
 
-/// The metrics as text.
 pub async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
     let tools = state.instances.list().await?;
     let text = state.telemetry.text(tools.iter().map(AsRef::as_ref));

@@ -20,15 +20,15 @@ use super::prefer::Wait;
 use crate::VERSION;
 use crate::instances::{Command, CommandError, Put};
 
-/// How long an answer waits for the first decision when the caller did not ask to wait: long enough to tell whether
-/// there is anything to do at all, short enough not to be noticed.
+/// How long an answer waits for the first decision if the caller did not ask to wait. Usually that is enough to know
+/// whether there is anything to do.
 const DECISION_LIMIT: Duration = Duration::from_secs(2);
 
-/// Every instance, and every container that is none.
+/// Every instance, and every other container.
 pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiError> {
     let (tools, inventory) = tokio::join!(state.instances.list(), state.runtime.inventory());
     let (tools, inventory) = (tools?, inventory?);
-    // A container with our label but no record is nobody's, and must not be invisible.
+    // A container with our label but without a record belongs to no instance. It is listed as foreign.
     let lost = inventory
         .ours
         .into_iter()
@@ -95,7 +95,6 @@ pub async fn create(
     carry_out(&state, request.id, Command::Put(Box::new(put)), wait).await
 }
 
-/// Runs it.
 pub async fn start(
     State(state): State<AppState>,
     InstanceId(id): InstanceId,
@@ -105,7 +104,6 @@ pub async fn start(
     carry_out(&state, id, Command::Start(request.generation), wait).await
 }
 
-/// Stops it.
 pub async fn stop(
     State(state): State<AppState>,
     InstanceId(id): InstanceId,
@@ -138,7 +136,7 @@ pub async fn remove(
     }
 }
 
-/// Gives the command to the instance and answers with what became of it within the time the caller waits.
+/// Gives the command to the instance. Answers with its view after the time the caller waits, or sooner.
 async fn carry_out(
     state: &AppState,
     id: ToolInstanceId,

@@ -1,4 +1,4 @@
-//! Which instances a heartbeat tells of, and what is known once it was acknowledged.
+//! Which instances a heartbeat reports, and what its acknowledgement changes.
 
 use std::collections::BTreeSet;
 
@@ -15,30 +15,30 @@ const MAX_BYTES: usize = 192 * 1024;
 
 /// The reports of one heartbeat.
 pub(super) struct Batch {
-    /// Every instance is named.
+    /// It reports every instance.
     pub(super) full: bool,
-    /// It was to be full, whether or not it could be.
+    /// A full one was due, even if it could not be full.
     scheduled: bool,
     pub(super) reports: Vec<InstanceReport>,
     /// Hash of each report.
     hashes: Vec<u64>,
 }
 
-/// What is to be said of an instance.
-enum Saying {
-    Report(Box<InstanceReport>),
-    /// Nothing for certain yet; it will be marked again.
-    NotYet,
-    /// Nothing: it is not here, and it is not known to have been.
-    Nothing,
+/// What there is to report of an instance.
+enum State {
+    Known(Box<InstanceReport>),
+    /// Its task has not decided yet. It will be marked as changed then.
+    Undecided,
+    /// The agent neither holds it nor remembers its deletion.
+    Unknown,
 }
 
 impl Reporter {
-    /// Everything; full only if all of it is certain.
+    /// Reports of all instances. It is full only if every instance is known for certain.
     pub(super) async fn full_batch(&mut self) -> Option<Batch> {
-        let saw_docker = self.look().await?;
+        let saw_docker = self.refresh().await?;
         let held: BTreeSet<_> = self.entries.keys().copied().collect();
-        self.told.retain(|id, _| held.contains(id));
+        self.acknowledged.retain(|id, _| held.contains(id));
         self.left_out.retain(|id, _| held.contains(id));
         let mut all = held;
         all.extend(self.dirty.keys());
@@ -51,15 +51,15 @@ impl Reporter {
             interval.mul_f64(1.0 - 0.2 * unit_random())
         } else {
             self.incomplete = self.incomplete.saturating_add(1);
-            self.growing(self.incomplete)
+            self.retry_pause(self.incomplete)
         };
         self.full_at = Instant::now() + next;
         Some(batch)
     }
 
-    /// What changed; none when nothing did that is worth telling.
+    /// Reports of what changed; none when nothing did that the control plane lacks.
     pub(super) async fn push_batch(&mut self) -> Option<Batch> {
-        self.look().await?;
+        self.refresh().await?;
         self.changed_batch()
     }
 
@@ -69,8 +69,8 @@ impl Reporter {
         (!batch.reports.is_empty()).then_some(batch)
     }
 
-    /// Reports of `ids`, as many as fit, and whether these are all of them. With `news_only` what was told before is
-    /// left out.
+    /// Reports of `ids`, as many as fit, and whether these are all of them. With `news_only`, reports that the control
+    /// plane has acknowledged are left out.
     fn collect(&mut self, ids: Vec<ToolInstanceId>, news_only: bool) -> (Batch, bool) {
         let mut batch = Batch {
             full: false,
@@ -80,14 +80,14 @@ impl Reporter {
         };
         let (mut certain, mut bytes) = (true, 0);
         for id in ids {
-            let report = match self.saying(id) {
-                Saying::Report(report) => *report,
-                Saying::NotYet => {
+            let report = match self.state_of(id) {
+                State::Known(report) => *report,
+                State::Undecided => {
                     certain = false;
                     self.dirty.remove(&id);
                     continue;
                 }
-                Saying::Nothing => {
+                State::Unknown => {
                     self.dirty.remove(&id);
                     continue;
                 }
@@ -98,14 +98,14 @@ impl Reporter {
                 self.dirty.remove(&id);
                 continue;
             }
-            if news_only && self.told.get(&id) == Some(&(hash, report.view_version)) {
+            if news_only && self.acknowledged.get(&id) == Some(&(hash, report.view_version)) {
                 self.dirty.remove(&id);
                 continue;
             }
-            if batch.reports.len() >= self.most || bytes + size > MAX_BYTES {
-                // The rest goes with the next heartbeat.
+            if batch.reports.len() >= self.max_reports || bytes + size > MAX_BYTES {
+                // It goes with the next heartbeat.
                 certain = false;
-                self.told.remove(&id);
+                self.acknowledged.remove(&id);
                 self.dirty.entry(id).or_insert_with(Instant::now);
                 continue;
             }
@@ -116,13 +116,13 @@ impl Reporter {
         (batch, certain)
     }
 
-    fn saying(&self, id: ToolInstanceId) -> Saying {
+    fn state_of(&self, id: ToolInstanceId) -> State {
         let published = self.entries.get(&id).map(Entry::published);
         let rejected = self.rejected.get(&id);
         let report = match &published {
             Some(published) if published.view.is_some() => {
                 let Some(view) = report::decided(published) else {
-                    return Saying::NotYet;
+                    return State::Undecided;
                 };
                 match rejected.filter(|(generation, _)| *generation > view.generation) {
                     Some((generation, why)) => report::of_kept(view, *generation, why),
@@ -136,18 +136,18 @@ impl Reporter {
                 (Some(deleted), _) => report::of_absent(id, deleted),
                 (None, Some((generation, why))) => report::of_rejected(id, *generation, why),
                 // Its record is still being looked for.
-                (None, None) if published.is_some() => return Saying::NotYet,
-                (None, None) => return Saying::Nothing,
+                (None, None) if published.is_some() => return State::Undecided,
+                (None, None) => return State::Unknown,
             },
         };
-        Saying::Report(Box::new(report))
+        State::Known(Box::new(report))
     }
 
-    /// The heartbeat as JSON, with numbers of its own. Whether it arrives is not known before the answer, so what was told
-    /// of its instances before counts no more.
+    /// The heartbeat as JSON, with the next counters. Until the answer comes it is open which report of an instance the
+    /// control plane has, so what it acknowledged of these instances is forgotten.
     pub(super) fn body(&mut self, batch: &Batch) -> Option<Vec<u8>> {
         for report in &batch.reports {
-            self.told.remove(&report.id);
+            self.acknowledged.remove(&report.id);
         }
         let (boot, sequence) = self.counters.next();
         let certificate = self.control.certificate.as_ref();
@@ -159,7 +159,7 @@ impl Reporter {
             api_version: API_VERSION,
             certificate_sha256: certificate.map(|(sha256, _)| sha256.clone()),
             certificate_pem: certificate
-                .filter(|_| !self.certificate_told)
+                .filter(|_| !self.certificate_sent)
                 .map(|(_, pem)| pem.clone()),
             interval_seconds: seconds,
             system_metrics: batch.scheduled.then(|| self.control.machine.read()),
@@ -170,10 +170,10 @@ impl Reporter {
         serde_json::to_vec(&heartbeat).ok()
     }
 
-    /// The control plane reads no heartbeat as large as `batch`: half of it goes next. One instance that is too much by
-    /// itself is left out until it changes, so that it keeps nothing else from being told.
+    /// The control plane refused `batch` as too large, so the next one has half as many reports. A single report that is
+    /// too large is left out until it changes, so that the other instances are still reported.
     pub(super) fn too_large(&mut self, batch: &Batch) {
-        self.most = (batch.reports.len() / 2).max(1);
+        self.max_reports = (batch.reports.len() / 2).max(1);
         if let ([report], [hash]) = (&*batch.reports, &*batch.hashes) {
             tracing::error!(instance = %report.id, "the state of the instance is too large for the control plane; left out");
             self.dirty.remove(&report.id);
@@ -185,11 +185,11 @@ impl Reporter {
         }
     }
 
-    /// The control plane has what `batch` says; the instances it told of.
-    pub(super) fn acknowledged(&mut self, batch: &Batch) -> Vec<ToolInstanceId> {
-        self.most = (self.most * 2).min(MAX_INSTANCES);
-        self.certificate_told = true;
-        let told = batch.reports.iter().map(|r| r.id).collect();
+    /// The control plane has recorded `batch`. Returns the instances in it.
+    pub(super) fn acknowledge(&mut self, batch: &Batch) -> Vec<ToolInstanceId> {
+        self.max_reports = (self.max_reports * 2).min(MAX_INSTANCES);
+        self.certificate_sent = true;
+        let reported = batch.reports.iter().map(|r| r.id).collect();
         for (report, hash) in batch.reports.iter().zip(&batch.hashes) {
             if let Some(since) = self.dirty.remove(&report.id) {
                 self.control.shared.telemetry.pushed(since.elapsed());
@@ -197,19 +197,24 @@ impl Reporter {
             if report.phase.is_none() {
                 self.rejected.remove(&report.id);
             } else {
-                self.told.insert(report.id, (*hash, report.view_version));
+                self.acknowledged
+                    .insert(report.id, (*hash, report.view_version));
             }
         }
-        told
+        reported
     }
 
-    /// The control plane was told of `told`, and does not know `unknown` of them.
-    pub(super) fn take_unknown(&mut self, told: &[ToolInstanceId], unknown: &[ToolInstanceId]) {
+    /// The control plane knows the instances `reported`, except those in `unknown`.
+    pub(super) fn update_orphans(
+        &mut self,
+        reported: &[ToolInstanceId],
+        unknown: &[ToolInstanceId],
+    ) {
         self.rejected.retain(|id, _| !unknown.contains(id));
         let entries = &self.entries;
         self.control.orphans.send_if_modified(|orphans| {
             let mut now = orphans.clone();
-            now.retain(|id| !told.contains(id));
+            now.retain(|id| !reported.contains(id));
             now.extend(unknown);
             now.retain(|id| entries.contains_key(id));
             let changed = now != *orphans;
@@ -218,8 +223,8 @@ impl Reporter {
         });
     }
 
-    /// What is still to be told when the agent stops.
-    pub(super) async fn last(&mut self) {
+    /// Reports what has changed when the agent stops.
+    pub(super) async fn send_last(&mut self) {
         self.take_marks();
         let Some(key) = self.control.keys.own() else {
             return;
@@ -228,7 +233,11 @@ impl Reporter {
             && let Some(body) = self.body(&batch)
         {
             let request_id = uuid::Uuid::new_v4().to_string();
-            let sent = self.control.client.beat(&key, body, &request_id).await;
+            let sent = self
+                .control
+                .client
+                .send_heartbeat(&key, body, &request_id)
+                .await;
             tracing::debug!(request_id, sent = sent.is_ok(), "last heartbeat");
         }
     }

@@ -23,15 +23,16 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Those of a new start. Durable where possible: a full disk must not silence the agent. Blocks.
+    /// The counters of a new start. They are stored if possible; a full disk must not keep the agent from reporting.
+    /// Blocks.
     pub(super) fn begin(state_dir: &Path) -> Self {
         let stored = durable::read(&state_dir.join(FILE)).ok().flatten();
         let stored: u64 = stored.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
         Self::from(state_dir, stored.saturating_add(1).max(unix_millis()))
     }
 
-    /// After an enrolment none count that were sent before. Blocks.
-    pub(super) fn begin_anew(&mut self) {
+    /// Begins again after an enrolment, which makes all earlier counters void. Blocks.
+    pub(super) fn reset(&mut self) {
         *self = Self::from(&self.state_dir, unix_millis());
     }
 
@@ -52,15 +53,14 @@ impl Counters {
         }
     }
 
-    /// The numbers of the next heartbeat.
     pub(super) fn next(&mut self) -> (u64, u64) {
         self.sequence += 1;
         (self.boot, self.sequence)
     }
 
-    /// The control plane accepted greater numbers before: the clock was ahead in an earlier life, and nothing remembers
-    /// it. Numbers of this life are a copy of a heartbeat that a gateway sent twice. Where there are no greater ones,
-    /// somebody else used the key, and only an enrolment helps.
+    /// The control plane refused a heartbeat, because it had accepted `accepted` before. If that boot is this one or a
+    /// later one (the clock was ahead in an earlier life, and the file is lost), the counters continue after it.
+    /// An accepted boot that is earlier needs no change. If there are no greater numbers left, only an enrolment helps.
     pub(super) fn refused(&mut self, accepted: Option<HeartbeatNumbers>) {
         let Some(accepted) = accepted.filter(|accepted| accepted.boot >= self.boot) else {
             return;
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(counters.next(), (ahead.0 + 1, 2));
         counters.refused(told(MAX - 1, 1));
         assert_eq!(counters.next(), (MAX, 1));
-        counters.begin_anew();
+        counters.reset();
         assert!(counters.next().0 < ahead.0);
         assert!(Counters::begin(dir.path()).next().0 < ahead.0);
     }

@@ -36,20 +36,11 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 /// The control plane's certificates cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The file cannot be read.
     #[error("could not read the certificates in '{path}'")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// The file holds none.
     #[error("'{path}' holds no certificate (PEM)")]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
+    NoCertificate { path: PathBuf },
     /// rustls refuses.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -64,7 +55,6 @@ pub enum CallError {
     /// An answer with a status that is no success.
     #[error("the control plane answered {status} {code}")]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// The code of the error; empty when there is none.
         code: String,
@@ -104,7 +94,7 @@ impl CallError {
     }
 }
 
-/// The way to the control plane.
+/// A client of the control plane.
 pub struct ControlClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
@@ -158,7 +148,7 @@ impl ControlClient {
     }
 
     /// Sends a heartbeat, which is JSON already.
-    pub async fn beat(
+    pub async fn send_heartbeat(
         &self,
         key: &str,
         heartbeat: Vec<u8>,
@@ -168,7 +158,7 @@ impl ControlClient {
             .await
     }
 
-    /// What should be.
+    /// Fetches the desired state.
     pub async fn desired(&self, key: &str, request_id: &str) -> Result<DesiredState, CallError> {
         self.call(Method::GET, "/desired", key, request_id, Vec::new())
             .await

@@ -1,7 +1,6 @@
-//! From the control plane's desired state to commands, the same that callers of the API give.
+//! Turns the control plane's desired state into commands, the same that callers of the API give.
 //!
-//! A command that was lost on its way is made good here. What the agent holds and the control plane does not name is
-//! left as it is.
+//! This repairs a command that was lost. Instances that the control plane does not name are left as they are.
 
 use std::time::Duration;
 
@@ -27,16 +26,16 @@ pub(super) struct Reconciler<'a> {
     pub(super) policy: ImagePolicy,
 }
 
-/// What became of one instance.
+/// The result for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// It was as desired.
+    /// It is as desired already.
     Same,
     /// A command was given.
     Commanded,
-    /// It cannot be, for this reason, until somebody changes it.
+    /// The agent cannot take this generation, for this reason.
     Rejected(u64, Reason),
-    /// Not now.
+    /// It failed for now.
     Later(CommandError),
 }
 
@@ -77,7 +76,7 @@ impl Reconciler<'_> {
         }
         if deploy.desired == Desired::Absent {
             return match self.command(id, Command::Delete(Some(generation))).await {
-                // It is remembered as deleted now, and the control plane is to be told that nothing is left.
+                // The deletion is remembered now; the mark reports to the control plane that nothing is left.
                 Err(CommandError::Unknown(_)) => {
                     self.changes.mark(id);
                     Applied::Commanded

@@ -20,7 +20,6 @@ pub(super) enum EnrolError {
     /// The file holds no token. Its content is not repeated.
     #[error("the enrolment token file holds no token; expected tbe_ and its characters")]
     NoToken,
-    /// The file cannot be read.
     #[error("could not read the enrolment token file")]
     Unreadable(#[source] std::io::Error),
     /// The control plane refused, or did not answer.
@@ -43,7 +42,7 @@ pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
     }
 }
 
-/// Enrols with `token`, keeps the keys, and removes the file: the token is of no more use.
+/// Enrols with `token`, stores the keys, and removes the file, because the token works only once.
 pub(super) async fn enrol(
     client: &ControlClient,
     keys: &KeyRing,

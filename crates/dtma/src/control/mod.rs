@@ -1,4 +1,4 @@
-//! The way up: tells the control plane what is, and takes from it what should be.
+//! Reports the observed state to the control plane in heartbeats, and takes over the desired state from there.
 //!
 //! One task, driven by marks of changed instances ([`crate::instances::Changes`]) and by the clock:
 //! - not enrolled, or a new token in the file: [`enrol`];
@@ -31,10 +31,10 @@ use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::retry::RetryPolicy;
 use uuid::Uuid;
 
-use crate::api::host::EngineProbe;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 use crate::keys::KeyRing;
 use crate::metrics::Machine;
+use crate::runtime::probe::EngineProbe;
 use batch::Batch;
 use boot::Counters;
 use client::{CallError, ControlClient};
@@ -47,8 +47,9 @@ const BATCH: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How often an agent that is not enrolled looks for a token.
 const TOKEN_PERIOD: Duration = Duration::from_secs(2);
-/// Pause before what could not be told, or be made so, is tried again; it doubles up to the interval.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Pause before an incomplete heartbeat, or a desired state that was not reached, is tried again. It doubles up to the
+/// interval.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last heartbeat may keep the agent from stopping.
 const LAST_LIMIT: Duration = Duration::from_secs(2);
 
@@ -59,23 +60,19 @@ pub type HealthSource = Arc<dyn Fn(ToolInstanceId) -> Option<McpHealth> + Send +
 pub struct Control {
     /// The way to the control plane.
     pub client: ControlClient,
-    /// The keys.
     pub keys: Arc<KeyRing>,
-    /// The instances.
     pub instances: InstancesHandle,
     /// What they share.
     pub shared: Arc<Shared>,
-    /// The machine.
     pub machine: Arc<Machine>,
     /// Whether Docker answers.
     pub probe: Arc<EngineProbe>,
     /// Health of MCP servers.
     pub health: HealthSource,
-    /// Where it is told which instances the control plane does not know.
+    /// Receives the instances that the control plane does not know.
     pub orphans: watch::Sender<BTreeSet<ToolInstanceId>>,
     /// The certificate's SHA-256 and PEM; none without TLS.
     pub certificate: Option<(String, String)>,
-    /// The state folder.
     pub state_dir: PathBuf,
     /// File with an enrolment token.
     pub token_file: Option<PathBuf>,
@@ -89,30 +86,30 @@ struct Reporter {
     counters: Counters,
     /// Changed and not acknowledged, with the time of the first change.
     dirty: BTreeMap<ToolInstanceId, Instant>,
-    /// Hash of the last acknowledged report, and the view it was made from: what is as it was before may have been
-    /// shown differently by an answer in between.
-    told: HashMap<ToolInstanceId, (u64, Option<ViewVersion>)>,
-    /// Hash of a report that was too large by itself.
+    /// Hash of the last acknowledged report, and the version of its view. The version counts too: an answer of the API
+    /// may have shown another view in between, so an equal report is sent again.
+    acknowledged: HashMap<ToolInstanceId, (u64, Option<ViewVersion>)>,
+    /// Hashes of reports that were too large.
     left_out: HashMap<ToolInstanceId, u64>,
     /// Desired states that cannot be taken, with their generation.
     rejected: BTreeMap<ToolInstanceId, (u64, Reason)>,
     /// As last seen; also good when the supervisor has ended.
     entries: BTreeMap<ToolInstanceId, Entry>,
     docker_reachable: bool,
-    certificate_told: bool,
-    /// The token that was used, where its file could not be removed, or that was refused.
-    spent: Option<String>,
+    certificate_sent: bool,
+    /// A token that was used, but whose file could not be removed; or that was refused.
+    used_token: Option<String>,
     full_at: Instant,
     not_before: Instant,
     /// Failures in a row, and since when.
     failures: u32,
     failing_since: Instant,
     failing_as: String,
-    /// Most instances in one heartbeat, since one was too large.
-    most: usize,
-    /// Full heartbeats in a row that could not be full.
+    /// Most reports in one heartbeat. Smaller for a while after one was too large.
+    max_reports: usize,
+    /// Times in a row that a full heartbeat was due and could not be full.
     incomplete: u32,
-    /// Digests in a row that differed.
+    /// Answers in a row whose digest differed from the agent's.
     differing: u32,
 }
 
@@ -126,25 +123,25 @@ pub async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
         control,
         counters,
         dirty: BTreeMap::new(),
-        told: HashMap::new(),
+        acknowledged: HashMap::new(),
         left_out: HashMap::new(),
         rejected: BTreeMap::new(),
         entries: BTreeMap::new(),
         docker_reachable: false,
-        certificate_told: false,
-        spent: None,
+        certificate_sent: false,
+        used_token: None,
         full_at: now,
         not_before: now,
         failures: 0,
         failing_since: now,
         failing_as: String::new(),
-        most: MAX_INSTANCES,
+        max_reports: MAX_INSTANCES,
         incomplete: 0,
         differing: 0,
     };
     let working = async {
         loop {
-            // A round that is given up has changed nothing that counts: marks go when they are acknowledged.
+            // A round may be dropped at any point: marks stay until their report is acknowledged.
             reporter.round().await;
         }
     };
@@ -152,7 +149,7 @@ pub async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
         () = working => {}
         () = stopped(&mut shutdown) => {}
     }
-    let _ = tokio::time::timeout(LAST_LIMIT, reporter.last()).await;
+    let _ = tokio::time::timeout(LAST_LIMIT, reporter.send_last()).await;
 }
 
 impl Reporter {
@@ -166,7 +163,7 @@ impl Reporter {
             Err(error) => {
                 tracing::debug!(
                     error = crate::error_chain(&error),
-                    "no use for the token file"
+                    "the token file cannot be used"
                 );
             }
         }
@@ -185,7 +182,7 @@ impl Reporter {
         }
     }
 
-    /// Waits until something is to be told; whether that is everything.
+    /// Waits until a heartbeat is due; whether it is a full one.
     async fn due(&mut self) -> bool {
         loop {
             self.take_marks();
@@ -208,13 +205,13 @@ impl Reporter {
         }
     }
 
-    /// A token that was not used up yet.
+    /// A token that was not tried yet.
     fn token(&self) -> Result<Option<String>, EnrolError> {
         let token = match &self.control.token_file {
             Some(file) => enrol::token(file)?,
             None => None,
         };
-        Ok(token.filter(|token| self.spent.as_ref() != Some(token)))
+        Ok(token.filter(|token| self.used_token.as_ref() != Some(token)))
     }
 
     async fn enrol(&mut self, token: String, has_keys: bool) {
@@ -226,15 +223,15 @@ impl Reporter {
         match enrol::enrol(client, keys, file, &token, pem).await {
             Ok(()) => {
                 self.succeeded();
-                self.spent = Some(token);
-                self.counters.begin_anew();
+                self.used_token = Some(token);
+                self.counters.reset();
                 self.full_at = Instant::now();
-                self.certificate_told = false;
+                self.certificate_sent = false;
             }
             Err(EnrolError::Call(error)) => {
                 // The keys it has may still be good.
                 if has_keys && matches!(error, CallError::Refused { .. }) {
-                    self.spent = Some(token);
+                    self.used_token = Some(token);
                 }
                 self.failed("enrolment", error.code(), &error, error.retry_after());
             }
@@ -248,7 +245,11 @@ impl Reporter {
             return;
         };
         let begun = Instant::now();
-        let answer = self.control.client.beat(key, body, &request_id).await;
+        let answer = self
+            .control
+            .client
+            .send_heartbeat(key, body, &request_id)
+            .await;
         let telemetry = &self.control.shared.telemetry;
         telemetry.heartbeat(outcome(&answer), begun.elapsed());
         tracing::debug!(
@@ -262,8 +263,8 @@ impl Reporter {
         self.not_before = begun + BATCH;
         match answer {
             Ok(answer) => {
-                let told = self.acknowledged(&batch);
-                self.take_unknown(&told, &answer.unknown);
+                let reported = self.acknowledge(&batch);
+                self.update_orphans(&reported, &answer.unknown);
                 self.take_answer(answer, &request_id).await;
             }
             Err(error) => {
@@ -293,14 +294,14 @@ impl Reporter {
             return;
         }
         self.differing = self.differing.saturating_add(1);
-        self.pull(request_id).await;
-        // What could not be made so is tried again, ever less often.
-        let again = Instant::now() + self.growing(self.differing);
+        self.apply_desired(request_id).await;
+        // What cannot be applied is tried again, each time after a longer pause.
+        let again = Instant::now() + self.retry_pause(self.differing);
         self.full_at = self.full_at.min(again);
     }
 
-    /// Fetches the desired state and makes it so.
-    async fn pull(&mut self, request_id: &str) {
+    /// Fetches the desired state and gives the commands that it takes.
+    async fn apply_desired(&mut self, request_id: &str) {
         let Some(key) = self.control.keys.own() else {
             return;
         };
@@ -319,7 +320,7 @@ impl Reporter {
         };
         let applied = reconciler.apply(desired).await;
         let named: Vec<_> = applied.iter().map(|(id, _)| *id).collect();
-        self.take_unknown(&named, &[]);
+        self.update_orphans(&named, &[]);
         for (id, applied) in applied {
             match applied {
                 Applied::Same => {}
@@ -341,7 +342,7 @@ impl Reporter {
 
     /// Digest of what the agent holds, without what the control plane does not know; none while that is not certain.
     async fn own_digest(&mut self) -> Option<String> {
-        self.look().await?;
+        self.refresh().await?;
         let mut lines: Vec<(ToolInstanceId, u64, Desired)> = Vec::new();
         {
             let orphans = self.control.orphans.borrow();
@@ -351,7 +352,7 @@ impl Reporter {
                         lines.push((*id, view.generation, view.desired));
                     }
                     Some(_) => {}
-                    // Gone, and told below; or its record is still being looked for.
+                    // It is gone, and counted below; or its record is still being looked for.
                     None if self.control.shared.tombstones.get(*id).is_some() => {}
                     None => return None,
                 }
@@ -367,8 +368,8 @@ impl Reporter {
         Some(desired::digest(lines.into_iter()))
     }
 
-    /// Takes stock of the instances; whether Docker was ever asked which there are. None when the agent stops.
-    async fn look(&mut self) -> Option<bool> {
+    /// Takes over the current instances. Returns whether Docker was ever asked which there are; none when the agent stops.
+    async fn refresh(&mut self) -> Option<bool> {
         let survey = self.control.instances.survey().await.ok()?;
         self.entries = survey.entries.into_iter().collect();
         self.take_marks();
@@ -387,8 +388,8 @@ impl Reporter {
     }
 
     /// A pause that doubles with each of `times`, up to the interval.
-    fn growing(&self, times: u32) -> Duration {
-        let doubled = AGAIN.saturating_mul(1 << times.saturating_sub(1).min(16));
+    fn retry_pause(&self, times: u32) -> Duration {
+        let doubled = RETRY_PAUSE.saturating_mul(1 << times.saturating_sub(1).min(16));
         doubled.min(self.interval())
     }
 
@@ -400,8 +401,8 @@ impl Reporter {
         self.failures = 0;
     }
 
-    /// Pauses, longer each time; nothing is to be gained from more than an interval. `code` is the control plane's, if it
-    /// gave one; each is told once in a row.
+    /// Sets the pause before the next call: longer after each failure, and never longer than the interval. `code` is the
+    /// control plane's, if it gave one. Failures with the same code in a row are logged as one warning.
     fn failed(
         &mut self,
         what: &'static str,
@@ -444,7 +445,7 @@ impl Reporter {
     }
 }
 
-/// What the machine's owner can do about a refusal; the others pass by themselves, or are ours.
+/// What the machine's owner can do about a refusal. The other refusals pass by themselves, or are defects.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "certificate_changed" => Some(
@@ -466,7 +467,7 @@ fn hint(code: &str) -> Option<&'static str> {
     }
 }
 
-/// A word for the metrics.
+/// The metrics' label for an outcome.
 fn outcome(answer: &Result<HeartbeatResponse, CallError>) -> &'static str {
     match answer {
         Ok(_) => "recorded",
@@ -481,7 +482,7 @@ fn outcome(answer: &Result<HeartbeatResponse, CallError>) -> &'static str {
     }
 }
 
-/// A number in `[0, 1)`, so that a fleet does not come at once.
+/// A random number in `[0, 1)`. It spreads the heartbeats of many agents over time.
 fn unit_random() -> f64 {
     let bytes = *Uuid::new_v4().as_bytes();
     let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);

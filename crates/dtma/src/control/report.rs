@@ -1,4 +1,4 @@
-//! What a heartbeat says of one instance.
+//! The report of one instance in a heartbeat.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,8 +11,8 @@ use toolbox_domain::ids::ToolInstanceId;
 use crate::instances::Published;
 use crate::instances::view::text;
 
-/// The view, when it says something about the instance. One that was not decided yet only says that the agent was
-/// started, or that a command came: an instance that runs all the time would seem to be deployed anew.
+/// The view, once its task has decided. Before that it only shows that the agent was started or that a command came,
+/// and an instance that runs all the time would be reported as being deployed.
 pub(super) fn decided(published: &Published) -> Option<&ToolView> {
     published
         .view
@@ -20,7 +20,7 @@ pub(super) fn decided(published: &Published) -> Option<&ToolView> {
         .filter(|view| published.decided && (view.phase != Phase::Pending || view.settled))
 }
 
-/// What a view says.
+/// The report of a view.
 pub(super) fn of_view(view: &ToolView, mcp: Option<McpHealth>) -> InstanceReport {
     InstanceReport {
         id: view.id,
@@ -38,7 +38,7 @@ pub(super) fn of_view(view: &ToolView, mcp: Option<McpHealth>) -> InstanceReport
     }
 }
 
-/// Nothing of it is left since `generation`.
+/// `generation` deleted the instance, and nothing of it is left.
 pub(super) fn of_absent(id: ToolInstanceId, generation: u64) -> InstanceReport {
     InstanceReport {
         phase: None,
@@ -46,7 +46,7 @@ pub(super) fn of_absent(id: ToolInstanceId, generation: u64) -> InstanceReport {
     }
 }
 
-/// The agent does not hold it, and could not take `generation` of it.
+/// The agent does not hold the instance, and cannot take `generation` of it.
 pub(super) fn of_rejected(id: ToolInstanceId, generation: u64, why: &Reason) -> InstanceReport {
     InstanceReport {
         phase: Some(Phase::Error),
@@ -55,7 +55,7 @@ pub(super) fn of_rejected(id: ToolInstanceId, generation: u64, why: &Reason) -> 
     }
 }
 
-/// The agent could not take `generation` of it: what it held before goes on.
+/// The agent cannot take `generation` of the instance, and keeps what it held before.
 pub(super) fn of_kept(view: &ToolView, generation: u64, why: &Reason) -> InstanceReport {
     InstanceReport {
         generation,
@@ -83,7 +83,8 @@ fn nothing(id: ToolInstanceId, generation: u64) -> InstanceReport {
     }
 }
 
-/// A report's size as JSON, and a hash of what is worth telling at once: neither times, versions nor measurements.
+/// A report's size as JSON, and a hash of the parts whose change is reported at once: not times, versions or
+/// measurements.
 pub(super) fn measure(report: &InstanceReport) -> (usize, u64) {
     let mut lasting = report.clone();
     lasting.observed_at = String::new();

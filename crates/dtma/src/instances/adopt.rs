@@ -24,9 +24,9 @@ pub fn best(containers: &[Container]) -> Option<&Container> {
         })
 }
 
-/// The record that `found` was made from; none when its labels do not tell.
+/// The record that `found` was made from; none if its labels cannot be read.
 ///
-/// What cannot be known is chosen to be safe: an ended container stays stopped, and an update that was under way is over.
+/// What is not known is chosen to be safe: a container that has ended stays stopped, and an unfinished update is dropped.
 pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Option<Record> {
     let label = |name: &str| found.labels.get(name);
     let public: ToolSpec = serde_json::from_str(label(labels::SPEC)?).ok()?;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_do_not_tell_are_no_record() {
+    fn labels_that_cannot_be_read_are_no_record() {
         let (mut found, _) = adoptable(ContainerState::Running);
         found.labels.insert(labels::SPEC.to_owned(), "{".into());
         assert!(rebuild(id(), &found, ImagePolicy::default()).is_none());

@@ -1,4 +1,4 @@
-//! Which instances changed: what the control plane has yet to be told, and in which order it was seen.
+//! Which instances changed and are not reported to the control plane yet; and the versions that order their views.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -33,8 +33,8 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Greater than every one of this run before. An instance that is deleted and deployed again goes on counting, as all
-    /// share one counter.
+    /// The next version, greater than every earlier one of this run. All instances share one counter, so it also grows
+    /// for an instance that is deleted and deployed again.
     pub fn next_version(&self) -> ViewVersion {
         ViewVersion {
             run: self.run,
@@ -42,7 +42,7 @@ impl Changes {
         }
     }
 
-    /// Something that the control plane may be told of this instance changed.
+    /// The instance changed in something that is reported to the control plane.
     pub fn mark(&self, id: ToolInstanceId) {
         if let Ok(mut marks) = self.marks.lock() {
             marks.entry(id).or_insert_with(Instant::now);

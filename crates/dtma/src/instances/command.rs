@@ -1,4 +1,4 @@
-//! What a command makes of a record: pure rules about generations and specs.
+//! How a command changes a record: pure rules about generations and specs.
 
 use time::OffsetDateTime;
 use toolbox_api::dtma::{Desired, PortBinding};
@@ -45,7 +45,7 @@ pub enum CommandError {
     /// The same generation was given with another spec.
     #[error("generation {0} was already given with another spec; send a higher one")]
     SpecDiffers(u64),
-    /// A generation in between never arrived, or was rolled back here: what the instance should be is not known.
+    /// A generation in between never arrived, or was rolled back here, so the desired state is not known.
     #[error(
         "generation {asked} does not follow generation {held}, which the agent holds; send the whole desired state"
     )]
@@ -195,10 +195,10 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
     }
 }
 
-/// A roll-back is the answer to the command that brought the update; a later command has an answer of its own.
+/// A roll-back belongs to the command that brought the update. A later command has its own result.
 fn forget_roll_back(draft: &mut Record) {
     if draft.rolled_back.take().is_some() && draft.next.is_none() {
-        // So that the same generation with the failed spec is a contradiction, not «done before».
+        // Then a command of this generation with the failed spec is refused, instead of being taken for a repetition.
         draft.requested_sha256.clone_from(&draft.current.sha256);
     }
 }
@@ -236,7 +236,7 @@ fn put_over(
             Change::Record(Box::new(draft))
         });
     }
-    // A record that had to take the long name keeps it: the short one is somebody else's.
+    // A record that had to take the long name keeps it, because another container has the short one.
     if record.container_name != ContainerName::derive_long(&put.name, record.id).as_str() {
         put.container_name
             .as_str()
@@ -244,11 +244,11 @@ fn put_over(
     }
     draft.name = put.name;
     draft.requested_sha256.clone_from(&sha256);
-    // The same reference may name another image by now, and whoever deploys it again wants that one.
+    // The same reference may name another image by now. Deploying it again asks for that one.
     let is_redeployed = put.refresh_image && is_floating(&put.spec);
     if is_current && !is_redeployed {
-        // After a roll-back the control plane takes back the spec under a generation of its own; that is no command
-        // with an answer of its own, and its user has yet to see why the update failed.
+        // After a roll-back the control plane restores the previous spec under the next generation. No user gave that
+        // command, and the user of the update must still see why it failed.
         let taken_back = put.pulled && record.next.is_none() && !put.restart;
         if !(taken_back && put.generation == record.generation + 1) {
             draft.rolled_back = None;
@@ -269,8 +269,8 @@ fn put_over(
             pulled: current.pulled && current.spec.image() == put.spec.image(),
             ..Release::new(put.generation, put.wire, put.spec, ports)
         };
-        // A version that never ran is nothing to come back to; nor is one that is not to run: the new one is tried when
-        // it is started, and no later command is answered with the end of this one.
+        // There is nothing to roll back to if the current version never ran. If the instance is stopped, the new version
+        // simply becomes current and is tried at its next start.
         if record.current.proven && put.desired == Desired::Running {
             draft.next = Some(release);
         } else {

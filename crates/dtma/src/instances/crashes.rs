@@ -19,7 +19,7 @@ type Run = (ContainerId, Option<OffsetDateTime>);
 /// What to do about a container that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This end was judged before, or was wanted.
+    /// This end was judged before, or the agent caused it.
     Known,
     /// Start it after this pause.
     StartAfter(Duration),
@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// Counts crashes of one instance.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Crashes {
     in_a_row: u32,
     judged: Option<Run>,
@@ -40,33 +40,24 @@ impl Crashes {
         self.in_a_row = 0;
     }
 
-    /// This run ended, or will end, because the agent wanted it, or before the agent looked.
+    /// The end of this run does not count: the agent caused it, or it came before the agent's first look.
     pub fn excuse(&mut self, container: &Container) {
         self.judged = Some((container.id.clone(), container.started_at));
     }
 
-    /// The end of `container` was neither judged nor wanted.
-    pub fn is_new(&self, container: &Container) -> bool {
-        self.judged
-            .as_ref()
-            .is_none_or(|(id, start)| (id, start) != (&container.id, &container.started_at))
-    }
-
-    /// Judges the end of `container`, each run once. One that somebody ended is no crash.
+    /// Judges the end of `container`, each run once.
     pub fn judge(&mut self, container: &Container) -> Verdict {
-        if !self.is_new(container) {
+        let run = (container.id.clone(), container.started_at);
+        if self.judged.as_ref() == Some(&run) {
             return Verdict::Known;
         }
-        self.excuse(container);
+        self.judged = Some(run);
         let was_short = match (container.started_at, container.finished_at) {
             (Some(start), Some(end)) => end - start < SHORT_RUN,
             _ => true,
         };
         if !was_short {
             self.in_a_row = 0;
-        }
-        if container.signalled {
-            return Verdict::StartAfter(FIRST_PAUSE);
         }
         self.in_a_row += 1;
         if self.in_a_row >= MAX_CRASHES {
@@ -92,7 +83,6 @@ pub(crate) mod tests {
             finished_at: OffsetDateTime::from_unix_timestamp(end).ok(),
             exit_code: Some(1),
             oom_killed: false,
-            signalled: false,
             error: String::new(),
             image_digest: None,
             ports: Vec::new(),
@@ -120,27 +110,6 @@ pub(crate) mod tests {
             let verdict = crashes.judge(&ended("a", i * 100, i * 100 + 60));
             assert_eq!(verdict, Verdict::StartAfter(FIRST_PAUSE));
         }
-    }
-
-    #[test]
-    fn what_somebody_ends_never_adds_up() {
-        let mut crashes = Crashes::default();
-        for i in 0..20 {
-            let by_hand = Container {
-                signalled: true,
-                ..ended("a", i * 10, i * 10 + 1)
-            };
-            assert_eq!(crashes.judge(&by_hand), Verdict::StartAfter(FIRST_PAUSE));
-        }
-        let first = crashes.judge(&ended("a", 900, 901));
-        assert_eq!(first, Verdict::StartAfter(FIRST_PAUSE));
-        // Nor does it hide that the run before it was long.
-        crashes.judge(&Container {
-            signalled: true,
-            ..ended("a", 1_000, 2_000)
-        });
-        let again = crashes.judge(&ended("a", 2_001, 2_002));
-        assert_eq!(again, Verdict::StartAfter(FIRST_PAUSE));
     }
 
     #[test]

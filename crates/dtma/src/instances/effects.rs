@@ -1,4 +1,4 @@
-//! What the end of a step means for an instance's record and memory.
+//! How the end of a step changes an instance's record and memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,39 +10,38 @@ use toolbox_domain::names::ContainerName;
 use super::crashes::{FIRST_PAUSE, Verdict};
 use super::steps::{self, StepEnd};
 use super::task::Instance;
-use super::trouble::Failure;
 use crate::planner::{NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
 use crate::runtime::{ContainerId, ContainerState, RuntimeError};
 
-/// How long a refused name may be that of a container of our own that Docker is still creating.
+/// How long a refused name may belong to a container of our own that Docker is still creating.
 const OWN_CREATION: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// Judges a container that ended although it should run.
     pub(super) fn judge_ends(&mut self, now: Instant) {
         let Some(record) = &self.record else { return };
-        let Some(container) = self.memory.current(record).cloned() else {
+        let Some(container) = self.memory.observed.current(record).cloned() else {
             return;
         };
         if container.state != ContainerState::Exited {
             return;
         }
-        // Before its first proof, an end is the trial's to judge; and an update judges its own container.
+        // The trial judges the end of a version that is not proven yet, and of an update.
         let wanted =
             record.desired != Desired::Running || record.next.is_some() || !record.current.proven;
-        if wanted || !self.memory.decided {
-            self.memory.crashes.excuse(&container);
+        if wanted || !self.memory.status.decided {
+            self.memory.attempts.crashes.excuse(&container);
             return;
         }
-        match self.memory.crashes.judge(&container) {
+        match self.memory.attempts.crashes.judge(&container) {
             Verdict::Known => {}
             Verdict::StartAfter(pause) => {
-                self.memory.restart_count += 1;
+                self.memory.attempts.restart_count += 1;
                 self.shared.telemetry.restarts.inc();
-                self.memory.start_after = Some(now + pause);
-                tracing::info!(instance = %self.id, exit_code = container.exit_code, by_hand = container.signalled, ?pause, "the container ended; starting it again");
+                self.memory.attempts.start_after = Some(now + pause);
+                tracing::info!(instance = %self.id, exit_code = container.exit_code, ?pause, "the container ended; starting it again");
             }
             Verdict::GiveUp => {
                 let why = steps::why_given_up(&container, &record.current);
@@ -61,26 +60,28 @@ impl Instance {
             return;
         };
         let revision = release.revision;
-        let failure = Failure::again(self.memory.failures.get(&revision), why, now);
+        let failure = self.memory.attempts.fail(revision, why, now);
         tracing::info!(instance = %self.id, revision, code = failure.why.code.as_str(), shown = failure.shown, "a version failed");
-        self.memory.failures.insert(revision, failure);
     }
 
     /// A step was carried out.
     pub(super) fn stepped(&mut self, step: &Step, end: StepEnd, now: Instant) {
-        self.memory.trouble = None;
-        self.memory.progress = self.memory.local_image.clone();
-        self.memory.name_refused = None;
+        self.memory.attempts.backoff = None;
+        self.memory.status.progress = self.memory.status.local_image.clone();
+        self.memory.attempts.name_refused = None;
         let Some(record) = &mut self.record else {
             return;
         };
         match (step, end) {
             (Step::EnsureImage(version), StepEnd::Image(image)) => {
                 if let Some(why) = image.not_asked {
-                    self.memory.use_local_image(&why);
+                    self.memory.status.use_local_image(&why);
                 }
-                let is_same =
-                    *version == Version::Next && self.memory.runs_already(record, &image.digest);
+                let is_same = *version == Version::Next
+                    && self
+                        .memory
+                        .observed
+                        .runs_already(record, image.digest.as_ref());
                 if is_same {
                     tracing::info!(instance = %record.id, "the registry has no newer image; nothing to update");
                     record.next = None;
@@ -93,63 +94,72 @@ impl Instance {
                 release.pulled |= image.pulled;
                 release.image_digest = image.digest;
                 if !is_same {
-                    self.memory.images.insert(release.revision);
+                    self.memory.observed.images.insert(release.revision);
                 }
                 self.unsaved = true;
             }
             (Step::Start(_, container), _) => {
-                self.memory.on_trial = Some(container.clone());
-                self.memory.start_after = None;
-                self.memory.restarted = record.restart.map(|r| r.after);
+                self.memory.observed.on_trial = Some(container.clone());
+                self.memory.attempts.start_after = None;
+                self.memory.observed.restarted = record.restart.map(|r| r.after);
             }
             (Step::Try(_, container), StepEnd::Done) => {
-                self.memory.on_trial = None;
-                self.memory.tried.insert(container.clone());
+                self.memory.observed.on_trial = None;
+                self.memory.observed.tried.insert(container.clone());
             }
-            (Step::Try(version, _), StepEnd::Ended(mut why, containers)) => {
-                self.memory.containers = containers;
-                self.memory.on_trial = None;
-                // The container of an update goes, and its log with it.
-                why.message += match version {
-                    Version::Current => "; its log may say why",
-                    Version::Next => "; the version before it runs again",
-                };
-                self.fail(*version, why, now);
-            }
-            (Step::Try(_, container), StepEnd::Interrupted(containers)) => {
-                tracing::info!(instance = %record.id, container = container.short(), "somebody ended the container on its trial; starting it again");
-                self.memory.containers = containers;
-                self.memory.on_trial = None;
-                self.memory.restart_count += 1;
-                self.shared.telemetry.restarts.inc();
-                self.memory.start_after = Some(now + FIRST_PAUSE);
+            (Step::Try(version, container), StepEnd::Ended(why, containers)) => {
+                tracing::info!(instance = %record.id, container = container.short(), code = why.code.as_str(), "the container ended on its trial");
+                self.memory.observed.containers = containers;
+                self.memory.observed.on_trial = None;
+                self.trial_failed(*version, why, now);
             }
             (Step::Stop(container), _) => {
-                if let Some(stopped) = self.memory.containers.iter().find(|c| c.id == *container) {
-                    self.memory.crashes.excuse(&stopped.clone());
+                if let Some(stopped) = self.memory.observed.find(container) {
+                    self.memory.attempts.crashes.excuse(&stopped.clone());
                 }
             }
             (Step::Reject(version, container), _) => self.reject(*version, container, now),
             (Step::Remove(container), _) => {
-                self.memory.unusable.remove(container);
-                self.memory.tried.remove(container);
+                self.memory.observed.unusable.remove(container);
+                self.memory.observed.tried.remove(container);
                 self.drop_old_image(container);
             }
-            (Step::Sweep, _) => self.memory.swept = true,
+            (Step::Sweep, _) => self.memory.observed.swept = true,
             _ => {}
         }
     }
 
+    /// A container ended on its trial. Once, that may have come from outside: somebody stopped it, or Docker is stopping.
+    /// So it is started a second time before the version counts as failed.
+    fn trial_failed(&mut self, version: Version, mut why: Why, now: Instant) {
+        let record = self.record.as_ref();
+        let revision = record.and_then(|r| steps::release(r, version).map(|r| r.revision));
+        let attempts = &mut self.memory.attempts;
+        if why.code == ReasonCode::Exited && attempts.second_trial != revision {
+            attempts.second_trial = revision;
+            attempts.restart_count += 1;
+            attempts.start_after = Some(now + FIRST_PAUSE);
+            self.shared.telemetry.restarts.inc();
+            return;
+        }
+        // The container of an update goes, and its log with it.
+        why.message += match version {
+            Version::Current => "; its log may say why",
+            Version::Next => "; the version before it runs again",
+        };
+        self.fail(version, why, now);
+    }
+
     fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {
         let Some(record) = &self.record else { return };
-        let found = self.memory.containers.iter().find(|c| c.id == *container);
+        let found = self.memory.observed.find(container);
         let (Some(release), Some(found)) = (steps::release(record, version), found) else {
             return;
         };
         let missing = steps::confinement(&self.shared, release)
             .differences(&found.hardening)
             .join(", ");
-        self.memory.crashes.excuse(&found.clone());
+        self.memory.attempts.crashes.excuse(&found.clone());
         let why = ReasonCode::HardeningNotApplied
             .because(format!("Docker did not apply the confinement asked for ({missing}), so the container was stopped"));
         self.fail(version, why, now);
@@ -161,21 +171,21 @@ impl Instance {
         tracing::debug!(instance = %self.id, ?step, %error, "Docker refused a step");
         let why = error.why(steps::operation(step, record));
         match (step, error) {
-            // Gone behind our back: the next look shows it; a network is made before the next attempt.
+            // Somebody removed the container, which the next look shows; or the network, which the next attempt makes.
             (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
             }
             (Step::Create(version, _), RuntimeError::ImageMissing) => {
                 if let Some(release) = steps::release(record, *version) {
-                    self.memory.images.remove(&release.revision);
+                    self.memory.observed.images.remove(&release.revision);
                 }
             }
-            // Made anew, these start.
+            // These cannot be started again, so they are made anew.
             (Step::Start(_, container), RuntimeError::NetworkMissing) => {
-                self.memory.unusable.insert(container.clone());
+                self.memory.observed.unusable.insert(container.clone());
             }
             (Step::Start(_, container), RuntimeError::TaskLeft { .. }) => {
                 tracing::warn!(instance = %self.id, container = container.as_str(), %error, "making the container anew; Docker has lost its process, which may still run");
-                self.memory.unusable.insert(container.clone());
+                self.memory.observed.unusable.insert(container.clone());
             }
             (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),
             (Step::Rename(..), RuntimeError::NameTaken) => self.name_taken(Version::Current, now),
@@ -189,25 +199,21 @@ impl Instance {
                 self.fail(*version, why, now);
             }
             _ => {
-                // Belongs to no version, so nothing but time can change it.
+                // It belongs to no version, so it is tried again later, whatever the code says.
                 let code = if why.code.may_heal() {
                     why.code
                 } else {
                     ReasonCode::DockerFailed
                 };
-                self.memory.trouble = Some(Failure::again(
-                    self.memory.trouble.as_ref(),
-                    Why { code, ..why },
-                    now,
-                ));
+                self.memory.attempts.back_off(Why { code, ..why }, now);
             }
         }
     }
 
-    /// Docker reserves a name before it shows the container, so for a while it may be one of our own, whose creation
-    /// outlived the agent that asked for it.
+    /// Docker reserves a name before it shows the container. So for a while the name may belong to a container of our own,
+    /// whose creation was begun by an earlier life of the agent.
     fn name_taken(&mut self, version: Version, now: Instant) {
-        let first = *self.memory.name_refused.get_or_insert(now);
+        let first = *self.memory.attempts.name_refused.get_or_insert(now);
         if now - first < OWN_CREATION {
             return;
         }
@@ -227,7 +233,7 @@ impl Instance {
         }
     }
 
-    /// A version proved itself.
+    /// A version passed its trial.
     pub(super) async fn commit(&mut self, version: Version) {
         let Some(record) = &mut self.record else {
             return;
@@ -244,12 +250,12 @@ impl Instance {
         if version == Version::Next {
             self.drop_old_builds(built.image().to_owned());
         }
-        // When it cannot be stored, the old record leads to the same end after a crash.
+        // If it cannot be stored, a crash leads back to the old record, whose trial has the same result.
         self.save().await;
-        self.settle_ports();
+        self.release_unused_ports();
     }
 
-    /// Images built for versions that count no more only take space. Best effort: a deletion removes all of them.
+    /// Removes images that were built for earlier versions. Best effort: a deletion removes all of them.
     fn drop_old_builds(&self, keep: String) {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         tokio::spawn(async move {
@@ -259,17 +265,17 @@ impl Instance {
         });
     }
 
-    /// The image of a version that counts no more, once its container is gone: a tag that moved on leaves it without a
-    /// name, and nobody else would remove it. Best effort.
+    /// Removes the image of a removed container, if no release needs it and it has no name: its tag names another image
+    /// by now, and nobody else would remove it. Best effort.
     fn drop_old_image(&self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
-        let removed = self.memory.containers.iter().find(|c| c.id == *container);
+        let removed = self.memory.observed.find(container);
         let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
             return;
         };
-        let mut counting = std::iter::once(&record.current).chain(&record.next);
+        let mut releases = std::iter::once(&record.current).chain(&record.next);
         let is_needed = |r: &Release| r.image_digest.as_ref().is_none_or(|id| *id == image);
-        if record.desired == Desired::Absent || counting.any(is_needed) {
+        if record.desired == Desired::Absent || releases.any(is_needed) {
             return;
         }
         let (shared, id) = (Arc::clone(&self.shared), self.id);
@@ -280,7 +286,7 @@ impl Instance {
         });
     }
 
-    /// An update failed: the version before it counts again.
+    /// The update failed: the version before it is kept.
     pub(super) async fn roll_back(&mut self) {
         let Some(record) = &mut self.record else {
             return;
@@ -288,28 +294,33 @@ impl Instance {
         let Some(next) = record.next.take() else {
             return;
         };
-        let why = self.memory.failures.remove(&next.revision).map(|f| f.why);
+        let why = self
+            .memory
+            .attempts
+            .failures
+            .remove(&next.revision)
+            .map(|f| f.why);
         let why = why.unwrap_or_else(|| ReasonCode::DockerFailed.because("The update failed"));
         tracing::warn!(instance = %record.id, revision = next.revision, code = why.code.as_str(), "update rolled back");
         record.rolled_back = Some(why.into());
         self.save().await;
-        self.settle_ports();
+        self.release_unused_ports();
     }
 
-    /// Nothing is left in Docker: the record goes too, and leaves its generation behind.
+    /// Nothing is left in Docker: the record is removed, and a tombstone with its generation remains.
     pub(super) async fn forget(&mut self, now: Instant) {
         let Some(generation) = self.record.as_ref().map(|r| r.generation) else {
             return;
         };
         let (store, id) = (Arc::clone(&self.shared.store), self.id);
-        if self.shared.tombstones.bury(id, generation).await.is_err() {
+        if self.shared.tombstones.add(id, generation).await.is_err() {
             return self.not_forgotten(now);
         }
         match tokio::task::spawn_blocking(move || store.remove(id)).await {
             Ok(Ok(())) => {
                 tracing::info!(instance = %id, "deleted");
                 self.record = None;
-                self.settle_ports();
+                self.release_unused_ports();
             }
             Ok(Err(error)) => {
                 let text = crate::error_chain(&error);
@@ -323,7 +334,7 @@ impl Instance {
     fn not_forgotten(&mut self, now: Instant) {
         let why = ReasonCode::RemoveFailed
             .because("The record of the tool instance could not be removed from the disk");
-        self.memory.trouble = Some(Failure::again(self.memory.trouble.as_ref(), why, now));
+        self.memory.attempts.back_off(why, now);
         self.wake_at = now;
     }
 }

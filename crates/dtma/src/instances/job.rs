@@ -1,4 +1,4 @@
-//! What the task of an instance has under way: one thing at a time.
+//! The one thing that the task of an instance has under way.
 
 use std::sync::Arc;
 
@@ -7,11 +7,10 @@ use toolbox_api::dtma::{Desired, Phase};
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::Shared;
-use super::crashes::Crashes;
 use super::steps::{self, StepEnd};
 use crate::planner::Step;
 use crate::record::Record;
-use crate::runtime::{Container, ContainerState, RuntimeError};
+use crate::runtime::{Container, RuntimeError};
 
 /// What is under way.
 pub(super) enum Job {
@@ -28,20 +27,10 @@ pub(super) enum Outcome {
 }
 
 impl Job {
-    /// Asks for the containers of an instance and, where it should run, which of those that ended somebody ended; those
-    /// that were judged before are known.
-    pub(super) fn look(shared: &Arc<Shared>, id: ToolInstanceId, judged: Option<Crashes>) -> Self {
+    /// Asks for the containers of an instance.
+    pub(super) fn look(shared: &Arc<Shared>, id: ToolInstanceId) -> Self {
         let shared = Arc::clone(shared);
-        Self::Look(Box::pin(async move {
-            let mut containers = shared.runtime.observe(id).await?;
-            for container in &mut containers {
-                let is_ended = container.state == ContainerState::Exited;
-                if is_ended && judged.as_ref().is_some_and(|j| j.is_new(container)) {
-                    container.signalled = shared.runtime.was_signalled(container).await?;
-                }
-            }
-            Ok(containers)
-        }))
+        Self::Look(Box::pin(async move { shared.runtime.observe(id).await }))
     }
 
     pub(super) async fn end(&mut self) -> Outcome {
@@ -54,7 +43,7 @@ impl Job {
         }
     }
 
-    /// It can be given up without leaving Docker half-way.
+    /// It can be dropped without leaving a change to Docker unfinished.
     pub(super) const fn can_be_dropped(&self) -> bool {
         matches!(
             self,

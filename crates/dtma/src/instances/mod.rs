@@ -10,18 +10,20 @@
 //! it step by step ([`crate::planner`]), whatever happens in between.
 
 pub mod adopt;
+mod attempts;
+mod backoff;
 pub mod changes;
 pub mod command;
 pub mod crashes;
 mod effects;
 mod job;
 pub mod memory;
+mod observed;
 pub mod put;
 pub mod steps;
 pub mod supervisor;
 pub mod task;
 pub mod tombstones;
-pub mod trouble;
 pub mod view;
 pub mod watcher;
 
@@ -43,8 +45,8 @@ pub use command::{Command, CommandError};
 pub use put::Put;
 pub use tombstones::Tombstones;
 
-/// Commands and wake-ups that may wait for one instance. A task answers each within a disk write, so a longer
-/// queue would only hide a stuck one; callers wait when it is full.
+/// Commands and wake-ups that may wait for one instance. A task needs one disk write for each, so a longer queue would
+/// only hide a stuck task. Callers wait when it is full.
 const MAILBOX: usize = 64;
 /// Requests that may wait for the supervisor, which answers each at once.
 const REQUESTS: usize = 256;
@@ -56,15 +58,11 @@ const RECORD_LIMIT: Duration = Duration::from_secs(2);
 pub struct Shared {
     /// The toolbox whose containers are ours.
     pub toolbox: ToolboxId,
-    /// Its network.
     pub network: String,
-    /// Docker.
     pub runtime: Arc<dyn ContainerRuntime>,
-    /// How often Docker came back after its events were lost. It may be another engine since.
+    /// How often Docker came back after its event stream was lost. It may be another engine each time.
     pub docker_returns: AtomicU64,
-    /// Durable records.
     pub store: Arc<Store>,
-    /// Host ports.
     pub ports: PortTable,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
@@ -72,16 +70,15 @@ pub struct Shared {
     pub tombstones: Arc<Tombstones>,
     /// What changed.
     pub changes: Arc<Changes>,
-    /// What is counted and measured.
     pub telemetry: Arc<Telemetry>,
 }
 
-/// What a task tells the world.
+/// What a task publishes of its instance.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
     /// The instance; none before its record is durable and after it is gone.
     pub view: Option<Arc<ToolView>>,
-    /// The task has looked at Docker and decided since the last command, so `view` answers it.
+    /// The task has asked Docker and decided since the last command, so `view` answers that command.
     pub decided: bool,
 }
 
@@ -177,7 +174,6 @@ pub(crate) enum Request {
 pub struct Survey {
     /// Docker's containers were seen, so what is not among the entries is not on this machine.
     pub saw_docker: bool,
-    /// The instances.
     pub entries: Vec<(ToolInstanceId, Entry)>,
 }
 
@@ -192,7 +188,7 @@ pub(crate) enum Found {
     NotKnownYet,
 }
 
-/// The way to the instances; clones are the same way.
+/// Sends requests to the instances. Clones share one channel.
 #[derive(Clone)]
 pub struct InstancesHandle {
     requests: mpsc::Sender<Request>,
@@ -212,7 +208,6 @@ impl InstancesHandle {
         answer.await.map_err(|_| CommandError::ShuttingDown)
     }
 
-    /// The instance.
     pub async fn find(&self, id: ToolInstanceId) -> Result<Entry, CommandError> {
         match self.ask(|reply| Request::Find(id, reply)).await? {
             Found::Instance(entry) => Ok(entry),
@@ -232,17 +227,19 @@ impl InstancesHandle {
         self.ask(Request::Survey).await
     }
 
-    /// Gives `command` to the instance. Afterwards it is durable; the entry tells how it goes on.
+    /// Gives `command` to the instance. When this returns, the command is durable; the entry shows its progress.
     pub async fn command(
         &self,
         id: ToolInstanceId,
         command: Command,
     ) -> Result<Entry, CommandError> {
-        // A task that is just ending takes no command; its successor does. Two endings in a row are no accident.
+        // A task that is just ending takes no command, but its successor does. Two endings in a row are a defect.
         for _ in 0..3 {
             let entry = match &command {
                 Command::Put(_) => self.ask(|reply| Request::FindOrStart(id, reply)).await?,
-                Command::Delete(Some(generation)) => self.find_or_bury(id, *generation).await?,
+                Command::Delete(Some(generation)) => {
+                    self.find_or_add_tombstone(id, *generation).await?
+                }
                 _ => self.find(id).await?,
             };
             let (reply, answer) = oneshot::channel();
@@ -257,15 +254,16 @@ impl InstancesHandle {
         self.ask(Request::List).await.and(Err(CommandError::Defect))
     }
 
-    /// The instance; where there is none, the deletion is remembered, so that a command from before it is refused.
-    async fn find_or_bury(
+    /// The instance. If there is none, the deletion is remembered, so that an earlier command that arrives later is
+    /// refused.
+    async fn find_or_add_tombstone(
         &self,
         id: ToolInstanceId,
         generation: u64,
     ) -> Result<Entry, CommandError> {
         match self.find(id).await {
             Err(CommandError::Unknown(_)) => {
-                self.tombstones.bury(id, generation).await?;
+                self.tombstones.add(id, generation).await?;
                 // A command that came in between did not see the tombstone, but its instance is seen here.
                 self.find(id).await
             }

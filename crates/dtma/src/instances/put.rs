@@ -1,4 +1,4 @@
-//! A deployment that was checked: what a caller of the API, or the control plane's desired state, asks for.
+//! A checked deployment, from a caller of the API or from the control plane's desired state.
 
 use toolbox_api::dtma::{DeployRequest, Desired, PortBinding, ToolSpec};
 use toolbox_api::problem::FieldError;
@@ -24,7 +24,7 @@ pub struct Put {
     pub restart: bool,
     /// The generation is a deployment or an update: what a floating reference names is asked again.
     pub refresh_image: bool,
-    /// Where it was last published; for an instance the agent lost.
+    /// The ports it had before, for an instance that the agent lost.
     pub known_ports: Vec<PortBinding>,
     /// It is the control plane's desired state, not a caller's command.
     pub pulled: bool,

@@ -19,7 +19,7 @@ use crate::runtime::{
 
 use super::Shared;
 
-/// How long a first start is watched.
+/// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
 
 /// What came of a step that Docker did not refuse.
@@ -29,16 +29,13 @@ pub enum StepEnd {
     Done,
     /// The image is here.
     Image(Ensured),
-    /// The container did not live through its trial; and the instance's containers after it.
+    /// The container ended on its trial, for this reason; and the instance's containers after it.
     Ended(Why, Vec<Container>),
-    /// Somebody ended the container on its trial, which says nothing of its version; and the containers after it.
-    Interrupted(Vec<Container>),
 }
 
 /// A step under way.
 pub type Job = BoxFuture<'static, Result<StepEnd, RuntimeError>>;
 
-/// Which operation a step is, for its errors.
 pub fn operation(step: &Step, record: &Record) -> Operation {
     match step {
         Step::EnsureImage(version) => {
@@ -120,12 +117,9 @@ pub fn begin(
                     ContainerState::Removing | ContainerState::Dead => {
                         return Err(RuntimeError::ContainerGone);
                     }
-                    _ if shared.runtime.was_signalled(ended).await? => {
-                        return Ok(StepEnd::Interrupted(after));
-                    }
                     _ => {}
                 }
-                // Only for the explanation, so failing to learn it is no failure of the step.
+                // It only explains the end, so the step does not fail without it.
                 let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();
                 let why = why_ended(ended, &last_lines(&shared, &container).await, platform);
                 Ok(StepEnd::Ended(why, after))
@@ -206,11 +200,11 @@ fn rest_of_trial(container: Option<&Container>, now: OffsetDateTime) -> Duration
         .and_then(|c| c.started_at)
         .and_then(|start| Duration::try_from(now - start).ok())
         .map_or(TRIAL, |ran| TRIAL.saturating_sub(ran))
-        // Even a container that ran long enough is asked once.
+        // A container that has run long enough is still asked once.
         .max(Duration::from_millis(50))
 }
 
-/// The end of a container's output, for telling why it ended; empty when it cannot be had.
+/// The last lines of a container's output, to explain its end; empty if they cannot be read.
 async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
     let query = LogQuery {
         tail: 5,
@@ -233,9 +227,8 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
         .unwrap_or_default()
 }
 
-/// Why a container that was just started runs no more. `platform` is the image's and the machine's, when they differ.
-/// `output` is only searched for words of the init process: what a tool prints may hold secrets, and its log is there
-/// to be read.
+/// Why a container ended on its trial. `platform` is the image's and the machine's, if they differ. `output` is only
+/// searched for messages of the init process, because what a tool prints may hold secrets.
 pub fn why_ended(container: &Container, output: &str, platform: Option<(String, String)>) -> Why {
     let code = container.exit_code.unwrap_or(-1);
     if container.oom_killed {
@@ -276,7 +269,7 @@ pub fn why_given_up(container: &Container, release: &Release) -> Why {
     ))
 }
 
-/// Bytes in MiB, with a digit after the point where it tells something.
+/// Bytes in MiB, with one decimal where it is not 0.
 fn mebibytes(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) / (1024 * 1024);
     match tenths % 10 {
@@ -291,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_by_its_cause() {
+    fn an_end_is_explained_by_its_cause() {
         let plain = ended("a", 1, 2);
         let exited = why_ended(&plain, "SECRET printed by the tool", None);
         assert_eq!(exited.code, ReasonCode::Exited);
@@ -314,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_loop_is_told_in_a_line() {
+    fn a_crash_loop_is_explained_in_a_line() {
         let wire = toolbox_api::dtma::ToolSpec {
             image: "a/b:1".into(),
             resources: toolbox_api::dtma::Resources {
@@ -330,10 +323,10 @@ mod tests {
             oom_killed: true,
             ..ended("a", 1, 2)
         };
-        let told = why_given_up(&killed, &release);
-        assert_eq!(told.code, ReasonCode::OutOfMemory);
+        let why = why_given_up(&killed, &release);
+        assert_eq!(why.code, ReasonCode::OutOfMemory);
         let text = "crash loop, exit 137: out of memory at 256 MiB";
-        assert!(told.message.starts_with(text), "{}", told.message);
+        assert!(why.message.starts_with(text), "{}", why.message);
         let other = why_given_up(&ended("a", 1, 2), &release);
         assert!(other.message.starts_with("crash loop, exit 1: "));
         assert_eq!(mebibytes(1_600_000), "1.5 MiB");

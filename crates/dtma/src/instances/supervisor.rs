@@ -20,12 +20,11 @@ const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// How long steps under way may take when the agent stops.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// The owner of the list.
 pub struct Supervisor {
     shared: Arc<Shared>,
     entries: BTreeMap<ToolInstanceId, Entry>,
     tasks: JoinSet<ToolInstanceId>,
-    /// Whose tasks they are, to start one again that panicked.
+    /// The instance of each task, so that a task that panicked is started again.
     running: HashMap<tokio::task::Id, ToolInstanceId>,
     saw_docker: bool,
     shutdown: watch::Receiver<bool>,
@@ -139,8 +138,8 @@ impl Supervisor {
             }
             Request::Changed(id) => match self.entries.contains_key(&id) {
                 true => self.wake(id),
-                // The last events of a deletion come after it; a container that Docker finishes late is found by
-                // the next inventory.
+                // These are the last events of a deletion. A container that Docker finishes late is found by the next
+                // inventory.
                 false if self.shared.tombstones.get(id).is_some() => {}
                 false => drop(self.start(id, None, Duration::ZERO)),
             },
@@ -165,7 +164,7 @@ impl Supervisor {
 
     fn wake(&self, id: ToolInstanceId) {
         if let Some(entry) = self.entries.get(&id) {
-            // A full mailbox holds a look or a command already, and either ends in a look.
+            // A full mailbox holds messages already, and each of them ends in a look at Docker.
             let _ = entry.mailbox.try_send(Message::Look);
         }
     }

@@ -1,8 +1,8 @@
 //! The task of one instance: looks at Docker, plans, carries out one step, looks again.
 //!
 //! Inputs: its mailbox (commands, wake-ups), the step under way, the clock, the shutdown signal. Outputs: the durable
-//! record, steps against Docker, the published view. Commands are answered also while a step is under way; a
-//! pull, a build, a trial and a look are given up when the command makes them pointless, all other steps are finished.
+//! record, steps against Docker, the published view. Commands are answered also while a step is under way. A pull, a
+//! build, a trial and a look are dropped when a command makes them pointless. All other steps are finished.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase, Progress};
 use toolbox_domain::ids::ToolInstanceId;
 
+use super::backoff::Outage;
 use super::command::Change;
 use super::job::{Job, Outcome, end_of, phase_of};
 use super::memory::Memory;
 use super::steps;
-use super::trouble::Outage;
 use super::view::{self, News};
 use super::{Command, CommandError, Message, Published, Shared, adopt, stopped};
 use crate::planner::{self, Settled, Step, Version};
@@ -33,12 +33,11 @@ const BUSY: Duration = Duration::from_millis(300);
 const PROGRESS: Duration = Duration::from_millis(500);
 /// Steps without settling after which the task pauses: no plan needs a tenth of them.
 const MAX_STEPS: u32 = 100;
-/// How long a command waits for Docker to answer something it can do without.
+/// How long a command waits for an answer of Docker that it can do without.
 const SHORT_LOOK: Duration = Duration::from_secs(2);
 /// How long a task without a record waits for the command it was started for.
 const FIRST_COMMAND: Duration = Duration::from_secs(5);
 
-/// The owner of one instance.
 pub struct Instance {
     pub(super) id: ToolInstanceId,
     pub(super) shared: Arc<Shared>,
@@ -107,7 +106,7 @@ impl Instance {
                 }
                 () = tokio::time::sleep_until(self.wake_at), if self.job.is_none() => {}
                 () = tokio::time::sleep(PROGRESS), if pulling => {
-                    self.memory.progress.clone_from(&self.progress.borrow());
+                    self.memory.status.progress.clone_from(&self.progress.borrow());
                     self.publish();
                 }
             }
@@ -132,7 +131,7 @@ impl Instance {
         while self.record.is_none() {
             match tokio::time::timeout_at(limit, mailbox.recv()).await {
                 Ok(Some(Message::Command(command, reply))) => self.command(command, reply).await,
-                // Woken for a container that is gone by now.
+                // The container it was woken for is gone.
                 Ok(Some(Message::Look)) if mailbox.is_empty() => return false,
                 Ok(Some(Message::Look)) => {}
                 Ok(None) | Err(_) => return false,
@@ -148,7 +147,7 @@ impl Instance {
         let best = adopt::best(&containers)?;
         let found = self.shared.runtime.describe(&best.id).await.ok()?;
         let Some(mut record) = adopt::rebuild(self.id, &found, self.shared.policy) else {
-            tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its labels do not tell what it is; left alone");
+            tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its other labels cannot be read; left alone");
             return None;
         };
         if let Some(generation) = self.shared.tombstones.get(self.id)
@@ -164,7 +163,7 @@ impl Instance {
         Some(record)
     }
 
-    /// The agent stops: a step that cannot be given up is finished, all else goes on after the next start.
+    /// The agent stops: a step that cannot be dropped is finished. Everything else continues after the next start.
     async fn finish(mut self) {
         if let Some(mut job) = self.job.take().filter(|j| !j.can_be_dropped()) {
             job.end().await;
@@ -185,9 +184,7 @@ impl Instance {
     fn look(&mut self) {
         self.look_again = false;
         self.job_began = Instant::now();
-        let judged = self.memory.crashes.clone();
-        let wanted = self.record.as_ref().map(|r| r.desired) == Some(Desired::Running);
-        self.job = Some(Job::look(&self.shared, self.id, wanted.then_some(judged)));
+        self.job = Some(Job::look(&self.shared, self.id));
     }
 
     async fn command(
@@ -204,7 +201,7 @@ impl Instance {
             }
             self.wake_at = Instant::now();
         }
-        // A caller that went away needs no answer; the command stands.
+        // The caller may be gone; the command holds all the same.
         let _ = reply.send(answer);
     }
 
@@ -235,7 +232,7 @@ impl Instance {
             Command::Delete(_) => Phase::Removing,
         };
         let foreign = match &command {
-            // Binding finds the port of a running container; Docker also knows those of others it will start.
+            // Trying to bind finds ports in use; Docker also knows the ports of stopped containers that it will start.
             Command::Put(_) => {
                 match tokio::time::timeout(SHORT_LOOK, self.shared.runtime.inventory()).await {
                     Ok(Ok(inventory)) => inventory.foreign_ports,
@@ -246,7 +243,7 @@ impl Instance {
         };
         let (id, ports) = (self.id, self.shared.ports.clone());
         let known = match &command {
-            // One that is held keeps its own.
+            // An instance that is held keeps its own ports.
             Command::Put(put) if self.record.is_none() => put.known_ports.clone(),
             _ => Vec::new(),
         };
@@ -261,12 +258,12 @@ impl Instance {
         {
             return Err(CommandError::Stale { asked, held });
         }
-        let buried = match (&command, self.record.is_none()) {
+        let deletes_unknown = match (&command, self.record.is_none()) {
             (Command::Delete(generation), true) => *generation,
             _ => None,
         };
-        if let Some(generation) = buried {
-            self.shared.tombstones.bury(self.id, generation).await?;
+        if let Some(generation) = deletes_unknown {
+            self.shared.tombstones.add(self.id, generation).await?;
         }
         match command.apply(
             self.id,
@@ -276,7 +273,7 @@ impl Instance {
         )? {
             Change::Nothing => Ok(()),
             Change::TryAgain => {
-                self.memory.begin_anew(phase);
+                self.memory.reset(phase);
                 Ok(())
             }
             Change::Record(record) => {
@@ -284,29 +281,29 @@ impl Instance {
                 if !self.save().await {
                     self.record = before;
                     self.unsaved = false;
-                    self.settle_ports();
+                    self.release_unused_ports();
                     return Err(CommandError::Store);
                 }
                 if before.is_none() {
-                    self.shared.tombstones.lift(self.id).await;
+                    self.shared.tombstones.clear(self.id).await;
                 }
-                self.settle_ports();
-                // A new generation of what is there already is nothing on its way.
-                let is_there = matches!(self.memory.phase, Phase::Running | Phase::Stopped);
+                self.release_unused_ports();
+                // A new generation that changes nothing leaves a running or stopped instance as it is.
+                let is_there = matches!(self.memory.status.phase, Phase::Running | Phase::Stopped);
                 let is_same = is_put && before_it.is_some() && before_it == wanted(self);
                 let phase = if is_there && is_same {
-                    self.memory.phase
+                    self.memory.status.phase
                 } else {
                     phase
                 };
-                self.memory.begin_anew(phase);
+                self.memory.reset(phase);
                 Ok(())
             }
         }
     }
 
-    /// Takes back ports of releases that count no more.
-    pub(super) fn settle_ports(&self) {
+    /// Frees the ports of releases that are no longer needed.
+    pub(super) fn release_unused_ports(&self) {
         let releases = self
             .record
             .iter()
@@ -334,7 +331,7 @@ impl Instance {
         !self.unsaved
     }
 
-    /// Takes in what came of a job and decides what is next.
+    /// Takes the outcome of a job, and decides what is next.
     async fn advance(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
@@ -342,13 +339,13 @@ impl Instance {
             Outcome::Looked(Ok(containers)) => {
                 let returns = self.shared.docker_returns.load(Ordering::Relaxed);
                 self.memory.docker_answers(returns, now);
-                self.memory.containers = containers;
+                self.memory.observed.containers = containers;
                 self.judge_ends(now);
                 self.decide(now).await;
             }
             Outcome::Stepped(step, Ok(end)) => {
                 self.stepped(&step, end, now);
-                // What was learnt of an image outlives a crash before its container is made.
+                // The image's id must survive a crash before its container is made.
                 if self.unsaved {
                     self.save().await;
                 }
@@ -370,21 +367,21 @@ impl Instance {
     fn outage(&mut self, error: &RuntimeError, is_look: bool, now: Instant) {
         let why = error.why(crate::runtime::Operation::Look);
         let outage = Outage::again(
-            self.memory.outage.as_ref(),
+            self.memory.attempts.outage.as_ref(),
             why,
             is_look,
             self.job_began,
             now,
         );
-        if self.memory.outage.is_none() {
+        if self.memory.attempts.outage.is_none() {
             tracing::warn!(instance = %self.id, %error, "Docker does not answer; trying again");
         }
         self.wake_at = outage.retry_at;
-        self.memory.outage = Some(outage);
-        self.memory.decided = true;
-        self.memory.progress = None;
-        // An engine that goes takes its containers along: their end says nothing of a version, so it is tried again.
-        self.memory.on_trial = None;
+        self.memory.attempts.outage = Some(outage);
+        self.memory.status.decided = true;
+        self.memory.status.progress = None;
+        // An engine that stops ends its containers, so this end says nothing about the version: its trial begins again.
+        self.memory.observed.on_trial = None;
     }
 
     /// Plans on the last look, through all steps that do not need Docker.
@@ -392,12 +389,12 @@ impl Instance {
         // Commit and roll-back happen once per update, so this ends after a few rounds.
         for _ in 0..8 {
             let Some(record) = &self.record else { return };
-            if let Some(until) = self.memory.pause(record, now) {
-                self.memory.decided = true;
+            if let Some(until) = self.memory.attempts.pause(record, now) {
+                self.memory.status.decided = true;
                 self.wake_at = until;
                 return;
             }
-            let seen = self.memory.seen(record, &self.shared);
+            let seen = self.memory.observed.seen(record, &self.shared);
             let step = planner::next(&self.memory.situation(record, &seen, now));
             match step {
                 Step::Commit(version) => self.commit(version).await,
@@ -405,19 +402,20 @@ impl Instance {
                 Step::Forget => return self.forget(now).await,
                 Step::Done(settled) => return self.settle(settled, now).await,
                 Step::Hold => {
-                    self.memory.holds += 1;
-                    self.memory.decided = true;
-                    self.memory.phase = if record.desired == Desired::Absent {
+                    self.memory.attempts.holds += 1;
+                    self.memory.status.decided = true;
+                    self.memory.status.phase = if record.desired == Desired::Absent {
                         Phase::Removing
                     } else {
                         Phase::Starting
                     };
-                    self.memory.settled = false;
+                    self.memory.status.settled = false;
                     self.wake_at = self
                         .memory
+                        .attempts
                         .start_after
                         .filter(|at| *at > now)
-                        .unwrap_or(now + BUSY * self.memory.holds.clamp(1, 16));
+                        .unwrap_or(now + BUSY * self.memory.attempts.holds.clamp(1, 16));
                     return;
                 }
                 step => return self.begin(step, now),
@@ -427,25 +425,28 @@ impl Instance {
 
     fn begin(&mut self, step: Step, now: Instant) {
         let Some(record) = &self.record else { return };
-        self.memory.holds = 0;
-        self.memory.steps += 1;
-        if self.memory.steps > MAX_STEPS {
+        self.memory.attempts.holds = 0;
+        self.memory.attempts.steps += 1;
+        if self.memory.attempts.steps > MAX_STEPS {
             tracing::error!(instance = %self.id, ?step, "steps do not lead to the desired state; pausing");
-            self.memory.steps = 0;
-            self.memory.decided = true;
+            self.memory.attempts.steps = 0;
+            self.memory.status.decided = true;
             self.wake_at = now + PERIOD;
             return;
         }
-        // What runs goes on while its registry is asked for a newer image.
+        // The tool keeps running while the registry is asked for a newer image.
         let goes_on = record.is_redeployed()
             && step == Step::EnsureImage(Version::Next)
-            && self.memory.phase == Phase::Running;
+            && self.memory.status.phase == Phase::Running;
         if !goes_on {
-            self.memory.phase = phase_of(&step, record);
+            self.memory.status.phase = phase_of(&step, record);
         }
-        self.memory.settled = false;
-        self.memory.decided = true;
-        self.memory.progress.clone_from(&self.memory.local_image);
+        self.memory.status.settled = false;
+        self.memory.status.decided = true;
+        self.memory
+            .status
+            .progress
+            .clone_from(&self.memory.status.local_image);
         self.progress.send_replace(None);
         tracing::debug!(instance = %self.id, ?step, "step");
         self.job_began = now;
@@ -453,7 +454,7 @@ impl Instance {
             &self.shared,
             record,
             &step,
-            &self.memory.containers,
+            &self.memory.observed.containers,
             self.progress.clone(),
         )
         .map(|job| Job::Step(step, job));
@@ -463,22 +464,23 @@ impl Instance {
         if self.unsaved {
             self.save().await;
         }
-        self.memory.steps = 0;
-        self.memory.decided = true;
-        self.memory.settled = true;
-        self.memory.phase = match settled {
+        self.memory.attempts.steps = 0;
+        self.memory.status.decided = true;
+        self.memory.status.settled = true;
+        self.memory.status.phase = match settled {
             Settled::Running => Phase::Running,
             Settled::Stopped => Phase::Stopped,
             Settled::Failed => Phase::Error,
         };
         if settled == Settled::Running {
-            // It runs, so whatever failed before has passed.
-            self.memory.failures.clear();
+            // It runs, so earlier failures are over.
+            self.memory.attempts.failures.clear();
         }
         let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
         let period = PERIOD * (1024 - spread) / 1024;
         let next_try = self
             .memory
+            .attempts
             .next_try()
             .filter(|_| settled == Settled::Failed);
         self.wake_at = if self.look_again {
@@ -488,12 +490,12 @@ impl Instance {
         };
     }
 
-    /// Publishes the view if it changed in anything but its time: under a version of its own, but for mere progress,
-    /// which the control plane is not told.
+    /// Publishes the view if anything but its time changed. A change gets a new version, unless only the progress changed,
+    /// which is not reported to the control plane.
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
         let mut fresh = view::of(record, &self.memory, Instant::now());
-        let decided = self.memory.decided;
+        let decided = self.memory.status.decided;
         let mut is_news = false;
         self.publish.send_if_modified(|published| {
             let old = published.view.as_deref();

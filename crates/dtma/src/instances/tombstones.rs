@@ -1,8 +1,8 @@
-//! What was deleted, by generation: a late command must not bring it back.
+//! Tombstones: which generation deleted an instance, so that a late command does not bring it back.
 //!
-//! A command of the control plane may be delayed on its way and arrive after the deletion it came before, also in a
-//! later life of the agent. So each accepted deletion leaves a durable mark, also one of an instance the agent does not
-//! hold, and only a generation above it makes the instance anew.
+//! A command may be delayed and arrive after a later deletion, even after a restart of the agent. So each accepted
+//! deletion leaves a durable tombstone, also for an instance that the agent does not hold. Only a higher generation
+//! makes the instance anew.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use toolbox_domain::ids::ToolInstanceId;
 use super::CommandError;
 use crate::store::{Store, Tombstone};
 
-/// Deletions that are remembered. A command that is still under way after a thousand others is no accident.
+/// Most tombstones that are kept. No command is delayed by more than a thousand deletions.
 const MOST: usize = 1024;
 
-/// The deletions.
+/// All tombstones, in memory and on disk.
 pub struct Tombstones {
     store: Arc<Store>,
     // A leaf lock, never held across an await.
@@ -30,7 +30,7 @@ struct Known {
 }
 
 impl Known {
-    /// Remembers it; one that is forgotten for it.
+    /// Adds a tombstone. Returns the oldest one, if it had to go for it.
     fn insert(&mut self, id: ToolInstanceId, generation: u64) -> Option<ToolInstanceId> {
         self.next_age += 1;
         self.generations.insert(id, (generation, self.next_age));
@@ -51,7 +51,7 @@ impl Tombstones {
         for tombstone in found {
             if let Some(forgotten) = known.insert(tombstone.id, tombstone.generation) {
                 // It stays on the disk until the next start then.
-                let _ = store.lift(forgotten);
+                let _ = store.clear_tombstone(forgotten);
             }
         }
         Self {
@@ -70,12 +70,12 @@ impl Tombstones {
     }
 
     /// Durably remembers that the instance was deleted by `generation`, or by a later one.
-    pub async fn bury(&self, id: ToolInstanceId, generation: u64) -> Result<(), CommandError> {
+    pub async fn add(&self, id: ToolInstanceId, generation: u64) -> Result<(), CommandError> {
         if self.get(id).is_some_and(|known| known >= generation) {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
-        let stored = tokio::task::spawn_blocking(move || store.bury(id, generation)).await;
+        let stored = tokio::task::spawn_blocking(move || store.add_tombstone(id, generation)).await;
         match stored {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -96,7 +96,7 @@ impl Tombstones {
     }
 
     /// A later generation made the instance anew.
-    pub async fn lift(&self, id: ToolInstanceId) {
+    pub async fn clear(&self, id: ToolInstanceId) {
         let known = self
             .known
             .lock()
@@ -106,9 +106,9 @@ impl Tombstones {
         }
     }
 
-    /// Best effort: one that stays is below the generations in use, so it refuses nothing that counts.
+    /// Best effort: a tombstone that stays is below the generations in use, so it refuses no current command.
     async fn remove(&self, id: ToolInstanceId) {
         let store = Arc::clone(&self.store);
-        let _ = tokio::task::spawn_blocking(move || store.lift(id)).await;
+        let _ = tokio::task::spawn_blocking(move || store.clear_tombstone(id)).await;
     }
 }

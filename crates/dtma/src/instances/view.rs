@@ -9,13 +9,13 @@ use super::memory::Memory;
 use crate::record::Record;
 use crate::runtime::ContainerState;
 
-/// What the world gets to see, once it has a version.
+/// The view, without its version.
 pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
-    let container = memory.current(record);
+    let container = memory.observed.current(record);
     let error = error(record, memory, now);
     let (phase, settled) = match &error {
         Some(_) => (Phase::Error, true),
-        None => (memory.phase, memory.settled),
+        None => (memory.status.phase, memory.status.settled),
     };
     let rolled_back = record.rolled_back.is_some();
     ToolView {
@@ -27,7 +27,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         phase,
         settled,
         reason: error.or_else(|| record.rolled_back.clone()),
-        progress: memory.progress.clone(),
+        progress: memory.status.progress.clone(),
         container_id: container.map(|c| c.id.as_str().to_owned()),
         image: record.current.wire.image.clone(),
         image_digest: container.and_then(|c| c.image_digest.clone()),
@@ -38,7 +38,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         exit_code: container
             .filter(|c| c.state == ContainerState::Exited)
             .and_then(|c| c.exit_code),
-        restart_count: memory.restart_count,
+        restart_count: memory.attempts.restart_count,
         rolled_back,
         reverted: record.is_reverted(),
         updated_at: text(OffsetDateTime::now_utc()),
@@ -53,7 +53,7 @@ pub enum News {
     None,
     /// In its progress only.
     Progress,
-    /// In what the control plane is told of.
+    /// In something that is reported to the control plane.
     State,
 }
 
@@ -77,15 +77,16 @@ pub fn news(old: &ToolView, fresh: &ToolView) -> News {
 
 /// The error to show: Docker's absence before anything else, because nothing else is known for sure then.
 fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
-    if let Some(outage) = memory.outage.as_ref().filter(|o| o.shown(now)) {
+    if let Some(outage) = memory.attempts.outage.as_ref().filter(|o| o.shown(now)) {
         return Some(outage.why.clone().into());
     }
-    if let Some(trouble) = memory.trouble.as_ref().filter(|t| t.shown) {
-        return Some(trouble.why.clone().into());
+    if let Some(backoff) = memory.attempts.backoff.as_ref().filter(|f| f.shown) {
+        return Some(backoff.why.clone().into());
     }
-    // A version that failed matters only while it should run; and not once it does, by a try in the background.
+    // A failure of the current version is shown only while that version should run.
     let matters = record.desired == toolbox_api::dtma::Desired::Running && record.next.is_none();
     memory
+        .attempts
         .failures
         .get(&record.current.revision)
         .filter(|f| matters && f.shown)

@@ -1,4 +1,4 @@
-//! Follows Docker's events, and takes stock when the connection was lost and from time to time.
+//! Follows Docker's events, and lists all containers after a lost connection and from time to time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use super::{InstancesHandle, Shared, stopped};
 use crate::runtime::RuntimeError;
 
-/// How often stock is taken although no event came.
+/// How often all containers are listed although no event came.
 const PERIOD: Duration = Duration::from_mins(1);
 /// Longest pause before Docker is tried again.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// Events after which a container may not be as desired any more.
-const TELLING: &[&str] = &[
+/// Events after which a container may differ from the desired state.
+const RELEVANT: &[&str] = &[
     "die", "destroy", "start", "pause", "unpause", "rename", "update", "create",
 ];
 
@@ -53,7 +53,7 @@ pub async fn run(
     }
 }
 
-/// One connection. The stream is opened before stock is taken, so that nothing is missed in between.
+/// One connection. The stream is opened before the containers are listed, so that no change in between is missed.
 async fn watch_once(
     shared: &Shared,
     instances: &InstancesHandle,
@@ -68,7 +68,7 @@ async fn watch_once(
                 None => return Ok(()),
                 Some(event) => {
                     let event = event?;
-                    if TELLING.contains(&event.action.as_str()) {
+                    if RELEVANT.contains(&event.action.as_str()) {
                         instances.changed(event.instance).await;
                     }
                 }

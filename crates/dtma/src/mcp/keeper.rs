@@ -16,9 +16,9 @@ use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::tools::Toolset;
 use toolbox_mcp::wire::body::Budget;
 
-use super::place::Published;
+use super::endpoint::PublishedEndpoint;
 use super::stdio::DockerStdio;
-use super::{Handle, Served, Way};
+use super::{AnyBridge, Handle, Served};
 use crate::durable;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 
@@ -29,17 +29,17 @@ const SURVEY: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     pub(super) handle: Handle,
     pub(super) shared: Arc<Shared>,
-    /// Where the tools of servers are remembered.
+    /// Folder with the known tools of each server.
     pub(super) folder: PathBuf,
 }
 
 /// One instance's bridge and what belongs to it.
 struct Kept {
     transport: Transport,
-    way: Way,
+    bridge: AnyBridge,
     health: watch::Receiver<Arc<McpHealth>>,
     tools: watch::Receiver<Option<Arc<Toolset>>>,
-    /// Ends the bridge's task.
+    /// Aborts the bridge's task.
     task: tokio::task::AbortHandle,
 }
 
@@ -49,14 +49,14 @@ impl Drop for Kept {
     }
 }
 
-/// What of a view decides about the bridge.
+/// The parts of a view that decide about the bridge.
 type Version = (u64, Option<String>, Option<String>);
 
 impl Keeper {
     pub(super) async fn run(self, instances: InstancesHandle, mut shutdown: watch::Receiver<bool>) {
         if let Err(error) = std::fs::create_dir_all(&self.folder) {
             // Without it, changes of tools are still seen, but not across a restart of the agent.
-            tracing::warn!(%error, "could not make the folder for what tools servers have");
+            tracing::warn!(%error, "could not make the folder for the tools of servers");
         }
         let budget = Budget::default();
         let mut kept: BTreeMap<ToolInstanceId, tokio::task::Id> = BTreeMap::new();
@@ -92,7 +92,7 @@ impl Keeper {
     async fn keep(self, id: ToolInstanceId, mut entry: Entry, budget: Budget) {
         let mut kept: Option<Kept> = None;
         let mut version: Option<Version> = None;
-        let mut told: Option<(McpState, Option<String>)> = None;
+        let mut reported: Option<(McpState, Option<String>)> = None;
         while let Some(view) = entry.view() {
             let now = (
                 view.generation,
@@ -104,36 +104,36 @@ impl Keeper {
                 self.refresh(id, &entry, &budget, &mut kept);
             }
             if let Some(kept) = &kept {
-                kept.way.wake();
+                kept.bridge.wake();
             }
-            // Until the view changes, what the bridge finds out is all there is to do.
+            // Until the view changes, only the bridge's findings matter.
             loop {
-                let heard = match &mut kept {
+                let change = match &mut kept {
                     Some(kept) => tokio::select! {
-                        alive = entry.changed() => if alive { Heard::View } else { Heard::End },
-                        Ok(()) = kept.health.changed() => Heard::Health,
-                        Ok(()) = kept.tools.changed() => Heard::Tools,
+                        alive = entry.changed() => if alive { Change::View } else { Change::End },
+                        Ok(()) = kept.health.changed() => Change::Health,
+                        Ok(()) = kept.tools.changed() => Change::Tools,
                     },
-                    None if entry.changed().await => Heard::View,
-                    None => Heard::End,
+                    None if entry.changed().await => Change::View,
+                    None => Change::End,
                 };
-                match (heard, &mut kept) {
-                    (Heard::Health, Some(kept)) => self.tell(id, kept, &mut told),
-                    (Heard::Tools, Some(kept)) => self.remember(id, kept),
-                    (Heard::End, _) => {
-                        self.handle.drop_way(id);
+                match (change, &mut kept) {
+                    (Change::Health, Some(kept)) => self.report_health(id, kept, &mut reported),
+                    (Change::Tools, Some(kept)) => self.remember(id, kept),
+                    (Change::End, _) => {
+                        self.handle.remove(id);
                         return;
                     }
                     _ => break,
                 }
             }
         }
-        self.handle.drop_way(id);
-        // What is remembered of a deleted instance is of no use; if it is not there, nothing is lost.
+        self.handle.remove(id);
+        // The tools of a deleted instance are of no use. The file may not exist.
         let _ = std::fs::remove_file(self.folder.join(format!("{id}.json")));
     }
 
-    /// Makes the bridge fit what the instance is now.
+    /// Replaces the bridge if the instance's transport changed.
     fn refresh(&self, id: ToolInstanceId, entry: &Entry, budget: &Budget, kept: &mut Option<Kept>) {
         let Some(record) = self.shared.store.find(id) else {
             return;
@@ -143,7 +143,7 @@ impl Keeper {
             return;
         }
         *kept = None;
-        self.handle.drop_way(id);
+        self.handle.remove(id);
         let options = Options {
             redactor: Redactor::new(record.current.wire.env.values()),
             known: self.remembered(id),
@@ -151,7 +151,7 @@ impl Keeper {
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);
-        let (way, task) = match transport {
+        let (bridge, task) = match transport {
             Some(Transport::Stdio) => {
                 let process = DockerStdio {
                     id,
@@ -159,47 +159,47 @@ impl Keeper {
                     shared,
                 };
                 let (bridge, task) = bridge::start(Arc::new(process), options);
-                (Way::Stdio(bridge), tokio::spawn(task))
+                (AnyBridge::Stdio(bridge), tokio::spawn(task))
             }
             Some(Transport::StreamableHttp) => {
-                let place = Published {
+                let place = PublishedEndpoint {
                     id,
                     entry: entry.clone(),
                     shared,
                     path: Mutex::new(None),
                 };
                 let (bridge, task) = http::start(Arc::new(place), options);
-                (Way::Http(bridge), tokio::spawn(task))
+                (AnyBridge::Http(bridge), tokio::spawn(task))
             }
             // The older HTTP transport and websockets are not bridged.
             _ => return,
         };
         let served = Served {
-            way: way.clone(),
+            bridge: bridge.clone(),
             entry: entry.clone(),
         };
         self.handle.put(id, served);
         *kept = transport.map(|transport| Kept {
             transport,
-            health: way.health(),
-            tools: way.tools(),
-            way,
+            health: bridge.health(),
+            tools: bridge.tools(),
+            bridge,
             task: task.abort_handle(),
         });
     }
 
-    /// Marks what the control plane should hear of at once; how many milliseconds a probe took can wait.
-    fn tell(
+    /// Marks a change of health or tools, which is reported at once. The duration of a probe can wait.
+    fn report_health(
         &self,
         id: ToolInstanceId,
         kept: &mut Kept,
-        told: &mut Option<(McpState, Option<String>)>,
+        reported: &mut Option<(McpState, Option<String>)>,
     ) {
         let health = Arc::clone(&kept.health.borrow_and_update());
         let now = Some((health.state, health.tools_fingerprint.clone()));
-        if *told != now {
+        if *reported != now {
             tracing::info!(instance = %id, state = ?health.state, evidence = health.evidence, "health of an MCP server");
-            *told = now;
+            *reported = now;
             self.shared.changes.mark(id);
         }
     }
@@ -222,7 +222,7 @@ impl Keeper {
     }
 }
 
-enum Heard {
+enum Change {
     View,
     Health,
     Tools,

@@ -1,12 +1,11 @@
-//! MCP servers on this machine: the way to each, and how each is.
+//! MCP servers on this machine: a bridge to each, and its health.
 //!
 //! [`start`] gives a [`Handle`] and the task behind it. The task follows the instances; for each that is an MCP server it
 //! keeps a bridge (`toolbox_mcp`), which outlives the container: sessions of clients go on when the container is started
-//! again or replaced. What a bridge finds out about its server is kept here, and marked as a change to be told.
+//! again or replaced. What a bridge finds out about its server is kept here, and marked as a change to report.
 
+mod endpoint;
 mod keeper;
-mod place;
-pub mod serve;
 mod stdio;
 
 use std::collections::BTreeMap;
@@ -29,18 +28,18 @@ use toolbox_mcp::tools::Toolset;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
 
-/// How long a new instance may take to be noticed; the list is looked through more often than that.
+/// How long the bridge of a new instance is waited for.
 const NEW: Duration = Duration::from_secs(3);
 
 /// A bridge of either kind.
 #[derive(Clone)]
-enum Way {
+pub enum AnyBridge {
     Stdio(Bridge),
     Http(HttpBridge),
 }
 
-impl Way {
-    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+impl AnyBridge {
+    pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         match self {
             Self::Stdio(bridge) => bridge.serve(request).await,
             Self::Http(bridge) => bridge.serve(request).await,
@@ -69,19 +68,19 @@ impl Way {
     }
 }
 
-/// A way and the instance it leads to.
+/// A bridge and the instance behind it.
 #[derive(Clone)]
 struct Served {
-    way: Way,
+    bridge: AnyBridge,
     entry: Entry,
 }
 
-/// The ways to all MCP servers; clones are the same.
+/// The bridges to all MCP servers. Clones share them.
 #[derive(Clone)]
 pub struct Handle {
     store: Arc<Store>,
     // A leaf lock around cheap handles, never held across an await.
-    ways: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
+    bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
 
 /// The handle, and the task that must run for it. `state_dir` is where it remembers the tools of servers.
@@ -93,7 +92,7 @@ pub fn start(
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
     let handle = Handle {
         store: Arc::clone(&shared.store),
-        ways: Arc::default(),
+        bridges: Arc::default(),
     };
     let keeper = keeper::Keeper {
         handle: handle.clone(),
@@ -104,7 +103,7 @@ pub fn start(
 }
 
 impl Handle {
-    /// How the MCP server of an instance is; none when it is no MCP server, or not meant to run, or not there yet.
+    /// Health of an instance's MCP server; none if it is no MCP server, is not meant to run, or does not exist yet.
     pub fn health(&self, id: ToolInstanceId) -> Option<McpHealth> {
         let served = self.find(id)?;
         let view = served.entry.view()?;
@@ -113,15 +112,15 @@ impl Handle {
             Phase::Pending | Phase::Pulling | Phase::Building | Phase::Creating
         );
         (exists && view.desired == Desired::Running)
-            .then(|| (**served.way.health().borrow()).clone())
+            .then(|| (**served.bridge.health().borrow()).clone())
     }
 
-    /// The way to an instance's server. One that was just deployed is waited for; none for what is no such server.
-    async fn way(&self, id: ToolInstanceId) -> Option<Served> {
+    /// The bridge to an instance's server; none if it is no MCP server. Waits for the bridge of a new instance.
+    pub async fn bridge_of(&self, id: ToolInstanceId) -> Option<AnyBridge> {
         let until = Instant::now() + NEW;
         loop {
             if let Some(served) = self.find(id) {
-                return Some(served);
+                return Some(served.bridge);
             }
             let transport = self.store.find(id)?.current.spec.transport();
             let bridged = matches!(
@@ -136,18 +135,18 @@ impl Handle {
     }
 
     fn find(&self, id: ToolInstanceId) -> Option<Served> {
-        self.ways.lock().ok()?.get(&id).cloned()
+        self.bridges.lock().ok()?.get(&id).cloned()
     }
 
     fn put(&self, id: ToolInstanceId, served: Served) {
-        if let Ok(mut ways) = self.ways.lock() {
-            ways.insert(id, served);
+        if let Ok(mut bridges) = self.bridges.lock() {
+            bridges.insert(id, served);
         }
     }
 
-    fn drop_way(&self, id: ToolInstanceId) {
-        if let Ok(mut ways) = self.ways.lock() {
-            ways.remove(&id);
+    fn remove(&self, id: ToolInstanceId) {
+        if let Ok(mut bridges) = self.bridges.lock() {
+            bridges.remove(&id);
         }
     }
 }

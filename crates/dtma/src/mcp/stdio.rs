@@ -19,7 +19,7 @@ use crate::runtime::{AttachedOutput, Container, ContainerId, ContainerState, Log
 const START: Duration = Duration::from_secs(15);
 /// How often Docker is asked meanwhile; a published change makes it sooner.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long Docker may take to know that a container has ended whose streams have.
+/// How long Docker may take to notice that a container whose streams have ended has ended too.
 const END: Duration = Duration::from_secs(2);
 
 /// The container of one instance, whichever it is at the time.
@@ -56,14 +56,14 @@ impl DockerStdio {
             match piece {
                 Ok(AttachedOutput::Stdout(bytes)) => Some(Output::Stdout(bytes)),
                 Ok(AttachedOutput::Stderr(bytes)) => Some(Output::Stderr(bytes)),
-                // The end follows, and says what there is to say.
+                // The end follows and has the details.
                 Err(_) => None,
             }
         });
-        // Streams of a container that ended just before are silent until it is started again.
+        // The streams of a container that has just ended stay silent until it is started again.
         let still = self.look(Some(container.id.as_str())).await?;
         let runs = still.is_some_and(|(_, found)| found.started_at == container.started_at);
-        let end = last_words(Arc::clone(&self.shared), self.id, container);
+        let end = final_output(Arc::clone(&self.shared), self.id, container);
         let end = stream::once(end).flat_map(stream::iter);
         let output = if runs {
             output.chain(end).boxed()
@@ -107,7 +107,7 @@ impl DockerStdio {
         }
     }
 
-    /// A container that does not get to run may have said why.
+    /// Adds the last line of the container's log to `reason`, if there is one.
     async fn failed(&self, reason: &str, container: Option<&str>) -> NotRunning {
         let said = match container.map(ContainerId::new) {
             Some(container) => last_line(&self.shared, &container, None).await,
@@ -146,10 +146,14 @@ fn redactor(record: &Record) -> Redactor {
     Redactor::new(record.current.wire.env.values())
 }
 
-/// What is known of a container whose streams have ended: what it logged last, and how it ended.
-async fn last_words(shared: Arc<Shared>, id: ToolInstanceId, container: Container) -> Vec<Output> {
+/// The last items of an output: what the container logged last, and how it ended.
+async fn final_output(
+    shared: Arc<Shared>,
+    id: ToolInstanceId,
+    container: Container,
+) -> Vec<Output> {
     let ended = ended(&shared, id, &container).await;
-    // Of a container that ended before it was attached to, nothing was heard yet.
+    // A container may have ended before it was attached to, so its last line is read from the log.
     let last = last_line(&shared, &container.id, container.started_at).await;
     last.map(|line| Output::Stderr(line.into()))
         .into_iter()
@@ -208,8 +212,8 @@ async fn ended(shared: &Shared, id: ToolInstanceId, container: &Container) -> En
             };
         }
         if !waited {
-            // Told by Docker at once, so that the code is read before the container is started again. What goes wrong
-            // here, the second look tells.
+            // Waiting lets the exit code be read before the container is started again. The second look covers a failure
+            // of this wait.
             let _ = shared.runtime.ends_within(&container.id, END).await;
         }
     }

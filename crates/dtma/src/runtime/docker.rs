@@ -12,6 +12,7 @@ use bollard::errors::Error as DockerError;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
@@ -41,7 +42,8 @@ pub struct DockerEngine {
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
     telemetry: Arc<Telemetry>,
-    // Creating the network is check-then-act in Docker's API; two of one name would be ambiguous.
+    // Docker's API needs a check before the network is created, so only one caller may do both at a time. Two networks
+    // of one name would be ambiguous.
     pub(super) network_gate: tokio::sync::Mutex<bool>,
 }
 
@@ -367,11 +369,21 @@ impl ContainerRuntime for DockerEngine {
     }
 
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool> {
-        Box::pin(self.wait_for_end(container, within))
-    }
-
-    fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool> {
-        Box::pin(self.signalled_before_its_end(container))
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("not-running")
+            .build();
+        Box::pin(async move {
+            let client = self.client().await?;
+            let mut ends = client.wait_container(container.as_str(), Some(options));
+            match tokio::time::timeout(within, ends.next()).await {
+                Err(_) => Ok(false),
+                // bollard reports an exit code other than 0 as an error.
+                Ok(Some(Ok(_) | Err(DockerError::DockerContainerWaitError { .. })) | None) => {
+                    Ok(true)
+                }
+                Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
+            }
+        })
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {
@@ -449,7 +461,7 @@ pub(super) fn typed(host: &str, operation: Operation, error: DockerError) -> Run
     }
 }
 
-/// Docker's refusals that are no failures, or that name what is missing.
+/// Refusals that need no sentence: they name what is missing, or are no failures.
 fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
     let lower = message.to_lowercase();
     let network_missing = lower.contains("network") && lower.contains("not found");

@@ -74,7 +74,8 @@ impl DockerEngine {
         })
     }
 
-    /// What a container is created from: the name, for as long as it is the truth, so that people find it in Docker.
+    /// What a container is created from: the image's name while it still names this image, so that people recognise it;
+    /// else its id.
     pub(super) async fn name_of_image(
         &self,
         request: &CreateContainer,
@@ -91,10 +92,10 @@ impl DockerEngine {
         Ok(if is_here { meant.clone() } else { name() })
     }
 
-    /// Whether a registry can be asked for what has the image's name: one that was built or loaded here has none, and
-    /// the registry that its name leads to may hold a stranger's image. A digest in the name's repository tells the one
-    /// from the other, but not in containerd's image store, where every image has one; there Docker says itself (since
-    /// API 1.53) what was pulled, or the agent knows.
+    /// Whether the image came from a registry, so that it can be asked for again. An image that was built or loaded here
+    /// did not, and a registry may hold somebody else's image of that name. A pulled image has a digest in its
+    /// repository. In containerd's image store every image has one; there Docker says what was pulled (since API 1.53),
+    /// or the agent remembers it.
     async fn has_registry(
         &self,
         image: &LocalImage,
@@ -217,7 +218,7 @@ impl DockerEngine {
         .await
     }
 
-    /// For a registry that is asked again: an operation must not wait long for what can be done without.
+    /// Limits for asking a registry again: an operation must not wait long for an image that is not needed.
     const fn patience_when_here(&self) -> Patience {
         Patience {
             first: self.deadlines.ask,
@@ -347,15 +348,14 @@ impl DockerEngine {
 /// How long a pull or a build may take.
 #[derive(Clone, Copy)]
 struct Patience {
-    /// Until the first word.
+    /// Until the first message.
     first: Duration,
-    /// Between words.
+    /// Between messages.
     silence: Duration,
     /// In all.
     whole: Duration,
 }
 
-/// An image on this machine.
 #[derive(Clone, Debug)]
 pub(super) struct LocalImage {
     digest: Option<String>,
@@ -372,15 +372,14 @@ fn repository(reference: &str) -> Option<String> {
     Some(reference.name())
 }
 
-/// Docker's own words for its image store.
+/// Docker's own name for containerd's image store.
 fn keeps_images_in_containerd(driver_status: &[Vec<String>]) -> bool {
     driver_status
         .iter()
         .any(|pair| *pair == ["driver-type", "io.containerd.snapshotter.v1"])
 }
 
-/// What is here is used when its registry does not give it, for whatever reason: that must not keep a tool from running
-/// that can run.
+/// If the registry does not give the image, the local one is used, so that the tool runs.
 fn kept(
     digest: Option<String>,
     reference: &str,
@@ -398,8 +397,8 @@ fn kept(
     }
 }
 
-/// A build with its limits. Its commands are the repository's, so they are bounded as the container is: without swap,
-/// by what the tool may use, or by what a build needs when that is more.
+/// A build with its limits. It runs the repository's commands, so it is limited as the container is: without swap, and
+/// to what the tool may use, or to what a build needs if that is more.
 fn limited(resources: &Resources) -> BuildImageOptionsBuilder {
     // The API takes more than 2 GiB, but bollard's type does not.
     let memory = i32::try_from(resources.memory_bytes.max(MIN_BUILD_MEMORY)).unwrap_or(i32::MAX);

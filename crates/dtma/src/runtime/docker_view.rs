@@ -201,7 +201,6 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
         finished_at: timestamp(state.finished_at.as_deref()),
         exit_code: started_at.and(state.exit_code),
         oom_killed: state.oom_killed.unwrap_or_default(),
-        signalled: false,
         error: state.error.clone().unwrap_or_default(),
         image_digest: detail.image.clone(),
         ports: host
@@ -237,7 +236,7 @@ fn bindings(key: &str, list: Option<&[DockerBinding]>) -> Vec<PortBinding> {
         .collect()
 }
 
-/// Docker writes year 1 for «never».
+/// Docker writes year 1 for no time.
 fn timestamp(text: Option<&str>) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text?, &Rfc3339)
         .ok()

@@ -8,7 +8,6 @@ pub enum RuntimeError {
     /// Nothing answers on Docker's socket.
     #[error("Docker does not answer on '{host}': {detail}")]
     Unreachable {
-        /// The configured address.
         host: String,
         /// What the connection attempt said.
         detail: String,
@@ -18,7 +17,6 @@ pub enum RuntimeError {
     Timeout {
         /// What was asked, such as `start the container`.
         operation: &'static str,
-        /// The deadline.
         seconds: u64,
     },
     /// The container is not there (any more).
@@ -49,27 +47,21 @@ pub enum RuntimeError {
     },
 }
 
-/// What was being done when Docker spoke: the same words mean different things.
+/// What Docker was asked to do: the same words mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Pulling an image.
     Pull,
-    /// Building an image.
     Build,
-    /// Creating a container.
     Create,
-    /// Starting a container.
     Start,
-    /// Stopping a container.
     Stop,
-    /// Removing a container.
     Remove,
     /// Anything that only looks.
     Look,
 }
 
 /// Sentences of Docker, containerd, runc and registries in lower case, most specific first.
-/// The daemon has no error codes for these, so its words are the only source.
+/// The daemon has no error codes for these, so its messages are the only source.
 const SENTENCES: &[(&[&str], ReasonCode)] = &[
     (
         &["no space left on device", "disk quota exceeded"],
@@ -148,7 +140,8 @@ const START_SENTENCES: &[(&[&str], ReasonCode)] = &[
     ),
     (&["no space left on device"], ReasonCode::NoSpace),
     (&["exec format error"], ReasonCode::PlatformMismatch),
-    // A program that cannot be run is told by the init process, after the start: what the runtime misses is the engine's.
+    // If the tool's program is missing, the init process reports it after the start. A missing file at the start itself
+    // is one of the engine's.
     (&["no command specified"], ReasonCode::StartFailed),
 ];
 
@@ -203,7 +196,7 @@ fn classify_build(lower: &str) -> ReasonCode {
 impl RuntimeError {
     /// What Docker said during `operation`, classified.
     pub fn refused(operation: Operation, text: &str) -> Self {
-        // What an engine says that was killed in the middle of a start, depending on where in the middle.
+        // Messages of an engine after it was killed in the middle of a start.
         let text_end = text.trim_end();
         let is_left = text.starts_with("task ") && text_end.ends_with(": already exists")
             || text_end == "id already in use";
@@ -218,7 +211,7 @@ impl RuntimeError {
         }
     }
 
-    /// Docker itself is the trouble, not what it was asked.
+    /// Docker itself did not answer; the request may be fine.
     pub const fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
     }
@@ -314,7 +307,7 @@ mod tests {
                 R::PlatformMismatch,
             ),
             ("No command specified", R::StartFailed),
-            // Said by Docker 20.10 on its way out.
+            // Docker 20.10 says this while it shuts down.
             (
                 "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
                 R::DockerFailed,

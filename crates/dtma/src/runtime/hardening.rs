@@ -22,7 +22,6 @@ pub const LOG_MAX_FILES: &str = "3";
     reason = "independent settings of Docker, compared one by one"
 )]
 pub struct Hardening {
-    /// Memory limit in bytes.
     pub memory_bytes: i64,
     /// CPU limit in billionths of a CPU.
     pub nano_cpus: i64,

@@ -1,4 +1,4 @@
-//! The labels that make a container ours. State is rebuilt from them after any loss.
+//! The labels of the agent's containers. Lost records are rebuilt from them.
 
 use std::collections::HashMap;
 

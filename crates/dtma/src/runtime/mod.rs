@@ -5,7 +5,6 @@
 
 pub mod docker;
 mod docker_attach;
-mod docker_ends;
 mod docker_image;
 mod docker_log;
 mod docker_resources;
@@ -13,6 +12,7 @@ mod docker_view;
 pub mod error;
 pub mod hardening;
 pub mod labels;
+pub mod probe;
 pub mod types;
 
 use std::future::Future;
@@ -32,7 +32,7 @@ pub use types::{
 /// A call in progress.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, RuntimeError>> + Send + 'a>>;
 
-/// Where progress of a pull or a build is told; only the newest report matters.
+/// Receives the progress of a pull or a build. Only the newest report matters.
 pub type ProgressSink = tokio::sync::watch::Sender<Option<Progress>>;
 
 /// Lines of a container's output.
@@ -89,10 +89,6 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Waits until it ends, at most `within`; whether it ended.
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
-
-    /// Whether somebody, be it the agent, sent it a signal through the engine shortly before it ended: then its end says
-    /// nothing of its program.
-    fn was_signalled<'a>(&'a self, container: &'a Container) -> Call<'a, bool>;
 
     /// Removes the named volumes of an instance.
     fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()>;

@@ -1,4 +1,4 @@
-//! What crosses the border to the container engine.
+//! Types of the calls to the container engine.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +20,6 @@ use super::hardening::Hardening;
 pub struct ContainerId(String);
 
 impl ContainerId {
-    /// Takes Docker's word for it.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
@@ -64,18 +63,14 @@ pub struct Container {
     pub revision: Option<u64>,
     /// Digest of that spec, by its label.
     pub spec_sha256: Option<String>,
-    /// State.
     pub state: ContainerState,
     /// Last start, if it ever started.
     pub started_at: Option<OffsetDateTime>,
     /// Last end, if it ever ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// Exit code of the last end.
     pub exit_code: Option<i64>,
     /// The kernel killed it for its memory.
     pub oom_killed: bool,
-    /// Somebody ended it through Docker; only known where it was asked for.
-    pub signalled: bool,
     /// What Docker says of the last failed start.
     pub error: String,
     /// Content id of its image.
@@ -89,9 +84,7 @@ pub struct Container {
 /// The engine and the API version spoken with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// Engine version.
     pub version: String,
-    /// API version.
     pub api_version: String,
 }
 
@@ -109,24 +102,22 @@ pub struct Inventory {
 /// What is left of an instance's record in Docker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adoptable {
-    /// The container.
     pub container: Container,
-    /// Its labels.
     pub labels: HashMap<String, String>,
     /// Its environment as `NAME=value`.
     pub environment: Vec<String>,
 }
 
-/// How to come by an image.
+/// How to get an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageRequest {
     /// Pull it.
     Pull {
         /// Full reference with tag or digest.
         reference: String,
-        /// Content id of the image that it named. While that is here it is the one, unless `ask_again`.
+        /// Content id of the image that it named before. While that image is here it is used, unless `ask_again`.
         known: Option<String>,
-        /// Ask its registry also when an image from there is here: the reference may name another one by now.
+        /// Ask the registry even if an image from there is here: the reference may name another one by now.
         ask_again: bool,
         /// The agent pulled what the reference names.
         pulled: bool,
@@ -161,14 +152,14 @@ impl ImageRequest {
 pub struct Ensured {
     /// Content id.
     pub digest: Option<String>,
-    /// Its registry gave it just now.
+    /// It was pulled just now.
     pub pulled: bool,
-    /// Why its registry did not say whether it is the newest, if it was asked in vain.
+    /// Why the registry did not answer, if it was asked and did not.
     pub not_asked: Option<String>,
 }
 
 impl Ensured {
-    /// It was here already, and nobody was asked.
+    /// It was here already, and no registry was asked.
     pub const fn here(digest: Option<String>) -> Self {
         Self {
             digest,
@@ -181,9 +172,7 @@ impl Ensured {
 /// A named volume of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeMount {
-    /// Docker's name of the volume.
     pub name: String,
-    /// Path in the container.
     pub path: String,
 }
 
@@ -194,7 +183,7 @@ pub struct CreateContainer {
     pub name: String,
     /// Name of an image on this machine.
     pub image: String,
-    /// Content id of the image that is meant; the name may have moved on to another.
+    /// Content id of the image. `image` may name another one by now.
     pub image_digest: Option<String>,
     /// Entry point instead of the image's.
     pub entrypoint: Option<Vec<String>>,
@@ -202,17 +191,12 @@ pub struct CreateContainer {
     pub command: Option<Vec<String>>,
     /// `NAME=value`; may hold secrets.
     pub environment: Vec<String>,
-    /// Labels.
     pub labels: HashMap<String, String>,
     /// Labels of its volumes.
     pub volume_labels: HashMap<String, String>,
-    /// Ports to publish.
     pub ports: Vec<PortBinding>,
-    /// Named volumes.
     pub volumes: Vec<VolumeMount>,
-    /// Confinement.
     pub hardening: Hardening,
-    /// Keep standard input open.
     pub stdin_open: bool,
 }
 
@@ -227,7 +211,7 @@ impl std::fmt::Debug for CreateContainer {
     }
 }
 
-/// Which part of a container's output is wanted.
+/// A part of a container's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogQuery {
     /// The last so many lines.
@@ -247,7 +231,6 @@ pub enum AttachedOutput {
     Stderr(Bytes),
 }
 
-/// A container's standard streams.
 pub struct Attached {
     /// Its standard input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,

@@ -174,20 +174,6 @@ pub fn name(container: &ContainerInspectResponse) -> &str {
     container.name.as_deref().unwrap().trim_start_matches('/')
 }
 
-/// How often a container wrote this line, in all its runs.
-pub async fn logged(id: &str, line: &str) -> usize {
-    let options = q::LogsOptionsBuilder::default()
-        .stdout(true)
-        .stderr(true)
-        .build();
-    let mut pieces = connect().logs(id, Some(options));
-    let mut all = String::new();
-    while let Some(piece) = pieces.next().await {
-        all += &piece.unwrap().to_string();
-    }
-    all.lines().filter(|found| *found == line).count()
-}
-
 /// Removes a container behind the agent's back.
 pub async fn remove(id: &str) {
     let options = q::RemoveContainerOptionsBuilder::default()

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use toolbox_api::error::ErrorCode;
+use toolbox_api::dtma::Reason;
+use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::problem::{CONTENT_TYPE, FieldError, ProblemCode};
 use toolbox_domain::retry::Fault;
 use toolbox_http::retry::Transience;
@@ -156,6 +157,27 @@ impl AgentError {
                 | ProblemCode::Internal => ErrorCode::AgentFailed,
             },
         }
+    }
+}
+
+impl From<AgentError> for ApiError {
+    fn from(error: AgentError) -> Self {
+        let mut api = Self::new(error.code()).caused_by(&error);
+        if let AgentError::Problem(problem) = error {
+            api.details = Some(Box::new(ErrorDetails {
+                reason: Some(Reason {
+                    code: problem.code.as_str().to_owned(),
+                    // A caller can act on a refusal, so its text is passed on; of a defect only the title is.
+                    message: match problem.status {
+                        400..500 => problem.detail,
+                        _ => problem.code.title().to_owned(),
+                    },
+                }),
+                errors: problem.errors,
+                ..ErrorDetails::default()
+            }));
+        }
+        api
     }
 }
 

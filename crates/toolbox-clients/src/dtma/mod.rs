@@ -5,12 +5,14 @@ mod error;
 mod tests;
 
 use std::fmt::Write as _;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use toolbox_api::dtma::{API_VERSION, CommandRequest, DeployRequest, Removed, ToolList, ToolView};
+use toolbox_api::dtma::{
+    API_VERSION, CommandRequest, DeployRequest, LogLine, Removed, ToolList, ToolView,
+};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
 use toolbox_http::{BodyStream, Call, Request, Response, Transport};
@@ -23,12 +25,12 @@ const MAX_LOGS: usize = 4 * 1024 * 1024;
 /// How to reach an agent.
 #[derive(Clone)]
 pub struct Agent {
-    transport: Rc<dyn Transport>,
+    transport: Arc<dyn Transport>,
     base: String,
     authorization: String,
-    certificate: Option<Rc<str>>,
+    certificate: Option<Arc<str>>,
     deadline: Duration,
-    request_id: Rc<str>,
+    request_id: Arc<str>,
 }
 
 /// A command on an instance the agent holds.
@@ -74,12 +76,12 @@ impl Agent {
     /// The agent at `base` (no slash at the end). Its certificate is trusted for this agent only, and it logs what
     /// it is asked under `request_id`.
     pub fn new(
-        transport: Rc<dyn Transport>,
+        transport: Arc<dyn Transport>,
         base: String,
         key: &AgentKey,
-        certificate: Option<Rc<str>>,
+        certificate: Option<Arc<str>>,
         deadline: Duration,
-        request_id: Rc<str>,
+        request_id: Arc<str>,
     ) -> Self {
         let authorization = format!("Bearer {}", key.expose());
         Self {
@@ -170,18 +172,29 @@ impl Agent {
         }
     }
 
-    /// Log lines as `application/x-ndjson`, whole.
-    pub async fn logs(&self, id: ToolInstanceId, query: &LogQuery) -> Result<Vec<u8>, AgentError> {
+    /// Log lines that were written.
+    pub async fn logs(
+        &self,
+        id: ToolInstanceId,
+        query: &LogQuery,
+    ) -> Result<Vec<LogLine>, AgentError> {
         let path = log_path(id, query, false);
         let mut call = self.call("GET", &path, None, Vec::new());
         call.max_answer = MAX_LOGS;
         call.keep_type = true;
         let answer = self.send(call).await?;
         expect_ndjson(&answer)?;
-        Ok(answer.body)
+        let lines = answer.body.split(|byte| *byte == b'\n');
+        lines
+            .filter(|line| !line.is_empty())
+            .map(serde_json::from_slice)
+            .collect::<Result<_, _>>()
+            .map_err(|_| AgentError::BadResponse {
+                status: answer.status,
+            })
     }
 
-    /// Log lines as they are written, for at most `longest`.
+    /// Log lines as they are written, as `application/x-ndjson`, for at most `longest`.
     pub async fn follow_logs(
         &self,
         id: ToolInstanceId,

@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toolbox_api::error::ErrorCode;
@@ -11,9 +11,9 @@ use super::*;
 
 const ID: &str = "22222222-2222-4222-8222-222222222222";
 
-fn agent(transport: &Rc<Recorded>) -> Agent {
+fn agent(transport: &Arc<Recorded>) -> Agent {
     let key = AgentKey::parse(&format!("tbk_{}", "0f".repeat(32))).unwrap();
-    let transport: Rc<dyn Transport> = transport.clone();
+    let transport: Arc<dyn Transport> = transport.clone();
     Agent::new(
         transport,
         "https://10.0.0.1:30000".to_owned(),
@@ -39,7 +39,7 @@ fn problem(code: &str, status: u16) -> Result<Response, TransportError> {
 }
 
 fn error_of(told: Result<Response, TransportError>) -> AgentError {
-    let transport = Rc::new(Recorded::new());
+    let transport = Arc::new(Recorded::new());
     transport.on(move |_| Some(told.clone()));
     run(agent(&transport).get(ID.parse().unwrap(), None, None)).unwrap_err()
 }
@@ -126,7 +126,7 @@ fn whether_anything_happened_and_whether_to_repeat() {
 
 #[test]
 fn every_call_carries_the_key_the_certificate_the_request_id_and_a_deadline() {
-    let transport = Rc::new(Recorded::new());
+    let transport = Arc::new(Recorded::new());
     transport.on(|_| Some(problem("internal", 500)));
     let agent = agent(&transport);
     let id = ID.parse().unwrap();

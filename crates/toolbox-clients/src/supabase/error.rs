@@ -1,7 +1,7 @@
 //! How a call to the database fails.
 
 use serde::Deserialize;
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::retry::Fault;
 use toolbox_http::retry::Transience;
 use toolbox_http::{Response, TransportError};
@@ -113,5 +113,11 @@ impl DatabaseError {
             Self::WriterRefused => ErrorCode::NotConfigured,
             Self::BadResponse { .. } => ErrorCode::DatabaseBadResponse,
         }
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(error: DatabaseError) -> Self {
+        Self::new(error.code()).caused_by(&error)
     }
 }

@@ -10,7 +10,7 @@ pub mod rows;
 mod tests;
 
 use std::fmt::Write as _;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -67,8 +67,8 @@ pub struct ProjectKeys {
 
 /// PostgREST of one project.
 pub struct Supabase {
-    transport: Rc<dyn Transport>,
-    clock: Rc<dyn Clock>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
     base: String,
     keys: ProjectKeys,
     deadline: Duration,
@@ -77,8 +77,8 @@ pub struct Supabase {
 impl Supabase {
     /// The project at `url` (no slash at the end).
     pub fn new(
-        transport: Rc<dyn Transport>,
-        clock: Rc<dyn Clock>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
         url: &str,
         keys: ProjectKeys,
         deadline: Duration,

@@ -9,6 +9,7 @@ use toolbox_api::dtma::{
     Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, ViewVersion, VolumeSpec,
 };
 use toolbox_api::edge::{OperationState, OperationView};
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Reason};
@@ -91,6 +92,12 @@ pub struct InstanceRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the row of a tool instance has an unknown state")]
 pub struct BadRow;
+
+impl From<BadRow> for ApiError {
+    fn from(error: BadRow) -> Self {
+        Self::new(ErrorCode::DatabaseBadResponse).caused_by(&error)
+    }
+}
 
 impl InstanceRow {
     /// Status and reason.

@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toolbox_api::error::ErrorCode;
@@ -10,9 +10,9 @@ use super::*;
 
 const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
 
-fn supabase(transport: &Rc<recorded::Recorded>, secret: &str) -> Supabase {
-    let clock: Rc<dyn Clock> = Rc::new(JumpingClock::new(Duration::from_secs(1)));
-    let transport: Rc<dyn Transport> = transport.clone();
+fn supabase(transport: &Arc<recorded::Recorded>, secret: &str) -> Supabase {
+    let clock: Arc<dyn Clock> = Arc::new(JumpingClock::new(Duration::from_secs(1)));
+    let transport: Arc<dyn Transport> = transport.clone();
     let keys = ProjectKeys {
         publishable: "sb_publishable_x".to_owned(),
         secret: secret.to_owned(),
@@ -77,7 +77,7 @@ fn each_way_to_fail_has_its_own_code() {
         ),
     ] {
         let text = format!("{answer:?}");
-        let transport = Rc::new(recorded::Recorded::new());
+        let transport = Arc::new(recorded::Recorded::new());
         transport.on(move |_| Some(answer.clone()));
         let database = supabase(&transport, "sb_secret_x");
         let error = run(database.toolbox("t", TOOLBOX.parse().unwrap(), Select::All)).unwrap_err();
@@ -98,7 +98,7 @@ fn a_refused_secret_key_is_no_fault_of_the_caller() {
         told(403, r#"{"code":"42501"}"#),
         told(403, "<html>"),
     ] {
-        let transport = Rc::new(recorded::Recorded::new());
+        let transport = Arc::new(recorded::Recorded::new());
         transport.on(move |_| Some(answer.clone()));
         let database = supabase(&transport, "sb_secret_x");
         let error = run(database.spec(TOOLBOX.parse().unwrap())).unwrap_err();
@@ -115,7 +115,7 @@ fn a_refused_secret_key_is_no_fault_of_the_caller() {
 
 #[test]
 fn reads_carry_the_callers_token_and_names_are_encoded_once() {
-    let transport = Rc::new(recorded::Recorded::new());
+    let transport = Arc::new(recorded::Recorded::new());
     transport.on(|_| Some(told(200, "[]")));
     let database = supabase(&transport, "sb_secret_x");
     let select = Select::Name("a,b/(c)%2F&x=1");
@@ -140,7 +140,7 @@ fn reads_carry_the_callers_token_and_names_are_encoded_once() {
 #[test]
 fn a_legacy_secret_is_a_token_too() {
     for (secret, authorization) in [("sb_secret_x", None), ("ey.b.c", Some("Bearer ey.b.c"))] {
-        let transport = Rc::new(recorded::Recorded::new());
+        let transport = Arc::new(recorded::Recorded::new());
         transport.on(|_| Some(told(200, r#"{"outcome":"not_found"}"#)));
         let id = TOOLBOX.parse().unwrap();
         let record = RecordState {

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -110,9 +111,9 @@ pub(super) struct KeyStore {
     url: String,
     configured_set: Option<String>,
     legacy_secret: Option<String>,
-    transport: Rc<dyn Transport>,
-    clock: Rc<dyn Clock>,
-    host: Rc<dyn Host>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    host: Arc<dyn Host>,
     state: RefCell<State>,
 }
 
@@ -121,9 +122,9 @@ impl KeyStore {
         url: String,
         configured_set: Option<String>,
         legacy_secret: Option<String>,
-        transport: Rc<dyn Transport>,
-        clock: Rc<dyn Clock>,
-        host: Rc<dyn Host>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        host: Arc<dyn Host>,
     ) -> Rc<Self> {
         let state = RefCell::default();
         Rc::new(Self {
@@ -235,7 +236,7 @@ impl KeyStore {
             .transport
             .send(call)
             .await
-            .map_err(|e| KeysUnavailable(crate::error::chain(&e)))?;
+            .map_err(|e| KeysUnavailable(toolbox_api::error::chain(&e)))?;
         if !answer.is_success() {
             return Err(KeysUnavailable(format!("status {}", answer.status)));
         }

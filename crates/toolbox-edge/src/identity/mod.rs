@@ -11,15 +11,15 @@ mod tests;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::UserId;
 use toolbox_http::{Clock, Headers, LocalFuture, Transport};
 
 use crate::config::{Config, Issuers};
 use crate::context::Caller;
-use crate::error::ApiError;
 use crate::host::{Algorithm, Host};
 use jwt::{Claims, Token};
 use keys::KeyStore;
@@ -47,15 +47,15 @@ pub struct Identity {
     issuers: Issuers,
     api_keys: Vec<String>,
     keys: Rc<KeyStore>,
-    clock: Rc<dyn Clock>,
-    host: Rc<dyn Host>,
+    clock: Arc<dyn Clock>,
+    host: Arc<dyn Host>,
     /// By the end of the token, which is the end of its signature.
     verified: RefCell<Vec<Option<Verified>>>,
 }
 
 #[derive(Clone)]
 struct Verified {
-    token: Rc<str>,
+    token: Arc<str>,
     user: UserId,
     expires: f64,
     at: Duration,
@@ -101,9 +101,9 @@ impl Identity {
     /// Checks callers of the configured project.
     pub fn new(
         config: &Config,
-        transport: Rc<dyn Transport>,
-        clock: Rc<dyn Clock>,
-        host: Rc<dyn Host>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        host: Arc<dyn Host>,
     ) -> Self {
         let url = format!("{}/auth/v1/.well-known/jwks.json", config.supabase_url);
         let keys = KeyStore::new(
@@ -111,8 +111,8 @@ impl Identity {
             config.jwks.clone(),
             config.jwt_secret.clone(),
             transport,
-            Rc::clone(&clock),
-            Rc::clone(&host),
+            Arc::clone(&clock),
+            Arc::clone(&host),
         );
         Self {
             issuers: config.issuers.clone(),
@@ -135,9 +135,9 @@ impl Identity {
             Token::parse(token).map_err(|_| Refusal::Invalid("The access token is malformed"))?;
         self.check_signature(&parsed).await?;
         let (user, expires) = self.check_claims(&parsed.claims, now)?;
-        let token: Rc<str> = token.into();
+        let token: Arc<str> = token.into();
         let known = Verified {
-            token: Rc::clone(&token),
+            token: Arc::clone(&token),
             user,
             expires,
             at: now,
@@ -176,7 +176,7 @@ impl Identity {
         check_expiry(Some(found.expires), now)?;
         Ok(Some(Caller {
             user: found.user,
-            token: Rc::clone(&found.token),
+            token: Arc::clone(&found.token),
         }))
     }
 

@@ -1,8 +1,8 @@
 //! What tests/edge cannot show without waiting: clocks and caches. The matrix of tokens is there.
 
-use std::cell::Cell;
+use std::sync::Mutex;
 
-use toolbox_http::recorded::{JumpingClock, Recorded, run};
+use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{Response, TransportError};
 
 use super::*;
@@ -12,19 +12,19 @@ const NOW: u64 = 1_767_225_600;
 
 struct World {
     identity: Identity,
-    transport: Rc<Recorded>,
-    clock: Rc<JumpingClock>,
-    host: Rc<RecordedHost>,
-    published: Rc<Cell<&'static str>>,
+    transport: Arc<Recorded>,
+    clock: Arc<JumpingClock>,
+    host: Arc<RecordedHost>,
+    published: Arc<Mutex<&'static str>>,
 }
 
 fn world() -> World {
-    let clock = Rc::new(JumpingClock::new(Duration::from_secs(NOW)));
-    let transport = Rc::new(Recorded::new());
-    let published = Rc::new(Cell::new(KEY_A));
-    let keys = Rc::clone(&published);
+    let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
+    let transport = Arc::new(Recorded::new());
+    let published = Arc::new(Mutex::new(KEY_A));
+    let keys = Arc::clone(&published);
     transport.on(move |_| {
-        Some(match keys.get() {
+        Some(match *lock(&keys) {
             "" => Err(TransportError::new(
                 toolbox_domain::retry::Fault::Refused,
                 "x",
@@ -32,7 +32,7 @@ fn world() -> World {
             text => Ok(Response::new(200, text.as_bytes().to_vec())),
         })
     });
-    let host = Rc::new(RecordedHost::default());
+    let host = Arc::new(RecordedHost::default());
     let config = Config::read(|name| {
         let value = match name {
             "SUPABASE_URL" => "http://s",
@@ -116,22 +116,22 @@ fn a_verified_token_is_remembered_for_a_minute_and_never_beyond_its_end() {
         "33333333-3333-4333-8333-333333333333"
     );
     assert!(world.ask(&long).is_ok());
-    assert_eq!(world.host.checks.get(), 1);
+    assert_eq!(world.host.checks(), 1);
     world.pass(61);
     assert!(world.ask(&long).is_ok());
-    assert_eq!(world.host.checks.get(), 2);
+    assert_eq!(world.host.checks(), 2);
     let short = token("a", 70);
     assert!(world.ask(&short).is_ok());
     world.pass(50);
     assert_eq!(world.ask(&short), Err(ErrorCode::InvalidToken));
-    assert_eq!(world.host.checks.get(), 3, "not even looked at");
+    assert_eq!(world.host.checks(), 3, "not even looked at");
 }
 
 #[test]
 fn keys_are_fetched_again_when_they_are_old_or_unknown_and_not_more_often() {
     let world = world();
     assert!(world.ask(&token("a", 9000)).is_ok());
-    world.published.set(KEY_B);
+    *lock(&world.published) = KEY_B;
     // The fetch for "a" was for an unknown key as well.
     assert_eq!(world.ask(&token("b", 9000)), Err(ErrorCode::InvalidToken));
     assert_eq!(world.transport.sent().len(), 1);
@@ -152,15 +152,15 @@ fn keys_are_fetched_again_when_they_are_old_or_unknown_and_not_more_often() {
 fn keys_that_cannot_be_read_are_no_fault_of_the_caller() {
     let world = world();
     for unreadable in ["", "<html>", "{}"] {
-        world.published.set(unreadable);
+        *lock(&world.published) = unreadable;
         assert_eq!(
             world.ask(&token("a", 9000)),
             Err(ErrorCode::AuthUnreachable)
         );
     }
-    world.published.set(KEY_A);
+    *lock(&world.published) = KEY_A;
     assert!(world.ask(&token("a", 9000)).is_ok());
-    world.published.set("");
+    *lock(&world.published) = "";
     world.pass(31);
     assert_eq!(
         world.ask(&token("b", 9000)),

@@ -27,7 +27,7 @@ use crate::wire::body::{self, BodyError, Budget};
 use crate::wire::checks::{self, Era, Origins};
 use crate::wire::reply;
 
-/// Inputs that may wait for the task; it never waits for anything else than them, so they do not wait long.
+/// Inputs that may wait for the task. It takes them at once, so they do not wait long.
 const INPUTS: usize = 1024;
 
 /// What a bridge is started with.
@@ -35,7 +35,7 @@ const INPUTS: usize = 1024;
 pub struct Options {
     /// Its bounds.
     pub limits: Limits,
-    /// What must not be shown of the server's words.
+    /// Removes secrets from the server's output.
     pub redactor: Redactor,
     /// The tools it had at an earlier time.
     pub known: Option<Toolset>,
@@ -45,7 +45,7 @@ pub struct Options {
     pub budget: Budget,
 }
 
-/// A way to one server; clones are the same way.
+/// A handle on the bridge to one server. Clones share the bridge.
 #[derive(Clone, Debug)]
 pub struct Bridge {
     inputs: mpsc::Sender<Input>,
@@ -86,22 +86,22 @@ pub fn start(
 }
 
 impl Bridge {
-    /// How the server is, now and whenever it changes.
+    /// The server's health, now and after each change.
     pub fn health(&self) -> watch::Receiver<Arc<McpHealth>> {
         self.health.clone()
     }
 
-    /// The tools it listed last, to be remembered beyond the program.
+    /// The tools it listed last, so that the caller can store them.
     pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
         self.tools.clone()
     }
 
-    /// Something about the server changed: look at once instead of soon.
+    /// Something about the server changed: connect and probe at once.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Answers a request to the MCP endpoint. Whether the caller may ask is decided before.
+    /// Answers a request to the MCP endpoint. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         if let Err(refusal) = self.options.origins.check(request.headers()) {
             return refusal.into_response();
@@ -166,7 +166,7 @@ impl Bridge {
         if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
             return stopped();
         }
-        // The body's memory is the hub's business from here on.
+        // From here on, the hub counts the body's memory.
         drop(held);
         if wants_answer {
             reply::exchange(receiver, accepts, listens).await

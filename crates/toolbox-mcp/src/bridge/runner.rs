@@ -23,7 +23,7 @@ use crate::tools::Toolset;
 
 /// How long connecting may take.
 const OPEN: Duration = Duration::from_secs(20);
-/// A server that reads no more gets this long to end, and to say how.
+/// How long a server that no longer reads may take to end and report how.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Inputs taken in before anything else gets its turn.
 const TURN: usize = 64;
@@ -44,7 +44,7 @@ pub(super) struct Runner {
 struct Live {
     connection: Connection,
     lines: Lines,
-    /// Since when it reads no more.
+    /// Since when it no longer reads.
     deaf: Option<Instant>,
 }
 
@@ -155,7 +155,7 @@ impl Runner {
         match opened {
             Ok(mut connection) => {
                 if let Some(redactor) = connection.redactor.take() {
-                    hub.hide(redactor);
+                    hub.set_redactor(redactor);
                 }
                 hub.connected(now, connection.revision);
                 Some(Live {
@@ -184,7 +184,7 @@ impl Runner {
     }
 }
 
-/// Takes the server's output in; whether the connection goes on.
+/// Passes the server's output to the hub; whether the connection goes on.
 fn took(hub: &mut Hub, now: Instant, live: Option<&mut Live>, output: Option<Output>) -> bool {
     let Some(live) = live else { return false };
     match output.unwrap_or_else(|| Output::Ended(Ended::default())) {

@@ -1,6 +1,6 @@
-//! Servers that speak streamable HTTP themselves: requests pass through, and a task asks after them.
+//! Servers that speak streamable HTTP themselves: requests pass through, and a task probes them.
 //!
-//! Nothing is read of a request but its head, and of an answer nothing at all: both bodies stream. The server is reached
+//! Only the head of a request is read, and nothing of an answer: both bodies stream. The server is reached
 //! at one address of this machine, which the caller looks up anew for each connection; no redirect is followed.
 
 mod probe;
@@ -65,7 +65,7 @@ pub struct Target {
     pub path: String,
 }
 
-/// Looks a server's place up.
+/// Finds a server's address.
 pub trait Locate: Send + Sync + 'static {
     /// Where it is now.
     fn locate(&self) -> Result<Target, NotRunning>;
@@ -73,7 +73,7 @@ pub trait Locate: Send + Sync + 'static {
 
 pub(crate) type HttpClient = Client<HttpConnector, Body>;
 
-/// A way to one server; clones are the same way.
+/// A handle on the bridge to one server. Clones share the bridge.
 #[derive(Clone)]
 pub struct HttpBridge {
     client: HttpClient,
@@ -84,7 +84,7 @@ pub struct HttpBridge {
     options: Arc<Options>,
 }
 
-/// A bridge to the server at `place`, and the task that asks after it.
+/// A bridge to the server at `place`, and the task that probes it.
 pub fn start(
     place: Arc<dyn Locate>,
     options: Options,
@@ -122,22 +122,22 @@ pub fn start(
 }
 
 impl HttpBridge {
-    /// How the server is, now and whenever it changes.
+    /// The server's health, now and after each change.
     pub fn health(&self) -> watch::Receiver<Arc<McpHealth>> {
         self.health.clone()
     }
 
-    /// The tools it listed last, to be remembered beyond the program.
+    /// The tools it listed last, so that the caller can store them.
     pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
         self.tools.clone()
     }
 
-    /// Something about the server changed: ask at once instead of soon.
+    /// Something about the server changed: probe at once.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Passes a request on. Whether the caller may ask is decided before.
+    /// Passes a request on. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         if let Err(refusal) = self.options.origins.check(request.headers()) {
             return refusal.into_response();
@@ -222,7 +222,7 @@ fn onward(request: Request<Body>, target: &Target, limit: usize) -> Option<Reque
 fn back(response: Response<hyper::body::Incoming>) -> Response<Body> {
     let (head, body) = response.into_parts();
     let mut back = Response::new(Body::new(body));
-    // A server's redirect could only lead somewhere it must not.
+    // A redirect could lead to another host, so none is followed.
     *back.status_mut() = if head.status.is_redirection() || head.status.is_informational() {
         StatusCode::BAD_GATEWAY
     } else {

@@ -1,5 +1,5 @@
 //! Asks an HTTP server at intervals whether it works: `server/discover`, else `initialize` once per session, then
-//! `tools/list`. It holds one session of its own, so that asking leaves nothing behind.
+//! `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
-use super::probe_call::{self, Exchange, Said, Silence};
+use super::probe_call::{self, Exchange, Reply, Silence};
 use super::{HttpClient, Locate, Target};
 use crate::health::{Finding, Identity, Success, Tracker};
 use crate::hub::{
@@ -23,7 +23,7 @@ use crate::tools::Toolset;
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
-/// While nothing listens yet, it is asked this often.
+/// Pause between probes while nothing listens yet.
 const NOT_YET: Duration = Duration::from_millis(500);
 
 pub(super) struct Prober {
@@ -48,8 +48,8 @@ struct Terms {
     version: String,
 }
 
-/// A probe that found trouble.
-struct Trouble(McpState, String);
+/// A probe that failed.
+struct ProbeFailure(McpState, String);
 
 impl Prober {
     pub(super) async fn run(mut self) {
@@ -63,7 +63,7 @@ impl Prober {
                     terms = None;
                     since = None;
                     (
-                        trouble(McpState::Unreachable, reason.reason),
+                        finding(McpState::Unreachable, reason.reason),
                         Duration::from_secs(1),
                     )
                 }
@@ -73,14 +73,14 @@ impl Prober {
                     }
                     let started = *since.get_or_insert(begun);
                     let deadline = self.limits.probe;
-                    let asking = self.ask(&target, &mut terms);
+                    let asking = self.probe(&target, &mut terms);
                     let found = match tokio::time::timeout(deadline, asking).await {
                         Ok(Ok(success)) => self.judged(success),
-                        Ok(Err(Trouble(state, words))) => trouble(state, words),
+                        Ok(Err(ProbeFailure(state, words))) => finding(state, words),
                         Err(_) => {
                             terms = None;
                             let seconds = deadline.as_secs();
-                            trouble(
+                            finding(
                                 McpState::Unhealthy,
                                 format!("the server did not answer within {seconds} s"),
                             )
@@ -107,12 +107,12 @@ impl Prober {
         }) = terms
         {
             let ending = probe_call::end(&self.client, &target, &session);
-            // Courtesy, not duty.
+            // Best effort: the server would end the session by itself.
             let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
         }
     }
 
-    /// A server that just starts is not judged as one that should be there; it is asked more often.
+    /// A server that has just started may not listen yet. It is probed more often, and counts as starting.
     fn paced(&self, found: Finding, started: Instant, begun: Instant) -> (Finding, Duration) {
         let starting = begun.saturating_duration_since(started) < self.limits.starting;
         let never = self.tracker.health().last_success_at.is_none();
@@ -151,7 +151,11 @@ impl Prober {
         }
     }
 
-    async fn ask(&self, target: &Target, terms: &mut Option<Terms>) -> Result<Success, Trouble> {
+    async fn probe(
+        &self,
+        target: &Target,
+        terms: &mut Option<Terms>,
+    ) -> Result<Success, ProbeFailure> {
         // A session may have ended with the server's last process; then once more from the start.
         for _ in 0..2 {
             let agreed = match terms.take() {
@@ -171,7 +175,7 @@ impl Prober {
             tracing::debug!("the probe's session has ended; opening another");
         }
         let words = "its sessions end at once";
-        Err(Trouble(McpState::Unhealthy, words.to_owned()))
+        Err(ProbeFailure(McpState::Unhealthy, words.to_owned()))
     }
 
     async fn call(
@@ -180,7 +184,7 @@ impl Prober {
         method: &str,
         params: Value,
         wants_answer: bool,
-    ) -> Result<(Said, Option<String>), Trouble> {
+    ) -> Result<(Reply, Option<String>), ProbeFailure> {
         let mut body = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         if wants_answer {
             body["id"] = 1.into();
@@ -198,17 +202,17 @@ impl Prober {
             .map_err(|silence| match silence {
                 Silence::Refused => {
                     let words = format!("nothing listens at port {}", terms.target.address.port());
-                    Trouble(McpState::Unreachable, words)
+                    ProbeFailure(McpState::Unreachable, words)
                 }
                 Silence::Broken => {
                     let words = format!("the connection broke during {method}");
-                    Trouble(McpState::Unhealthy, words)
+                    ProbeFailure(McpState::Unhealthy, words)
                 }
             })
     }
 
     /// Finds out which era of the protocol the server speaks, and agrees with it on a revision.
-    async fn agree(&self, target: &Target) -> Result<Terms, Trouble> {
+    async fn agree(&self, target: &Target) -> Result<Terms, ProbeFailure> {
         let mut terms = Terms {
             target: target.clone(),
             identity: Identity::default(),
@@ -221,14 +225,14 @@ impl Prober {
             .call(&terms, "server/discover", stateless_params(None), true)
             .await?;
         match said {
-            Said::Result(result) => {
+            Reply::Result(result) => {
                 if let Some((identity, tools)) = read_discover(&result) {
                     terms.identity = identity;
                     terms.has_tools = tools;
                     return Ok(terms);
                 }
             }
-            Said::Error(status, error) => {
+            Reply::Error(status, error) => {
                 refused(status)?;
                 let number = error
                     .get("code")
@@ -240,29 +244,29 @@ impl Prober {
                 if is_stateless_error(number) && !names_legacy {
                     let words = self.redactor.clean(&error.to_string());
                     let words = format!("server/discover was answered with an error: {words}");
-                    return Err(Trouble(McpState::Unhealthy, words));
+                    return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
             }
-            Said::Other(status, _) => refused(status)?,
-            Said::NoSession => {}
+            Reply::Other(status, _) => refused(status)?,
+            Reply::NoSession => {}
         }
         self.initialize(terms).await
     }
 
-    async fn initialize(&self, mut terms: Terms) -> Result<Terms, Trouble> {
+    async fn initialize(&self, mut terms: Terms) -> Result<Terms, ProbeFailure> {
         terms.stateless = false;
         terms.version = String::new();
         let params = initialize_params(&json!({}));
         let (said, session) = self.call(&terms, "initialize", params, true).await?;
         let result = match said {
-            Said::Result(result) => result,
-            Said::Error(status, error) => {
+            Reply::Result(result) => result,
+            Reply::Error(status, error) => {
                 refused(status)?;
                 let words = self.redactor.clean(&error.to_string());
                 let words = format!("initialize was answered with an error: {words}");
-                return Err(Trouble(McpState::Unhealthy, words));
+                return Err(ProbeFailure(McpState::Unhealthy, words));
             }
-            Said::Other(status, text) => {
+            Reply::Other(status, text) => {
                 refused(status)?;
                 let text = self.redactor.clean(&text);
                 let words = format!(
@@ -274,16 +278,16 @@ impl Prober {
                 } else {
                     McpState::NotMcp
                 };
-                return Err(Trouble(state, words));
+                return Err(ProbeFailure(state, words));
             }
-            Said::NoSession => {
+            Reply::NoSession => {
                 let words = "initialize was answered with HTTP 404".to_owned();
-                return Err(Trouble(McpState::NotMcp, words));
+                return Err(ProbeFailure(McpState::NotMcp, words));
             }
         };
         let Some(version) = result.get("protocolVersion").and_then(Value::as_str) else {
             let words = "the answer to initialize names no protocol revision".to_owned();
-            return Err(Trouble(McpState::NotMcp, words));
+            return Err(ProbeFailure(McpState::NotMcp, words));
         };
         version.clone_into(&mut terms.version);
         terms.identity = identity(result.get("serverInfo"), version);
@@ -295,7 +299,7 @@ impl Prober {
     }
 
     /// Its tools; none when the session has ended.
-    async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, Trouble> {
+    async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, ProbeFailure> {
         let mut tools = Toolset::default();
         let mut cursor: Option<String> = None;
         let method = match (terms.has_tools, terms.stateless) {
@@ -310,20 +314,20 @@ impl Prober {
                 None => json!({}),
             };
             let result = match self.call(terms, method, params, true).await?.0 {
-                Said::Result(result) => result,
-                Said::NoSession => return Ok(None),
-                Said::Error(_, error) => {
+                Reply::Result(result) => result,
+                Reply::NoSession => return Ok(None),
+                Reply::Error(_, error) => {
                     let words = self.redactor.clean(&error.to_string());
                     let words = format!("{method} was answered with an error: {words}");
-                    return Err(Trouble(McpState::Unhealthy, words));
+                    return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
-                Said::Other(status, text) => {
+                Reply::Other(status, text) => {
                     let text = self.redactor.clean(&text);
                     let words = format!(
                         "{method} was answered with HTTP {}: {text}",
                         status.as_u16()
                     );
-                    return Err(Trouble(McpState::Unhealthy, words));
+                    return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
             };
             if !terms.has_tools {
@@ -331,7 +335,7 @@ impl Prober {
             }
             tools
                 .add(&result)
-                .map_err(|error| Trouble(McpState::Unhealthy, error.to_string()))?;
+                .map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
             cursor = result
                 .get("nextCursor")
                 .and_then(Value::as_str)
@@ -341,12 +345,12 @@ impl Prober {
             }
         }
         let words = format!("its list of tools has no end after {MAX_PAGES} pages");
-        Err(Trouble(McpState::Unhealthy, words))
+        Err(ProbeFailure(McpState::Unhealthy, words))
     }
 }
 
-/// Statuses that say nothing about the era: they are what is the matter.
-fn refused(status: StatusCode) -> Result<(), Trouble> {
+/// Statuses that are a failure in either era of the protocol.
+fn refused(status: StatusCode) -> Result<(), ProbeFailure> {
     let what = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             "it wants credentials the agent has not"
@@ -355,13 +359,13 @@ fn refused(status: StatusCode) -> Result<(), Trouble> {
         status if status.is_server_error() => "it fails",
         _ => return Ok(()),
     };
-    Err(Trouble(
+    Err(ProbeFailure(
         McpState::Unhealthy,
         format!("{what}: HTTP {}", status.as_u16()),
     ))
 }
 
-fn trouble(state: McpState, evidence: String) -> Finding {
+fn finding(state: McpState, evidence: String) -> Finding {
     Finding {
         state,
         evidence,

@@ -11,9 +11,9 @@ use super::{HttpClient, Target, uri};
 use crate::lines::{Line, Lines};
 use crate::wire::sse::Events;
 
-/// What a server said to one message.
+/// A server's answer to one message.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum Reply {
     /// A result.
     Result(Value),
     /// A JSON-RPC error, with the HTTP status it came with.
@@ -24,7 +24,7 @@ pub(super) enum Said {
     NoSession,
 }
 
-/// Nothing was said.
+/// No answer.
 #[derive(Debug)]
 pub(super) enum Silence {
     /// Nothing listens there.
@@ -48,7 +48,7 @@ pub(super) async fn exchange(
     client: &HttpClient,
     exchange: Exchange<'_>,
     limit: usize,
-) -> Result<(Said, Option<String>), Silence> {
+) -> Result<(Reply, Option<String>), Silence> {
     let id = exchange.body.get("id").cloned();
     let mut request = Request::new(Body::from(exchange.body.to_string()));
     *request.method_mut() = Method::POST;
@@ -81,7 +81,7 @@ pub(super) async fn exchange(
     Ok((said, session))
 }
 
-/// Ends a session that was opened for asking.
+/// Ends the prober's session.
 pub(super) async fn end(client: &HttpClient, target: &Target, session: &str) {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::DELETE;
@@ -90,7 +90,7 @@ pub(super) async fn end(client: &HttpClient, target: &Target, session: &str) {
     };
     *request.uri_mut() = uri;
     request.headers_mut().insert("mcp-session-id", session);
-    // A server that does not end sessions is none of our trouble.
+    // Best effort: some servers do not end sessions.
     let _ = client.request(request).await;
 }
 
@@ -99,7 +99,7 @@ async fn read(
     id: Option<&Value>,
     in_session: bool,
     limit: usize,
-) -> Result<Said, Silence> {
+) -> Result<Reply, Silence> {
     let status = response.status();
     let kind = response
         .headers()
@@ -108,7 +108,7 @@ async fn read(
         .unwrap_or_default()
         .to_owned();
     if id.is_none() && status.is_success() {
-        return Ok(Said::Result(Value::Null));
+        return Ok(Reply::Result(Value::Null));
     }
     if kind.starts_with("text/event-stream") {
         return read_events(response, id, limit).await;
@@ -116,24 +116,24 @@ async fn read(
     let text = read_all(response, limit).await?;
     let message: Value = serde_json::from_slice(&text).unwrap_or_default();
     Ok(match judge(status, &message, id) {
-        _ if in_session && status == StatusCode::NOT_FOUND => Said::NoSession,
+        _ if in_session && status == StatusCode::NOT_FOUND => Reply::NoSession,
         Some(said) => said,
         None => {
             let start = text.get(..text.len().min(80)).unwrap_or_default();
-            Said::Other(status, format!("{kind} {}", String::from_utf8_lossy(start)))
+            Reply::Other(status, format!("{kind} {}", String::from_utf8_lossy(start)))
         }
     })
 }
 
-fn judge(status: StatusCode, message: &Value, id: Option<&Value>) -> Option<Said> {
+fn judge(status: StatusCode, message: &Value, id: Option<&Value>) -> Option<Reply> {
     if message.get("jsonrpc") != Some(&Value::from("2.0")) {
         return None;
     }
     if let Some(error) = message.get("error") {
-        return Some(Said::Error(status, error.clone()));
+        return Some(Reply::Error(status, error.clone()));
     }
     let result = message.get("result").filter(|_| message.get("id") == id)?;
-    Some(Said::Result(result.clone()))
+    Some(Reply::Result(result.clone()))
 }
 
 async fn read_all(response: Response<Incoming>, limit: usize) -> Result<Bytes, Silence> {
@@ -146,7 +146,7 @@ async fn read_events(
     response: Response<Incoming>,
     id: Option<&Value>,
     limit: usize,
-) -> Result<Said, Silence> {
+) -> Result<Reply, Silence> {
     let status = response.status();
     let mut body = response.into_body();
     let mut lines = Lines::with_empty(limit);
@@ -158,11 +158,11 @@ async fn read_events(
         lines.push(&data);
         while let Some(line) = lines.next_line() {
             let Line::Whole(line) = line else {
-                return Ok(Said::Other(status, "an event over the limit".to_owned()));
+                return Ok(Reply::Other(status, "an event over the limit".to_owned()));
             };
             let Some(data) = events.line(&line) else {
                 if events.held() > limit {
-                    return Ok(Said::Other(status, "an event over the limit".to_owned()));
+                    return Ok(Reply::Other(status, "an event over the limit".to_owned()));
                 }
                 continue;
             };
@@ -174,7 +174,7 @@ async fn read_events(
             }
         }
     }
-    Ok(Said::Other(
+    Ok(Reply::Other(
         status,
         "an event stream without an answer".to_owned(),
     ))

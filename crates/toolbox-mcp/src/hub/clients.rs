@@ -13,7 +13,7 @@ use crate::rpc::{self, Kind, Span, code};
 impl Hub {
     pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
         match post.message.kind {
-            // Which revisions are served instead is known only of a server that is ready.
+            // The supported revisions are known only once the server is ready.
             _ if post.unsupported.is_some() => self.request(now, post),
             Kind::Request => self.request(now, post),
             Kind::Notification => self.notification(now, *post),
@@ -59,26 +59,26 @@ impl Hub {
             Link::Ready if opens => self.open_session(now, post),
             Link::Ready => self.in_era(now, *post),
             Link::Down { why, retry_at }
-                if self.streak >= CRASH_LOOP
+                if self.crashes_in_a_row >= CRASH_LOOP
                     || retry_at.saturating_duration_since(now) > SHORT_PAUSE =>
             {
                 let text = why.clone();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
-            // A server that keeps ending will hardly be ready this time.
-            Link::Opening | Link::Greeting { .. } if self.streak >= CRASH_LOOP => {
-                let text = self.trouble_words();
+            // A server in a crash loop is not waited for.
+            Link::Opening | Link::Greeting { .. } if self.crashes_in_a_row >= CRASH_LOOP => {
+                let text = self.why_down();
                 refuse(*post, 503, code::UNAVAILABLE, &text);
             }
             _ => self.park(now, post),
         }
     }
 
-    fn trouble_words(&self) -> String {
-        if self.last_trouble.is_empty() {
+    fn why_down(&self) -> String {
+        if self.last_reason.is_empty() {
             self.not_ready()
         } else {
-            self.last_trouble.clone()
+            self.last_reason.clone()
         }
     }
 
@@ -94,7 +94,7 @@ impl Hub {
         self.waiting.push_back((now + self.limits.ready, post));
     }
 
-    /// The server is ready for what waited.
+    /// The server is ready: sends the posts that waited.
     pub(super) fn unpark(&mut self, now: Instant) {
         for (_, post) in std::mem::take(&mut self.waiting) {
             self.request(now, post);
@@ -122,12 +122,12 @@ impl Hub {
             Legacy::Spoken(handshake) => handshake.version.as_str(),
             _ => "an older revision",
         };
-        // Not one of the codes that would tell the client that a stateless server is here.
+        // Not one of the codes by which clients recognise a stateless server.
         let text = format!("Bad Request: this server speaks {version}; begin with initialize");
         refuse(post, 400, code::BAD_SESSION, &text);
     }
 
-    /// Whether the headers of a tool's parameters say what its body says.
+    /// Whether the headers of a tool's parameters agree with its body.
     fn mirrored(&self, post: &Post) -> Result<(), String> {
         if &*post.message.method != "tools/call" {
             return Ok(());
@@ -154,9 +154,9 @@ impl Hub {
     fn open_session(&mut self, now: Instant, post: Box<Post>) {
         match &self.legacy {
             Legacy::Spoken(handshake) => {
-                // What was said at the handshake is no news of a server that does not answer any more.
-                if let Some(trouble) = self.trouble() {
-                    refuse(*post, 503, code::UNAVAILABLE, &trouble);
+                // A stored handshake must not hide that the server no longer answers.
+                if let Some(reason) = self.why_unhealthy() {
+                    refuse(*post, 503, code::UNAVAILABLE, &reason);
                     return;
                 }
                 let wanted = post.message.text(post.fields.protocol_version.as_ref());
@@ -193,7 +193,7 @@ impl Hub {
         }
     }
 
-    /// Puts the call on the wire under an id of its own.
+    /// Sends the call to the server under an id of the bridge.
     pub(super) fn forward(&mut self, now: Instant, post: Post) {
         let Some(id_span) = post.message.id.clone() else {
             return;
@@ -261,7 +261,7 @@ impl Hub {
             *post
         };
         match &*post.message.method {
-            // The bridge said it to the server, once.
+            // The bridge has sent it to the server itself.
             "notifications/initialized" => {}
             "notifications/cancelled" => self.cancel(now, &post),
             _ if matches!(self.link, Link::Ready)
@@ -288,7 +288,7 @@ impl Hub {
         });
         if let Some((id, call)) = found {
             let number = id.to_string();
-            // The server may answer nevertheless, and the caller may still wait; neither for long.
+            // The server may still answer, and the caller may still wait; both only for a short time.
             call.deadline = Some(now + super::SWEEP * 8);
             let mut edits = [(wanted.clone(), number.as_bytes())];
             rpc::put_line(&mut self.out, |out| {
@@ -328,7 +328,7 @@ impl Hub {
         post.reply.answer(Answer::accepted());
     }
 
-    /// The server knows one level for all: the most talkative one any session wants.
+    /// The server has one level for all sessions: the lowest that any of them wants.
     fn set_level(&mut self, now: Instant, mut post: Post) {
         let wanted = post.message.text(post.fields.level.as_ref());
         let number = wanted.as_deref().and_then(level_number);
@@ -343,7 +343,7 @@ impl Hub {
         {
             let level = format!("\"{level}\"");
             let spliced = post.message.splice(&mut [(span.clone(), level.as_bytes())]);
-            // Spliced with a text for a text, it is a message again.
+            // One text replaces another, so the result is a message again.
             if let Ok(message) = rpc::Message::parse(spliced) {
                 post.fields = message.fields().unwrap_or_default();
                 post.message = message;
@@ -352,7 +352,7 @@ impl Hub {
         self.forward(now, post);
     }
 
-    /// Several sessions may be subscribed to one resource; the server hears of the first and the last.
+    /// Several sessions may subscribe to one resource. Only the first and the last are passed to the server.
     fn subscribe(&mut self, now: Instant, post: Post) {
         let uri = post.message.text(post.fields.uri.as_ref());
         let (Some(uri), Some(id)) = (uri, post.session) else {

@@ -106,7 +106,7 @@ pub fn initialize_params(capabilities: &Value) -> Value {
     })
 }
 
-/// What a server says of itself.
+/// A server's name and version.
 pub fn identity(info: Option<&Value>, protocol: &str) -> Identity {
     let text = |name: &str| {
         let text = info?.get(name)?.as_str()?;
@@ -134,7 +134,7 @@ pub(super) fn supported(discovered: Option<&Discovered>, legacy: &Legacy) -> Vec
             .filter(|version| *version <= &*handshake.version)
             .map(str::to_owned)
             .collect(),
-        // It would not be ready.
+        // Such a server is not ready.
         (None, Legacy::Unknown | Legacy::Asked | Legacy::Refused(_)) => Vec::new(),
     }
 }
@@ -168,9 +168,9 @@ impl Hub {
     /// The server runs and its streams are open.
     pub fn connected(&mut self, now: Instant, revision: u64) {
         if self.process.revision != revision {
-            // What was learned of another version does not hold for this one.
+            // This is another version of the server, so nothing learned before holds.
             self.skip_discover = false;
-            self.streak = 0;
+            self.crashes_in_a_row = 0;
             self.ends.clear();
             self.mirrors = Mirrors::default();
         }
@@ -182,7 +182,7 @@ impl Hub {
         self.discovered = None;
         self.legacy = Legacy::Unknown;
         self.link = Link::Greeting { since: now };
-        if self.streak == 0 {
+        if self.crashes_in_a_row == 0 {
             self.found(Finding {
                 state: McpState::Starting,
                 evidence: "it runs, and was not heard yet".to_owned(),
@@ -193,7 +193,7 @@ impl Hub {
             self.greet_legacy(now);
         } else {
             let params = stateless_params(None).to_string();
-            self.ask(now, Owner::Discover, "server/discover", &params);
+            self.send_request(now, Owner::Discover, "server/discover", &params);
         }
     }
 
@@ -204,7 +204,7 @@ impl Hub {
             "sampling": {},
             "elicitation": { "form": {}, "url": {} },
         }));
-        self.ask(now, Owner::Initialize, "initialize", &params.to_string());
+        self.send_request(now, Owner::Initialize, "initialize", &params.to_string());
     }
 
     pub(super) fn discover_answered(&mut self, now: Instant, message: &Message) {
@@ -246,7 +246,7 @@ impl Hub {
             .and_then(Handshake::read);
         if let Some(handshake) = handshake {
             self.legacy = Legacy::Spoken(handshake);
-            self.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+            self.send_message(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
             self.replay(now);
             self.ready(now);
             return;
@@ -313,8 +313,8 @@ impl Hub {
         }
     }
 
-    /// Why the server, although connected, is not to be trusted with a new session.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// Why a connected server gets no new session.
+    pub(super) fn why_unhealthy(&self) -> Option<String> {
         matches!(
             self.state,
             McpState::Unhealthy | McpState::NotMcp | McpState::Unreachable

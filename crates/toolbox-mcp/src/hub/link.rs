@@ -1,5 +1,4 @@
-//! Whether there is a connection to the server, and when the next is made: at once after an end, with growing pauses when
-//! it keeps ending.
+//! The connection to the server, and when it is made again: at once after an end, with growing pauses in a crash loop.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +14,9 @@ use crate::rpc::code;
 pub(super) const CRASH_LOOP: u32 = 3;
 /// First pause before a server that ends again and again is started; doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// A pause so short is waited out by callers; during a longer one they are told why there is no server.
+/// Callers wait out a pause of at most this length. During a longer one they get an error.
 pub(super) const SHORT_PAUSE: Duration = Duration::from_secs(1);
-/// How often a server that is not meant to run is looked for.
+/// How often the bridge checks for a server that is not meant to run.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How the server is connected.
@@ -57,11 +56,11 @@ impl Hub {
     /// There is no server to connect to.
     pub fn not_running(&mut self, now: Instant, reason: &NotRunning) {
         let why = self.redactor.clean(&reason.reason);
-        // Nobody waits for what is not meant to run: looking again is cheap, and a change makes it happen at once.
+        // Nobody waits for a server that is not meant to run, and a change of it connects at once.
         let retry_at = if reason.intended {
             now + LOOK_AGAIN
         } else {
-            self.streak += 1;
+            self.crashes_in_a_row += 1;
             now + self.pause()
         };
         self.found(Finding {
@@ -90,7 +89,7 @@ impl Hub {
         if !self.process.last_log.is_empty() {
             why = format!("{why}; it last logged: {}", self.process.last_log);
         }
-        // Some older servers end when they are asked something else before `initialize`; once, this is no fault.
+        // Some older servers exit when anything comes before `initialize`. Once, that is no fault.
         let shied = !self.skip_discover
             && !self.process.spoke
             && matches!(self.link, Link::Greeting { .. })
@@ -104,19 +103,19 @@ impl Hub {
             return;
         }
         if ran >= self.limits.proven {
-            self.streak = 0;
+            self.crashes_in_a_row = 0;
         }
-        self.streak += 1;
+        self.crashes_in_a_row += 1;
         if self.ends.len() == 16 {
             self.ends.pop_front();
         }
         self.ends.push_back(now);
         self.last_end.clone_from(&why);
         let retry_at = now + self.pause();
-        let evidence = if self.streak >= CRASH_LOOP {
+        let evidence = if self.crashes_in_a_row >= CRASH_LOOP {
             format!(
                 "crash loop, {} ends in a row: the server {why}",
-                self.streak
+                self.crashes_in_a_row
             )
         } else {
             format!("the server {why}; it is started again")
@@ -130,7 +129,7 @@ impl Hub {
     }
 
     fn pause(&self) -> Duration {
-        match self.streak {
+        match self.crashes_in_a_row {
             0 | 1 => Duration::ZERO,
             n => (FIRST_PAUSE * 2_u32.pow((n - 2).min(16))).min(self.limits.restart_pause),
         }
@@ -142,7 +141,7 @@ impl Hub {
             why: why.to_owned(),
             retry_at,
         };
-        why.clone_into(&mut self.last_trouble);
+        why.clone_into(&mut self.last_reason);
         self.out = BytesMut::new();
         self.asked.clear();
         self.probe.reset();
@@ -155,7 +154,9 @@ impl Hub {
                 reply.answer(unavailable(&id, &text, true));
             }
         }
-        if retry_at.saturating_duration_since(now) > SHORT_PAUSE || self.streak >= CRASH_LOOP {
+        if retry_at.saturating_duration_since(now) > SHORT_PAUSE
+            || self.crashes_in_a_row >= CRASH_LOOP
+        {
             self.refuse_waiting(why);
         }
     }

@@ -1,8 +1,8 @@
 //! Parameters of tools that also stand in headers of a stateless call (`x-mcp-header` in a tool's schema), so that others
-//! can route by them. Header and body must agree; who speaks HTTP to the client has to see to that.
+//! can route by them. Header and body must agree, and the bridge has to check that, because it serves the HTTP side.
 //!
-//! What a server's tools mirror is learned from the lists that the prober reads, within bounds. A tool that was not listed
-//! yet, and a parameter beyond the bounds, is not judged.
+//! The mirrored parameters come from the lists that the prober reads, within bounds. A tool that is not listed yet, and a
+//! parameter beyond the bounds, is not checked.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -46,7 +46,7 @@ struct Taken {
 }
 
 impl Taken {
-    /// Takes room for one mirror; breaks when there is none.
+    /// Reserves room for one mirror; breaks if there is none.
     fn take(&mut self, tool: &str, header: &str, path: &[&str]) -> ControlFlow<()> {
         let text = |text: &str| text.len() + size_of::<String>();
         let path: usize = path.iter().map(|name| text(name)).sum();
@@ -178,13 +178,13 @@ fn same(value: &Value, text: &str) -> bool {
         Value::Bool(wanted) => text == if *wanted { "true" } else { "false" },
         Value::Number(wanted) => serde_json::from_str(text)
             .is_ok_and(|given: Number| written_out(&given) == written_out(wanted)),
-        // The server says itself that this does not fit its schema.
+        // The server itself refuses what does not fit its schema.
         _ => true,
     }
 }
 
-/// A number in the one form that does not depend on how it was written. Whole ones have all their digits: compared as
-/// floating point, large neighbours would be the same.
+/// A number in a form that does not depend on how it was written. Whole numbers keep all their digits, because large
+/// neighbours are equal as floating point.
 fn written_out(number: &Number) -> String {
     match number.as_f64().filter(|_| number.is_f64()) {
         Some(whole) if whole.fract() == 0.0 => format!("{whole:.0}"),

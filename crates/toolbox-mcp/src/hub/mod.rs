@@ -1,4 +1,4 @@
-//! One server's messages and everybody who talks to it, without a socket, a process or a clock.
+//! One server's messages and all its clients, without a socket, a process or a clock.
 //!
 //! The runner feeds it what clients post ([`Hub::input`]), what the server writes ([`Hub::line`], [`Hub::logged`]), that
 //! the server came or went ([`Hub::connected`], [`Hub::ended`], [`Hub::not_running`]) and the passing of time
@@ -43,7 +43,7 @@ use crate::redact::Redactor;
 use crate::rpc::{self, Fields, Message, code};
 use crate::tools::Toolset;
 
-/// Calls and sessions are looked through this often for what is overdue.
+/// How often calls and sessions are checked for what is overdue.
 const SWEEP: Duration = Duration::from_millis(250);
 
 /// A message a client posted.
@@ -104,7 +104,7 @@ enum Owner {
     Discover,
     Initialize,
     Probe,
-    /// Its answer matters to nobody.
+    /// Its answer is ignored.
     Nobody,
 }
 
@@ -160,22 +160,22 @@ pub struct Hub {
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
-    /// The server is known to have no use for `server/discover`.
+    /// The server is known not to support `server/discover`.
     skip_discover: bool,
-    /// Ends in a row of a server that did not run long.
-    streak: u32,
+    /// Ends in a row, each after a short run.
+    crashes_in_a_row: u32,
     ends: VecDeque<Instant>,
     last_end: String,
-    /// Why there was no server the last time there was none.
-    last_trouble: String,
+    /// Why there was no server the last time.
+    last_reason: String,
     probe: Probe,
     tools: Option<Arc<Toolset>>,
     mirrors: Mirrors,
     state: McpState,
     finding: Option<Finding>,
     swept: Instant,
-    /// Bytes without use since the last sweep, and those passed on to nobody.
-    noise: usize,
+    /// Bytes since the last sweep that are no message, or have no receiver.
+    discarded: usize,
     jitter: u64,
 }
 
@@ -201,17 +201,17 @@ impl Hub {
             discovered: None,
             legacy: LegacyEra::Unknown,
             skip_discover: false,
-            streak: 0,
+            crashes_in_a_row: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
-            last_trouble: String::new(),
+            last_reason: String::new(),
             probe: Probe::default(),
             tools: None,
             mirrors: Mirrors::default(),
             state: McpState::Starting,
             finding: None,
             swept: now,
-            noise: 0,
+            discarded: 0,
             jitter: seed | 1,
         }
     }
@@ -237,8 +237,8 @@ impl Hub {
         &mut self.out
     }
 
-    /// From now on, these texts must not be shown.
-    pub fn hide(&mut self, redactor: Redactor) {
+    /// Replaces the redactor of the server's output.
+    pub fn set_redactor(&mut self, redactor: Redactor) {
         self.redactor = redactor;
     }
 
@@ -247,7 +247,7 @@ impl Hub {
         let busy = !self.calls.is_empty()
             || !self.waiting.is_empty()
             || !self.asked.is_empty()
-            || self.noise > 0
+            || self.discarded > 0
             || matches!(self.link, Link::Greeting { .. });
         let sweep = self.swept + if busy { SWEEP } else { SWEEP * 40 };
         match self.link {
@@ -260,7 +260,7 @@ impl Hub {
     pub fn timeout(&mut self, now: Instant) {
         if now.saturating_duration_since(self.swept) >= SWEEP {
             self.swept = now;
-            self.noise = 0;
+            self.discarded = 0;
             self.sweep_calls(now);
             self.sweep_sessions(now);
             self.sweep_asked(now);
@@ -272,9 +272,9 @@ impl Hub {
         }
     }
 
-    /// The server writes more that is of no use than is worth reading: leave it alone until the next timeout.
+    /// The server writes too much that is discarded. The runner stops reading until the next timeout.
     pub const fn flooded(&self) -> bool {
-        self.noise > 2 * 1024 * 1024
+        self.discarded > 2 * 1024 * 1024
     }
 
     /// What was found since this was last asked.
@@ -309,7 +309,7 @@ impl Hub {
             .filter(|(_, call)| match &call.owner {
                 Owner::Client { session, reply, .. } => {
                     call.deadline.is_some_and(|deadline| deadline <= now)
-                        // Without a session, leaving is how a client cancels. In one it is not: the call goes on.
+                        // Without a session, a client cancels by leaving. Within one, the call goes on.
                         || session.is_none() && reply.abandoned()
                 }
                 _ => false,
@@ -320,7 +320,7 @@ impl Hub {
             let Some(call) = self.calls.remove(&id) else {
                 continue;
             };
-            self.say(&format!(
+            self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
             if let Owner::Client { id, reply, .. } = call.owner {
@@ -344,16 +344,16 @@ impl Hub {
         self.next_id
     }
 
-    /// A message of the bridge's own for the server.
-    fn say(&mut self, message: &str) {
+    /// Sends a message of the bridge itself to the server.
+    fn send_message(&mut self, message: &str) {
         self.out.extend_from_slice(message.as_bytes());
         self.out.extend_from_slice(b"\n");
     }
 
-    /// A request of the bridge's own; its id.
-    fn ask(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u64 {
+    /// Sends a request of the bridge itself to the server. Returns its id.
+    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u64 {
         let id = self.fresh_id();
-        self.say(&format!(
+        self.send_message(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
         ));
         self.calls.insert(
@@ -388,7 +388,7 @@ fn unknown_session(id: &str) -> Answer {
     Answer::refused(404, rpc::error(id, code::TIMED_OUT, text, None))
 }
 
-/// Answers a post with an error; one that wants no answer gets it without an id.
+/// Answers a post with an error. The error of a notification has no id.
 fn refuse(post: Post, status: u16, code: i32, text: &str) {
     refuse_with(post, status, code, text, None);
 }

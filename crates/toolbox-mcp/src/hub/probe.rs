@@ -1,4 +1,4 @@
-//! Asks the server itself, at once after the handshake and then at intervals, whether it works.
+//! Probes the server itself, right after the handshake and then at intervals.
 //!
 //! A probe is a call of the bridge's own through the same process that serves the clients. It lists the tools; a server
 //! that has none is asked for its discovery or a ping instead.
@@ -16,7 +16,7 @@ use crate::health::{Finding, Identity, Success};
 use crate::rpc::Message;
 use crate::tools::Toolset;
 
-/// Pages of tools that are read; more is a server that turns in circles.
+/// Most pages of tools that are read. A server with more is taken to repeat itself.
 const MAX_PAGES: u32 = 50;
 /// Ends of the process within this time count against it.
 const RECENT: Duration = Duration::from_mins(5);
@@ -58,8 +58,8 @@ impl Probe {
         }
     }
 
-    /// An answer came whose caller had given up: whether all is well again is worth asking at once.
-    pub(super) fn heard_late(&mut self, now: Instant) {
+    /// An answer came after its caller gave up. The server may be well again, so it is probed at once.
+    pub(super) fn answered_late(&mut self, now: Instant) {
         if self.failure.is_some() {
             self.ask_now(now);
         }
@@ -100,7 +100,7 @@ impl Hub {
             self.probe_failed(now, McpState::Unhealthy, evidence);
             return;
         }
-        // Asking a server again and again that does not read would only fill its input.
+        // A server that does not read gets no more probes, which would only fill its input.
         if self.probe.failed() && self.out.len() > 64 * 1024 {
             let evidence = format!("it does not read its input; {} bytes wait", self.out.len());
             self.probe_failed(now, McpState::Unhealthy, evidence);
@@ -133,7 +133,7 @@ impl Hub {
             (None, Some(cursor)) => json!({ "cursor": cursor }),
             (None, None) => json!({}),
         };
-        let id = self.ask(now, Owner::Probe, method, &params.to_string());
+        let id = self.send_request(now, Owner::Probe, method, &params.to_string());
         self.probe.under_way = Some(UnderWay {
             id,
             begun,
@@ -218,7 +218,7 @@ impl Hub {
             .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         if ran >= self.limits.proven {
-            self.streak = 0;
+            self.crashes_in_a_row = 0;
         }
         while self
             .ends
@@ -269,7 +269,7 @@ impl Hub {
         });
     }
 
-    /// Clients of a server that was replaced by another version do not hear of it from the server.
+    /// A new version of a server does not notify the clients of the old one, so the bridge does.
     fn tools_changed(&mut self) {
         let news = bytes::Bytes::from_static(
             br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,

@@ -13,7 +13,7 @@ use crate::lines::Line;
 use crate::mailbox::Answer;
 use crate::rpc::{self, Kind, Message, code};
 
-/// How long a client may take to answer the server: a person may be asked.
+/// How long a client may take to answer the server. It may ask a person.
 const ASKED: Duration = Duration::from_mins(10);
 /// Requests of the server under way at once.
 const MAX_ASKED: usize = 64;
@@ -46,7 +46,7 @@ impl Hub {
     }
 
     fn garbage(&mut self, length: usize, sample: &str) {
-        self.noise += length + 64;
+        self.discarded += length + 64;
         let garbage = &mut self.process.garbage;
         garbage.lines += 1;
         if garbage.lines == 1 {
@@ -71,9 +71,9 @@ impl Hub {
         let number = message.number(message.id.as_ref());
         let Some((number, call)) = number.and_then(|n| self.calls.remove(&n).map(|c| (n, c)))
         else {
-            // Its caller no longer waits. A server that answers late answers.
-            self.probe.heard_late(now);
-            self.noise += message.bytes().len();
+            // Its caller no longer waits. The late answer still shows that the server works.
+            self.probe.answered_late(now);
+            self.discarded += message.bytes().len();
             return;
         };
         match call.owner {
@@ -159,7 +159,7 @@ impl Hub {
             arrives |= session.push(message.clone());
         }
         if !arrives {
-            self.noise += message.len();
+            self.discarded += message.len();
         }
     }
 
@@ -176,7 +176,7 @@ impl Hub {
             method,
         }) = call
         else {
-            self.noise += message.bytes().len();
+            self.discarded += message.bytes().len();
             return;
         };
         let own = if &*message.method == "notifications/progress" {
@@ -189,7 +189,7 @@ impl Hub {
         };
         let pushed = own.is_some_and(|own| reply.push(message.splice(&mut [(span, own)])));
         if !pushed {
-            self.noise += message.bytes().len();
+            self.discarded += message.bytes().len();
         }
     }
 
@@ -254,7 +254,7 @@ impl Hub {
             }
         }
         if !arrives {
-            self.noise += message.bytes().len();
+            self.discarded += message.bytes().len();
         }
     }
 
@@ -268,7 +268,7 @@ impl Hub {
         let method = &*message.method;
         if method == "ping" {
             let pong = rpc::result(&id, "{}");
-            self.say(&super::as_text(&pong));
+            self.send_message(&super::as_text(&pong));
             return;
         }
         let session = match self.meant(method) {
@@ -362,7 +362,7 @@ impl Hub {
 
     fn decline(&mut self, id: &str, number: i32, why: &str) {
         let refusal = rpc::error(id, number, why, None);
-        self.say(&super::as_text(&refusal));
+        self.send_message(&super::as_text(&refusal));
     }
 
     pub(super) fn sweep_asked(&mut self, now: Instant) {
@@ -388,7 +388,7 @@ impl Hub {
     }
 }
 
-/// HTTP status of a stateless answer: some errors are told by it too.
+/// HTTP status of a stateless answer. Some errors have one of their own.
 fn stateless_status(message: &Message) -> u16 {
     #[derive(Deserialize)]
     struct Coded {

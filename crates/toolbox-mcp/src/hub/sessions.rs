@@ -89,7 +89,7 @@ impl Session {
     /// Sends it now, or when the client listens again. Returns whether it can still arrive.
     pub(super) fn push(&mut self, message: Bytes) -> bool {
         if self.listens() {
-            // A client that does not read loses what is over its bound; waiting for it would hold up all others.
+            // A client that does not read loses what exceeds its bound. Waiting for it would hold up all others.
             return self.listener.as_ref().is_some_and(|l| l.push(message));
         }
         self.listener = None;
@@ -133,7 +133,7 @@ impl Hub {
             .map(|(number, _)| *number)
             .collect();
         for number in calls {
-            self.say(&format!(
+            self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{number},"reason":"the session ended"}}}}"#
             ));
             if let Some(call) = self.calls.remove(&number)
@@ -157,7 +157,7 @@ impl Hub {
             {
                 let params = serde_json::json!({ "uri": uri }).to_string();
                 let now = session.used;
-                self.ask(now, Owner::Nobody, "resources/unsubscribe", &params);
+                self.send_request(now, Owner::Nobody, "resources/unsubscribe", &params);
             }
         }
         true
@@ -191,17 +191,17 @@ impl Hub {
         }
     }
 
-    /// The most talkative level any session wants.
+    /// The lowest level that any session wants.
     pub(super) fn level(&self) -> Option<&'static str> {
         let lowest = self.sessions.values().filter_map(|s| s.level).min()?;
         LEVELS.get(lowest).copied()
     }
 
-    /// Tells a new process what the old one knew from the sessions.
+    /// Restores the level and the subscriptions of the sessions in a new process.
     pub(super) fn replay(&mut self, now: Instant) {
         if let Some(level) = self.level() {
             let params = serde_json::json!({ "level": level }).to_string();
-            self.ask(now, Owner::Nobody, "logging/setLevel", &params);
+            self.send_request(now, Owner::Nobody, "logging/setLevel", &params);
         }
         let uris: HashSet<_> = self
             .sessions
@@ -210,7 +210,7 @@ impl Hub {
             .collect();
         for uri in uris {
             let params = serde_json::json!({ "uri": uri }).to_string();
-            self.ask(now, Owner::Nobody, "resources/subscribe", &params);
+            self.send_request(now, Owner::Nobody, "resources/subscribe", &params);
         }
     }
 }

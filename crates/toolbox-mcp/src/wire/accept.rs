@@ -14,7 +14,8 @@ pub struct Accepts {
 }
 
 impl Accepts {
-    /// Reads the header. The protocol asks for both forms; who names one gets that one, who names none gets either.
+    /// Reads the header. The protocol demands both forms. A client that names one gets that one; a client that names none
+    /// gets either.
     pub fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut found = Self {
             json: false,

@@ -68,7 +68,7 @@ pub enum BodyError {
     /// Too many large bodies at once.
     #[error("too many large messages are being read; try again")]
     Busy,
-    /// It broke off, or came too slowly.
+    /// It ended early, or came too slowly.
     #[error("the message did not arrive whole")]
     Broken,
 }

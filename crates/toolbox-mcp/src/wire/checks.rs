@@ -1,4 +1,4 @@
-//! What must hold of a request before its message matters.
+//! Checks of a request's head against its message.
 
 use std::borrow::Cow;
 
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-/// Which web pages may call. Programs send no `Origin`, so this is about browsers that were led here.
+/// Which web pages may call. Programs send no `Origin`, so this only concerns browsers.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     /// Pages beside those of this machine.
@@ -102,7 +102,7 @@ pub enum Era {
     Sessions,
     /// On its own.
     Stateless,
-    /// On its own, in a revision that is none; what is supported instead depends on the server.
+    /// On its own, in an unknown revision. The supported ones depend on the server.
     Unsupported(String),
 }
 
@@ -146,7 +146,7 @@ pub fn is_stateless(headers: &HeaderMap) -> bool {
     headers.get(&VERSION).is_some_and(|v| v == STATELESS)
 }
 
-/// The session a request names. What could never have been a session's name is an unknown one.
+/// The session a request names. A text that cannot name a session counts as an unknown session.
 pub fn session(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
     let Some(name) = headers.get(&SESSION) else {
         return Ok(None);
@@ -164,7 +164,7 @@ pub fn session(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
         })
 }
 
-/// The era of a message, from header and body, which must not contradict each other.
+/// The era of a message, by header and body, which must agree.
 pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Era, Refusal> {
     let header = headers.get(&VERSION).map(|v| v.to_str().unwrap_or("?"));
     let body = message.text(fields.meta.version.as_ref());
@@ -173,7 +173,7 @@ pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Er
     };
     match (header, body.as_deref()) {
         (None, None) => Ok(Era::Sessions),
-        // Before there is a session, the header is of no consequence.
+        // Before there is a session, the header is ignored.
         (Some(_), None) if &*message.method == "initialize" => Ok(Era::Sessions),
         (Some(header), None) if LEGACY.contains(&header) => Ok(Era::Sessions),
         (Some(STATELESS), None) if message.id.is_none() => Ok(Era::Stateless),
@@ -213,7 +213,7 @@ pub fn era(headers: &HeaderMap, message: &Message, fields: &Fields) -> Result<Er
 pub fn parameters(headers: &HeaderMap) -> Vec<Parameter> {
     let parameter = |(name, value): (&HeaderName, &header::HeaderValue)| {
         let name = name.as_str().strip_prefix(PARAMETER)?;
-        // What is no text agrees with no parameter.
+        // A value that is no text agrees with no parameter.
         let value = value.to_str().unwrap_or("\u{fffd}");
         Some((name.to_owned(), value.to_owned()))
     };

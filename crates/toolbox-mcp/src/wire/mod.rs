@@ -1,4 +1,4 @@
-//! Streamable HTTP as clients see it: what they must send, and the forms of what they get.
+//! Streamable HTTP as clients see it: checks of their requests, and the forms of answers.
 
 pub mod accept;
 pub mod body;

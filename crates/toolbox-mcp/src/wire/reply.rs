@@ -13,9 +13,9 @@ use super::sse;
 use crate::mailbox::{Answer, Mail, Receiver};
 use crate::rpc::{self, code};
 
-/// A call that takes longer gets an event stream, so that its client can be seen to be there.
+/// A call that takes longer gets an event stream, so that a client that has left is noticed.
 const STREAM_AFTER: Duration = Duration::from_secs(2);
-/// Pause between signs of life on a silent stream.
+/// Pause between keep-alive comments on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A JSON answer.
@@ -29,7 +29,7 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
-/// An answer without a body; `allow` names the methods there are, if that is the matter.
+/// An answer without a body. `allow` names the allowed methods of a 405.
 pub fn status(status: StatusCode, allow: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
@@ -50,7 +50,7 @@ pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Re
         };
     }
     if !accepts.events {
-        // This client gets nothing but the answer.
+        // This client gets only the answer.
         loop {
             match mail.next().await {
                 Some(Mail::Message(_)) => {}
@@ -59,7 +59,7 @@ pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Re
             }
         }
     }
-    // Signs of life begin before the client's own patience ends; a subscription has no answer to wait for.
+    // Keep-alive comments begin before the client's own timeout. A subscription has no answer to wait for.
     let patience = if listens {
         KEEP_ALIVE / 30
     } else {
@@ -83,7 +83,7 @@ pub async fn short(mut mail: Receiver) -> Response<Body> {
 
 /// A stream of what belongs to a session.
 pub async fn stream(mut mail: Receiver) -> Response<Body> {
-    // Refusals come at once; there is nothing to wait for otherwise.
+    // A refusal comes at once; otherwise the stream begins.
     match tokio::time::timeout(Duration::from_millis(20), mail.next()).await {
         Ok(Some(Mail::Answer(answer))) => whole(answer),
         Ok(Some(message)) => events(mail, Some(message)),

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Sent when nothing else is, so that a connection nobody holds any more is noticed.
+/// Sent on a silent stream, so that a lost connection is noticed.
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// One message as an event. Messages have no line breaks of their own.

@@ -1,10 +1,14 @@
-//! The paths that change an instance; how, is [`mutation`]'s.
+//! The paths that change an instance, and the answer to every change.
 
-use toolbox_api::edge::UpdateToolRequest;
-use toolbox_edge::{Answer, Cx};
+use toolbox_api::edge::{Action, MutationResponse, UpdateToolRequest};
+use toolbox_api::error::ApiError;
+use toolbox_domain::ids::ToolboxId;
+use toolbox_edge::{Answer, Cx, Reply, reply};
+use toolbox_instances::change::Change;
+use toolbox_instances::{Outcome, Progress, UserRequest};
 
 use super::instance;
-use crate::mutation::{self, Change};
+use crate::host::{change_request, instances};
 
 pub(super) fn start(cx: Cx) -> Answer {
     change(cx, Change::Start)
@@ -25,7 +29,11 @@ pub(super) fn delete(cx: Cx) -> Answer {
 fn change(cx: Cx, change: Change) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
-        mutation::change(&cx, toolbox, &target, change).await
+        let request = change_request(&cx)?;
+        let outcome = instances(&cx)?
+            .change(&request, toolbox, &target, change)
+            .await?;
+        answer(&cx, &request, toolbox, outcome)
     })
 }
 
@@ -33,7 +41,60 @@ pub(super) fn update(cx: Cx) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         let body: UpdateToolRequest = cx.json()?;
-        let wanted = &body.base_config_override_json;
-        mutation::update(&cx, toolbox, &target, wanted).await
+        let request = change_request(&cx)?;
+        let outcome = instances(&cx)?
+            .update(&request, toolbox, &target, &body.base_config_override_json)
+            .await?;
+        answer(&cx, &request, toolbox, outcome)
     })
+}
+
+/// The answer to a change that was accepted, or has ended as asked.
+pub(super) fn answer(
+    cx: &Cx,
+    request: &UserRequest,
+    toolbox: ToolboxId,
+    outcome: Outcome,
+) -> Result<Reply, ApiError> {
+    let id = outcome.instance_id;
+    let is_deploy = outcome.action == Action::Deploy;
+    let (status, progress) = match outcome.progress {
+        Progress::Accepted => (202, "Accepted"),
+        Progress::Done => (if is_deploy { 201 } else { 200 }, "Done"),
+    };
+    let state = outcome
+        .instance
+        .as_ref()
+        .map_or("deleted", |instance| &instance.status_on_toolbox)
+        .to_owned();
+    let mut reply = reply::json(
+        status,
+        &MutationResponse {
+            success: true,
+            action: outcome.action,
+            instance_id: id,
+            id,
+            message: format!(
+                "{progress}: {}; the tool is {state}",
+                outcome.action.as_str()
+            ),
+            status: state,
+            tool_instance: outcome.instance,
+            operation: outcome.operation,
+            request_id: cx.request_id.to_string(),
+            timestamp: cx.app.timestamp(),
+        },
+    )?;
+    // What a repeated request asked for beside the change was done when it was made first.
+    if !outcome.replayed {
+        if is_deploy {
+            let location = format!("/functions/v1/toolbox-tools/{toolbox}/tools/{id}");
+            reply.headers.set("location", location);
+        }
+        if let Some(wait) = request.wait {
+            let applied = format!("wait={}", wait.as_secs());
+            reply.headers.set("preference-applied", applied);
+        }
+    }
+    Ok(reply)
 }

@@ -35,7 +35,7 @@ fn by_id_and_by_name_decoded_once() {
 fn names_reach_the_database_encoded_once() {
     let world = World::new("running");
     for name in ["a/b ? # % & + .. %2F", "404", "ünï-🦀", "eq.1&or=(id.gt.0)"] {
-        world.tables.borrow_mut().row.as_mut().unwrap()["instance_name_on_toolbox"] = name.into();
+        world.tables().row.as_mut().unwrap()["instance_name_on_toolbox"] = name.into();
         let segment = toolbox_domain::names::encode_segment(name);
         let seen = world.ask("GET", &format!("/{TOOLBOX}/tools/{segment}"), None);
         assert_eq!(

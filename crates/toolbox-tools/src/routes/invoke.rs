@@ -1,19 +1,20 @@
 //! One body with an `action`, as `supabase.functions.invoke` sends it; without one it is a deploy.
 
 use toolbox_api::edge::InvokeRequest;
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, ApiError, Cx, Reply};
+use toolbox_edge::{Answer, Cx, Reply};
+use toolbox_instances::change::Change;
+use toolbox_instances::find::Target;
 
 use super::logs::{self, LogOptions};
-use super::{get, list, mcp};
-use crate::mutation::{self, Change};
-use crate::toolbox::{Target, toolbox_id};
+use super::{change, deploy, get, list, mcp, toolbox_id};
+use crate::host::{change_request, instances};
 
 /// `POST /`: the toolbox is named in the body.
 pub(super) fn at_root(cx: Cx) -> Answer {
     Box::pin(async move {
-        let body: Box<InvokeRequest> = cx.json()?;
+        let body: InvokeRequest = cx.json()?;
         let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
         if body.action.is_none() && body.tool_catalog_id.is_none() {
             return Err(unknown_action());
@@ -26,7 +27,7 @@ pub(super) fn at_root(cx: Cx) -> Answer {
 pub(super) fn at_toolbox(cx: Cx) -> Answer {
     Box::pin(async move {
         let toolbox = toolbox_id(cx.param(0))?;
-        let body: Box<InvokeRequest> = cx.json()?;
+        let body: InvokeRequest = cx.json()?;
         if let Some(named) = body.toolbox_id.as_deref()
             && toolbox_id(named)? != toolbox
         {
@@ -46,13 +47,9 @@ fn unknown_action() -> ApiError {
     )
 }
 
-async fn dispatch(
-    cx: &Cx,
-    toolbox: ToolboxId,
-    body: Box<InvokeRequest>,
-) -> Result<Reply, ApiError> {
-    let change = match body.action.as_deref() {
-        None | Some("deploy") => return mutation::deploy(cx, toolbox, body).await,
+async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Reply, ApiError> {
+    let command = match body.action.as_deref() {
+        None | Some("deploy") => return deploy::deploy(cx, toolbox, body).await,
         Some("list") => return list::list(cx, toolbox).await,
         Some("get") => return get::get(cx, toolbox, &target(&body)?).await,
         Some("mcp") => return mcp::access(cx, toolbox, &target(&body)?).await,
@@ -65,7 +62,11 @@ async fn dispatch(
             let wanted = body.base_config_override_json.ok_or_else(|| {
                 ApiError::with_message(ErrorCode::InvalidRequest, "Give baseConfigOverrideJson")
             })?;
-            return mutation::update(cx, toolbox, &target, &wanted).await;
+            let request = change_request(cx)?;
+            let outcome = instances(cx)?
+                .update(&request, toolbox, &target, &wanted)
+                .await?;
+            return change::answer(cx, &request, toolbox, outcome);
         }
         Some("start") => Change::Start,
         Some("stop") => Change::Stop,
@@ -73,7 +74,12 @@ async fn dispatch(
         Some("delete") => Change::Delete,
         Some(_) => return Err(unknown_action()),
     };
-    mutation::change(cx, toolbox, &target(&body)?, change).await
+    let target = target(&body)?;
+    let request = change_request(cx)?;
+    let outcome = instances(cx)?
+        .change(&request, toolbox, &target, command)
+        .await?;
+    change::answer(cx, &request, toolbox, outcome)
 }
 
 fn target(body: &InvokeRequest) -> Result<Target, ApiError> {

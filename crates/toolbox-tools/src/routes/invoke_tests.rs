@@ -22,7 +22,7 @@ fn every_action_of_a_body_does_what_its_path_does() {
             json!({"toolboxId": TOOLBOX, "action": action, "instanceId": INSTANCE}),
         );
         assert!(seen.status < 300, "{action}: {}", seen.body);
-        assert_eq!(world.told()[0], told.replace("{id}", INSTANCE));
+        assert_eq!(world.sent_to_agent()[0], told.replace("{id}", INSTANCE));
         if action != "get" {
             assert_eq!(seen.body["action"], action);
             assert_eq!(seen.body["instanceId"], INSTANCE);

@@ -82,8 +82,8 @@ fn an_agent_that_may_not_be_called_is_not_called() {
         (json!("169.254.169.254"), json!(null), "agent_not_enrolled"),
     ] {
         let world = World::new("running");
-        world.tables.borrow_mut().toolbox["public_ip_address"] = ip;
-        world.tables.borrow_mut().toolbox["dtma_certificate_pem"] = certificate;
+        world.tables().toolbox["public_ip_address"] = ip;
+        world.tables().toolbox["dtma_certificate_pem"] = certificate;
         let seen = list(&world);
         assert_eq!(
             (seen.status, &seen.body["agent"]["code"]),
@@ -96,8 +96,8 @@ fn an_agent_that_may_not_be_called_is_not_called() {
 #[test]
 fn an_enrolled_agent_is_called_by_tls_with_its_certificate() {
     let world = World::new("running");
-    world.tables.borrow_mut().toolbox["public_ip_address"] = "2001:db8::7/128".into();
-    world.tables.borrow_mut().toolbox["dtma_certificate_pem"] = "PEM".into();
+    world.tables().toolbox["public_ip_address"] = "2001:db8::7/128".into();
+    world.tables().toolbox["dtma_certificate_pem"] = "PEM".into();
     world.transport.on(|request| {
         request
             .url
@@ -135,7 +135,7 @@ fn what_the_agent_shows_differently_is_told_at_once_and_recorded_afterwards() {
         );
         assert_eq!(world.status(), status, "not before the answer");
         assert_eq!(world.host.run_background(), 1);
-        assert_eq!(world.tables.borrow().history, history);
+        assert_eq!(world.tables().history, history);
         assert_eq!(
             world.rpc("record_tool_instance_state")[0]["actor_kind"],
             "agent"
@@ -158,7 +158,7 @@ fn an_absence_is_not_decided_again_on_a_row_that_moved() {
             }
         });
         list(&world);
-        world.tables.borrow_mut().row = Some(row(meanwhile));
+        world.tables().row = Some(row(meanwhile));
         world.host.run_background();
         assert_eq!(world.status(), after, "{before}");
     }
@@ -167,7 +167,7 @@ fn an_absence_is_not_decided_again_on_a_row_that_moved() {
 #[test]
 fn an_operation_whose_worker_died_is_closed_by_the_next_look() {
     let world = World::new("deploying");
-    world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+    world.tables().operation = Some(json!({"id": "o", "state": "in_progress"}));
     world.agent(|_| answer(200, &tools(&[view("running", 4)])));
     list(&world);
     world.host.run_background();
@@ -199,9 +199,9 @@ fn a_roll_back_is_left_to_be_told_by_the_agent() {
 fn a_deletion_that_never_arrived_is_an_error_once_its_lease_has_ended() {
     for (lease_lives, status) in [(true, "pending_delete"), (false, "error")] {
         let world = World::new("pending_delete");
-        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "absent".into();
+        world.tables().row.as_mut().unwrap()["desired_status"] = "absent".into();
         if lease_lives {
-            world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+            world.tables().operation = Some(json!({"id": "o", "state": "in_progress"}));
         }
         world.agent(|_| answer(200, &tools(&[view("running", 3)])));
         let shown = list(&world).body["tool_instances"][0].clone();
@@ -216,8 +216,8 @@ fn a_command_on_its_way_is_not_mistaken_for_its_end() {
     // Begun in the database, not yet at the agent: it still shows the state before.
     for views in [vec![view("running", 3)], vec![]] {
         let world = World::new("stopping");
-        world.tables.borrow_mut().row.as_mut().unwrap()["desired_status"] = "stopped".into();
-        world.tables.borrow_mut().operation = Some(json!({"id": "o", "state": "in_progress"}));
+        world.tables().row.as_mut().unwrap()["desired_status"] = "stopped".into();
+        world.tables().operation = Some(json!({"id": "o", "state": "in_progress"}));
         world.agent(move |_| answer(200, &tools(&views)));
         let seen = list(&world);
         let tool = &seen.body["tool_instances"][0];
@@ -255,14 +255,14 @@ fn a_toolbox_nobody_shows_is_not_found_and_an_unreadable_row_is_our_fault() {
     });
     assert_eq!(list(&world).code(), "toolbox_not_found");
     let world = World::new("running");
-    world.tables.borrow_mut().row = Some({
+    world.tables().row = Some({
         let mut broken = row("running");
         broken["status_on_toolbox"] = "active".into();
         broken
     });
     let seen = list(&world);
     assert_eq!((seen.status, seen.code()), (502, "database_bad_response"));
-    assert!(world.host.log.borrow()[0].contains("unknown state"));
+    assert!(world.host.log().contains("unknown state"));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_silent_toolbox_says_since_when_and_its_instances_are_unknown_since_then() {
         "server_name": null, "server_version": null, "tool_count": 2, "tools_fingerprint": null});
     let world = World::new("running");
     {
-        let mut tables = world.tables.borrow_mut();
+        let mut tables = world.tables();
         tables.toolbox["status"] = "unresponsive".into();
         tables.toolbox["unresponsive_since"] = since.into();
         tables.toolbox["last_heartbeat_at"] = "2025-12-31T23:59:30+00:00".into();
@@ -316,7 +316,7 @@ fn an_agent_is_called_with_the_key_it_last_proved() {
         (id(PREVIOUS, 2), PREVIOUS, 2),
     ] {
         let world = World::new("running");
-        world.tables.borrow_mut().toolbox["dtma_key_id"] = key_id;
+        world.tables().toolbox["dtma_key_id"] = key_id;
         list(&world);
         let toolbox = TOOLBOX.parse().unwrap();
         let key = derive_agent_key(root, toolbox, Purpose::ControlToAgent, epoch).unwrap();
@@ -327,7 +327,7 @@ fn an_agent_is_called_with_the_key_it_last_proved() {
         );
     }
     let world = World::new("running");
-    world.tables.borrow_mut().toolbox["dtma_key_id"] = "00000000.1".into();
+    world.tables().toolbox["dtma_key_id"] = "00000000.1".into();
     let seen = list(&world);
     assert_eq!(seen.body["agent"]["code"], "agent_unauthorized");
     assert!(
@@ -336,5 +336,5 @@ fn an_agent_is_called_with_the_key_it_last_proved() {
             .unwrap()
             .contains("enrol")
     );
-    assert!(world.told().is_empty());
+    assert!(world.sent_to_agent().is_empty());
 }

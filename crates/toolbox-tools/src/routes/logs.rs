@@ -2,23 +2,21 @@
 
 use std::time::Duration;
 
-use toolbox_api::dtma::LogLine;
 use toolbox_api::edge::{InvokeRequest, LogsResponse};
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment;
-use toolbox_clients::dtma::{AgentError, LogQuery};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, ApiError, Cx, Reply, reply};
+use toolbox_edge::{Answer, Cx, Reply, reply};
+use toolbox_instances::find::Target;
+use toolbox_instances::logs::LogQuery;
 
 use super::instance;
-use crate::toolbox::{self, Target};
+use crate::host::{instances, read_request};
 
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
-/// Later moments have no form in RFC 3339; in seconds since 1970.
+/// In seconds since 1970. RFC 3339 cannot write later times.
 const END_OF_YEAR_9999: f64 = 253_402_300_800.0;
-/// Platforms end a worker after 150 seconds; callers follow again from where they were.
-const LONGEST_FOLLOW: Duration = Duration::from_secs(140);
 
 /// Which lines, and whether to wait for more.
 pub(super) struct LogOptions {
@@ -57,7 +55,7 @@ impl LogOptions {
             return Err(bad_tail());
         }
         let since = since.map(|text| {
-            moment(&text).ok_or_else(|| {
+            timestamp(&text).ok_or_else(|| {
                 ApiError::with_message(
                     ErrorCode::InvalidRequest,
                     "Give since as Unix seconds or RFC 3339",
@@ -75,14 +73,16 @@ impl LogOptions {
     }
 }
 
-/// The one form the agent is given, from all that callers may write.
-fn moment(text: &str) -> Option<String> {
-    let seconds = crate::spec::decimal(text)
+/// A time in the one form that the agent reads, from the forms that callers may write.
+fn timestamp(text: &str) -> Option<String> {
+    let seconds = serde_json::from_str::<f64>(text)
+        .ok()
         .filter(|seconds| (0.0..END_OF_YEAR_9999).contains(seconds))
         .map(Duration::from_secs_f64);
-    let moment = seconds.or_else(|| moment::parse(text))?;
-    let to_the_second = &moment::format(moment)[..19];
-    Some(format!("{to_the_second}.{:09}Z", moment.subsec_nanos()))
+    let since_epoch = seconds.or_else(|| moment::parse(text))?;
+    let to_the_second = &moment::format(since_epoch)[..19];
+    let nanoseconds = since_epoch.subsec_nanos();
+    Some(format!("{to_the_second}.{nanoseconds:09}Z"))
 }
 
 fn bad_tail() -> ApiError {
@@ -101,49 +101,32 @@ pub(super) fn handle(cx: Cx) -> Answer {
     })
 }
 
-/// Answers with log lines of the agent; nothing is kept in the database.
+/// Answers with log lines: those that were written, or with `follow` also those that follow.
 pub(super) async fn logs(
     cx: &Cx,
-    toolbox_id: ToolboxId,
+    toolbox: ToolboxId,
     target: &Target,
     options: LogOptions,
 ) -> Result<Reply, ApiError> {
-    let (found, row) = toolbox::find_instance(cx, toolbox_id, target).await?;
-    let agent = toolbox::agent(cx, &found)?;
+    let (instances, request) = (instances(cx)?, read_request(cx)?);
     if options.follow {
-        let stream = agent
-            .follow_logs(row.id, &options.query, LONGEST_FOLLOW)
-            .await;
-        return Ok(reply::stream(
-            "application/x-ndjson",
-            stream.map_err(refusal)?,
-        ));
+        let stream = instances
+            .follow_logs(&request, toolbox, target, &options.query)
+            .await?;
+        return Ok(reply::stream("application/x-ndjson", stream));
     }
-    let bytes = agent.logs(row.id, &options.query).await.map_err(refusal)?;
-    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let entries: Vec<LogLine> = lines
-        .map(serde_json::from_slice)
-        .collect::<Result<_, _>>()
-        .map_err(|_| ApiError::new(ErrorCode::AgentBadResponse))?;
+    let (instance_id, entries) = instances
+        .logs(&request, toolbox, target, &options.query)
+        .await?;
     reply::json(
         200,
         &LogsResponse {
             success: true,
             logs: entries.iter().map(|entry| entry.line.clone()).collect(),
             entries,
-            instance_id: row.id,
+            instance_id,
             timestamp: cx.app.timestamp(),
             request_id: cx.request_id.to_string(),
         },
     )
-}
-
-fn refusal(error: AgentError) -> ApiError {
-    if error.is_instance_unknown() {
-        return ApiError::with_message(
-            ErrorCode::InstanceNotFound,
-            "The machine has no container of this instance; start it to re-create it",
-        );
-    }
-    error.into()
 }

@@ -23,7 +23,7 @@ fn lines_come_as_texts_and_as_entries() {
     );
     assert_eq!(seen.body["entries"][1]["stream"], "stderr");
     assert_eq!(
-        world.told(),
+        world.sent_to_agent(),
         [format!("GET /tools/{INSTANCE}/logs?follow=false&tail=100")]
     );
     world.ask(
@@ -32,7 +32,7 @@ fn lines_come_as_texts_and_as_entries() {
         None,
     );
     assert_eq!(
-        world.told()[1],
+        world.sent_to_agent()[1],
         format!(
             "GET /tools/{INSTANCE}/logs?follow=false&tail=7&since=2025-12-31T23%3A00%3A00.000000000Z"
         )
@@ -69,7 +69,7 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
         );
         let sent = sent.replace(':', "%3A");
         assert_eq!(
-            world.told(),
+            world.sent_to_agent(),
             [format!(
                 "GET /tools/{INSTANCE}/logs?follow=false&tail=100&since={sent}"
             )]
@@ -88,7 +88,7 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
             (400, "invalid_request"),
             "{given}"
         );
-        assert!(world.told().is_empty());
+        assert!(world.sent_to_agent().is_empty());
     }
 }
 

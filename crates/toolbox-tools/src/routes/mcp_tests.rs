@@ -28,7 +28,7 @@ fn the_token_is_of_the_key_the_agent_last_proved() {
         (json!(null), 0),
         (json!(format!("{}.3", RootId::of(ROOT))), 3),
     ] {
-        world.tables.borrow_mut().toolbox["dtma_key_id"] = key_id;
+        world.tables().toolbox["dtma_key_id"] = key_id;
         let seen = access(&world);
         assert_eq!(seen.status, 200, "{}", seen.body);
         assert_eq!(seen.body["token"], token(epoch));
@@ -39,14 +39,14 @@ fn the_token_is_of_the_key_the_agent_last_proved() {
         assert_eq!(seen.body["certificate"], Value::Null);
         assert_eq!(seen.reply.headers.get("cache-control"), Some("no-store"));
     }
-    assert!(world.told().is_empty(), "the agent is not asked");
+    assert!(world.sent_to_agent().is_empty(), "the agent is not asked");
 }
 
 #[test]
 fn the_certificate_to_pin_comes_with_the_address() {
     let world = World::new("running");
     {
-        let toolbox = &mut world.tables.borrow_mut().toolbox;
+        let toolbox = &mut world.tables().toolbox;
         toolbox["public_ip_address"] = "2001:db8::1".into();
         toolbox["dtma_certificate_pem"] = "PEM".into();
     }
@@ -65,7 +65,7 @@ fn the_certificate_to_pin_comes_with_the_address() {
 fn what_has_no_endpoint_has_no_token() {
     let world = World::new("running");
     for transport in [json!(null), json!("sse"), json!("websocket")] {
-        world.tables.borrow_mut().row.as_mut().unwrap()["mcp_transport_type"] = transport;
+        world.tables().row.as_mut().unwrap()["mcp_transport_type"] = transport;
         let seen = access(&world);
         assert_eq!((seen.status, seen.code()), (409, "illegal_state"));
     }
@@ -75,11 +75,11 @@ fn what_has_no_endpoint_has_no_token() {
         ("public_ip_address", "", "toolbox_not_ready"),
     ] {
         let world = World::new("running");
-        world.tables.borrow_mut().toolbox[field] = value.into();
+        world.tables().toolbox[field] = value.into();
         assert_eq!(access(&world).code(), code);
     }
     let world = World::new("running");
-    world.tables.borrow_mut().row = None;
+    world.tables().row = None;
     let seen = access(&world);
     assert_eq!((seen.status, seen.code()), (404, "instance_not_found"));
 }

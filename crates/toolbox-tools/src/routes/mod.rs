@@ -2,12 +2,19 @@
 //! `action` as `functions.invoke` sends it.
 
 mod change;
+mod deploy;
 mod get;
 mod invoke;
 mod list;
 mod logs;
 mod mcp;
 
+#[cfg(test)]
+mod attempts_tests;
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod deploy_tests;
 #[cfg(test)]
 mod get_tests;
 #[cfg(test)]
@@ -18,11 +25,13 @@ mod list_tests;
 mod logs_tests;
 #[cfg(test)]
 mod mcp_tests;
+#[cfg(test)]
+mod update_tests;
 
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{ApiError, Cx, Function, Route};
-
-use crate::toolbox::{Target, toolbox_id};
+use toolbox_edge::{Cx, Function, Route};
+use toolbox_instances::find::Target;
 
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
@@ -90,4 +99,14 @@ pub static FUNCTION: Function = Function {
 /// The instance that `/{toolboxId}/tools/{instance}` names.
 fn instance(cx: &Cx) -> Result<(ToolboxId, Target), ApiError> {
     Ok((toolbox_id(cx.param(0))?, Target::parse(cx.param(1))?))
+}
+
+/// Reads the toolbox id of a path or body.
+fn toolbox_id(text: &str) -> Result<ToolboxId, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the id of the toolbox, a UUID",
+        )
+    })
 }

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use toolbox_edge::{ApiError, Cx, Function, Reply, Route, reply};
+use toolbox_api::error::ApiError;
+use toolbox_edge::{Cx, Function, Reply, Route, reply};
 
 pub static FUNCTION: Function = Function {
     name: "test-panics",
@@ -75,7 +76,7 @@ fn recurse(depth: u64) -> u64 {
 
 async fn background(cx: Cx) -> Result<Reply, ApiError> {
     wait(&cx).await;
-    let clock = std::rc::Rc::clone(&cx.app.clock);
+    let clock = std::sync::Arc::clone(&cx.app.clock);
     cx.app.host.background(Box::pin(async move {
         clock.sleep(Duration::from_millis(10)).await;
         panic!("SECRET after the answer")

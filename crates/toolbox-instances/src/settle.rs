@@ -1,0 +1,275 @@
+//! From what the agent did to what is recorded and answered.
+
+use std::time::Duration;
+
+use toolbox_api::dtma::{Phase, Reason, ToolView};
+use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView};
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::dtma::AgentError;
+use toolbox_clients::supabase::rows::{
+    BadRow, InstanceRow, OperationResult, RecordState, RecordStep, Recorded,
+};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
+
+use crate::change::Operation;
+use crate::observation::{Observation, Row, reason_of};
+use crate::{Instances, view};
+
+/// What has become of a change when it is answered.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was asked for.
+    pub action: Action,
+    /// How far it is.
+    pub progress: Progress,
+    /// The request was made before under the same key, and this is what has become of that one.
+    pub replayed: bool,
+    /// The instance's id.
+    pub instance_id: ToolInstanceId,
+    /// The instance as it is now; none when it is gone.
+    pub instance: Option<ToolInstanceView>,
+    /// The operation.
+    pub operation: OperationView,
+}
+
+/// How far a change is that has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The agent holds it durably, or the request that began it is still at work. Its end is observed later.
+    Accepted,
+    /// Its end was observed, as asked.
+    Done,
+}
+
+impl Operation {
+    /// Carries the operation out, and waits for its end as long as the caller wants.
+    pub(crate) async fn carry_out(self, wait: Option<Duration>) -> Result<Outcome, ApiError> {
+        let began = self.instances.clock.now();
+        let generation = self.row.generation;
+        match self.send(wait).await {
+            Ok(sent) => {
+                let observation = match wait {
+                    // The follower meets the same failure and logs it.
+                    Some(wait) if !sent.is_settled(generation) => {
+                        let settled = self.wait_until_settled(began + wait).await;
+                        settled.ok().flatten().unwrap_or(sent)
+                    }
+                    _ => sent,
+                };
+                if observation.is_settled(generation) {
+                    self.settle(&observation).await
+                } else {
+                    self.accept(observation.view())
+                }
+            }
+            Err(failed) if failed.nothing_happened => Err(self.fail(failed.error).await),
+            Err(failed) => {
+                let error = ApiError::from(failed.error).with_operation(self.view.clone());
+                self.follow();
+                Err(error)
+            }
+        }
+    }
+
+    /// The agent is done: records the end, then answers with it.
+    async fn settle(mut self, observation: &Observation) -> Result<Outcome, ApiError> {
+        let recorded = self
+            .instances
+            .record(&self.row, observation, Some(self.view.id), &self.request_id)
+            .await;
+        let row = match recorded {
+            Ok(Row::Written(row)) => Some(row),
+            Ok(Row::Gone) => None,
+            // Somebody else has recorded the end.
+            Ok(Row::Untouched) => (self.action != Action::Delete).then(|| self.row.clone()),
+            // It is done, but until that is recorded everybody reads that it is in progress.
+            Err(error) => {
+                self.log(&error.into());
+                return self.accept(observation.view());
+            }
+        };
+        let view = observation.view();
+        if view.is_some_and(|view| !self.is_end(view)) {
+            let error = ApiError::with_message(
+                ErrorCode::StateChanged,
+                "A later command has overtaken this one; read the state",
+            );
+            return Err(error.with_operation(self.view));
+        }
+        if let Some(view) = view.filter(|v| v.phase == Phase::Error || v.rolled_back) {
+            self.view.state = OperationState::Failed;
+            let reason = reason_of(view);
+            let mut error = ApiError::new(failure_code(self.action)).with_reason(Reason {
+                code: reason.code().to_owned(),
+                message: reason.message().to_owned(),
+            });
+            add_instance(&mut error, &self.instances, row.as_deref(), Some(view))?;
+            return Err(error.with_operation(self.view));
+        }
+        self.view.state = OperationState::Succeeded;
+        self.outcome(Progress::Done, row.as_deref(), view)
+    }
+
+    /// A settled view is the end of this operation, and not of a later one. The spec of a failed update is taken back under
+    /// the next generation, which still says why.
+    fn is_end(&self, view: &ToolView) -> bool {
+        let generation = self.row.generation;
+        let is_taken_back = self.action == Action::Update && view.rolled_back && !view.reverted;
+        view.generation == generation || is_taken_back && view.generation == generation + 1
+    }
+
+    /// The agent holds the command durably and works on it: answers now, observes the end later.
+    fn accept(self, view: Option<&ToolView>) -> Result<Outcome, ApiError> {
+        let outcome = self.outcome(Progress::Accepted, Some(&self.row), view)?;
+        self.follow();
+        Ok(outcome)
+    }
+
+    /// Observes the end after the answer and records it, as long as the lease lasts. What it misses, the next read records.
+    fn follow(self) {
+        let host = self.instances.host.clone();
+        host.background(Box::pin(async move {
+            let observation = match self.wait_until_settled(self.follow_until).await {
+                Ok(Some(observation)) => observation,
+                Ok(None) => return,
+                Err(error) => return self.log(&error.into()),
+            };
+            let recorded = self
+                .instances
+                .record(
+                    &self.row,
+                    &observation,
+                    Some(self.view.id),
+                    &self.request_id,
+                )
+                .await;
+            if let Err(error) = recorded {
+                self.log(&error.into());
+            }
+        }));
+    }
+
+    /// The command certainly changed nothing: fails the operation and puts the status back.
+    async fn fail(mut self, error: AgentError) -> ApiError {
+        let (code, message) = match &error {
+            AgentError::Problem(problem)
+                if problem.status < 500 && !problem.detail.trim().is_empty() =>
+            {
+                (problem.code.as_str(), problem.detail.clone())
+            }
+            _ => (error.code().as_str(), error.code().title().to_owned()),
+        };
+        let mut result = OperationResult::failed(code, message.as_str());
+        result.answered_code = Some(error.code().as_str());
+        let record = RecordState {
+            instance_id: self.row.id,
+            generation: self.row.generation,
+            operation_id: Some(self.view.id),
+            request_id: &self.request_id,
+            actor_kind: "control_plane",
+            expected_status: &self.row.status_on_toolbox,
+            steps: self.rollback_steps(code, &message),
+            observed: None,
+            operation_result: Some(result),
+            restore_previous_spec: self.action == Action::Update,
+            // Otherwise the agent would read the desired state and carry out what the caller is told has failed. A
+            // deletion stays desired: an instance that the user wants to be gone is to go.
+            restore_previous_desired: !matches!(self.action, Action::Deploy | Action::Delete),
+            remove_row: false,
+        };
+        let recorded = self.instances.database.record(&record).await;
+        let mut api = ApiError::from(error);
+        match recorded {
+            Ok(Recorded::Written(Some(row))) => {
+                self.view.state = OperationState::Failed;
+                if let Err(defect) = add_instance(&mut api, &self.instances, Some(&row), None) {
+                    return defect.into();
+                }
+            }
+            Ok(_) => {}
+            // The operation stays in progress until its lease ends. The caller gets the first cause.
+            Err(error) => self.log(&error.into()),
+        }
+        api.with_operation(self.view)
+    }
+
+    /// The steps from the status that the operation wrote to the one before it. Where there was none, or the machine has no
+    /// way back (from a deletion), the step is to `error`.
+    fn rollback_steps(&self, code: &str, message: &str) -> Vec<RecordStep> {
+        let Ok(now) = self.row.state() else {
+            return Vec::new();
+        };
+        let to = match &self.previous {
+            Some(previous) if previous.status() == now.status() => return Vec::new(),
+            Some(previous) if can_transition(now.status(), previous.status()) => previous.clone(),
+            _ => {
+                let message = match self.action {
+                    Action::Delete => format!("The container could not be removed: {message}"),
+                    _ => message.to_owned(),
+                };
+                let reason = lifecycle::Reason::new(code, message)
+                    .unwrap_or_else(|_| lifecycle::Reason::unspecified());
+                InstanceState::error(reason)
+            }
+        };
+        vec![RecordStep::from(&to)]
+    }
+
+    fn outcome(
+        &self,
+        progress: Progress,
+        row: Option<&InstanceRow>,
+        view: Option<&ToolView>,
+    ) -> Result<Outcome, ApiError> {
+        Ok(Outcome {
+            action: self.action,
+            progress,
+            replayed: false,
+            instance_id: self.row.id,
+            instance: view_of(&self.instances, row, view)?,
+            operation: self.view.clone(),
+        })
+    }
+
+    fn log(&self, error: &ApiError) {
+        let what = self.action.as_str();
+        self.instances.host.log(&self.request_id, what, error);
+    }
+}
+
+/// The code of an action whose end was observed and is not what was asked for.
+pub(crate) const fn failure_code(action: Action) -> ErrorCode {
+    match action {
+        Action::Start | Action::Restart => ErrorCode::StartFailed,
+        Action::Stop => ErrorCode::StopFailed,
+        Action::Delete => ErrorCode::DeleteFailed,
+        Action::Update => ErrorCode::UpdateFailed,
+        Action::Deploy | Action::List | Action::Get | Action::Logs | Action::Mcp => {
+            ErrorCode::DeployFailed
+        }
+    }
+}
+
+/// The instance as it is after a change.
+pub(crate) fn view_of(
+    instances: &Instances,
+    row: Option<&InstanceRow>,
+    view: Option<&ToolView>,
+) -> Result<Option<ToolInstanceView>, BadRow> {
+    row.map(|row| view::after_change(row.clone(), view, &instances.moment()))
+        .transpose()
+}
+
+/// Adds the instance as it is after a change that failed.
+fn add_instance(
+    error: &mut ApiError,
+    instances: &Instances,
+    row: Option<&InstanceRow>,
+    view: Option<&ToolView>,
+) -> Result<(), BadRow> {
+    if let Some(instance) = view_of(instances, row, view)? {
+        error.details.get_or_insert_default().tool_instance = Some(Box::new(instance));
+    }
+    Ok(())
+}

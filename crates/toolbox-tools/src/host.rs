@@ -1,0 +1,87 @@
+//! What the use cases need, from the function's state and the request's context.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use toolbox_api::error::ApiError;
+use toolbox_edge::Cx;
+use toolbox_edge::host::Host as EdgeHost;
+use toolbox_http::BoxFuture;
+use toolbox_instances::reach::HttpsAgents;
+use toolbox_instances::{Host, Idempotency, Instances, UserRequest};
+
+/// The use cases, for one request.
+pub(crate) fn instances(cx: &Cx) -> Result<Instances, ApiError> {
+    let app = &cx.app;
+    let agents = app.config.agents.as_ref()?;
+    Ok(Instances {
+        database: Arc::clone(&app.supabase),
+        clock: Arc::clone(&app.clock),
+        agents: Arc::new(HttpsAgents {
+            transport: Arc::clone(&app.transport),
+            deadline: app.config.upstream_timeout,
+            root_secret: agents.root_secret.clone(),
+            previous_root_secret: agents.previous_root_secret.clone(),
+        }),
+        host: Arc::new(FunctionHost(Arc::clone(&app.host))),
+        max_instances: app.config.quotas.as_ref()?.max_instances,
+    })
+}
+
+/// The request of the user, where it reads.
+pub(crate) fn read_request(cx: &Cx) -> Result<UserRequest, ApiError> {
+    let caller = cx.caller()?;
+    Ok(UserRequest {
+        id: Arc::clone(&cx.request_id),
+        user: caller.user,
+        token: Arc::clone(&caller.token),
+        idempotency: None,
+        wait: None,
+    })
+}
+
+/// The request of the user, where it changes something.
+pub(crate) fn change_request(cx: &Cx) -> Result<UserRequest, ApiError> {
+    let wait = cx.wait()?;
+    let idempotency = cx.idempotency_key()?.map(|key| Idempotency {
+        key: key.to_owned(),
+        fingerprint: fingerprint(cx),
+    });
+    Ok(UserRequest {
+        idempotency,
+        wait,
+        ..read_request(cx)?
+    })
+}
+
+/// SHA-256 over method, path and body.
+fn fingerprint(cx: &Cx) -> String {
+    let mut hash = Sha256::new();
+    for part in [cx.method.as_bytes(), cx.path.as_bytes()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(&cx.body);
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+struct FunctionHost(Arc<dyn EdgeHost>);
+
+impl Host for FunctionHost {
+    fn random_bytes(&self) -> [u8; 16] {
+        self.0.random_bytes()
+    }
+
+    fn background(&self, work: BoxFuture<'static, ()>) {
+        self.0.background(work);
+    }
+
+    fn log(&self, request_id: &str, what: &str, error: &ApiError) {
+        toolbox_edge::context::log_error(&*self.0, what, request_id, error);
+    }
+}

@@ -1,0 +1,225 @@
+use serde_json::{Value, json};
+
+use crate::testing::{INSTANCE, Seen, TOOLBOX, World, answer, problem, view};
+
+fn update(world: &World, wanted: &Value, headers: &[(&'static str, &str)]) -> Seen {
+    let body = json!({"baseConfigOverrideJson": wanted});
+    world.ask_with(
+        "PATCH",
+        &format!("/{TOOLBOX}/tools/{INSTANCE}"),
+        Some(body),
+        headers,
+    )
+}
+
+#[test]
+fn what_is_left_out_stays_as_it_is() {
+    let world = World::new("running");
+    world.agent(|_| answer(200, &view("running", 5)));
+    let wanted = json!({"dockerImage": "mcp/context7:2", "environmentVariables": {"MORE": "x"}});
+    let seen = update(&world, &wanted, &[]);
+    assert_eq!(
+        (seen.status, &seen.body["status"]),
+        (200, &json!("running"))
+    );
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(
+        begun["expected_generation"], 4,
+        "the spec was made from this one"
+    );
+    assert_eq!(begun["spec"]["image"], "mcp/context7:2");
+    assert_eq!(
+        begun["spec"]["env"],
+        json!({"TOKEN": "SECRET", "MORE": "x"})
+    );
+    assert_eq!(begun["spec"]["ports"][0]["container_port"], 8080);
+    assert_eq!(
+        world.tables().history,
+        [
+            "running>deploying",
+            "deploying>starting",
+            "starting>running"
+        ]
+    );
+}
+
+#[test]
+fn null_removes_a_variable_unless_the_tool_needs_it() {
+    let world = World::new("running");
+    world.agent(|_| answer(200, &view("running", 5)));
+    let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
+    assert_eq!(update(&world, &wanted, &[]).status, 200);
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(begun["spec"]["env"], json!({"MORE": "x"}));
+
+    for schema in ["required_config_schema", "required_secrets_schema"] {
+        for lost in [json!(null), json!("")] {
+            let world = World::new("running");
+            world.tables().catalog[schema]["required"] = json!(["TOKEN"]);
+            let wanted = json!({"environmentVariables": {"TOKEN": lost}});
+            let seen = update(&world, &wanted, &[]);
+            assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+            let error = &seen.body["error"]["details"]["errors"][0];
+            assert_eq!(
+                (&error["field"], &error["code"]),
+                (
+                    &json!("baseConfigOverrideJson.environmentVariables.TOKEN"),
+                    &json!("variable_missing")
+                )
+            );
+            assert!(world.sent_to_agent().is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_is_stopped_stays_stopped() {
+    let world = World::new("stopped");
+    world.agent(|_| answer(200, &view("stopped", 5)));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!(
+        (seen.status, &seen.body["status"]),
+        (200, &json!("stopped"))
+    );
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(begun["desired_status"], "stopped");
+    let sent = world.transport.sent();
+    let put = sent.iter().find(|call| call.request.method == "PUT");
+    let put: Value = serde_json::from_slice(&put.unwrap().request.body).unwrap();
+    assert_eq!(
+        (&put["desired"], &put["refresh_image"]),
+        (&json!("stopped"), &json!(true))
+    );
+    let row = world.tables().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["spec"]["image"]),
+        (&json!("stopped"), &json!("mcp/context7:2"))
+    );
+    assert_eq!(
+        world.tables().history,
+        ["stopped>deploying", "deploying>stopped"]
+    );
+}
+
+#[test]
+fn a_failed_update_of_what_is_stopped_changes_nothing() {
+    let world = World::new("stopped");
+    world.agent(|_| problem("invalid_spec", 422));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let row = world.tables().row.clone().unwrap();
+    assert_eq!(
+        (&row["desired_status"], &row["spec"]["image"]),
+        (&json!("stopped"), &json!("mcp/context7:1"))
+    );
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("stopped", "failed")
+    );
+}
+
+#[test]
+fn an_update_of_what_failed_is_to_run_again_unless_it_was_to_be_stopped() {
+    for desired in ["running", "stopped"] {
+        let world = World::new("error");
+        world.tables().row.as_mut().unwrap()["desired_status"] = desired.into();
+        world.agent(move |_| answer(200, &view(desired, 5)));
+        let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+        assert_eq!((seen.status, &seen.body["status"]), (200, &json!(desired)));
+        let begun = &world.rpc("begin_tool_instance_operation")[0];
+        assert_eq!(begun["desired_status"], desired);
+    }
+}
+
+#[test]
+fn an_update_that_was_rolled_back_failed_and_the_old_spec_is_kept() {
+    let world = World::new("running");
+    let mut rolled_back = view("running", 5);
+    rolled_back["rolled_back"] = true.into();
+    rolled_back["reverted"] = true.into();
+    rolled_back["reason"] =
+        json!({"code": "exited", "message": "The new container exited with code 1"});
+    world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
+    let seen = update(
+        &world,
+        &json!({"dockerImage": "mcp/context7:bad"}),
+        &[("prefer", "wait=30")],
+    );
+    assert_eq!((seen.status, seen.code()), (502, "update_failed"));
+    assert_eq!(seen.body["error"]["details"]["reason"]["code"], "exited");
+    assert_eq!(
+        seen.body["error"]["details"]["tool_instance"]["status_on_toolbox"],
+        "running"
+    );
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("running", "failed")
+    );
+    assert_eq!(
+        world.tables().row.as_ref().unwrap()["spec"]["image"],
+        "mcp/context7:1"
+    );
+}
+
+#[test]
+fn a_roll_back_is_told_also_once_its_spec_was_taken_back() {
+    // The agent's heartbeat and its next look at the desired state were quicker than the answer.
+    for (reverted, told) in [
+        (false, (502, "update_failed")),
+        (true, (409, "state_changed")),
+    ] {
+        let world = World::new("running");
+        let mut rolled_back = view("running", 6);
+        rolled_back["rolled_back"] = true.into();
+        rolled_back["reverted"] = reverted.into();
+        rolled_back["reason"] = json!({"code": "exited", "message": "exit 1"});
+        world.agent_once([answer(202, &view("pulling", 5)), answer(200, &rolled_back)]);
+        let bad = json!({"dockerImage": "mcp/context7:bad"});
+        let seen = update(&world, &bad, &[("prefer", "wait=30")]);
+        assert_eq!((seen.status, seen.code()), told);
+    }
+}
+
+#[test]
+fn an_update_the_agent_refuses_changes_nothing() {
+    let world = World::new("running");
+    world.agent(|_| problem("invalid_spec", 422));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    assert_eq!(
+        (world.status().as_str(), world.operation().as_str()),
+        ("running", "failed")
+    );
+    assert_eq!(
+        world.tables().row.as_ref().unwrap()["spec"]["image"],
+        "mcp/context7:1"
+    );
+}
+
+#[test]
+fn an_update_made_from_an_older_spec_is_not_tried_again() {
+    let world = World::new("running");
+    world
+        .tables()
+        .begin_with
+        .push_back(json!({"outcome": "status_changed", "status": "running"}));
+    let seen = update(&world, &json!({"dockerImage": "mcp/context7:2"}), &[]);
+    assert_eq!((seen.status, seen.code()), (409, "state_changed"));
+    assert!(world.sent_to_agent().is_empty());
+}
+
+#[test]
+fn rules_hold_for_updates_too() {
+    let world = World::new("running");
+    for wanted in [
+        json!({"dockerImage": "not an image!"}),
+        json!({"portMappings": [{"containerPort": 80, "hostPort": 22}]}),
+        json!({"environmentVariables": {"NOT A NAME": "x"}}),
+    ] {
+        let seen = update(&world, &wanted, &[]);
+        assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    }
+    let unknown = update(&world, &json!({"dockerimage": "x"}), &[]);
+    assert_eq!((unknown.status, unknown.code()), (400, "invalid_json"));
+    assert!(world.sent_to_agent().is_empty());
+}

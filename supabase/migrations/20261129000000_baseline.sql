@@ -1,0 +1,2079 @@
+-- Made by scripts/make-baseline from supabase/schemas. Change those files, not this one.
+
+-- supabase/schemas/private.sql
+-- Internals live in a schema that PostgREST does not serve and no API role may use.
+create schema private;
+revoke all on schema private from public;
+comment on schema private is 'Internals of Toolbox: trigger functions and helpers. Never exposed through the API.';
+
+create function private.touch_updated_at() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end;
+$$;
+comment on function private.touch_updated_at() is 'BEFORE UPDATE trigger: keeps updated_at true whoever writes the row.';
+
+create function private.require_keys(p jsonb, variadic keys text[]) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  missing text;
+begin
+  select string_agg(k, ', ') into missing from unnest(keys) k where p ->> k is null;
+  if missing is not null then
+    raise exception 'Missing in the argument p: %', missing using errcode = 'invalid_parameter_value';
+  end if;
+end;
+$$;
+comment on function private.require_keys is 'Raises invalid_parameter_value naming the keys that p lacks.';
+
+revoke all on function private.touch_updated_at(), private.require_keys from public, anon, authenticated, service_role;
+
+-- supabase/schemas/tool_catalog.sql
+-- What can be deployed. Read by every signed-in user, written by migrations only.
+create type public.catalog_tool_status_enum as enum ('available', 'beta', 'experimental', 'deprecated', 'archived');
+create type public.tool_packaging_type_enum as enum ('docker_image', 'git_source');
+
+create table public.tool_catalog (
+  id uuid primary key default gen_random_uuid(),
+  name text not null unique check (char_length(name) between 1 and 255),
+  tool_name text not null check (tool_name ~ '^[a-z0-9]+(-[a-z0-9]+)*$'),
+  description text not null default '',
+  category text not null default 'mcp',
+  provider text,
+  documentation_url text check (documentation_url ~ '^https://'),
+  icon_url text check (icon_url ~ '^https://'),
+  packaging_type public.tool_packaging_type_enum not null default 'docker_image',
+  docker_image_url text check (docker_image_url <> ''),
+  default_spec jsonb not null default '{}' check (jsonb_typeof(default_spec) = 'object' and not default_spec ? 'image'),
+  required_config_schema jsonb not null default '{"type": "object"}' check (jsonb_typeof(required_config_schema) = 'object'),
+  required_secrets_schema jsonb not null default '{"type": "object"}' check (jsonb_typeof(required_secrets_schema) = 'object'),
+  -- Generated, so that the limits shown to a user are the limits DTMA gets.
+  resource_requirements jsonb generated always as (default_spec -> 'resources') stored,
+  status public.catalog_tool_status_enum not null default 'available',
+  is_public boolean not null default true,
+  version text not null default '1.0.0',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+create trigger touch_updated_at before update on public.tool_catalog
+  for each row execute function private.touch_updated_at();
+
+alter table public.tool_catalog enable row level security;
+create policy "signed-in users read public entries" on public.tool_catalog
+  for select to authenticated using (is_public and status <> 'archived');
+
+revoke all on public.tool_catalog from public, anon, authenticated, service_role;
+grant select on public.tool_catalog to authenticated, service_role;
+
+comment on table public.tool_catalog is 'What can be deployed: image or source, ports, config schema, secrets schema, limits.';
+comment on column public.tool_catalog.id is 'Fixed in migrations, so that callers may hard-code an entry.';
+comment on column public.tool_catalog.name is 'Display name, unique.';
+comment on column public.tool_catalog.tool_name is 'Machine name: lower-case words joined by a hyphen.';
+comment on column public.tool_catalog.description is 'One or two sentences for the user.';
+comment on column public.tool_catalog.category is 'Group in the console, such as mcp.';
+comment on column public.tool_catalog.provider is 'Who publishes the image.';
+comment on column public.tool_catalog.documentation_url is 'Where the publisher documents the tool.';
+comment on column public.tool_catalog.icon_url is 'Square icon.';
+comment on column public.tool_catalog.packaging_type is 'docker_image is pulled, git_source is built on the machine.';
+comment on column public.tool_catalog.docker_image_url is 'Image reference or Git source; null means the caller must name one.';
+comment on column public.tool_catalog.default_spec is 'A ToolSpec of the DTMA API without image: command, ports, transport, mcp_path, resources, confinement, env defaults.';
+comment on column public.tool_catalog.required_config_schema is 'JSON Schema of the environment variables a user sets; its "required" ones must be given.';
+comment on column public.tool_catalog.required_secrets_schema is 'JSON Schema of the environment variables that are secrets; its "required" ones must be given.';
+comment on column public.tool_catalog.resource_requirements is 'default_spec.resources: memory_bytes, cpus, pids.';
+comment on column public.tool_catalog.status is 'archived entries are hidden; deprecated ones are shown as such.';
+comment on column public.tool_catalog.is_public is 'False hides the entry from users.';
+comment on column public.tool_catalog.version is 'Version of this entry, not of the image.';
+comment on column public.tool_catalog.created_at is 'When the entry was added.';
+comment on column public.tool_catalog.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/account_tool_environments.sql
+-- Toolboxes: machines that run Docker and DTMA for one account.
+create type public.account_tool_environment_status_enum as enum (
+  'pending_provision', 'provisioning', 'awaiting_heartbeat', 'active', 'unresponsive',
+  'pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_provisioning', 'error_deprovisioning'
+);
+
+create table public.account_tool_environments (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  description text check (char_length(description) <= 2000),
+  status public.account_tool_environment_status_enum not null default 'pending_provision',
+  status_changed_at timestamptz not null default now(),
+  region_slug text,
+  size_slug text,
+  image_slug text,
+  do_droplet_id bigint unique,
+  do_droplet_name text,
+  public_ip_address inet,
+  dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
+  dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
+  dtma_certificate_sha256 text,
+  -- The keys of the agent, by name and by hash.
+  dtma_key_id text check (dtma_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
+  dtma_key_epoch integer not null default 0 check (dtma_key_epoch >= 0),
+  dtma_token_hash text check (dtma_token_hash ~ '^[0-9a-f]{64}$'),
+  dtma_offered_key_id text check (dtma_offered_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
+  dtma_previous_token_hash text check (dtma_previous_token_hash ~ '^[0-9a-f]{64}$'),
+  dtma_previous_token_expires_at timestamptz,
+  -- What the agent said last, and the order of its messages.
+  dtma_last_known_version text,
+  dtma_api_version integer check (dtma_api_version > 0),
+  dtma_health_details_json jsonb,
+  last_heartbeat_at timestamptz,
+  heartbeat_interval_seconds integer check (heartbeat_interval_seconds between 1 and 300),
+  dtma_boot bigint check (dtma_boot > 0),
+  dtma_sequence bigint check (dtma_sequence > 0),
+  unresponsive_since timestamptz,
+  provisioning_error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint error_has_a_reason check (
+    (status in ('error_provisioning', 'error_deprovisioning'))
+    = (provisioning_error_message is not null and provisioning_error_message <> '')
+  ),
+  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null))
+)
+-- A heartbeat rewrites its row: room on the page keeps that from touching the indexes.
+with (fillfactor = 70);
+create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
+create index account_tool_environments_status_idx on public.account_tool_environments (status);
+
+-- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
+create function private.tool_environment_transition_allowed(
+  from_status public.account_tool_environment_status_enum,
+  to_status public.account_tool_environment_status_enum
+) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  select case from_status
+    when 'pending_provision' then to_status in ('provisioning', 'error_provisioning', 'pending_deprovision')
+    when 'provisioning' then to_status in ('awaiting_heartbeat', 'error_provisioning', 'pending_deprovision')
+    when 'awaiting_heartbeat' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
+    when 'active' then to_status in ('unresponsive', 'pending_deprovision')
+    when 'unresponsive' then to_status in ('active', 'pending_deprovision')
+    when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
+    when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
+    when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
+    when 'error_deprovisioning' then to_status in ('deprovisioning', 'pending_deprovision')
+    when 'deprovisioned' then false
+  end;
+$$;
+comment on function private.tool_environment_transition_allowed is 'Whether a toolbox may go from one status to another; staying is no transition.';
+
+-- Only a text that is a certificate's PEM has a fingerprint; no input makes this fail.
+create function private.certificate_sha256(pem text) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select encode(sha256(decode(body, 'base64')), 'hex')
+  from (
+    select regexp_replace(
+      substring(pem from '^-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$'), '\s', '', 'g'
+    )
+  ) as text_of_pem (body)
+  where body ~ '^([A-Za-z0-9+/]{4})+$' or body ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)$';
+$$;
+comment on function private.certificate_sha256 is 'SHA-256 in hex of the one certificate (DER) in a PEM text; null when it is none.';
+
+create function private.guard_tool_environment() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    if new.status <> 'pending_provision' then
+      raise exception 'A toolbox starts in pending_provision, not in %', new.status using errcode = 'check_violation';
+    end if;
+    new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+    return new;
+  end if;
+  if new.id <> old.id or new.user_id <> old.user_id then
+    raise exception 'A toolbox keeps its id and its owner' using errcode = 'check_violation';
+  end if;
+  if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
+    new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+  end if;
+  if new.status <> old.status then
+    if not private.tool_environment_transition_allowed(old.status, new.status) then
+      raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
+    end if;
+    new.status_changed_at := clock_timestamp();
+    new.unresponsive_since := case new.status
+      when 'unresponsive' then coalesce(new.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+    end;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_tool_environment() is
+  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since.';
+
+create trigger guard before insert or update on public.account_tool_environments
+  for each row execute function private.guard_tool_environment();
+create trigger touch_updated_at before update on public.account_tool_environments
+  for each row execute function private.touch_updated_at();
+
+alter table public.account_tool_environments enable row level security;
+create policy "owners read their toolboxes" on public.account_tool_environments
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners rename their toolboxes" on public.account_tool_environments
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+
+-- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
+-- order of messages are for the RPCs alone.
+revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
+grant select (
+  id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
+  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
+  dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
+  heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+), update (name, description) on public.account_tool_environments to authenticated;
+grant select, insert, delete on public.account_tool_environments to service_role;
+grant update (
+  name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
+  dtma_port, dtma_certificate_pem, dtma_token_hash, dtma_last_known_version, dtma_api_version,
+  dtma_health_details_json, last_heartbeat_at, provisioning_error_message
+) on public.account_tool_environments to service_role;
+revoke all on function
+  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
+  from public, anon, authenticated, service_role;
+
+comment on table public.account_tool_environments is 'Toolboxes: machines (a droplet, or one the user brings) that run Docker and DTMA for one account.';
+comment on column public.account_tool_environments.id is 'The toolbox id; the keys of its DTMA are derived from it.';
+comment on column public.account_tool_environments.user_id is 'The owner; never changes.';
+comment on column public.account_tool_environments.name is 'Display name, written by the owner.';
+comment on column public.account_tool_environments.description is 'Free text, written by the owner.';
+comment on column public.account_tool_environments.status is 'Lifecycle; a trigger refuses illegal transitions.';
+comment on column public.account_tool_environments.status_changed_at is 'Kept by a trigger.';
+comment on column public.account_tool_environments.region_slug is 'DigitalOcean region; null for a machine the user brings.';
+comment on column public.account_tool_environments.size_slug is 'DigitalOcean size; null for a machine the user brings.';
+comment on column public.account_tool_environments.image_slug is 'DigitalOcean image; null for a machine the user brings.';
+comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
+comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
+comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
+comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
+comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
+comment on column public.account_tool_environments.dtma_key_id is 'Names the key pair the agent proved last: fingerprint of the root secret, dot, epoch. Null: the current root, epoch 0. No secret.';
+comment on column public.account_tool_environments.dtma_key_epoch is 'Epoch of the keys the agent should have; a rotation or an enrolment increments it.';
+comment on column public.account_tool_environments.dtma_token_hash is 'SHA-256 in hex of the key DTMA calls the control plane with.';
+comment on column public.account_tool_environments.dtma_offered_key_id is 'Names the key pair whose hash is in dtma_token_hash, offered and not used yet. Not readable by users.';
+comment on column public.account_tool_environments.dtma_previous_token_hash is 'SHA-256 in hex of the key before the one in dtma_token_hash. Not readable by users.';
+comment on column public.account_tool_environments.dtma_previous_token_expires_at is 'Until then the previous key counts; null while the new one was not used. Not readable by users.';
+comment on column public.account_tool_environments.dtma_last_known_version is 'Version DTMA last reported.';
+comment on column public.account_tool_environments.dtma_api_version is 'API version DTMA last reported.';
+comment on column public.account_tool_environments.dtma_health_details_json is 'Host metrics DTMA last reported.';
+comment on column public.account_tool_environments.last_heartbeat_at is 'When DTMA last reported.';
+comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
+comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
+comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
+comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive: since then the states of its instances are unknown. Kept by a trigger.';
+comment on column public.account_tool_environments.provisioning_error_message is 'Why; set exactly in the two error statuses.';
+comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
+comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/toolbox_enrolments.sql
+-- Single-use tokens by which a machine learns its keys. Only their hashes are kept.
+create table private.toolbox_enrolments (
+  token_hash text primary key check (token_hash ~ '^[0-9a-f]{64}$'),
+  toolbox_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  used_certificate_sha256 text check (used_certificate_sha256 ~ '^[0-9a-f]{64}$'),
+  constraint used_with_a_certificate check ((used_at is null) = (used_certificate_sha256 is null))
+);
+create index toolbox_enrolments_toolbox_id_idx on private.toolbox_enrolments (toolbox_id);
+
+alter table private.toolbox_enrolments enable row level security;
+revoke all on private.toolbox_enrolments from public, anon, authenticated, service_role;
+
+comment on table private.toolbox_enrolments is 'Enrolment tokens of toolboxes, by hash. Single use, with an end.';
+comment on column private.toolbox_enrolments.token_hash is 'SHA-256 in hex of the token.';
+comment on column private.toolbox_enrolments.toolbox_id is 'The toolbox it enrols.';
+comment on column private.toolbox_enrolments.created_at is 'When it was made.';
+comment on column private.toolbox_enrolments.expires_at is 'From then on it is refused.';
+comment on column private.toolbox_enrolments.used_at is 'When it was used; null while it is fresh.';
+comment on column private.toolbox_enrolments.used_certificate_sha256 is 'The certificate it was used with; the only one it may be used with again.';
+
+-- supabase/schemas/account_tool_instances.sql
+-- Tool instances: one container each. Users read their own; only the two RPCs write.
+create type public.account_tool_installation_status_enum as enum (
+  'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
+);
+
+create table public.account_tool_instances (
+  id uuid primary key default gen_random_uuid(),
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  tool_catalog_id uuid not null references public.tool_catalog (id) on delete restrict,
+  instance_name_on_toolbox text not null
+    check (char_length(instance_name_on_toolbox) between 1 and 255 and instance_name_on_toolbox !~ '[\x01-\x1f\x7f]'),
+  container_name text not null check (container_name ~ '^[a-z0-9][a-z0-9-]{0,127}$'),
+  spec jsonb not null check (
+    jsonb_typeof(spec) = 'object' and jsonb_typeof(spec -> 'image') = 'string' and spec ->> 'image' <> ''
+    and octet_length(spec::text) <= 262144
+  ),
+  -- Generated: what a user sees of the spec cannot differ from what DTMA gets.
+  docker_image_url text generated always as (spec ->> 'image') stored,
+  mcp_transport_type text generated always as (spec ->> 'transport') stored
+    check (mcp_transport_type in ('stdio', 'streamable-http', 'sse', 'websocket')),
+  mcp_endpoint_path text generated always as (spec ->> 'mcp_path') stored,
+  version text generated always as (
+    case when spec ->> 'image' !~ '^https?://'
+      then substring(split_part(spec ->> 'image', '@', 1) from ':([A-Za-z0-9_][A-Za-z0-9_.-]*)$')
+    end
+  ) stored,
+  generation bigint not null default 1 check (generation > 0),
+  desired_status text not null default 'running' check (desired_status in ('running', 'stopped', 'absent')),
+  status_on_toolbox public.account_tool_installation_status_enum not null default 'pending_deploy',
+  status_changed_at timestamptz not null default now(),
+  instance_error_code text check (instance_error_code ~ '^[a-z][a-z0-9_]{0,63}$'),
+  instance_error_message text check (char_length(instance_error_message) between 1 and 4000),
+  container_id text,
+  image_digest text,
+  port_mapping_json jsonb not null default '[]' check (jsonb_typeof(port_mapping_json) = 'array'),
+  last_observed_at timestamptz,
+  -- The latest view of the agent that was applied. Views of one run of the agent are numbered as they are made. They
+  -- arrive by heartbeats and with answers, so an earlier one may come after a later one: a heartbeat that was on its way
+  -- when an operation ended would take its end back.
+  view_run uuid,
+  view_number bigint,
+  view_applied_at timestamptz,
+  mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
+  mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
+  constraint error_has_a_reason check (
+    (status_on_toolbox = 'error') = (instance_error_message is not null)
+    and (status_on_toolbox = 'error') = (instance_error_code is not null)
+  ),
+  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3))
+)
+-- Reports rewrite rows: room on the page keeps that from touching the indexes.
+with (fillfactor = 70);
+-- The unique constraint above also serves the policy and the cascade from the toolbox.
+create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+
+-- The same edges as InstanceStatus::exits of crates/toolbox-domain; tests/db compares them.
+create function private.tool_instance_transition_allowed(
+  from_status public.account_tool_installation_status_enum,
+  to_status public.account_tool_installation_status_enum
+) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  select case from_status
+    when 'pending_deploy' then to_status in ('deploying', 'pending_delete', 'error')
+    when 'deploying' then to_status in ('starting', 'running', 'stopped', 'error', 'pending_delete')
+    when 'starting' then to_status in ('running', 'stopped', 'stopping', 'error', 'pending_delete', 'deploying')
+    when 'running' then to_status in ('stopping', 'stopped', 'starting', 'deploying', 'error', 'pending_delete')
+    when 'stopping' then to_status in ('stopped', 'starting', 'running', 'error', 'pending_delete')
+    when 'stopped' then to_status in ('starting', 'running', 'deploying', 'error', 'pending_delete')
+    when 'pending_delete' then to_status in ('deleting', 'error')
+    when 'deleting' then to_status in ('error')
+    when 'error' then to_status in ('deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete')
+  end;
+$$;
+comment on function private.tool_instance_transition_allowed is 'Whether an instance may go from one status to another; staying is no transition.';
+
+create function private.guard_tool_instance() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    if new.status_on_toolbox not in ('pending_deploy', 'deploying') then
+      raise exception 'An instance starts in pending_deploy or deploying, not in %', new.status_on_toolbox
+        using errcode = 'check_violation';
+    end if;
+    return new;
+  end if;
+  if tg_op = 'DELETE' then
+    -- The row goes last, after DTMA said that the container is gone; or with its toolbox.
+    if old.status_on_toolbox <> 'deleting' and exists (
+      select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+    ) then
+      raise exception 'An instance in % cannot be removed, only one in deleting', old.status_on_toolbox
+        using errcode = 'check_violation';
+    end if;
+    return old;
+  end if;
+  if new.id <> old.id or new.account_tool_environment_id <> old.account_tool_environment_id then
+    raise exception 'An instance keeps its id and its toolbox' using errcode = 'check_violation';
+  end if;
+  if new.generation < old.generation then
+    raise exception 'The generation of an instance never goes back' using errcode = 'check_violation';
+  end if;
+  if new.status_on_toolbox <> old.status_on_toolbox then
+    if not private.tool_instance_transition_allowed(old.status_on_toolbox, new.status_on_toolbox) then
+      raise exception 'Illegal transition of an instance: % -> %', old.status_on_toolbox, new.status_on_toolbox
+        using errcode = 'check_violation';
+    end if;
+    new.status_changed_at := clock_timestamp();
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_tool_instance() is 'Refuses illegal transitions, early removal and changes of identity, whoever writes.';
+
+-- The history is written by a trigger, in the transaction of the change: no path can forget it.
+create function private.log_tool_instance_event() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  was public.account_tool_instances := old;
+  becomes public.account_tool_instances := new;
+  instance public.account_tool_instances := case when tg_op = 'DELETE' then old else new end;
+begin
+  if tg_op = 'UPDATE'
+    and (was.status_on_toolbox, was.generation, was.desired_status) = (becomes.status_on_toolbox, becomes.generation, becomes.desired_status)
+    and was.instance_error_code is not distinct from becomes.instance_error_code
+    and was.instance_error_message is not distinct from becomes.instance_error_message
+  then
+    return null;
+  end if;
+  -- Removed together with its toolbox: the history goes too.
+  if tg_op = 'DELETE' and not exists (
+    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  ) then
+    return null;
+  end if;
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+    reason_code, reason, request_id, operation_id, generation
+  ) values (
+    instance.id, instance.account_tool_environment_id,
+    coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database'),
+    nullif(current_setting('toolbox.actor_id', true), '')::uuid,
+    coalesce(nullif(current_setting('toolbox.action', true), ''), lower(tg_op)),
+    was.status_on_toolbox, becomes.status_on_toolbox, becomes.instance_error_code, becomes.instance_error_message,
+    nullif(current_setting('toolbox.request_id', true), ''),
+    nullif(current_setting('toolbox.operation_id', true), '')::uuid,
+    instance.generation
+  );
+  return null;
+end;
+$$;
+comment on function private.log_tool_instance_event() is 'Writes one event per change of status, reason, desired status or generation.';
+
+create trigger guard before insert or update or delete on public.account_tool_instances
+  for each row execute function private.guard_tool_instance();
+create trigger touch_updated_at before update on public.account_tool_instances
+  for each row execute function private.touch_updated_at();
+create trigger log_event after insert or update or delete on public.account_tool_instances
+  for each row execute function private.log_tool_instance_event();
+
+alter table public.account_tool_instances enable row level security;
+create policy "owners read their instances" on public.account_tool_instances
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+-- spec holds the environment variables, secrets among them: it is for the service role alone.
+revoke all on public.account_tool_instances from public, anon, authenticated, service_role;
+grant select (
+  id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
+  mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
+  instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
+  mcp_health, mcp_tools_fingerprint, created_at, updated_at
+) on public.account_tool_instances to authenticated;
+grant select on public.account_tool_instances to service_role;
+revoke all on function
+  private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
+  from public, anon, authenticated, service_role;
+
+comment on table public.account_tool_instances is 'Tool instances: one container in a toolbox each. Desired state and last observed state.';
+comment on column public.account_tool_instances.id is 'Identity everywhere: URLs, container labels, locks.';
+comment on column public.account_tool_instances.account_tool_environment_id is 'The toolbox; never changes.';
+comment on column public.account_tool_instances.tool_catalog_id is 'What it was deployed from; several instances may share one entry.';
+comment on column public.account_tool_instances.instance_name_on_toolbox is 'Display name, kept byte for byte, unique in its toolbox.';
+comment on column public.account_tool_instances.container_name is 'Legal Docker name derived once from name and id.';
+comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included; never readable by users.';
+comment on column public.account_tool_instances.docker_image_url is 'spec.image.';
+comment on column public.account_tool_instances.mcp_transport_type is 'spec.transport; null for a tool that is no MCP server.';
+comment on column public.account_tool_instances.mcp_endpoint_path is 'spec.mcp_path.';
+comment on column public.account_tool_instances.version is 'Tag of spec.image; null without one.';
+comment on column public.account_tool_instances.generation is 'Grows with every accepted operation; DTMA refuses a lower one.';
+comment on column public.account_tool_instances.desired_status is 'What the user asked for: running, stopped or absent.';
+comment on column public.account_tool_instances.status_on_toolbox is 'Lifecycle; a trigger refuses illegal transitions.';
+comment on column public.account_tool_instances.status_changed_at is 'Kept by a trigger.';
+comment on column public.account_tool_instances.instance_error_code is 'Stable reason code; set exactly in status error.';
+comment on column public.account_tool_instances.instance_error_message is 'Sentence for the user; set exactly in status error.';
+comment on column public.account_tool_instances.container_id is 'Docker id last observed.';
+comment on column public.account_tool_instances.image_digest is 'Digest of the image last observed.';
+comment on column public.account_tool_instances.port_mapping_json is 'Published ports last observed: [{container_port, protocol, host_ip, host_port}].';
+comment on column public.account_tool_instances.last_observed_at is 'When DTMA last told of it.';
+comment on column public.account_tool_instances.view_run is 'The run of the agent that made the latest view that was applied; null where it numbers none.';
+comment on column public.account_tool_instances.view_number is 'Its number in that run.';
+comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';
+comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
+comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
+comment on column public.account_tool_instances.created_at is 'When it was asked for.';
+comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/tool_instance_operations.sql
+-- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the way back of an update.
+create table public.tool_instance_operations (
+  id uuid primary key default gen_random_uuid(),
+  -- No foreign key: the operation that deletes an instance outlives it.
+  tool_instance_id uuid not null,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  action text not null check (action in ('deploy', 'update', 'start', 'stop', 'restart', 'delete')),
+  request_id text not null check (char_length(request_id) between 1 and 200),
+  idempotency_key text check (char_length(idempotency_key) between 1 and 255),
+  request_fingerprint text check (char_length(request_fingerprint) <= 255),
+  state text not null default 'in_progress' check (state in ('in_progress', 'succeeded', 'failed', 'abandoned')),
+  generation bigint not null check (generation > 0),
+  -- An agent carries out what is desired, also later. A command that certainly did not happen takes back what it wanted,
+  -- so that the agent does not carry out what the caller was told had failed.
+  previous_desired text check (previous_desired in ('running', 'stopped', 'absent')),
+  -- An update that failed or was abandoned may still be rolled back: its agent may have been without Docker for a while.
+  previous_spec jsonb,
+  error_code text check (error_code ~ '^[a-z][a-z0-9_]{0,63}$'),
+  error_message text check (char_length(error_message) between 1 and 4000),
+  -- A reason and a refusal may have the same name. A replay answers what the caller was answered first.
+  answered_code text check (answered_code ~ '^[a-z][a-z0-9_]{0,63}$'),
+  started_at timestamptz not null default now(),
+  lease_expires_at timestamptz not null,
+  finished_at timestamptz,
+  constraint tool_instance_operations_user_id_idempotency_key_key unique (user_id, idempotency_key),
+  constraint finished_operations_have_a_time check ((state = 'in_progress') = (finished_at is null)),
+  constraint failed_operations_have_a_reason check (
+    (state = 'failed') = (error_code is not null) and (state = 'failed') = (error_message is not null)
+  ),
+  constraint only_failed_operations_have_an_answered_code check (answered_code is null or state = 'failed'),
+  constraint succeeded_operations_keep_no_spec check (state <> 'succeeded' or previous_spec is null)
+);
+create unique index tool_instance_operations_one_in_progress on public.tool_instance_operations (tool_instance_id)
+  where state = 'in_progress';
+create index tool_instance_operations_tool_instance_id_idx on public.tool_instance_operations (tool_instance_id, started_at desc);
+create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
+create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
+  where previous_spec is not null;
+
+alter table public.tool_instance_operations enable row level security;
+create policy "owners read their operations" on public.tool_instance_operations
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+revoke all on public.tool_instance_operations from public, anon, authenticated, service_role;
+grant select (
+  id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, state, generation, previous_desired,
+  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at
+) on public.tool_instance_operations to authenticated;
+grant select on public.tool_instance_operations to service_role;
+
+comment on table public.tool_instance_operations is 'Accepted mutations of instances: lock, idempotency record and outcome.';
+comment on column public.tool_instance_operations.id is 'Named to a caller that meets a running operation.';
+comment on column public.tool_instance_operations.tool_instance_id is 'The instance, which may be gone since.';
+comment on column public.tool_instance_operations.account_tool_environment_id is 'Its toolbox; decides who may read.';
+comment on column public.tool_instance_operations.user_id is 'Who asked; idempotency keys are theirs.';
+comment on column public.tool_instance_operations.action is 'What was asked for.';
+comment on column public.tool_instance_operations.request_id is 'Request that started it.';
+comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
+comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
+comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first.';
+comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
+comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
+comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when it succeeds, when it was put back, or when the next operation begins. Not readable by users.';
+comment on column public.tool_instance_operations.error_code is 'Stable reason code; set exactly when failed.';
+comment on column public.tool_instance_operations.error_message is 'Sentence for the user; set exactly when failed.';
+comment on column public.tool_instance_operations.answered_code is 'Error code its caller was answered when the agent could not be told; null when the end was observed.';
+comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
+comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start.';
+comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
+
+-- supabase/schemas/tool_instance_events.sql
+-- Who did what to an instance. A trigger of account_tool_instances writes it.
+create table public.tool_instance_events (
+  id bigint generated always as identity primary key,
+  -- No foreign key: the history of an instance outlives it.
+  tool_instance_id uuid not null,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane', 'database')),
+  actor_id uuid,
+  action text not null,
+  from_status public.account_tool_installation_status_enum,
+  to_status public.account_tool_installation_status_enum,
+  reason_code text,
+  reason text,
+  request_id text,
+  operation_id uuid,
+  generation bigint not null
+);
+create index tool_instance_events_tool_instance_id_idx on public.tool_instance_events (tool_instance_id, id);
+create index tool_instance_events_environment_id_idx on public.tool_instance_events (account_tool_environment_id, id);
+
+-- The RPCs say who acts through settings that end with the transaction. A write without them is the database's own.
+
+create function private.set_event_context(
+  actor_kind text, actor_id uuid, action text, request_id text, operation_id uuid
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform set_config('toolbox.actor_kind', coalesce(actor_kind, ''), true),
+    set_config('toolbox.actor_id', coalesce(actor_id::text, ''), true),
+    set_config('toolbox.action', coalesce(action, ''), true),
+    set_config('toolbox.request_id', coalesce(request_id, ''), true),
+    set_config('toolbox.operation_id', coalesce(operation_id::text, ''), true);
+end;
+$$;
+comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
+
+create function private.keep_tool_instance_events() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- The one way out: the toolbox itself is gone and takes its history along.
+  if tg_op = 'DELETE' and not exists (
+    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  ) then
+    return old;
+  end if;
+  raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
+end;
+$$;
+comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role.';
+
+create trigger append_only before update or delete on public.tool_instance_events
+  for each row execute function private.keep_tool_instance_events();
+create trigger append_only_truncate before truncate on public.tool_instance_events
+  for each statement execute function private.keep_tool_instance_events();
+
+alter table public.tool_instance_events enable row level security;
+create policy "owners read their history" on public.tool_instance_events
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+revoke all on public.tool_instance_events from public, anon, authenticated, service_role;
+grant select on public.tool_instance_events to authenticated, service_role;
+revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
+revoke all on function private.set_event_context, private.keep_tool_instance_events()
+  from public, anon, authenticated, service_role;
+
+comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request.';
+comment on column public.tool_instance_events.id is 'Order of events.';
+comment on column public.tool_instance_events.tool_instance_id is 'The instance, which may be gone since.';
+comment on column public.tool_instance_events.account_tool_environment_id is 'Its toolbox; decides who may read.';
+comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
+comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
+comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
+comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
+comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';
+comment on column public.tool_instance_events.reason is 'Sentence when there is a reason.';
+comment on column public.tool_instance_events.request_id is 'Request that caused it.';
+comment on column public.tool_instance_events.operation_id is 'Operation it belongs to.';
+comment on column public.tool_instance_events.generation is 'Generation of the instance after the change.';
+
+-- supabase/schemas/functions/operations.sql
+-- Operations: what callers may know of them, and how they end.
+
+create function private.operation_json(operation public.tool_instance_operations) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  -- Named one by one: neither the specs nor the idempotency key leave the database.
+  select jsonb_build_object(
+    'id', operation.id, 'tool_instance_id', operation.tool_instance_id, 'action', operation.action,
+    'state', operation.state, 'request_id', operation.request_id, 'generation', operation.generation,
+    'error_code', operation.error_code, 'error_message', operation.error_message,
+    'answered_code', operation.answered_code,
+    'started_at', operation.started_at, 'lease_expires_at', operation.lease_expires_at,
+    'finished_at', operation.finished_at
+  );
+$$;
+comment on function private.operation_json is 'What callers may know of an operation.';
+
+create function private.instance_json(instance_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select to_jsonb(i) from public.account_tool_instances i where i.id = instance_id;
+$$;
+comment on function private.instance_json is 'All columns of an instance, spec included; null when it is gone.';
+
+-- An abandoned update keeps the spec that its agent may still go back to.
+create function private.abandon_expired_operations(instance_id uuid) returns void
+language sql
+set search_path = ''
+as $$
+  with abandoned as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp()
+    where o.tool_instance_id = instance_id and o.state = 'in_progress' and o.lease_expires_at <= clock_timestamp()
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select a.tool_instance_id, a.account_tool_environment_id, 'control_plane', 'lease_expired',
+    i.status_on_toolbox, i.status_on_toolbox, 'lease_expired',
+    format('The %s operation recorded no outcome before its lease ended', a.action),
+    a.request_id, a.id, a.generation
+  from abandoned a left join public.account_tool_instances i on i.id = a.tool_instance_id;
+$$;
+comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
+
+create function private.forget_ways_back(instance_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update public.tool_instance_operations o set previous_spec = null
+  where o.tool_instance_id = instance_id and o.state <> 'in_progress' and o.previous_spec is not null;
+end;
+$$;
+comment on function private.forget_ways_back is
+  'Erases the specs that updates of an instance that have ended could still go back to.';
+
+create function private.close_operation(operation_id uuid, result jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.require_keys(result, 'state');
+  if result ->> 'state' not in ('succeeded', 'failed') then
+    raise exception 'operation_result.state in p must be succeeded or failed, not "%"', result ->> 'state'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if result ->> 'state' = 'failed' then
+    perform private.require_keys(result, 'error_code', 'error_message');
+  end if;
+  update public.tool_instance_operations o
+  set state = result ->> 'state',
+    error_code = case when result ->> 'state' = 'failed' then result ->> 'error_code' end,
+    error_message = case when result ->> 'state' = 'failed' then left(result ->> 'error_message', 4000) end,
+    answered_code = case when result ->> 'state' = 'failed' then result ->> 'answered_code' end,
+    finished_at = clock_timestamp(),
+    previous_spec = case when result ->> 'state' = 'failed' then o.previous_spec end
+  where o.id = operation_id and o.state = 'in_progress';
+end;
+$$;
+comment on function private.close_operation is
+  'Records the outcome of an operation in progress; a success erases the spec it kept.';
+
+revoke all on function
+  private.operation_json, private.instance_json, private.abandon_expired_operations, private.forget_ways_back,
+  private.close_operation
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/begin_tool_instance_operation.sql
+-- The one way in which a mutation of a user starts: checks, lock, idempotency and the first status in one transaction.
+
+create function private.replay_operation(
+  owner_id uuid, key text, fingerprint text, requested_action text
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  used public.tool_instance_operations;
+begin
+  -- Two requests with the same key wait for each other here, before either looks.
+  perform pg_advisory_xact_lock(hashtextextended(owner_id::text || ':' || key, 0));
+  update public.tool_instance_operations o set idempotency_key = null, request_fingerprint = null
+  where o.user_id = owner_id and o.idempotency_key = key and o.started_at <= now() - interval '24 hours';
+  select * into used from public.tool_instance_operations o where o.user_id = owner_id and o.idempotency_key = key;
+  if not found then
+    return null;
+  end if;
+  if used.action <> requested_action or used.request_fingerprint is distinct from fingerprint then
+    return jsonb_build_object('outcome', 'key_reused');
+  end if;
+  perform private.abandon_expired_operations(used.tool_instance_id);
+  select * into used from public.tool_instance_operations o where o.id = used.id;
+  return jsonb_build_object(
+    'outcome', 'replayed', 'operation', private.operation_json(used), 'instance', private.instance_json(used.tool_instance_id)
+  );
+end;
+$$;
+comment on function private.replay_operation is 'The outcome to answer for a key used before; null when the key is free.';
+
+create function private.insert_tool_instance(p jsonb) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  instance_limit constant integer := p ->> 'max_instances';
+  taken_by uuid;
+begin
+  perform private.require_keys(p, 'name', 'container_name', 'tool_catalog_id', 'spec');
+  select i.id into taken_by from public.account_tool_instances i
+  where i.account_tool_environment_id = toolbox_id and i.instance_name_on_toolbox = p ->> 'name';
+  if found then
+    return jsonb_build_object('outcome', 'name_taken', 'instance_id', taken_by);
+  end if;
+  if instance_limit <= (
+    select count(*) from public.account_tool_instances i where i.account_tool_environment_id = toolbox_id
+  ) then
+    return jsonb_build_object('outcome', 'quota_exceeded', 'limit', instance_limit);
+  end if;
+  insert into public.account_tool_instances (
+    id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec,
+    desired_status, status_on_toolbox
+  ) values (
+    (p ->> 'instance_id')::uuid, toolbox_id, (p ->> 'tool_catalog_id')::uuid, p ->> 'name', p ->> 'container_name', p -> 'spec',
+    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum
+  );
+  return null;
+end;
+$$;
+comment on function private.insert_tool_instance is
+  'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
+
+-- Keeps what was desired before. What earlier operations could go back to ends here.
+create function public.begin_tool_instance_operation(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  owner_id constant uuid := p ->> 'user_id';
+  target_id constant uuid := p ->> 'instance_id';
+  is_deploy constant boolean := p ->> 'action' = 'deploy';
+  lease constant interval := make_interval(secs => (p ->> 'lease_seconds')::double precision);
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  refusal jsonb;
+  old_spec jsonb;
+  old_desired text;
+begin
+  perform private.require_keys(
+    p, 'toolbox_id', 'user_id', 'action', 'instance_id', 'request_id', 'lease_seconds', 'to_status', 'desired_status'
+  );
+  if p ->> 'action' not in ('deploy', 'update', 'start', 'stop', 'restart', 'delete') then
+    raise exception 'Unknown action in p: "%"', p ->> 'action' using errcode = 'invalid_parameter_value';
+  end if;
+  if lease not between interval '1 second' and interval '1 hour' then
+    raise exception 'lease_seconds in p must be from 1 to 3600' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- Locks are taken from the toolbox down. A deploy holds the toolbox, so that names and counts cannot race;
+  -- the other actions only keep it from vanishing and run side by side.
+  if is_deploy then
+    perform from public.account_tool_environments e where e.id = toolbox_id and e.user_id = owner_id for no key update;
+  else
+    perform from public.account_tool_environments e where e.id = toolbox_id and e.user_id = owner_id for key share;
+  end if;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if p ->> 'idempotency_key' is not null then
+    refusal := private.replay_operation(owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'action');
+    if refusal is not null then
+      return refusal;
+    end if;
+  end if;
+
+  select * into instance from public.account_tool_instances i where i.id = target_id for update;
+  if instance.id is null and not is_deploy or instance.account_tool_environment_id <> toolbox_id then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  operation.id := gen_random_uuid();
+  perform private.set_event_context('user', owner_id, p ->> 'action', p ->> 'request_id', operation.id);
+
+  if instance.id is null then
+    refusal := private.insert_tool_instance(p);
+    if refusal is not null then
+      return refusal;
+    end if;
+    select * into instance from public.account_tool_instances i where i.id = target_id;
+  else
+    perform private.abandon_expired_operations(target_id);
+    select jsonb_build_object('outcome', 'in_progress', 'operation', private.operation_json(o)) into refusal
+    from public.tool_instance_operations o where o.tool_instance_id = target_id and o.state = 'in_progress';
+    if found then
+      return refusal;
+    end if;
+    -- A new spec made from an older one would undo what came between.
+    if instance.status_on_toolbox::text <> p ->> 'expected_status'
+      or instance.generation <> (p ->> 'expected_generation')::bigint
+    then
+      return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
+    end if;
+    perform private.forget_ways_back(target_id);
+    old_desired := instance.desired_status;
+    if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
+      old_spec := instance.spec;
+    end if;
+    update public.account_tool_instances i
+    set status_on_toolbox = (p ->> 'to_status')::public.account_tool_installation_status_enum,
+      desired_status = p ->> 'desired_status',
+      generation = i.generation + 1,
+      spec = case when old_spec is null then i.spec else p -> 'spec' end,
+      container_name = coalesce(p ->> 'container_name', i.container_name),
+      instance_error_code = null,
+      instance_error_message = null
+    where i.id = target_id
+    returning * into instance;
+  end if;
+
+  insert into public.tool_instance_operations (
+    id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, idempotency_key,
+    request_fingerprint, generation, previous_spec, previous_desired, started_at, lease_expires_at
+  ) values (
+    operation.id, target_id, toolbox_id, owner_id, p ->> 'action', p ->> 'request_id', p ->> 'idempotency_key',
+    p ->> 'request_fingerprint', instance.generation, old_spec, old_desired, clock_timestamp(), clock_timestamp() + lease
+  ) returning * into operation;
+  perform private.set_event_context(null, null, null, null, null);
+  return jsonb_build_object(
+    'outcome', 'started', 'operation', private.operation_json(operation), 'instance', to_jsonb(instance)
+  );
+end;
+$$;
+comment on function public.begin_tool_instance_operation is
+  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
+
+revoke all on function
+  private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_tool_instance_operation to service_role;
+
+-- supabase/schemas/functions/view_versions.sql
+-- The order of views of an agent, and the reach of its generations.
+
+-- An agent may be ahead of a database that was restored from a backup; the database catches up. That must not bring it to
+-- the end of the counter: the last generation that JSON numbers hold exactly could be neither observed nor deleted.
+create function private.generation_in_reach(seen bigint, held bigint) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  select seen - held <= 1000000 and seen <= 9007199254740991 - 1000000;
+$$;
+comment on function private.generation_in_reach is
+  'Whether an agent may be at a generation when the database is at another: a backup is not a million commands old.';
+
+create function private.view_number(view_version jsonb) returns bigint
+language sql immutable
+set search_path = ''
+as $$
+  -- Beyond what is exact in JSON only a hostile agent counts: that must not raise, and holds nothing back.
+  select case
+    when (view_version ->> 'number')::numeric between 0 and 9007199254740991 then trunc((view_version ->> 'number')::numeric)::bigint
+    when view_version ->> 'number' is not null then 0
+  end;
+$$;
+comment on function private.view_number is 'The number in a ViewVersion of the DTMA API.';
+
+create function private.is_overtaken(instance public.account_tool_instances, view_version jsonb) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  -- No view is on its way for minutes. A machine that was taken back to a snapshot of its memory counts anew in the same run,
+  -- and is to be believed again.
+  select coalesce(
+    instance.view_run = (view_version ->> 'run')::uuid and private.view_number(view_version) < instance.view_number
+      and instance.view_applied_at > clock_timestamp() - interval '10 minutes',
+    false
+  );
+$$;
+comment on function private.is_overtaken is
+  'A later view of the same run of the agent was applied. Those of different runs, or without a version, are taken as they come.';
+
+create function private.store_view_version(instance_id uuid, view_version jsonb) returns void
+language sql
+set search_path = ''
+as $$
+  update public.account_tool_instances i
+  set view_run = (view_version ->> 'run')::uuid, view_number = private.view_number(view_version), view_applied_at = clock_timestamp()
+  where i.id = instance_id;
+$$;
+comment on function private.store_view_version is 'Stores which view was applied last.';
+
+revoke all on function
+  private.generation_in_reach, private.view_number, private.is_overtaken, private.store_view_version
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/record_tool_instance_state.sql
+-- Records the outcome of a command, and what an answer of the agent showed.
+
+create function private.apply_steps(instance_id uuid, steps jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  step jsonb;
+  reached public.account_tool_installation_status_enum;
+begin
+  if jsonb_array_length(steps) > 20 then
+    raise exception 'steps in p may hold 20 at most' using errcode = 'invalid_parameter_value';
+  end if;
+  for step in select s from jsonb_array_elements(steps) s loop
+    perform private.require_keys(step, 'status');
+    reached := step ->> 'status';
+    if reached = 'error' then
+      perform private.require_keys(step, 'reason_code', 'reason');
+    end if;
+    update public.account_tool_instances i
+    set status_on_toolbox = reached,
+      instance_error_code = case when reached = 'error' then step ->> 'reason_code' end,
+      instance_error_message = case when reached = 'error' then left(step ->> 'reason', 4000) end
+    where i.id = instance_id;
+  end loop;
+end;
+$$;
+comment on function private.apply_steps is
+  'Walks an instance through statuses one by one, each with its event; the guard refuses an illegal one.';
+
+create function private.apply_observation(instance_id uuid, observed jsonb) returns void
+language sql
+set search_path = ''
+as $$
+  -- A key that is absent keeps the column; a clock that runs ahead cannot claim the future.
+  update public.account_tool_instances i
+  set container_id = case when observed ? 'container_id' then observed ->> 'container_id' else i.container_id end,
+    image_digest = case when observed ? 'image_digest' then observed ->> 'image_digest' else i.image_digest end,
+    port_mapping_json = case
+      when jsonb_typeof(observed -> 'ports') = 'array' then observed -> 'ports' else i.port_mapping_json
+    end,
+    last_observed_at = least(coalesce((observed ->> 'observed_at')::timestamptz, clock_timestamp()), clock_timestamp()),
+    view_run = (observed #>> '{view_version,run}')::uuid,
+    view_number = private.view_number(observed -> 'view_version'),
+    view_applied_at = case when jsonb_typeof(observed -> 'view_version') = 'object' then clock_timestamp() end
+  where i.id = instance_id;
+$$;
+comment on function private.apply_observation is 'Stores what DTMA reported beside the status.';
+
+create function private.find_operation_to_record(p jsonb, instance_id uuid) returns public.tool_instance_operations
+language plpgsql
+set search_path = ''
+as $$
+declare
+  operation public.tool_instance_operations;
+begin
+  select * into operation from public.tool_instance_operations o
+  where o.tool_instance_id = instance_id and o.state = 'in_progress';
+  if p ->> 'operation_id' is not null then
+    -- Its owner may still record after the lease, as long as nobody took over.
+    return case when operation.id = (p ->> 'operation_id')::uuid then operation end;
+  end if;
+  if operation.lease_expires_at <= clock_timestamp()
+    and not (p ->> 'operation_result' is not null and operation.generation = (p ->> 'generation')::bigint)
+  then
+    perform private.abandon_expired_operations(instance_id);
+    return null;
+  end if;
+  return operation;
+end;
+$$;
+comment on function private.find_operation_to_record is
+  'The operation in progress that a record belongs to or collides with; null without one.';
+
+-- Of a view that is earlier than the last, only the end of the operation is recorded.
+create function public.record_tool_instance_state(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  target_id constant uuid := p ->> 'instance_id';
+  seen_generation constant bigint := p ->> 'generation';
+  steps jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
+  result constant jsonb := nullif(p -> 'operation_result', 'null');
+  rolls_back constant boolean := coalesce((p ->> 'restore_previous_spec')::boolean, false);
+  removes constant boolean := coalesce((p ->> 'remove_row')::boolean, false);
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  is_stale boolean;
+  is_overtaken boolean;
+  restored_spec jsonb;
+  restored_desired text;
+begin
+  perform private.require_keys(p, 'instance_id', 'generation', 'actor_kind');
+  if removes or jsonb_array_length(steps) > 0 then
+    perform private.require_keys(p, 'expected_status');
+  end if;
+  if seen_generation < 1 then
+    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- Same order of locks as begin_tool_instance_operation: toolbox, then instance.
+  perform from public.account_tool_environments e
+  where e.id = (select i.account_tool_environment_id from public.account_tool_instances i where i.id = target_id)
+  for key share;
+  select * into instance from public.account_tool_instances i where i.id = target_id for update;
+  operation := private.find_operation_to_record(p, target_id);
+  if instance.id is null then
+    if operation.id is not null and p ->> 'operation_id' is not null and result is not null then
+      perform private.close_operation(operation.id, result);
+    end if;
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if not private.generation_in_reach(seen_generation, instance.generation) then
+    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+  end if;
+
+  is_stale := case
+    when seen_generation < instance.generation or instance.status_on_toolbox::text <> p ->> 'expected_status' then true
+    -- The writer's operation has ended meanwhile, or was of another generation.
+    when p ->> 'operation_id' is not null then operation.id is null or operation.generation <> seen_generation
+    -- Somebody else's operation runs: only its own outcome may be recorded.
+    when operation.id is not null then result is null or operation.generation <> seen_generation
+    else false
+  end;
+  is_overtaken := private.is_overtaken(instance, p #> '{observed,view_version}');
+  -- How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
+  is_stale := is_stale or is_overtaken and (operation.id is null or result is null);
+  if is_stale then
+    return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance));
+  end if;
+
+  perform private.set_event_context(
+    p ->> 'actor_kind',
+    case p ->> 'actor_kind' when 'agent' then instance.account_tool_environment_id when 'user' then operation.user_id end,
+    coalesce(p ->> 'action', operation.action, 'observe'),
+    coalesce(p ->> 'request_id', operation.request_id),
+    operation.id
+  );
+  if rolls_back and p ->> 'observed' is not null and operation.previous_spec is null then
+    perform private.require_keys(result, 'error_code', 'error_message');
+    steps := jsonb_build_array(jsonb_build_object(
+      'status', 'error', 'reason_code', result ->> 'error_code', 'reason', result ->> 'error_message'
+    ));
+  end if;
+  if not is_overtaken then
+    perform private.apply_steps(target_id, steps);
+    if p ->> 'observed' is not null then
+      perform private.apply_observation(target_id, p -> 'observed');
+    end if;
+  end if;
+  if seen_generation > instance.generation then
+    -- The agent is ahead: the database was restored from a backup. Catch up, or every later command is stale there.
+    update public.account_tool_instances i set generation = seen_generation where i.id = target_id;
+  end if;
+  restored_spec := case when rolls_back then operation.previous_spec end;
+  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
+  if restored_spec is not null or restored_desired is not null then
+    -- A generation names one desired state for ever: agents may have seen the one that is taken back.
+    update public.account_tool_instances i
+    set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
+      generation = i.generation + 1
+    where i.id = target_id;
+  end if;
+  if operation.id is not null and result is not null then
+    perform private.close_operation(operation.id, result);
+  end if;
+  if restored_spec is not null then
+    perform private.forget_ways_back(target_id);
+  end if;
+  if removes then
+    delete from public.account_tool_instances i where i.id = target_id;
+  end if;
+  perform private.set_event_context(null, null, null, null, null);
+  return jsonb_build_object('outcome', 'recorded', 'instance', private.instance_json(target_id));
+end;
+$$;
+comment on function public.record_tool_instance_state is
+  'Records what an agent or the control plane saw of an instance. Answers {outcome}: recorded, stale or not_found. Waits 5 s for locks at most.';
+
+revoke all on function
+  private.apply_steps, private.apply_observation, private.find_operation_to_record,
+  public.record_tool_instance_state
+  from public, anon, authenticated, service_role;
+grant execute on function public.record_tool_instance_state to service_role;
+
+-- supabase/schemas/functions/toolbox_keys.sql
+-- How the keys of toolboxes are checked and replaced. The database never sees a key, only the hash of the one that agents
+-- present.
+
+create function private.is_toolbox_key(toolbox public.account_tool_environments, token_hash text) returns boolean
+language sql stable
+set search_path = ''
+as $$
+  select toolbox.status <> 'deprovisioned' and (
+    toolbox.dtma_token_hash = token_hash
+    or toolbox.dtma_previous_token_hash = token_hash
+      and (toolbox.dtma_previous_token_expires_at is null or toolbox.dtma_previous_token_expires_at > now())
+  );
+$$;
+comment on function private.is_toolbox_key is 'Whether this is the hash of a key the toolbox may present now.';
+
+create function public.rotate_toolbox_key(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  -- So many at a time keep neither the caller nor a heartbeat waiting.
+  batch constant integer := 10000;
+  rotated uuid[];
+begin
+  if (p ->> 'toolbox_id' is null) = (p ->> 'all' is distinct from 'true') then
+    raise exception 'p must hold either toolbox_id or all: true' using errcode = 'invalid_parameter_value';
+  end if;
+  with chosen as (
+    select e.id from public.account_tool_environments e
+    where e.status <> 'deprovisioned' and case
+      when p ->> 'toolbox_id' is not null then e.id = (p ->> 'toolbox_id')::uuid
+      else p ->> 'after' is null or e.id > (p ->> 'after')::uuid
+    end
+    order by e.id limit batch
+    for no key update
+  ), updated as (
+    update public.account_tool_environments e set dtma_key_epoch = e.dtma_key_epoch + 1
+    from chosen c where e.id = c.id
+    returning e.id
+  )
+  select coalesce(array_agg(u.id order by u.id), '{}') into rotated from updated u;
+  if p ->> 'toolbox_id' is not null and cardinality(rotated) = 0 then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object(
+    'outcome', 'rotated', 'count', cardinality(rotated),
+    'next', case when cardinality(rotated) = batch then rotated[batch] end
+  ));
+end;
+$$;
+comment on function public.rotate_toolbox_key is
+  'Wants new keys for one toolbox, or for all from "after" on; each agent gets them with its next heartbeat. Answers {outcome}: rotated with a count, and next when there may be more: call again with all and after: next; or not_found.';
+
+create function public.offer_toolbox_key(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'key_id', 'token_hash', 'boot', 'sequence');
+  select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid for no key update;
+  -- An offer belongs to one heartbeat. One that comes late must not replace what a later heartbeat was given.
+  if toolbox.id is null or toolbox.dtma_token_hash is null
+    or split_part(p ->> 'key_id', '.', 2) <> toolbox.dtma_key_epoch::text
+    or (toolbox.dtma_boot, toolbox.dtma_sequence) is distinct from ((p ->> 'boot')::bigint, (p ->> 'sequence')::bigint)
+  then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  update public.account_tool_environments e
+  set dtma_offered_key_id = p ->> 'key_id',
+    dtma_token_hash = p ->> 'token_hash',
+    -- An offer nobody used is replaced; the key in use stays until the new one was seen.
+    dtma_previous_token_hash = case when e.dtma_offered_key_id is null then e.dtma_token_hash else e.dtma_previous_token_hash end,
+    dtma_previous_token_expires_at = null
+  where e.id = toolbox.id;
+  return jsonb_build_object('outcome', 'offered');
+end;
+$$;
+comment on function public.offer_toolbox_key is
+  'Stores the hash of a key about to be told in the answer to the heartbeat (boot, sequence); the key in use counts until 10 minutes after the first use of the new one. Answers {outcome}: offered, or superseded; then no key may be told.';
+
+revoke all on function
+  private.is_toolbox_key, public.rotate_toolbox_key, public.offer_toolbox_key
+  from public, anon, authenticated, service_role;
+grant execute on function public.rotate_toolbox_key, public.offer_toolbox_key to service_role;
+
+-- supabase/schemas/functions/toolbox_enrolment.sql
+-- How a machine learns its keys. The database never sees a key, only the hash of the one that agents present.
+
+create function private.advance_tool_environment(
+  toolbox_id uuid,
+  from_status public.account_tool_environment_status_enum,
+  to_status public.account_tool_environment_status_enum
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  way constant public.account_tool_environment_status_enum[] := case
+    when to_status = 'awaiting_heartbeat' then case from_status
+      when 'pending_provision' then '{provisioning,awaiting_heartbeat}'
+      when 'provisioning' then '{awaiting_heartbeat}'
+      else '{}'
+    end
+    else case from_status
+      when 'pending_provision' then '{provisioning,awaiting_heartbeat,active}'
+      when 'provisioning' then '{awaiting_heartbeat,active}'
+      when 'awaiting_heartbeat' then '{active}'
+      -- A machine given up on that reports is there.
+      when 'error_provisioning' then '{active}'
+      when 'unresponsive' then '{active}'
+      else '{}'
+    end
+  end;
+  step public.account_tool_environment_status_enum;
+begin
+  foreach step in array way loop
+    update public.account_tool_environments e set status = step, provisioning_error_message = null where e.id = toolbox_id;
+  end loop;
+end;
+$$;
+comment on function private.advance_tool_environment is
+  'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
+
+create function public.create_toolbox_enrolment(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  ttl constant interval := make_interval(secs => (p ->> 'ttl_seconds')::double precision);
+  -- 366 random bits, from the generator that also makes the ids.
+  token constant text := 'tbe_' || rtrim(translate(encode(sha256(
+    uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+  ), 'base64'), '+/', '-_'), '=');
+  enrolment private.toolbox_enrolments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
+  if ttl not between interval '1 second' and interval '1 day' then
+    raise exception 'ttl_seconds in p must be from 1 to 86400' using errcode = 'invalid_parameter_value';
+  end if;
+  perform from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid
+    and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
+  for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  delete from private.toolbox_enrolments t where t.toolbox_id = (p ->> 'toolbox_id')::uuid;
+  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
+  values (encode(sha256(token::bytea), 'hex'), (p ->> 'toolbox_id')::uuid, clock_timestamp() + ttl)
+  returning * into enrolment;
+  return jsonb_build_object('outcome', 'created', 'token', token, 'expires_at', enrolment.expires_at);
+end;
+$$;
+comment on function public.create_toolbox_enrolment is
+  'Makes the one token a machine can enrol with, and forgets earlier ones of the toolbox. Answers {outcome}: created with token and expires_at, or not_found. The token is told here and kept nowhere.';
+
+create function public.enrol_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox public.account_tool_environments;
+  enrolment private.toolbox_enrolments;
+  fingerprint constant text := private.certificate_sha256(p ->> 'certificate_pem');
+begin
+  perform private.require_keys(p, 'toolbox_id', 'token_hash', 'certificate_pem', 'certificate_sha256');
+  if fingerprint is distinct from p ->> 'certificate_sha256' then
+    raise exception 'certificate_sha256 in p is not the fingerprint of certificate_pem' using errcode = 'invalid_parameter_value';
+  end if;
+  -- Anybody may knock: only a token that exists makes the toolbox wait.
+  perform from private.toolbox_enrolments t
+  where t.token_hash = p ->> 'token_hash' and t.toolbox_id = (p ->> 'toolbox_id')::uuid;
+  if found then
+    select * into toolbox from public.account_tool_environments e
+    where e.id = (p ->> 'toolbox_id')::uuid
+      and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
+    for no key update;
+    select * into enrolment from private.toolbox_enrolments t
+    where t.token_hash = p ->> 'token_hash' and t.toolbox_id = toolbox.id;
+  end if;
+  if enrolment.token_hash is null then
+    return jsonb_build_object('outcome', 'refused', 'reason', 'unknown');
+  end if;
+  -- Asked again because the answer was lost: only with the same certificate, and only until a heartbeat has shown
+  -- that the answer arrived. Certificates are public, so from then on the token must be worth nothing.
+  if enrolment.used_at is not null
+    and (enrolment.used_certificate_sha256 <> fingerprint or toolbox.dtma_boot is not null)
+  then
+    return jsonb_build_object('outcome', 'refused', 'reason', 'used');
+  end if;
+  if enrolment.expires_at <= clock_timestamp() then
+    return jsonb_build_object('outcome', 'refused', 'reason', 'expired');
+  end if;
+  if enrolment.used_at is not null then
+    return jsonb_build_object('outcome', 'enrolled', 'epoch', toolbox.dtma_key_epoch);
+  end if;
+
+  update private.toolbox_enrolments t set used_at = clock_timestamp(), used_certificate_sha256 = fingerprint
+  where t.token_hash = enrolment.token_hash;
+  -- Whatever key was known before, stolen or not, ends here.
+  update public.account_tool_environments e
+  set dtma_key_epoch = e.dtma_key_epoch + 1,
+    dtma_key_id = null, dtma_offered_key_id = null,
+    dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
+    dtma_boot = null, dtma_sequence = null,
+    dtma_certificate_pem = p ->> 'certificate_pem',
+    dtma_last_known_version = coalesce(left(p ->> 'version', 100), e.dtma_last_known_version),
+    dtma_api_version = coalesce((p ->> 'api_version')::integer, e.dtma_api_version)
+  where e.id = toolbox.id
+  returning * into toolbox;
+  perform private.advance_tool_environment(toolbox.id, toolbox.status, 'awaiting_heartbeat');
+  return jsonb_build_object('outcome', 'enrolled', 'epoch', toolbox.dtma_key_epoch);
+end;
+$$;
+comment on function public.enrol_toolbox is
+  'First step of an enrolment: spends the token, pins the certificate, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
+
+create function public.set_toolbox_key(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'key_id', 'token_hash');
+  -- Only right after enrol_toolbox: never over a key that is in use.
+  update public.account_tool_environments e
+  set dtma_key_id = p ->> 'key_id', dtma_token_hash = p ->> 'token_hash'
+  where e.id = (p ->> 'toolbox_id')::uuid and e.dtma_boot is null
+    and split_part(p ->> 'key_id', '.', 2) = e.dtma_key_epoch::text
+    and exists (select from private.toolbox_enrolments t where t.toolbox_id = e.id and t.used_at is not null);
+  return jsonb_build_object('outcome', case when found then 'set' else 'superseded' end);
+end;
+$$;
+comment on function public.set_toolbox_key is
+  'Second step of an enrolment: stores the hash of the key the agent will present. Answers {outcome}: set, or superseded when another enrolment or a heartbeat came between; then no key may be told.';
+
+revoke all on function
+  private.advance_tool_environment, public.create_toolbox_enrolment, public.enrol_toolbox,
+  public.set_toolbox_key
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key
+  to service_role;
+
+-- supabase/schemas/functions/desired_state.sql
+-- What an agent should hold, and the digest by which it knows that it does.
+
+create function private.desired_digest(toolbox_id uuid) returns text
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- The lines of toolbox_api::heartbeat::digest_line. Ids sort as their texts do.
+  return (
+    select encode(sha256(coalesce(
+      string_agg(format(E'%s:%s:%s\n', i.id, i.generation, i.desired_status), '' order by i.id), ''
+    )::bytea), 'hex')
+    from public.account_tool_instances i where i.account_tool_environment_id = toolbox_id
+  );
+end;
+$$;
+comment on function private.desired_digest is
+  'SHA-256 in hex over one line id:generation:desired for each instance of a toolbox, in order of their ids.';
+
+-- A generation that is a restart stays one: an agent that asks after the lease of its operation gets the same answer. It
+-- also learns whether the generation is a deployment, for which registries are asked again.
+create function public.get_desired_state(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  answer jsonb;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'token_hash');
+  -- One statement, so that digest and instances are of one moment.
+  select jsonb_build_object(
+    'outcome', 'found',
+    'digest', private.desired_digest(e.id),
+    'instances', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'id', i.id, 'generation', i.generation, 'desired', i.desired_status, 'name', i.instance_name_on_toolbox,
+        'container_name', i.container_name, 'spec', i.spec, 'known_ports', i.port_mapping_json,
+        'restart', o.action = 'restart', 'refresh_image', o.action in ('deploy', 'update')
+      ) order by i.id)
+      from public.account_tool_instances i
+      left join lateral (
+        select coalesce(max(open.action), '') as action from public.tool_instance_operations open
+        where open.tool_instance_id = i.id and open.state in ('in_progress', 'abandoned') and open.generation = i.generation
+      ) o on true
+      where i.account_tool_environment_id = e.id
+    ), '[]')
+  ) into answer
+  from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and private.is_toolbox_key(e, p ->> 'token_hash');
+  return coalesce(answer, jsonb_build_object('outcome', 'unauthorized'));
+end;
+$$;
+comment on function public.get_desired_state is
+  'All instances of a toolbox as they should be, and which of them to restart for that, for the agent that presents its key. Holds secrets. Answers {outcome}: found, or unauthorized for an unknown toolbox and a wrong key alike.';
+
+revoke all on function private.desired_digest, public.get_desired_state from public, anon, authenticated, service_role;
+grant execute on function public.get_desired_state to service_role;
+
+-- supabase/schemas/functions/mcp_health.sql
+-- Health of MCP servers as agents last saw it, and servers that change their tools.
+
+create function private.text_of_tools_changed(changed jsonb) returns text
+language sql immutable
+set search_path = ''
+as $$
+  -- Names come from a server nobody vouches for: few, short, and without line breaks.
+  select coalesce(string_agg(part, '; ' order by place), 'The server lists other tools than before')
+  from (
+    select place, format('%s: %s', label, string_agg(
+      case when n <= 50 then left(regexp_replace(name, '[[:cntrl:]]', ' ', 'g'), 60) else '…' end, ', ' order by n
+    ))
+    from (values (1, 'added', 'Added'), (2, 'removed', 'Removed'), (3, 'changed', 'Changed')) as kinds (place, key, label),
+      jsonb_array_elements_text(case when jsonb_typeof(changed -> key) = 'array' then changed -> key else '[]' end)
+        with ordinality as names (name, n)
+    where n <= 51
+    group by place, label
+  ) as parts (place, part);
+$$;
+comment on function private.text_of_tools_changed is 'ToolsChanged of the DTMA API in words, of bounded length.';
+
+create function private.kept_mcp_health(mcp jsonb) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  -- What is too large to keep is left out, rather than kept from before: that may be true no longer.
+  select case
+    when jsonb_typeof(mcp) <> 'object' then null
+    when octet_length(mcp::text) <= 32768 then mcp
+    when octet_length((mcp - 'tools_changed')::text) <= 32768 then mcp - 'tools_changed'
+  end;
+$$;
+comment on function private.kept_mcp_health is 'McpHealth of the DTMA API as a row keeps it.';
+
+create function private.record_mcp_health(instance_id uuid, mcp jsonb, request_id text) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+    reason_code, reason, request_id, generation
+  )
+  select i.id, i.account_tool_environment_id, 'agent', i.account_tool_environment_id, 'tools_changed',
+    i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+    record_mcp_health.request_id, i.generation
+  from public.account_tool_instances i
+  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
+    when i.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
+    else i.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
+  end;
+  update public.account_tool_instances i
+  set mcp_health = private.kept_mcp_health(mcp),
+    mcp_tools_fingerprint = coalesce(substring(mcp ->> 'tools_fingerprint' from '^[0-9a-f]{64}$'), i.mcp_tools_fingerprint),
+    last_observed_at = clock_timestamp()
+  where i.id = instance_id;
+end;
+$$;
+comment on function private.record_mcp_health is
+  'Stores the health of an MCP server; another list of tools than before is an event.';
+
+revoke all on function
+  private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/observe_tool_instance.sql
+-- From what an agent shows of an instance to the statuses to write: `observe` of crates/toolbox-domain, in SQL, so that a
+-- heartbeat takes one round trip. tests/db compares both over all inputs.
+
+create function private.observe_tool_instance(
+  from_status public.account_tool_installation_status_enum,
+  observed text,
+  desired text,
+  out steps public.account_tool_installation_status_enum[],
+  out row_gone boolean
+)
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  is_leaving constant boolean := from_status in ('pending_delete', 'deleting') or desired = 'absent';
+  never_arrived constant boolean := from_status in ('pending_deploy', 'deploying');
+  target public.account_tool_installation_status_enum;
+  reached public.account_tool_installation_status_enum := from_status;
+  next_status public.account_tool_installation_status_enum;
+begin
+  steps := '{}';
+  row_gone := is_leaving and observed = 'absent';
+  target := case
+    when observed = 'failed' then 'error'
+    when is_leaving then case when observed in ('absent', 'removing') then 'deleting' end
+    when observed = 'absent' then case
+      when from_status = 'error' then null
+      when desired = 'stopped' and not never_arrived then 'stopped'
+      else 'error'
+    end
+    when observed = 'stopped' then 'stopped'
+    -- While a stop is under way, a container that still runs is no news.
+    when from_status = 'stopping' and desired = 'stopped' then null
+    when observed = 'preparing' then 'deploying'
+    when observed in ('starting', 'running', 'stopping') then observed
+  end::public.account_tool_installation_status_enum;
+  -- In error the first reason stays until the state is left; every other status leads there in one step.
+  while reached <> target loop
+    next_status := case
+      when target = 'error' then target
+      when reached = 'pending_deploy' and target in ('starting', 'running', 'stopped') then 'deploying'
+      when reached in ('deploying', 'stopping', 'stopped') and target = 'running' then 'starting'
+      when reached <> 'pending_delete' and target = 'deleting' then 'pending_delete'
+      else target
+    end;
+    if not private.tool_instance_transition_allowed(reached, next_status) then
+      steps := '{}';
+      return;
+    end if;
+    steps := steps || next_status;
+    reached := next_status;
+  end loop;
+end;
+$$;
+comment on function private.observe_tool_instance is
+  'The legal statuses to write one after another for what was observed (preparing, starting, running, stopping, stopped, removing, absent, failed), and whether the row goes after them.';
+
+create function private.observed_of_phase(phase text) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select case
+    when phase is null then 'absent'
+    when phase in ('pending', 'pulling', 'building', 'creating') then 'preparing'
+    when phase = 'error' then 'failed'
+    when phase in ('starting', 'running', 'stopping', 'stopped', 'removing') then phase
+  end;
+$$;
+comment on function private.observed_of_phase is
+  'What a phase of the DTMA API means for observe_tool_instance; absent without a phase, null for one that is unknown.';
+
+revoke all on function
+  private.observe_tool_instance, private.observed_of_phase
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/apply_instance_report.sql
+-- What a heartbeat tells of one instance, written to its row.
+
+create type private.instance_report as (
+  id uuid, generation bigint, phase text, settled boolean, reason jsonb, container_id text, image_digest text, ports jsonb,
+  rolled_back boolean, mcp jsonb, view_version jsonb
+);
+comment on type private.instance_report is 'InstanceReport of the heartbeat; phase is null when nothing of the instance is left.';
+
+create function private.report_reason(report private.instance_report, out code text, out message text)
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  code := report.reason ->> 'code';
+  message := left(report.reason ->> 'message', 4000);
+  if report.phase is null then
+    code := 'container_missing';
+    message := 'The container is gone from the machine; start the tool to re-create it';
+  elsif code is null or code !~ '^[a-z][a-z0-9_]{0,63}$' or message is null or message !~ '\S' then
+    code := 'unspecified';
+    message := 'The machine reported a failure without a reason';
+  end if;
+end;
+$$;
+comment on function private.report_reason is 'Why an instance is not as desired, in the form the database keeps.';
+
+create function private.operation_of_report(report private.instance_report) returns public.tool_instance_operations
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  operation public.tool_instance_operations;
+begin
+  select * into operation from public.tool_instance_operations o
+  where o.tool_instance_id = report.id and o.state = 'in_progress';
+  if not found then
+    select * into operation from public.tool_instance_operations o
+    where o.tool_instance_id = report.id and o.previous_spec is not null and o.generation = report.generation;
+  end if;
+  return operation;
+end;
+$$;
+comment on function private.operation_of_report is
+  'The operation in progress on an instance; else the update that ended without a verdict, whose outcome is being told.';
+
+create function private.store_report(
+  instance_id uuid, report private.instance_report, restored_spec jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update public.account_tool_instances i
+  set container_id = case when report.phase is null then i.container_id else report.container_id end,
+    image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
+    port_mapping_json = case when jsonb_typeof(report.ports) = 'array' then report.ports else i.port_mapping_json end,
+    spec = coalesce(restored_spec, i.spec),
+    -- A generation names one desired state for ever, so what is put back is a new one. An agent that is ahead has seen
+    -- a database that was restored from a backup since: what is desired now must be newer there too.
+    generation = case
+      when report.generation > i.generation then report.generation + 1
+      when restored_spec is not null then i.generation + 1
+      else i.generation
+    end,
+    last_observed_at = clock_timestamp(),
+    view_run = (report.view_version ->> 'run')::uuid,
+    view_number = private.view_number(report.view_version),
+    view_applied_at = case when jsonb_typeof(report.view_version) = 'object' then clock_timestamp() end
+  where i.id = instance_id;
+end;
+$$;
+comment on function private.store_report is 'Stores what a settled report tells beside the status.';
+
+-- A report that was overtaken by a later view tells no more than the health of the server.
+create function private.apply_instance_report(toolbox_id uuid, report private.instance_report, request_id text) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  observed text := private.observed_of_phase(report.phase);
+  is_settled constant boolean := coalesce(report.settled, false);
+  is_omission constant boolean := report.settled is null;
+  instance public.account_tool_instances;
+  operation public.tool_instance_operations;
+  is_live boolean;
+  tells_end boolean;
+  way_back jsonb;
+  steps public.account_tool_installation_status_enum[];
+  is_gone boolean;
+  reason record;
+begin
+  select * into instance from public.account_tool_instances i
+  where i.id = report.id and i.account_tool_environment_id = toolbox_id for update;
+  -- About a state the user has left behind, or about one that nobody can have asked for.
+  if instance.id is null or report.generation < instance.generation
+    or not private.generation_in_reach(report.generation, instance.generation)
+  then
+    return;
+  end if;
+  if private.is_overtaken(instance, report.view_version) then
+    -- Health does not come from the view, and heartbeats are in order.
+    if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
+      perform private.record_mcp_health(instance.id, report.mcp, request_id);
+    end if;
+    return;
+  end if;
+  operation := private.operation_of_report(report);
+  is_live := coalesce(operation.state = 'in_progress' and operation.lease_expires_at > clock_timestamp(), false);
+  -- A deletion ends with the instance, not with one that still is something.
+  tells_end := coalesce(
+    is_settled and operation.generation = report.generation and (operation.action <> 'delete' or observed in ('absent', 'failed')), false
+  );
+  -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
+  -- failure the agent has not given up on.
+  if is_live and (
+    operation.generation <> report.generation
+    or observed = 'absent' and instance.desired_status <> 'absent'
+    or observed = 'failed' and not is_settled
+  ) then
+    return;
+  end if;
+  if operation.id is not null and (is_settled or is_omission) and not is_live and not tells_end then
+    perform private.abandon_expired_operations(instance.id);
+    operation := null;
+  end if;
+  if report.rolled_back and is_settled then
+    way_back := case when tells_end then operation.previous_spec end;
+    -- What runs is not what the row says, and nobody knows any more what it was.
+    observed := case when way_back is null then 'failed' else observed end;
+  end if;
+
+  select o.steps, o.row_gone into steps, is_gone
+  from private.observe_tool_instance(instance.status_on_toolbox, observed, instance.desired_status) o;
+  select * into reason from private.report_reason(report);
+  -- `observe` keeps the first reason of an error; what the machine says now is nearer to the truth.
+  if instance.status_on_toolbox = 'error' and observed = 'failed'
+    and (instance.instance_error_code, instance.instance_error_message) <> (reason.code, reason.message)
+  then
+    steps := '{error}';
+  end if;
+  perform private.set_event_context(
+    'agent', toolbox_id, coalesce(operation.action, 'observe'), coalesce(operation.request_id, request_id), operation.id
+  );
+  perform private.apply_steps(instance.id, (
+    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason.code, 'reason', reason.message) order by s.n)
+    from unnest(steps) with ordinality as s (step, n)
+  ));
+  if report.phase is not null and is_settled or report.generation > instance.generation then
+    perform private.store_report(instance.id, report, way_back);
+  elsif jsonb_typeof(report.view_version) = 'object' then
+    perform private.store_view_version(instance.id, report.view_version);
+  end if;
+  if tells_end then
+    perform private.close_operation(operation.id, case
+      -- A reason without a failure: what was deployed again under the same spec was given up for what ran before.
+      when observed = 'failed' or report.rolled_back or report.reason is not null or 'error' = any (steps)
+        then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
+      else '{"state": "succeeded"}'
+    end);
+    if way_back is not null or observed <> 'failed' then
+      perform private.forget_ways_back(instance.id);
+    end if;
+  end if;
+  if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
+    perform private.record_mcp_health(instance.id, report.mcp, request_id);
+  end if;
+  if is_gone then
+    delete from public.account_tool_instances i where i.id = instance.id;
+  end if;
+  perform private.set_event_context(null, null, null, null, null);
+end;
+$$;
+comment on function private.apply_instance_report is
+  'Writes what an agent shows of one instance: status by status, what it runs, its health, the end of the operation that wanted it, the end of the row.';
+
+revoke all on function
+  private.report_reason, private.operation_of_report, private.store_report, private.apply_instance_report
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/apply_instance_reports.sql
+-- What a heartbeat tells of all instances. The caller holds the lock of the toolbox and has checked its key; every row is
+-- looked up within that toolbox.
+
+-- A view that brings no news is the last that was applied too: what comes late and is earlier takes nothing back.
+create function private.apply_instance_reports(toolbox_id uuid, heartbeat jsonb, request_id text) returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  named uuid[];
+  unknown uuid[];
+  news private.instance_report[];
+  report private.instance_report;
+begin
+  if jsonb_array_length(heartbeat -> 'instances') > 200 then
+    raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
+  end if;
+  -- Most rows have no news: they are found without a lock, and only their health, its age and the version of the view are written.
+  with reports as materialized (
+    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
+      r.ports, r.rolled_back, r.view_version, private.kept_mcp_health(r.mcp) as mcp
+    from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
+      jsonb_populate_record(null::private.instance_report, e.report) r
+    order by r.id, e.n desc
+  ), seen as materialized (
+    select r.*, i.id as known, i.mcp_health is distinct from r.mcp as is_health_new,
+      i.view_run as seen_run, i.view_number as seen_number,
+      jsonb_typeof(r.view_version) = 'object' and not private.is_overtaken(i, r.view_version)
+        and (i.view_run, i.view_number) is distinct from ((r.view_version ->> 'run')::uuid, private.view_number(r.view_version)) as is_view_new,
+      r.generation >= i.generation and (
+        r.generation > i.generation
+        or private.observed_of_phase(case when r.rolled_back and r.settled then 'error' else r.phase end) is distinct from case i.status_on_toolbox
+          when 'deploying' then 'preparing' when 'error' then 'failed' else i.status_on_toolbox::text end
+        or r.settled and (i.container_id, i.image_digest, i.port_mapping_json) is distinct from (r.container_id, r.image_digest, r.ports)
+        or r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null
+        or (r.phase = 'error' or r.rolled_back) and (i.instance_error_code, i.instance_error_message)
+          is distinct from (r.reason ->> 'code', r.reason ->> 'message')
+        or exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.state = 'in_progress'
+        )
+        -- An error that stays says nothing new of an update that may still be rolled back.
+        or (r.rolled_back or r.phase is distinct from 'error') and exists (
+          select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.previous_spec is not null
+        )
+      ) as is_news
+    from reports r
+    left join public.account_tool_instances i on i.id = r.id and i.account_tool_environment_id = toolbox_id
+  ), refreshed as (
+    update public.account_tool_instances i
+    -- An answer may have been recorded since the row was seen, and is later news then.
+    set mcp_health = s.mcp, last_observed_at = clock_timestamp(),
+      view_run = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then (s.view_version ->> 'run')::uuid else i.view_run end,
+      view_number = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then private.view_number(s.view_version) else i.view_number end,
+      view_applied_at = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then clock_timestamp() else i.view_applied_at end
+    from seen s
+    where i.id = s.known and not s.is_news and (s.is_health_new or s.is_view_new) and s.generation >= i.generation
+  )
+  select array_agg(s.id), array_agg(s.id) filter (where s.known is null), array_agg(s.report order by s.id) filter (where s.is_news)
+  into named, unknown, news
+  from seen s;
+
+  foreach report in array coalesce(news, '{}') loop
+    perform private.apply_instance_report(toolbox_id, report, request_id);
+  end loop;
+  -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to
+  -- have arrived. That never ends a deletion: a deploy still on its way would make a container without a row. An agent
+  -- that has nothing of it and will refuse such a deploy says so by name.
+  if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
+    for report in
+      select r.*
+      from public.account_tool_instances i,
+        jsonb_populate_record(null::private.instance_report, jsonb_build_object('id', i.id, 'generation', i.generation)) r
+      where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
+        and i.updated_at < clock_timestamp() - interval '30 seconds'
+        and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
+        and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
+      order by i.id
+    loop
+      perform private.apply_instance_report(toolbox_id, report, request_id);
+    end loop;
+  end if;
+  return coalesce(unknown, '{}');
+end;
+$$;
+comment on function private.apply_instance_reports is
+  'Writes what a heartbeat tells of instances; returns those that are not of the toolbox.';
+
+revoke all on function private.apply_instance_reports from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/record_heartbeat.sql
+-- One heartbeat, one round trip.
+
+create function public.record_heartbeat(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  heartbeat constant jsonb := p -> 'heartbeat';
+  sent_boot constant bigint := heartbeat ->> 'boot';
+  sent_sequence constant bigint := heartbeat ->> 'sequence';
+  certificate constant text := heartbeat ->> 'certificate_sha256';
+  pem constant text := heartbeat ->> 'certificate_pem';
+  toolbox public.account_tool_environments;
+  is_current_key boolean;
+  is_first_use boolean;
+  proven_key_id text;
+  unknown uuid[];
+begin
+  perform private.require_keys(p, 'toolbox_id', 'token_hash', 'root_id', 'heartbeat');
+  perform private.require_keys(heartbeat, 'boot', 'sequence', 'interval_seconds', 'instances');
+  if sent_boot not between 1 and 9007199254740991 or sent_sequence not between 1 and 9007199254740991 then
+    raise exception 'boot and sequence in p.heartbeat must be from 1 to 2^53 - 1' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- Same order of locks as begin_tool_instance_operation: toolbox, then instances. A wrong key waits for nothing.
+  select * into toolbox from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and private.is_toolbox_key(e, p ->> 'token_hash')
+  for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unauthorized');
+  end if;
+  if (sent_boot, sent_sequence) <= (toolbox.dtma_boot, toolbox.dtma_sequence) then
+    return jsonb_build_object('outcome', 'replayed', 'boot', toolbox.dtma_boot, 'sequence', toolbox.dtma_sequence);
+  end if;
+  -- The first one is taken from whoever holds the key; from then on there is no other, nor none.
+  if toolbox.dtma_certificate_pem is not null and toolbox.dtma_certificate_sha256 is distinct from certificate
+    or toolbox.dtma_certificate_pem is null and pem is not null and private.certificate_sha256(pem) is distinct from certificate
+  then
+    return jsonb_build_object('outcome', 'certificate_changed');
+  end if;
+
+  is_current_key := toolbox.dtma_token_hash = p ->> 'token_hash';
+  is_first_use := is_current_key and toolbox.dtma_offered_key_id is not null;
+  proven_key_id := case
+    when is_first_use then toolbox.dtma_offered_key_id
+    -- Never named: derived from the root secret of its time, which this heartbeat shows to be the present one.
+    else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
+  end;
+  update public.account_tool_environments e
+  set last_heartbeat_at = clock_timestamp(),
+    dtma_boot = sent_boot,
+    dtma_sequence = sent_sequence,
+    heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
+    dtma_last_known_version = left(heartbeat ->> 'version', 100),
+    dtma_api_version = nullif((heartbeat ->> 'api_version')::bigint, 0),
+    dtma_certificate_pem = coalesce(e.dtma_certificate_pem, pem),
+    dtma_health_details_json = case
+      when jsonb_typeof(heartbeat -> 'system_metrics') = 'object' then jsonb_build_object(
+        'docker_reachable', heartbeat -> 'docker_reachable', 'system_metrics', heartbeat -> 'system_metrics',
+        'reported_at', clock_timestamp())
+      when e.dtma_health_details_json -> 'docker_reachable' is distinct from heartbeat -> 'docker_reachable' then
+        coalesce(e.dtma_health_details_json, '{}') || jsonb_build_object('docker_reachable', heartbeat -> 'docker_reachable')
+      else e.dtma_health_details_json
+    end,
+    dtma_key_id = proven_key_id,
+    dtma_offered_key_id = case when not is_first_use then e.dtma_offered_key_id end,
+    dtma_previous_token_expires_at = case
+      when is_first_use then clock_timestamp() + interval '10 minutes' else e.dtma_previous_token_expires_at
+    end
+  where e.id = toolbox.id;
+  if toolbox.status <> 'active' then
+    perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
+  end if;
+
+  unknown := private.apply_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
+  return jsonb_strip_nulls(jsonb_build_object(
+    'outcome', 'recorded',
+    'desired_digest', private.desired_digest(toolbox.id),
+    'unknown', unknown,
+    -- The previous key in its last minutes: its successor is in use already.
+    'rotate_to_epoch', case
+      when (is_current_key or toolbox.dtma_offered_key_id is not null)
+        and proven_key_id <> format('%s.%s', p ->> 'root_id', toolbox.dtma_key_epoch)
+      then toolbox.dtma_key_epoch
+    end
+  ));
+end;
+$$;
+comment on function public.record_heartbeat is
+  'Records one heartbeat of the agent that presents its key: liveness, host, states and health of its instances. Answers {outcome}: recorded with desired_digest, unknown and perhaps rotate_to_epoch; unauthorized for an unknown toolbox and a wrong key alike; replayed; or certificate_changed. Waits 5 s for locks at most.';
+
+revoke all on function public.record_heartbeat from public, anon, authenticated, service_role;
+grant execute on function public.record_heartbeat to service_role;
+
+-- supabase/schemas/functions/mark_silent_toolboxes.sql
+-- A toolbox that does not report is not shown as if it did.
+
+create function private.mark_silent_toolboxes(counting_from timestamptz default pg_postmaster_start_time()) returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  marked integer;
+begin
+  with silent as (
+    -- Whoever holds the row is being heard right now.
+    select e.id from public.account_tool_environments e
+    where e.status = 'active'
+      and greatest(coalesce(e.last_heartbeat_at, e.status_changed_at), counting_from)
+        < clock_timestamp() - make_interval(secs => 3 * coalesce(e.heartbeat_interval_seconds, 60))
+    for no key update skip locked
+  ), marking as (
+    update public.account_tool_environments e set status = 'unresponsive'
+    from silent s where e.id = s.id
+    returning e.id, e.unresponsive_since
+  ), told as (
+    insert into public.tool_instance_events (
+      tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason, generation
+    )
+    select i.id, m.id, 'control_plane', 'unknown_since', i.status_on_toolbox, i.status_on_toolbox, 'toolbox_unresponsive',
+      format('The machine was last heard of at %s', to_char(m.unresponsive_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
+      i.generation
+    from marking m join public.account_tool_instances i on i.account_tool_environment_id = m.id
+    order by i.id
+  )
+  select count(*) into marked from marking;
+  return marked;
+end;
+$$;
+comment on function private.mark_silent_toolboxes is
+  'Marks active toolboxes that were silent for three of their intervals as unresponsive, with an event for each of their instances; returns how many. While the database was down nobody could report: silence counts from its start.';
+
+revoke all on function private.mark_silent_toolboxes from public, anon, authenticated, service_role;
+
+-- Where pg_cron is not to be had, somebody else must call the function; the local stack does.
+do $$
+declare
+  call constant text := 'select private.mark_silent_toolboxes()';
+begin
+  if exists (select from pg_available_extensions where name = 'pg_cron') then
+    create extension if not exists pg_cron with schema pg_catalog;
+    begin
+      perform cron.schedule('mark-silent-toolboxes', '30 seconds', call);
+    exception when invalid_parameter_value or raise_exception or internal_error then
+      -- Before version 1.5 it counts in minutes.
+      perform cron.schedule('mark-silent-toolboxes', '* * * * *', call);
+    end;
+  end if;
+exception when others then
+  raise warning 'pg_cron is there and cannot be used (%); have private.mark_silent_toolboxes() called every 30 seconds', sqlerrm;
+end;
+$$;

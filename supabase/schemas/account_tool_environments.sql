@@ -1,0 +1,186 @@
+-- Toolboxes: machines that run Docker and DTMA for one account.
+create type public.account_tool_environment_status_enum as enum (
+  'pending_provision', 'provisioning', 'awaiting_heartbeat', 'active', 'unresponsive',
+  'pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_provisioning', 'error_deprovisioning'
+);
+
+create table public.account_tool_environments (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  description text check (char_length(description) <= 2000),
+  status public.account_tool_environment_status_enum not null default 'pending_provision',
+  status_changed_at timestamptz not null default now(),
+  region_slug text,
+  size_slug text,
+  image_slug text,
+  do_droplet_id bigint unique,
+  do_droplet_name text,
+  public_ip_address inet,
+  dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
+  dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
+  dtma_certificate_sha256 text,
+  -- The keys of the agent, by name and by hash.
+  dtma_key_id text check (dtma_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
+  dtma_key_epoch integer not null default 0 check (dtma_key_epoch >= 0),
+  dtma_token_hash text check (dtma_token_hash ~ '^[0-9a-f]{64}$'),
+  dtma_offered_key_id text check (dtma_offered_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
+  dtma_previous_token_hash text check (dtma_previous_token_hash ~ '^[0-9a-f]{64}$'),
+  dtma_previous_token_expires_at timestamptz,
+  -- What the agent said last, and the order of its messages.
+  dtma_last_known_version text,
+  dtma_api_version integer check (dtma_api_version > 0),
+  dtma_health_details_json jsonb,
+  last_heartbeat_at timestamptz,
+  heartbeat_interval_seconds integer check (heartbeat_interval_seconds between 1 and 300),
+  dtma_boot bigint check (dtma_boot > 0),
+  dtma_sequence bigint check (dtma_sequence > 0),
+  unresponsive_since timestamptz,
+  provisioning_error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint error_has_a_reason check (
+    (status in ('error_provisioning', 'error_deprovisioning'))
+    = (provisioning_error_message is not null and provisioning_error_message <> '')
+  ),
+  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null))
+)
+-- A heartbeat rewrites its row: room on the page keeps that from touching the indexes.
+with (fillfactor = 70);
+create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
+create index account_tool_environments_status_idx on public.account_tool_environments (status);
+
+-- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
+create function private.tool_environment_transition_allowed(
+  from_status public.account_tool_environment_status_enum,
+  to_status public.account_tool_environment_status_enum
+) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  select case from_status
+    when 'pending_provision' then to_status in ('provisioning', 'error_provisioning', 'pending_deprovision')
+    when 'provisioning' then to_status in ('awaiting_heartbeat', 'error_provisioning', 'pending_deprovision')
+    when 'awaiting_heartbeat' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
+    when 'active' then to_status in ('unresponsive', 'pending_deprovision')
+    when 'unresponsive' then to_status in ('active', 'pending_deprovision')
+    when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
+    when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
+    when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
+    when 'error_deprovisioning' then to_status in ('deprovisioning', 'pending_deprovision')
+    when 'deprovisioned' then false
+  end;
+$$;
+comment on function private.tool_environment_transition_allowed is 'Whether a toolbox may go from one status to another; staying is no transition.';
+
+-- Only a text that is a certificate's PEM has a fingerprint; no input makes this fail.
+create function private.certificate_sha256(pem text) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select encode(sha256(decode(body, 'base64')), 'hex')
+  from (
+    select regexp_replace(
+      substring(pem from '^-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$'), '\s', '', 'g'
+    )
+  ) as text_of_pem (body)
+  where body ~ '^([A-Za-z0-9+/]{4})+$' or body ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)$';
+$$;
+comment on function private.certificate_sha256 is 'SHA-256 in hex of the one certificate (DER) in a PEM text; null when it is none.';
+
+create function private.guard_tool_environment() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    if new.status <> 'pending_provision' then
+      raise exception 'A toolbox starts in pending_provision, not in %', new.status using errcode = 'check_violation';
+    end if;
+    new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+    return new;
+  end if;
+  if new.id <> old.id or new.user_id <> old.user_id then
+    raise exception 'A toolbox keeps its id and its owner' using errcode = 'check_violation';
+  end if;
+  if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
+    new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+  end if;
+  if new.status <> old.status then
+    if not private.tool_environment_transition_allowed(old.status, new.status) then
+      raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
+    end if;
+    new.status_changed_at := clock_timestamp();
+    new.unresponsive_since := case new.status
+      when 'unresponsive' then coalesce(new.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+    end;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_tool_environment() is
+  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since.';
+
+create trigger guard before insert or update on public.account_tool_environments
+  for each row execute function private.guard_tool_environment();
+create trigger touch_updated_at before update on public.account_tool_environments
+  for each row execute function private.touch_updated_at();
+
+alter table public.account_tool_environments enable row level security;
+create policy "owners read their toolboxes" on public.account_tool_environments
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners rename their toolboxes" on public.account_tool_environments
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+
+-- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
+-- order of messages are for the RPCs alone.
+revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
+grant select (
+  id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
+  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
+  dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
+  heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+), update (name, description) on public.account_tool_environments to authenticated;
+grant select, insert, delete on public.account_tool_environments to service_role;
+grant update (
+  name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
+  dtma_port, dtma_certificate_pem, dtma_token_hash, dtma_last_known_version, dtma_api_version,
+  dtma_health_details_json, last_heartbeat_at, provisioning_error_message
+) on public.account_tool_environments to service_role;
+revoke all on function
+  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
+  from public, anon, authenticated, service_role;
+
+comment on table public.account_tool_environments is 'Toolboxes: machines (a droplet, or one the user brings) that run Docker and DTMA for one account.';
+comment on column public.account_tool_environments.id is 'The toolbox id; the keys of its DTMA are derived from it.';
+comment on column public.account_tool_environments.user_id is 'The owner; never changes.';
+comment on column public.account_tool_environments.name is 'Display name, written by the owner.';
+comment on column public.account_tool_environments.description is 'Free text, written by the owner.';
+comment on column public.account_tool_environments.status is 'Lifecycle; a trigger refuses illegal transitions.';
+comment on column public.account_tool_environments.status_changed_at is 'Kept by a trigger.';
+comment on column public.account_tool_environments.region_slug is 'DigitalOcean region; null for a machine the user brings.';
+comment on column public.account_tool_environments.size_slug is 'DigitalOcean size; null for a machine the user brings.';
+comment on column public.account_tool_environments.image_slug is 'DigitalOcean image; null for a machine the user brings.';
+comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
+comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
+comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
+comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
+comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
+comment on column public.account_tool_environments.dtma_key_id is 'Names the key pair the agent proved last: fingerprint of the root secret, dot, epoch. Null: the current root, epoch 0. No secret.';
+comment on column public.account_tool_environments.dtma_key_epoch is 'Epoch of the keys the agent should have; a rotation or an enrolment increments it.';
+comment on column public.account_tool_environments.dtma_token_hash is 'SHA-256 in hex of the key DTMA calls the control plane with.';
+comment on column public.account_tool_environments.dtma_offered_key_id is 'Names the key pair whose hash is in dtma_token_hash, offered and not used yet. Not readable by users.';
+comment on column public.account_tool_environments.dtma_previous_token_hash is 'SHA-256 in hex of the key before the one in dtma_token_hash. Not readable by users.';
+comment on column public.account_tool_environments.dtma_previous_token_expires_at is 'Until then the previous key counts; null while the new one was not used. Not readable by users.';
+comment on column public.account_tool_environments.dtma_last_known_version is 'Version DTMA last reported.';
+comment on column public.account_tool_environments.dtma_api_version is 'API version DTMA last reported.';
+comment on column public.account_tool_environments.dtma_health_details_json is 'Host metrics DTMA last reported.';
+comment on column public.account_tool_environments.last_heartbeat_at is 'When DTMA last reported.';
+comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
+comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
+comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
+comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive: since then the states of its instances are unknown. Kept by a trigger.';
+comment on column public.account_tool_environments.provisioning_error_message is 'Why; set exactly in the two error statuses.';
+comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
+comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';

@@ -1,0 +1,65 @@
+-- Health of MCP servers as agents last saw it, and servers that change their tools.
+
+create function private.text_of_tools_changed(changed jsonb) returns text
+language sql immutable
+set search_path = ''
+as $$
+  -- Names come from a server nobody vouches for: few, short, and without line breaks.
+  select coalesce(string_agg(part, '; ' order by place), 'The server lists other tools than before')
+  from (
+    select place, format('%s: %s', label, string_agg(
+      case when n <= 50 then left(regexp_replace(name, '[[:cntrl:]]', ' ', 'g'), 60) else '…' end, ', ' order by n
+    ))
+    from (values (1, 'added', 'Added'), (2, 'removed', 'Removed'), (3, 'changed', 'Changed')) as kinds (place, key, label),
+      jsonb_array_elements_text(case when jsonb_typeof(changed -> key) = 'array' then changed -> key else '[]' end)
+        with ordinality as names (name, n)
+    where n <= 51
+    group by place, label
+  ) as parts (place, part);
+$$;
+comment on function private.text_of_tools_changed is 'ToolsChanged of the DTMA API in words, of bounded length.';
+
+create function private.kept_mcp_health(mcp jsonb) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  -- What is too large to keep is left out, rather than kept from before: that may be true no longer.
+  select case
+    when jsonb_typeof(mcp) <> 'object' then null
+    when octet_length(mcp::text) <= 32768 then mcp
+    when octet_length((mcp - 'tools_changed')::text) <= 32768 then mcp - 'tools_changed'
+  end;
+$$;
+comment on function private.kept_mcp_health is 'McpHealth of the DTMA API as a row keeps it.';
+
+create function private.record_mcp_health(instance_id uuid, mcp jsonb, request_id text) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+    reason_code, reason, request_id, generation
+  )
+  select i.id, i.account_tool_environment_id, 'agent', i.account_tool_environment_id, 'tools_changed',
+    i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+    record_mcp_health.request_id, i.generation
+  from public.account_tool_instances i
+  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
+    when i.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
+    else i.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
+  end;
+  update public.account_tool_instances i
+  set mcp_health = private.kept_mcp_health(mcp),
+    mcp_tools_fingerprint = coalesce(substring(mcp ->> 'tools_fingerprint' from '^[0-9a-f]{64}$'), i.mcp_tools_fingerprint),
+    last_observed_at = clock_timestamp()
+  where i.id = instance_id;
+end;
+$$;
+comment on function private.record_mcp_health is
+  'Stores the health of an MCP server; another list of tools than before is an event.';
+
+revoke all on function
+  private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
+  from public, anon, authenticated, service_role;

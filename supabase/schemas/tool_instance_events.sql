@@ -1,0 +1,89 @@
+-- Who did what to an instance. A trigger of account_tool_instances writes it.
+create table public.tool_instance_events (
+  id bigint generated always as identity primary key,
+  -- No foreign key: the history of an instance outlives it.
+  tool_instance_id uuid not null,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane', 'database')),
+  actor_id uuid,
+  action text not null,
+  from_status public.account_tool_installation_status_enum,
+  to_status public.account_tool_installation_status_enum,
+  reason_code text,
+  reason text,
+  request_id text,
+  operation_id uuid,
+  generation bigint not null
+);
+create index tool_instance_events_tool_instance_id_idx on public.tool_instance_events (tool_instance_id, id);
+create index tool_instance_events_environment_id_idx on public.tool_instance_events (account_tool_environment_id, id);
+
+-- The RPCs say who acts through settings that end with the transaction. A write without them is the database's own.
+
+create function private.set_event_context(
+  actor_kind text, actor_id uuid, action text, request_id text, operation_id uuid
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform set_config('toolbox.actor_kind', coalesce(actor_kind, ''), true),
+    set_config('toolbox.actor_id', coalesce(actor_id::text, ''), true),
+    set_config('toolbox.action', coalesce(action, ''), true),
+    set_config('toolbox.request_id', coalesce(request_id, ''), true),
+    set_config('toolbox.operation_id', coalesce(operation_id::text, ''), true);
+end;
+$$;
+comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
+
+create function private.keep_tool_instance_events() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- The one way out: the toolbox itself is gone and takes its history along.
+  if tg_op = 'DELETE' and not exists (
+    select from public.account_tool_environments e where e.id = old.account_tool_environment_id
+  ) then
+    return old;
+  end if;
+  raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
+end;
+$$;
+comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role.';
+
+create trigger append_only before update or delete on public.tool_instance_events
+  for each row execute function private.keep_tool_instance_events();
+create trigger append_only_truncate before truncate on public.tool_instance_events
+  for each statement execute function private.keep_tool_instance_events();
+
+alter table public.tool_instance_events enable row level security;
+create policy "owners read their history" on public.tool_instance_events
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+revoke all on public.tool_instance_events from public, anon, authenticated, service_role;
+grant select on public.tool_instance_events to authenticated, service_role;
+revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
+revoke all on function private.set_event_context, private.keep_tool_instance_events()
+  from public, anon, authenticated, service_role;
+
+comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request.';
+comment on column public.tool_instance_events.id is 'Order of events.';
+comment on column public.tool_instance_events.tool_instance_id is 'The instance, which may be gone since.';
+comment on column public.tool_instance_events.account_tool_environment_id is 'Its toolbox; decides who may read.';
+comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
+comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
+comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
+comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
+comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';
+comment on column public.tool_instance_events.reason is 'Sentence when there is a reason.';
+comment on column public.tool_instance_events.request_id is 'Request that caused it.';
+comment on column public.tool_instance_events.operation_id is 'Operation it belongs to.';
+comment on column public.tool_instance_events.generation is 'Generation of the instance after the change.';
