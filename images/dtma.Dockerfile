@@ -1,11 +1,5 @@
 # DTMA, the agent of one toolbox. Built by scripts/build-images, which puts the static binary into the build context.
-# Run it with the Docker socket, a volume for its state and the folder with its enrolment token, which it removes after its
-# use:
-#   docker run -d --name dtma --network host --restart unless-stopped \
-#     -v /var/run/docker.sock:/var/run/docker.sock -v dtma-state:/var/lib/dtma -v /etc/dtma:/etc/dtma \
-#     -e DTMA_LISTEN=0.0.0.0:30000 -e DTMA_TOOLBOX_ID=<uuid> \
-#     -e DTMA_CONTROL_URL=https://<project>.supabase.co/functions/v1/heartbeat \
-#     -e DTMA_ENROLMENT_TOKEN_FILE=/etc/dtma/enrolment toolbox/dtma:dev
+# docs/DEPLOY.md says how it is run.
 FROM scratch
 ARG VERSION
 LABEL org.opencontainers.image.title="DTMA" \

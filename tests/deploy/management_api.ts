@@ -1,6 +1,6 @@
 /**
- * Simulator of the part of Supabase's Management API that `supabase functions deploy --use-api` talks to.
- * It stores what is uploaded and answers as the real one does; it runs nothing.
+ * Simulator of the part of Supabase's Management API that `supabase link`, `secrets set`, `db query --remote` and
+ * `functions deploy --use-api` talk to. It stores what it is given and answers as the real one does.
  */
 
 /** What one deploy uploaded. */
@@ -38,8 +38,17 @@ async function readUpload(request: Request, slug: string): Promise<Upload> {
   return upload;
 }
 
-export function startManagementApi(projectRef: string): ManagementApi {
+/** The project behind the simulator, where there is one. */
+export interface Project {
+  /** Runs SQL in its database; the rows. */
+  query(sql: string): Promise<unknown>;
+  /** Its functions take effect, with these secrets. */
+  deployed(secrets: Record<string, string>): Promise<void>;
+}
+
+export function startManagementApi(projectRef: string, behind?: Project): ManagementApi {
   const uploads: Upload[] = [];
+  const secrets: Record<string, string> = {};
   const unknown: string[] = [];
   const project = `/v1/projects/${projectRef}`;
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
@@ -53,6 +62,24 @@ export function startManagementApi(projectRef: string): ManagementApi {
       }
       case `GET ${project}/functions`:
         return Response.json([]);
+      case `PUT ${project}/functions`:
+        // Several functions are uploaded first and take effect together.
+        await behind?.deployed(secrets);
+        return Response.json({ functions: await request.json() });
+      case `POST ${project}/secrets`:
+        for (const { name, value } of await request.json()) secrets[name] = value;
+        return new Response(null, { status: 201 });
+      case `POST ${project}/database/query`: {
+        if (behind === undefined) break;
+        return Response.json(await behind.query((await request.json()).query), { status: 201 });
+      }
+      case `GET ${project}/api-keys`:
+        // `link` looks whether there are any.
+        return Response.json(["anon", "service_role"].map((name) => ({ name, api_key: "e30.e30.e30" })));
+      case `GET ${project}/config/storage`:
+      case `GET ${project}/config/database/pooler`:
+        // The CLI goes on without these.
+        return Response.json({ message: "not simulated" }, { status: 404 });
       case `GET ${project}`:
         return Response.json({
           id: projectRef,
@@ -60,11 +87,19 @@ export function startManagementApi(projectRef: string): ManagementApi {
           name: "simulated",
           region: "eu-central-1",
           status: "ACTIVE_HEALTHY",
+          organization_id: "simulated",
+          organization_slug: "simulated",
+          created_at: "2026-01-01T00:00:00Z",
+          database: {
+            host: `db.${projectRef}.supabase.co`,
+            version: "17.0",
+            postgres_engine: "17",
+            release_channel: "ga",
+          },
         });
-      default:
-        unknown.push(route);
-        return Response.json({ message: "unknown to the simulator" }, { status: 404 });
     }
+    unknown.push(route);
+    return Response.json({ message: "unknown to the simulator" }, { status: 404 });
   });
   return {
     url: `http://127.0.0.1:${server.addr.port}`,

@@ -2,12 +2,33 @@
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { repository } from "../lib/functions.ts";
-import { startManagementApi, type Upload } from "./management_api.ts";
+import { type ManagementApi, startManagementApi, type Upload } from "./management_api.ts";
 
-const supabase = Deno.env.get("TOOLBOX_SUPABASE") ??
+/** The real CLI. */
+export const supabase = Deno.env.get("TOOLBOX_SUPABASE") ??
   join(repository, "node_modules/@supabase/cli-linux-x64/bin/supabase");
 const deno = Deno.env.get("TOOLBOX_DENO") ?? join(repository, "node_modules/deno/deno");
-const projectRef = "abcdefghijklmnopqrst";
+/** The project that the simulator knows. */
+export const projectRef = "abcdefghijklmnopqrst";
+
+/** Writes what leads the CLI to a simulator into `folder`; the file. */
+export async function writeProfile(folder: string, api: ManagementApi): Promise<string> {
+  const profile = join(folder, "profile.yaml");
+  await Deno.writeTextFile(
+    profile,
+    `name: simulated\napi_url: ${api.url}\ndashboard_url: ${api.url}/dashboard\nproject_host: supabase.co\n`,
+  );
+  return profile;
+}
+
+/** What the CLI needs in its environment; `home` is a directory of nobody. */
+export function cliEnvironment(home: string): Record<string, string> {
+  return {
+    HOME: home,
+    SUPABASE_ACCESS_TOKEN: `sbp_${"0123456789".repeat(4)}`,
+    SUPABASE_TELEMETRY_DISABLED: "1",
+  };
+}
 
 /** Runs `supabase functions deploy` for one function and gives back what it uploaded. */
 export async function deploy(root: string, name: string): Promise<Upload> {
@@ -15,11 +36,7 @@ export async function deploy(root: string, name: string): Promise<Upload> {
   // The CLI keeps state in its home directory; this one is nobody's.
   const home = await Deno.makeTempDir({ prefix: "toolbox-cli-" });
   try {
-    const profile = join(home, "profile.yaml");
-    await Deno.writeTextFile(
-      profile,
-      `name: simulated\napi_url: ${api.url}\ndashboard_url: ${api.url}/dashboard\nproject_host: supabase.co\n`,
-    );
+    const profile = await writeProfile(home, api);
     const { code, stdout, stderr } = await new Deno.Command(supabase, {
       args: [
         "functions",
@@ -35,12 +52,7 @@ export async function deploy(root: string, name: string): Promise<Upload> {
         "--yes",
       ],
       clearEnv: true,
-      env: {
-        HOME: home,
-        PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin",
-        SUPABASE_ACCESS_TOKEN: `sbp_${"0123456789".repeat(4)}`,
-        SUPABASE_TELEMETRY_DISABLED: "1",
-      },
+      env: { ...cliEnvironment(home), PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin" },
       signal: AbortSignal.timeout(60_000),
     }).output();
     const decoder = new TextDecoder();

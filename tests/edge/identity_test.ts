@@ -190,11 +190,34 @@ Deno.test("keys that cannot be read are a failure of ours, and a secret among pu
   assert.deepEqual(await ask(bearer(hs)), [401, "invalid_token"]);
 });
 
+Deno.test("the issuer is this machine at any port where the project is local, and nowhere else", async () => {
+  const [es, other] = [await signingKey("k1"), await signingKey("k1")];
+  const ports = ["http://127.0.0.1:54321/auth/v1", "http://localhost:54321/auth/v1"];
+  const signed = (iss: string, key = es) => token({ alg: "ES256", kid: "k1" }, claims(0, { iss }), key.sign);
+  {
+    // As under `supabase functions serve`, whose functions have another address of the project than users do.
+    const { ask, stack } = await start([es]);
+    await using _all = stack;
+    for (const iss of ports) {
+      assert.deepEqual(await ask(bearer(await signed(iss))), OK, iss);
+      assert.deepEqual(await ask(bearer(await signed(iss, other))), [401, "invalid_token"], "another key");
+    }
+    assert.deepEqual(await ask(bearer(await signed("http://10.0.0.1:54321/auth/v1"))), [401, "invalid_token"]);
+  }
+  // No such host exists: a token that counts is followed by a call that fails.
+  const url = "https://project.invalid";
+  const keys = JSON.stringify({ keys: [es.jwk] });
+  const { ask, stack } = await start([es], { SUPABASE_URL: url, SUPABASE_JWKS: keys });
+  await using _all = stack;
+  assert.deepEqual(await ask(bearer(await signed(`${url}/auth/v1`))), [503, "database_unreachable"]);
+  for (const iss of ports) assert.deepEqual(await ask(bearer(await signed(iss))), [401, "invalid_token"], iss);
+});
+
 Deno.test("another issuer can be allowed, and a remembered token still expires", async () => {
   const es = await signingKey("k1");
-  const { ask, database, stack } = await start([es], { TOOLBOX_JWT_ISSUERS: "http://127.0.0.1:54321/auth/v1" });
+  const iss = "https://sign-in.example.org/auth/v1";
+  const { ask, database, stack } = await start([es], { TOOLBOX_JWT_ISSUERS: iss });
   await using _all = stack;
-  const iss = "http://127.0.0.1:54321/auth/v1";
   const signed = (more: Record<string, unknown>) =>
     token({ alg: "ES256", kid: "k1" }, claims(database.port, { iss, ...more }), es.sign);
   // The first request waits for the function, which is none of this.

@@ -87,9 +87,9 @@ Toolbox is running at {url}. Ctrl-C stops it.
   toolbox          \"local\", {toolbox_id}
   data and logs    {data}
 
-The demo user's token, good for one hour:
+A token of the demo user, good for one hour; the same line gets the next one:
 
-export TOKEN={token}
+export TOKEN=$(curl -sS '{url}/auth/v1/token?grant_type=password' -H 'apikey: {publishable_key}' -H 'Content-Type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | grep -oE '\"access_token\":\"[^\"]+' | cut -d'\"' -f4)
 
 Deploy the sample MCP server, list what runs, stop it:
 
@@ -99,7 +99,6 @@ Deploy the sample MCP server, list what runs, stop it:
 ",
             email = demo.email,
             password = demo.password,
-            token = demo.access_token,
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Configuration: the only place that knows names of environment variables.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
     "SUPABASE_URL",
+    "SUPABASE_PUBLIC_URL",
     "SUPABASE_PUBLISHABLE_KEYS",
     "SUPABASE_ANON_KEY",
     "SUPABASE_SECRET_KEYS",
@@ -45,8 +47,8 @@ pub struct Config {
     pub jwks: Option<String>,
     /// `SUPABASE_JWT_SECRET` or `JWT_SECRET`: for legacy HS256 tokens.
     pub jwt_secret: Option<String>,
-    /// Issuers whose tokens count: the project's, and those in `TOOLBOX_JWT_ISSUERS`.
-    pub issuers: Vec<String>,
+    /// Whose tokens count.
+    pub issuers: Issuers,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
@@ -112,8 +114,7 @@ impl Config {
             return Err(ConfigError::of(wrong));
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
-        let mut issuers = vec![format!("{supabase_url}/auth/v1")];
-        issuers.extend(list(get("TOOLBOX_JWT_ISSUERS")));
+        let issuers = Issuers::read(&supabase_url, &get);
         let mut allowed_origins = list(get("TOOLBOX_ALLOWED_ORIGIN"));
         if allowed_origins.is_empty() {
             allowed_origins.push("*".to_owned());
@@ -134,6 +135,68 @@ impl Config {
             quotas: Quotas::read(&get),
         })
     }
+}
+
+/// Issuers whose tokens count, if the project's key signed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuers {
+    /// `SUPABASE_URL` and `SUPABASE_PUBLIC_URL` with `/auth/v1`, and those in `TOOLBOX_JWT_ISSUERS`.
+    named: Vec<String>,
+    /// Whether this machine's own addresses count too. They do where `SUPABASE_URL` is local: `supabase functions serve`
+    /// gives functions the address of a container (`http://kong:8000`), and users sign in at `http://127.0.0.1:PORT`.
+    loopback: bool,
+}
+
+impl Issuers {
+    fn read(supabase_url: &str, get: &impl Fn(&'static str) -> Option<String>) -> Self {
+        let public_url = get("SUPABASE_PUBLIC_URL");
+        let urls = std::iter::once(supabase_url).chain(public_url.as_deref());
+        let named = urls
+            .map(|url| format!("{}/auth/v1", url.trim_end_matches('/')))
+            .chain(list(get("TOOLBOX_JWT_ISSUERS")))
+            .collect();
+        Self {
+            named,
+            loopback: host_of(supabase_url).is_some_and(|host| {
+                // Names of the CLI's and of self-hosted gateways, as functions in containers see them.
+                is_loopback(host) || matches!(host, "kong" | "host.docker.internal")
+            }),
+        }
+    }
+
+    /// Whether tokens of this issuer count.
+    pub fn contains(&self, issuer: &str) -> bool {
+        self.named.iter().any(|named| named == issuer)
+            || self.loopback
+                && issuer
+                    .strip_suffix("/auth/v1")
+                    .and_then(host_of)
+                    .is_some_and(is_loopback)
+    }
+}
+
+/// The host of `http://host` or `https://host`, with a port or without one; `None` when there is anything else in it.
+fn host_of(url: &str) -> Option<&str> {
+    let authority = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))?;
+    let (host, port) = match authority.rsplit_once(':') {
+        // The colon belongs to an IPv6 address.
+        Some((_, rest)) if rest.ends_with(']') => (authority, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    port.is_none_or(|port| port.parse::<u16>().is_ok())
+        .then_some(host)
+}
+
+/// Whether only this machine answers there.
+fn is_loopback(host: &str) -> bool {
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl AgentConfig {
@@ -255,7 +318,7 @@ mod tests {
         assert_eq!(config.secret_keys, ["sb_secret_a", "service"]);
         assert_eq!(config.api_keys.len(), 5);
         assert_eq!(
-            config.issuers,
+            config.issuers.named,
             [
                 "https://p.supabase.co/auth/v1",
                 "http://127.0.0.1:54321/auth/v1",
@@ -264,6 +327,87 @@ mod tests {
         );
         assert_eq!(config.allowed_origins, ["*"]);
         assert_eq!(config.upstream_timeout, DEFAULT_TIMEOUT);
+    }
+
+    fn issuers(variables: &[(&str, &str)]) -> Issuers {
+        let keys = [
+            ("SUPABASE_ANON_KEY", "anon"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "service"),
+        ];
+        read(&[variables, &keys].concat()).unwrap().issuers
+    }
+
+    #[test]
+    fn a_local_project_issues_tokens_at_every_address_of_this_machine() {
+        for url in [
+            "http://kong:8000",
+            "http://127.0.0.1:54321",
+            "http://localhost:54321/",
+            "http://[::1]:54321",
+            "http://host.docker.internal:54321",
+        ] {
+            let issuers = issuers(&[("SUPABASE_URL", url)]);
+            for issuer in [
+                "http://127.0.0.1:54321/auth/v1",
+                "https://127.0.0.1:8443/auth/v1",
+                "http://localhost:1/auth/v1",
+                "http://localhost/auth/v1",
+                "http://[::1]:54321/auth/v1",
+                "http://[::1]/auth/v1",
+                &format!("{}/auth/v1", url.trim_end_matches('/')),
+            ] {
+                assert!(issuers.contains(issuer), "{issuer} at {url}");
+            }
+            for issuer in [
+                "https://p.supabase.co/auth/v1",
+                "http://127.0.0.1.example.org/auth/v1",
+                "http://localhost.example.org:54321/auth/v1",
+                "http://localhost:54321@example.org/auth/v1",
+                "http://example.org:1@localhost:1/auth/v1",
+                "http://127.0.0.1:54321/auth/v1/",
+                "http://127.0.0.1:54321/x/auth/v1",
+                "http://127.0.0.1:54321",
+                "http://127.0.0.1:99999/auth/v1",
+                "http://10.0.0.1:54321/auth/v1",
+                "ftp://127.0.0.1/auth/v1",
+                "/auth/v1",
+                "",
+            ] {
+                assert!(!issuers.contains(issuer), "{issuer} at {url}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hosted_project_has_no_local_issuers() {
+        for url in [
+            "https://p.supabase.co",
+            "https://supabase.example.org:8443",
+            "http://kong.example.org:8000",
+            "http://127.0.0.1.example.org",
+            "http://10.0.0.1:8000",
+        ] {
+            let issuers = issuers(&[("SUPABASE_URL", url)]);
+            assert!(issuers.contains(&format!("{url}/auth/v1")));
+            for issuer in [
+                "http://127.0.0.1:54321/auth/v1",
+                "http://localhost:54321/auth/v1",
+                "http://[::1]:54321/auth/v1",
+                "http://kong:8000/auth/v1",
+            ] {
+                assert!(!issuers.contains(issuer), "{issuer} at {url}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_project_behind_a_gateway_issues_tokens_at_its_public_address() {
+        let issuers = issuers(&[
+            ("SUPABASE_URL", "http://kong:8000"),
+            ("SUPABASE_PUBLIC_URL", "https://supabase.example.org/"),
+        ]);
+        assert!(issuers.contains("https://supabase.example.org/auth/v1"));
+        assert!(!issuers.contains("https://other.example.org/auth/v1"));
     }
 
     #[test]

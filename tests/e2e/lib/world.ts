@@ -104,10 +104,13 @@ function ownPorts(): { range: string; release: () => void } {
   throw new Error("ten worlds live already on this machine");
 }
 
+/** The password of every user that `signUp` makes. */
+export const PASSWORD = "correct horse battery staple";
+
 /** A new user of the stack. */
 export async function signUp(ready: StackReady, email: string): Promise<Actor> {
   const client = newClient(ready);
-  const { data, error } = await client.auth.signUp({ email, password: "correct horse battery staple" });
+  const { data, error } = await client.auth.signUp({ email, password: PASSWORD });
   if (error || !data.session) throw new Error(`sign up ${email}`, { cause: error });
   return actor(ready, client, data.session.access_token, data.session.user.id, email);
 }

@@ -18,7 +18,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::UserId;
 use toolbox_http::{Clock, Headers, LocalFuture, Transport};
 
-use crate::config::Config;
+use crate::config::{Config, Issuers};
 use crate::context::Caller;
 use crate::host::{Algorithm, Host};
 use jwt::{Claims, Token};
@@ -44,7 +44,7 @@ pub fn user<'a>(
 
 /// Checks callers.
 pub struct Identity {
-    issuers: Vec<String>,
+    issuers: Issuers,
     api_keys: Vec<String>,
     keys: Rc<KeyStore>,
     clock: Arc<dyn Clock>,
