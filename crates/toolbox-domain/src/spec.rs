@@ -1,19 +1,24 @@
 //! What may run in a container.
 //!
-//! [`InstanceSpec::validate`] takes a [`RawSpec`] as it came over a wire and returns either a value that keeps every
-//! rule, with defaults filled in, or every violated rule at once.
+//! There are two forms. [`ToolSpec`] is the wire form: callers, the database, the catalog and the agent's disk all hold
+//! it. [`InstanceSpec::validate`] takes one and returns either a value that keeps every rule, with defaults filled in,
+//! or every violated rule at once.
+//!
+//! A new option of Docker is a field in `wire`, its rule in `validate`, a field of `ConfigOverride` in the crate of the
+//! wire types, and its use where the agent makes a container.
 
 mod git;
 mod image;
 mod instance;
-mod parts;
+mod secret;
 mod validate;
+mod wire;
 
 pub use git::GitSource;
 pub use image::{ImageError, ImagePolicy, ImageReference, ImageSource};
-pub use instance::{InstanceSpec, SpecError};
-pub use parts::{Confinement, EnvVar, Port, Protocol, Resources, Transport, Volume};
-pub use parts::{RawConfinement, RawPort, RawResources, RawSpec, RawVolume};
+pub use instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
+pub use secret::SecretValue;
+pub use wire::{Confinement, McpTransport, PortSpec, Protocol, Resources, ToolSpec, VolumeSpec};
 
 /// Bounds and defaults of a spec.
 pub mod limits {

@@ -30,7 +30,7 @@ fn what_is_left_out_stays_as_it_is() {
     assert_eq!(begun["spec"]["image"], "mcp/context7:2");
     assert_eq!(
         begun["spec"]["env"],
-        json!({"TOKEN": "SECRET", "MORE": "x"})
+        json!({"TOKEN": plain("SECRET"), "MORE": plain("x")})
     );
     assert_eq!(begun["spec"]["ports"][0]["container_port"], 8080);
     assert_eq!(
@@ -43,6 +43,25 @@ fn what_is_left_out_stays_as_it_is() {
     );
 }
 
+/// A value in its envelope.
+fn plain(value: &str) -> Value {
+    json!({"key_id": null, "value": value})
+}
+
+#[test]
+fn a_value_under_a_key_that_is_not_known_is_no_plain_text() {
+    let world = World::new("running");
+    let sealed = json!({"key_id": "k1", "value": "SECRET"});
+    world.tables().row.as_mut().unwrap()["spec"]["env"]["TOKEN"] = sealed;
+    let seen = update(&world, &json!({"stdinOpen": true}), &[]);
+    let error = &seen.body["error"]["details"]["errors"][0];
+    assert_eq!(
+        (seen.status, &error["field"], &error["code"]),
+        (400, &json!("env.TOKEN"), &json!("secret_key_unknown"))
+    );
+    assert!(!seen.body.to_string().contains("SECRET"));
+}
+
 #[test]
 fn null_removes_a_variable_unless_the_tool_needs_it() {
     let world = World::new("running");
@@ -50,7 +69,7 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
     let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
     assert_eq!(update(&world, &wanted, &[]).status, 200);
     let begun = &world.rpc("begin_tool_instance_operation")[0];
-    assert_eq!(begun["spec"]["env"], json!({"MORE": "x"}));
+    assert_eq!(begun["spec"]["env"], json!({"MORE": plain("x")}));
 
     for schema in ["required_config_schema", "required_secrets_schema"] {
         for lost in [json!(null), json!("")] {
