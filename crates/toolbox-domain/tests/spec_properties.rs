@@ -28,7 +28,6 @@ prop_compose! {
         ToolSpec {
             image,
             command,
-            entrypoint: None,
             env: env.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),
             ports: ports.collect(),
             volumes: volumes.into_iter().map(|(name, path)| VolumeSpec { name, path }).collect(),
@@ -36,7 +35,7 @@ prop_compose! {
             confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities },
             transport,
             mcp_path,
-            stdin_open: false,
+            ..ToolSpec::default()
         }
     }
 }
