@@ -9,10 +9,10 @@ use toolbox_domain::spec::InstanceSpec;
 
 /// The spec of a new instance.
 pub(crate) fn of_new(
-    mut catalog: CatalogRow,
+    catalog: &CatalogRow,
     wanted: &ConfigOverride,
 ) -> Result<Box<ToolSpec>, ApiError> {
-    let mut spec = std::mem::take(&mut catalog.default_spec);
+    let mut spec = catalog.default_spec.clone();
     if spec.image.is_empty() && wanted.docker_image.is_none() {
         return Err(ApiError::validation(vec![ConfigOverride::violation(
             "dockerImage",
@@ -21,8 +21,8 @@ pub(crate) fn of_new(
         )]));
     }
     let mut errors = wanted.clone().apply(&mut spec);
-    require(&spec, &catalog, &mut errors);
-    checked(spec, errors)
+    require(&spec, catalog, &mut errors);
+    checked(*spec, errors)
 }
 
 /// The spec of an instance that is changed; `catalog` is given when its variables are.
@@ -35,7 +35,7 @@ pub(crate) fn of_update(
     if let Some(catalog) = catalog {
         require(&spec, catalog, &mut errors);
     }
-    checked(spec, errors)
+    checked(*spec, errors)
 }
 
 /// The variables a catalog entry cannot do without.
@@ -55,8 +55,8 @@ fn require(spec: &ToolSpec, catalog: &CatalogRow, errors: &mut Vec<FieldError>) 
     }
 }
 
-fn checked(spec: Box<ToolSpec>, mut errors: Vec<FieldError>) -> Result<Box<ToolSpec>, ApiError> {
-    match InstanceSpec::validate(*spec) {
+fn checked(spec: ToolSpec, mut errors: Vec<FieldError>) -> Result<Box<ToolSpec>, ApiError> {
+    match InstanceSpec::validate(spec) {
         Ok(spec) if errors.is_empty() => Ok(Box::new(spec.into_wire())),
         Ok(_) => Err(ApiError::validation(errors)),
         Err(violations) => {
