@@ -32,7 +32,7 @@ const binding = (index: number) => ({
 /** The stored specification of every instance. */
 export const SPEC = {
   image: IMAGE,
-  env: { CONTEXT7_MODE: "local" },
+  env: { CONTEXT7_MODE: { key_id: null, value: "local" } },
   ports: [{ container_port: 8080, protocol: "tcp" }],
   volumes: [],
   resources: { memory_bytes: 268435456, cpus: 0.5, pids: 128 },
@@ -135,7 +135,6 @@ export function tables(port: number): Record<string, Row[]> {
     created_at: CREATED,
     updated_at: OBSERVED,
   };
-  const { image: _, ...defaultSpec } = SPEC;
   const catalog: Row = {
     id: CATALOG_ID,
     name: "mcp-server",
@@ -147,7 +146,7 @@ export function tables(port: number): Record<string, Row[]> {
     icon_url: null,
     packaging_type: "docker_image",
     docker_image_url: IMAGE,
-    default_spec: defaultSpec,
+    default_spec: SPEC,
     required_config_schema: {},
     required_secrets_schema: {},
     resource_requirements: {},

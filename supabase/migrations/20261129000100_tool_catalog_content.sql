@@ -2,21 +2,22 @@
 -- Ids are fixed: callers and older clients name them.
 -- Image, arguments, port and variables are those of each publisher's own Dockerfile and documentation.
 insert into public.tool_catalog (
-  id, name, tool_name, category, provider, description, documentation_url, docker_image_url, default_spec,
+  id, name, tool_name, category, provider, description, documentation_url, default_spec,
   required_config_schema, required_secrets_schema
 ) values
 (
   '00000000-0000-0000-0000-000000000001', 'MCP Server', 'mcp-server', 'mcp', 'Toolbox',
   'Any MCP server: name its image, or a Git source to build, and how it is spoken to.',
-  'https://modelcontextprotocol.io/docs/getting-started/intro', null,
+  'https://modelcontextprotocol.io/docs/getting-started/intro',
   '{"transport": "stdio", "stdin_open": true, "resources": {"memory_bytes": 268435456, "cpus": 0.25, "pids": 128}}',
   '{"type": "object"}', '{"type": "object"}'
 ),
 (
   '00000000-0000-0000-0000-000000000002', 'Context7', 'context7', 'mcp', 'Upstash',
   'Current documentation and code examples of libraries, by name and version.',
-  'https://github.com/upstash/context7', 'mcp/context7:latest',
+  'https://github.com/upstash/context7',
   '{
+    "image": "mcp/context7:latest",
     "transport": "streamable-http", "mcp_path": "/mcp",
     "command": ["node", "dist/index.js", "--transport", "http", "--port", "8080"],
     "ports": [{"container_port": 8080, "protocol": "tcp"}],
@@ -28,11 +29,12 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000003', 'Everything', 'everything', 'mcp', 'Model Context Protocol',
   'Reference server that uses every feature of the protocol; for trying out clients.',
-  'https://github.com/modelcontextprotocol/servers/tree/main/src/everything', 'mcp/everything:latest',
+  'https://github.com/modelcontextprotocol/servers/tree/main/src/everything',
   '{
+    "image": "mcp/everything:latest",
     "transport": "streamable-http", "mcp_path": "/mcp",
     "command": ["node", "dist/index.js", "streamableHttp"],
-    "env": {"PORT": "3001"},
+    "env": {"PORT": {"key_id": null, "value": "3001"}},
     "ports": [{"container_port": 3001, "protocol": "tcp"}],
     "resources": {"memory_bytes": 268435456, "cpus": 0.5, "pids": 128},
     "confinement": {"read_only_root": true, "tmpfs": ["/tmp"]}
@@ -42,8 +44,9 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000004', 'Fetch', 'fetch', 'mcp', 'Model Context Protocol',
   'Fetches a web page and gives it back as Markdown.',
-  'https://github.com/modelcontextprotocol/servers/tree/main/src/fetch', 'mcp/fetch:latest',
+  'https://github.com/modelcontextprotocol/servers/tree/main/src/fetch',
   '{
+    "image": "mcp/fetch:latest",
     "transport": "stdio", "stdin_open": true,
     "resources": {"memory_bytes": 268435456, "cpus": 0.5, "pids": 128},
     "confinement": {"read_only_root": true, "tmpfs": ["/tmp"]}
@@ -53,8 +56,9 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000005', 'Filesystem', 'filesystem', 'mcp', 'Model Context Protocol',
   'Reads and writes files in a volume that belongs to this instance alone.',
-  'https://github.com/modelcontextprotocol/servers/tree/main/src/filesystem', 'mcp/filesystem:latest',
+  'https://github.com/modelcontextprotocol/servers/tree/main/src/filesystem',
   '{
+    "image": "mcp/filesystem:latest",
     "transport": "stdio", "stdin_open": true, "command": ["/projects"],
     "volumes": [{"name": "projects", "path": "/projects"}],
     "resources": {"memory_bytes": 268435456, "cpus": 0.5, "pids": 128},
@@ -65,8 +69,9 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000006', 'GitHub', 'github', 'mcp', 'GitHub',
   'Repositories, issues, pull requests and workflows of GitHub.',
-  'https://github.com/github/github-mcp-server', 'ghcr.io/github/github-mcp-server:latest',
+  'https://github.com/github/github-mcp-server',
   '{
+    "image": "ghcr.io/github/github-mcp-server:latest",
     "transport": "stdio", "stdin_open": true,
     "resources": {"memory_bytes": 268435456, "cpus": 0.5, "pids": 128},
     "confinement": {"read_only_root": true, "tmpfs": ["/tmp"]}
@@ -89,8 +94,9 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000007', 'Grafana', 'grafana', 'mcp', 'Grafana Labs',
   'Dashboards, data sources, alerts and incidents of a Grafana.',
-  'https://github.com/grafana/mcp-grafana', 'grafana/mcp-grafana:latest',
+  'https://github.com/grafana/mcp-grafana',
   '{
+    "image": "grafana/mcp-grafana:latest",
     "transport": "streamable-http", "mcp_path": "/mcp",
     "entrypoint": ["/app/mcp-grafana"], "command": ["--transport", "streamable-http", "--address", "0.0.0.0:8000"],
     "ports": [{"container_port": 8000, "protocol": "tcp"}],
@@ -111,10 +117,11 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000008', 'Memory', 'memory', 'mcp', 'Model Context Protocol',
   'Remembers facts as a knowledge graph, kept in a volume of this instance.',
-  'https://github.com/modelcontextprotocol/servers/tree/main/src/memory', 'mcp/memory:latest',
+  'https://github.com/modelcontextprotocol/servers/tree/main/src/memory',
   '{
+    "image": "mcp/memory:latest",
     "transport": "stdio", "stdin_open": true,
-    "env": {"MEMORY_FILE_PATH": "/data/memory.jsonl"},
+    "env": {"MEMORY_FILE_PATH": {"key_id": null, "value": "/data/memory.jsonl"}},
     "volumes": [{"name": "data", "path": "/data"}],
     "resources": {"memory_bytes": 268435456, "cpus": 0.25, "pids": 128},
     "confinement": {"read_only_root": true, "tmpfs": ["/tmp"]}
@@ -124,8 +131,9 @@ insert into public.tool_catalog (
 (
   '00000000-0000-0000-0000-000000000009', 'Playwright', 'playwright', 'mcp', 'Microsoft',
   'Drives a headless Chromium: opens pages, clicks, types, reads.',
-  'https://github.com/microsoft/playwright-mcp', 'mcr.microsoft.com/playwright/mcp:latest',
+  'https://github.com/microsoft/playwright-mcp',
   '{
+    "image": "mcr.microsoft.com/playwright/mcp:latest",
     "transport": "streamable-http", "mcp_path": "/mcp",
     "entrypoint": ["node"],
     "command": [
@@ -141,8 +149,9 @@ insert into public.tool_catalog (
   -- The image's own entry point passes "${LOCAL_TIMEZONE}" unexpanded and exits; hence the entrypoint here.
   '00000000-0000-0000-0000-00000000000a', 'Time', 'time', 'mcp', 'Model Context Protocol',
   'The current time, and conversion between time zones.',
-  'https://github.com/modelcontextprotocol/servers/tree/main/src/time', 'mcp/time:latest',
+  'https://github.com/modelcontextprotocol/servers/tree/main/src/time',
   '{
+    "image": "mcp/time:latest",
     "transport": "stdio", "stdin_open": true,
     "entrypoint": ["mcp-server-time"], "command": ["--local-timezone", "UTC"],
     "resources": {"memory_bytes": 134217728, "cpus": 0.25, "pids": 64},

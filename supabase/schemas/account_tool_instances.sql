@@ -13,6 +13,10 @@ create table public.account_tool_instances (
   spec jsonb not null check (
     jsonb_typeof(spec) = 'object' and jsonb_typeof(spec -> 'image') = 'string' and spec ->> 'image' <> ''
     and octet_length(spec::text) <= 262144
+  )
+  -- Values may be secrets: each is in an envelope that names its key, also while the key is null and nothing is encrypted.
+  constraint values_of_the_environment_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
   ),
   -- Generated: what a user sees of the spec cannot differ from what DTMA gets.
   docker_image_url text generated always as (spec ->> 'image') stored,
@@ -193,7 +197,7 @@ comment on column public.account_tool_instances.account_tool_environment_id is '
 comment on column public.account_tool_instances.tool_catalog_id is 'What it was deployed from; several instances may share one entry.';
 comment on column public.account_tool_instances.instance_name_on_toolbox is 'Display name, kept byte for byte, unique in its toolbox.';
 comment on column public.account_tool_instances.container_name is 'Legal Docker name derived once from name and id.';
-comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included; never readable by users.';
+comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}); never readable by users.';
 comment on column public.account_tool_instances.docker_image_url is 'spec.image.';
 comment on column public.account_tool_instances.mcp_transport_type is 'spec.transport; null for a tool that is no MCP server.';
 comment on column public.account_tool_instances.mcp_endpoint_path is 'spec.mcp_path.';

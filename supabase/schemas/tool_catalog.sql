@@ -12,11 +12,14 @@ create table public.tool_catalog (
   documentation_url text check (documentation_url ~ '^https://'),
   icon_url text check (icon_url ~ '^https://'),
   packaging_type public.tool_packaging_type_enum not null default 'docker_image',
-  docker_image_url text check (docker_image_url <> ''),
-  default_spec jsonb not null default '{}' check (jsonb_typeof(default_spec) = 'object' and not default_spec ? 'image'),
+  default_spec jsonb not null default '{}' check (jsonb_typeof(default_spec) = 'object')
+  constraint default_values_are_in_envelopes check (
+    not jsonb_path_exists(default_spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
   required_config_schema jsonb not null default '{"type": "object"}' check (jsonb_typeof(required_config_schema) = 'object'),
   required_secrets_schema jsonb not null default '{"type": "object"}' check (jsonb_typeof(required_secrets_schema) = 'object'),
-  -- Generated, so that the limits shown to a user are the limits DTMA gets.
+  -- Generated, so that what is shown to a user is what DTMA gets.
+  docker_image_url text generated always as (default_spec ->> 'image') stored check (docker_image_url <> ''),
   resource_requirements jsonb generated always as (default_spec -> 'resources') stored,
   status public.catalog_tool_status_enum not null default 'available',
   is_public boolean not null default true,
@@ -45,10 +48,10 @@ comment on column public.tool_catalog.provider is 'Who publishes the image.';
 comment on column public.tool_catalog.documentation_url is 'Where the publisher documents the tool.';
 comment on column public.tool_catalog.icon_url is 'Square icon.';
 comment on column public.tool_catalog.packaging_type is 'docker_image is pulled, git_source is built on the machine.';
-comment on column public.tool_catalog.docker_image_url is 'Image reference or Git source; null means the caller must name one.';
-comment on column public.tool_catalog.default_spec is 'A ToolSpec of the DTMA API without image: command, ports, transport, mcp_path, resources, confinement, env defaults.';
+comment on column public.tool_catalog.default_spec is 'ToolSpec of the DTMA API: image, command, ports, transport, mcp_path, resources, confinement, env defaults.';
 comment on column public.tool_catalog.required_config_schema is 'JSON Schema of the environment variables a user sets; its "required" ones must be given.';
 comment on column public.tool_catalog.required_secrets_schema is 'JSON Schema of the environment variables that are secrets; its "required" ones must be given.';
+comment on column public.tool_catalog.docker_image_url is 'default_spec.image; null means the caller must name one.';
 comment on column public.tool_catalog.resource_requirements is 'default_spec.resources: memory_bytes, cpus, pids.';
 comment on column public.tool_catalog.status is 'archived entries are hidden; deprecated ones are shown as such.';
 comment on column public.tool_catalog.is_public is 'False hides the entry from users.';

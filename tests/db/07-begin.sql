@@ -6,7 +6,7 @@ select no_plan();
 select is(i, jsonb_build_object('status', 'deploying', 'desired', 'running', 'generation', 1, 'image', 'ghcr.io/x/y:1.2', 'transport', 'stdio',
   'version', '1.2', 'secret', 'SECRET', 'name', 'Ünï / 404 ?#%'), 'a deploy answers the whole instance')
 from (select jsonb_build_object('status', r -> 'status_on_toolbox', 'desired', r -> 'desired_status', 'generation', r -> 'generation',
-  'image', r -> 'docker_image_url', 'transport', r -> 'mcp_transport_type', 'version', r -> 'version', 'secret', r #> '{spec,env,TOKEN}',
+  'image', r -> 'docker_image_url', 'transport', r -> 'mcp_transport_type', 'version', r -> 'version', 'secret', r #> '{spec,env,TOKEN,value}',
   'name', r -> 'instance_name_on_toolbox') as i
   from (select tests.deploy('c0000000-0000-4000-8000-000000000002', 'Ünï / 404 ?#%') -> 'instance' as r) a) b;
 select is(tests.deploy('c0000000-0000-4000-8000-000000000003', 'Ünï / 404 ?#%'),
@@ -22,6 +22,8 @@ select is((select count(*) from account_tool_instances where tool_catalog_id = '
   'several instances of one catalog entry');
 select throws_ok($$ select tests.deploy('c0000000-0000-4000-8000-000000000006', 'x', '{"to_status": "running"}') $$, '23514', null, 'a deploy cannot start in running');
 select throws_ok($$ select tests.deploy('c0000000-0000-4000-8000-000000000006', 'x', '{"spec": {"image": ""}}') $$, '23514', null, 'a spec needs an image');
+select throws_ok(format('select tests.deploy(%L, %L, %L)', 'c0000000-0000-4000-8000-000000000006', 'x', v), '23514', null, 'a value needs its envelope: ' || v)
+from unnest(array['{"spec": {"image": "x", "env": {"A": "1"}}}', '{"spec": {"image": "x", "env": {"A": {"value": "1"}}}}', '{"spec": {"image": "x", "env": {"A": {"key_id": null}}}}']) v;
 select throws_ok($$ select tests.deploy('c0000000-0000-4000-8000-000000000006', 'x', '{"spec": null}') $$, '22023', 'Missing in the argument p: spec', 'a first deploy needs a spec');
 select throws_ok($$ select tests.deploy('c0000000-0000-4000-8000-000000000006', 'x', '{"tool_catalog_id": "00000000-0000-0000-0000-0000000000ff"}') $$,
   '23503', null, 'the catalog entry must exist');
@@ -66,9 +68,9 @@ select results_eq('select tests.new_events() offset 2',
 select tests.record('{"generation": 4, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 
 -- update keeps the old spec for the way back
-select is(tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "ghcr.io/x/y:2", "env": {"TOKEN": "NEW"}}}') #>> '{instance,docker_image_url}',
+select is(tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "ghcr.io/x/y:2", "env": {"TOKEN": {"key_id": null, "value": "NEW"}}}}') #>> '{instance,docker_image_url}',
   'ghcr.io/x/y:2', 'an update replaces the spec');
-select is((tests.last_operation()).previous_spec #>> '{env,TOKEN}', 'SECRET', 'and keeps the old one while it runs');
+select is((tests.last_operation()).previous_spec #>> '{env,TOKEN,value}', 'SECRET', 'and keeps the old one while it runs');
 select tests.record('{"generation": 5, "expected_status": "deploying", "steps": [{"status": "error", "reason_code": "exited", "reason": "Exit code 1"}],
   "operation_result": {"state": "failed", "error_code": "exited", "error_message": "Exit code 1"}}') \g /dev/null
 select isnt((tests.last_operation()).previous_spec, null, 'also when it failed: what failed may pass, and the update be rolled back');

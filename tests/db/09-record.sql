@@ -66,7 +66,7 @@ select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"ima
 select is(tests.record(jsonb_build_object('generation', 6, 'expected_status', 'deploying', 'operation_id', (tests.last_operation()).id, 'restore_previous_spec', true,
   'steps', '[{"status": "running"}]'::jsonb, 'operation_result', '{"state": "failed", "error_code": "exited", "error_message": "Exit code 1"}'::jsonb)) #>> '{instance,docker_image_url}',
   'ghcr.io/x/y:1.2', 'the old spec is back');
-select is((tests.instance()).spec #>> '{env,TOKEN}', 'SECRET', 'as it was');
+select is((tests.instance()).spec #>> '{env,TOKEN,value}', 'SECRET', 'as it was');
 select results_eq('select (o).state, (o).error_code, (o).previous_spec from (select tests.last_operation() as o) a', $$ values ('failed', 'exited', null::jsonb) $$, 'the operation failed with the reason');
 select is((tests.instance()).status_on_toolbox::text, 'running', 'while the instance runs');
 

@@ -10,7 +10,7 @@ select cmp_ok((select count(*) from tool_catalog where docker_image_url is not n
 -- Every default_spec is a ToolSpec, key by key; crates/toolbox-api refuses unknown ones.
 select is_empty(
   $$ select c.name, k from tool_catalog c, jsonb_object_keys(c.default_spec) k
-     where k not in ('command', 'entrypoint', 'env', 'ports', 'volumes', 'resources', 'confinement', 'transport', 'mcp_path', 'stdin_open') $$, 'no unknown key');
+     where k not in ('image', 'command', 'entrypoint', 'env', 'ports', 'volumes', 'resources', 'confinement', 'transport', 'mcp_path', 'stdin_open') $$, 'no unknown key');
 select is_empty($$ select name from tool_catalog where (default_spec ->> 'transport' = 'stdio') <> coalesce((default_spec ->> 'stdin_open')::boolean, false) $$,
   'stdio servers, and only they, keep standard input open');
 select is_empty($$ select name from tool_catalog where (default_spec ->> 'transport' = 'stdio') <> (default_spec -> 'ports' is null)
@@ -22,6 +22,7 @@ select is_empty(
      where s ->> 'type' is distinct from 'object'
        or not coalesce((select bool_and(s -> 'properties' ? r) from jsonb_array_elements_text(s -> 'required') r), true) $$,
   'schemas are objects that define what they require');
+select throws_ok($$ update tool_catalog set default_spec = default_spec || '{"env": {"A": "1"}}' $$, '23514', null, 'a value without its envelope is refused');
 select is_empty($$ select c.name from tool_catalog c, jsonb_object_keys(c.required_secrets_schema -> 'properties') k where c.default_spec -> 'env' ? k $$, 'no secret has a default');
 
 select * from finish();

@@ -140,7 +140,7 @@ Deno.test("a command that was lost on its way heals itself", async (t) => {
 
   await t.step("an update", async () => {
     const { spec } = (await world.db.instance(updated))!;
-    const changed = { ...spec, env: { ...(spec.env as Record<string, string>), SAMPLE_MARK: "found" } };
+    const changed = { ...spec, env: { ...(spec.env as object), SAMPLE_MARK: { key_id: null, value: "found" } } };
     const begun = await lost(world, updated, "update", "deploying", "running", changed);
     await ends(world, updated, begun, "running");
     assert.ok((await world.docker.container(updated)).Config.Env.includes("SAMPLE_MARK=found"));

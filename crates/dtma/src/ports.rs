@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use toolbox_api::dtma::{PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::spec::Port;
 use toolbox_domain::spec::limits::RESERVED_HOST_PORTS;
-use toolbox_domain::spec::{Port, Protocol as SpecProtocol};
 
 /// A host port cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ impl PortTable {
         let mut order: Vec<&Port> = wanted.iter().collect();
         order.sort_by_key(|p| p.host_port.is_none());
         for port in order {
-            let protocol = wire(port.protocol);
+            let protocol = port.protocol;
             let is_own = |number: u16| {
                 kept.iter()
                     .any(|k| k.protocol == protocol && k.host_port == number)
@@ -176,13 +176,6 @@ impl PortTable {
     }
 }
 
-const fn wire(protocol: SpecProtocol) -> Protocol {
-    match protocol {
-        SpecProtocol::Tcp => Protocol::Tcp,
-        SpecProtocol::Udp => Protocol::Udp,
-    }
-}
-
 /// Nobody has the port on that address, nor on all addresses.
 fn can_bind(protocol: Protocol, address: IpAddr, port: u16) -> bool {
     let probe = |ip: IpAddr| {
@@ -204,7 +197,7 @@ mod tests {
     fn port(container_port: u16, host_port: Option<u16>) -> Port {
         Port {
             container_port,
-            protocol: SpecProtocol::Tcp,
+            protocol: Protocol::Tcp,
             host_port,
             host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         }

@@ -60,11 +60,9 @@ pub struct Restart {
 pub struct Release {
     /// Generation that brought the spec.
     pub revision: u64,
-    /// The spec as it was received.
-    pub wire: ToolSpec,
-    /// The spec, checked and with defaults.
+    /// The spec.
     pub spec: InstanceSpec,
-    /// Digest of `wire`.
+    /// Digest of its wire form.
     pub sha256: String,
     /// Published ports, all allocated.
     pub ports: Vec<PortBinding>,
@@ -79,12 +77,11 @@ pub struct Release {
 }
 
 impl Release {
-    /// An unproven release. `spec` is `wire`, checked.
-    pub fn new(revision: u64, wire: ToolSpec, spec: InstanceSpec, ports: Vec<PortBinding>) -> Self {
-        let sha256 = spec_sha256(&wire);
+    /// An unproven release.
+    pub fn new(revision: u64, spec: InstanceSpec, ports: Vec<PortBinding>) -> Self {
+        let sha256 = spec_sha256(spec.wire());
         Self {
             revision,
-            wire,
             spec,
             sha256,
             ports,
@@ -160,6 +157,8 @@ impl std::io::Write for Writer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use toolbox_api::dtma::SecretValue;
+
     use super::*;
 
     #[test]
@@ -168,12 +167,12 @@ mod tests {
             image: "a".into(),
             ..ToolSpec::default()
         };
-        a.env.insert("X".into(), "1".into());
-        a.env.insert("A".into(), "2".into());
+        a.env.insert("X".into(), SecretValue::plain("1"));
+        a.env.insert("A".into(), SecretValue::plain("2"));
         let round_trip: ToolSpec =
             serde_json::from_str(&serde_json::to_string(&a).unwrap()).unwrap();
         assert_eq!(spec_sha256(&a), spec_sha256(&round_trip));
-        a.env.insert("A".into(), "3".into());
+        a.env.insert("A".into(), SecretValue::plain("3"));
         assert_ne!(spec_sha256(&a), spec_sha256(&round_trip));
         assert_eq!(spec_sha256(&a).len(), 64);
     }

@@ -22,8 +22,10 @@ use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
 use crate::durable;
 use crate::record::{Record, Release, Restart};
 
-/// Version of the file format. A file of another version is quarantined, never guessed at.
-const FORMAT: u32 = 1;
+/// Version of the file format, and the oldest that is read; in format 1, values of the environment have no envelope. A
+/// file of another version is quarantined, never guessed at.
+const FORMAT: u32 = 2;
+const OLDEST_FORMAT: u32 = 1;
 /// Largest file that is read; a spec is at most 128 KiB.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -62,7 +64,7 @@ enum Corrupt {
     Unreadable(#[source] io::Error),
     #[error("it is no JSON of a record (line {line}, column {column})")]
     NoRecord { line: usize, column: usize },
-    #[error("its format is {0}, this agent writes {FORMAT}")]
+    #[error("its format is {0}, this agent reads {OLDEST_FORMAT} to {FORMAT}")]
     Format(u32),
     #[error("it holds the record of {0}")]
     OtherInstance(ToolInstanceId),
@@ -217,7 +219,7 @@ impl Store {
             column: e.column(),
         };
         let header: Header = serde_json::from_slice(&bytes).map_err(json)?;
-        if header.format != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&header.format) {
             return Err(Corrupt::Format(header.format));
         }
         let stored: StoredRecord = serde_json::from_slice(&bytes).map_err(json)?;
@@ -440,7 +442,7 @@ impl StoredRelease {
         Self {
             revision: release.revision,
             sha256: release.sha256.clone(),
-            spec: release.wire.clone(),
+            spec: release.spec.wire().clone(),
             ports: release.ports.clone(),
             proven: release.proven,
             refresh_image: release.refresh_image,
@@ -450,7 +452,7 @@ impl StoredRelease {
     }
 
     fn into_release(self, policy: ImagePolicy) -> Result<Release, Corrupt> {
-        let spec = InstanceSpec::validate_with(self.spec.to_raw(), policy)
+        let spec = InstanceSpec::validate_with(self.spec, policy)
             .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
         Ok(Release {
             proven: self.proven,
@@ -458,7 +460,7 @@ impl StoredRelease {
             image_digest: self.image_digest,
             pulled: self.pulled,
             sha256: self.sha256,
-            ..Release::new(self.revision, self.spec, spec, self.ports)
+            ..Release::new(self.revision, spec, self.ports)
         })
     }
 }

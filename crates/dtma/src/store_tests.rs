@@ -1,5 +1,7 @@
 //! The store against files that were cut short, garbled or replaced.
 
+use toolbox_api::dtma::SecretValue;
+
 use super::*;
 
 const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
@@ -13,9 +15,10 @@ fn record(n: u128) -> Record {
         image: "ghcr.io/a/b:1".into(),
         ..ToolSpec::default()
     };
-    wire.env.insert("TOKEN".into(), "SECRET".into());
-    let spec = wire.validate().unwrap();
-    let release = Release::new(3, wire, spec, Vec::new());
+    wire.env
+        .insert("TOKEN".into(), SecretValue::plain("SECRET"));
+    let spec = InstanceSpec::validate(wire).unwrap();
+    let release = Release::new(3, spec, Vec::new());
     Record {
         id: ToolInstanceId::new(uuid::Uuid::from_u128(n)),
         name: DisplayName::parse("Ünï/cödé 404 🧰").unwrap(),
@@ -46,6 +49,22 @@ fn record(n: u128) -> Record {
                 generation: 4,
             }),
     }
+}
+
+#[test]
+fn a_record_whose_values_have_no_envelope_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    let path = store.instances.join(format!("{}.json", record(1).id));
+    let envelope = r#"{"key_id":null,"value":"SECRET"}"#;
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(envelope).count(), 2);
+    let old = text
+        .replace(envelope, "\"SECRET\"")
+        .replace("\"format\":2", "\"format\":1");
+    fs::write(&path, old).unwrap();
+    assert_eq!(store.load().unwrap().records, [record(1)]);
 }
 
 #[test]
@@ -90,7 +109,7 @@ fn whatever_is_no_record_is_set_aside_and_the_rest_is_read() {
         vec![0; 4096],
         vec![0xff; 10],
         whole[..whole.len() / 2].to_vec(),
-        text.replace("\"format\":1", "\"format\":2").into_bytes(),
+        text.replace("\"format\":2", "\"format\":3").into_bytes(),
         text.replace("ghcr.io/a/b:1", "http://not-allowed/x")
             .into_bytes(),
         text.replace("Ünï/cödé 404 🧰", "a\\nb").into_bytes(),
@@ -173,7 +192,8 @@ fn a_file_that_quotes_a_secret_does_not_tell_it() {
     let path = store.instances.join(format!("{}.json", record(1).id));
     let text = fs::read_to_string(&path).unwrap();
     // serde's error of this quotes the text.
-    let broken = text.replace("\"env\":{\"TOKEN\":\"SECRET\"}", "\"env\":\"SECRET\"");
+    let envelope = r#"{"TOKEN":{"key_id":null,"value":"SECRET"}}"#;
+    let broken = text.replace(envelope, "\"SECRET\"");
     assert_ne!(broken, text);
     fs::write(&path, broken).unwrap();
     let (loaded, log) = load_logged(&store);

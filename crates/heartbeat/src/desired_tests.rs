@@ -13,7 +13,7 @@ fn path() -> String {
 fn the_desired_state_is_passed_on_in_the_form_agents_read() {
     let world = World::new();
     let instance = json!({"id": INSTANCE, "generation": 4, "desired": "absent", "name": "x", "container_name": "x-22222222",
-        "spec": {"image": "mcp/context7:1", "env": {"TOKEN": "SECRET"}}});
+        "spec": {"image": "mcp/context7:1", "env": {"TOKEN": {"key_id": null, "value": "SECRET"}}}});
     world.on(
         "get_desired_state",
         &json!({"outcome": "found", "digest": "d", "instances": [instance]}),
@@ -24,7 +24,10 @@ fn the_desired_state_is_passed_on_in_the_form_agents_read() {
     assert_eq!(seen.headers.get("cache-control"), Some("no-store"));
     let state: DesiredState = serde_json::from_value(seen.body).unwrap();
     assert_eq!(state.digest, "d");
-    assert_eq!(state.instances[0].deploy.spec.env["TOKEN"], "SECRET");
+    assert_eq!(
+        state.instances[0].deploy.spec.env["TOKEN"].reveal(),
+        Some("SECRET")
+    );
     let hash = AgentKey::parse(KEY).unwrap().hash();
     assert_eq!(
         world.asked("get_desired_state"),

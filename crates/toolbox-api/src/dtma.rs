@@ -1,11 +1,9 @@
 //! The agent's HTTP API: `GET /health`, `GET /status`, `/tools…`.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{AgentRunId, ToolInstanceId, ToolboxId};
-use toolbox_domain::spec::{
-    InstanceSpec, RawConfinement, RawPort, RawResources, RawSpec, RawVolume, SpecError,
+pub use toolbox_domain::spec::{
+    Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
 /// Version of this API. The control plane refuses an agent with a lower one.
@@ -94,48 +92,6 @@ pub struct Progress {
     pub layers_total: u32,
 }
 
-/// Transport protocol of a port.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// `tcp` or `udp`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
-/// A port the container listens on, as asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct PortSpec {
-    /// Port inside the container, 1 to 65535.
-    pub container_port: u16,
-    /// `tcp` unless given.
-    #[serde(default)]
-    pub protocol: Protocol,
-    /// Port on the machine; the agent allocates one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_port: Option<u16>,
-    /// Address on the machine; `127.0.0.1` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_ip: Option<String>,
-}
-
 /// A port as published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -149,171 +105,6 @@ pub struct PortBinding {
     pub host_ip: String,
     /// Port on the machine.
     pub host_port: u16,
-}
-
-/// A named volume of the instance, removed with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct VolumeSpec {
-    /// Name within the instance: lower-case letters, digits, `-`.
-    pub name: String,
-    /// Absolute path inside the container.
-    pub path: String,
-}
-
-/// Limits of a container.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Resources {
-    /// Memory limit in bytes; the default of the domain when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-    /// CPUs, such as 0.25.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpus: Option<f64>,
-    /// Most processes and threads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pids: Option<u32>,
-}
-
-/// How far a container is confined beyond the fixed rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Confinement {
-    /// Mount the container's root read-only.
-    pub read_only_root: bool,
-    /// Absolute paths mounted as tmpfs.
-    pub tmpfs: Vec<String>,
-    /// Capabilities given back after all were dropped, such as `NET_BIND_SERVICE`.
-    pub add_capabilities: Vec<String>,
-}
-
-/// How an MCP server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum McpTransport {
-    /// Standard input and output of the container.
-    Stdio,
-    /// Streamable HTTP.
-    StreamableHttp,
-    /// HTTP with server-sent events (before 2025-03-26).
-    Sse,
-    /// WebSocket, kept for callers of the predecessor.
-    Websocket,
-}
-
-impl McpTransport {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdio => "stdio",
-            Self::StreamableHttp => "streamable-http",
-            Self::Sse => "sse",
-            Self::Websocket => "websocket",
-        }
-    }
-}
-
-/// What runs in an instance. `env` may hold secrets: never log it.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ToolSpec {
-    /// Image reference, or a Git source to build.
-    pub image: String,
-    /// Arguments instead of the image's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Entry point instead of the image's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entrypoint: Option<Vec<String>>,
-    /// Environment variables.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// Ports to publish.
-    #[serde(default)]
-    pub ports: Vec<PortSpec>,
-    /// Volumes that live as long as the instance.
-    #[serde(default)]
-    pub volumes: Vec<VolumeSpec>,
-    /// Limits.
-    #[serde(default)]
-    pub resources: Resources,
-    /// Confinement.
-    #[serde(default)]
-    pub confinement: Confinement,
-    /// MCP transport; none for a tool that is no MCP server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transport: Option<McpTransport>,
-    /// Path of the MCP endpoint, such as `/mcp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mcp_path: Option<String>,
-    /// Keep standard input open (stdio servers).
-    #[serde(default)]
-    pub stdin_open: bool,
-}
-
-impl std::fmt::Debug for ToolSpec {
-    /// Leaves out the values of `env`, which may be secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ToolSpec")
-            .field("image", &self.image)
-            .field("env", &self.env.keys().collect::<Vec<_>>())
-            .field("ports", &self.ports)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ToolSpec {
-    /// Checks every rule of the domain; all violations are returned together.
-    pub fn validate(&self) -> Result<InstanceSpec, Vec<SpecError>> {
-        InstanceSpec::validate(self.to_raw())
-    }
-
-    /// The unchecked domain form.
-    pub fn to_raw(&self) -> RawSpec {
-        RawSpec {
-            image: self.image.clone(),
-            command: self.command.clone(),
-            entrypoint: self.entrypoint.clone(),
-            env: self.env.clone(),
-            ports: self
-                .ports
-                .iter()
-                .map(|p| RawPort {
-                    container_port: p.container_port,
-                    protocol: p.protocol.as_str().to_owned(),
-                    host_port: p.host_port,
-                    host_ip: p.host_ip.clone(),
-                })
-                .collect(),
-            volumes: self
-                .volumes
-                .iter()
-                .map(|v| RawVolume {
-                    name: v.name.clone(),
-                    path: v.path.clone(),
-                })
-                .collect(),
-            resources: RawResources {
-                memory_bytes: self.resources.memory_bytes,
-                cpus: self.resources.cpus,
-                pids: self.resources.pids,
-            },
-            confinement: RawConfinement {
-                read_only_root: self.confinement.read_only_root,
-                tmpfs: self.confinement.tmpfs.clone(),
-                add_capabilities: self.confinement.add_capabilities.clone(),
-            },
-            transport: self.transport.map(|t| t.as_str().to_owned()),
-            mcp_path: self.mcp_path.clone(),
-            stdin_open: self.stdin_open,
-        }
-    }
 }
 
 /// Body of `PUT /tools/{id}`.

@@ -1,11 +1,10 @@
 //! The API of the edge function `toolbox-tools`. Field names are the predecessor's where it had them.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
 
-use crate::dtma::{ForeignContainer, McpTransport, Phase, PortBinding, Progress, Reason};
+pub use crate::config_override::{ConfigOverride, NumberOrText, PortMapping, ResourceOverride};
+use crate::dtma::{ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
 
 /// Largest request body, in bytes.
@@ -118,131 +117,6 @@ pub struct DeployToolRequest {
 pub struct UpdateToolRequest {
     /// What changes.
     pub base_config_override_json: ConfigOverride,
-}
-
-/// What differs from the catalog entry (deploy) or from what runs (update).
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct ConfigOverride {
-    /// Image reference, Git URL, or GitHub link to a Dockerfile.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub docker_image: Option<String>,
-    /// Environment variables; they are stored and never read back. Others stay as they are; null removes one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub environment_variables: Option<BTreeMap<String, Option<String>>>,
-    /// Ports to publish.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port_mappings: Option<Vec<PortMapping>>,
-    /// Arguments instead of the image's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Entry point instead of the image's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entrypoint: Option<Vec<String>>,
-    /// Volumes that live as long as the instance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub volumes: Option<Vec<crate::dtma::VolumeSpec>>,
-    /// Limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resources: Option<ResourceOverride>,
-    /// MCP transport.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport: Option<McpTransport>,
-    /// Path of the MCP endpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint_path: Option<String>,
-    /// Keep standard input open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stdin_open: Option<bool>,
-}
-
-impl std::fmt::Debug for ConfigOverride {
-    /// Leaves out the values of the environment, which may be secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConfigOverride")
-            .field("docker_image", &self.docker_image)
-            .field("port_mappings", &self.port_mappings)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A port to publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PortMapping {
-    /// Port inside the container.
-    pub container_port: u16,
-    /// Port on the machine; allocated when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_port: Option<u16>,
-    /// `tcp` unless given.
-    #[serde(default)]
-    pub protocol: crate::dtma::Protocol,
-}
-
-/// Limits, as people write them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct ResourceOverride {
-    /// Bytes, or text such as `256Mi`, `1Gi`, `512m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<NumberOrText>,
-    /// CPUs, as a number or text such as `0.25`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<NumberOrText>,
-    /// Most processes and threads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pids: Option<u32>,
-}
-
-/// A quantity as a number or as text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
-pub enum NumberOrText {
-    /// As a number.
-    Number(f64),
-    /// As text with a unit.
-    Text(String),
-}
-
-/// Written out, because the derived form of an untagged enum keeps whole documents in memory and
-/// weighs several kilobytes in wasm.
-impl<'de> Deserialize<'de> for NumberOrText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = NumberOrText;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number or text")
-            }
-
-            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
-            fn visit_u64<E>(self, number: u64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number as f64))
-            }
-
-            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
-            fn visit_i64<E>(self, number: i64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number as f64))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Text(text.to_owned()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
 }
 
 /// Where the state in a view comes from.

@@ -10,8 +10,9 @@
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
-//! cannot change the protocol. With the feature `openapi` every type has a schema.
+//! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
 
+mod config_override;
 pub mod dtma;
 pub mod edge;
 pub mod error;

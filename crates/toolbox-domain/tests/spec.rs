@@ -4,53 +4,61 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde_json::json;
 use toolbox_domain::spec::{
-    InstanceSpec, Port, Protocol, RawConfinement, RawPort, RawResources, RawSpec, RawVolume,
-    Resources, Transport, limits,
+    Confinement, InstanceSpec, McpTransport, Port, PortSpec, Protocol, ResourceLimits, Resources,
+    SecretValue, ToolSpec, VolumeSpec, limits,
 };
 
-fn raw() -> RawSpec {
-    RawSpec {
+fn raw() -> ToolSpec {
+    ToolSpec {
         image: "mcp/context7".to_owned(),
-        ..RawSpec::default()
+        ..ToolSpec::default()
     }
 }
 
-fn port(container_port: u16, host_port: Option<u16>) -> RawPort {
-    RawPort {
+fn port(container_port: u16, host_port: Option<u16>) -> PortSpec {
+    PortSpec {
         container_port,
-        protocol: "tcp".to_owned(),
+        protocol: Protocol::Tcp,
         host_port,
         host_ip: None,
     }
 }
 
-fn volume(name: &str, path: &str) -> RawVolume {
-    RawVolume {
+fn volume(name: &str, path: &str) -> VolumeSpec {
+    VolumeSpec {
         name: name.to_owned(),
         path: path.to_owned(),
     }
 }
 
-fn env(name: &str, value: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(name.to_owned(), value.to_owned())])
+fn env(name: &str, value: &str) -> BTreeMap<String, SecretValue> {
+    BTreeMap::from([(name.to_owned(), SecretValue::plain(value))])
 }
 
-fn many_vars(count: usize, value: &str) -> BTreeMap<String, String> {
+fn sealed(name: &str) -> BTreeMap<String, SecretValue> {
+    let value = SecretValue {
+        key_id: Some("k1".to_owned()),
+        value: "SECRET".to_owned(),
+    };
+    BTreeMap::from([(name.to_owned(), value)])
+}
+
+fn many_vars(count: usize, value: &str) -> BTreeMap<String, SecretValue> {
     (0..count)
-        .map(|i| (format!("V{i}"), value.to_owned()))
+        .map(|i| (format!("V{i}"), SecretValue::plain(value)))
         .collect()
 }
 
-fn port_as(protocol: &str, host_ip: Option<&str>) -> RawPort {
-    RawPort {
-        protocol: protocol.to_owned(),
-        host_ip: host_ip.map(str::to_owned),
+fn port_at(host_ip: &str) -> PortSpec {
+    PortSpec {
+        host_ip: Some(host_ip.to_owned()),
         ..port(1, None)
     }
 }
 
-fn volumes(list: &[(&str, &str)]) -> Vec<RawVolume> {
+fn volumes(list: &[(&str, &str)]) -> Vec<VolumeSpec> {
     list.iter().map(|(name, path)| volume(name, path)).collect()
 }
 
@@ -62,7 +70,7 @@ fn texts(list: &[&str]) -> Vec<String> {
 fn an_image_alone_is_a_spec_with_defaults() {
     let spec = InstanceSpec::validate(raw()).unwrap();
     assert_eq!(spec.image().to_string(), "docker.io/mcp/context7:latest");
-    let defaults = Resources {
+    let defaults = ResourceLimits {
         memory_bytes: limits::DEFAULT_MEMORY_BYTES,
         nano_cpus: limits::DEFAULT_NANO_CPUS,
         pids: limits::DEFAULT_PIDS,
@@ -70,52 +78,52 @@ fn an_image_alone_is_a_spec_with_defaults() {
     assert_eq!(spec.resources(), defaults);
     assert_eq!(
         (
-            spec.command(),
-            spec.entrypoint(),
-            spec.transport(),
-            spec.mcp_path()
+            spec.wire().command.as_deref(),
+            spec.wire().entrypoint.as_deref(),
+            spec.wire().transport,
+            spec.wire().mcp_path.as_deref()
         ),
         (None, None, None, None)
     );
-    assert!(spec.env().is_empty() && spec.ports().is_empty() && spec.volumes().is_empty());
-    assert!(!spec.stdin_open() && !spec.confinement().read_only_root);
+    assert!(spec.env().is_empty() && spec.ports().is_empty() && spec.wire().volumes.is_empty());
+    assert!(!spec.wire().stdin_open && !spec.wire().confinement.read_only_root);
 }
 
 #[test]
 fn everything_given_arrives() {
-    let spec = InstanceSpec::validate(RawSpec {
+    let spec = InstanceSpec::validate(ToolSpec {
         command: Some(vec!["--port".to_owned(), String::new()]),
         entrypoint: Some(vec!["/server".to_owned()]),
         env: env("API_KEY", "a\nb=c"),
         ports: vec![
             port(8080, Some(31000)),
-            RawPort {
-                protocol: "udp".to_owned(),
+            PortSpec {
+                protocol: Protocol::Udp,
                 host_ip: Some("0.0.0.0".to_owned()),
                 ..port(8080, Some(31000))
             },
         ],
         volumes: vec![volume("data-1", "/data/"), volume("cache", "/var/cache")],
-        resources: RawResources {
+        resources: Resources {
             memory_bytes: Some(16 << 20),
             cpus: Some(0.25),
             pids: Some(1),
         },
-        confinement: RawConfinement {
+        confinement: Confinement {
             read_only_root: true,
             tmpfs: vec!["/tmp".to_owned()],
             add_capabilities: ["CAP_SETUID", "CHOWN", "SETUID"]
                 .map(str::to_owned)
                 .to_vec(),
         },
-        transport: Some("streamable-http".to_owned()),
+        transport: Some(McpTransport::StreamableHttp),
         mcp_path: Some("/mcp".to_owned()),
         stdin_open: true,
         ..raw()
     })
     .unwrap();
-    assert_eq!(spec.command().unwrap(), ["--port", ""]);
-    assert_eq!(spec.entrypoint().unwrap(), ["/server"]);
+    assert_eq!(spec.wire().command.as_deref().unwrap(), ["--port", ""]);
+    assert_eq!(spec.wire().entrypoint.as_deref().unwrap(), ["/server"]);
     assert_eq!(
         (spec.env()[0].name(), spec.env()[0].value()),
         ("API_KEY", "a\nb=c")
@@ -132,26 +140,29 @@ fn everything_given_arrives() {
         ..tcp
     };
     assert_eq!(spec.ports(), [tcp, udp]);
-    assert_eq!(spec.volumes()[0].path, "/data", "one spelling");
+    assert_eq!(spec.wire().volumes[0].path, "/data", "one spelling");
     assert_eq!(spec.resources().nano_cpus, 250_000_000);
-    assert_eq!(spec.confinement().tmpfs, ["/tmp"]);
-    assert_eq!(spec.confinement().add_capabilities, ["CHOWN", "SETUID"]);
-    assert_eq!(spec.transport(), Some(Transport::StreamableHttp));
-    assert_eq!(spec.mcp_path(), Some("/mcp"));
-    assert!(spec.stdin_open() && spec.confinement().read_only_root);
+    assert_eq!(spec.wire().confinement.tmpfs, ["/tmp"]);
+    assert_eq!(
+        spec.wire().confinement.add_capabilities,
+        ["CHOWN", "SETUID"]
+    );
+    assert_eq!(spec.wire().transport, Some(McpTransport::StreamableHttp));
+    assert_eq!(spec.wire().mcp_path.as_deref(), Some("/mcp"));
+    assert!(spec.wire().stdin_open && spec.wire().confinement.read_only_root);
 }
 
 #[test]
 fn a_stdio_server_keeps_its_input() {
-    let spec = InstanceSpec::validate(RawSpec {
-        transport: Some("stdio".to_owned()),
+    let spec = InstanceSpec::validate(ToolSpec {
+        transport: Some(McpTransport::Stdio),
         ..raw()
     })
     .unwrap();
-    assert!(spec.stdin_open());
+    assert!(spec.wire().stdin_open);
 }
 
-type Break = fn(&mut RawSpec);
+type Break = fn(&mut ToolSpec);
 
 /// One broken rule each: how, and the field and code that say so.
 const BROKEN: &[(Break, &str, &str)] = &[
@@ -187,6 +198,7 @@ const BROKEN: &[(Break, &str, &str)] = &[
     (|s| s.env = env("A=B", ""), "env", "env_name_invalid"),
     (|s| s.env = env("É", ""), "env", "env_name_invalid"),
     (|s| s.env = env("A", "x\0"), "env.A", "env_value_has_nul"),
+    (|s| s.env = sealed("A"), "env.A", "secret_key_unknown"),
     (
         |s| s.env = env("A", &"x".repeat(32 * 1024 + 1)),
         "env.A",
@@ -238,17 +250,12 @@ const BROKEN: &[(Break, &str, &str)] = &[
         "too_many",
     ),
     (
-        |s| s.ports = vec![port_as("sctp", None)],
-        "ports[0].protocol",
-        "protocol_unknown",
-    ),
-    (
-        |s| s.ports = vec![port_as("tcp", Some("localhost"))],
+        |s| s.ports = vec![port_at("localhost")],
         "ports[0].host_ip",
         "host_ip_invalid",
     ),
     (
-        |s| s.ports = vec![port_as("tcp", Some("224.0.0.1"))],
+        |s| s.ports = vec![port_at("224.0.0.1")],
         "ports[0].host_ip",
         "host_ip_invalid",
     ),
@@ -396,11 +403,6 @@ const BROKEN: &[(Break, &str, &str)] = &[
         "pids_out_of_bounds",
     ),
     (
-        |s| s.transport = Some("http".into()),
-        "transport",
-        "transport_unknown",
-    ),
-    (
         |s| s.mcp_path = Some("mcp".into()),
         "mcp_path",
         "mcp_path_invalid",
@@ -436,31 +438,31 @@ fn each_rule_has_its_field_and_code() {
 #[test]
 fn bounds_are_inclusive() {
     for (memory, cpus, pids) in [(16 << 20, 0.01, 1), (64 << 30, 64.0, 4096)] {
-        let resources = RawResources {
+        let resources = Resources {
             memory_bytes: Some(memory),
             cpus: Some(cpus),
             pids: Some(pids),
         };
         assert!(
-            InstanceSpec::validate(RawSpec { resources, ..raw() }).is_ok(),
+            InstanceSpec::validate(ToolSpec { resources, ..raw() }).is_ok(),
             "{memory}"
         );
     }
     let value = "x".repeat(32 * 1024);
     assert!(
-        InstanceSpec::validate(RawSpec {
+        InstanceSpec::validate(ToolSpec {
             env: env("_", &value),
             ..raw()
         })
         .is_ok()
     );
     let ports = vec![port(1, Some(1)), port(65535, Some(65535))];
-    assert!(InstanceSpec::validate(RawSpec { ports, ..raw() }).is_ok());
+    assert!(InstanceSpec::validate(ToolSpec { ports, ..raw() }).is_ok());
 }
 
 #[test]
 fn all_violations_come_together_and_show_no_value() {
-    let spec = RawSpec {
+    let spec = ToolSpec {
         image: "SECRET".to_owned(),
         env: env("A B", "SECRET\0"),
         ports: vec![port(0, Some(22))],
@@ -472,10 +474,64 @@ fn all_violations_come_together_and_show_no_value() {
     assert_eq!(errors.len(), 6);
     assert!(!format!("{errors:?}").contains("SECRET"));
 
-    let valid = InstanceSpec::validate(RawSpec {
+    let valid = InstanceSpec::validate(ToolSpec {
         env: env("A", "SECRET"),
         ..raw()
     })
     .unwrap();
     assert!(!format!("{valid:?}").contains("SECRET"));
+}
+
+#[test]
+fn what_was_checked_is_checked_to_itself() {
+    let spec = InstanceSpec::validate(ToolSpec {
+        volumes: volumes(&[("data", "/data/")]),
+        confinement: Confinement {
+            tmpfs: texts(&["/tmp/"]),
+            add_capabilities: texts(&["SETUID", "CAP_CHOWN"]),
+            ..Confinement::default()
+        },
+        transport: Some(McpTransport::Stdio),
+        ..raw()
+    })
+    .unwrap();
+    assert_eq!(InstanceSpec::validate(spec.wire().clone()).unwrap(), spec);
+}
+
+#[test]
+fn names_on_the_wire_are_those_in_code() {
+    for transport in [
+        McpTransport::Stdio,
+        McpTransport::StreamableHttp,
+        McpTransport::Sse,
+        McpTransport::Websocket,
+    ] {
+        assert_eq!(serde_json::to_value(transport).unwrap(), transport.as_str());
+    }
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        assert_eq!(serde_json::to_value(protocol).unwrap(), protocol.as_str());
+    }
+}
+
+#[test]
+fn a_value_is_written_in_an_envelope_and_read_with_or_without() {
+    let envelope = json!({"key_id": null, "value": "SECRET"});
+    let value = SecretValue::plain("SECRET");
+    assert_eq!(serde_json::to_value(&value).unwrap(), envelope);
+    for form in [envelope, json!({"value": "SECRET"}), json!("SECRET")] {
+        assert_eq!(serde_json::from_value::<SecretValue>(form).unwrap(), value);
+    }
+    let sealed: SecretValue =
+        serde_json::from_value(json!({"key_id": "k1", "value": "SECRET"})).unwrap();
+    assert_eq!(sealed.reveal(), None);
+    assert!(!format!("{sealed:?} {value:?}").contains("SECRET"));
+    for form in [
+        json!(["SECRET"]),
+        json!({"key_id": "k1"}),
+        json!({"key_id": 1, "value": "SECRET"}),
+        json!({"value": "SECRET", "key": "k1"}),
+    ] {
+        let error = serde_json::from_value::<SecretValue>(form).unwrap_err();
+        assert!(!error.to_string().contains("SECRET"), "{error}");
+    }
 }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use toolbox_domain::spec::{
-    InstanceSpec, RawConfinement, RawPort, RawResources, RawSpec, RawVolume, limits,
+    Confinement, InstanceSpec, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec,
+    VolumeSpec, limits,
 };
 
 prop_compose! {
@@ -11,31 +12,30 @@ prop_compose! {
         image in prop_oneof![Just("nginx".to_owned()), any::<String>()],
         command in prop::option::of(prop::collection::vec(any::<String>(), 0..70)),
         env in prop::collection::btree_map("[A-Z0-9_]{0,3}|\\PC{0,4}", any::<String>(), 0..6),
-        ports in prop::collection::vec((0..4_u16, "tcp|udp|x?", prop::option::of(20..24_u16), prop::option::of("127.0.0.1|::|x")), 0..4),
+        ports in prop::collection::vec((0..4_u16, prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)], prop::option::of(20..24_u16), prop::option::of("127.0.0.1|::|x")), 0..4),
         volumes in prop::collection::vec(("[a-c-]{0,3}", "/?[a-b./]{0,5}"), 0..3),
         tmpfs in prop::collection::vec("/[a-b./]{0,4}", 0..3),
         capabilities in prop::collection::vec("(CAP_)?(CHOWN|KILL|X)", 0..4),
         cpus in prop::option::of(any::<f64>()),
         memory_bytes in prop::option::of(any::<u64>()),
         pids in prop::option::of(any::<u32>()),
-        transport in prop::option::of("stdio|sse|x"),
+        transport in prop::option::of(prop_oneof![Just(McpTransport::Stdio), Just(McpTransport::Sse)]),
         mcp_path in prop::option::of("/?[a-z./?]{0,6}"),
-    ) -> RawSpec {
+    ) -> ToolSpec {
         let ports = ports.into_iter().map(|(container_port, protocol, host_port, host_ip)| {
-            RawPort { container_port, protocol, host_port, host_ip }
+            PortSpec { container_port, protocol, host_port, host_ip }
         });
-        RawSpec {
+        ToolSpec {
             image,
             command,
-            entrypoint: None,
-            env,
+            env: env.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),
             ports: ports.collect(),
-            volumes: volumes.into_iter().map(|(name, path)| RawVolume { name, path }).collect(),
-            resources: RawResources { memory_bytes, cpus, pids },
-            confinement: RawConfinement { read_only_root: false, tmpfs, add_capabilities: capabilities },
+            volumes: volumes.into_iter().map(|(name, path)| VolumeSpec { name, path }).collect(),
+            resources: Resources { memory_bytes, cpus, pids },
+            confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities },
             transport,
             mcp_path,
-            stdin_open: false,
+            ..ToolSpec::default()
         }
     }
 }
@@ -57,8 +57,8 @@ proptest! {
                     prop_assert!(port.container_port != 0 && port.host_port != Some(0));
                     prop_assert!(port.host_port.is_none_or(|p| !limits::RESERVED_HOST_PORTS.contains(&p)));
                 }
-                let volumes = spec.volumes().iter().map(|v| v.path.as_str());
-                let mut mounts: Vec<&str> = volumes.chain(spec.confinement().tmpfs.iter().map(String::as_str)).collect();
+                let volumes = spec.wire().volumes.iter().map(|v| v.path.as_str());
+                let mut mounts: Vec<&str> = volumes.chain(spec.wire().confinement.tmpfs.iter().map(String::as_str)).collect();
                 prop_assert!(mounts.iter().all(|m| m.starts_with('/') && m.len() > 1 && !m.ends_with('/')));
                 let count = mounts.len();
                 mounts.sort_unstable();

@@ -48,7 +48,7 @@ impl Instances {
         let catalog = catalog?.ok_or_else(|| ApiError::new(ErrorCode::CatalogToolNotFound))?;
         begin::check_toolbox(&toolbox)?;
         let agent = self.agents.connect(&toolbox, &request.id)?;
-        let spec = spec::of_new(*catalog, &tool.config)?;
+        let spec = spec::of_new(&catalog, &tool.config)?;
 
         let random = uuid::Builder::from_random_bytes(self.host.random_bytes());
         let id = ToolInstanceId::new(random.into_uuid());

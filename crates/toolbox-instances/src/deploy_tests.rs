@@ -73,7 +73,8 @@ fn the_agent_gets_catalog_defaults_with_what_the_caller_wants() {
     );
     let spec = &request["spec"];
     assert_eq!(spec["image"], "mcp/context7:1");
-    assert_eq!(spec["env"], json!({"KEY": "v", "MODE": "a"}));
+    let plain = |value| json!({"key_id": null, "value": value});
+    assert_eq!(spec["env"], json!({"KEY": plain("v"), "MODE": plain("a")}));
     assert_eq!(
         (&spec["transport"], &spec["mcp_path"], &spec["stdin_open"]),
         (&json!("streamable-http"), &json!("/mcp"), &json!(false))
@@ -235,7 +236,7 @@ fn an_image_and_required_variables_must_come_from_somewhere() {
         seen.body["error"]["details"]["errors"][0]["code"],
         "image_missing"
     );
-    world.tables().catalog["docker_image_url"] = "mcp/github:1".into();
+    world.tables().catalog["default_spec"]["image"] = "mcp/github:1".into();
     world.tables().catalog["required_secrets_schema"]["required"] = json!(["GITHUB_TOKEN"]);
     let seen = world.deploy(&json!({}), &request());
     let error = &seen.body["error"]["details"]["errors"][0];

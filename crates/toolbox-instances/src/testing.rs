@@ -73,7 +73,7 @@ pub fn row(status: &str) -> Value {
         "container_id": "abc", "image_digest": "sha256:1", "port_mapping_json": [],
         "last_observed_at": "2025-12-31T23:59:00+00:00", "version": "1",
         "created_at": "2025-12-31T00:00:00+00:00", "updated_at": "2025-12-31T00:00:00+00:00",
-        "spec": {"image": "mcp/context7:1", "env": {"TOKEN": "SECRET"}, "ports": [{"container_port": 8080}]},
+        "spec": {"image": "mcp/context7:1", "env": {"TOKEN": {"key_id": null, "value": "SECRET"}}, "ports": [{"container_port": 8080}]},
     })
 }
 
@@ -126,8 +126,8 @@ impl ControlPlane {
                 "dtma_port": 30000, "dtma_certificate_pem": null, "dtma_last_known_version": "0.1.0"}),
             row: Some(row(status)),
             operation: None,
-            catalog: json!({"id": CATALOG, "docker_image_url": null, "default_spec": {"transport": "stdio",
-                "stdin_open": true, "env": {"MODE": "a"}}, "required_config_schema": {"type": "object"},
+            catalog: json!({"id": CATALOG, "default_spec": {"transport": "stdio", "stdin_open": true,
+                "env": {"MODE": {"key_id": null, "value": "a"}}}, "required_config_schema": {"type": "object"},
                 "required_secrets_schema": {"type": "object"}}),
             history: Vec::new(),
             begin_with: VecDeque::new(),

@@ -21,7 +21,7 @@ fn what_is_left_out_stays_as_it_is() {
     assert_eq!(begun["spec"]["image"], "mcp/context7:2");
     assert_eq!(
         begun["spec"]["env"],
-        json!({"TOKEN": "SECRET", "MORE": "x"})
+        json!({"TOKEN": plain("SECRET"), "MORE": plain("x")})
     );
     assert_eq!(begun["spec"]["ports"][0]["container_port"], 8080);
     assert_eq!(
@@ -34,6 +34,29 @@ fn what_is_left_out_stays_as_it_is() {
     );
 }
 
+/// A value in its envelope.
+fn plain(value: &str) -> Value {
+    json!({"key_id": null, "value": value})
+}
+
+#[test]
+fn a_value_under_a_key_that_is_not_known_is_no_plain_text() {
+    let world = World::new("running");
+    let sealed = json!({"key_id": "k1", "value": "SECRET"});
+    world.tables().row.as_mut().unwrap()["spec"]["env"]["TOKEN"] = sealed;
+    let seen = world.update(&json!({"stdinOpen": true}), &request());
+    let error = &seen.body["error"]["details"]["errors"][0];
+    assert_eq!(
+        (seen.code(), &error["field"], &error["code"]),
+        (
+            "validation_failed",
+            &json!("env.TOKEN"),
+            &json!("secret_key_unknown")
+        )
+    );
+    assert!(!seen.body.to_string().contains("SECRET"));
+}
+
 #[test]
 fn null_removes_a_variable_unless_the_tool_needs_it() {
     let world = World::new("running");
@@ -41,7 +64,7 @@ fn null_removes_a_variable_unless_the_tool_needs_it() {
     let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
     assert_eq!(world.update(&wanted, &request()).progress, DONE);
     let begun = &world.rpc("begin_tool_instance_operation")[0];
-    assert_eq!(begun["spec"]["env"], json!({"MORE": "x"}));
+    assert_eq!(begun["spec"]["env"], json!({"MORE": plain("x")}));
 
     for schema in ["required_config_schema", "required_secrets_schema"] {
         for lost in [json!(null), json!("")] {

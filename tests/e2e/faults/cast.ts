@@ -121,8 +121,8 @@ export class Cast {
 
 /** What the database says of the mark in an instance's spec. */
 function markOf({ rows }: Snapshot, id: string): string | undefined {
-  const spec = rows.find((row) => row.id === id)?.spec as { env?: Record<string, string> } | undefined;
-  return spec?.env?.SAMPLE_MARK;
+  const spec = rows.find((row) => row.id === id)?.spec as { env?: Record<string, { value: string }> } | undefined;
+  return spec?.env?.SAMPLE_MARK?.value;
 }
 
 /** How long each answer took, for the report. */

@@ -50,9 +50,12 @@ function isOpen({ operations }: Snapshot, row: InstanceRow): boolean {
 
 /** How the image and the variables of a running container differ from the row's spec. */
 // deno-lint-ignore no-explicit-any
-function strangers(spec: { image?: string; env?: Record<string, string> }, { Config: config }: any): string[] {
+function strangers(
+  spec: { image?: string; env?: Record<string, { value: string }> },
+  { Config: config }: any,
+): string[] {
   const plain = (image?: string) => image?.replace(/^docker\.io\/(library\/)?/, "");
-  const wanted = Object.entries(spec.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const wanted = Object.entries(spec.env ?? {}).map(([name, { value }]) => `${name}=${value}`);
   const missing = wanted.filter((pair) => !config.Env.includes(pair)).map((pair) => `without ${pair}`);
   return plain(spec.image) === plain(config.Image) ? missing : [`of ${config.Image}, not ${spec.image}`, ...missing];
 }

@@ -31,7 +31,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
     let label = |name: &str| found.labels.get(name);
     let public: ToolSpec = serde_json::from_str(label(labels::SPEC)?).ok()?;
     let wire = labels::with_values(public, &found.environment);
-    let spec = InstanceSpec::validate_with(wire.to_raw(), policy).ok()?;
+    let spec = InstanceSpec::validate_with(wire, policy).ok()?;
     let revision = found.container.revision?;
     let name = DisplayName::parse(label(labels::NAME)?).ok()?;
     let runs = matches!(
@@ -49,7 +49,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
         image_digest: found.container.image_digest.clone(),
         // As labelled, so that the container is recognised as made from this release.
         sha256: label(labels::SPEC_SHA256)?.clone(),
-        ..Release::new(revision, wire, spec, found.container.ports.clone())
+        ..Release::new(revision, spec, found.container.ports.clone())
     };
     Some(Record {
         id,
@@ -73,6 +73,8 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
 mod tests {
     use std::collections::HashMap;
 
+    use toolbox_api::dtma::SecretValue;
+
     use super::super::crashes::tests::ended;
     use super::*;
 
@@ -85,7 +87,7 @@ mod tests {
             image: "a/b:1".into(),
             ..ToolSpec::default()
         };
-        wire.env.insert("KEY".into(), "SECRET".into());
+        wire.env.insert("KEY".into(), SecretValue::plain("SECRET"));
         let labels = HashMap::from([
             (
                 labels::SPEC.to_owned(),
@@ -116,11 +118,20 @@ mod tests {
     fn a_running_container_gives_back_its_spec_with_secrets() {
         let (found, wire) = adoptable(ContainerState::Running);
         let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
-        assert_eq!(record.current.wire, wire);
+        assert_eq!(*record.current.spec.wire(), wire);
         assert_eq!(record.desired, Desired::Running);
         assert!(record.current.proven);
         assert_eq!(record.container_name, "x-00000000");
         assert_eq!(record.name.as_str(), "Ein Wörk/zeug");
+    }
+
+    #[test]
+    fn a_label_without_envelopes_gives_back_its_secrets_too() {
+        let (mut found, wire) = adoptable(ContainerState::Running);
+        let label = r#"{"image":"a/b:1","env":{"KEY":""},"ports":[],"volumes":[]}"#;
+        found.labels.insert(labels::SPEC.to_owned(), label.into());
+        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        assert_eq!(*record.current.spec.wire(), wire);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Command {
 fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
     let current = Release {
         refresh_image: put.refresh_image,
-        ..Release::new(put.generation, put.wire, put.spec, ports)
+        ..Release::new(put.generation, put.spec, ports)
     };
     Record {
         id,
@@ -210,10 +210,10 @@ fn put_over(
     now: OffsetDateTime,
     allocate: impl FnOnce(&InstanceSpec, &[PortBinding]) -> Result<Vec<PortBinding>, PortError>,
 ) -> Result<Change, CommandError> {
-    let sha256 = spec_sha256(&put.wire);
+    let sha256 = spec_sha256(put.spec.wire());
     let repeated = put.generation == record.generation;
-    let is_current = put.wire == record.current.wire;
-    let under_way = record.next.as_ref().is_some_and(|n| put.wire == n.wire);
+    let is_current = put.spec == record.current.spec;
+    let under_way = record.next.as_ref().is_some_and(|n| put.spec == n.spec);
     let is_settled_on = is_current && record.next.is_none() && record.update_failure.is_none();
     if repeated && sha256 != record.requested_sha256 && !under_way && !is_settled_on {
         return Err(CommandError::SpecDiffers(put.generation));
@@ -267,7 +267,7 @@ fn put_over(
         let release = Release {
             refresh_image: put.refresh_image,
             pulled: current.pulled && current.spec.image() == put.spec.image(),
-            ..Release::new(put.generation, put.wire, put.spec, ports)
+            ..Release::new(put.generation, put.spec, ports)
         };
         // There is nothing to roll back to if the current version never ran. If the instance is stopped, the new version
         // simply becomes current and is tried at its next start.

@@ -10,7 +10,7 @@ fn id() -> ToolInstanceId {
 }
 
 fn put(generation: u64, image: &str) -> Command {
-    let wire = ToolSpec {
+    let spec = ToolSpec {
         image: image.into(),
         ..ToolSpec::default()
     };
@@ -20,8 +20,7 @@ fn put(generation: u64, image: &str) -> Command {
         desired: Desired::Running,
         container_name: ContainerName::derive(&name, id()),
         name,
-        spec: wire.validate().unwrap(),
-        wire,
+        spec: InstanceSpec::validate(spec).unwrap(),
         restart: false,
         refresh_image: false,
         known_ports: Vec::new(),

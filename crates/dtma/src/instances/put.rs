@@ -1,6 +1,6 @@
 //! A checked deployment, from a caller of the API or from the control plane's desired state.
 
-use toolbox_api::dtma::{DeployRequest, Desired, PortBinding, ToolSpec};
+use toolbox_api::dtma::{DeployRequest, Desired, PortBinding};
 use toolbox_api::problem::FieldError;
 use toolbox_domain::names::{ContainerName, DisplayName};
 use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
@@ -16,9 +16,7 @@ pub struct Put {
     pub name: DisplayName,
     /// Docker's name.
     pub container_name: ContainerName,
-    /// The spec as it came.
-    pub wire: ToolSpec,
-    /// The spec, checked.
+    /// The spec.
     pub spec: InstanceSpec,
     /// The generation is a restart too: a container that runs already is started anew.
     pub restart: bool,
@@ -58,7 +56,7 @@ impl Put {
                 "expected running or stopped; use DELETE to remove".to_owned(),
             ));
         }
-        let spec = InstanceSpec::validate_with(request.spec.to_raw(), policy)
+        let spec = InstanceSpec::validate_with(request.spec, policy)
             .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
             .ok();
         match (name, container_name, spec) {
@@ -67,7 +65,6 @@ impl Put {
                 desired: request.desired,
                 name,
                 container_name,
-                wire: request.spec,
                 spec,
                 restart: request.restart,
                 refresh_image: request.refresh_image,

@@ -164,25 +164,20 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
         (labels::SPEC_SHA256.to_owned(), release.sha256.clone()),
         (
             labels::SPEC.to_owned(),
-            serde_json::to_string(&labels::without_secrets(&release.wire)).unwrap_or_default(),
+            serde_json::to_string(&labels::without_secrets(spec.wire())).unwrap_or_default(),
         ),
     ]);
     CreateContainer {
         name,
         image: release.image_request(record.id).image().to_owned(),
         image_digest: release.image_digest.clone(),
-        entrypoint: spec.entrypoint().map(<[String]>::to_vec),
-        command: spec.command().map(<[String]>::to_vec),
-        environment: spec
-            .env()
-            .iter()
-            .map(|e| format!("{}={}", e.name(), e.value()))
-            .collect(),
+        spec: spec.clone(),
         labels: container_labels,
         volume_labels: owner,
         ports: release.ports.clone(),
         volumes: spec
-            .volumes()
+            .wire()
+            .volumes
             .iter()
             .map(|v| VolumeMount {
                 name: format!("toolbox-{}-{}", record.id, v.name),
@@ -190,7 +185,6 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
             })
             .collect(),
         hardening: confinement(shared, release),
-        stdin_open: spec.stdin_open(),
     }
 }
 
@@ -308,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_crash_loop_is_explained_in_a_line() {
-        let wire = toolbox_api::dtma::ToolSpec {
+        let spec = toolbox_api::dtma::ToolSpec {
             image: "a/b:1".into(),
             resources: toolbox_api::dtma::Resources {
                 memory_bytes: Some(256 << 20),
@@ -316,8 +310,8 @@ mod tests {
             },
             ..Default::default()
         };
-        let spec = wire.validate().unwrap();
-        let release = Release::new(1, wire, spec, Vec::new());
+        let spec = toolbox_domain::spec::InstanceSpec::validate(spec).unwrap();
+        let release = Release::new(1, spec, Vec::new());
         let killed = Container {
             exit_code: Some(137),
             oom_killed: true,

@@ -29,7 +29,7 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         reason: error.or_else(|| record.update_failure.clone()),
         progress: memory.status.progress.clone(),
         container_id: container.map(|c| c.id.as_str().to_owned()),
-        image: record.current.wire.image.clone(),
+        image: record.current.spec.wire().image.clone(),
         image_digest: container.and_then(|c| c.image_digest.clone()),
         ports: record.current.ports.clone(),
         started_at: container.and_then(|c| c.started_at).map(text),

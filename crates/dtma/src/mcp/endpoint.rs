@@ -67,7 +67,7 @@ impl PublishedEndpoint {
         }
         let record = self.shared.store.find(self.id);
         let path = record
-            .and_then(|record| record.current.wire.mcp_path)
+            .and_then(|record| record.current.spec.into_wire().mcp_path)
             .filter(|path| path.starts_with('/'))
             .unwrap_or_else(|| DEFAULT_PATH.to_owned());
         *held = Some((generation, path.clone()));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::Transport;
+use toolbox_domain::spec::{EnvVar, McpTransport};
 use toolbox_mcp::bridge::{self, Options};
 use toolbox_mcp::http;
 use toolbox_mcp::redact::Redactor;
@@ -35,7 +35,7 @@ pub(super) struct Keeper {
 
 /// One instance's bridge and what belongs to it.
 struct Kept {
-    transport: Transport,
+    transport: McpTransport,
     bridge: AnyBridge,
     health: watch::Receiver<Arc<McpHealth>>,
     tools: watch::Receiver<Option<Arc<Toolset>>>,
@@ -138,21 +138,21 @@ impl Keeper {
         let Some(record) = self.shared.store.find(id) else {
             return;
         };
-        let transport = record.current.spec.transport();
+        let transport = record.current.spec.wire().transport;
         if kept.as_ref().map(|kept| kept.transport) == transport {
             return;
         }
         *kept = None;
         self.handle.remove(id);
         let options = Options {
-            redactor: Redactor::new(record.current.wire.env.values()),
+            redactor: Redactor::new(record.current.spec.env().iter().map(EnvVar::value)),
             known: self.remembered(id),
             budget: budget.clone(),
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);
         let (bridge, task) = match transport {
-            Some(Transport::Stdio) => {
+            Some(McpTransport::Stdio) => {
                 let process = DockerStdio {
                     id,
                     entry: entry.clone(),
@@ -161,7 +161,7 @@ impl Keeper {
                 let (bridge, task) = bridge::start(Arc::new(process), options);
                 (AnyBridge::Stdio(bridge), tokio::spawn(task))
             }
-            Some(Transport::StreamableHttp) => {
+            Some(McpTransport::StreamableHttp) => {
                 let place = PublishedEndpoint {
                     id,
                     entry: entry.clone(),

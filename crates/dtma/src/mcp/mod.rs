@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::Transport;
+use toolbox_domain::spec::McpTransport;
 use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::tools::Toolset;
@@ -122,10 +122,10 @@ impl Handle {
             if let Some(served) = self.find(id) {
                 return Some(served.bridge);
             }
-            let transport = self.store.find(id)?.current.spec.transport();
+            let transport = self.store.find(id)?.current.spec.wire().transport;
             let bridged = matches!(
                 transport,
-                Some(Transport::Stdio | Transport::StreamableHttp)
+                Some(McpTransport::Stdio | McpTransport::StreamableHttp)
             );
             if !bridged || Instant::now() >= until {
                 return None;

@@ -8,7 +8,7 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
-use toolbox_domain::spec::{ImageReference, Resources};
+use toolbox_domain::spec::{ImageReference, ResourceLimits};
 
 use super::docker::DockerEngine;
 use super::types::{CreateContainer, Ensured, ImageRequest};
@@ -399,7 +399,7 @@ fn kept(
 
 /// A build with its limits. It runs the repository's commands, so it is limited as the container is: without swap, and
 /// to what the tool may use, or to what a build needs if that is more.
-fn limited(resources: &Resources) -> BuildImageOptionsBuilder {
+fn limited(resources: &ResourceLimits) -> BuildImageOptionsBuilder {
     // The API takes more than 2 GiB, but bollard's type does not.
     let memory = i32::try_from(resources.memory_bytes.max(MIN_BUILD_MEMORY)).unwrap_or(i32::MAX);
     let quota = resources.nano_cpus.max(MIN_BUILD_NANO_CPUS) / 10_000;

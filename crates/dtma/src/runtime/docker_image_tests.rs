@@ -6,7 +6,7 @@ use super::*;
 fn a_build_gets_what_its_tool_may_use_within_bounds() {
     const GIB: u64 = 1 << 30;
     let limits = |memory_bytes, nano_cpus| {
-        let resources = Resources {
+        let resources = ResourceLimits {
             memory_bytes,
             nano_cpus,
             pids: 1,

@@ -50,14 +50,20 @@ pub(super) fn create_body(request: &CreateContainer, image: String) -> Container
             ..Mount::default()
         })
         .collect();
+    let spec = request.spec.wire();
+    let environment = request.spec.env().iter();
     ContainerCreateBody {
         image: Some(image),
-        entrypoint: request.entrypoint.clone(),
-        cmd: request.command.clone(),
-        env: Some(request.environment.clone()),
+        entrypoint: spec.entrypoint.clone(),
+        cmd: spec.command.clone(),
+        env: Some(
+            environment
+                .map(|variable| format!("{}={}", variable.name(), variable.value()))
+                .collect(),
+        ),
         labels: Some(request.labels.clone()),
         exposed_ports: Some(bindings.keys().cloned().collect()),
-        open_stdin: Some(request.stdin_open),
+        open_stdin: Some(spec.stdin_open),
         stdin_once: Some(false),
         tty: Some(false),
         host_config: Some(HostConfig {
@@ -302,6 +308,8 @@ pub(super) fn event(message: &EventMessage) -> Option<EngineEvent> {
 
 #[cfg(test)]
 mod tests {
+    use toolbox_domain::spec::{InstanceSpec, SecretValue, ToolSpec};
+
     use super::*;
 
     fn request() -> CreateContainer {
@@ -309,9 +317,13 @@ mod tests {
             name: "n".into(),
             image: "i".into(),
             image_digest: None,
-            entrypoint: None,
-            command: Some(vec!["run".into()]),
-            environment: vec!["A=b".into()],
+            spec: InstanceSpec::validate(ToolSpec {
+                image: "i".into(),
+                command: Some(vec!["run".into()]),
+                env: [("A".into(), SecretValue::plain("b"))].into(),
+                ..ToolSpec::default()
+            })
+            .unwrap(),
             labels: HashMap::new(),
             volume_labels: HashMap::new(),
             ports: vec![PortBinding {
@@ -332,7 +344,6 @@ mod tests {
                 init: true,
                 ..Hardening::default()
             },
-            stdin_open: false,
         }
     }
 
@@ -340,6 +351,7 @@ mod tests {
     fn what_is_asked_reads_back_without_difference() {
         let request = request();
         let body = create_body(&request, request.image.clone());
+        assert_eq!(body.env.unwrap(), ["A=b"]);
         let read = hardening(&body.host_config.unwrap());
         assert!(request.hardening.differences(&read).is_empty());
     }

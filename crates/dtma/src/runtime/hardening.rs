@@ -56,13 +56,13 @@ pub struct Hardening {
 impl Hardening {
     /// The confinement that `spec` asks for, in `network`.
     pub fn of(spec: &InstanceSpec, network: &str) -> Self {
-        let mut tmpfs: BTreeMap<String, String> = spec
-            .confinement()
+        let confinement = &spec.wire().confinement;
+        let mut tmpfs: BTreeMap<String, String> = confinement
             .tmpfs
             .iter()
             .map(|path| (path.clone(), tmpfs_options()))
             .collect();
-        if spec.confinement().read_only_root {
+        if confinement.read_only_root {
             tmpfs.entry("/tmp".to_owned()).or_insert_with(tmpfs_options);
         }
         Self {
@@ -71,13 +71,8 @@ impl Hardening {
             pids: i64::from(spec.resources().pids),
             no_new_privileges: true,
             cap_drop: BTreeSet::from(["ALL".to_owned()]),
-            cap_add: spec
-                .confinement()
-                .add_capabilities
-                .iter()
-                .map(|c| bare_capability(c))
-                .collect(),
-            read_only_root: spec.confinement().read_only_root,
+            cap_add: confinement.add_capabilities.iter().cloned().collect(),
+            read_only_root: confinement.read_only_root,
             tmpfs,
             network: network.to_owned(),
             log: (

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use toolbox_api::dtma::ToolSpec;
+use toolbox_api::dtma::{SecretValue, ToolSpec};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 /// The toolbox a container belongs to. The agent acts only on containers with its own.
@@ -36,7 +36,7 @@ pub fn of_instance(toolbox: ToolboxId, instance: ToolInstanceId) -> HashMap<Stri
 pub fn without_secrets(spec: &ToolSpec) -> ToolSpec {
     let mut public = spec.clone();
     for value in public.env.values_mut() {
-        value.clear();
+        *value = SecretValue::default();
     }
     public
 }
@@ -50,7 +50,7 @@ pub fn with_values(mut spec: ToolSpec, environment: &[String]) -> ToolSpec {
             .filter_map(|pair| pair.split_once('='))
             .find(|(n, _)| n == name);
         if let Some((_, v)) = found {
-            v.clone_into(value);
+            *value = SecretValue::plain(v);
         }
     }
     spec
@@ -66,8 +66,9 @@ mod tests {
             image: "a/b:1".into(),
             ..ToolSpec::default()
         };
-        spec.env.insert("TOKEN".into(), "SECRET=with=equals".into());
-        spec.env.insert("EMPTY".into(), String::new());
+        spec.env
+            .insert("TOKEN".into(), SecretValue::plain("SECRET=with=equals"));
+        spec.env.insert("EMPTY".into(), SecretValue::default());
         let label = serde_json::to_string(&without_secrets(&spec)).unwrap();
         assert!(!label.contains("SECRET"));
         let environment = [

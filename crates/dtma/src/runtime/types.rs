@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::io::AsyncWrite;
 use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::Resources;
+use toolbox_domain::spec::{InstanceSpec, ResourceLimits};
 
 use super::RuntimeError;
 use super::hardening::Hardening;
@@ -133,7 +133,7 @@ pub enum ImageRequest {
         /// The instance it is built for.
         instance: ToolInstanceId,
         /// Limits of its containers; the build's follow from them.
-        resources: Resources,
+        resources: ResourceLimits,
     },
 }
 
@@ -185,23 +185,19 @@ pub struct CreateContainer {
     pub image: String,
     /// Content id of the image. `image` may name another one by now.
     pub image_digest: Option<String>,
-    /// Entry point instead of the image's.
-    pub entrypoint: Option<Vec<String>>,
-    /// Arguments instead of the image's.
-    pub command: Option<Vec<String>>,
-    /// `NAME=value`; may hold secrets.
-    pub environment: Vec<String>,
+    /// What the user asked for. Image, ports and volumes are taken from their own fields, which have more to say.
+    pub spec: InstanceSpec,
+    /// Labels.
     pub labels: HashMap<String, String>,
     /// Labels of its volumes.
     pub volume_labels: HashMap<String, String>,
     pub ports: Vec<PortBinding>,
     pub volumes: Vec<VolumeMount>,
     pub hardening: Hardening,
-    pub stdin_open: bool,
 }
 
 impl std::fmt::Debug for CreateContainer {
-    /// Leaves out the environment, which may hold secrets.
+    /// Leaves out the spec, whose arguments may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CreateContainer")
             .field("name", &self.name)

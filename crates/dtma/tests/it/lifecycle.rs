@@ -13,7 +13,8 @@ use crate::docker;
 #[tokio::test]
 async fn every_command_succeeds_once_and_again() {
     let agent = Agent::new().await;
-    let tool = Tool::new(&["sleep"]).with("env", json!({"TOKEN": "s3cret"}));
+    let tool =
+        Tool::new(&["sleep"]).with("env", json!({"TOKEN": {"key_id": null, "value": "s3cret"}}));
 
     let first = agent.deploy(&tool).await;
     let again = agent.deploy(&tool).await;

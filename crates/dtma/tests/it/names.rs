@@ -76,6 +76,17 @@ async fn names_that_break_a_rule_are_refused_with_a_code() {
 }
 
 #[tokio::test]
+async fn a_value_under_a_key_that_is_not_known_is_refused() {
+    let agent = Agent::new().await;
+    let sealed = json!({"TOKEN": {"key_id": "k1", "value": "s3aled"}});
+    let tool = Tool::new(&["sleep"]).with("env", sealed);
+    let problem = agent.put(&tool).await.expect_problem(422, "invalid_spec");
+    assert_eq!(problem["errors"][0]["field"], "env.TOKEN");
+    assert_eq!(problem["errors"][0]["code"], "secret_key_unknown");
+    assert!(!problem.to_string().contains("s3aled"));
+}
+
+#[tokio::test]
 async fn a_name_that_another_container_has_gives_way_to_the_long_one() {
     let agent = Agent::new().await;
     let tool = Tool::named("Wanted", &["sleep"]);

@@ -129,7 +129,7 @@ impl Supabase {
         id: CatalogToolId,
     ) -> Result<Option<Box<CatalogRow>>, DatabaseError> {
         let query = format!(
-            "tool_catalog?id=eq.{id}&limit=1&select=id,docker_image_url,default_spec,\
+            "tool_catalog?id=eq.{id}&limit=1&select=id,default_spec,\
              required_config_schema,required_secrets_schema"
         );
         let rows: Vec<Box<CatalogRow>> = self.read(token, &query).await?;

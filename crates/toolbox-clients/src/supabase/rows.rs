@@ -2,12 +2,8 @@
 //!
 //! These are wire types of our own database; only columns the control plane uses are named.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use toolbox_api::dtma::{
-    Confinement, McpTransport, PortBinding, PortSpec, Resources, ToolSpec, ViewVersion, VolumeSpec,
-};
+use toolbox_api::dtma::{PortBinding, ToolSpec, ViewVersion};
 use toolbox_api::edge::{OperationState, OperationView};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp::McpHealth;
@@ -136,49 +132,12 @@ pub struct SpecRow {
 pub struct CatalogRow {
     /// Id.
     pub id: CatalogToolId,
-    /// Image, or Git source; none when the caller must name one.
-    pub docker_image_url: Option<String>,
-    /// A spec without its image.
-    pub default_spec: CatalogSpec,
+    /// What it runs by default; without an image when the caller must name one.
+    pub default_spec: Box<ToolSpec>,
     /// Variables a user sets.
     pub required_config_schema: VariablesSchema,
     /// Variables that are secrets.
     pub required_secrets_schema: VariablesSchema,
-}
-
-/// [`ToolSpec`] without its image.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct CatalogSpec {
-    /// Arguments instead of the image's.
-    pub command: Option<Vec<String>>,
-    /// Entry point instead of the image's.
-    pub entrypoint: Option<Vec<String>>,
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Ports to publish.
-    pub ports: Vec<PortSpec>,
-    /// Volumes that live as long as the instance.
-    pub volumes: Vec<VolumeSpec>,
-    /// Limits.
-    pub resources: Resources,
-    /// Confinement.
-    pub confinement: Confinement,
-    /// MCP transport.
-    pub transport: Option<McpTransport>,
-    /// Path of the MCP endpoint.
-    pub mcp_path: Option<String>,
-    /// Keep standard input open.
-    pub stdin_open: bool,
-}
-
-impl std::fmt::Debug for CatalogSpec {
-    /// Leaves out the environment, as [`ToolSpec`] does.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CatalogSpec")
-            .field("ports", &self.ports)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The part of a JSON Schema the control plane acts on: which variables must be given.

@@ -1,7 +1,10 @@
 //! A checked spec, and what a broken rule looks like.
 
+use core::fmt;
+use core::net::IpAddr;
+
 use super::image::ImageSource;
-use super::parts::{Confinement, EnvVar, Port, Resources, Transport, Volume};
+use super::wire::{Protocol, ToolSpec};
 
 /// One violated rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,39 +18,35 @@ pub struct SpecError {
     pub message: String,
 }
 
-/// A spec that keeps every rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A spec that keeps every rule. Only [`InstanceSpec::validate`] makes one.
+#[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSpec {
+    pub(super) wire: ToolSpec,
     pub(super) image: ImageSource,
-    pub(super) command: Option<Vec<String>>,
-    pub(super) entrypoint: Option<Vec<String>>,
     pub(super) env: Vec<EnvVar>,
     pub(super) ports: Vec<Port>,
-    pub(super) volumes: Vec<Volume>,
-    pub(super) resources: Resources,
-    pub(super) confinement: Confinement,
-    pub(super) transport: Option<Transport>,
-    pub(super) mcp_path: Option<String>,
-    pub(super) stdin_open: bool,
+    pub(super) resources: ResourceLimits,
 }
 
 impl InstanceSpec {
+    /// The spec in its one spelling, which is checked to the same value: paths without a trailing slash, capabilities
+    /// sorted and without `CAP_`, standard input open for the transport `stdio`. What has no reading of its own below
+    /// is read from here.
+    pub const fn wire(&self) -> &ToolSpec {
+        &self.wire
+    }
+
+    /// The same, without a copy.
+    pub fn into_wire(self) -> ToolSpec {
+        self.wire
+    }
+
     /// What to run.
     pub const fn image(&self) -> &ImageSource {
         &self.image
     }
 
-    /// Arguments instead of the image's.
-    pub fn command(&self) -> Option<&[String]> {
-        self.command.as_deref()
-    }
-
-    /// Entry point instead of the image's.
-    pub fn entrypoint(&self) -> Option<&[String]> {
-        self.entrypoint.as_deref()
-    }
-
-    /// Environment variables, sorted by name.
+    /// Environment variables, sorted by name, taken out of their envelopes.
     pub fn env(&self) -> &[EnvVar] {
         &self.env
     }
@@ -57,33 +56,57 @@ impl InstanceSpec {
         &self.ports
     }
 
-    /// Volumes, in the order given.
-    pub fn volumes(&self) -> &[Volume] {
-        &self.volumes
-    }
-
-    /// Limits.
-    pub const fn resources(&self) -> Resources {
+    /// Limits, with the defaults for those not given.
+    pub const fn resources(&self) -> ResourceLimits {
         self.resources
     }
+}
 
-    /// Confinement.
-    pub const fn confinement(&self) -> &Confinement {
-        &self.confinement
+/// An environment variable: name `[A-Za-z_][A-Za-z0-9_]*`, value without NUL. `Debug` leaves the value out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EnvVar {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl EnvVar {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// MCP transport; none for a tool that is no MCP server.
-    pub const fn transport(&self) -> Option<Transport> {
-        self.transport
+    /// The value; it may be a secret.
+    pub fn value(&self) -> &str {
+        &self.value
     }
+}
 
-    /// Path of the MCP endpoint.
-    pub fn mcp_path(&self) -> Option<&str> {
-        self.mcp_path.as_deref()
+impl fmt::Debug for EnvVar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EnvVar({}=redacted)", self.name)
     }
+}
 
-    /// Keep standard input open; always so for the transport `stdio`.
-    pub const fn stdin_open(&self) -> bool {
-        self.stdin_open
-    }
+/// A port to publish. No two of a spec share container port and protocol, or host port and protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Port inside the container, never 0.
+    pub container_port: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Port on the machine, never 0 and never reserved; the agent chooses when absent.
+    pub host_port: Option<u16>,
+    /// Address on the machine; loopback unless asked otherwise.
+    pub host_ip: IpAddr,
+}
+
+/// Limits of the container, all within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimits {
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// CPU in billionths of a CPU, as Docker counts it.
+    pub nano_cpus: u64,
+    /// Processes and threads.
+    pub pids: u32,
 }

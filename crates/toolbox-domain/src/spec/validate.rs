@@ -1,53 +1,117 @@
-//! RawSpec → InstanceSpec: every rule, every violation.
+//! The rules: from the wire form to the checked spec, every violation at once.
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeMap;
 
 use super::image::{ImagePolicy, ImageSource};
-use super::instance::{InstanceSpec, SpecError};
-use super::limits;
-use super::parts::{
-    Confinement, EnvVar, Port, Protocol, RawConfinement, RawPort, RawResources, RawSpec, RawVolume,
-    Resources, Transport, Volume,
-};
+use super::instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
+use super::secret::SecretValue;
+use super::wire::{Confinement, McpTransport, PortSpec, Resources, ToolSpec, VolumeSpec};
+
+/// Bounds and defaults of a spec.
+pub mod limits {
+    use core::ops::RangeInclusive;
+
+    /// Most bytes of all texts of a spec together.
+    pub const MAX_SPEC_BYTES: usize = 128 * 1024;
+    /// Most arguments of the command, and of the entry point.
+    pub const MAX_ARGS: usize = 64;
+    /// Most environment variables.
+    pub const MAX_ENV_VARS: usize = 100;
+    /// Most bytes of the name of an environment variable.
+    pub const MAX_ENV_NAME_BYTES: usize = 255;
+    /// Most bytes of the value of an environment variable.
+    pub const MAX_ENV_VALUE_BYTES: usize = 32 * 1024;
+    /// Most ports.
+    pub const MAX_PORTS: usize = 32;
+    /// Host ports that belong to the machine: SSH, the companion server, DTMA.
+    pub const RESERVED_HOST_PORTS: &[u16] = &[22, 3000, 30000];
+    /// Most volumes.
+    pub const MAX_VOLUMES: usize = 16;
+    /// Most characters of the name of a volume.
+    pub const MAX_VOLUME_NAME_CHARS: usize = 40;
+    /// Most tmpfs mounts.
+    pub const MAX_TMPFS: usize = 16;
+    /// Most bytes of a path.
+    pub const MAX_PATH_BYTES: usize = 255;
+    /// Memory limit in bytes.
+    pub const MEMORY_BYTES: RangeInclusive<u64> = 16 * MIB..=64 * 1024 * MIB;
+    /// Memory limit in bytes when none is given.
+    pub const DEFAULT_MEMORY_BYTES: u64 = 512 * MIB;
+    /// CPU limit in billionths of a CPU (0.01 to 64 CPUs).
+    pub const NANO_CPUS: RangeInclusive<u64> = 10_000_000..=64_000_000_000;
+    /// CPU limit in billionths of a CPU when none is given.
+    pub const DEFAULT_NANO_CPUS: u64 = 1_000_000_000;
+    /// Most processes and threads.
+    pub const PIDS: RangeInclusive<u32> = 1..=4096;
+    /// Most processes and threads when no number is given.
+    pub const DEFAULT_PIDS: u32 = 256;
+    /// Capabilities a spec may ask for: those Docker gives by default.
+    pub const CAPABILITIES: &[&str] = &[
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "NET_RAW",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ];
+
+    const MIB: u64 = 1024 * 1024;
+}
 
 impl InstanceSpec {
     /// Checks every rule; all violations come back together.
-    pub fn validate(raw: RawSpec) -> Result<Self, Vec<SpecError>> {
-        Self::validate_with(raw, ImagePolicy::default())
+    pub fn validate(spec: ToolSpec) -> Result<Self, Vec<SpecError>> {
+        Self::validate_with(spec, ImagePolicy::default())
     }
 
     /// Like [`InstanceSpec::validate`], with the image sources that `policy` allows.
-    pub fn validate_with(raw: RawSpec, policy: ImagePolicy) -> Result<Self, Vec<SpecError>> {
+    pub fn validate_with(mut spec: ToolSpec, policy: ImagePolicy) -> Result<Self, Vec<SpecError>> {
         let mut check = Check { errors: Vec::new() };
-        check.size(&raw);
-        let image = ImageSource::parse_with(&raw.image, policy);
+        check.size(&spec);
+        // Every field is named, so that none can be forgotten.
+        let ToolSpec {
+            image,
+            command,
+            entrypoint,
+            env,
+            ports,
+            volumes,
+            resources,
+            confinement,
+            transport,
+            mcp_path,
+            stdin_open,
+        } = &mut spec;
+        let image = ImageSource::parse_with(image, policy);
         if let Err(error) = image {
             check.refuse("image", error.code(), error.to_string());
         }
-        check.arguments("command", raw.command.as_deref());
-        check.arguments("entrypoint", raw.entrypoint.as_deref());
-        let env = check.env(raw.env);
-        let ports = check.ports(&raw.ports);
-        let volumes = check.volumes(raw.volumes);
-        let resources = check.resources(&raw.resources);
-        let confinement = check.confinement(&raw.confinement, &volumes);
-        let transport = check.transport(raw.transport.as_deref());
-        check.mcp_path(raw.mcp_path.as_deref());
+        check.arguments("command", command.as_deref());
+        check.arguments("entrypoint", entrypoint.as_deref());
+        let env = check.env(env);
+        let ports = check.ports(ports);
+        check.volumes(volumes);
+        let resources = check.resources(resources);
+        check.confinement(confinement, volumes);
+        check.mcp_path(mcp_path.as_deref());
+        // A stdio server reads end-of-file at once otherwise, and exits.
+        *stdin_open |= *transport == Some(McpTransport::Stdio);
         match image {
             Ok(image) if check.errors.is_empty() => Ok(Self {
+                wire: spec,
                 image,
-                command: raw.command,
-                entrypoint: raw.entrypoint,
                 env,
                 ports,
-                volumes,
                 resources,
-                confinement,
-                transport,
-                mcp_path: raw.mcp_path,
-                // A stdio server reads end-of-file at once otherwise, and exits.
-                stdin_open: raw.stdin_open || transport == Some(Transport::Stdio),
             }),
             _ => Err(check.errors),
         }
@@ -74,24 +138,24 @@ impl Check {
         }
     }
 
-    fn size(&mut self, raw: &RawSpec) {
+    fn size(&mut self, spec: &ToolSpec) {
         let texts = |list: &[String]| list.iter().map(String::len).sum::<usize>();
-        let bytes = raw.image.len()
-            + texts(raw.command.as_deref().unwrap_or_default())
-            + texts(raw.entrypoint.as_deref().unwrap_or_default())
-            + raw
+        let bytes = spec.image.len()
+            + texts(spec.command.as_deref().unwrap_or_default())
+            + texts(spec.entrypoint.as_deref().unwrap_or_default())
+            + spec
                 .env
                 .iter()
-                .map(|(name, value)| name.len() + value.len())
+                .map(|(name, value)| name.len() + value.value.len())
                 .sum::<usize>()
-            + raw
+            + spec
                 .volumes
                 .iter()
                 .map(|v| v.name.len() + v.path.len())
                 .sum::<usize>()
-            + texts(&raw.confinement.tmpfs)
-            + texts(&raw.confinement.add_capabilities)
-            + raw.mcp_path.as_ref().map_or(0, String::len);
+            + texts(&spec.confinement.tmpfs)
+            + texts(&spec.confinement.add_capabilities)
+            + spec.mcp_path.as_ref().map_or(0, String::len);
         if bytes > limits::MAX_SPEC_BYTES {
             let most = limits::MAX_SPEC_BYTES / 1024;
             self.refuse(
@@ -116,9 +180,10 @@ impl Check {
         }
     }
 
-    fn env(&mut self, env: BTreeMap<String, String>) -> Vec<EnvVar> {
+    fn env(&mut self, env: &BTreeMap<String, SecretValue>) -> Vec<EnvVar> {
         self.count("env", env.len(), limits::MAX_ENV_VARS);
-        for (name, value) in &env {
+        let mut variables = Vec::with_capacity(env.len().min(limits::MAX_ENV_VARS));
+        for (name, value) in env {
             let is_name = is_env_name(name);
             // What is no name may be a secret in the wrong place: it is not repeated.
             let field = || {
@@ -135,6 +200,14 @@ impl Check {
                     "use letters, digits and _ for the name, and no digit first",
                 );
             }
+            let Some(value) = value.reveal() else {
+                self.refuse(
+                    field(),
+                    "secret_key_unknown",
+                    "the value is encrypted with a key that is not known here; give it in plain text, with key_id null",
+                );
+                continue;
+            };
             if value.len() > limits::MAX_ENV_VALUE_BYTES {
                 self.refuse(
                     field(),
@@ -145,13 +218,15 @@ impl Check {
             if value.contains('\0') {
                 self.refuse(field(), "env_value_has_nul", "remove the NUL character");
             }
+            variables.push(EnvVar {
+                name: name.clone(),
+                value: value.to_owned(),
+            });
         }
-        env.into_iter()
-            .map(|(name, value)| EnvVar { name, value })
-            .collect()
+        variables
     }
 
-    fn ports(&mut self, raw: &[RawPort]) -> Vec<Port> {
+    fn ports(&mut self, raw: &[PortSpec]) -> Vec<Port> {
         self.count("ports", raw.len(), limits::MAX_PORTS);
         let mut ports: Vec<Port> = Vec::with_capacity(raw.len().min(limits::MAX_PORTS));
         for (i, raw) in raw.iter().take(limits::MAX_PORTS).enumerate() {
@@ -180,10 +255,6 @@ impl Check {
                     "choose another port; 22, 3000 and 30000 belong to the machine",
                 );
             }
-            let protocol = raw.protocol.parse().unwrap_or_else(|_| {
-                self.refuse(field("protocol"), "protocol_unknown", "give tcp or udp");
-                Protocol::Tcp
-            });
             let host_ip = raw.host_ip.as_deref().map_or(Some(LOOPBACK), parse_host_ip);
             if host_ip.is_none() {
                 self.refuse(
@@ -192,7 +263,7 @@ impl Check {
                     "give an IP address of the machine, 127.0.0.1 or 0.0.0.0",
                 );
             }
-            let same = |p: &&Port| p.protocol == protocol;
+            let same = |p: &&Port| p.protocol == raw.protocol;
             if ports
                 .iter()
                 .filter(same)
@@ -218,7 +289,7 @@ impl Check {
             }
             ports.push(Port {
                 container_port: raw.container_port,
-                protocol,
+                protocol: raw.protocol,
                 host_port: raw.host_port,
                 host_ip: host_ip.unwrap_or(LOOPBACK),
             });
@@ -226,39 +297,46 @@ impl Check {
         ports
     }
 
-    fn volumes(&mut self, raw: Vec<RawVolume>) -> Vec<Volume> {
-        self.count("volumes", raw.len(), limits::MAX_VOLUMES);
-        let mut volumes: Vec<Volume> = Vec::new();
-        for (i, RawVolume { name, path }) in raw.into_iter().take(limits::MAX_VOLUMES).enumerate() {
-            if !is_volume_name(&name) {
+    fn volumes(&mut self, volumes: &mut [VolumeSpec]) {
+        self.count("volumes", volumes.len(), limits::MAX_VOLUMES);
+        for i in 0..volumes.len().min(limits::MAX_VOLUMES) {
+            let (before, rest) = volumes.split_at_mut(i);
+            let Some(VolumeSpec { name, path }) = rest.first_mut() else {
+                break;
+            };
+            if !is_volume_name(name) {
                 self.refuse(
                     format!("volumes[{i}].name"),
                     "volume_name_invalid",
                     "use 1 to 40 lower-case letters, digits and single - between them",
                 );
             }
-            if volumes.iter().any(|v| v.name == name) {
+            if before.iter().any(|v| v.name == *name) {
                 self.refuse(
                     format!("volumes[{i}].name"),
                     "volume_duplicate",
                     "name each volume once",
                 );
             }
-            let path = self.mount_path(format!("volumes[{i}].path"), &path, &volumes, &[]);
-            volumes.push(Volume { name, path });
+            self.mount_path(format!("volumes[{i}].path"), path, before, &[]);
         }
-        volumes
     }
 
-    fn confinement(&mut self, raw: &RawConfinement, volumes: &[Volume]) -> Confinement {
-        self.count("confinement.tmpfs", raw.tmpfs.len(), limits::MAX_TMPFS);
-        let mut tmpfs: Vec<String> = Vec::new();
-        for (i, path) in raw.tmpfs.iter().take(limits::MAX_TMPFS).enumerate() {
-            let path = self.mount_path(format!("confinement.tmpfs[{i}]"), path, volumes, &tmpfs);
-            tmpfs.push(path);
+    fn confinement(&mut self, confinement: &mut Confinement, volumes: &[VolumeSpec]) {
+        let Confinement {
+            read_only_root: _,
+            tmpfs,
+            add_capabilities,
+        } = confinement;
+        self.count("confinement.tmpfs", tmpfs.len(), limits::MAX_TMPFS);
+        for i in 0..tmpfs.len().min(limits::MAX_TMPFS) {
+            let (before, rest) = tmpfs.split_at_mut(i);
+            let Some(path) = rest.first_mut() else {
+                break;
+            };
+            self.mount_path(format!("confinement.tmpfs[{i}]"), path, volumes, before);
         }
-        let asked: Vec<&str> = raw
-            .add_capabilities
+        let asked: Vec<&str> = add_capabilities
             .iter()
             .map(|name| name.strip_prefix("CAP_").unwrap_or(name))
             .collect();
@@ -274,40 +352,42 @@ impl Check {
                 message,
             );
         }
-        let capabilities = limits::CAPABILITIES
+        *add_capabilities = limits::CAPABILITIES
             .iter()
-            .copied()
-            .filter(|c| asked.contains(c));
-        Confinement {
-            read_only_root: raw.read_only_root,
-            tmpfs,
-            add_capabilities: capabilities.collect(),
-        }
+            .filter(|c| asked.contains(c))
+            .map(|&c| c.to_owned())
+            .collect();
     }
 
-    /// The path in its one spelling; no two mounts of a container share one.
+    /// Puts the path into its one spelling; no two mounts of a container share one.
     fn mount_path(
         &mut self,
         field: String,
-        path: &str,
-        volumes: &[Volume],
+        path: &mut String,
+        volumes: &[VolumeSpec],
         tmpfs: &[String],
-    ) -> String {
-        let path = path.strip_suffix('/').unwrap_or(path);
+    ) {
+        if path.ends_with('/') {
+            path.pop();
+        }
         if !is_mount_path(path) {
             self.refuse(
                 field,
                 "path_invalid",
                 "give an absolute path such as /data, without . or .. and outside /proc, /sys and /dev",
             );
-        } else if volumes.iter().any(|v| v.path == path) || tmpfs.iter().any(|t| t == path) {
+        } else if volumes.iter().any(|v| v.path == *path) || tmpfs.contains(path) {
             self.refuse(field, "path_duplicate", "mount each path once");
         }
-        path.to_owned()
     }
 
-    fn resources(&mut self, raw: &RawResources) -> Resources {
-        let memory_bytes = raw.memory_bytes.unwrap_or(limits::DEFAULT_MEMORY_BYTES);
+    fn resources(&mut self, resources: &Resources) -> ResourceLimits {
+        let Resources {
+            memory_bytes,
+            cpus,
+            pids,
+        } = *resources;
+        let memory_bytes = memory_bytes.unwrap_or(limits::DEFAULT_MEMORY_BYTES);
         if !limits::MEMORY_BYTES.contains(&memory_bytes) {
             self.refuse(
                 "resources.memory_bytes",
@@ -315,7 +395,7 @@ impl Check {
                 "give 16 MiB to 64 GiB, in bytes",
             );
         }
-        let nano_cpus = raw.cpus.map_or(Some(limits::DEFAULT_NANO_CPUS), nano_cpus);
+        let nano_cpus = cpus.map_or(Some(limits::DEFAULT_NANO_CPUS), nano_cpus);
         if nano_cpus.is_none() {
             self.refuse(
                 "resources.cpus",
@@ -323,7 +403,7 @@ impl Check {
                 "give 0.01 to 64 CPUs",
             );
         }
-        let pids = raw.pids.unwrap_or(limits::DEFAULT_PIDS);
+        let pids = pids.unwrap_or(limits::DEFAULT_PIDS);
         if !limits::PIDS.contains(&pids) {
             self.refuse(
                 "resources.pids",
@@ -331,23 +411,11 @@ impl Check {
                 "give 1 to 4096 processes",
             );
         }
-        Resources {
+        ResourceLimits {
             memory_bytes,
             nano_cpus: nano_cpus.unwrap_or(limits::DEFAULT_NANO_CPUS),
             pids,
         }
-    }
-
-    fn transport(&mut self, raw: Option<&str>) -> Option<Transport> {
-        let transport = raw?.parse().ok();
-        if transport.is_none() {
-            self.refuse(
-                "transport",
-                "transport_unknown",
-                "give stdio, streamable-http, sse or websocket",
-            );
-        }
-        transport
     }
 
     fn mcp_path(&mut self, path: Option<&str>) {

@@ -1,0 +1,346 @@
+//! What a caller of `toolbox-tools` may change of a spec, under the predecessor's names, and how it is applied.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toolbox_domain::spec::{
+    McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
+};
+
+use crate::problem::FieldError;
+
+/// What differs from the catalog entry (deploy) or from what runs (update).
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ConfigOverride {
+    /// Image reference, Git URL, or GitHub link to a Dockerfile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_image: Option<String>,
+    /// Environment variables; they are stored and never read back. Others stay as they are; null removes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment_variables: Option<BTreeMap<String, Option<String>>>,
+    /// Ports to publish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_mappings: Option<Vec<PortMapping>>,
+    /// Arguments instead of the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Entry point instead of the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Volumes that live as long as the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Vec<VolumeSpec>>,
+    /// Limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceOverride>,
+    /// MCP transport.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<McpTransport>,
+    /// Path of the MCP endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_path: Option<String>,
+    /// Keep standard input open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin_open: Option<bool>,
+}
+
+impl std::fmt::Debug for ConfigOverride {
+    /// Leaves out the values of the environment, which may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConfigOverride")
+            .field("docker_image", &self.docker_image)
+            .field("port_mappings", &self.port_mappings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConfigOverride {
+    /// That one of its fields breaks a rule.
+    pub fn violation(field: &str, code: &str, message: &str) -> FieldError {
+        FieldError {
+            field: format!("baseConfigOverrideJson.{field}"),
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    /// Makes of `spec` what the caller wants; what is left out stays. Variables are merged one by one, because nobody can
+    /// read the old ones back. Returns what cannot be read; the rules of a spec are checked afterwards.
+    pub fn apply(self, spec: &mut ToolSpec) -> Vec<FieldError> {
+        // Every field is named, so that none can be forgotten.
+        let Self {
+            docker_image,
+            environment_variables,
+            port_mappings,
+            command,
+            entrypoint,
+            volumes,
+            resources,
+            transport,
+            endpoint_path,
+            stdin_open,
+        } = self;
+        for (name, value) in environment_variables.unwrap_or_default() {
+            match value {
+                Some(value) => spec.env.insert(name, SecretValue::plain(value)),
+                None => spec.env.remove(&name),
+            };
+        }
+        if let Some(transport) = transport
+            && spec.transport != Some(transport)
+        {
+            // Settings of the other transport do not apply to this one.
+            spec.transport = Some(transport);
+            spec.stdin_open = transport == McpTransport::Stdio;
+            spec.mcp_path = match transport {
+                McpTransport::StreamableHttp => Some("/mcp".to_owned()),
+                McpTransport::Sse => Some("/sse".to_owned()),
+                McpTransport::Stdio | McpTransport::Websocket => None,
+            };
+        }
+        set(&mut spec.image, docker_image);
+        set(
+            &mut spec.ports,
+            port_mappings.map(|ports| ports.into_iter().map(PortSpec::from).collect()),
+        );
+        set(&mut spec.command, command.map(Some));
+        set(&mut spec.entrypoint, entrypoint.map(Some));
+        set(&mut spec.volumes, volumes);
+        set(&mut spec.mcp_path, endpoint_path.map(Some));
+        set(&mut spec.stdin_open, stdin_open);
+        let mut errors = Vec::new();
+        resources
+            .unwrap_or_default()
+            .apply(&mut spec.resources, &mut errors);
+        errors
+    }
+}
+
+fn set<T>(field: &mut T, wanted: Option<T>) {
+    if let Some(wanted) = wanted {
+        *field = wanted;
+    }
+}
+
+/// A port to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PortMapping {
+    /// Port inside the container.
+    pub container_port: u16,
+    /// Port on the machine; allocated when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    /// `tcp` unless given.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+impl From<PortMapping> for PortSpec {
+    fn from(port: PortMapping) -> Self {
+        Self {
+            container_port: port.container_port,
+            protocol: port.protocol,
+            host_port: port.host_port,
+            host_ip: None,
+        }
+    }
+}
+
+/// Limits, as people write them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ResourceOverride {
+    /// Bytes, or text such as `256Mi`, `1Gi`, `512m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<NumberOrText>,
+    /// CPUs, as a number or text such as `0.25`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<NumberOrText>,
+    /// Most processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+}
+
+impl ResourceOverride {
+    fn apply(self, resources: &mut Resources, errors: &mut Vec<FieldError>) {
+        let Self { memory, cpu, pids } = self;
+        if let Some(memory) = memory {
+            match bytes(&memory) {
+                Some(bytes) => resources.memory_bytes = Some(bytes),
+                None => errors.push(ConfigOverride::violation(
+                    "resources.memory",
+                    "memory_malformed",
+                    "Give bytes, or text such as \"256Mi\", \"1Gi\" or \"512m\"",
+                )),
+            }
+        }
+        if let Some(cpu) = cpu {
+            match cpus(&cpu) {
+                Some(cpus) => resources.cpus = Some(cpus),
+                None => errors.push(ConfigOverride::violation(
+                    "resources.cpu",
+                    "cpu_malformed",
+                    "Give CPUs as a number, or text such as \"0.25\" or \"250m\"",
+                )),
+            }
+        }
+        set(&mut resources.pids, pids.map(Some));
+    }
+}
+
+/// A quantity as a number or as text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum NumberOrText {
+    /// As a number.
+    Number(f64),
+    /// As text with a unit.
+    Text(String),
+}
+
+/// Written out, because the derived form of an untagged enum keeps whole documents in memory and
+/// weighs several kilobytes in wasm.
+impl<'de> Deserialize<'de> for NumberOrText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = NumberOrText;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number or text")
+            }
+
+            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
+            fn visit_u64<E>(self, number: u64) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Number(number as f64))
+            }
+
+            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
+            fn visit_i64<E>(self, number: i64) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Number(number as f64))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Number(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A quantity of memory in bytes. `k`, `m`, `g` mean powers of 1024, as Docker reads them.
+fn bytes(quantity: &NumberOrText) -> Option<u64> {
+    let text = match quantity {
+        NumberOrText::Number(number) => return whole(*number),
+        NumberOrText::Text(text) => text.trim(),
+    };
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1_u32,
+        "k" | "ki" | "kb" | "kib" => 1 << 10,
+        "m" | "mi" | "mb" | "mib" => 1 << 20,
+        "g" | "gi" | "gb" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    whole(decimal(digits)? * f64::from(factor))
+}
+
+/// CPUs; `250m` means thousandths.
+fn cpus(quantity: &NumberOrText) -> Option<f64> {
+    let value = match quantity {
+        NumberOrText::Number(number) => *number,
+        NumberOrText::Text(text) => match text.trim().strip_suffix('m') {
+            Some(thousandths) => decimal(thousandths)? / 1000.0,
+            None => decimal(text.trim())?,
+        },
+    };
+    (value.is_finite() && value > 0.0).then_some(value)
+}
+
+/// A number as JSON writes it: no `inf`, no `NaN`.
+fn decimal(text: &str) -> Option<f64> {
+    serde_json::from_str(text).ok()
+}
+
+/// Up to 2^53, where every whole number is exact.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked before"
+)]
+fn whole(number: f64) -> Option<u64> {
+    ((0.0..=9_007_199_254_740_992.0).contains(&number) && number.fract() == 0.0)
+        .then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_people_write() {
+        let text = |t: &str| NumberOrText::Text(t.to_owned());
+        for (quantity, expected) in [
+            (text("256Mi"), Some(256 << 20)),
+            (text("1Gi"), Some(1 << 30)),
+            (text("512m"), Some(512 << 20)),
+            (text("0.5g"), Some(512 << 20)),
+            (text("268435456"), Some(268_435_456)),
+            (NumberOrText::Number(1024.0), Some(1024)),
+            (NumberOrText::Number(-1.0), None),
+            (NumberOrText::Number(1.5), None),
+            (text("lots"), None),
+            (text("1Ti"), None),
+            (text(""), None),
+        ] {
+            assert_eq!(bytes(&quantity), expected, "{quantity:?}");
+        }
+        for (quantity, expected) in [
+            (text("0.25"), Some(0.25)),
+            (text("250m"), Some(0.25)),
+            (NumberOrText::Number(2.0), Some(2.0)),
+            (NumberOrText::Number(0.0), None),
+            (text("NaN"), None),
+            (text("x"), None),
+        ] {
+            assert_eq!(cpus(&quantity), expected, "{quantity:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_transport_brings_its_own_defaults() {
+        let mut spec = ToolSpec {
+            image: "x".to_owned(),
+            transport: Some(McpTransport::Stdio),
+            stdin_open: true,
+            ..ToolSpec::default()
+        };
+        let wanted = ConfigOverride {
+            transport: Some(McpTransport::StreamableHttp),
+            ..ConfigOverride::default()
+        };
+        assert!(wanted.clone().apply(&mut spec).is_empty());
+        assert_eq!(
+            (spec.stdin_open, spec.mcp_path.as_deref()),
+            (false, Some("/mcp"))
+        );
+        spec.mcp_path = Some("/other".to_owned());
+        assert!(wanted.apply(&mut spec).is_empty());
+        assert_eq!(spec.mcp_path.as_deref(), Some("/other"));
+    }
+}

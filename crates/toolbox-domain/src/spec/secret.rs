@@ -1,0 +1,67 @@
+//! The envelope of a secret value.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A value that may be a secret, with the key that encrypts it.
+///
+/// Nothing is encrypted yet: every value is written with `key_id` null. A reader that meets a key it does not have
+/// refuses the value (`secret_key_unknown`) and never takes the ciphertext for the value.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(from = "SecretForm")]
+pub struct SecretValue {
+    /// The key `value` is encrypted with; null: it is plain text.
+    pub key_id: Option<String>,
+    /// The value, or its ciphertext.
+    pub value: String,
+}
+
+impl SecretValue {
+    /// A value that is not encrypted.
+    pub fn plain(value: impl Into<String>) -> Self {
+        Self {
+            key_id: None,
+            value: value.into(),
+        }
+    }
+
+    /// The value itself; none when it is encrypted.
+    pub fn reveal(&self) -> Option<&str> {
+        self.key_id.is_none().then_some(self.value.as_str())
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    /// Leaves out the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretValue")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is read: the envelope, or the value alone, as people and the first agents' records and labels write it.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a text, or an object with key_id and value"
+)]
+enum SecretForm {
+    Plain(String),
+    Envelope {
+        key_id: Option<String>,
+        value: String,
+    },
+}
+
+impl From<SecretForm> for SecretValue {
+    fn from(form: SecretForm) -> Self {
+        match form {
+            SecretForm::Plain(value) => Self::plain(value),
+            SecretForm::Envelope { key_id, value } => Self { key_id, value },
+        }
+    }
+}
