@@ -46,9 +46,10 @@ create function pg_temp.report(n int, generation bigint, phase text) returns jso
   select jsonb_build_object('id', pg_temp.id(n), 'generation', generation, 'phase', phase, 'settled', true, 'ports', '[]'::jsonb, 'rolled_back', false)
 $$;
 create function pg_temp.settle(n int, generation bigint, from_status text, to_status text) returns text language sql as $$
-  select format('select public.record_tool_instance_state(%L) ->> ''outcome''', jsonb_build_object(
-    'instance_id', pg_temp.id(n), 'generation', generation, 'actor_kind', 'agent', 'expected_status', from_status,
-    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))
+  select format('select public.record_tool_instance_states(%L) #>> ''{results,0,outcome}''', jsonb_build_object('items', jsonb_build_array(jsonb_build_object(
+    'instance_id', pg_temp.id(n), 'generation', generation, 'actor_kind', 'agent', 'settled', true,
+    'expected_generation', generation, 'expected_status', from_status,
+    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))))
 $$;
 
 select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
