@@ -1101,14 +1101,14 @@ begin
     or instance.generation <> (p ->> 'expected_generation')::bigint
     or not private.generation_in_reach(seen_generation, instance.generation)
     or is_late and not is_end
-    or case
+    or (case
       -- The writer's operation has ended meanwhile, or was of another generation. It may end late, as long as nobody took over.
       when own_operation_id is not null then
         operation.id is distinct from own_operation_id or operation.generation <> seen_generation
       -- Somebody else's operation runs: only what belongs to it counts.
       when is_live then operation.generation <> seen_generation or coalesce((p ->> 'only_idle')::boolean, false)
       else false
-    end
+    end)
   then
     return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance) - 'spec');
   end if;

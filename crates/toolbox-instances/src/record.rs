@@ -70,7 +70,7 @@ impl<'a> Entry<'a> {
             row: Cow::Owned(row),
             seen: observation::of_report(report),
             facts: report.phase.map(|_| observation::facts_of_report(report)),
-            version: report.view_version,
+            version: report.phase.and(report.view_version),
             operation: None,
         }
     }
