@@ -105,7 +105,7 @@ proptest! {
         }
         // No operation of a later generation ends with what is behind it, nor any that is still at work.
         if decision.end.is_some() {
-            prop_assert!(decision.settled && !seen.is_behind(row.generation));
+            prop_assert!(seen.is_settled() && !seen.is_behind(row.generation));
         }
         if let Some(Ok(())) = decision.end {
             let is_absence = matches!(seen, Seen::Gone { .. });

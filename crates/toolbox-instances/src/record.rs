@@ -97,7 +97,7 @@ impl<'a> Entry<'a> {
             Seen::Missing => row.generation,
         };
         // What the agent is still at work on changes again.
-        let lasts = decision.settled || generation > row.generation;
+        let lasts = self.seen.is_settled() || generation > row.generation;
         Ok(Some(RecordState {
             instance_id: row.id,
             generation,
@@ -105,7 +105,7 @@ impl<'a> Entry<'a> {
             expected_status: &row.status_on_toolbox,
             operation_id: self.operation,
             actor_kind: "agent",
-            settled: decision.settled,
+            settled: self.seen.is_settled(),
             only_idle: decision.only_idle,
             steps: decision.steps.iter().map(RecordStep::from).collect(),
             view_version: self.version,

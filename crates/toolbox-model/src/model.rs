@@ -105,10 +105,9 @@ impl Toolbox {
     fn network(state: &State, events: &mut Vec<Event>) {
         for message in &state.network {
             events.push(Event::Deliver(message.clone()));
-            if matches!(message, Message::Answer { .. } | Message::Sighting { .. }) {
-                continue;
-            }
-            if state.left.duplicates > 0 {
+            let is_sent_twice =
+                matches!(message, Message::Command { .. } | Message::Heartbeat { .. });
+            if is_sent_twice && state.left.duplicates > 0 {
                 events.push(Event::Duplicate(message.clone()));
             }
         }
@@ -250,14 +249,20 @@ impl Toolbox {
                 full,
                 reports,
             } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports),
-            Message::Sighting {
+            Message::News {
+                stamp,
+                full,
+                reports,
+                news,
+            } => heartbeat::deliver_news(state, &self.rules, *stamp, *full, reports, *news),
+            Message::Drift {
                 instance,
                 generation,
                 seen,
                 absent_from,
             } => {
                 let (rules, from) = (&self.rules, *absent_from);
-                control::record_observation(state, rules, *instance, *generation, *seen, from);
+                control::record_drift(state, rules, *instance, *generation, *seen, from);
             }
         }
     }

@@ -61,8 +61,6 @@ pub struct Decision {
     pub restores_spec: bool,
     /// Not to be written while somebody's operation is under way.
     pub only_idle: bool,
-    /// What was seen lasts. Until then the agent is at work, and only its progress is told.
-    pub settled: bool,
 }
 
 impl Seen {
@@ -71,6 +69,14 @@ impl Seen {
         match self {
             Self::View(view) => &view.observed,
             Self::Gone { .. } | Self::Missing => &Observed::Absent,
+        }
+    }
+
+    /// What was seen lasts. Until then the agent is at work, and only its progress is told.
+    pub const fn is_settled(&self) -> bool {
+        match self {
+            Self::View(view) => view.settled,
+            Self::Gone { .. } | Self::Missing => true,
         }
     }
 
@@ -147,7 +153,6 @@ impl Known {
                 end: None,
                 restores_spec: false,
                 only_idle: true,
-                settled: true,
             }),
             Seen::View(view) => {
                 let is_end = view.settled && !(is_to_go && view.failure.is_none());
@@ -157,7 +162,6 @@ impl Known {
                     end: is_end.then(|| view.failure.clone().map_or(Ok(()), Err)),
                     restores_spec: view.reverted && view.settled,
                     only_idle: matches!(view.observed, Observed::Failed(_)) && !view.settled,
-                    settled: view.settled,
                 })
             }
             Seen::Gone { .. } if is_behind => None,
@@ -170,7 +174,6 @@ impl Known {
                     end: Some(end),
                     restores_spec: false,
                     only_idle: !is_to_go,
-                    settled: true,
                 })
             }
             Seen::Missing => (!row_gone).then_some(Decision {
@@ -179,7 +182,6 @@ impl Known {
                 end: None,
                 restores_spec: false,
                 only_idle: true,
-                settled: true,
             }),
         }
     }

@@ -70,7 +70,6 @@ fn a_settled_view_ends_the_operation_of_its_generation() {
             end: Some(Ok(())),
             restores_spec: false,
             only_idle: false,
-            settled: true,
         }
     );
     // Also when the row says the same already.
@@ -87,10 +86,7 @@ fn progress_is_told_and_ends_nothing() {
     ] {
         let decision = decide(&row(from, D::Running), working(observed));
         assert_eq!(statuses(&decision), to);
-        assert_eq!(
-            (decision.end, decision.only_idle, decision.settled),
-            (None, false, false)
-        );
+        assert_eq!((decision.end, decision.only_idle), (None, false));
     }
 }
 
@@ -200,7 +196,7 @@ fn what_should_be_there_and_is_gone_is_an_error() {
         let gone = row(from, desired).decide(&GONE).unwrap();
         assert_eq!((statuses(&gone), gone.end), (steps, Some(end)), "{from}");
         // What a command is to bring may still be on its way.
-        assert!(gone.only_idle && gone.settled && !gone.row_gone, "{from}");
+        assert!(gone.only_idle && !gone.row_gone, "{from}");
     }
 }
 
@@ -227,10 +223,6 @@ fn what_is_missing_ends_neither_rows_nor_operations() {
             (statuses(&decision), decision.end, decision.only_idle),
             (steps, None, true),
             "{from}"
-        );
-        assert!(
-            decision.settled,
-            "an operation whose lease is over is abandoned"
         );
     }
     for from in [S::PendingDelete, S::Deleting, S::Error] {
@@ -275,5 +267,13 @@ fn an_absence_is_not_decided_again_on_a_row_that_moved() {
         assert!(GONE.may_decide_again(&leaving, own));
         assert_eq!(GONE.may_decide_again(&running, own), own);
         assert!(!Seen::Missing.may_decide_again(&leaving, own));
+    }
+}
+
+#[test]
+fn only_a_view_of_an_agent_at_work_does_not_last() {
+    assert!(!Seen::View(working(O::Starting)).is_settled());
+    for seen in [Seen::View(view(O::Running)), GONE, Seen::Missing] {
+        assert!(seen.is_settled(), "{seen:?}");
     }
 }
