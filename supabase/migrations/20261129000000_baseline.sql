@@ -306,7 +306,7 @@ comment on column private.toolbox_enrolments.used_at is 'When it was used; null 
 comment on column private.toolbox_enrolments.used_certificate_sha256 is 'The certificate it was used with; the only one it may be used with again.';
 
 -- supabase/schemas/account_tool_instances.sql
--- Tool instances: one container each. Users read their own; only the two RPCs write.
+-- Tool instances: one container each. Users read their own; only the RPCs write.
 create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );

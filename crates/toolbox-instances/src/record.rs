@@ -188,14 +188,14 @@ pub async fn record_reports(
     request_id: &str,
     toolbox_id: ToolboxId,
     reports: &[InstanceReport],
-    news: Vec<Box<InstanceRow>>,
-    missing: Vec<Box<InstanceRow>>,
+    news: Vec<InstanceRow>,
+    missing: Vec<InstanceRow>,
 ) -> Result<Option<String>, DatabaseError> {
     let of_news = news.into_iter().filter_map(|row| {
         let report = reports.iter().find(|report| report.id == row.id)?;
-        Some(Entry::of_report(*row, report))
+        Some(Entry::of_report(row, report))
     });
-    let of_missing = missing.into_iter().map(|row| Entry::of_missing(*row));
+    let of_missing = missing.into_iter().map(Entry::of_missing);
     let entries = of_news.chain(of_missing).collect();
     let batch = record(database, request_id, Some(toolbox_id), entries).await?;
     Ok(batch.desired_digest)

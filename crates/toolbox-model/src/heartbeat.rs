@@ -160,21 +160,23 @@ fn is_false(state: &State, instance: usize, report: Report) -> bool {
     })
 }
 
-/// A heartbeat arrives; when its sender still waits, so does the answer.
+/// A heartbeat arrives; when its sender still waits, so does the answer. `late`: the record of its news is on its way for a while.
 pub fn deliver(
     state: &mut State,
     rules: &Rules,
     stamp: Stamp,
     full: bool,
     reports: &PerInstance<Option<Report>>,
+    late: bool,
 ) {
     match hearing::hear(state, rules, stamp, full, reports) {
-        Heard::News(news) => state.send(Message::News {
+        Heard::News(news) if late => state.send(Message::News {
             stamp,
             full,
             reports: *reports,
             news,
         }),
+        Heard::News(news) => deliver_news(state, rules, stamp, full, reports, news),
         Heard::Recorded(desired) => {
             if is_waited_for(state, stamp) {
                 acknowledged(state, rules, full, reports, desired);

@@ -36,6 +36,8 @@ pub enum Event {
     Deliver(Message),
     /// A message arrives, and will once more.
     Duplicate(Message),
+    /// A heartbeat arrives, and the record of its news comes later.
+    Delay(Message),
     /// Everything on its way is lost.
     LoseAll,
     /// The agent's machine refuses a worker's connection. An attempt before it may still be on its way.
@@ -105,6 +107,9 @@ impl Toolbox {
     fn network(state: &State, events: &mut Vec<Event>) {
         for message in &state.network {
             events.push(Event::Deliver(message.clone()));
+            if state.left.late > 0 && matches!(message, Message::Heartbeat { .. }) {
+                events.push(Event::Delay(message.clone()));
+            }
             let is_sent_twice =
                 matches!(message, Message::Command { .. } | Message::Heartbeat { .. });
             if is_sent_twice && state.left.duplicates > 0 {
@@ -219,6 +224,22 @@ impl Toolbox {
                 self.deliver(state, message);
                 state.agent.pulse.waits = waits;
             }
+            Event::Delay(message) => {
+                let Message::Heartbeat {
+                    stamp,
+                    full,
+                    reports,
+                } = message
+                else {
+                    return false;
+                };
+                state.left.late -= 1;
+                state.network.retain(|m| m != message);
+                let before = state.network.len();
+                heartbeat::deliver(state, &self.rules, *stamp, *full, reports, true);
+                // Without news it is as if it were on time.
+                return state.network.len() > before;
+            }
             Event::LoseAll => state.network.clear(),
             _ => return false,
         }
@@ -248,7 +269,7 @@ impl Toolbox {
                 stamp,
                 full,
                 reports,
-            } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports),
+            } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports, false),
             Message::News {
                 stamp,
                 full,
@@ -422,6 +443,7 @@ impl Model for Toolbox {
                 timers: bounds.timers,
                 reads: bounds.reads,
                 silences: bounds.silences,
+                late: bounds.late,
             },
             broken: None,
         }]

@@ -104,6 +104,8 @@ pub struct Bounds {
     pub lazy_leases: bool,
     /// Times that the toolbox is taken for silent.
     pub silences: u8,
+    /// Heartbeats whose news are recorded late, or never.
+    pub late: u8,
 }
 
 impl Bounds {
@@ -124,6 +126,7 @@ impl Bounds {
             reads: 0,
             lazy_leases: false,
             silences: 0,
+            late: 0,
         }
     }
 }

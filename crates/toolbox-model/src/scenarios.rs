@@ -81,6 +81,24 @@ pub fn small() -> Vec<Scenario> {
             search: Search::All(MOST),
         },
         Scenario {
+            name: "a deploy and another command, and news that are recorded late",
+            bounds: Bounds {
+                late: 1,
+                ..Bounds::commands(2, &[Deploy, Stop, Delete])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "a deploy that fails, and news that are recorded late",
+            bounds: Bounds {
+                late: 2,
+                failures: 1,
+                troubles: 1,
+                ..Bounds::commands(1, &[Deploy])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
             name: "a stop, and a container that ends or vanishes",
             bounds: Bounds {
                 accidents: 1,
@@ -114,6 +132,14 @@ pub fn large() -> Vec<Scenario> {
             Bounds {
                 failures: 1,
                 troubles: 1,
+                ..Bounds::commands(2, &[Deploy, Update])
+            },
+        ),
+        all(
+            "an update whose version fails, and news that are recorded late",
+            Bounds {
+                failures: 1,
+                late: 2,
                 ..Bounds::commands(2, &[Deploy, Update])
             },
         ),
@@ -165,6 +191,7 @@ fn everything(commands: u8, instances: usize) -> Bounds {
         reads: 2,
         lazy_leases: true,
         silences: 1,
+        late: 2,
         ..Bounds::commands(commands, Request::ALL)
     }
 }

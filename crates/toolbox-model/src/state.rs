@@ -75,6 +75,8 @@ pub struct Left {
     pub reads: u8,
     /// Silences.
     pub silences: u8,
+    /// Records of a heartbeat's news that come late.
+    pub late: u8,
 }
 
 /// What a step did that must never happen.

@@ -117,9 +117,9 @@ pub enum HeartbeatOutcome {
         /// Instances of the heartbeat that are not the toolbox's.
         unknown: Vec<ToolInstanceId>,
         /// Rows of instances whose reports may change them.
-        news: Vec<Box<InstanceRow>>,
+        news: Vec<InstanceRow>,
         /// Rows of instances that it should name and does not.
-        missing: Vec<Box<InstanceRow>>,
+        missing: Vec<InstanceRow>,
         /// The agent is to get the keys of this epoch.
         rotate_to_epoch: Option<u32>,
     },
@@ -138,9 +138,9 @@ struct HeartbeatWire {
     #[serde(default)]
     unknown: Vec<ToolInstanceId>,
     #[serde(default)]
-    news: Vec<Box<InstanceRow>>,
+    news: Vec<InstanceRow>,
     #[serde(default)]
-    missing: Vec<Box<InstanceRow>>,
+    missing: Vec<InstanceRow>,
     rotate_to_epoch: Option<u32>,
     boot: Option<u64>,
     sequence: Option<u64>,

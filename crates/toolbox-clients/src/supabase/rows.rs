@@ -356,6 +356,10 @@ impl BegunWire {
 }
 
 /// What `record_tool_instance_states` writes of one instance.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "keys of the function's argument, each independent of the others"
+)]
 #[derive(Clone, Debug, Serialize)]
 pub struct RecordState<'a> {
     /// The instance.

@@ -251,11 +251,11 @@ mod tests {
     #[test]
     fn a_failure_is_told_once_with_its_latest_reason() {
         let reason = Reason::new("image_not_found", "No such image").unwrap();
-        let error = InstanceState::error(reason.clone());
         for from in S::ALL {
             let seen = observe(&state(*from), &O::Failed(reason.clone()), D::Running);
-            assert_eq!(seen.steps, [error.clone()], "{from}");
+            assert_eq!(seen.steps, [InstanceState::error(reason.clone())], "{from}");
         }
+        let error = InstanceState::error(reason.clone());
         let again = observe(&error, &O::Failed(reason), D::Running);
         assert_eq!(again, Observation::default());
     }
