@@ -10,8 +10,12 @@ select ok((tests.instance()).last_observed_at between now() and clock_timestamp(
 select is(tests.record('{"generation": 1, "settled": false, "steps": []}') ->> 'outcome', 'recorded', 'progress may bring nothing');
 select is((tests.instance()).port_mapping_json, '[{"container_port": 8080}]', 'and keeps what was known');
 select is(tests.record('{"generation": 1, "expected_status": "running", "observed": {"container_id": null, "ports": []}}') #>> '{instance,port_mapping_json}', '[]', 'ports are replaced');
-select is(tests.record('{"generation": 1, "expected_status": "running", "steps": [{"status": "error", "reason_code": "exited", "reason": "Exit code 137"}]}') ->> 'outcome', 'recorded', 'a crash is recorded');
+select is(tests.record('{"generation": 1, "expected_status": "running", "request_id": "req-record", "steps": [{"status": "error", "reason_code": "exited", "reason": "Exit code 137"}]}') ->> 'outcome', 'recorded', 'a crash is recorded');
 select results_eq('select tests.new_events()', array['agent observe running->error'], 'as an observation');
+select is(actor_id::text || ' ' || request_id, 'e0000000-0000-4000-8000-000000000001 req-record', 'of this toolbox, in this request') from tool_instance_events order by id desc limit 1;
+update account_tool_instances set desired_status = 'stopped' where id = 'c0000000-0000-4000-8000-000000000001';
+update account_tool_instances set desired_status = 'running' where id = 'c0000000-0000-4000-8000-000000000001';
+select results_eq('select tests.new_events() offset 1', array['database update error->error', 'database update error->error'], 'a record speaks for its own writes only');
 select is(tests.record('{"generation": 1, "expected_status": "error", "steps": [{"status": "error", "reason_code": "out_of_memory", "reason": "Killed"}]}') #>> '{instance,instance_error_code}',
   'out_of_memory', 'a better reason replaces the first');
 select is(length(tests.record(jsonb_build_object('generation', 1, 'expected_status', 'error', 'steps',
@@ -47,7 +51,7 @@ select is(tests.record(jsonb_build_object('generation', 2, 'expected_status', 's
 select tests.begin('{}') \g /dev/null
 select is(tests.record('{"generation": 3, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') ->> 'outcome', 'recorded', 'an agent''s report ends the operation');
 select is((tests.last_operation()).state, 'succeeded', 'with its outcome');
-select results_eq('select tests.new_events() offset 4', array['user stop running->stopping', 'control_plane stop stopping->stopped', 'user start stopped->starting', 'agent start starting->running'],
+select results_eq('select tests.new_events() offset 6', array['user stop running->stopping', 'control_plane stop stopping->stopped', 'user start stopped->starting', 'agent start starting->running'],
   'its events carry the operation''s name');
 
 -- Leases
@@ -57,7 +61,7 @@ select is(tests.record(jsonb_build_object('generation', 4, 'expected_status', 's
   'recorded', 'a late writer still records while nobody took over');
 select is(tests.record('{"generation": 4, "expected_status": "stopped", "steps": [{"status": "starting"}, {"status": "running"}]}') ->> 'outcome', 'recorded', 'an observer takes over after the lease');
 select is((tests.last_operation()).state, 'abandoned', 'which ends the operation');
-select results_eq('select tests.new_events() offset 10', array['control_plane lease_expired stopped->stopped', 'agent observe stopped->starting', 'agent observe starting->running'], 'visibly');
+select results_eq('select tests.new_events() offset 12', array['control_plane lease_expired stopped->stopped', 'agent observe stopped->starting', 'agent observe starting->running'], 'visibly');
 select tests.begin('{"action": "restart", "to_status": "stopping"}') \g /dev/null
 update tool_instance_operations set lease_expires_at = clock_timestamp() - interval '1 ms' where state = 'in_progress';
 select tests.record('{"generation": 5, "expected_status": "stopping", "steps": [{"status": "starting"}, {"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
