@@ -168,7 +168,9 @@ fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
         let Some(row) = &mut state.rows[instance] else {
             return;
         };
-        let legal = can_transition(row.state.status(), step.status());
+        // Another reason of an error is no transition.
+        let stays = row.state.reason().is_some() && step.reason().is_some();
+        let legal = stays || can_transition(row.state.status(), step.status());
         row.state = step;
         if !legal {
             state.break_with(Broken::IllegalTransition);

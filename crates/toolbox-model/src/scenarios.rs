@@ -81,10 +81,10 @@ pub fn small() -> Vec<Scenario> {
             search: Search::All(MOST),
         },
         Scenario {
-            name: "a deploy and another command, and news that are recorded late",
+            name: "a deletion, and news that are recorded late",
             bounds: Bounds {
                 late: 1,
-                ..Bounds::commands(2, &[Deploy, Stop, Delete])
+                ..Bounds::commands(2, &[Deploy, Delete])
             },
             search: Search::All(MOST),
         },
