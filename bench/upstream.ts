@@ -42,7 +42,9 @@ export async function startUpstream(): Promise<Upstream> {
   const rest = async (request: Request, url: URL): Promise<Response> => {
     const table = url.pathname.slice("/rest/v1/".length);
     if (table === "rpc/begin_tool_instance_operation") return answer(begin((await request.json()).p));
-    if (table === "rpc/record_tool_instance_state") return answer(record((await request.json()).p));
+    if (table === "rpc/record_tool_instance_states") {
+      return answer({ results: (await request.json()).p.items.map(record) });
+    }
     const single = request.headers.get("accept")?.includes("vnd.pgrst.object");
     return cached(request, () => {
       const found = read(rows, table, url.searchParams);

@@ -334,7 +334,7 @@ comment on column private.toolbox_enrolments.used_at is 'When it was used; null 
 comment on column private.toolbox_enrolments.used_certificate_sha256 is 'The certificate it was used with; the only one it may be used with again.';
 
 -- supabase/schemas/account_tool_instances.sql
--- Tool instances: one container each. Users read their own; only the two RPCs write.
+-- Tool instances: one container each. Users read their own; only the RPCs write.
 create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );
@@ -1036,22 +1036,14 @@ $$;
 comment on function private.is_overtaken is
   'A later view of the same run of the agent was applied. Those of different runs, or without a version, are taken as they come.';
 
-create function private.store_view_version(instance_id uuid, view_version jsonb) returns void
-language sql
-set search_path = ''
-as $$
-  update public.account_tool_instances i
-  set view_run = (view_version ->> 'run')::uuid, view_number = private.view_number(view_version), view_applied_at = clock_timestamp()
-  where i.id = instance_id;
-$$;
-comment on function private.store_view_version is 'Stores which view was applied last.';
-
 revoke all on function
-  private.generation_in_reach, private.view_number, private.is_overtaken, private.store_view_version
+  private.generation_in_reach, private.view_number, private.is_overtaken
   from public, anon, authenticated, service_role;
 
--- supabase/schemas/functions/record_tool_instance_state.sql
--- Records the outcome of a command, and what an answer of the agent showed.
+-- supabase/schemas/functions/record_tool_instance_states.sql
+-- Writes what was decided of instances: of what agents showed, and of commands that came to nothing. crates/toolbox-domain
+-- decides. What is kept here is what a decision cannot know: that the row is still the one it was made of, the order of views,
+-- whose operation is under way, and the spec that an update may go back to.
 
 create function private.apply_steps(instance_id uuid, steps jsonb) returns void
 language plpgsql
@@ -1081,162 +1073,177 @@ $$;
 comment on function private.apply_steps is
   'Walks an instance through statuses one by one, each with its event; the guard refuses an illegal one.';
 
-create function private.apply_observation(instance_id uuid, observed jsonb) returns void
+-- A lasting view without a version makes the next one count, whatever its number. One that is not lasting is only ordered.
+create function private.apply_observation(instance_id uuid, observed jsonb, view_version jsonb) returns void
 language sql
 set search_path = ''
 as $$
-  -- A key that is absent keeps the column; a clock that runs ahead cannot claim the future.
+  -- A key that is absent keeps the column.
   update public.account_tool_instances i
   set container_id = case when observed ? 'container_id' then observed ->> 'container_id' else i.container_id end,
     image_digest = case when observed ? 'image_digest' then observed ->> 'image_digest' else i.image_digest end,
     port_mapping_json = case
       when jsonb_typeof(observed -> 'ports') = 'array' then observed -> 'ports' else i.port_mapping_json
     end,
-    last_observed_at = least(coalesce((observed ->> 'observed_at')::timestamptz, clock_timestamp()), clock_timestamp()),
-    view_run = (observed #>> '{view_version,run}')::uuid,
-    view_number = private.view_number(observed -> 'view_version'),
-    view_applied_at = case when jsonb_typeof(observed -> 'view_version') = 'object' then clock_timestamp() end
-  where i.id = instance_id;
+    last_observed_at = case when observed is not null then clock_timestamp() else i.last_observed_at end,
+    view_run = (view_version ->> 'run')::uuid,
+    view_number = private.view_number(view_version),
+    view_applied_at = case when view_version is not null then clock_timestamp() end
+  where i.id = instance_id and (observed is not null or view_version is not null);
 $$;
-comment on function private.apply_observation is 'Stores what DTMA reported beside the status.';
+comment on function private.apply_observation is 'Stores what an agent showed beside the status, and which view it was.';
 
-create function private.find_operation_to_record(p jsonb, instance_id uuid) returns public.tool_instance_operations
+create function private.record_state(p jsonb, of_toolbox uuid, request_id text) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  operation public.tool_instance_operations;
-begin
-  select * into operation from public.tool_instance_operations o
-  where o.tool_instance_id = instance_id and o.state = 'in_progress';
-  if p ->> 'operation_id' is not null then
-    -- Its owner may still record after the lease, as long as nobody took over.
-    return case when operation.id = (p ->> 'operation_id')::uuid then operation end;
-  end if;
-  if operation.lease_expires_at <= clock_timestamp()
-    and not (p ->> 'operation_result' is not null and operation.generation = (p ->> 'generation')::bigint)
-  then
-    perform private.abandon_expired_operations(instance_id);
-    return null;
-  end if;
-  return operation;
-end;
-$$;
-comment on function private.find_operation_to_record is
-  'The operation in progress that a record belongs to or collides with; null without one.';
-
--- Of a view that is earlier than the last, only the end of the operation is recorded.
-create function public.record_tool_instance_state(p jsonb) returns jsonb
-language plpgsql security definer
-set search_path = ''
-set lock_timeout = '5s'
-as $$
-declare
   target_id constant uuid := p ->> 'instance_id';
+  own_operation_id constant uuid := p ->> 'operation_id';
   seen_generation constant bigint := p ->> 'generation';
-  steps jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
+  view_version constant jsonb := case when jsonb_typeof(p -> 'view_version') = 'object' then p -> 'view_version' end;
+  observed constant jsonb := nullif(p -> 'observed', 'null');
   result constant jsonb := nullif(p -> 'operation_result', 'null');
-  rolls_back constant boolean := coalesce((p ->> 'restore_previous_spec')::boolean, false);
-  removes constant boolean := coalesce((p ->> 'remove_row')::boolean, false);
+  restores_spec constant boolean := coalesce((p ->> 'restore_previous_spec')::boolean, false);
+  steps jsonb := coalesce(nullif(p -> 'steps', 'null'), '[]');
   instance public.account_tool_instances;
   operation public.tool_instance_operations;
-  is_stale boolean;
-  is_overtaken boolean;
+  is_live boolean;
+  is_end boolean;
+  is_late boolean;
   restored_spec jsonb;
   restored_desired text;
 begin
-  perform private.require_keys(p, 'instance_id', 'generation', 'actor_kind');
-  if removes or jsonb_array_length(steps) > 0 then
-    perform private.require_keys(p, 'expected_status');
-  end if;
-  if seen_generation < 1 then
+  perform private.require_keys(p, 'instance_id', 'generation', 'expected_generation', 'expected_status', 'actor_kind', 'settled');
+  if seen_generation < 1 or seen_generation < (p ->> 'expected_generation')::bigint then
     raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
   end if;
 
-  -- Same order of locks as begin_tool_instance_operation: toolbox, then instance.
-  perform from public.account_tool_environments e
-  where e.id = (select i.account_tool_environment_id from public.account_tool_instances i where i.id = target_id)
-  for key share;
-  select * into instance from public.account_tool_instances i where i.id = target_id for update;
-  operation := private.find_operation_to_record(p, target_id);
+  select * into instance from public.account_tool_instances i
+  where i.id = target_id and i.account_tool_environment_id = coalesce(of_toolbox, i.account_tool_environment_id) for update;
+  select * into operation from public.tool_instance_operations o
+  where o.tool_instance_id = target_id and o.state = 'in_progress';
   if instance.id is null then
-    if operation.id is not null and p ->> 'operation_id' is not null and result is not null then
+    if operation.id = own_operation_id and result is not null then
       perform private.close_operation(operation.id, result);
     end if;
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if not private.generation_in_reach(seen_generation, instance.generation) then
-    raise exception 'generation in p is out of range' using errcode = 'invalid_parameter_value';
+
+  is_live := coalesce(operation.lease_expires_at > clock_timestamp(), false);
+  is_end := coalesce(result is not null and operation.generation = seen_generation, false);
+  -- How an operation ended was seen, whatever came after. There is nothing else to a view that was overtaken.
+  is_late := private.is_overtaken(instance, view_version);
+  if instance.status_on_toolbox::text <> p ->> 'expected_status'
+    or instance.generation <> (p ->> 'expected_generation')::bigint
+    or not private.generation_in_reach(seen_generation, instance.generation)
+    or is_late and not is_end
+    or (case
+      -- The writer's operation has ended meanwhile, or was of another generation. It may end late, as long as nobody took over.
+      when own_operation_id is not null then
+        operation.id is distinct from own_operation_id or operation.generation <> seen_generation
+      -- Somebody else's operation runs: only what belongs to it counts.
+      when is_live then operation.generation <> seen_generation or coalesce((p ->> 'only_idle')::boolean, false)
+      else false
+    end)
+  then
+    return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance) - 'spec');
   end if;
 
-  is_stale := case
-    when seen_generation < instance.generation or instance.status_on_toolbox::text <> p ->> 'expected_status' then true
-    -- The writer's operation has ended meanwhile, or was of another generation.
-    when p ->> 'operation_id' is not null then operation.id is null or operation.generation <> seen_generation
-    -- Somebody else's operation runs: only its own outcome may be recorded.
-    when operation.id is not null then result is null or operation.generation <> seen_generation
-    else false
-  end;
-  is_overtaken := private.is_overtaken(instance, p #> '{observed,view_version}');
-  -- How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
-  is_stale := is_stale or is_overtaken and (operation.id is null or result is null);
-  if is_stale then
-    return jsonb_build_object('outcome', 'stale', 'instance', to_jsonb(instance));
+  -- An update whose lease is over may still go on, as its agent shows, and end.
+  if own_operation_id is null and operation.id is not null and not is_live
+    and (operation.generation <> seen_generation or (p ->> 'settled')::boolean and not is_end)
+  then
+    perform private.abandon_expired_operations(target_id);
+    operation := null;
+  end if;
+  if operation.id is null and result is not null then
+    -- The update that ended without a verdict, whose outcome is being told.
+    select * into operation from public.tool_instance_operations o
+    where o.tool_instance_id = target_id and o.previous_spec is not null and o.generation = seen_generation;
+  end if;
+  restored_spec := case when restores_spec then operation.previous_spec end;
+  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
+  if restores_spec and observed is not null and restored_spec is null then
+    -- What runs is not what the row says, and nobody knows any more what it was.
+    perform private.require_keys(coalesce(result, '{}'), 'error_code', 'error_message');
+    steps := jsonb_build_array(jsonb_build_object(
+      'status', 'error', 'reason_code', result ->> 'error_code', 'reason', result ->> 'error_message'
+    ));
   end if;
 
   perform private.set_event_context(
     p ->> 'actor_kind',
     case p ->> 'actor_kind' when 'agent' then instance.account_tool_environment_id when 'user' then operation.user_id end,
-    coalesce(p ->> 'action', operation.action, 'observe'),
-    coalesce(p ->> 'request_id', operation.request_id),
-    operation.id
+    coalesce(operation.action, 'observe'), coalesce(operation.request_id, record_state.request_id), operation.id
   );
-  if rolls_back and p ->> 'observed' is not null and operation.previous_spec is null then
-    perform private.require_keys(result, 'error_code', 'error_message');
-    steps := jsonb_build_array(jsonb_build_object(
-      'status', 'error', 'reason_code', result ->> 'error_code', 'reason', result ->> 'error_message'
-    ));
-  end if;
-  if not is_overtaken then
+  if not is_late then
     perform private.apply_steps(target_id, steps);
-    if p ->> 'observed' is not null then
-      perform private.apply_observation(target_id, p -> 'observed');
-    end if;
+    perform private.apply_observation(target_id, observed, view_version);
   end if;
-  if seen_generation > instance.generation then
-    -- The agent is ahead: the database was restored from a backup. Catch up, or every later command is stale there.
-    update public.account_tool_instances i set generation = seen_generation where i.id = target_id;
-  end if;
-  restored_spec := case when rolls_back then operation.previous_spec end;
-  restored_desired := case when (p ->> 'restore_previous_desired')::boolean then operation.previous_desired end;
-  if restored_spec is not null or restored_desired is not null then
-    -- A generation names one desired state for ever: agents may have seen the one that is taken back.
+  -- A generation names one desired state for ever, so what is put back is a new one: agents may have seen the one that is taken
+  -- back. An agent that is ahead has seen a database that was restored from a backup since: what is desired now must be newer
+  -- there too, or every later command is stale.
+  if seen_generation > instance.generation or restored_spec is not null or restored_desired is not null then
     update public.account_tool_instances i
     set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
-      generation = i.generation + 1
+      generation = seen_generation + 1
     where i.id = target_id;
   end if;
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);
+    -- An error may pass, and the update be rolled back after all.
+    if restored_spec is not null
+      or exists (select from public.account_tool_instances i where i.id = target_id and i.status_on_toolbox <> 'error')
+    then
+      perform private.forget_ways_back(target_id);
+    end if;
   end if;
-  if restored_spec is not null then
-    perform private.forget_ways_back(target_id);
-  end if;
-  if removes then
+  if (p ->> 'remove_row')::boolean then
     delete from public.account_tool_instances i where i.id = target_id;
   end if;
   perform private.set_event_context(null, null, null, null, null);
-  return jsonb_build_object('outcome', 'recorded', 'instance', private.instance_json(target_id));
+  return jsonb_build_object('outcome', 'recorded', 'instance', private.instance_json(target_id) - 'spec');
 end;
 $$;
-comment on function public.record_tool_instance_state is
-  'Records what an agent or the control plane saw of an instance. Answers {outcome}: recorded, stale or not_found. Waits 5 s for locks at most.';
+comment on function private.record_state is
+  'Writes one decision; the caller holds the locks. Answers {outcome, instance}: recorded, stale with the row as it is, or not_found.';
+
+create function public.record_tool_instance_states(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_toolbox constant uuid := p ->> 'toolbox_id';
+  ids uuid[];
+  item jsonb;
+  results jsonb := '[]';
+begin
+  perform private.require_keys(p, 'items');
+  if jsonb_array_length(p -> 'items') > 1000 then
+    raise exception 'items in p may hold 1000 at most' using errcode = 'invalid_parameter_value';
+  end if;
+  select array_agg((e ->> 'instance_id')::uuid) into ids from jsonb_array_elements(p -> 'items') e;
+  -- Same order of locks as begin_tool_instance_operation: toolbox, then instances, these by their ids.
+  perform from public.account_tool_environments e
+  where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
+  order by e.id for key share;
+  perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
+  for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
+    results := results || jsonb_build_array(private.record_state(item, of_toolbox, p ->> 'request_id'));
+  end loop;
+  return jsonb_build_object('results', results)
+    || case when of_toolbox is null then '{}' else jsonb_build_object('desired_digest', private.desired_digest(of_toolbox)) end;
+end;
+$$;
+comment on function public.record_tool_instance_states is
+  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale or not_found; and {desired_digest} of the toolbox that p may name, to which all items must belong then. Waits 5 s for locks at most.';
 
 revoke all on function
-  private.apply_steps, private.apply_observation, private.find_operation_to_record,
-  public.record_tool_instance_state
+  private.apply_steps, private.apply_observation, private.record_state, public.record_tool_instance_states
   from public, anon, authenticated, service_role;
-grant execute on function public.record_tool_instance_state to service_role;
+grant execute on function public.record_tool_instance_states to service_role;
 
 -- supabase/schemas/functions/toolbox_keys.sql
 -- How the keys of toolboxes are checked and replaced. The database never sees a key, only the hash of the one that agents
@@ -1582,116 +1589,46 @@ as $$
 $$;
 comment on function private.kept_mcp_health is 'McpHealth of the DTMA API as a row keeps it.';
 
-create function private.record_mcp_health(instance_id uuid, mcp jsonb, request_id text) returns void
+create function private.record_tools_changed(instance_id uuid, generation bigint, mcp jsonb, request_id text) returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+  instance public.account_tool_instances;
 begin
+  select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
+  if generation < instance.generation then
+    return;
+  end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
     reason_code, reason, request_id, generation
   )
-  select i.id, i.account_tool_environment_id, 'agent', i.account_tool_environment_id, 'tools_changed',
-    i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
-    record_mcp_health.request_id, i.generation
-  from public.account_tool_instances i
-  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
-    when i.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
-    else i.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
+  select instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
+    instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+    record_tools_changed.request_id, instance.generation
+  where mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
+    when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
+    else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
   end;
   update public.account_tool_instances i
-  set mcp_health = private.kept_mcp_health(mcp),
-    mcp_tools_fingerprint = coalesce(substring(mcp ->> 'tools_fingerprint' from '^[0-9a-f]{64}$'), i.mcp_tools_fingerprint),
-    last_observed_at = clock_timestamp()
-  where i.id = instance_id;
+  set mcp_tools_fingerprint = mcp ->> 'tools_fingerprint'
+  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$';
 end;
 $$;
-comment on function private.record_mcp_health is
-  'Stores the health of an MCP server; another list of tools than before is an event.';
+comment on function private.record_tools_changed is
+  'Stores which tools an MCP server lists; another list than before is an event.';
 
 revoke all on function
-  private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
+  private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed
   from public, anon, authenticated, service_role;
 
--- supabase/schemas/functions/observe_tool_instance.sql
--- From what an agent shows of an instance to the statuses to write: `observe` of crates/toolbox-domain, in SQL, so that a
--- heartbeat takes one round trip. tests/db compares both over all inputs.
-
-create function private.observe_tool_instance(
-  from_status public.account_tool_installation_status_enum,
-  observed text,
-  desired text,
-  out steps public.account_tool_installation_status_enum[],
-  out row_gone boolean
-)
-language plpgsql immutable
-set search_path = ''
-as $$
-declare
-  is_leaving constant boolean := from_status in ('pending_delete', 'deleting') or desired = 'absent';
-  never_arrived constant boolean := from_status in ('pending_deploy', 'deploying');
-  target public.account_tool_installation_status_enum;
-  reached public.account_tool_installation_status_enum := from_status;
-  next_status public.account_tool_installation_status_enum;
-begin
-  steps := '{}';
-  row_gone := is_leaving and observed = 'absent';
-  target := case
-    when observed = 'failed' then 'error'
-    when is_leaving then case when observed in ('absent', 'removing') then 'deleting' end
-    when observed = 'absent' then case
-      when from_status = 'error' then null
-      when desired = 'stopped' and not never_arrived then 'stopped'
-      else 'error'
-    end
-    when observed = 'stopped' then 'stopped'
-    -- While a stop is under way, a container that still runs is no news.
-    when from_status = 'stopping' and desired = 'stopped' then null
-    when observed = 'preparing' then 'deploying'
-    when observed in ('starting', 'running', 'stopping') then observed
-  end::public.account_tool_installation_status_enum;
-  -- In error the first reason stays until the state is left; every other status leads there in one step.
-  while reached <> target loop
-    next_status := case
-      when target = 'error' then target
-      when reached = 'pending_deploy' and target in ('starting', 'running', 'stopped') then 'deploying'
-      when reached in ('deploying', 'stopping', 'stopped') and target = 'running' then 'starting'
-      when reached <> 'pending_delete' and target = 'deleting' then 'pending_delete'
-      else target
-    end;
-    if not private.tool_instance_transition_allowed(reached, next_status) then
-      steps := '{}';
-      return;
-    end if;
-    steps := steps || next_status;
-    reached := next_status;
-  end loop;
-end;
-$$;
-comment on function private.observe_tool_instance is
-  'The legal statuses to write one after another for what was observed (preparing, starting, running, stopping, stopped, removing, absent, failed), and whether the row goes after them.';
-
-create function private.observed_of_phase(phase text) returns text
-language sql immutable
-set search_path = ''
-as $$
-  select case
-    when phase is null then 'absent'
-    when phase in ('pending', 'pulling', 'building', 'creating') then 'preparing'
-    when phase = 'error' then 'failed'
-    when phase in ('starting', 'running', 'stopping', 'stopped', 'removing') then phase
-  end;
-$$;
-comment on function private.observed_of_phase is
-  'What a phase of the DTMA API means for observe_tool_instance; absent without a phase, null for one that is unknown.';
-
-revoke all on function
-  private.observe_tool_instance, private.observed_of_phase
-  from public, anon, authenticated, service_role;
-
--- supabase/schemas/functions/apply_instance_report.sql
--- What a heartbeat tells of one instance, written to its row.
+-- supabase/schemas/functions/instance_reports.sql
+-- What a heartbeat tells of instances, compared with their rows. Nothing is decided here: rows that may have to be changed are
+-- answered, and record_tool_instance_states writes what is decided of them. Written here is only what needs no decision: the
+-- health of MCP servers, and which view was seen last. The caller holds the lock of the toolbox and has checked its key; every
+-- row is looked up within that toolbox.
 
 create type private.instance_report as (
   id uuid, generation bigint, phase text, settled boolean, reason jsonb, container_id text, image_digest text, ports jsonb,
@@ -1699,213 +1636,44 @@ create type private.instance_report as (
 );
 comment on type private.instance_report is 'InstanceReport of the heartbeat; phase is null when nothing of the instance is left.';
 
-create function private.report_reason(report private.instance_report, out code text, out message text)
-language plpgsql immutable
-set search_path = ''
-as $$
-begin
-  code := report.reason ->> 'code';
-  message := left(report.reason ->> 'message', 4000);
-  if report.phase is null then
-    code := 'container_missing';
-    message := 'The container is gone from the machine; start the tool to re-create it';
-  elsif code is null or code !~ '^[a-z][a-z0-9_]{0,63}$' or message is null or message !~ '\S' then
-    code := 'unspecified';
-    message := 'The machine reported a failure without a reason';
-  end if;
-end;
-$$;
-comment on function private.report_reason is 'Why an instance is not as desired, in the form the database keeps.';
-
-create function private.operation_of_report(report private.instance_report) returns public.tool_instance_operations
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  operation public.tool_instance_operations;
-begin
-  select * into operation from public.tool_instance_operations o
-  where o.tool_instance_id = report.id and o.state = 'in_progress';
-  if not found then
-    select * into operation from public.tool_instance_operations o
-    where o.tool_instance_id = report.id and o.previous_spec is not null and o.generation = report.generation;
-  end if;
-  return operation;
-end;
-$$;
-comment on function private.operation_of_report is
-  'The operation in progress on an instance; else the update that ended without a verdict, whose outcome is being told.';
-
-create function private.store_report(
-  instance_id uuid, report private.instance_report, restored_spec jsonb
-) returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  update public.account_tool_instances i
-  set container_id = case when report.phase is null then i.container_id else report.container_id end,
-    image_digest = case when report.phase is null then i.image_digest else report.image_digest end,
-    port_mapping_json = case when jsonb_typeof(report.ports) = 'array' then report.ports else i.port_mapping_json end,
-    spec = coalesce(restored_spec, i.spec),
-    -- A generation names one desired state for ever, so what is put back is a new one. An agent that is ahead has seen
-    -- a database that was restored from a backup since: what is desired now must be newer there too.
-    generation = case
-      when report.generation > i.generation then report.generation + 1
-      when restored_spec is not null then i.generation + 1
-      else i.generation
-    end,
-    last_observed_at = clock_timestamp(),
-    view_run = (report.view_version ->> 'run')::uuid,
-    view_number = private.view_number(report.view_version),
-    view_applied_at = case when jsonb_typeof(report.view_version) = 'object' then clock_timestamp() end
-  where i.id = instance_id;
-end;
-$$;
-comment on function private.store_report is 'Stores what a settled report tells beside the status.';
-
--- A report that was overtaken by a later view tells no more than the health of the server.
-create function private.apply_instance_report(toolbox_id uuid, report private.instance_report, request_id text) returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  observed text := private.observed_of_phase(report.phase);
-  is_settled constant boolean := coalesce(report.settled, false);
-  is_omission constant boolean := report.settled is null;
-  instance public.account_tool_instances;
-  operation public.tool_instance_operations;
-  is_live boolean;
-  tells_end boolean;
-  way_back jsonb;
-  steps public.account_tool_installation_status_enum[];
-  is_gone boolean;
-  reason record;
-begin
-  select * into instance from public.account_tool_instances i
-  where i.id = report.id and i.account_tool_environment_id = toolbox_id for update;
-  -- About a state the user has left behind, or about one that nobody can have asked for.
-  if instance.id is null or report.generation < instance.generation
-    or not private.generation_in_reach(report.generation, instance.generation)
-  then
-    return;
-  end if;
-  if private.is_overtaken(instance, report.view_version) then
-    -- Health does not come from the view, and heartbeats are in order.
-    if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
-      perform private.record_mcp_health(instance.id, report.mcp, request_id);
-    end if;
-    return;
-  end if;
-  operation := private.operation_of_report(report);
-  is_live := coalesce(operation.state = 'in_progress' and operation.lease_expires_at > clock_timestamp(), false);
-  -- A deletion ends with the instance, not with one that still is something.
-  tells_end := coalesce(
-    is_settled and operation.generation = report.generation and (operation.action <> 'delete' or observed in ('absent', 'failed')), false
-  );
-  -- While somebody's operation runs, only its own news count: not that the machine has nothing of it yet, and not a
-  -- failure the agent has not given up on.
-  if is_live and (
-    operation.generation <> report.generation
-    or observed = 'absent' and instance.desired_status <> 'absent'
-    or observed = 'failed' and not is_settled
-  ) then
-    return;
-  end if;
-  if operation.id is not null and (is_settled or is_omission) and not is_live and not tells_end then
-    perform private.abandon_expired_operations(instance.id);
-    operation := null;
-  end if;
-  if report.rolled_back and is_settled then
-    way_back := case when tells_end then operation.previous_spec end;
-    -- What runs is not what the row says, and nobody knows any more what it was.
-    observed := case when way_back is null then 'failed' else observed end;
-  end if;
-
-  select o.steps, o.row_gone into steps, is_gone
-  from private.observe_tool_instance(instance.status_on_toolbox, observed, instance.desired_status) o;
-  select * into reason from private.report_reason(report);
-  -- `observe` keeps the first reason of an error; what the machine says now is nearer to the truth.
-  if instance.status_on_toolbox = 'error' and observed = 'failed'
-    and (instance.instance_error_code, instance.instance_error_message) <> (reason.code, reason.message)
-  then
-    steps := '{error}';
-  end if;
-  perform private.set_event_context(
-    'agent', toolbox_id, coalesce(operation.action, 'observe'), coalesce(operation.request_id, request_id), operation.id
-  );
-  perform private.apply_steps(instance.id, (
-    select jsonb_agg(jsonb_build_object('status', s.step, 'reason_code', reason.code, 'reason', reason.message) order by s.n)
-    from unnest(steps) with ordinality as s (step, n)
-  ));
-  if report.phase is not null and is_settled or report.generation > instance.generation then
-    perform private.store_report(instance.id, report, way_back);
-  elsif jsonb_typeof(report.view_version) = 'object' then
-    perform private.store_view_version(instance.id, report.view_version);
-  end if;
-  if tells_end then
-    perform private.close_operation(operation.id, case
-      -- A reason without a failure: what was deployed again under the same spec was given up for what ran before.
-      when observed = 'failed' or report.rolled_back or report.reason is not null or 'error' = any (steps)
-        then jsonb_build_object('state', 'failed', 'error_code', reason.code, 'error_message', reason.message)
-      else '{"state": "succeeded"}'
-    end);
-    if way_back is not null or observed <> 'failed' then
-      perform private.forget_ways_back(instance.id);
-    end if;
-  end if;
-  if private.kept_mcp_health(report.mcp) is distinct from instance.mcp_health then
-    perform private.record_mcp_health(instance.id, report.mcp, request_id);
-  end if;
-  if is_gone then
-    delete from public.account_tool_instances i where i.id = instance.id;
-  end if;
-  perform private.set_event_context(null, null, null, null, null);
-end;
-$$;
-comment on function private.apply_instance_report is
-  'Writes what an agent shows of one instance: status by status, what it runs, its health, the end of the operation that wanted it, the end of the row.';
-
-revoke all on function
-  private.report_reason, private.operation_of_report, private.store_report, private.apply_instance_report
-  from public, anon, authenticated, service_role;
-
--- supabase/schemas/functions/apply_instance_reports.sql
--- What a heartbeat tells of all instances. The caller holds the lock of the toolbox and has checked its key; every row is
--- looked up within that toolbox.
-
 -- A view that brings no news is the last that was applied too: what comes late and is earlier takes nothing back.
-create function private.apply_instance_reports(toolbox_id uuid, heartbeat jsonb, request_id text) returns uuid[]
+create function private.compare_instance_reports(toolbox_id uuid, heartbeat jsonb, request_id text) returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
   named uuid[];
   unknown uuid[];
-  news private.instance_report[];
-  report private.instance_report;
+  news jsonb;
+  missing jsonb;
+  other_tools jsonb[];
 begin
   if jsonb_array_length(heartbeat -> 'instances') > 200 then
     raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
   end if;
-  -- Most rows have no news: they are found without a lock, and only their health, its age and the version of the view are written.
   with reports as materialized (
-    select distinct on (r.id) r::private.instance_report as report, r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest,
-      r.ports, r.rolled_back, r.view_version, private.kept_mcp_health(r.mcp) as mcp
+    select distinct on (r.id) r.id, r.generation, r.phase, r.settled, r.reason, r.container_id, r.image_digest, r.ports, r.rolled_back,
+      r.view_version, r.mcp, private.kept_mcp_health(r.mcp) as health
     from jsonb_array_elements(heartbeat -> 'instances') with ordinality as e (report, n),
       jsonb_populate_record(null::private.instance_report, e.report) r
     order by r.id, e.n desc
   ), seen as materialized (
-    select r.*, i.id as known, i.mcp_health is distinct from r.mcp as is_health_new,
+    select r.id, r.generation, r.view_version, r.mcp, r.health, i.id as known, i.mcp_health is distinct from r.health as is_health_new,
+      r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null as has_other_tools,
       i.view_run as seen_run, i.view_number as seen_number,
       jsonb_typeof(r.view_version) = 'object' and not private.is_overtaken(i, r.view_version)
         and (i.view_run, i.view_number) is distinct from ((r.view_version ->> 'run')::uuid, private.view_number(r.view_version)) as is_view_new,
-      r.generation >= i.generation and (
+      -- What is behind is about a state that the user has left; what is out of reach, about one that nobody can have asked for.
+      r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) as counts,
+      -- Rather too much than too little: it is looked at again when it is decided.
+      case when r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) and (
         r.generation > i.generation
-        or private.observed_of_phase(case when r.rolled_back and r.settled then 'error' else r.phase end) is distinct from case i.status_on_toolbox
-          when 'deploying' then 'preparing' when 'error' then 'failed' else i.status_on_toolbox::text end
+        or case
+          when r.phase = 'error' or r.rolled_back and r.settled then 'error'
+          when r.phase in ('pending', 'pulling', 'building', 'creating') then 'deploying'
+          else r.phase
+        end is distinct from i.status_on_toolbox::text
         or r.settled and (i.container_id, i.image_digest, i.port_mapping_json) is distinct from (r.container_id, r.image_digest, r.ports)
-        or r.mcp ->> 'tools_fingerprint' is distinct from i.mcp_tools_fingerprint and r.mcp ->> 'tools_fingerprint' is not null
         or (r.phase = 'error' or r.rolled_back) and (i.instance_error_code, i.instance_error_message)
           is distinct from (r.reason ->> 'code', r.reason ->> 'message')
         or exists (
@@ -1915,53 +1683,56 @@ begin
         or (r.rolled_back or r.phase is distinct from 'error') and exists (
           select from public.tool_instance_operations o where o.tool_instance_id = i.id and o.previous_spec is not null
         )
-      ) as is_news
+      ) then to_jsonb(i) - 'spec' end as news
     from reports r
     left join public.account_tool_instances i on i.id = r.id and i.account_tool_environment_id = toolbox_id
+  ), locked as materialized (
+    -- In the order in which record_tool_instance_states takes its locks. An answer may have been recorded since the row was
+    -- seen, and is later then.
+    select i.id, s.health, s.view_version,
+      s.is_view_new and s.news is null and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) as is_last_view
+    from seen s join public.account_tool_instances i on i.id = s.known
+    where s.counts and (s.is_health_new or s.has_other_tools or s.is_view_new and s.news is null) and s.generation >= i.generation
+    order by i.id for no key update of i
   ), refreshed as (
     update public.account_tool_instances i
-    -- An answer may have been recorded since the row was seen, and is later news then.
-    set mcp_health = s.mcp, last_observed_at = clock_timestamp(),
-      view_run = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then (s.view_version ->> 'run')::uuid else i.view_run end,
-      view_number = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then private.view_number(s.view_version) else i.view_number end,
-      view_applied_at = case when s.is_view_new and (i.view_run, i.view_number) is not distinct from (s.seen_run, s.seen_number) then clock_timestamp() else i.view_applied_at end
-    from seen s
-    where i.id = s.known and not s.is_news and (s.is_health_new or s.is_view_new) and s.generation >= i.generation
+    set mcp_health = l.health, last_observed_at = clock_timestamp(),
+      view_run = case when l.is_last_view then (l.view_version ->> 'run')::uuid else i.view_run end,
+      view_number = case when l.is_last_view then private.view_number(l.view_version) else i.view_number end,
+      view_applied_at = case when l.is_last_view then clock_timestamp() else i.view_applied_at end
+    from locked l
+    where i.id = l.id
   )
-  select array_agg(s.id), array_agg(s.id) filter (where s.known is null), array_agg(s.report order by s.id) filter (where s.is_news)
-  into named, unknown, news
+  select array_agg(s.id), array_agg(s.id) filter (where s.known is null), jsonb_agg(s.news order by s.id) filter (where s.news is not null),
+    array_agg(jsonb_build_object('id', s.id, 'generation', s.generation, 'mcp', s.mcp) order by s.id) filter (where s.counts and s.has_other_tools)
+  into named, unknown, news, other_tools
   from seen s;
 
-  foreach report in array coalesce(news, '{}') loop
-    perform private.apply_instance_report(toolbox_id, report, request_id);
-  end loop;
-  -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to
-  -- have arrived. That never ends a deletion: a deploy still on its way would make a container without a row. An agent
-  -- that has nothing of it and will refuse such a deploy says so by name.
+  perform private.record_tools_changed((t ->> 'id')::uuid, (t ->> 'generation')::bigint, t -> 'mcp', request_id)
+  from unnest(other_tools) t;
+  -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to have
+  -- arrived.
   if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
-    for report in
-      select r.*
-      from public.account_tool_instances i,
-        jsonb_populate_record(null::private.instance_report, jsonb_build_object('id', i.id, 'generation', i.generation)) r
+    select jsonb_agg(to_jsonb(i) - 'spec' order by i.id) into missing
+    from (
+      select i.* from public.account_tool_instances i
       where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
         and i.updated_at < clock_timestamp() - interval '30 seconds'
         and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
         and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
-      order by i.id
-    loop
-      perform private.apply_instance_report(toolbox_id, report, request_id);
-    end loop;
+      order by i.id limit 200
+    ) i;
   end if;
-  return coalesce(unknown, '{}');
+  return jsonb_build_object('unknown', coalesce(unknown, '{}'), 'news', coalesce(news, '[]'), 'missing', coalesce(missing, '[]'));
 end;
 $$;
-comment on function private.apply_instance_reports is
-  'Writes what a heartbeat tells of instances; returns those that are not of the toolbox.';
+comment on function private.compare_instance_reports is
+  'Stores the health that a heartbeat tells, and answers {unknown}, instances that are not of the toolbox; {news}, the rows that its reports may change; and {missing}, those that it should name and does not.';
 
-revoke all on function private.apply_instance_reports from public, anon, authenticated, service_role;
+revoke all on function private.compare_instance_reports from public, anon, authenticated, service_role;
 
 -- supabase/schemas/functions/record_heartbeat.sql
--- One heartbeat, one round trip.
+-- One heartbeat. Where it brings no news it is one round trip.
 
 create function public.record_heartbeat(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1978,7 +1749,7 @@ declare
   is_current_key boolean;
   is_first_use boolean;
   proven_key_id text;
-  unknown uuid[];
+  compared jsonb;
 begin
   perform private.require_keys(p, 'toolbox_id', 'token_hash', 'root_id', 'heartbeat');
   perform private.require_keys(heartbeat, 'boot', 'sequence', 'interval_seconds', 'instances');
@@ -2036,22 +1807,21 @@ begin
     perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
   end if;
 
-  unknown := private.apply_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
+  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   return jsonb_strip_nulls(jsonb_build_object(
     'outcome', 'recorded',
     'desired_digest', private.desired_digest(toolbox.id),
-    'unknown', unknown,
     -- The previous key in its last minutes: its successor is in use already.
     'rotate_to_epoch', case
       when (is_current_key or toolbox.dtma_offered_key_id is not null)
         and proven_key_id <> format('%s.%s', p ->> 'root_id', toolbox.dtma_key_epoch)
       then toolbox.dtma_key_epoch
     end
-  ));
+  )) || compared;
 end;
 $$;
 comment on function public.record_heartbeat is
-  'Records one heartbeat of the agent that presents its key: liveness, host, states and health of its instances. Answers {outcome}: recorded with desired_digest, unknown and perhaps rotate_to_epoch; unauthorized for an unknown toolbox and a wrong key alike; replayed; or certificate_changed. Waits 5 s for locks at most.';
+  'Records one heartbeat of the agent that presents its key: liveness, host, and the health of its instances. Answers {outcome}: recorded with desired_digest, unknown, news and missing (rows that may have to be changed, for record_tool_instance_states), and perhaps rotate_to_epoch; unauthorized for an unknown toolbox and a wrong key alike; replayed; or certificate_changed. Waits 5 s for locks at most.';
 
 revoke all on function public.record_heartbeat from public, anon, authenticated, service_role;
 grant execute on function public.record_heartbeat to service_role;

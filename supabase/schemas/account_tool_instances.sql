@@ -1,4 +1,4 @@
--- Tool instances: one container each. Users read their own; only the two RPCs write.
+-- Tool instances: one container each. Users read their own; only the RPCs write.
 create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );

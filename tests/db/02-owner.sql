@@ -33,7 +33,7 @@ select is(tests.try('owner', 'delete from ' || t), '42501', 'cannot delete from 
 from unnest(array['account_tool_environments', 'account_tool_instances', 'tool_instance_operations', 'tool_instance_events', 'tool_catalog']) t;
 select is(tests.try('owner', 'select begin_tool_instance_operation(''{}'')'), '42501', 'cannot call begin');
 select is(tests.try('owner', format('select %s(''{}'')', f)), '42501', 'cannot call ' || f)
-from unnest(array['record_tool_instance_state', 'create_toolbox_enrolment', 'enrol_toolbox', 'set_toolbox_key', 'offer_toolbox_key',
+from unnest(array['record_tool_instance_states', 'create_toolbox_enrolment', 'enrol_toolbox', 'set_toolbox_key', 'offer_toolbox_key',
   'rotate_toolbox_key', 'record_heartbeat', 'get_desired_state']) f;
 select is(tests.try('owner', 'select private.instance_json(''c0000000-0000-4000-8000-000000000001'')'), '42501', 'cannot reach the private schema');
 

@@ -15,7 +15,7 @@ select is(tests.try('nobody', 'select id from account_tool_environments'), '0 ro
 select is(tests.try('anon', 'select id from tool_catalog'), '42501', 'the anonymous do not even read the catalog');
 select is(tests.try(a, f), '42501', format('%s cannot call %s', a, f))
 from unnest(array['anon', 'stranger']) a,
-  unnest(array['select begin_tool_instance_operation(''{}'')', 'select record_tool_instance_state(''{}'')', 'select enrol_toolbox(''{}'')',
+  unnest(array['select begin_tool_instance_operation(''{}'')', 'select record_tool_instance_states(''{}'')', 'select enrol_toolbox(''{}'')',
     'select record_heartbeat(''{}'')', 'select get_desired_state(''{}'')', 'select rotate_toolbox_key(''{}'')']) f;
 
 insert into tool_catalog (name, tool_name, is_public, status) values

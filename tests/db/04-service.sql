@@ -19,7 +19,7 @@ select is(tests.try('service', $$ update account_tool_environments set user_id =
 select is(tests.try('service', $$ delete from account_tool_environments where name = 'owner''s' $$), '1 rows',
   'removes a toolbox with its instances, operations and history');
 select is(tests.try('service', 'select begin_tool_instance_operation(''{}'')'), '22023', 'may call begin, which asks for its arguments');
-select is(tests.try('service', 'select record_tool_instance_state(''{}'')'), '22023', 'may call record, which asks for its arguments');
+select is(tests.try('service', 'select record_tool_instance_states(''{}'')'), '22023', 'may call record, which asks for its arguments');
 select is(tests.try('service', 'select private.instance_json(null)'), '42501', 'cannot reach the private schema');
 
 select * from finish();

@@ -6,8 +6,8 @@ select results_eq(
   $$ select actor_kind, actor_id, action, from_status::text, to_status::text, request_id, operation_id, generation from tool_instance_events order by id $$,
   $$ select k, a::uuid, 'deploy', f, t, r, (tests.last_operation()).id, 1::bigint from (values
     ('user', 'a0000000-0000-4000-8000-000000000001', null, 'deploying', 'req-begin'),
-    ('agent', 'e0000000-0000-4000-8000-000000000001', 'deploying', 'starting', 'req-record'),
-    ('agent', 'e0000000-0000-4000-8000-000000000001', 'starting', 'running', 'req-record')) v (k, a, f, t, r) $$,
+    ('agent', 'e0000000-0000-4000-8000-000000000001', 'deploying', 'starting', 'req-begin'),
+    ('agent', 'e0000000-0000-4000-8000-000000000001', 'starting', 'running', 'req-begin')) v (k, a, f, t, r) $$,
   'who, what, from, to and for which request, of a deploy');
 select cmp_ok(
   (select count(distinct occurred_at) from tool_instance_events), '=', 3::bigint, 'steps of one transaction have their own time');

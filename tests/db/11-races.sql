@@ -34,9 +34,10 @@ create function pg_temp.deploy(id text, name text, p jsonb default '{}') returns
     'container_name', 'race', 'tool_catalog_id', '00000000-0000-0000-0000-000000000001', 'spec', '{"image": "x"}'::jsonb) || p)
 $$;
 create function pg_temp.settle(generation bigint, from_status text, to_status text) returns text language sql as $$
-  select format('select public.record_tool_instance_state(%L) ->> ''outcome''', jsonb_build_object(
-    'instance_id', 'c1000000-0000-4000-8000-000000000001', 'generation', generation, 'actor_kind', 'agent', 'expected_status', from_status,
-    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))
+  select format('select public.record_tool_instance_states(%L) #>> ''{results,0,outcome}''', jsonb_build_object('items', jsonb_build_array(jsonb_build_object(
+    'instance_id', 'c1000000-0000-4000-8000-000000000001', 'generation', generation, 'actor_kind', 'agent', 'settled', true,
+    'expected_generation', generation, 'expected_status', from_status,
+    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))))
 $$;
 
 select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null

@@ -25,6 +25,10 @@ select is(
     tests.report('{"id": "c0000000-0000-4000-8000-000000000002", "phase": "error", "generation": 99, "reason": {"code": "x", "message": "y"}}'),
     tests.report('{"id": "c0000000-0000-4000-8000-0000000000ff", "phase": null}'), tests.report()))) -> 'unknown',
   '["c0000000-0000-4000-8000-000000000002", "c0000000-0000-4000-8000-0000000000ff"]', 'an instance of another toolbox is as unknown as one of none');
+select is(
+  tests.heartbeat(jsonb_build_object('full', true, 'instances', jsonb_build_array(
+    tests.report('{"id": "c0000000-0000-4000-8000-000000000002", "phase": "error", "generation": 99, "mcp": {"state": "healthy"}}'), tests.report()))) - 'desired_digest' - 'unknown',
+  '{"outcome": "recorded", "news": [], "missing": []}', 'nothing of it is answered');
 select results_eq(
   $$ select status_on_toolbox::text, generation, container_id from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000002' $$,
   $$ values ('deploying', 1::bigint, null::text) $$, 'and is not touched');

@@ -30,7 +30,7 @@ select is(tests.desired() #> '{instances,1}', jsonb_build_object(
   'id', 'c0000000-0000-4000-8000-000000000001', 'generation', 2, 'desired', 'stopped', 'restart', false, 'refresh_image', false, 'name', 'Context7 MCP Server-1750278276605',
   'container_name', 'tool-c0000000', 'spec', (tests.instance()).spec, 'known_ports', '[{"container_port": 8080}]'::jsonb),
   'with all that a deploy takes, and the ports callers know');
-select tests.tell('{"generation": 2, "phase": "stopped"}') \g /dev/null
+select tests.record('{"generation": 2, "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select tests.begin('{"action": "restart", "to_status": "starting"}') \g /dev/null
 select is(tests.desired() #>> '{instances,1,restart}', 'true', 'a restart that has not been seen to happen is told');
 select is(jsonb_path_query_array(tests.desired(), '$.instances[*].refresh_image'), '[true, false, true]', 'registries are asked again for deployments, not for it');
@@ -38,7 +38,7 @@ update tool_instance_operations set lease_expires_at = clock_timestamp() - inter
 select private.abandon_expired_operations('c0000000-0000-4000-8000-000000000001') \g /dev/null
 select is(tests.desired() #>> '{instances,1,restart}', 'true', 'also after its lease: a generation means one thing');
 select tests.begin('{"action": "restart", "to_status": "starting"}') \g /dev/null
-select tests.tell('{"generation": 4}') \g /dev/null
+select tests.record('{"generation": 4, "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select is(tests.desired() #>> '{instances,1,restart}', 'false', 'until it has');
 select tests.begin('{"action": "delete", "to_status": "pending_delete", "desired_status": "absent"}') \g /dev/null
 select is(tests.desired() #>> '{instances,1,desired}', 'absent', 'a deletion is told');

@@ -42,19 +42,34 @@ create function pg_temp.heartbeat(sequence int, instances jsonb default '[]', ca
     'heartbeat', jsonb_build_object('boot', 1, 'sequence', sequence, 'version', '1', 'api_version', 1, 'interval_seconds', 60,
       'docker_reachable', true, 'full', true, 'instances', instances)) || call)
 $$;
+-- Its health is new every time, so the row is written.
 create function pg_temp.report(n int, generation bigint, phase text) returns jsonb language sql as $$
-  select jsonb_build_object('id', pg_temp.id(n), 'generation', generation, 'phase', phase, 'settled', true, 'ports', '[]'::jsonb, 'rolled_back', false)
+  select jsonb_build_object('id', pg_temp.id(n), 'generation', generation, 'phase', phase, 'settled', true, 'ports', '[]'::jsonb, 'rolled_back', false,
+    'mcp', jsonb_build_object('state', 'healthy', 'checked_at', clock_timestamp(), 'tools_fingerprint', md5(random()::text) || md5(n::text)))
+$$;
+create function pg_temp.item(n int, generation bigint, from_status text, to_status text) returns jsonb language sql as $$
+  select jsonb_build_object('instance_id', pg_temp.id(n), 'generation', generation, 'actor_kind', 'agent', 'settled', true,
+    'expected_generation', generation, 'expected_status', from_status,
+    'steps', case when from_status = to_status then '[]' else jsonb_build_array(jsonb_build_object('status', to_status)) end,
+    'operation_result', '{"state": "succeeded"}'::jsonb)
+$$;
+create function pg_temp.record(items jsonb) returns text language sql as $$
+  select format('select string_agg(r ->> ''outcome'', '' '') from jsonb_array_elements(public.record_tool_instance_states(%L) -> ''results'') r', jsonb_build_object(
+    'toolbox_id', 'e2000000-0000-4000-8000-000000000001', 'items', items))
 $$;
 create function pg_temp.settle(n int, generation bigint, from_status text, to_status text) returns text language sql as $$
-  select format('select public.record_tool_instance_state(%L) ->> ''outcome''', jsonb_build_object(
-    'instance_id', pg_temp.id(n), 'generation', generation, 'actor_kind', 'agent', 'expected_status', from_status,
-    'steps', jsonb_build_array(jsonb_build_object('status', to_status)), 'operation_result', '{"state": "succeeded"}'::jsonb))
+  select pg_temp.record(jsonb_build_array(pg_temp.item(n, generation, from_status, to_status)))
+$$;
+-- What an agent that has all that is desired tells, recorded.
+create function pg_temp.all_as_desired() returns text language sql as $$
+  select pg_temp.record(jsonb_agg(pg_temp.item(n, i.generation, i.status_on_toolbox::text, i.desired_status) order by random()))
+  from generate_series(1, 8) n join account_tool_instances i on i.id = pg_temp.id(n)::uuid
 $$;
 
-select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+select count(dblink_connect(s, :'url')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f', 'g']) s \g /dev/null
 -- A deadlock or a lost wake-up is a failure, not a hang.
 set statement_timeout = '60s';
-select count(dblink_exec(s, 'set statement_timeout = ''10s''')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+select count(dblink_exec(s, 'set statement_timeout = ''10s''')) from unnest(array['a', 'b', 'c', 'd', 'e', 'f', 'g']) s \g /dev/null
 select dblink_exec('a', $$
   delete from auth.users where id = 'a2000000-0000-4000-8000-000000000001'; -- left by a run that was killed
   insert into auth.users (id, email) values ('a2000000-0000-4000-8000-000000000001', 'heartbeat-race@pgtap.test');
@@ -70,6 +85,7 @@ select is(dblink_is_busy('b'), 1, 'its copy waits');
 select is(pg_temp.in_session('c', pg_temp.heartbeat(2, '[]', jsonb_build_object('token_hash', repeat('00', 32)))), 'unauthorized', 'a wrong key waits for nothing');
 select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.answer('b'), 'replayed', 'then the copy is refused');
+select is(pg_temp.in_session('a', pg_temp.all_as_desired()), 'recorded recorded recorded recorded recorded recorded recorded recorded', 'and its news are recorded');
 
 -- The sweep, while a toolbox that was silent is heard of.
 select dblink_exec('a', 'update public.account_tool_environments set last_heartbeat_at = now() - interval ''1 hour'' where id = ''e2000000-0000-4000-8000-000000000001''') \g /dev/null
@@ -83,14 +99,19 @@ select dblink_exec('a', 'begin') \g /dev/null
 select is(pg_temp.in_session('a', pg_temp.begin(3, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'a command starts');
 select pg_temp.in_session('a', pg_temp.begin(5, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')) \g /dev/null
 select is(pg_temp.in_session('a', pg_temp.settle(5, 2, 'stopping', 'stopped')), 'recorded', 'another starts and ends');
-select pg_temp.later('b', pg_temp.heartbeat(2, jsonb_build_array(pg_temp.report(3, 1, 'stopped'), pg_temp.report(5, 1, 'starting')))) \g /dev/null
-select is(dblink_is_busy('b'), 1, 'a report of the same instance waits');
+select pg_temp.later('b', pg_temp.record(jsonb_build_array(pg_temp.item(5, 1, 'running', 'stopped'), pg_temp.item(3, 1, 'running', 'stopped'), pg_temp.item(2, 1, 'running', 'stopped')))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'what was seen of the same instances waits');
+select string_agg(mcp_health::text, ' ' order by id) as health from account_tool_instances where id in (pg_temp.id(3)::uuid, pg_temp.id(5)::uuid) \gset
+select pg_temp.later('d', pg_temp.heartbeat(2, jsonb_build_array(pg_temp.report(5, 1, 'starting'), pg_temp.report(3, 1, 'stopped')))) \g /dev/null
+select is(dblink_is_busy('d'), 1, 'so does their health');
 select is(pg_temp.in_session('c', pg_temp.begin(4, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'commands on others do not wait for it');
 select dblink_exec('a', 'commit') \g /dev/null
-select is(pg_temp.answer('b'), 'recorded', 'the heartbeat is recorded');
+select is(pg_temp.answer('b'), 'stale stale recorded', 'then it is old, and each instance is a matter of its own');
+select is(pg_temp.answer('d'), 'recorded', 'the heartbeat is recorded');
+select is((select string_agg(mcp_health::text, ' ' order by id) from account_tool_instances where id in (pg_temp.id(3)::uuid, pg_temp.id(5)::uuid)), :'health', 'and the health of before the command is old too');
 select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(3)::uuid), 'stopping', 'and what it said of before the command is old');
 select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(5)::uuid), 'stopped', 'also when the command has ended');
-select is(pg_temp.in_session('a', pg_temp.heartbeat(3, jsonb_build_array(pg_temp.report(3, 2, 'stopped'), pg_temp.report(4, 2, 'stopped')))), 'recorded', 'both commands end');
+select is(pg_temp.in_session('a', pg_temp.record(jsonb_build_array(pg_temp.item(4, 2, 'stopping', 'stopped'), pg_temp.item(3, 2, 'stopping', 'stopped')))), 'recorded recorded', 'both commands end');
 
 -- One token, used twice at the same time by two machines.
 select pg_temp.in_session('a', $$ select public.create_toolbox_enrolment('{"toolbox_id": "e2000000-0000-4000-8000-000000000001", "ttl_seconds": 60}') ->> 'token' $$) as token \gset
@@ -110,7 +131,8 @@ select is(pg_temp.in_session('a', pg_temp.enrol(:'token', 'one')), 'refused used
 select dblink_exec('a', $$ update public.account_tool_environments set dtma_token_hash = repeat('ab', 32), dtma_certificate_pem = null
   where id = 'e2000000-0000-4000-8000-000000000001' $$) \g /dev/null
 
--- A crowd: two heartbeats, a command, its record, another deploy and the sweep, 40 rounds over eight instances.
+-- A crowd: two heartbeats, the record of their news, a command, its record, another deploy and the sweep, 40 rounds over eight
+-- instances.
 create temp table crowd (session text, outcome text);
 do $$
 declare
@@ -131,11 +153,12 @@ begin
     perform extensions.dblink_send_query('c', pg_temp.settle(one, row.generation, row.status_on_toolbox::text, case row.status_on_toolbox when 'running' then 'stopped' else 'running' end));
     perform extensions.dblink_send_query('d', pg_temp.deploy(1 + (round + 3) % 8, jsonb_build_object('expected_status', other.status_on_toolbox)));
     perform extensions.dblink_send_query('e', 'select ''swept'' from private.mark_silent_toolboxes(''-infinity'')');
+    perform extensions.dblink_send_query('g', pg_temp.all_as_desired());
     perform extensions.dblink_send_query('f', pg_temp.heartbeat(2 * round + 1, reports));
     insert into crowd select s, coalesce(pg_temp.answer(s), 'none') from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s;
+    insert into crowd select 'g', unnest(string_to_array(pg_temp.answer('g'), ' '));
     -- Whatever came of it: the agent has what is desired.
-    perform pg_temp.in_session('a', pg_temp.heartbeat(1000 * round, (
-      select jsonb_agg(pg_temp.report(n, i.generation, i.desired_status)) from generate_series(1, 8) n join account_tool_instances i on i.id = pg_temp.id(n)::uuid)));
+    perform pg_temp.in_session('a', pg_temp.all_as_desired());
     perform pg_temp.in_session('a', 'update public.account_tool_environments set dtma_boot = 1, dtma_sequence = 1 where id = ''e2000000-0000-4000-8000-000000000001'' returning ''again''');
   end loop;
 exception when others then
@@ -144,7 +167,7 @@ end $$;
 select is_empty($$ select * from crowd where session = 'error' $$, 'nothing deadlocks and nothing is illegal');
 select set_has(
   $$ values ('a', 'recorded'), ('a', 'replayed'), ('f', 'recorded'), ('b', 'started'), ('b', 'in_progress'), ('b', 'status_changed'), ('c', 'recorded'), ('c', 'stale'),
-     ('d', 'started'), ('d', 'in_progress'), ('d', 'status_changed'), ('e', 'swept') $$,
+     ('d', 'started'), ('d', 'in_progress'), ('d', 'status_changed'), ('e', 'swept'), ('g', 'recorded'), ('g', 'stale') $$,
   'select * from crowd', 'and every outcome is one of those that callers know');
 select cmp_ok(count(*), '>=', 10::bigint, format('%s of %s come about', outcome, session)) from crowd
 where (session, outcome) in (('a', 'recorded'), ('b', 'started'), ('d', 'started')) group by session, outcome;
@@ -160,10 +183,11 @@ select is_empty(
 select dblink_exec('a', 'begin') \g /dev/null
 select pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(1))) \g /dev/null
 select throws_ok(format('select pg_temp.in_session(''b'', %L)', pg_temp.heartbeat(5, jsonb_build_array(pg_temp.report(1, 1000, 'error')))), '55P03', null, 'a lock is waited for 5 seconds, not for ever');
+select throws_ok(format('select pg_temp.in_session(''b'', %L)', pg_temp.settle(1, 1000, 'running', 'error')), '55P03', null, 'by a record too');
 select dblink_exec('a', 'rollback') \g /dev/null
 select is(pg_temp.in_session('b', pg_temp.heartbeat(5)), 'recorded', 'what was not recorded is no replay');
 
 select dblink_exec('a', 'delete from auth.users where email = ''heartbeat-race@pgtap.test''') \g /dev/null
-select count(dblink_disconnect(s)) from unnest(array['a', 'b', 'c', 'd', 'e', 'f']) s \g /dev/null
+select count(dblink_disconnect(s)) from unnest(array['a', 'b', 'c', 'd', 'e', 'f', 'g']) s \g /dev/null
 select * from finish();
 rollback;

@@ -1,10 +1,12 @@
-//! One heartbeat: checked here, recorded by the database in one round trip.
+//! One heartbeat: checked here and recorded by the database in one round trip. Where it brings news, what to write of them is
+//! decided here and recorded in a second one.
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{Heartbeat, HeartbeatResponse, KeyPair, MAX_INSTANCES};
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Cx, Reply, reply};
+use toolbox_instances::record_reports;
 
 use crate::certificate::fingerprint;
 use crate::keys::{self, Keys};
@@ -32,12 +34,14 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
             &without_nul(&cx.body),
         )
         .await?;
-    let (desired_digest, unknown, rotate_to_epoch) = match recorded {
+    let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {
         HeartbeatOutcome::Recorded {
             desired_digest,
             unknown,
+            news,
+            missing,
             rotate_to_epoch,
-        } => (desired_digest, unknown, rotate_to_epoch),
+        } => (desired_digest, unknown, news, missing, rotate_to_epoch),
         HeartbeatOutcome::Unauthorized => {
             return Err(ApiError::new(ErrorCode::HeartbeatKeyInvalid));
         }
@@ -50,6 +54,19 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
             return Err(ApiError::new(ErrorCode::CertificateChanged));
         }
     };
+    // When this fails, so does the heartbeat: the agent tells everything again with the next one.
+    let digest_after = record_reports(
+        &cx.app.supabase,
+        &cx.request_id,
+        toolbox_id,
+        &heartbeat.instances,
+        news,
+        missing,
+    )
+    .await?;
+    if let Some(digest) = digest_after {
+        desired_digest = digest;
+    }
     let new_keys = match rotate_to_epoch {
         None => None,
         // The heartbeat is recorded whatever becomes of the rotation; the next one asks for it again.

@@ -47,6 +47,231 @@ fn a_heartbeat_is_recorded_in_one_round_trip_as_it_was_sent() {
     assert_eq!(world.transport.sent().len(), 1);
 }
 
+/// The instance's row, at generation 4.
+fn row(status: &str) -> Value {
+    json!({"id": INSTANCE, "instance_name_on_toolbox": "tool", "container_name": "tool-22222222", "generation": 4,
+        "desired_status": "running", "status_on_toolbox": status, "port_mapping_json": [],
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
+}
+
+/// A world whose database answers these rows as news, and as missing.
+fn with_rows(news: &[Value], missing: &[Value]) -> World {
+    let world = World::new();
+    let mut answer = recorded();
+    answer["news"] = json!(news);
+    answer["missing"] = json!(missing);
+    world.on("record_heartbeat", &answer);
+    world
+}
+
+fn result(outcome: &str, row: &Value) -> Value {
+    json!({"results": [{"outcome": outcome, "instance": row}], "desired_digest": "after"})
+}
+
+#[test]
+fn news_are_decided_and_recorded_before_the_answer() {
+    let world = with_rows(&[row("starting")], &[]);
+    world.on(
+        "record_tool_instance_states",
+        &result("recorded", &row("running")),
+    );
+    let mut sent = heartbeat();
+    sent["instances"][0]["view_version"] = json!({"run": INSTANCE, "number": 7});
+    let seen = world.ask("POST", &path(), KEY, &sent.to_string());
+    assert_eq!(
+        (seen.status, &seen.body["desired_digest"]),
+        (200, &json!("after"))
+    );
+    assert_eq!(
+        world.asked("record_tool_instance_states"),
+        [
+            json!({"request_id": "req-1", "toolbox_id": TOOLBOX, "items": [{
+                "instance_id": INSTANCE, "generation": 4, "expected_generation": 4, "expected_status": "starting",
+                "actor_kind": "agent", "settled": true, "steps": [{"status": "running"}],
+                "view_version": {"run": INSTANCE, "number": 7},
+                "observed": {"container_id": "abc", "image_digest": "sha256:1", "ports": sent["instances"][0]["ports"]},
+                "operation_result": {"state": "succeeded"},
+            }]})
+        ]
+    );
+    assert_eq!(world.transport.sent().len(), 2);
+}
+
+#[test]
+fn each_kind_of_report_is_recorded_as_what_it_is() {
+    let why = json!({"code": "exited", "message": "exit 1"});
+    let error = json!([{"status": "error", "reason_code": "exited", "reason": "exit 1"}]);
+    let failed = json!({"state": "failed", "error_code": "exited", "error_message": "exit 1"});
+    for (report, expected) in [
+        // Progress has no facts yet.
+        (
+            json!({"phase": "starting", "settled": false}),
+            json!({"settled": false, "steps": [{"status": "starting"}], "observed": null, "operation_result": null}),
+        ),
+        (
+            json!({"phase": "error", "reason": why}),
+            json!({"settled": true, "steps": error, "operation_result": failed, "only_idle": null}),
+        ),
+        (
+            json!({"phase": "error", "settled": false, "reason": why}),
+            json!({"settled": false, "steps": error, "operation_result": null, "only_idle": true}),
+        ),
+        (
+            json!({"rolled_back": true, "reason": why}),
+            json!({"restore_previous_spec": true, "operation_result": failed,
+                "steps": [{"status": "starting"}, {"status": "running"}]}),
+        ),
+        (
+            json!({"phase": null, "view_version": {"run": INSTANCE, "number": 7}}),
+            json!({"only_idle": true, "observed": null, "view_version": null,
+                "steps": [{"status": "error", "reason_code": "container_missing",
+                    "reason": "The container is gone from the machine; start the tool to re-create it"}]}),
+        ),
+        // An agent that is ahead of a restored database.
+        (
+            json!({"generation": 9, "phase": "starting", "settled": false}),
+            json!({"generation": 9, "expected_generation": 4, "observed": {"container_id": "abc", "image_digest": "sha256:1",
+                "ports": heartbeat()["instances"][0]["ports"]}}),
+        ),
+    ] {
+        let world = with_rows(&[row("deploying")], &[]);
+        world.on(
+            "record_tool_instance_states",
+            &result("recorded", &row("running")),
+        );
+        let mut sent = heartbeat();
+        for (key, value) in report.as_object().unwrap() {
+            sent["instances"][0][key] = value.clone();
+        }
+        assert_eq!(
+            world.ask("POST", &path(), KEY, &sent.to_string()).status,
+            200
+        );
+        let item = &world.asked("record_tool_instance_states")[0]["items"][0];
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&item[key], value, "{key} of {report}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_recorded_in_the_same_call() {
+    let other = "33333333-3333-4333-8333-333333333333";
+    let mut missing = row("running");
+    missing["id"] = json!(other);
+    let world = with_rows(&[row("starting")], &[missing]);
+    let results = json!([{"outcome": "recorded", "instance": row("running")}, {"outcome": "stale", "instance": row("stopped")}]);
+    world.on(
+        "record_tool_instance_states",
+        &json!({"results": results, "desired_digest": "after"}),
+    );
+    assert_eq!(
+        world
+            .ask("POST", &path(), KEY, &heartbeat().to_string())
+            .status,
+        200
+    );
+    let asked = world.asked("record_tool_instance_states");
+    assert_eq!(
+        asked.len(),
+        1,
+        "an absence is not decided again on a row that moved"
+    );
+    let item = &asked[0]["items"][1];
+    assert_eq!(
+        (
+            &item["instance_id"],
+            &item["steps"][0]["status"],
+            &item["only_idle"]
+        ),
+        (&json!(other), &json!("error"), &json!(true))
+    );
+    assert_eq!(item.get("operation_result"), None);
+}
+
+#[test]
+fn a_view_is_decided_again_on_a_row_that_moved_but_not_for_ever() {
+    let world = with_rows(&[row("starting")], &[]);
+    world.on(
+        "record_tool_instance_states",
+        &result("stale", &row("stopping")),
+    );
+    world.on(
+        "record_tool_instance_states",
+        &result("recorded", &row("running")),
+    );
+    assert_eq!(
+        world
+            .ask("POST", &path(), KEY, &heartbeat().to_string())
+            .status,
+        200
+    );
+    let asked = world.asked("record_tool_instance_states");
+    let steps: Vec<_> = asked
+        .iter()
+        .map(|p| p["items"][0]["steps"].clone())
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            json!([{"status": "running"}]),
+            json!([{"status": "starting"}, {"status": "running"}])
+        ]
+    );
+
+    let world = with_rows(&[row("starting")], &[]);
+    for status in ["stopping", "starting", "stopping", "starting"] {
+        world.on(
+            "record_tool_instance_states",
+            &result("stale", &row(status)),
+        );
+    }
+    assert_eq!(
+        world
+            .ask("POST", &path(), KEY, &heartbeat().to_string())
+            .status,
+        200
+    );
+    assert_eq!(world.asked("record_tool_instance_states").len(), 3);
+
+    // A later command has begun: what was seen of the one before is not for it.
+    let world = with_rows(&[row("starting")], &[]);
+    let mut later = row("stopping");
+    later["generation"] = json!(5);
+    world.on("record_tool_instance_states", &result("stale", &later));
+    assert_eq!(
+        world
+            .ask("POST", &path(), KEY, &heartbeat().to_string())
+            .status,
+        200
+    );
+    assert_eq!(world.asked("record_tool_instance_states").len(), 1);
+}
+
+#[test]
+fn a_heartbeat_whose_news_were_not_recorded_is_not_acknowledged() {
+    for (answer, expected) in [
+        (
+            Ok(Response::new(503, b"{}".to_vec())),
+            (503, "database_unreachable"),
+        ),
+        (
+            Err(TransportError::new(Fault::Timeout, "x")),
+            (504, "database_timeout"),
+        ),
+        (
+            Ok(Response::new(200, br#"{"results": []}"#.to_vec())),
+            (502, "database_bad_response"),
+        ),
+    ] {
+        let world = with_rows(&[row("starting")], &[]);
+        world.on_raw("record_tool_instance_states", answer);
+        let seen = world.ask("POST", &path(), KEY, &heartbeat().to_string());
+        assert_eq!(seen.refusal(), expected);
+        world.assert_log_is_clean();
+    }
+}
+
 #[test]
 fn each_refusal_of_the_database_has_its_code() {
     for (outcome, expected) in [
@@ -182,8 +407,11 @@ fn a_certificate_with_its_fingerprint_is_passed_on() {
 
 #[test]
 fn nul_characters_do_not_stop_a_toolbox_from_reporting() {
-    let world = World::new();
-    world.on("record_heartbeat", &recorded());
+    let world = with_rows(&[row("running")], &[]);
+    world.on(
+        "record_tool_instance_states",
+        &result("recorded", &row("running")),
+    );
     let mut sent = heartbeat();
     sent["instances"][0]["phase"] = json!("error");
     let nasty = "a\0b\\u0000c\\\0\0\u{1F980}\\";
@@ -197,6 +425,8 @@ fn nul_characters_do_not_stop_a_toolbox_from_reporting() {
         asked["instances"][0]["reason"]["message"],
         nasty.replace('\0', "\u{FFFD}")
     );
+    let item = &world.asked("record_tool_instance_states")[0]["items"][0];
+    assert_eq!(item["steps"][0]["reason"], nasty.replace('\0', "\u{FFFD}"));
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //!
 //! - [`routes`]: the table.
 //! - `enrol`: a single-use token becomes the toolbox's keys, and the agent's certificate is pinned.
-//! - `beat`: one heartbeat is recorded in one round trip; its answer carries the digest of the desired state.
+//! - `beat`: one heartbeat is recorded, in one round trip where it brings no news; its answer carries the digest of the desired
+//!   state.
 //! - `desired`: the desired state, for an agent whose digest differs.
 //! - `tick`: what is due without anybody asking; called by the clock, with a secret key of the project.
 //! - `presented`: what an agent presents; `keys`: what it is given; `certificate`: fingerprints.

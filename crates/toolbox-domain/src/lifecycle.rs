@@ -1,10 +1,11 @@
 //! The life of a tool instance and of a toolbox, as pure state machines.
 //!
 //! Two functions move an instance. [`request`] says which status to write when a user's command is accepted;
-//! [`observe`] says how the row gets from where it is to what the agent shows. Both only ever take edges of
-//! [`can_transition`], the same table that the database's trigger enforces, and `error` cannot be built without a
+//! [`Known::decide`] says what to write of what an agent shows, with [`observe`] for the way of the statuses. Both only ever
+//! take edges of [`can_transition`], the same table that the database's trigger enforces, and `error` cannot be built without a
 //! [`Reason`].
 
+mod decide;
 mod environment;
 mod observe;
 
@@ -12,6 +13,7 @@ use core::fmt;
 
 use crate::string_enum::string_enum;
 
+pub use decide::{Decision, Known, Seen, View};
 pub use environment::{EnvironmentStatus, environment_can_transition};
 pub use observe::{Observation, Observed, observe};
 
@@ -107,6 +109,14 @@ impl Reason {
             code: "container_missing".to_owned(),
             message: "The container is gone from the machine; start the tool to re-create it"
                 .to_owned(),
+        }
+    }
+
+    /// `remove_failed`: the agent still shows an instance that was to be deleted.
+    pub fn deletion_lost() -> Self {
+        Self {
+            code: "remove_failed".to_owned(),
+            message: "The deletion did not reach the agent; delete the instance again".to_owned(),
         }
     }
 

@@ -456,7 +456,7 @@ fn a_failed_record_is_no_success_and_is_made_up_for() {
     world.agent(|_| answer(200, &view("stopped", 5)));
     let mut failures = 3;
     world.transport.on(move |request| {
-        (request.url.ends_with("record_tool_instance_state") && failures > 0).then(|| {
+        (request.url.ends_with("record_tool_instance_states") && failures > 0).then(|| {
             failures -= 1;
             fault(Fault::Refused)
         })

@@ -87,14 +87,14 @@ impl Operation {
                 }
                 match stopped {
                     // What the agent does not know does not run.
-                    Err(failed) if failed.error.is_instance_unknown() => Ok(Observation::Absent),
+                    Err(failed) if failed.error.is_instance_unknown() => Ok(Observation::Gone),
                     stopped => stopped.map(Observation::from),
                 }
             }
             Action::Delete => {
                 let delete = || self.agent.delete(id, generation, wait);
                 self.retry(delete).await.map(|deleted| match deleted {
-                    Deleted::Gone => Observation::Absent,
+                    Deleted::Gone => Observation::Gone,
                     Deleted::Pending(view) => view.into(),
                 })
             }
@@ -125,18 +125,18 @@ impl Operation {
             };
             let wait = Some(left.min(POLL_WAIT));
             let answer = self.agent.get(id, Some(generation), wait).await;
-            match Observation::of(answer) {
-                Ok(Observation::Absent) if self.action == Action::Stop => {
-                    return Ok(Some(Observation::Absent));
+            match Observation::of_look(answer) {
+                Ok(Observation::Missing) if self.action == Action::Stop => {
+                    return Ok(Some(Observation::Gone));
                 }
                 // Only the answer to the deletion itself says that nothing of the instance comes back.
-                Ok(Observation::Absent) if self.action == Action::Delete => {
+                Ok(Observation::Missing) if self.action == Action::Delete => {
                     if let Ok(Deleted::Gone) = self.agent.delete(id, generation, None).await {
-                        return Ok(Some(Observation::Absent));
+                        return Ok(Some(Observation::Gone));
                     }
                 }
                 // A command that has not arrived yet may still arrive.
-                Ok(Observation::Absent) => {}
+                Ok(Observation::Missing) => {}
                 Ok(observation) if observation.is_settled(generation) => {
                     return Ok(Some(observation));
                 }

@@ -9,7 +9,7 @@
 //!   2. `dispatch`: the command is sent to the agent, with retries. A start re-creates what the agent has lost.
 //!   3. `settle`: what is certain is recorded before the answer. What is not settled yet is answered as accepted, and a
 //!      follower observes its end after the answer.
-//! - `observation`: from what an agent shows to what is recorded. `view`: to what callers see.
+//! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
 //! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes.
 //!
@@ -31,6 +31,7 @@ pub mod logs;
 mod mcp;
 mod observation;
 pub mod reach;
+mod record;
 mod settle;
 mod spec;
 #[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
@@ -66,6 +67,7 @@ use crate::agent::Agents;
 
 pub use list::{Found, Listing};
 pub use mcp::McpAccess;
+pub use record::record_reports;
 pub use settle::{Outcome, Progress};
 
 /// The use cases, and what they need from the program that runs them.

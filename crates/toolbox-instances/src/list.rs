@@ -14,7 +14,8 @@ use toolbox_domain::ids::ToolboxId;
 
 use crate::agent::InstanceAgent;
 use crate::find::Target;
-use crate::observation::{self, Observation};
+use crate::observation::Observation;
+use crate::record::{Entry, record};
 use crate::{Instances, UserRequest, view};
 
 /// All instances of a toolbox.
@@ -77,8 +78,8 @@ impl Instances {
         let mut drifts = Vec::new();
         for row in rows {
             let at = views.iter().position(|view| view.id == row.id);
-            let observation = at.map_or(Observation::Absent, |at| views.swap_remove(at).into());
-            if observation::is_drift(&row, &observation) {
+            let observation = at.map_or(Observation::Missing, |at| views.swap_remove(at).into());
+            if observation.is_drift(&row)? {
                 drifts.push((row.clone(), observation.clone()));
             }
             instances.push(view::live(*row, observation, &now)?);
@@ -101,7 +102,7 @@ impl Instances {
     ) -> Result<Found, ApiError> {
         let (toolbox, row) = self.find_instance(request, toolbox_id, target).await?;
         let live = match self.agents.connect(&toolbox, &request.id) {
-            Ok(agent) => match Observation::of(agent.get(row.id, None, None).await) {
+            Ok(agent) => match Observation::of_look(agent.get(row.id, None, None).await) {
                 Ok(observation) => Ok((agent, observation)),
                 Err(error) => Err(error.into()),
             },
@@ -117,7 +118,7 @@ impl Instances {
                 });
             }
         };
-        if observation::is_drift(&row, &observation) {
+        if observation.is_drift(&row)? {
             let drift = (row.clone(), observation.clone());
             self.record_drifts(request, agent, vec![drift]);
         }
@@ -139,35 +140,40 @@ impl Instances {
         }
         let (instances, request_id) = (self.clone(), Arc::clone(&request.id));
         self.host.background(Box::pin(async move {
+            let mut confirmed = Vec::with_capacity(drifts.len());
             for (row, observation) in drifts {
-                let recorded = instances
-                    .record_drift(&*agent, &row, &observation, &request_id)
-                    .await;
-                if let Err(error) = recorded {
-                    instances.host.log(&request_id, "observe", &error);
+                match confirm(&*agent, &row, observation).await {
+                    Ok(Some(observation)) => confirmed.push((row, observation)),
+                    Ok(None) => {}
+                    Err(error) => instances.host.log(&request_id, "observe", &error),
                 }
+            }
+            let entries = confirmed
+                .iter()
+                .map(|(row, observation)| Entry::of_answer(row, observation, None))
+                .collect();
+            let recorded = record(&instances.database, &request_id, None, entries).await;
+            if let Err(error) = recorded {
+                instances.host.log(&request_id, "observe", &error.into());
             }
         }));
     }
+}
 
-    /// That an agent shows nothing of an instance does not end its row: a command that was sent before the deletion may
-    /// still be on its way and create the instance again. The answer to a deletion ends it, because from then on the agent
-    /// refuses earlier commands.
-    async fn record_drift(
-        &self,
-        agent: &dyn InstanceAgent,
-        row: &InstanceRow,
-        observation: &Observation,
-        request_id: &str,
-    ) -> Result<(), ApiError> {
-        if observation.view().is_none() && observation::is_being_deleted(row)? {
-            match agent.delete(row.id, row.generation, None).await? {
-                Deleted::Gone => {}
-                Deleted::Pending(_) => return Ok(()),
-            }
-        }
-        self.record(row, observation, None, request_id).await?;
-        Ok(())
+/// That an agent shows nothing of an instance does not end its row: a command that was sent before the deletion may still be on
+/// its way and create the instance again. The answer to a deletion ends it, because from then on the agent refuses earlier
+/// commands. None: the agent is not done with it.
+async fn confirm(
+    agent: &dyn InstanceAgent,
+    row: &InstanceRow,
+    observation: Observation,
+) -> Result<Option<Observation>, ApiError> {
+    if observation.view().is_some() || !row.known()?.is_being_deleted() {
+        return Ok(Some(observation));
+    }
+    match agent.delete(row.id, row.generation, None).await? {
+        Deleted::Gone => Ok(Some(Observation::Gone)),
+        Deleted::Pending(_) => Ok(None),
     }
 }
 

@@ -127,7 +127,7 @@ fn what_the_agent_shows_differently_is_told_at_once_and_recorded_afterwards() {
         assert_eq!(world.host.run_background(), 1);
         assert_eq!(world.tables().history, history);
         assert_eq!(
-            world.rpc("record_tool_instance_state")[0]["actor_kind"],
+            world.rpc("record_tool_instance_states")[0]["items"][0]["actor_kind"],
             "agent"
         );
     }

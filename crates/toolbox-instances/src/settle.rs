@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use toolbox_api::dtma::{Phase, Reason, ToolView};
+use toolbox_api::dtma::{Reason, ToolView};
 use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::AgentError;
+use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
     BadRow, InstanceRow, OperationResult, RecordState, RecordStep, Recorded,
 };
@@ -13,7 +14,8 @@ use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
 
 use crate::change::Operation;
-use crate::observation::{Observation, Row, reason_of};
+use crate::observation::{Observation, failure_of};
+use crate::record::{self, Entry, Row};
 use crate::{Instances, view};
 
 /// What has become of a change when it is answered.
@@ -74,10 +76,7 @@ impl Operation {
 
     /// The agent is done: records the end, then answers with it.
     async fn settle(mut self, observation: &Observation) -> Result<Outcome, ApiError> {
-        let recorded = self
-            .instances
-            .record(&self.row, observation, Some(self.view.id), &self.request_id)
-            .await;
+        let recorded = self.record_end(observation).await;
         let row = match recorded {
             Ok(Row::Written(row)) => Some(row),
             Ok(Row::Gone) => None,
@@ -97,14 +96,13 @@ impl Operation {
             );
             return Err(error.with_operation(self.view));
         }
-        if let Some(view) = view.filter(|v| v.phase == Phase::Error || v.update_failed) {
+        if let Some(reason) = view.and_then(failure_of) {
             self.view.state = OperationState::Failed;
-            let reason = reason_of(view);
             let mut error = ApiError::new(failure_code(self.action)).with_reason(Reason {
                 code: reason.code().to_owned(),
                 message: reason.message().to_owned(),
             });
-            add_instance(&mut error, &self.instances, row.as_deref(), Some(view))?;
+            add_instance(&mut error, &self.instances, row.as_deref(), view)?;
             return Err(error.with_operation(self.view));
         }
         self.view.state = OperationState::Succeeded;
@@ -118,6 +116,13 @@ impl Operation {
         let is_taken_back =
             self.action == Action::Update && view.update_failed && !view.rolled_back;
         view.generation == generation || is_taken_back && view.generation == generation + 1
+    }
+
+    async fn record_end(&self, observation: &Observation) -> Result<Row, DatabaseError> {
+        let entry = Entry::of_answer(&self.row, observation, Some(self.view.id));
+        let database = &self.instances.database;
+        let batch = record::record(database, &self.request_id, None, vec![entry]).await?;
+        Ok(batch.rows.into_iter().next().unwrap_or(Row::Untouched))
     }
 
     /// The agent holds the command durably and works on it: answers now, observes the end later.
@@ -136,16 +141,7 @@ impl Operation {
                 Ok(None) => return,
                 Err(error) => return self.log(&error.into()),
             };
-            let recorded = self
-                .instances
-                .record(
-                    &self.row,
-                    &observation,
-                    Some(self.view.id),
-                    &self.request_id,
-                )
-                .await;
-            if let Err(error) = recorded {
+            if let Err(error) = self.record_end(&observation).await {
                 self.log(&error.into());
             }
         }));
@@ -166,11 +162,14 @@ impl Operation {
         let record = RecordState {
             instance_id: self.row.id,
             generation: self.row.generation,
-            operation_id: Some(self.view.id),
-            request_id: &self.request_id,
-            actor_kind: "control_plane",
+            expected_generation: self.row.generation,
             expected_status: &self.row.status_on_toolbox,
+            operation_id: Some(self.view.id),
+            actor_kind: "control_plane",
+            settled: true,
+            only_idle: false,
             steps: self.rollback_steps(code, &message),
+            view_version: None,
             observed: None,
             operation_result: Some(result),
             restore_previous_spec: self.action == Action::Update,
@@ -179,10 +178,13 @@ impl Operation {
             restore_previous_desired: !matches!(self.action, Action::Deploy | Action::Delete),
             remove_row: false,
         };
-        let recorded = self.instances.database.record(&record).await;
+        let database = &self.instances.database;
+        let recorded = database
+            .record_states(&self.request_id, None, &[record])
+            .await;
         let mut api = ApiError::from(error);
-        match recorded {
-            Ok(Recorded::Written(Some(row))) => {
+        match recorded.map(|recorded| recorded.results.into_iter().next()) {
+            Ok(Some(Recorded::Written(Some(row)))) => {
                 self.view.state = OperationState::Failed;
                 if let Err(defect) = add_instance(&mut api, &self.instances, Some(&row), None) {
                     return defect.into();

@@ -236,7 +236,11 @@ impl Tables {
         }
         match path {
             "rpc/begin_tool_instance_operation" => self.begin(&argument()),
-            "rpc/record_tool_instance_state" => self.record(&argument()),
+            "rpc/record_tool_instance_states" => {
+                let items = argument()["items"].as_array().unwrap().clone();
+                let results: Vec<Value> = items.iter().map(|item| self.record(item)).collect();
+                json!({"results": results})
+            }
             other => panic!("the database was asked for {other}"),
         }
     }
@@ -305,11 +309,11 @@ impl Tables {
             .as_mut()
             .filter(|o| o["state"] == "in_progress");
         let result = &p["operation_result"];
-        let is_stale = p["generation"].as_u64() < row["generation"].as_u64()
+        let is_stale = row["generation"] != p["expected_generation"]
             || row["status_on_toolbox"] != p["expected_status"]
             || match (&running, &p["operation_id"]) {
                 (None, id) => !id.is_null(),
-                (Some(_), Value::Null) => result.is_null(),
+                (Some(_), Value::Null) => p["only_idle"] == true,
                 (Some(o), id) => o["id"] != *id,
             };
         if is_stale {

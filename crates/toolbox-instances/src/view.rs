@@ -6,7 +6,7 @@ use toolbox_api::moment::{self, Moment};
 use toolbox_clients::supabase::rows::{BadRow, EnvironmentRow, InstanceRow};
 use toolbox_domain::lifecycle::{InstanceState, InstanceStatus, Observed};
 
-use crate::observation::{Observation, decide};
+use crate::observation::Observation;
 
 const fn is_transitional(status: InstanceStatus) -> bool {
     !matches!(
@@ -20,19 +20,19 @@ fn shown_state(
     row: &InstanceRow,
     observation: &Observation,
 ) -> Result<(InstanceState, bool), BadRow> {
-    let (state, decided) = decide(row, observation)?;
-    if observation.is_behind(row) && is_transitional(state.status()) {
-        return Ok((state, false));
-    }
-    if let Observed::Failed(reason) = observation.observed() {
-        return Ok((InstanceState::error(reason), true));
+    let known = row.known()?;
+    let seen = observation.seen(row);
+    if seen.is_behind(known.generation) && is_transitional(known.state.status()) {
+        return Ok((known.state, false));
     }
     // The earlier version runs again. That is not what was asked for, so the error stays.
+    let is_failed = matches!(seen.observed(), Observed::Failed(_));
     let rolled_back = observation.view().is_some_and(|view| view.rolled_back);
-    if rolled_back && state.status() == InstanceStatus::Error {
-        return Ok((state, true));
+    if rolled_back && !is_failed && known.state.status() == InstanceStatus::Error {
+        return Ok((known.state, true));
     }
-    Ok((decided.steps.into_iter().next_back().unwrap_or(state), true))
+    let last = known.observe(&seen).steps.pop();
+    Ok((last.unwrap_or(known.state), true))
 }
 
 /// An instance whose agent answered.
@@ -44,7 +44,7 @@ pub(crate) fn live(
     let (state, is_live) = shown_state(&row, &observation)?;
     let mut instance = of_row(row, &state, is_live, now);
     match observation {
-        Observation::Absent => instance.container_id = None,
+        Observation::Gone | Observation::Missing => instance.container_id = None,
         Observation::View(view) => show(&mut instance, *view),
     }
     Ok(instance)

@@ -1,8 +1,8 @@
 //! The control plane's database: what its functions do in one transaction each.
 
 use toolbox_domain::lifecycle::{
-    Desired, InstanceState, InstanceStatus, Observed, Reason, Request, can_transition, observe,
-    request,
+    Desired, InstanceState, InstanceStatus, Known, Observed, Reason, Request, Seen, View,
+    can_transition, request,
 };
 
 use crate::agent;
@@ -11,7 +11,7 @@ use crate::state::{
     Answer, Broken, Command, Generation, Message, Operation, PerInstance, Phase, Report, Row, Spec,
     Stage, State, Wanted, Worker,
 };
-use crate::views;
+use crate::views::{self, Version};
 
 /// What a command makes of the desired state: `toolbox-instances/src/change.rs`.
 pub const fn desired_by(action: Request) -> Desired {
@@ -121,17 +121,40 @@ pub(crate) fn abandon(row: &mut Row) {
     }
 }
 
-/// What a report is to the lifecycle: `toolbox-instances/src/observation.rs`.
-fn observed(report: Option<Report>) -> Observed {
-    match report.and_then(|r| r.phase) {
-        None => Observed::Absent,
-        Some(Phase::Preparing) => Observed::Preparing,
-        Some(Phase::Starting) => Observed::Starting,
-        Some(Phase::Running) => Observed::Running,
-        Some(Phase::Stopping) => Observed::Stopping,
-        Some(Phase::Stopped) => Observed::Stopped,
-        Some(Phase::Removing) => Observed::Removing,
-        Some(Phase::Error) => Observed::Failed(failure()),
+/// What a report is to the lifecycle: `toolbox-instances/src/observation.rs`. None: nothing of the instance is shown.
+pub(crate) fn seen_of(report: Option<Report>) -> Seen {
+    let Some(report) = report else {
+        return Seen::Missing;
+    };
+    let generation = report.generation.into();
+    let Some(phase) = report.phase else {
+        return Seen::Gone { generation };
+    };
+    let observed = match phase {
+        Phase::Preparing => Observed::Preparing,
+        Phase::Starting => Observed::Starting,
+        Phase::Running => Observed::Running,
+        Phase::Stopping => Observed::Stopping,
+        Phase::Stopped => Observed::Stopped,
+        Phase::Removing => Observed::Removing,
+        Phase::Error => Observed::Failed(failure()),
+    };
+    Seen::View(View {
+        generation,
+        observed,
+        settled: report.settled,
+        desired: Some(report.desired),
+        failure: is_failure(report).then(failure),
+        rolled_back: report.rolled_back,
+    })
+}
+
+/// What the domain needs to know of a row.
+fn known(row: &Row) -> Known {
+    Known {
+        state: row.state.clone(),
+        desired: row.desired,
+        generation: row.generation.into(),
     }
 }
 
@@ -140,12 +163,14 @@ fn failure() -> Reason {
 }
 
 /// `private.apply_steps`, with the guard's check of each.
-pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
+fn apply_steps(state: &mut State, instance: usize, steps: Vec<InstanceState>) {
     for step in steps {
         let Some(row) = &mut state.rows[instance] else {
             return;
         };
-        let legal = can_transition(row.state.status(), step.status());
+        // Another reason of an error is no transition.
+        let stays = row.state.reason().is_some() && step.reason().is_some();
+        let legal = stays || can_transition(row.state.status(), step.status());
         row.state = step;
         if !legal {
             state.break_with(Broken::IllegalTransition);
@@ -153,7 +178,7 @@ pub(crate) fn apply_steps(state: &mut State, instance: usize, steps: Vec<Instanc
     }
 }
 
-/// Whether a report may change the row: the others are passed over (`apply_instance_reports`).
+/// Whether a report may change the row: `private.compare_instance_reports`.
 pub(crate) fn is_news(row: &Row, report: Report) -> bool {
     let is_rolled_back = report.rolled_back && report.settled;
     let shown = match report.phase {
@@ -174,24 +199,22 @@ pub(crate) fn is_news(row: &Row, report: Report) -> bool {
 }
 
 /// A later view of the same run was applied: `private.is_overtaken`.
-pub(crate) fn is_overtaken(row: &Row, rules: &Rules, seen: Option<Report>) -> bool {
-    let version = seen.and_then(|r| r.version);
+pub(crate) fn is_overtaken(row: &Row, rules: &Rules, version: Option<Version>) -> bool {
     let is_before = row.view.zip(version).is_some_and(|(l, v)| v.is_before(l));
     is_before && rules.overtaken_views_are_ignored
 }
 
-/// Steps that a view leads to, and its version: `private.apply_observation`, `store_report` and `store_view_version`.
-/// That there is no view is taken as it comes.
-pub(crate) fn apply_view(
+/// Steps that a view leads to, and its version: `private.apply_steps` and `apply_observation`. That there is no view is taken
+/// as it comes.
+fn apply_view(
     state: &mut State,
     instance: usize,
-    seen: Option<Report>,
+    version: Option<Version>,
     steps: Vec<InstanceState>,
 ) {
     let is_news = !steps.is_empty();
     apply_steps(state, instance, steps);
-    let (Some(row), Some(version)) = (&mut state.rows[instance], seen.and_then(|r| r.version))
-    else {
+    let (Some(row), Some(version)) = (&mut state.rows[instance], version) else {
         return;
     };
     row.view = Some(version);
@@ -203,7 +226,7 @@ pub(crate) fn apply_view(
 }
 
 /// `private.close_operation`. A user reads a success in the operation.
-pub(crate) fn close(state: &mut State, instance: usize, succeeded: bool) {
+fn close(state: &mut State, instance: usize, succeeded: bool) {
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
@@ -216,7 +239,7 @@ pub(crate) fn close(state: &mut State, instance: usize, succeeded: bool) {
 }
 
 /// The row goes: nothing is left of the instance.
-pub(crate) fn remove(state: &mut State, instance: usize) {
+fn remove(state: &mut State, instance: usize) {
     // The guard: only a row in `deleting` can be removed.
     let is_deleting = |r: &Row| r.state.status() == InstanceStatus::Deleting;
     if !state.rows[instance].as_ref().is_some_and(is_deleting) {
@@ -226,72 +249,117 @@ pub(crate) fn remove(state: &mut State, instance: usize) {
     state.history[instance].removed = true;
 }
 
-/// What a settled report says of the spec: an update that was rolled back is undone in the row too. What is put back is
-/// a new generation (`private.store_report`, `record_tool_instance_state`). Returns what the report is to the lifecycle.
-pub(crate) fn settle_spec(row: &mut Row, rules: &Rules, seen: Option<Report>) -> Observed {
-    let Some(report) = seen.filter(|r| r.settled && r.phase.is_some()) else {
-        return observed(seen);
-    };
-    let updating = row
-        .operation
-        .filter(|o| o.action == Request::Update && o.generation == report.generation)
-        .map(|o| o.previous_spec);
-    let kept = row.kept.filter(|(g, _)| *g == report.generation);
-    let way_back = updating.or(kept.map(|(_, spec)| spec));
-    // An error may pass, and the update be rolled back after all.
-    if way_back.is_some() {
-        let stays = report.phase == Some(Phase::Error) && !report.rolled_back;
-        row.kept = way_back
-            .filter(|_| stays)
-            .map(|spec| (report.generation, spec));
-    }
-    match way_back.filter(|_| report.rolled_back) {
-        Some(spec) => {
-            row.spec = spec;
-            if rules.restoring_makes_a_generation {
-                row.generation += 1;
-            }
-            observed(seen)
-        }
-        None if report.rolled_back && rules.roll_back_without_a_way_back_is_an_error => {
-            Observed::Failed(failure())
-        }
-        None => observed(seen),
-    }
+/// What was seen of an instance, and the row that it was decided of.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// What was seen.
+    pub seen: Seen,
+    /// Which view it is.
+    pub version: Option<Version>,
+    /// Generation of the row.
+    pub generation: Generation,
+    /// Its status. None: what was seen is decided again on whatever the row is.
+    pub status: Option<InstanceStatus>,
+    /// Generation of the observer's own operation.
+    pub own: Option<Generation>,
 }
 
-/// The end that a worker saw, as `record_tool_instance_state` with its operation takes it. None: nothing is left.
-pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Option<Report>) {
-    let instance = worker.instance;
+/// `toolbox-instances/src/record.rs` and `record_tool_instance_states`: decided by the domain, and written onto the row that it
+/// was decided of. On a row that has moved it is decided again, where that is right.
+pub(crate) fn record(state: &mut State, rules: &Rules, instance: usize, entry: Entry) {
+    let Entry {
+        seen,
+        version,
+        generation,
+        status: basis,
+        own,
+    } = entry;
     let Some(row) = &mut state.rows[instance] else {
         return;
     };
-    let ours = row
-        .operation
-        .is_some_and(|o| o.generation == worker.generation);
-    let later = seen.is_some_and(|r| r.generation > worker.generation);
-    if !ours || later || row.generation != worker.generation {
+    if row.generation != generation {
         return;
     }
-    // How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
-    let is_late = is_overtaken(row, rules, seen);
-    // A record that meets a moved row is decided again (`RECORD_ATTEMPTS`), so it is decided on the row as it is.
-    let basis = if rules.records_compare_status {
-        row.state.clone()
-    } else {
-        status(worker.begun)
-    };
-    let shown = settle_spec(row, rules, seen);
-    let observation = observe(&basis, &shown, row.desired);
-    let failed = seen.is_some_and(is_failure)
-        || seen.is_none() && observation.steps.iter().any(|s| s.reason().is_some());
-    if !is_late {
-        apply_view(state, instance, seen, observation.steps);
+    let mut of = known(row);
+    if let Some(basis) = basis.filter(|basis| *basis != row.state.status()) {
+        if !rules.records_compare_status {
+            of.state = status(basis);
+        } else if !seen.may_decide_again(&of, own.is_some()) {
+            return;
+        }
     }
-    close(state, instance, !failed);
-    if observation.row_gone {
+    let Some(decision) = of.decide(&seen) else {
+        return;
+    };
+    let is_at = |o: Operation| match &seen {
+        Seen::View(view) => u64::from(o.generation) == view.generation.max(of.generation),
+        Seen::Gone { generation } => u64::from(o.generation) == *generation,
+        Seen::Missing => u64::from(o.generation) == of.generation,
+    };
+    let is_end = decision.end.is_some() && row.operation.is_some_and(is_at);
+    let is_live = row.operation.is_some_and(|o| o.leased);
+    // How an operation ended was seen, whatever came after; there is nothing else to an earlier view.
+    let is_late = is_overtaken(row, rules, version);
+    let is_stale = match (own, row.operation) {
+        (Some(own), operation) => !operation.is_some_and(|o| o.generation == own && is_at(o)),
+        (None, Some(operation)) => is_live && (decision.only_idle || !is_at(operation)),
+        (None, None) => false,
+    };
+    if is_stale || is_late && !is_end {
+        return;
+    }
+    let is_over = |o: Operation| !is_at(o) || seen.is_settled() && !is_end;
+    if own.is_none() && row.operation.is_some_and(is_over) {
+        abandon(row);
+    }
+    let mut steps = decision.steps;
+    if decision.end.is_some() {
+        // What an update could go back to that has ended, or ends now.
+        if let Some(operation) = row.operation.filter(|o| o.action == Request::Update) {
+            row.kept = Some((operation.generation, operation.previous_spec));
+        }
+    }
+    let way_back = row
+        .kept
+        .filter(|(of, _)| decision.restores_spec && *of == generation);
+    if let Some((_, spec)) = way_back {
+        row.spec = spec;
+        if rules.restoring_makes_a_generation {
+            row.generation += 1;
+        }
+    } else if decision.restores_spec && rules.roll_back_without_a_way_back_is_an_error {
+        steps = vec![InstanceState::error(failure())];
+    }
+    if !is_late {
+        apply_view(state, instance, version, steps);
+    }
+    if let Some(end) = decision.end {
+        close(state, instance, end.is_ok());
+        if let Some(row) = &mut state.rows[instance] {
+            // An error may pass, and the update be rolled back after all.
+            let may_pass = way_back.is_none() && row.state.status() == InstanceStatus::Error;
+            row.kept = row.kept.filter(|_| may_pass && end.is_err());
+        }
+    }
+    if decision.row_gone {
         remove(state, instance);
     }
+}
+
+/// The end that a worker saw. None: nothing is left.
+pub fn record_end(state: &mut State, rules: &Rules, worker: &Worker, seen: Option<Report>) {
+    let generation = worker.generation;
+    let gone = Seen::Gone {
+        generation: generation.into(),
+    };
+    let entry = Entry {
+        seen: seen.map_or(gone, |report| seen_of(Some(report))),
+        version: seen.and_then(|r| r.version),
+        generation,
+        status: Some(worker.begun),
+        own: Some(generation),
+    };
+    record(state, rules, worker.instance, entry);
 }
 
 /// It did not come to what was asked.
@@ -299,7 +367,7 @@ pub fn is_failure(report: Report) -> bool {
     report.phase == Some(Phase::Error) || report.rolled_back
 }
 
-/// The command certainly did not happen: `conclude.rs::failed`.
+/// The command certainly did not happen: `settle.rs::fail`.
 pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker) {
     let instance = worker.instance;
     let Some(row) = &mut state.rows[instance] else {
@@ -336,7 +404,7 @@ pub fn record_nothing_happened(state: &mut State, rules: &Rules, worker: &Worker
     close(state, instance, false);
 }
 
-/// A read of the list: what the agent shows will be recorded, without an operation (`observation.rs::record_of`).
+/// A read of the list: what the agent shows will be recorded, without an operation (`Observation::is_drift`).
 pub fn read(state: &mut State, instance: usize) {
     let seen = crate::heartbeat::view(state, instance);
     let Some(row) = &state.rows[instance] else {
@@ -344,19 +412,17 @@ pub fn read(state: &mut State, instance: usize) {
     };
     // Whether there is a way back from a roll-back, the database knows: the agent's report tells it.
     if seen.is_none_or(|r| r.settled && !r.rolled_back) {
-        let generation = seen.map_or(row.generation, |r| r.generation.max(row.generation));
-        state.send(Message::Sighting {
+        state.send(Message::Drift {
             instance,
-            generation,
+            generation: row.generation,
             seen,
             absent_from: seen.is_none().then(|| row.state.status()),
         });
     }
 }
 
-/// What was read is recorded, after the answer to the reader. If the row has moved meanwhile, a view is decided again on
-/// what the row is now; an absence only for what is to go (`observation.rs::may_decide_again`).
-pub fn record_observation(
+/// What was read is recorded, after the answer to the reader.
+pub fn record_drift(
     state: &mut State,
     rules: &Rules,
     instance: usize,
@@ -364,64 +430,29 @@ pub fn record_observation(
     seen: Option<Report>,
     absent_from: Option<InstanceStatus>,
 ) {
-    let Some(row) = &mut state.rows[instance] else {
+    let Some(row) = &state.rows[instance] else {
         return;
     };
-    let has_moved = absent_from.is_some_and(|from| from != row.state.status());
-    if has_moved && row.desired != Desired::Absent {
-        return;
-    }
-    let behind = seen.is_none_or(|r| r.generation < row.generation);
-    let desired = seen
-        .filter(|_| behind)
-        .map_or(row.desired, |report| report.desired);
-    let mut observation = observe(&row.state, &observed(seen), desired);
-    let leaving = matches!(
-        row.state.status(),
-        InstanceStatus::PendingDelete | InstanceStatus::Deleting
-    );
-    if leaving && seen.is_some() && behind {
-        observation.steps = vec![InstanceState::error(failure())];
-    }
-    if observation.row_gone && rules.removal_needs_the_deletion_confirmed {
-        // Only the answer to the deletion itself says so (`routes/list.rs::heal_one`).
-        let answer = agent::accept(state, rules, instance, generation, Command::Delete);
-        if answer != Answer::Removed {
-            return;
+    let mut entry = Entry {
+        seen: seen_of(seen),
+        version: seen.and_then(|r| r.version),
+        generation,
+        status: absent_from,
+        own: None,
+    };
+    if seen.is_none() && row.generation == generation && known(row).is_being_deleted() {
+        // Only the answer to the deletion itself says that nothing comes back (`list.rs::confirm`).
+        if rules.removal_needs_the_deletion_confirmed {
+            let answer = agent::accept(state, rules, instance, generation, Command::Delete);
+            if answer != Answer::Removed {
+                return;
+            }
         }
+        entry.seen = Seen::Gone {
+            generation: generation.into(),
+        };
     }
-    let Some(row) = &mut state.rows[instance] else {
-        return;
-    };
-    let result = match seen {
-        Some(report) if !behind => Some(!is_failure(report)),
-        None if observation.row_gone => Some(true),
-        _ => None,
-    };
-    // `find_operation_to_record` without an operation's id.
-    let ends_its_own =
-        result.is_some() && row.operation.is_some_and(|o| o.generation == generation);
-    if !ends_its_own {
-        abandon(row);
-    }
-    let is_late = is_overtaken(row, rules, seen);
-    let is_stale = generation < row.generation || row.operation.is_some() || is_late;
-    if is_stale && !ends_its_own {
-        return;
-    }
-    if seen.is_some() && !behind {
-        let shown = settle_spec(row, rules, seen);
-        observation = observe(&row.state, &shown, row.desired);
-    }
-    if !is_late {
-        apply_view(state, instance, seen, observation.steps);
-    }
-    if let Some(succeeded) = result {
-        close(state, instance, succeeded);
-    }
-    if observation.row_gone {
-        remove(state, instance);
-    }
+    record(state, rules, instance, entry);
 }
 
 /// `get_desired_state`.

@@ -266,8 +266,8 @@ fn rank(state: &State, event: &Event) -> u8 {
     match event {
         Event::Created(_) => 0,
         Event::Deliver(Message::Command { .. }) => 1,
-        Event::Deliver(Message::Answer { .. } | Message::Sighting { .. }) => 2,
-        Event::Deliver(Message::Heartbeat { .. }) => 3,
+        Event::Deliver(Message::Answer { .. } | Message::Drift { .. }) => 2,
+        Event::Deliver(Message::Heartbeat { .. } | Message::News { .. }) => 3,
         Event::Fetch | Event::Apply => 4,
         Event::Adopt(_) | Event::Work(_) => 5,
         Event::TimeOut(_) => 6,

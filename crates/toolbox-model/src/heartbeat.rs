@@ -7,7 +7,7 @@ use crate::control;
 use crate::hearing::{self, Heard};
 use crate::rules::Rules;
 use crate::state::{
-    Broken, Command, Fetch, Message, PerInstance, Phase, Record, Report, SLOTS, Stamp, State,
+    Broken, Command, Fetch, Message, News, PerInstance, Phase, Record, Report, SLOTS, Stamp, State,
     Wanted,
 };
 
@@ -89,6 +89,12 @@ pub fn is_due(state: &State, rules: &Rules) -> bool {
             stamp,
             full,
             reports,
+        }
+        | Message::News {
+            stamp,
+            full,
+            reports,
+            ..
         } => *stamp == pulse.stamp && *full == now_full && lasting(*reports) == lasting(now),
         _ => false,
     };
@@ -134,7 +140,7 @@ pub fn beat(state: &mut State, rules: &Rules) {
         reports,
     });
     // What is in flight for long enough is lost.
-    let is_heartbeat = |m: &Message| matches!(m, Message::Heartbeat { .. });
+    let is_heartbeat = |m: &Message| matches!(m, Message::Heartbeat { .. } | Message::News { .. });
     if state.network.iter().filter(|m| is_heartbeat(m)).count() > IN_FLIGHT
         && let Some(oldest) = state.network.iter().position(is_heartbeat)
     {
@@ -154,31 +160,66 @@ fn is_false(state: &State, instance: usize, report: Report) -> bool {
     })
 }
 
-/// A heartbeat arrives; when its sender still waits, so does the answer.
+/// A heartbeat arrives; when its sender still waits, so does the answer. `late`: the record of its news is on its way for a while.
 pub fn deliver(
     state: &mut State,
     rules: &Rules,
     stamp: Stamp,
     full: bool,
     reports: &PerInstance<Option<Report>>,
+    late: bool,
 ) {
-    let heard = hearing::hear(state, rules, stamp, full, reports);
-    let pulse = &mut state.agent.pulse;
-    if !pulse.waits || pulse.stamp != stamp {
-        return;
-    }
-    pulse.waits = false;
-    match heard {
+    match hearing::hear(state, rules, stamp, full, reports) {
+        Heard::News(news) if late => state.send(Message::News {
+            stamp,
+            full,
+            reports: *reports,
+            news,
+        }),
+        Heard::News(news) => deliver_news(state, rules, stamp, full, reports, news),
+        Heard::Recorded(desired) => {
+            if is_waited_for(state, stamp) {
+                acknowledged(state, rules, full, reports, desired);
+            }
+        }
         Heard::Replayed => {
-            if rules.agent_catches_up_with_sequence && pulse.stamp < state.heard {
-                pulse.stamp = Stamp {
+            if is_waited_for(state, stamp)
+                && rules.agent_catches_up_with_sequence
+                && state.agent.pulse.stamp < state.heard
+            {
+                state.agent.pulse.stamp = Stamp {
                     boot: state.heard.boot + 1,
                     sequence: 0,
                 };
             }
         }
-        Heard::Recorded(desired) => acknowledged(state, rules, full, reports, desired),
     }
+}
+
+/// What a heartbeat tells is recorded, and the heartbeat answered. If that fails, the agent tells it again.
+pub fn deliver_news(
+    state: &mut State,
+    rules: &Rules,
+    stamp: Stamp,
+    full: bool,
+    reports: &PerInstance<Option<Report>>,
+    news: News,
+) {
+    hearing::record_news(state, rules, news, reports);
+    if is_waited_for(state, stamp) {
+        let desired = hearing::digest(state);
+        acknowledged(state, rules, full, reports, desired);
+    }
+}
+
+/// Whether the agent waits for the answer to this heartbeat. If so, it has it now.
+fn is_waited_for(state: &mut State, stamp: Stamp) -> bool {
+    let pulse = &mut state.agent.pulse;
+    let is_waited_for = pulse.waits && pulse.stamp == stamp;
+    if is_waited_for {
+        pulse.waits = false;
+    }
+    is_waited_for
 }
 
 fn acknowledged(
@@ -271,7 +312,7 @@ pub fn apply(state: &mut State, rules: &Rules) {
 /// Every stamp there is.
 pub fn stamps(state: &State) -> Vec<Stamp> {
     let in_flight = state.network.iter().filter_map(|m| match m {
-        Message::Heartbeat { stamp, .. } => Some(*stamp),
+        Message::Heartbeat { stamp, .. } | Message::News { stamp, .. } => Some(*stamp),
         _ => None,
     });
     in_flight
@@ -309,7 +350,7 @@ pub fn renumber(state: &mut State) {
     new(&mut state.heard);
     new(&mut state.agent.pulse.stamp);
     for message in &mut state.network {
-        if let Message::Heartbeat { stamp, .. } = message {
+        if let Message::Heartbeat { stamp, .. } | Message::News { stamp, .. } = message {
             new(stamp);
         }
     }

@@ -32,6 +32,8 @@ pub enum Event {
     Deliver(Message),
     /// A message arrives, and will once more.
     Duplicate(Message),
+    /// A heartbeat arrives, and the record of its news comes later.
+    Delay(Message),
     /// Everything on its way is lost.
     LoseAll,
     /// The agent's machine refuses a worker's connection. An attempt before it may still be on its way.
@@ -101,10 +103,12 @@ impl Toolbox {
     fn network(state: &State, events: &mut Vec<Event>) {
         for message in &state.network {
             events.push(Event::Deliver(message.clone()));
-            if matches!(message, Message::Answer { .. } | Message::Sighting { .. }) {
-                continue;
+            if state.left.late > 0 && matches!(message, Message::Heartbeat { .. }) {
+                events.push(Event::Delay(message.clone()));
             }
-            if state.left.duplicates > 0 {
+            let is_sent_twice =
+                matches!(message, Message::Command { .. } | Message::Heartbeat { .. });
+            if is_sent_twice && state.left.duplicates > 0 {
                 events.push(Event::Duplicate(message.clone()));
             }
         }
@@ -216,6 +220,22 @@ impl Toolbox {
                 self.deliver(state, message);
                 state.agent.pulse.waits = waits;
             }
+            Event::Delay(message) => {
+                let Message::Heartbeat {
+                    stamp,
+                    full,
+                    reports,
+                } = message
+                else {
+                    return false;
+                };
+                state.left.late -= 1;
+                state.network.retain(|m| m != message);
+                let before = state.network.len();
+                heartbeat::deliver(state, &self.rules, *stamp, *full, reports, true);
+                // Without news it is as if it were on time.
+                return state.network.len() > before;
+            }
             Event::LoseAll => state.network.clear(),
             _ => return false,
         }
@@ -245,15 +265,21 @@ impl Toolbox {
                 stamp,
                 full,
                 reports,
-            } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports),
-            Message::Sighting {
+            } => heartbeat::deliver(state, &self.rules, *stamp, *full, reports, false),
+            Message::News {
+                stamp,
+                full,
+                reports,
+                news,
+            } => heartbeat::deliver_news(state, &self.rules, *stamp, *full, reports, *news),
+            Message::Drift {
                 instance,
                 generation,
                 seen,
                 absent_from,
             } => {
                 let (rules, from) = (&self.rules, *absent_from);
-                control::record_observation(state, rules, *instance, *generation, *seen, from);
+                control::record_drift(state, rules, *instance, *generation, *seen, from);
             }
         }
     }
@@ -413,6 +439,7 @@ impl Model for Toolbox {
                 timers: bounds.timers,
                 reads: bounds.reads,
                 silences: bounds.silences,
+                late: bounds.late,
             },
             broken: None,
         }]

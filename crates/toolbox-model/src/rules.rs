@@ -38,14 +38,13 @@ pub struct Rules {
     pub commands_need_their_base: bool,
     /// An agent whose digest differs fetches the desired state.
     pub desired_state_is_fetched: bool,
-    /// A record is written only onto the status it was decided on (`record_tool_instance_state`).
+    /// A record is written only onto the status it was decided on (`record_tool_instance_states`).
     pub records_compare_status: bool,
-    /// A view is applied only if no later one of the same run was: `private.is_overtaken`, for heartbeats in
-    /// `apply_instance_report` and for answers in `record_tool_instance_state`. An operation whose end it shows ends all
-    /// the same.
+    /// A view is applied only if no later one of the same run was: `private.is_overtaken`. An operation whose end it shows ends
+    /// all the same.
     pub overtaken_views_are_ignored: bool,
     /// A view that a heartbeat tells of is the last that was applied also where it changes nothing of the row
-    /// (`apply_instance_reports`).
+    /// (`compare_instance_reports`).
     pub views_without_news_count: bool,
 }
 
@@ -104,6 +103,8 @@ pub struct Bounds {
     pub lazy_leases: bool,
     /// Times that the toolbox is taken for silent.
     pub silences: u8,
+    /// Heartbeats whose news are recorded late, or never.
+    pub late: u8,
 }
 
 impl Bounds {
@@ -124,6 +125,7 @@ impl Bounds {
             reads: 0,
             lazy_leases: false,
             silences: 0,
+            late: 0,
         }
     }
 }

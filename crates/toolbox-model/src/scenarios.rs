@@ -64,6 +64,24 @@ pub fn small() -> Vec<Scenario> {
             search: Search::All(MOST),
         },
         Scenario {
+            name: "a deletion, and news that are recorded late",
+            bounds: Bounds {
+                late: 1,
+                ..Bounds::commands(2, &[Deploy, Delete])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
+            name: "a deploy that fails, and news that are recorded late",
+            bounds: Bounds {
+                late: 2,
+                failures: 1,
+                step_failures: 1,
+                ..Bounds::commands(1, &[Deploy])
+            },
+            search: Search::All(MOST),
+        },
+        Scenario {
             name: "a stop, and a container that ends or vanishes",
             bounds: Bounds {
                 accidents: 1,
@@ -124,6 +142,14 @@ pub fn large() -> Vec<Scenario> {
             },
         ),
         all(
+            "an update whose version fails, and news that are recorded late",
+            Bounds {
+                failures: 1,
+                late: 2,
+                ..Bounds::commands(2, &[Deploy, Update])
+            },
+        ),
+        all(
             "a deletion while the agent crashes",
             Bounds {
                 crashes: 1,
@@ -171,6 +197,7 @@ fn everything(commands: u8, instances: usize) -> Bounds {
         reads: 2,
         lazy_leases: true,
         silences: 1,
+        late: 2,
         ..Bounds::commands(commands, Request::ALL)
     }
 }

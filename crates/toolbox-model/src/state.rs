@@ -66,6 +66,8 @@ pub struct Left {
     pub timers: u8,
     pub reads: u8,
     pub silences: u8,
+    /// Records of a heartbeat's news that come late.
+    pub late: u8,
 }
 
 /// What a step did that must never happen.
@@ -200,16 +202,36 @@ pub enum Message {
         /// The reports.
         reports: PerInstance<Option<Report>>,
     },
+    /// What a heartbeat tells, to be recorded before the heartbeat is answered.
+    News {
+        /// The heartbeat's place in the order.
+        stamp: Stamp,
+        /// It names every instance that the agent holds.
+        full: bool,
+        /// The reports.
+        reports: PerInstance<Option<Report>>,
+        /// What is to be recorded of them.
+        news: News,
+    },
     /// What a reader of the list saw, to be recorded.
-    Sighting {
+    Drift {
         instance: usize,
-        /// The latest generation that the reader knew of.
+        /// Generation of the row.
         generation: Generation,
         /// The agent's view; none when it showed nothing of the instance.
         seen: Option<Report>,
         /// The status that an absence was decided on.
         absent_from: Option<InstanceStatus>,
     },
+}
+
+/// Which rows a heartbeat may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct News {
+    /// Generation of the row, and its status where what was seen has no version.
+    pub rows: PerInstance<Option<(Generation, Option<InstanceStatus>)>>,
+    /// The heartbeat, or a later one, was recorded before.
+    pub replayed: bool,
 }
 
 /// A command to the agent: routes of its API.

@@ -122,13 +122,15 @@ fn kept(state: &mut State, instance: usize) -> impl Iterator<Item = &mut Version
 /// The versions of an instance's views that are on their way.
 fn on_their_way(state: &mut State, instance: usize) -> impl Iterator<Item = &mut Version> {
     let reports = state.network.iter_mut().filter_map(move |m| match m {
-        Message::Heartbeat { reports, .. } => reports[instance].as_mut(),
+        Message::Heartbeat { reports, .. } | Message::News { reports, .. } => {
+            reports[instance].as_mut()
+        }
         Message::Answer {
             instance: of,
             answer: Answer::View(report),
             ..
         } if *of == instance => Some(report),
-        Message::Sighting {
+        Message::Drift {
             instance: of, seen, ..
         } if *of == instance => seen.as_mut(),
         _ => None,

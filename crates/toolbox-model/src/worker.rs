@@ -55,7 +55,7 @@ pub fn forget_answers(state: &mut State, worker: &Worker) {
     });
 }
 
-/// An answer arrives: `conclude.rs::run` and `agent.rs::{tell, settle, start}`.
+/// An answer arrives: `settle.rs` and `dispatch.rs` of `toolbox-instances`.
 pub fn answered(state: &mut State, rules: &Rules, at: usize, answer: Answer) {
     let worker = &mut state.workers[at];
     let is_poll = worker.stage == Stage::Polling;

@@ -32,34 +32,37 @@ as $$
 $$;
 comment on function private.kept_mcp_health is 'McpHealth of the DTMA API as a row keeps it.';
 
-create function private.record_mcp_health(instance_id uuid, mcp jsonb, request_id text) returns void
+create function private.record_tools_changed(instance_id uuid, generation bigint, mcp jsonb, request_id text) returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+  instance public.account_tool_instances;
 begin
+  select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
+  if generation < instance.generation then
+    return;
+  end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
     reason_code, reason, request_id, generation
   )
-  select i.id, i.account_tool_environment_id, 'agent', i.account_tool_environment_id, 'tools_changed',
-    i.status_on_toolbox, i.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
-    record_mcp_health.request_id, i.generation
-  from public.account_tool_instances i
-  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
-    when i.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
-    else i.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
+  select instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
+    instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+    record_tools_changed.request_id, instance.generation
+  where mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
+    when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
+    else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
   end;
   update public.account_tool_instances i
-  set mcp_health = private.kept_mcp_health(mcp),
-    mcp_tools_fingerprint = coalesce(substring(mcp ->> 'tools_fingerprint' from '^[0-9a-f]{64}$'), i.mcp_tools_fingerprint),
-    last_observed_at = clock_timestamp()
-  where i.id = instance_id;
+  set mcp_tools_fingerprint = mcp ->> 'tools_fingerprint'
+  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$';
 end;
 $$;
-comment on function private.record_mcp_health is
-  'Stores the health of an MCP server; another list of tools than before is an event.';
+comment on function private.record_tools_changed is
+  'Stores which tools an MCP server lists; another list than before is an event.';
 
 revoke all on function
-  private.text_of_tools_changed, private.kept_mcp_health, private.record_mcp_health
+  private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed
   from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- One heartbeat, one round trip.
+-- One heartbeat. Where it brings no news it is one round trip.
 
 create function public.record_heartbeat(p jsonb) returns jsonb
 language plpgsql security definer
@@ -15,7 +15,7 @@ declare
   is_current_key boolean;
   is_first_use boolean;
   proven_key_id text;
-  unknown uuid[];
+  compared jsonb;
 begin
   perform private.require_keys(p, 'toolbox_id', 'token_hash', 'root_id', 'heartbeat');
   perform private.require_keys(heartbeat, 'boot', 'sequence', 'interval_seconds', 'instances');
@@ -73,22 +73,21 @@ begin
     perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
   end if;
 
-  unknown := private.apply_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
+  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   return jsonb_strip_nulls(jsonb_build_object(
     'outcome', 'recorded',
     'desired_digest', private.desired_digest(toolbox.id),
-    'unknown', unknown,
     -- The previous key in its last minutes: its successor is in use already.
     'rotate_to_epoch', case
       when (is_current_key or toolbox.dtma_offered_key_id is not null)
         and proven_key_id <> format('%s.%s', p ->> 'root_id', toolbox.dtma_key_epoch)
       then toolbox.dtma_key_epoch
     end
-  ));
+  )) || compared;
 end;
 $$;
 comment on function public.record_heartbeat is
-  'Records one heartbeat of the agent that presents its key: liveness, host, states and health of its instances. Answers {outcome}: recorded with desired_digest, unknown and perhaps rotate_to_epoch; unauthorized for an unknown toolbox and a wrong key alike; replayed; or certificate_changed. Waits 5 s for locks at most.';
+  'Records one heartbeat of the agent that presents its key: liveness, host, and the health of its instances. Answers {outcome}: recorded with desired_digest, unknown, news and missing (rows that may have to be changed, for record_tool_instance_states), and perhaps rotate_to_epoch; unauthorized for an unknown toolbox and a wrong key alike; replayed; or certificate_changed. Waits 5 s for locks at most.';
 
 revoke all on function public.record_heartbeat from public, anon, authenticated, service_role;
 grant execute on function public.record_heartbeat to service_role;

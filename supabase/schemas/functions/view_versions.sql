@@ -38,16 +38,6 @@ $$;
 comment on function private.is_overtaken is
   'A later view of the same run of the agent was applied. Those of different runs, or without a version, are taken as they come.';
 
-create function private.store_view_version(instance_id uuid, view_version jsonb) returns void
-language sql
-set search_path = ''
-as $$
-  update public.account_tool_instances i
-  set view_run = (view_version ->> 'run')::uuid, view_number = private.view_number(view_version), view_applied_at = clock_timestamp()
-  where i.id = instance_id;
-$$;
-comment on function private.store_view_version is 'Stores which view was applied last.';
-
 revoke all on function
-  private.generation_in_reach, private.view_number, private.is_overtaken, private.store_view_version
+  private.generation_in_reach, private.view_number, private.is_overtaken
   from public, anon, authenticated, service_role;

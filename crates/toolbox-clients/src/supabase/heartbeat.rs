@@ -6,6 +6,7 @@ use toolbox_api::heartbeat::HeartbeatNumbers;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_http::Response;
 
+use super::rows::InstanceRow;
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
 /// Argument of `enrol_toolbox`.
@@ -107,7 +108,7 @@ pub struct Sender<'a> {
 }
 
 /// Answer of `record_heartbeat`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum HeartbeatOutcome {
     /// Recorded.
     Recorded {
@@ -115,6 +116,10 @@ pub enum HeartbeatOutcome {
         desired_digest: String,
         /// Instances of the heartbeat that are not the toolbox's.
         unknown: Vec<ToolInstanceId>,
+        /// Rows of instances whose reports may change them.
+        news: Vec<InstanceRow>,
+        /// Rows of instances that it should name and does not.
+        missing: Vec<InstanceRow>,
         /// The agent is to get the keys of this epoch.
         rotate_to_epoch: Option<u32>,
     },
@@ -132,6 +137,10 @@ struct HeartbeatWire {
     desired_digest: Option<String>,
     #[serde(default)]
     unknown: Vec<ToolInstanceId>,
+    #[serde(default)]
+    news: Vec<InstanceRow>,
+    #[serde(default)]
+    missing: Vec<InstanceRow>,
     rotate_to_epoch: Option<u32>,
     boot: Option<u64>,
     sequence: Option<u64>,
@@ -143,6 +152,8 @@ impl HeartbeatWire {
             "recorded" => HeartbeatOutcome::Recorded {
                 desired_digest: self.desired_digest?,
                 unknown: self.unknown,
+                news: self.news,
+                missing: self.missing,
                 rotate_to_epoch: self.rotate_to_epoch,
             },
             "unauthorized" => HeartbeatOutcome::Unauthorized,
@@ -180,7 +191,7 @@ impl Supabase {
         stored(&self.call("offer_toolbox_key", &argument(p)).await?)
     }
 
-    /// Records a heartbeat, in one round trip. Sent again only when it certainly did not arrive: a second one would
+    /// Records a heartbeat, but not yet what its reports change of rows. Sent again only when it certainly did not arrive: a second one would
     /// be a replay. `heartbeat` is JSON that was read before.
     pub async fn record_heartbeat(
         &self,

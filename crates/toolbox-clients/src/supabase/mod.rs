@@ -1,7 +1,7 @@
 //! The project's database through PostgREST.
 //!
 //! Reads carry the caller's own token beside the publishable key, so row-level security decides
-//! what exists. The two functions that write carry the secret key.
+//! what exists. The functions that write carry the secret key.
 
 mod error;
 pub mod heartbeat;
@@ -24,8 +24,8 @@ use toolbox_http::{Call, Clock, Request, Response, Transport};
 
 pub use error::DatabaseError;
 use rows::{
-    BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, Recorded,
-    RecordedWire, SpecRow,
+    BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, RecordStates,
+    RecordedStates, RecordedStatesWire, SpecRow,
 };
 
 /// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
@@ -159,12 +159,23 @@ impl Supabase {
             .ok_or_else(|| unexpected(&answer))
     }
 
-    /// Records what was seen. Compare-and-set, so repeating it does no harm.
-    pub async fn record(&self, p: &RecordState<'_>) -> Result<Recorded, DatabaseError> {
-        let body = argument(p);
-        let answer = self.call("record_tool_instance_state", &body).await?;
-        parse::<RecordedWire>(&answer)?
-            .read()
+    /// Writes what was decided of instances, each onto the row it was decided of. Compare-and-set, so repeating it does no
+    /// harm. With `toolbox`, all of them must be of that one, and its digest is answered.
+    pub async fn record_states(
+        &self,
+        request_id: &str,
+        toolbox_id: Option<ToolboxId>,
+        items: &[RecordState<'_>],
+    ) -> Result<RecordedStates, DatabaseError> {
+        let p = RecordStates {
+            request_id,
+            toolbox_id,
+            items,
+        };
+        let body = argument(&p);
+        let answer = self.call("record_tool_instance_states", &body).await?;
+        parse::<RecordedStatesWire>(&answer)?
+            .read(items.len())
             .ok_or_else(|| unexpected(&answer))
     }
 

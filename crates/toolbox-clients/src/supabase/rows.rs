@@ -1,4 +1,4 @@
-//! Rows as PostgREST and the two functions give them, and what the functions take.
+//! Rows as PostgREST and the functions that write give them, and what these functions take.
 //!
 //! These are wire types of our own database; only columns the control plane uses are named.
 
@@ -8,7 +8,7 @@ use toolbox_api::edge::{OperationState, OperationView};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId, ToolboxId, UserId};
-use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Reason};
+use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Known, Reason};
 
 /// A toolbox, with the instances that were asked for.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,7 +36,7 @@ pub struct EnvironmentRow {
     pub instances: Vec<Box<InstanceRow>>,
 }
 
-/// A tool instance. `spec` is there only in answers of the two functions.
+/// A tool instance. `spec` is there only in answers of `begin_tool_instance_operation`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct InstanceRow {
     /// Id.
@@ -115,6 +115,15 @@ impl InstanceRow {
     /// What the user asked for.
     pub fn desired(&self) -> Result<Desired, BadRow> {
         self.desired_status.parse().map_err(|_| BadRow)
+    }
+
+    /// What the domain needs to know of it.
+    pub fn known(&self) -> Result<Known, BadRow> {
+        Ok(Known {
+            state: self.state()?,
+            desired: self.desired()?,
+            generation: self.generation,
+        })
     }
 }
 
@@ -305,25 +314,37 @@ impl BegunWire {
     }
 }
 
-/// Argument of `record_tool_instance_state`.
+/// What `record_tool_instance_states` writes of one instance.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "keys of the function's argument, each independent of the others"
+)]
 #[derive(Clone, Debug, Serialize)]
 pub struct RecordState<'a> {
     /// The instance.
     pub instance_id: ToolInstanceId,
-    /// The generation the observation belongs to.
+    /// The generation that was seen; the row's for what is about none.
     pub generation: u64,
+    /// The generation of the row that this was decided of.
+    pub expected_generation: u64,
+    /// The status of the row that this was decided of. The steps begin there.
+    pub expected_status: &'a str,
     /// The operation it ends, when we began it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation_id: Option<OperationId>,
-    /// The request, for the event log.
-    pub request_id: &'a str,
     /// Who saw or decided it: `agent` or `control_plane`.
     pub actor_kind: &'a str,
-    /// The status the steps begin at.
-    pub expected_status: &'a str,
+    /// What was seen lasts. An operation whose lease is over goes on as long as its progress is seen.
+    pub settled: bool,
+    /// Not to be written while somebody's operation is under way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_idle: bool,
     /// Statuses to write one after another.
     pub steps: Vec<RecordStep>,
-    /// What the agent showed.
+    /// Which of the agent's views was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_version: Option<ViewVersion>,
+    /// What the agent showed beside the status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<ObservedRow<'a>>,
     /// How the operation ended.
@@ -338,6 +359,18 @@ pub struct RecordState<'a> {
     /// Nothing is left of it: delete the row after the steps.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub remove_row: bool,
+}
+
+/// Argument of `record_tool_instance_states`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RecordStates<'a> {
+    /// The request, for the event log.
+    pub(super) request_id: &'a str,
+    /// The toolbox to which all instances must belong, and whose digest is to be answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) toolbox_id: Option<ToolboxId>,
+    /// What to write.
+    pub(super) items: &'a [RecordState<'a>],
 }
 
 /// One status to write.
@@ -364,7 +397,7 @@ impl From<&InstanceState> for RecordStep {
 }
 
 /// What the agent showed beside the status.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct ObservedRow<'a> {
     /// Docker id.
     pub container_id: Option<&'a str>,
@@ -372,11 +405,6 @@ pub struct ObservedRow<'a> {
     pub image_digest: Option<&'a str>,
     /// Published ports.
     pub ports: &'a [PortBinding],
-    /// When it was seen, RFC 3339.
-    pub observed_at: &'a str,
-    /// Which of the agent's views it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub view_version: Option<ViewVersion>,
 }
 
 /// How an operation ended.
@@ -418,7 +446,7 @@ impl OperationResult {
     }
 }
 
-/// Answer of `record_tool_instance_state`.
+/// What became of one item of `record_tool_instance_states`.
 #[derive(Clone, Debug)]
 pub enum Recorded {
     /// Written. None: the row is gone.
@@ -429,15 +457,42 @@ pub enum Recorded {
     NotFound,
 }
 
-/// The flat form of [`Recorded`] on the wire.
+/// Answer of `record_tool_instance_states`.
+#[derive(Clone, Debug)]
+pub struct RecordedStates {
+    /// What became of each item, in their order.
+    pub results: Vec<Recorded>,
+    /// Digest of the desired state of the toolbox that was named.
+    pub desired_digest: Option<String>,
+}
+
+/// The flat form of [`RecordedStates`] on the wire.
 #[derive(Deserialize)]
-pub(super) struct RecordedWire {
+pub(super) struct RecordedStatesWire {
+    results: Vec<RecordedWire>,
+    desired_digest: Option<String>,
+}
+
+impl RecordedStatesWire {
+    /// None: the answer is not one to this many items.
+    pub(super) fn read(self, items: usize) -> Option<RecordedStates> {
+        let results = self.results.into_iter().map(RecordedWire::read);
+        let results: Vec<_> = results.collect::<Option<_>>()?;
+        (results.len() == items).then_some(RecordedStates {
+            results,
+            desired_digest: self.desired_digest,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RecordedWire {
     outcome: String,
     instance: Option<Box<InstanceRow>>,
 }
 
 impl RecordedWire {
-    pub(super) fn read(self) -> Option<Recorded> {
+    fn read(self) -> Option<Recorded> {
         Some(match self.outcome.as_str() {
             "recorded" => Recorded::Written(self.instance),
             "stale" => Recorded::Stale(self.instance?),

@@ -6,6 +6,7 @@ use toolbox_domain::retry::Fault;
 use toolbox_http::recorded::{self, JumpingClock, run};
 use toolbox_http::{Response, TransportError};
 
+use super::rows::Recorded;
 use super::*;
 
 const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
@@ -103,7 +104,7 @@ fn a_refused_secret_key_is_no_fault_of_the_caller() {
         let database = supabase(&transport, "sb_secret_x");
         let error = run(database.spec(TOOLBOX.parse().unwrap())).unwrap_err();
         assert_eq!(error.code(), ErrorCode::NotConfigured);
-        let error = run(database.call("record_tool_instance_state", b"{}")).unwrap_err();
+        let error = run(database.call("record_tool_instance_states", b"{}")).unwrap_err();
         assert_eq!(error.code(), ErrorCode::NotConfigured);
         assert_eq!(
             transport.sent().len(),
@@ -141,31 +142,52 @@ fn reads_carry_the_callers_token_and_names_are_encoded_once() {
 fn a_legacy_secret_is_a_token_too() {
     for (secret, authorization) in [("sb_secret_x", None), ("ey.b.c", Some("Bearer ey.b.c"))] {
         let transport = Arc::new(recorded::Recorded::new());
-        transport.on(|_| Some(told(200, r#"{"outcome":"not_found"}"#)));
+        transport.on(|_| Some(told(200, r#"{"results":[{"outcome":"not_found"}]}"#)));
         let id = TOOLBOX.parse().unwrap();
         let record = RecordState {
             instance_id: id,
             generation: 1,
-            operation_id: None,
-            request_id: "r",
-            actor_kind: "agent",
+            expected_generation: 1,
             expected_status: "running",
+            operation_id: None,
+            actor_kind: "agent",
+            settled: true,
+            only_idle: false,
             steps: Vec::new(),
+            view_version: None,
             observed: None,
             operation_result: None,
             restore_previous_spec: false,
             restore_previous_desired: false,
             remove_row: false,
         };
-        let recorded = run(supabase(&transport, secret).record(&record)).unwrap();
-        assert!(matches!(recorded, Recorded::NotFound));
+        let recorded =
+            run(supabase(&transport, secret).record_states("r", None, &[record])).unwrap();
+        assert!(matches!(recorded.results[..], [Recorded::NotFound]));
+        assert_eq!(recorded.desired_digest, None);
         let request = &transport.sent()[0].request;
         assert_eq!(request.headers.get("apikey"), Some(secret));
         assert_eq!(request.headers.get("authorization"), authorization);
         assert_eq!(
             request.url,
-            "https://p.supabase.co/rest/v1/rpc/record_tool_instance_state"
+            "https://p.supabase.co/rest/v1/rpc/record_tool_instance_states"
         );
-        assert!(request.body.starts_with(br#"{"p":{"instance_id":"1111"#));
+        assert!(
+            request
+                .body
+                .starts_with(br#"{"p":{"request_id":"r","items":[{"instance_id":"1111"#)
+        );
+    }
+}
+
+#[test]
+fn an_answer_to_another_number_of_records_is_none() {
+    for body in [
+        r#"{"results":[]}"#,
+        r#"{"results":[{"outcome":"stale"}]}"#,
+        r#"{"results":[{"outcome":"perhaps"}]}"#,
+    ] {
+        let wire: RecordedStatesWire = serde_json::from_str(body).unwrap();
+        assert!(wire.read(1).is_none(), "{body}");
     }
 }

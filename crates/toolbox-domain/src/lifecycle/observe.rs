@@ -36,7 +36,8 @@ pub struct Observation {
 
 /// The legal path from `state` to what was `observed`, given what is `desired`.
 ///
-/// - A failure leads to `error` with its reason; in `error` the first reason stays until the state is left.
+/// - A failure leads to `error` with its reason. In `error` another reason replaces the one before: what the machine says now
+///   is nearer to the truth.
 /// - While the instance is being deleted (or is desired absent) only its end, its removal or a failure count: a
 ///   container that still runs is no news.
 /// - While a stop is under way, a container that still runs is no news either.
@@ -47,7 +48,7 @@ pub fn observe(state: &InstanceState, observed: &Observed, desired: Desired) -> 
     let leaving = matches!(from, S::PendingDelete | S::Deleting) || desired == Desired::Absent;
     let stop_under_way = from == S::Stopping && desired == Desired::Stopped;
     let steps = match observed {
-        Observed::Failed(reason) => fail(from, reason.clone()),
+        Observed::Failed(reason) => fail(state, reason.clone()),
         Observed::Absent if leaving => {
             return Observation {
                 steps: walk(from, S::Deleting),
@@ -56,7 +57,7 @@ pub fn observe(state: &InstanceState, observed: &Observed, desired: Desired) -> 
         }
         Observed::Removing if leaving => walk(from, S::Deleting),
         _ if leaving => Vec::new(),
-        Observed::Absent => lost(from, desired),
+        Observed::Absent => lost(state, desired),
         Observed::Stopped => walk(from, S::Stopped),
         Observed::Preparing | Observed::Starting | Observed::Running if stop_under_way => {
             Vec::new()
@@ -74,8 +75,8 @@ pub fn observe(state: &InstanceState, observed: &Observed, desired: Desired) -> 
     }
 }
 
-fn fail(from: InstanceStatus, reason: Reason) -> Vec<InstanceState> {
-    if from == InstanceStatus::Error {
+fn fail(state: &InstanceState, reason: Reason) -> Vec<InstanceState> {
+    if state.reason() == Some(&reason) {
         Vec::new()
     } else {
         vec![InstanceState::error(reason)]
@@ -83,14 +84,15 @@ fn fail(from: InstanceStatus, reason: Reason) -> Vec<InstanceState> {
 }
 
 /// The agent has nothing of an instance that is not being deleted.
-fn lost(from: InstanceStatus, desired: Desired) -> Vec<InstanceState> {
+fn lost(state: &InstanceState, desired: Desired) -> Vec<InstanceState> {
     use InstanceStatus as S;
+    let from = state.status();
     // A deploy that left no trace failed, whatever was to come after it.
     let never_arrived = matches!(from, S::PendingDeploy | S::Deploying);
     match from {
         S::Error => Vec::new(),
         _ if desired == Desired::Stopped && !never_arrived => walk(from, S::Stopped),
-        _ => fail(from, Reason::container_missing()),
+        _ => fail(state, Reason::container_missing()),
     }
 }
 
@@ -247,15 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once_with_its_reason() {
+    fn a_failure_is_told_once_with_its_latest_reason() {
         let reason = Reason::new("image_not_found", "No such image").unwrap();
         for from in S::ALL {
             let seen = observe(&state(*from), &O::Failed(reason.clone()), D::Running);
-            if *from == S::Error {
-                assert_eq!(seen, Observation::default());
-            } else {
-                assert_eq!(seen.steps, [InstanceState::error(reason.clone())], "{from}");
-            }
+            assert_eq!(seen.steps, [InstanceState::error(reason.clone())], "{from}");
         }
+        let error = InstanceState::error(reason.clone());
+        let again = observe(&error, &O::Failed(reason), D::Running);
+        assert_eq!(again, Observation::default());
     }
 }
