@@ -49,10 +49,9 @@ function isOpen({ operations }: Snapshot, row: InstanceRow): boolean {
 }
 
 /** How the image and the variables of a running container differ from the row's spec. */
-// deno-lint-ignore no-explicit-any
 function strangers(
   spec: { image?: string; env?: Record<string, { value: string }> },
-  { Config: config }: any,
+  { Config: config }: { Config: { Env: string[]; Image: string } },
 ): string[] {
   const plain = (image?: string) => image?.replace(/^docker\.io\/(library\/)?/, "");
   const wanted = Object.entries(spec.env ?? {}).map(([name, { value }]) => `${name}=${value}`);
