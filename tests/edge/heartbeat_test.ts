@@ -125,7 +125,7 @@ Deno.test("a token becomes keys that others derive alike, and only hashes reach 
   assertNothingLeaked(worker);
 });
 
-Deno.test("a heartbeat is one round trip, and the answer names the desired state", async () => {
+Deno.test("a heartbeat without news is one round trip, and the answer names the desired state", async () => {
   const { post, asked, database, worker, stack } = await start({ record_heartbeat: recorded({ unknown: [INSTANCE] }) });
   await using _all = stack;
   const instances = Array.from({ length: 200 }, (_, n) => ({
@@ -144,6 +144,38 @@ Deno.test("a heartbeat is one round trip, and the answer names the desired state
     root_id: await rootId(),
     request_id: answer.headers.get("x-request-id"),
   });
+  assertNothingLeaked(worker);
+});
+
+Deno.test("news are recorded by a second round trip, or the heartbeat fails", async () => {
+  const row = {
+    id: INSTANCE,
+    instance_name_on_toolbox: "tool",
+    container_name: "tool-22222222",
+    generation: 4,
+    desired_status: "running",
+    status_on_toolbox: "starting",
+    created_at: "2026-01-01T00:00:00Z",
+    updated_at: "2026-01-01T00:00:00Z",
+  };
+  const { rpc, post, asked, database, worker, stack } = await start({
+    record_heartbeat: recorded({ news: [row], missing: [] }),
+    record_tool_instance_states: () =>
+      json({
+        results: [{ outcome: "recorded", instance: { ...row, status_on_toolbox: "running" } }],
+        desired_digest: "after",
+      }),
+  });
+  await using _all = stack;
+  const answer = await post("", heartbeat());
+  assert.deepEqual([answer.status, await answer.json()], [200, { desired_digest: "after", unknown: [] }]);
+  assert.deepEqual(database.asked.length, 2);
+  const [{ toolbox_id, items }] = asked("record_tool_instance_states");
+  assert.deepEqual([toolbox_id, items.length, items[0].steps], [TOOLBOX, 1, [{ status: "running" }]]);
+  rpc.record_tool_instance_states = () => json({ code: "55P03", message: "SECRET" }, 500);
+  const failed = await post("", heartbeat({ sequence: 2 }));
+  assert(failed.status >= 500, `${failed.status}`);
+  await failed.body?.cancel();
   assertNothingLeaked(worker);
 });
 
