@@ -48,11 +48,15 @@ function isOpen({ operations }: Snapshot, row: InstanceRow): boolean {
   return own.findLast(({ action }) => action === "deploy" || action === "update")?.state === "abandoned";
 }
 
+/** As the row holds it: each value of the environment is in an envelope. */
+interface Spec {
+  image?: string;
+  env?: Record<string, { value: string }>;
+}
+
 /** How the image and the variables of a running container differ from the row's spec. */
-function strangers(
-  spec: { image?: string; env?: Record<string, { value: string }> },
-  { Config: config }: { Config: { Env: string[]; Image: string } },
-): string[] {
+// deno-lint-ignore no-explicit-any
+function strangers(spec: Spec, { Config: config }: any): string[] {
   const plain = (image?: string) => image?.replace(/^docker\.io\/(library\/)?/, "");
   const wanted = Object.entries(spec.env ?? {}).map(([name, { value }]) => `${name}=${value}`);
   const missing = wanted.filter((pair) => !config.Env.includes(pair)).map((pair) => `without ${pair}`);
