@@ -7,6 +7,7 @@ use toolbox_domain::spec::{
     McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
+use crate::objects;
 use crate::problem::FieldError;
 
 /// What differs from the catalog entry (deploy) or from what runs (update).
@@ -33,7 +34,10 @@ pub struct ConfigOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<VolumeSpec>>,
     /// Limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional"
+    )]
     pub resources: Option<ResourceOverride>,
     /// MCP transport.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
 pub use crate::config_override::{ConfigOverride, NumberOrText, PortMapping, ResourceOverride};
 use crate::dtma::{ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
+use crate::objects;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -91,7 +92,11 @@ pub struct InvokeRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_name_on_toolbox: Option<String>,
     /// What differs from the catalog entry, for `deploy` and `update`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional"
+    )]
     pub base_config_override_json: Option<ConfigOverride>,
 }
 
@@ -106,7 +111,7 @@ pub struct DeployToolRequest {
     /// Display name, 1 to 255 characters, unique in the toolbox.
     pub instance_name_on_toolbox: String,
     /// What differs from the catalog entry.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::required")]
     pub base_config_override_json: ConfigOverride,
 }
 
@@ -116,6 +121,7 @@ pub struct DeployToolRequest {
 #[serde(rename_all = "camelCase")]
 pub struct UpdateToolRequest {
     /// What changes.
+    #[serde(deserialize_with = "objects::required")]
     pub base_config_override_json: ConfigOverride,
 }
 

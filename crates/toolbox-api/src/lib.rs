@@ -19,6 +19,7 @@ pub mod error;
 pub mod heartbeat;
 pub mod mcp;
 pub mod moment;
+mod objects;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;

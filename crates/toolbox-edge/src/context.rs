@@ -178,6 +178,13 @@ impl Cx {
         if !is_json {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
+        // Every body is an object, and serde would take an array for one.
+        if self.body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ApiError::with_message(
+                ErrorCode::InvalidJson,
+                "The body has an unexpected shape at line 1, column 0",
+            ));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             // serde_json's own words may quote the body.
             let what = if error.is_data() {
