@@ -5,7 +5,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{Heartbeat, HeartbeatResponse, KeyPair, MAX_INSTANCES};
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Cx, Reply, reply};
+use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_instances::record_reports;
 
 use crate::certificate::fingerprint;
@@ -16,19 +16,19 @@ use crate::{presented, refused_field};
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// Records what the agent tells and answers with the digest of what should be.
-pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
+pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::key_hash(cx)?;
     let heartbeat: Heartbeat = cx.json()?;
     check(&heartbeat)?;
     let recorded = cx
-        .app
+        .state
         .supabase
         .record_heartbeat(
             &Sender {
                 toolbox_id,
                 token_hash: &token_hash,
-                root_id: &keys::root_id(&cx.app.config)?.to_string(),
+                root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
             &without_nul(&cx.body),
@@ -56,7 +56,7 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
     };
     // When this fails, so does the heartbeat: the agent tells everything again with the next one.
     let digest_after = record_reports(
-        &cx.app.supabase,
+        &cx.state.supabase,
         &cx.request_id,
         toolbox_id,
         &heartbeat.instances,
@@ -73,7 +73,7 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
         Some(epoch) => match offer(cx, toolbox_id, epoch, &heartbeat).await {
             Ok(keys) => keys,
             Err(error) => {
-                cx.app.log(&cx.request_id, "rotate keys", &error);
+                cx.state.log(&cx.request_id, "rotate keys", &error);
                 None
             }
         },
@@ -91,14 +91,14 @@ pub(crate) async fn beat(cx: &Cx) -> Result<Reply, ApiError> {
 /// The keys of `epoch`, which the database accepts beside the present ones once this is done. None when a later
 /// heartbeat came between: its answer has them.
 async fn offer(
-    cx: &Cx,
+    cx: &RequestContext,
     toolbox_id: ToolboxId,
     epoch: u32,
     heartbeat: &Heartbeat,
 ) -> Result<Option<KeyPair>, ApiError> {
-    let keys = Keys::derive(&cx.app, toolbox_id, epoch)?;
+    let keys = Keys::derive(&cx.state, toolbox_id, epoch)?;
     let stored = cx
-        .app
+        .state
         .supabase
         .offer_key(&ToolboxKey {
             toolbox_id,

@@ -2,7 +2,7 @@
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_edge::reply::Body;
-use toolbox_edge::{Cx, Reply};
+use toolbox_edge::{Reply, RequestContext};
 use toolbox_http::Response;
 
 use crate::presented;
@@ -11,11 +11,11 @@ use crate::presented;
 ///
 /// The database's text is passed on as it is: it has the wire's form already, and a function that never reads the
 /// environment of hundreds of instances cannot leak one.
-pub(crate) async fn desired(cx: &Cx) -> Result<Reply, ApiError> {
+pub(crate) async fn desired(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let key_hash = presented::key_hash(cx)?;
     let state = cx
-        .app
+        .state
         .supabase
         .desired_state(toolbox_id, &key_hash)
         .await?

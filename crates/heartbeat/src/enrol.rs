@@ -7,7 +7,7 @@
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, EnrolRequest, EnrolResponse};
 use toolbox_clients::supabase::heartbeat::{EnrolToolbox, Enrolled, Refusal, Stored, ToolboxKey};
-use toolbox_edge::{Cx, Reply, reply};
+use toolbox_edge::{Reply, RequestContext, reply};
 
 use crate::certificate::fingerprint;
 use crate::keys::Keys;
@@ -17,7 +17,7 @@ use crate::{presented, refused_field};
 const ATTEMPTS: usize = 3;
 
 /// Enrols the toolbox and answers with its keys.
-pub(crate) async fn enrol(cx: &Cx) -> Result<Reply, ApiError> {
+pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::token_hash(cx)?;
     let request: EnrolRequest = cx.json()?;
@@ -50,13 +50,16 @@ pub(crate) async fn enrol(cx: &Cx) -> Result<Reply, ApiError> {
 
 /// The keys, once their hash is stored. None when a rotation or another enrolment came between: asking again then
 /// gives the newer epoch, or the reason why not.
-async fn attempt(cx: &Cx, enrolment: &EnrolToolbox<'_>) -> Result<Option<Keys>, ApiError> {
-    let supabase = &cx.app.supabase;
+async fn attempt(
+    cx: &RequestContext,
+    enrolment: &EnrolToolbox<'_>,
+) -> Result<Option<Keys>, ApiError> {
+    let supabase = &cx.state.supabase;
     let epoch = match supabase.enrol(enrolment).await? {
         Enrolled::Enrolled { epoch } => epoch,
         Enrolled::Refused(refusal) => return Err(ApiError::new(code(refusal))),
     };
-    let keys = Keys::derive(&cx.app, enrolment.toolbox_id, epoch)?;
+    let keys = Keys::derive(&cx.state, enrolment.toolbox_id, epoch)?;
     let key = ToolboxKey {
         toolbox_id: enrolment.toolbox_id,
         key_id: &keys.id(),

@@ -4,7 +4,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::KeyPair;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::{AgentKey, KeyId, Purpose, RootId, derive_agent_key};
-use toolbox_edge::App;
+use toolbox_edge::FunctionState;
 use toolbox_edge::config::Config;
 
 /// The keys of one toolbox in one epoch of the current root secret.
@@ -21,8 +21,12 @@ pub(crate) fn root_id(config: &Config) -> Result<RootId, ApiError> {
 }
 
 impl Keys {
-    pub(crate) fn derive(app: &App, toolbox: ToolboxId, epoch: u32) -> Result<Self, ApiError> {
-        let root = app.config.agents.as_ref()?.root_secret.as_bytes();
+    pub(crate) fn derive(
+        state: &FunctionState,
+        toolbox: ToolboxId,
+        epoch: u32,
+    ) -> Result<Self, ApiError> {
+        let root = state.config.agents.as_ref()?.root_secret.as_bytes();
         let key = |purpose| {
             derive_agent_key(root, toolbox, purpose, epoch)
                 .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))

@@ -6,10 +6,10 @@
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::{AgentKey, EnrolmentToken};
-use toolbox_edge::Cx;
+use toolbox_edge::RequestContext;
 
 /// The toolbox the path names.
-pub(crate) fn toolbox(cx: &Cx) -> Result<ToolboxId, ApiError> {
+pub(crate) fn toolbox(cx: &RequestContext) -> Result<ToolboxId, ApiError> {
     cx.param(0).parse().map_err(|_| {
         ApiError::with_message(
             ErrorCode::InvalidRequest,
@@ -19,14 +19,14 @@ pub(crate) fn toolbox(cx: &Cx) -> Result<ToolboxId, ApiError> {
 }
 
 /// Hash of the toolbox's key.
-pub(crate) fn key_hash(cx: &Cx) -> Result<String, ApiError> {
+pub(crate) fn key_hash(cx: &RequestContext) -> Result<String, ApiError> {
     AgentKey::parse(bearer(cx)?)
         .map(|key| key.hash())
         .map_err(|_| ApiError::new(ErrorCode::HeartbeatKeyInvalid))
 }
 
 /// Hash of an enrolment token.
-pub(crate) fn token_hash(cx: &Cx) -> Result<String, ApiError> {
+pub(crate) fn token_hash(cx: &RequestContext) -> Result<String, ApiError> {
     EnrolmentToken::parse(bearer(cx)?)
         .map(|token| token.hash())
         .map_err(|_| ApiError::new(ErrorCode::EnrolmentTokenInvalid))
@@ -46,7 +46,7 @@ pub(crate) fn check_version(version: &str) -> Result<(), ApiError> {
 #[error("expected 1 to 64 printable ASCII characters")]
 struct NotAVersion;
 
-fn bearer(cx: &Cx) -> Result<&str, ApiError> {
+fn bearer(cx: &RequestContext) -> Result<&str, ApiError> {
     cx.headers
         .get("authorization")
         .and_then(|value| value.split_once(' '))

@@ -9,13 +9,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
-use toolbox_edge::{Cx, Reply, reply};
+use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_http::LocalFuture;
 
 /// A piece of work that comes back; how many rows it dealt with.
 struct Job {
     name: &'static str,
-    run: for<'a> fn(&'a Cx, &'static str) -> LocalFuture<'a, Result<u32, ApiError>>,
+    run: for<'a> fn(&'a RequestContext, &'static str) -> LocalFuture<'a, Result<u32, ApiError>>,
 }
 
 /// In this order: what users see comes before what tidies up.
@@ -44,9 +44,9 @@ const TICK_LIMIT: Duration = Duration::from_secs(5);
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Runs every job once and answers what became of each.
-pub(crate) async fn tick(cx: &Cx) -> Result<Reply, ApiError> {
+pub(crate) async fn tick(cx: &RequestContext) -> Result<Reply, ApiError> {
     check_key(cx)?;
-    let begun = cx.app.clock.now();
+    let begun = cx.state.clock.now();
     let mut jobs = Vec::new();
     for job in JOBS {
         let mut report = JobReport {
@@ -55,14 +55,14 @@ pub(crate) async fn tick(cx: &Cx) -> Result<Reply, ApiError> {
             count: None,
             code: None,
         };
-        if cx.app.clock.now().saturating_sub(begun) < TICK_LIMIT {
+        if cx.state.clock.now().saturating_sub(begun) < TICK_LIMIT {
             match (job.run)(cx, job.name).await {
                 Ok(count) => {
                     report.outcome = JobOutcome::Done;
                     report.count = Some(count);
                 }
                 Err(error) => {
-                    cx.app.log(&cx.request_id, job.name, &error);
+                    cx.state.log(&cx.request_id, job.name, &error);
                     report.outcome = JobOutcome::Failed;
                     report.code = Some(error.code);
                 }
@@ -74,13 +74,16 @@ pub(crate) async fn tick(cx: &Cx) -> Result<Reply, ApiError> {
 }
 
 /// Runs the function of the database that has the job's name.
-fn in_database<'a>(cx: &'a Cx, name: &'static str) -> LocalFuture<'a, Result<u32, ApiError>> {
-    Box::pin(async move { Ok(cx.app.supabase.run_job(name, JOB_LIMIT).await?) })
+fn in_database<'a>(
+    cx: &'a RequestContext,
+    name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move { Ok(cx.state.supabase.run_job(name, JOB_LIMIT).await?) })
 }
 
 /// The caller must hold a secret key of the project. Opaque keys come in `apikey`; the legacy one is a JWT and comes as
 /// the bearer token. Digests are compared, all of them and in constant time, so the time this takes tells nothing.
-fn check_key(cx: &Cx) -> Result<(), ApiError> {
+fn check_key(cx: &RequestContext) -> Result<(), ApiError> {
     let bearer = cx
         .headers
         .get("authorization")
@@ -89,7 +92,7 @@ fn check_key(cx: &Cx) -> Result<(), ApiError> {
         .map(|(_, key)| key.trim());
     let presented = bearer.or_else(|| cx.headers.get("apikey")).unwrap_or("");
     let digest = Sha256::digest(presented);
-    let keys = cx.app.config.secret_keys.iter();
+    let keys = cx.state.config.secret_keys.iter();
     let known = keys.fold(Choice::from(0), |known, key| {
         known | Sha256::digest(key).ct_eq(&digest)
     });

@@ -1,4 +1,4 @@
-//! What handlers work with: the app (one per instance) and the request's own context.
+//! What handlers work with: the function's state (one per wasm instance) and the request's own context.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::host::Host;
 use crate::identity::Identity;
 
 /// Everything that lives as long as the instance.
-pub struct App {
+pub struct FunctionState {
     /// Configuration.
     pub config: Config,
     /// Calls out.
@@ -32,7 +32,7 @@ pub struct App {
     pub supabase: Arc<Supabase>,
 }
 
-impl App {
+impl FunctionState {
     /// Puts the parts together.
     pub fn new(
         config: Config,
@@ -113,9 +113,9 @@ pub struct Caller {
 }
 
 /// One request on its way through a handler.
-pub struct Cx {
-    /// The app.
-    pub app: Rc<App>,
+pub struct RequestContext {
+    /// The state.
+    pub state: Rc<FunctionState>,
     /// The request's id.
     pub request_id: Arc<str>,
     /// The user who calls, where the function is for users.
@@ -134,7 +134,7 @@ pub struct Cx {
     pub body: Vec<u8>,
 }
 
-impl Cx {
+impl RequestContext {
     /// The user who calls; refused in a function that is not for users.
     pub fn caller(&self) -> Result<&Caller, ApiError> {
         self.caller

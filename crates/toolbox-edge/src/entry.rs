@@ -9,7 +9,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_http::Request;
 
 use crate::config::ConfigError;
-use crate::context::{App, Cx, log_error};
+use crate::context::{FunctionState, RequestContext, log_error};
 use crate::cors;
 use crate::reply::{self, Reply};
 use crate::router::Function;
@@ -38,9 +38,9 @@ pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-ke
 pub struct Service {
     /// The table.
     pub function: &'static Function,
-    /// The app, or which variables are wrong; then every request is answered `not_configured`.
-    pub app: Result<Rc<App>, ConfigError>,
-    /// Random bytes for request ids, before there is an app.
+    /// The state, or which variables are wrong; then every request is answered `not_configured`.
+    pub state: Result<Rc<FunctionState>, ConfigError>,
+    /// Random bytes for request ids, before there is a state.
     pub host: Arc<dyn crate::host::Host>,
 }
 
@@ -66,9 +66,9 @@ impl Service {
         };
         let any = ["*".to_owned()];
         let origins = self
-            .app
+            .state
             .as_ref()
-            .map_or(&any[..], |app| &app.config.allowed_origins);
+            .map_or(&any[..], |state| &state.config.allowed_origins);
         cors::add_headers(&mut reply.headers, origins, origin.as_deref());
         reply.headers.set("cache-control", "no-store");
         reply.headers.set("x-request-id", &*request_id);
@@ -80,10 +80,10 @@ impl Service {
         request: Request<Incoming>,
         request_id: &Arc<str>,
     ) -> Result<Reply, ApiError> {
-        let app = self.app.as_ref()?;
+        let state = self.state.as_ref()?;
         let matched = self.function.find(&request.method, request.path())?;
         let caller = match self.function.users {
-            Some(authenticate) => Some(authenticate(&app.identity, &request.headers).await?),
+            Some(authenticate) => Some(authenticate(&state.identity, &request.headers).await?),
             None => None,
         };
         let path = self
@@ -102,8 +102,8 @@ impl Service {
                 ));
             }
         };
-        (matched.route.handler)(Cx {
-            app: Rc::clone(app),
+        (matched.route.handler)(RequestContext {
+            state: Rc::clone(state),
             request_id: Arc::clone(request_id),
             caller,
             method: request.method,

@@ -3,7 +3,7 @@
 //! One request goes through these modules in this order:
 //! [`wasm`](self) turns the host's request into a [`toolbox_http::Request`] → [`entry`] gives it an id,
 //! answers preflights and picks a [`router::Route`] → [`identity`] says who calls → the function's
-//! handler runs with a [`context::Cx`] → [`reply`] makes the answer, the one place
+//! handler runs with a [`context::RequestContext`] → [`reply`] makes the answer, the one place
 //! where an error becomes an envelope → [`cors`] adds its headers → back to the host.
 //!
 //! Only [`config`] knows names of environment variables. Everything except the `wasm` module is
@@ -23,6 +23,6 @@ pub mod router;
 #[cfg(target_arch = "wasm32")]
 pub mod wasm;
 
-pub use context::{App, Cx};
+pub use context::{FunctionState, RequestContext};
 pub use reply::Reply;
 pub use router::{Answer, Function, Route};

@@ -9,7 +9,7 @@ use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 
 use crate::config::Config;
-use crate::context::App;
+use crate::context::FunctionState;
 use crate::entry::{Incoming, Service};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::Body;
@@ -153,10 +153,10 @@ impl Function {
         });
         let config = config.unwrap_or_else(|error| panic!("{error}"));
         let host = Arc::new(RecordedHost::default());
-        let app = App::new(config, transport, clock, Arc::clone(&host) as _);
+        let state = FunctionState::new(config, transport, clock, Arc::clone(&host) as _);
         let service = Service {
             function,
-            app: Ok(Rc::new(app)),
+            state: Ok(Rc::new(state)),
             host: Arc::clone(&host) as _,
         };
         Self { service, host }

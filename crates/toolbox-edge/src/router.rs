@@ -4,7 +4,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::names::decode_segment;
 use toolbox_http::{Headers, LocalFuture};
 
-use crate::context::{Caller, Cx};
+use crate::context::{Caller, RequestContext};
 use crate::identity::Identity;
 use crate::reply::Reply;
 
@@ -12,7 +12,7 @@ use crate::reply::Reply;
 pub type Answer = LocalFuture<'static, Result<Reply, ApiError>>;
 
 /// What a route runs.
-pub type Handler = fn(Cx) -> Answer;
+pub type Handler = fn(RequestContext) -> Answer;
 
 /// Finds out which user calls: [`crate::identity::user`].
 pub type Authenticate =

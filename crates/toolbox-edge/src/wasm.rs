@@ -22,7 +22,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{Crypto, CryptoKey};
 
 use crate::config::Config;
-use crate::context::App;
+use crate::context::FunctionState;
 use crate::entry::{BODY_LIMIT, Incoming, READ_HEADERS, READ_HEADERS_OF_MUTATIONS, Service};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::{Body, Reply};
@@ -92,15 +92,15 @@ impl Instance {
         let variables: HashMap<String, String> = serde_wasm_bindgen::from_value(environment)
             .map_err(|_| JsError::new("the environment is not an object of texts"))?;
         let config = Config::read(|name| variables.get(name).cloned());
-        let app = config.map(|config| {
+        let state = config.map(|config| {
             let fetch = Arc::new(Fetch::default());
             let host: Arc<dyn Host> = host.clone();
-            Rc::new(App::new(config, fetch.clone(), fetch, host))
+            Rc::new(FunctionState::new(config, fetch.clone(), fetch, host))
         });
         Ok(Self {
             service: Rc::new(Service {
                 function,
-                app,
+                state,
                 host,
             }),
         })

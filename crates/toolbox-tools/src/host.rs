@@ -5,32 +5,32 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use toolbox_api::error::ApiError;
-use toolbox_edge::Cx;
+use toolbox_edge::RequestContext;
 use toolbox_edge::host::Host as EdgeHost;
 use toolbox_http::BoxFuture;
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::{Host, Idempotency, Instances, UserRequest};
 
 /// The use cases, for one request.
-pub(crate) fn instances(cx: &Cx) -> Result<Instances, ApiError> {
-    let app = &cx.app;
-    let agents = app.config.agents.as_ref()?;
+pub(crate) fn instances(cx: &RequestContext) -> Result<Instances, ApiError> {
+    let state = &cx.state;
+    let agents = state.config.agents.as_ref()?;
     Ok(Instances {
-        database: Arc::clone(&app.supabase),
-        clock: Arc::clone(&app.clock),
+        database: Arc::clone(&state.supabase),
+        clock: Arc::clone(&state.clock),
         agents: Arc::new(HttpsAgents {
-            transport: Arc::clone(&app.transport),
-            deadline: app.config.upstream_timeout,
+            transport: Arc::clone(&state.transport),
+            deadline: state.config.upstream_timeout,
             root_secret: agents.root_secret.clone(),
             previous_root_secret: agents.previous_root_secret.clone(),
         }),
-        host: Arc::new(FunctionHost(Arc::clone(&app.host))),
-        max_instances: app.config.quotas.as_ref()?.max_instances,
+        host: Arc::new(FunctionHost(Arc::clone(&state.host))),
+        max_instances: state.config.quotas.as_ref()?.max_instances,
     })
 }
 
 /// The request of the user, where it reads.
-pub(crate) fn read_request(cx: &Cx) -> Result<UserRequest, ApiError> {
+pub(crate) fn read_request(cx: &RequestContext) -> Result<UserRequest, ApiError> {
     let caller = cx.caller()?;
     Ok(UserRequest {
         id: Arc::clone(&cx.request_id),
@@ -42,7 +42,7 @@ pub(crate) fn read_request(cx: &Cx) -> Result<UserRequest, ApiError> {
 }
 
 /// The request of the user, where it changes something.
-pub(crate) fn change_request(cx: &Cx) -> Result<UserRequest, ApiError> {
+pub(crate) fn change_request(cx: &RequestContext) -> Result<UserRequest, ApiError> {
     let wait = cx.wait()?;
     let idempotency = cx.idempotency_key()?.map(|key| Idempotency {
         key: key.to_owned(),
@@ -56,7 +56,7 @@ pub(crate) fn change_request(cx: &Cx) -> Result<UserRequest, ApiError> {
 }
 
 /// SHA-256 over method, path and body.
-fn fingerprint(cx: &Cx) -> String {
+fn fingerprint(cx: &RequestContext) -> String {
     let mut hash = Sha256::new();
     for part in [cx.method.as_bytes(), cx.path.as_bytes()] {
         hash.update(part);

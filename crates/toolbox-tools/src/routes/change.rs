@@ -3,30 +3,30 @@
 use toolbox_api::edge::{Action, MutationResponse, UpdateToolRequest};
 use toolbox_api::error::ApiError;
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, Cx, Reply, reply};
+use toolbox_edge::{Answer, Reply, RequestContext, reply};
 use toolbox_instances::change::Change;
 use toolbox_instances::{Outcome, Progress, UserRequest};
 
 use super::instance;
 use crate::host::{change_request, instances};
 
-pub(super) fn start(cx: Cx) -> Answer {
+pub(super) fn start(cx: RequestContext) -> Answer {
     change(cx, Change::Start)
 }
 
-pub(super) fn stop(cx: Cx) -> Answer {
+pub(super) fn stop(cx: RequestContext) -> Answer {
     change(cx, Change::Stop)
 }
 
-pub(super) fn restart(cx: Cx) -> Answer {
+pub(super) fn restart(cx: RequestContext) -> Answer {
     change(cx, Change::Restart)
 }
 
-pub(super) fn delete(cx: Cx) -> Answer {
+pub(super) fn delete(cx: RequestContext) -> Answer {
     change(cx, Change::Delete)
 }
 
-fn change(cx: Cx, change: Change) -> Answer {
+fn change(cx: RequestContext, change: Change) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         let request = change_request(&cx)?;
@@ -37,7 +37,7 @@ fn change(cx: Cx, change: Change) -> Answer {
     })
 }
 
-pub(super) fn update(cx: Cx) -> Answer {
+pub(super) fn update(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         let body: UpdateToolRequest = cx.json()?;
@@ -51,7 +51,7 @@ pub(super) fn update(cx: Cx) -> Answer {
 
 /// The answer to a change that was accepted, or has ended as asked.
 pub(super) fn answer(
-    cx: &Cx,
+    cx: &RequestContext,
     request: &UserRequest,
     toolbox: ToolboxId,
     outcome: Outcome,
@@ -82,7 +82,7 @@ pub(super) fn answer(
             tool_instance: outcome.instance,
             operation: outcome.operation,
             request_id: cx.request_id.to_string(),
-            timestamp: cx.app.timestamp(),
+            timestamp: cx.state.timestamp(),
         },
     )?;
     // What a repeated request asked for beside the change was done when it was made first.

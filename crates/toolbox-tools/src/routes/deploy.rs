@@ -5,7 +5,7 @@ use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;
 use toolbox_domain::ids::{CatalogToolId, ToolboxId};
 use toolbox_domain::names::DisplayName;
-use toolbox_edge::{Cx, Reply};
+use toolbox_edge::{Reply, RequestContext};
 use toolbox_instances::deploy::NewTool;
 
 use super::change;
@@ -13,7 +13,7 @@ use crate::host::{change_request, instances};
 
 /// Deploys what the body asks for.
 pub(super) async fn deploy(
-    cx: &Cx,
+    cx: &RequestContext,
     toolbox: ToolboxId,
     body: InvokeRequest,
 ) -> Result<Reply, ApiError> {

@@ -3,7 +3,7 @@
 use toolbox_api::edge::InvokeRequest;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, Cx, Reply};
+use toolbox_edge::{Answer, Reply, RequestContext};
 use toolbox_instances::change::Change;
 use toolbox_instances::find::Target;
 
@@ -12,7 +12,7 @@ use super::{change, deploy, get, list, mcp, toolbox_id};
 use crate::host::{change_request, instances};
 
 /// `POST /`: the toolbox is named in the body.
-pub(super) fn at_root(cx: Cx) -> Answer {
+pub(super) fn at_root(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let body: InvokeRequest = cx.json()?;
         let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
@@ -24,7 +24,7 @@ pub(super) fn at_root(cx: Cx) -> Answer {
 }
 
 /// `POST /{toolboxId}/tools`: a toolbox named in the body too must be the same.
-pub(super) fn at_toolbox(cx: Cx) -> Answer {
+pub(super) fn at_toolbox(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let toolbox = toolbox_id(cx.param(0))?;
         let body: InvokeRequest = cx.json()?;
@@ -47,7 +47,11 @@ fn unknown_action() -> ApiError {
     )
 }
 
-async fn dispatch(cx: &Cx, toolbox: ToolboxId, body: InvokeRequest) -> Result<Reply, ApiError> {
+async fn dispatch(
+    cx: &RequestContext,
+    toolbox: ToolboxId,
+    body: InvokeRequest,
+) -> Result<Reply, ApiError> {
     let command = match body.action.as_deref() {
         None | Some("deploy") => return deploy::deploy(cx, toolbox, body).await,
         Some("list") => return list::list(cx, toolbox).await,

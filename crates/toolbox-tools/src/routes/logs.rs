@@ -6,7 +6,7 @@ use toolbox_api::edge::{InvokeRequest, LogsResponse};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment;
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, Cx, Reply, reply};
+use toolbox_edge::{Answer, Reply, RequestContext, reply};
 use toolbox_instances::find::Target;
 use toolbox_instances::logs::LogQuery;
 
@@ -26,7 +26,7 @@ pub(super) struct LogOptions {
 
 impl LogOptions {
     /// `?tail=100&since=…&follow=true`.
-    pub(super) fn from_query(cx: &Cx) -> Result<Self, ApiError> {
+    pub(super) fn from_query(cx: &RequestContext) -> Result<Self, ApiError> {
         let tail = match cx.query_value("tail")? {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| bad_tail())?),
@@ -93,7 +93,7 @@ fn bad_tail() -> ApiError {
 }
 
 /// `GET /{toolboxId}/tools/{instance}/logs`.
-pub(super) fn handle(cx: Cx) -> Answer {
+pub(super) fn handle(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         let options = LogOptions::from_query(&cx)?;
@@ -103,7 +103,7 @@ pub(super) fn handle(cx: Cx) -> Answer {
 
 /// Answers with log lines: those that were written, or with `follow` also those that follow.
 pub(super) async fn logs(
-    cx: &Cx,
+    cx: &RequestContext,
     toolbox: ToolboxId,
     target: &Target,
     options: LogOptions,
@@ -125,7 +125,7 @@ pub(super) async fn logs(
             logs: entries.iter().map(|entry| entry.line.clone()).collect(),
             entries,
             instance_id,
-            timestamp: cx.app.timestamp(),
+            timestamp: cx.state.timestamp(),
             request_id: cx.request_id.to_string(),
         },
     )

@@ -3,14 +3,14 @@
 use toolbox_api::edge::McpAccessResponse;
 use toolbox_api::error::ApiError;
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Answer, Cx, Reply, reply};
+use toolbox_edge::{Answer, Reply, RequestContext, reply};
 use toolbox_instances::find::Target;
 
 use super::instance;
 use crate::host::{instances, read_request};
 
 /// `GET /{toolboxId}/tools/{instance}/mcp`.
-pub(super) fn handle(cx: Cx) -> Answer {
+pub(super) fn handle(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
         access(&cx, toolbox, &target).await
@@ -19,7 +19,7 @@ pub(super) fn handle(cx: Cx) -> Answer {
 
 /// Answers with address, token and certificate of the instance's endpoint.
 pub(super) async fn access(
-    cx: &Cx,
+    cx: &RequestContext,
     toolbox: ToolboxId,
     target: &Target,
 ) -> Result<Reply, ApiError> {

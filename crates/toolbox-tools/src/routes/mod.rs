@@ -26,7 +26,7 @@ mod mcp_tests;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_edge::{Cx, Function, Route};
+use toolbox_edge::{Function, RequestContext, Route};
 use toolbox_instances::find::Target;
 
 /// The function and its table of routes.
@@ -93,7 +93,7 @@ pub static FUNCTION: Function = Function {
 };
 
 /// The instance that `/{toolboxId}/tools/{instance}` names.
-fn instance(cx: &Cx) -> Result<(ToolboxId, Target), ApiError> {
+fn instance(cx: &RequestContext) -> Result<(ToolboxId, Target), ApiError> {
     Ok((toolbox_id(cx.param(0))?, Target::parse(cx.param(1))?))
 }
 

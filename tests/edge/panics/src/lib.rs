@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use toolbox_api::error::ApiError;
-use toolbox_edge::{Cx, Function, Reply, Route, reply};
+use toolbox_edge::{Function, Reply, RequestContext, Route, reply};
 
 pub static FUNCTION: Function = Function {
     name: "test-panics",
@@ -43,26 +43,26 @@ pub static FUNCTION: Function = Function {
     ],
 };
 
-async fn wait(cx: &Cx) {
-    let share = cx.app.clock.random();
-    cx.app
+async fn wait(cx: &RequestContext) {
+    let share = cx.state.clock.random();
+    cx.state
         .clock
         .sleep(Duration::from_millis(30).mul_f64(share))
         .await;
 }
 
-async fn fine(cx: Cx) -> Result<Reply, ApiError> {
+async fn fine(cx: RequestContext) -> Result<Reply, ApiError> {
     wait(&cx).await;
     wait(&cx).await;
     reply::json(200, &cx.request_id.as_ref())
 }
 
-async fn later(cx: Cx) -> Result<Reply, ApiError> {
+async fn later(cx: RequestContext) -> Result<Reply, ApiError> {
     wait(&cx).await;
     panic!("SECRET later")
 }
 
-async fn overflow(cx: Cx) -> Result<Reply, ApiError> {
+async fn overflow(cx: RequestContext) -> Result<Reply, ApiError> {
     wait(&cx).await;
     reply::json(200, &recurse(0))
 }
@@ -74,10 +74,10 @@ fn recurse(depth: u64) -> u64 {
     recurse(depth + 1).wrapping_add(frame[usize::try_from(depth % 64).unwrap_or_default()])
 }
 
-async fn background(cx: Cx) -> Result<Reply, ApiError> {
+async fn background(cx: RequestContext) -> Result<Reply, ApiError> {
     wait(&cx).await;
-    let clock = std::sync::Arc::clone(&cx.app.clock);
-    cx.app.host.background(Box::pin(async move {
+    let clock = std::sync::Arc::clone(&cx.state.clock);
+    cx.state.host.background(Box::pin(async move {
         clock.sleep(Duration::from_millis(10)).await;
         panic!("SECRET after the answer")
     }));
