@@ -886,7 +886,7 @@ $$;
 comment on function private.insert_tool_instance is
   'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
 
--- Keeps what was desired before. What earlier operations could go back to ends here.
+-- Keeps what was desired before. From here on, no earlier operation can be rolled back.
 create function public.begin_tool_instance_operation(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -1132,7 +1132,7 @@ begin
 
   is_live := coalesce(operation.lease_expires_at > clock_timestamp(), false);
   is_end := coalesce(result is not null and operation.generation = seen_generation, false);
-  -- How an operation ended was seen, whatever came after. There is nothing else to a view that was overtaken.
+  -- A view that was overtaken is used only for the end of its own operation.
   is_late := private.is_overtaken(instance, view_version);
   if instance.status_on_toolbox::text <> p ->> 'expected_status'
     or instance.generation <> (p ->> 'expected_generation')::bigint
@@ -1158,7 +1158,7 @@ begin
     operation := null;
   end if;
   if operation.id is null and result is not null then
-    -- The update that ended without a verdict, whose outcome is being told.
+    -- The abandoned update whose outcome arrives now.
     select * into operation from public.tool_instance_operations o
     where o.tool_instance_id = target_id and o.previous_spec is not null and o.generation = seen_generation;
   end if;
@@ -1663,9 +1663,9 @@ begin
       i.view_run as seen_run, i.view_number as seen_number,
       jsonb_typeof(r.view_version) = 'object' and not private.is_overtaken(i, r.view_version)
         and (i.view_run, i.view_number) is distinct from ((r.view_version ->> 'run')::uuid, private.view_number(r.view_version)) as is_view_new,
-      -- What is behind is about a state that the user has left; what is out of reach, about one that nobody can have asked for.
+      -- Neither an older generation counts, nor one that is too high to be real.
       r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) as counts,
-      -- Rather too much than too little: it is looked at again when it is decided.
+      -- This may select too much: the domain decides.
       case when r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) and (
         r.generation > i.generation
         or case
@@ -1767,7 +1767,7 @@ begin
   if (sent_boot, sent_sequence) <= (toolbox.dtma_boot, toolbox.dtma_sequence) then
     return jsonb_build_object('outcome', 'replayed', 'boot', toolbox.dtma_boot, 'sequence', toolbox.dtma_sequence);
   end if;
-  -- The first one is taken from whoever holds the key; from then on there is no other, nor none.
+  -- The first certificate is accepted with the key alone. From then on every heartbeat must name the same one.
   if toolbox.dtma_certificate_pem is not null and toolbox.dtma_certificate_sha256 is distinct from certificate
     or toolbox.dtma_certificate_pem is null and pem is not null and private.certificate_sha256(pem) is distinct from certificate
   then
@@ -1778,7 +1778,7 @@ begin
   is_first_use := is_current_key and toolbox.dtma_offered_key_id is not null;
   proven_key_id := case
     when is_first_use then toolbox.dtma_offered_key_id
-    -- Never named: derived from the root secret of its time, which this heartbeat shows to be the present one.
+    -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
   update public.account_tool_environments e
@@ -1837,7 +1837,7 @@ declare
   marked integer;
 begin
   with silent as (
-    -- Whoever holds the row is being heard right now.
+    -- A row that is locked belongs to a toolbox whose heartbeat is being recorded.
     select e.id from public.account_tool_environments e
     where e.status = 'active'
       and greatest(coalesce(e.last_heartbeat_at, e.status_changed_at), counting_from)

@@ -32,8 +32,8 @@ struct Refusal {
     code: String,
 }
 
-/// Posts to `url` with the project's secret key until the program ends. Neither a function that does not answer nor a
-/// database that is away is worth a word; a job that fails is, once for each new reason.
+/// Posts to `url` with the project's secret key until the program ends. A function that
+/// does not answer and a database that is away are not logged; a job that fails is, once for each new reason.
 pub(crate) async fn run(url: String, secret_key: String) {
     let mut clock = interval(EVERY);
     // After a pause one call is enough: each goes on where the last one ended.

@@ -1,7 +1,7 @@
 //! The life of a tool instance and of a toolbox, as pure state machines.
 //!
 //! Two functions move an instance. [`request`] says which status to write when a user's command is accepted;
-//! [`Known::decide`] says what to write of what an agent shows, with [`observe`] for the way of the statuses. Both only ever
+//! [`Known::decide`] says what to write of what an agent shows, and [`observe`] through which statuses. Both only ever
 //! take edges of [`can_transition`], the same table that the database's trigger enforces, and `error` cannot be built without a
 //! [`Reason`].
 

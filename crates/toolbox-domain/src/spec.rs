@@ -3,9 +3,6 @@
 //! There are two forms. [`ToolSpec`] is the wire form: callers, the database, the catalog and the agent's disk all hold
 //! it. [`InstanceSpec::validate`] takes one and returns either a value that keeps every rule, with defaults filled in,
 //! or every violated rule at once.
-//!
-//! A new option of Docker is a field in `wire`, its rule in `validate`, a field of `ConfigOverride` in the crate of the
-//! wire types, and its use where the agent makes a container.
 
 mod git;
 mod image;

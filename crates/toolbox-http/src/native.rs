@@ -253,7 +253,7 @@ impl Transport for Native {
 
 impl Clock for Native {
     fn now(&self) -> Duration {
-        // The clock of a machine that is set before 1970 is no clock.
+        // Zero for a machine whose clock is set before 1970.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()

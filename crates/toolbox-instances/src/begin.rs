@@ -23,7 +23,7 @@ pub(crate) const fn lease_seconds(action: Action) -> u32 {
     }
 }
 
-/// A decision that meets a moved row is made again on the row as it is now, this often.
+/// How often a request is decided again when the row has changed meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// What the user asks for, before any instance is known.

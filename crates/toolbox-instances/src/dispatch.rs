@@ -199,7 +199,7 @@ impl Operation {
             let elapsed = clock.now().saturating_sub(began);
             let result = match recovery.next(elapsed, clock.random(), outcome.take()) {
                 Step::Start => {
-                    // Where a restart was asked for, the deployment was it.
+                    // The deployment has restarted the tool already.
                     let command = if redeployed { Command::Start } else { command };
                     self.agent
                         .command(self.row.id, command, self.row.generation, wait)

@@ -143,7 +143,8 @@ pub(crate) fn failure_of(view: &ToolView) -> Option<Reason> {
     failure(view.phase, is_given_up, view.reason.as_ref())
 }
 
-/// A reason without an error: what was deployed again under the same spec was given up for what ran before.
+/// A reason without an error also means a failure: the same spec was deployed again and did not start, and the container before it
+/// runs on.
 fn failure(phase: Phase, is_given_up: bool, reason: Option<&dtma::Reason>) -> Option<Reason> {
     let is_failure = phase == Phase::Error || is_given_up || reason.is_some();
     is_failure.then(|| reason_of(reason))

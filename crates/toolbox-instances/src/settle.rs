@@ -109,8 +109,8 @@ impl Operation {
         self.outcome(Progress::Done, row.as_deref(), view)
     }
 
-    /// A settled view is the end of this operation, and not of a later one. The spec of a failed update is taken back under
-    /// the next generation, which still says why.
+    /// A settled view is the end of this operation, and not of a later one. After a failed update the earlier spec gets
+    /// the next generation, and the view of that generation still carries the reason.
     fn is_end(&self, view: &ToolView) -> bool {
         let generation = self.row.generation;
         let is_taken_back =

@@ -62,7 +62,7 @@ $$;
 comment on function private.insert_tool_instance is
   'First deploy: inserts the row, or returns the outcome that forbids it. The caller holds the lock of the toolbox.';
 
--- Keeps what was desired before. What earlier operations could go back to ends here.
+-- Keeps what was desired before. From here on, no earlier operation can be rolled back.
 create function public.begin_tool_instance_operation(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''

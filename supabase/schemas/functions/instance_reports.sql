@@ -36,9 +36,9 @@ begin
       i.view_run as seen_run, i.view_number as seen_number,
       jsonb_typeof(r.view_version) = 'object' and not private.is_overtaken(i, r.view_version)
         and (i.view_run, i.view_number) is distinct from ((r.view_version ->> 'run')::uuid, private.view_number(r.view_version)) as is_view_new,
-      -- What is behind is about a state that the user has left; what is out of reach, about one that nobody can have asked for.
+      -- Neither an older generation counts, nor one that is too high to be real.
       r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) as counts,
-      -- Rather too much than too little: it is looked at again when it is decided.
+      -- This may select too much: the domain decides.
       case when r.generation >= i.generation and private.generation_in_reach(r.generation, i.generation) and (
         r.generation > i.generation
         or case

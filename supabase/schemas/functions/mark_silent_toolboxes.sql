@@ -8,7 +8,7 @@ declare
   marked integer;
 begin
   with silent as (
-    -- Whoever holds the row is being heard right now.
+    -- A row that is locked belongs to a toolbox whose heartbeat is being recorded.
     select e.id from public.account_tool_environments e
     where e.status = 'active'
       and greatest(coalesce(e.last_heartbeat_at, e.status_changed_at), counting_from)

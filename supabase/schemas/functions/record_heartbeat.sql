@@ -33,7 +33,7 @@ begin
   if (sent_boot, sent_sequence) <= (toolbox.dtma_boot, toolbox.dtma_sequence) then
     return jsonb_build_object('outcome', 'replayed', 'boot', toolbox.dtma_boot, 'sequence', toolbox.dtma_sequence);
   end if;
-  -- The first one is taken from whoever holds the key; from then on there is no other, nor none.
+  -- The first certificate is accepted with the key alone. From then on every heartbeat must name the same one.
   if toolbox.dtma_certificate_pem is not null and toolbox.dtma_certificate_sha256 is distinct from certificate
     or toolbox.dtma_certificate_pem is null and pem is not null and private.certificate_sha256(pem) is distinct from certificate
   then
@@ -44,7 +44,7 @@ begin
   is_first_use := is_current_key and toolbox.dtma_offered_key_id is not null;
   proven_key_id := case
     when is_first_use then toolbox.dtma_offered_key_id
-    -- Never named: derived from the root secret of its time, which this heartbeat shows to be the present one.
+    -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
   update public.account_tool_environments e

@@ -89,7 +89,7 @@ begin
 
   is_live := coalesce(operation.lease_expires_at > clock_timestamp(), false);
   is_end := coalesce(result is not null and operation.generation = seen_generation, false);
-  -- How an operation ended was seen, whatever came after. There is nothing else to a view that was overtaken.
+  -- A view that was overtaken is used only for the end of its own operation.
   is_late := private.is_overtaken(instance, view_version);
   if instance.status_on_toolbox::text <> p ->> 'expected_status'
     or instance.generation <> (p ->> 'expected_generation')::bigint
@@ -115,7 +115,7 @@ begin
     operation := null;
   end if;
   if operation.id is null and result is not null then
-    -- The update that ended without a verdict, whose outcome is being told.
+    -- The abandoned update whose outcome arrives now.
     select * into operation from public.tool_instance_operations o
     where o.tool_instance_id = target_id and o.previous_spec is not null and o.generation = seen_generation;
   end if;

@@ -62,7 +62,7 @@ impl Attempts {
     pub fn pause(&self, record: &Record, now: Instant) -> Option<Instant> {
         let outage = self.outage.as_ref().map(|o| o.retry_at);
         let backoff = self.backoff.as_ref().and_then(|f| f.retry_at);
-        // A failure that is still tried quietly is neither planned around nor tried early.
+        // A failure that is still tried quietly holds back nothing else, and is not tried early.
         let quiet = (record.desired == Desired::Running)
             .then(|| {
                 let revisions = [Some(&record.current), record.next.as_ref()];

@@ -91,9 +91,8 @@ impl Seen {
         }
     }
 
-    /// Whether it may be decided again on a row that has moved since. A view has a version, and the database knows the order of
-    /// versions. An absence has none, so what moved the row may be later: it counts only as the end of the observer's own
-    /// operation, and where nothing is to be left.
+    /// Whether to decide again after the row has changed. A view has a version, so the database can put it in order. An absence
+    /// has none: it counts only as the end of the observer's own operation, or for an instance that is being deleted.
     pub const fn may_decide_again(&self, now: &Known, own_operation: bool) -> bool {
         match self {
             Self::View(_) => true,
@@ -116,10 +115,11 @@ impl Known {
         )
     }
 
-    /// The way of the row's statuses to what was seen.
+    /// The statuses that lead from the row to what was seen.
     ///
     /// - A view that is behind is compared with what the agent was told to do, not with what it will be told.
-    /// - When it is behind a deletion, that is on its way or lost: an error, to be written once its operation has ended.
+    /// - A view that is older than a deletion means that the deletion was not received. That becomes an error once its operation
+    ///   has ended.
     pub fn observe(&self, seen: &Seen) -> Observation {
         let is_behind = seen.is_behind(self.generation);
         match seen {
@@ -137,8 +137,8 @@ impl Known {
 
     /// What to write of what was seen; none when it says nothing of this row.
     ///
-    /// - Only a settled view ends an operation, and only that of its own generation. A deletion ends with the instance, or with
-    ///   a failure, not with one that still is something.
+    /// - Only a settled view ends an operation, and only that of its own generation. A deletion ends with the instance or
+    ///   with a failure; a view in which the instance still exists does not end it.
     /// - A view that is behind ends nothing, and is recorded only when nobody is at work.
     /// - A failure that the agent has not given up on is no news while an operation is under way.
     /// - What is missing never ends a row or an operation: a command that is on its way would make a container without a row.

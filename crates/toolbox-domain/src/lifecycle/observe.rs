@@ -36,8 +36,7 @@ pub struct Observation {
 
 /// The legal path from `state` to what was `observed`, given what is `desired`.
 ///
-/// - A failure leads to `error` with its reason. In `error` another reason replaces the one before: what the machine says now
-///   is nearer to the truth.
+/// - A failure leads to `error` with its reason. In `error` another reason replaces the one before: the newest is shown.
 /// - While the instance is being deleted (or is desired absent) only its end, its removal or a failure count: a
 ///   container that still runs is no news.
 /// - While a stop is under way, a container that still runs is no news either.
