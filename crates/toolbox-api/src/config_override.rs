@@ -198,7 +198,7 @@ impl ResourceOverride {
 }
 
 /// A quantity as a number or as text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum NumberOrText {
@@ -206,42 +206,6 @@ pub enum NumberOrText {
     Number(f64),
     /// As text with a unit.
     Text(String),
-}
-
-/// Written out, because the derived form of an untagged enum keeps whole documents in memory and
-/// weighs several kilobytes in wasm.
-impl<'de> Deserialize<'de> for NumberOrText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = NumberOrText;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number or text")
-            }
-
-            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
-            fn visit_u64<E>(self, number: u64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number as f64))
-            }
-
-            #[allow(clippy::cast_precision_loss, reason = "quantities are far below 2^53")]
-            fn visit_i64<E>(self, number: i64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number as f64))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Number(number))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<NumberOrText, E> {
-                Ok(NumberOrText::Text(text.to_owned()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
 }
 
 /// A quantity of memory in bytes. `k`, `m`, `g` mean powers of 1024, as Docker reads them.

@@ -27,6 +27,8 @@ pub const VARIABLES: &[&str] = &[
 ];
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A worker lives shorter than this.
+const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
@@ -100,7 +102,12 @@ impl Config {
             get("SUPABASE_SECRET_KEYS"),
             get("SUPABASE_SERVICE_ROLE_KEY"),
         );
-        let timeout = number(&get, "TOOLBOX_UPSTREAM_TIMEOUT_MS");
+        let timeout = match number(&get, "TOOLBOX_UPSTREAM_TIMEOUT_MS") {
+            Ok(Some(milliseconds)) if milliseconds > MAX_TIMEOUT_MS => {
+                Err(ConfigError(vec!["TOOLBOX_UPSTREAM_TIMEOUT_MS"]))
+            }
+            timeout => timeout,
+        };
 
         let (Some(url), Some(publishable_key), Some(secret_key), Ok(timeout)) =
             (&supabase_url, &publishable.first, &secret.first, &timeout)
@@ -427,14 +434,16 @@ mod tests {
 
     #[test]
     fn what_all_functions_need_is_named_when_missing_or_malformed() {
-        let error = read(&[("TOOLBOX_UPSTREAM_TIMEOUT_MS", "soon")])
-            .map(|_| ())
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
-             TOOLBOX_UPSTREAM_TIMEOUT_MS"
-        );
+        for timeout in ["soon", "0", "600001"] {
+            let error = read(&[("TOOLBOX_UPSTREAM_TIMEOUT_MS", timeout)])
+                .map(|_| ())
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
+                 TOOLBOX_UPSTREAM_TIMEOUT_MS"
+            );
+        }
     }
 
     #[test]

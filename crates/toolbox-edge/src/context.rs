@@ -104,7 +104,7 @@ pub fn log_error(host: &dyn Host, what: &str, request_id: &str, error: &ApiError
 }
 
 /// The user who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Their id.
     pub user: UserId,

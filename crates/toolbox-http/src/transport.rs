@@ -83,7 +83,7 @@ pub trait Transport: ThreadSafe {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>>;
 
-    /// Sends, and hands the answer's body on as a stream that is cut after `longest`.
+    /// Sends, and hands the answer's body on as a stream that ends after `longest`, as long as it is read.
     fn open(
         &self,
         call: Call,
@@ -208,14 +208,19 @@ pub(crate) fn classify(message: &str) -> TransportError {
     // A handshake or a tunnel that ends was with a program that died meanwhile: it showed no certificate and got no
     // request.
     let fault = if connecting
-        && (has("onnection refused") || has("unreachable") || has("No route to host") || has("eof"))
+        && (has("onnection refused")
+            || has("unreachable")
+            || has("No route to host")
+            || has("eof")
+            || has("unexpected end of file")
+            || has("io error establishing tunnel"))
     {
         Fault::Refused
     } else if connecting && (has("dns error") || has("failed to lookup")) {
         Fault::Dns
     } else if has("invalid peer certificate")
         // What answers at the agent's address is not this agent, or one from before there was the tunnel.
-        || connecting && (has("certificate") || has("tls") || has("unsuccessful tunnel"))
+        || connecting && (has("certificate") || has("tls") || has("unsuccessful") && has("tunnel"))
     {
         Fault::Tls
     } else if has("timed out") {
@@ -265,6 +270,19 @@ mod tests {
             (
                 "error sending request for url (https://127.0.0.1/): client error (Connect): tls \
                  handshake eof",
+                Fault::Refused,
+            ),
+            // hyper-util's words, from native programs.
+            (
+                "client error (Connect): tunnel error: unsuccessful",
+                Fault::Tls,
+            ),
+            (
+                "client error (Connect): tunnel error: unexpected end of file",
+                Fault::Refused,
+            ),
+            (
+                "client error (Connect): tunnel error: io error establishing tunnel: broken pipe",
                 Fault::Refused,
             ),
             (

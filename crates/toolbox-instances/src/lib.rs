@@ -98,7 +98,7 @@ pub trait Host: ThreadSafe {
 }
 
 /// One request of a signed-in user.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UserRequest {
     /// The request's id.
     pub id: Arc<str>,
