@@ -1597,7 +1597,7 @@ declare
   instance public.account_tool_instances;
 begin
   select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
-  if generation < instance.generation then
+  if not found or generation < instance.generation then
     return;
   end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.

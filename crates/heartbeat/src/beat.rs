@@ -31,7 +31,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
                 root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
-            &without_nul(&cx.body),
+            &cx.body,
         )
         .await?;
     let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {
@@ -162,24 +162,4 @@ enum Rule {
     NotAFingerprint,
     #[error("expected the SHA-256 of certificate_pem")]
     OtherFingerprint,
-}
-
-/// Postgres' JSON cannot hold NUL characters, and a server in a container may put one into what it says of itself:
-/// such a character becomes the replacement character. `body` is JSON that was read, so a backslash stands in
-/// strings only and begins an escape.
-fn without_nul(body: &[u8]) -> Vec<u8> {
-    let mut text = body.to_vec();
-    let mut at = 0;
-    let backslash = |b: &u8| *b == b'\\';
-    while let Some(found) = text
-        .get(at..)
-        .and_then(|rest| rest.iter().position(backslash))
-    {
-        at += found;
-        if text[at..].starts_with(br"\u0000") {
-            text[at..at + 6].copy_from_slice(br"\ufffd");
-        }
-        at += 2;
-    }
-    text
 }

@@ -416,6 +416,7 @@ fn nul_characters_do_not_stop_a_toolbox_from_reporting() {
     sent["instances"][0]["phase"] = json!("error");
     let nasty = "a\0b\\u0000c\\\0\0\u{1F980}\\";
     sent["instances"][0]["reason"] = json!({"code": "exited", "message": nasty});
+    sent["instances"][0]["container_id"] = json!("a\0b");
     assert_eq!(
         world.ask("POST", &path(), KEY, &sent.to_string()).status,
         200
@@ -427,6 +428,7 @@ fn nul_characters_do_not_stop_a_toolbox_from_reporting() {
     );
     let item = &world.asked("record_tool_instance_states")[0]["items"][0];
     assert_eq!(item["steps"][0]["reason"], nasty.replace('\0', "\u{FFFD}"));
+    assert_eq!(item["observed"]["container_id"], "a\u{FFFD}b");
 }
 
 #[test]

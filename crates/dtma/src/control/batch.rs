@@ -18,7 +18,7 @@ pub(super) struct Batch {
     /// It reports every instance.
     pub(super) full: bool,
     /// A full one was due, even if it could not be full.
-    scheduled: bool,
+    pub(super) scheduled: bool,
     pub(super) reports: Vec<InstanceReport>,
     /// Hash of each report.
     hashes: Vec<u64>,

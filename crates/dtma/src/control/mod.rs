@@ -273,6 +273,10 @@ impl Reporter {
                     "body_too_large" => self.too_large(&batch),
                     _ => {}
                 }
+                if batch.scheduled {
+                    // It is due again at once; the pause after a failure comes first.
+                    self.full_at = Instant::now();
+                }
                 self.failed("heartbeat", error.code(), &error, error.retry_after());
             }
         }

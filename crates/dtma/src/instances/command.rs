@@ -249,7 +249,8 @@ fn put_over(
     if is_current && !is_redeployed {
         // After a roll-back the control plane restores the previous spec under the next generation. No user gave that
         // command, and the user of the update must still see why it failed.
-        let taken_back = put.pulled && record.next.is_none() && !put.restart;
+        let taken_back =
+            put.pulled && record.is_rolled_back() && record.next.is_none() && !put.restart;
         if !(taken_back && put.generation == record.generation + 1) {
             draft.update_failure = None;
         }

@@ -250,6 +250,8 @@ fn why_an_update_failed_stays_until_the_next_change() {
     assert_eq!(taken_back.generation, 3);
     assert_eq!(changed(Some(&rolled), put(3, "a/b:1")).update_failure, None);
     assert_eq!(changed(Some(&rolled), pulled(4)).update_failure, None);
+    // What comes after it is another command, however it arrives.
+    assert_eq!(changed(Some(&taken_back), pulled(4)).update_failure, None);
     let stopped = changed(Some(&taken_back), Command::Stop(Some(4)));
     assert_eq!(stopped.update_failure, None);
 }

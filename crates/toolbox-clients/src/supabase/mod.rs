@@ -219,7 +219,7 @@ impl Supabase {
     }
 
     async fn call_function(&self, name: &str, body: &[u8]) -> Result<Response, DatabaseError> {
-        let mut request = self.request("POST", &format!("rpc/{name}"), body.to_vec());
+        let mut request = self.request("POST", &format!("rpc/{name}"), without_nul(body));
         request.headers.set("content-type", "application/json");
         self.send_as_writer(request).await
     }
@@ -264,6 +264,26 @@ fn argument(p: &impl Serialize) -> Vec<u8> {
         p: &'a T,
     }
     serde_json::to_vec(&Argument { p }).unwrap_or_default()
+}
+
+/// Postgres' JSON cannot hold NUL characters, and a server in a container may put one into what it says of itself:
+/// such a character becomes the replacement character. `body` is JSON that was read, so a backslash stands in
+/// strings only and begins an escape.
+fn without_nul(body: &[u8]) -> Vec<u8> {
+    let mut text = body.to_vec();
+    let mut at = 0;
+    let backslash = |b: &u8| *b == b'\\';
+    while let Some(found) = text
+        .get(at..)
+        .and_then(|rest| rest.iter().position(backslash))
+    {
+        at += found;
+        if text[at..].starts_with(br"\u0000") {
+            text[at..at + 6].copy_from_slice(br"\ufffd");
+        }
+        at += 2;
+    }
+    text
 }
 
 fn unexpected(answer: &Response) -> DatabaseError {
