@@ -126,7 +126,8 @@ Deno.test("DTMA killed at random moments reaches what was accepted, with one con
   }
   console.log(`  ${KILLS} kills, ${unanswered} of ${2 * KILLS} mutations not answered yet when it died`);
   console.log(`  answers ${JSON.stringify(Object.fromEntries([...answers].sort()))}`);
-  assert.ok(unanswered >= KILLS / 2, "hardly any kill met a mutation under way");
+  // About one for each kill; among few kills, chance has more room.
+  assert.ok(unanswered >= KILLS / (thorough ? 2 : 4), "hardly any kill met a mutation under way");
 
   // And everything still works.
   await pooled(state.rows, 3, async ({ id }) => {
