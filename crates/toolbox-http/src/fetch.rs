@@ -253,24 +253,31 @@ async fn read_body(response: &HostResponse, limit: usize) -> Result<Vec<u8>, Tra
     }
 }
 
-/// Reads a stream to its end, or gives none (and cancels it) when it holds more than `limit` bytes.
+/// How much of a stream that is too large is read and dropped, in bytes: a caller whose connection is closed while it still
+/// sends may never see the answer.
+const DROPPED: usize = 1024 * 1024;
+
+/// Reads a stream to its end, or gives none when it holds more than `limit` bytes.
 pub async fn read_stream(
     stream: web_sys::ReadableStream,
     limit: usize,
 ) -> Result<Option<Vec<u8>>, TransportError> {
     let mut chunks = chunks_of(stream)?;
     let mut bytes = Vec::new();
+    let mut length = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|e| js_error(&e))?;
         let chunk: Uint8Array = chunk
             .dyn_into()
             .map_err(|_| TransportError::new(Fault::BadBody, "a chunk that is not bytes"))?;
-        if bytes.len() + chunk.length() as usize > limit {
-            return Ok(None);
+        length += chunk.length() as usize;
+        if length <= limit {
+            bytes.extend(chunk.to_vec());
+        } else if length - limit > DROPPED {
+            break;
         }
-        bytes.extend(chunk.to_vec());
     }
-    Ok(Some(bytes))
+    Ok((length <= limit).then_some(bytes))
 }
 
 /// The chunks of a stream; dropping them cancels it.
