@@ -25,7 +25,7 @@ select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status"
 select tests.record('{"generation": 2, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select tests.begin('{}') \g /dev/null
 select tests.record('{"generation": 3, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
-select private.record_mcp_health('c0000000-0000-4000-8000-000000000001', jsonb_build_object('tools_fingerprint', repeat(f, 64)), 'r')
+select private.record_tools_changed('c0000000-0000-4000-8000-000000000001', 3, jsonb_build_object('tools_fingerprint', repeat(f, 64)), 'r')
 from unnest(array['a', 'b', 'c']) f \g /dev/null
 
 select tests.age('89 days') \g /dev/null
