@@ -29,7 +29,7 @@ pub enum Incoming {
 }
 
 /// Headers the boundary hands over; reading the others would only cost time.
-pub const READ_HEADERS: &[&str] = &["authorization", "apikey", "x-request-id", "origin"];
+pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
 
 /// The same, for requests that may change something.
 pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];

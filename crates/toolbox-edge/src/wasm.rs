@@ -181,6 +181,11 @@ async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValu
             copy(name)?;
         }
     }
+    if converted.headers.get("authorization").is_none()
+        && let Some(key) = given.get("apikey")?
+    {
+        converted.headers.set("apikey", key);
+    }
     if has_body {
         converted.body = read_body(request).await?;
     }
