@@ -226,12 +226,8 @@ fn a_view_is_decided_again_on_a_row_that_moved_but_not_for_ever() {
             &result("stale", &row(status)),
         );
     }
-    assert_eq!(
-        world
-            .ask("POST", &path(), KEY, &heartbeat().to_string())
-            .status,
-        200
-    );
+    let seen = world.ask("POST", &path(), KEY, &heartbeat().to_string());
+    assert_eq!(seen.refusal(), (409, "state_changed"), "not acknowledged");
     assert_eq!(world.asked("record_tool_instance_states").len(), 3);
 
     // A later command has begun: what was seen of the one before is not for it.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use toolbox_api::dtma::ViewVersion;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::InstanceReport;
 use toolbox_clients::supabase::rows::{
     BadRow, InstanceRow, ObservedRow, OperationResult, RecordState, RecordStep, Recorded,
@@ -47,6 +48,8 @@ pub(crate) struct Batch {
     pub(crate) rows: Vec<Row>,
     /// Digest of the desired state of the toolbox that was named, if anything was to be recorded.
     pub(crate) desired_digest: Option<String>,
+    /// Rows kept changing, and not all was recorded.
+    pub(crate) is_incomplete: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -145,6 +148,7 @@ pub(crate) async fn record(
     let mut batch = Batch {
         rows: entries.iter().map(|_| Row::Untouched).collect(),
         desired_digest: None,
+        is_incomplete: false,
     };
     let mut open: Vec<usize> = (0..entries.len()).collect();
     for _ in 0..ATTEMPTS {
@@ -178,11 +182,13 @@ pub(crate) async fn record(
             };
         }
     }
+    batch.is_incomplete = !open.is_empty();
     Ok(batch)
 }
 
 /// Records what a heartbeat of `toolbox_id` tells of the rows that `record_heartbeat` answered: those with `news`, and those
-/// that are `missing` from it. Answers the digest of what is desired then; none when nothing was to be recorded.
+/// that are `missing` from it. Answers the digest of what is desired then; none when nothing was to be recorded. Fails with
+/// `state_changed` when rows changed too often to be decided, so that the agent reports again.
 pub async fn record_reports(
     database: &Supabase,
     request_id: &str,
@@ -190,7 +196,7 @@ pub async fn record_reports(
     reports: &[InstanceReport],
     news: Vec<InstanceRow>,
     missing: Vec<InstanceRow>,
-) -> Result<Option<String>, DatabaseError> {
+) -> Result<Option<String>, ApiError> {
     let of_news = news.into_iter().filter_map(|row| {
         let report = reports.iter().find(|report| report.id == row.id)?;
         Some(Entry::of_report(row, report))
@@ -198,5 +204,8 @@ pub async fn record_reports(
     let of_missing = missing.into_iter().map(Entry::of_missing);
     let entries = of_news.chain(of_missing).collect();
     let batch = record(database, request_id, Some(toolbox_id), entries).await?;
+    if batch.is_incomplete {
+        return Err(ApiError::new(ErrorCode::StateChanged));
+    }
     Ok(batch.desired_digest)
 }

@@ -35,7 +35,7 @@ pub(super) enum Applied {
     Commanded,
     /// The agent cannot take this generation, for this reason.
     Rejected(u64, Reason),
-    /// It failed for now.
+    /// It failed, and is tried again later.
     Later(CommandError),
 }
 
