@@ -31,7 +31,7 @@ pub(super) struct Probe {
 
 #[derive(Debug)]
 struct UnderWay {
-    id: u64,
+    id: u32,
     begun: Instant,
     method: &'static str,
     pages: u32,
@@ -145,7 +145,7 @@ impl Hub {
         self.probe.due = Some(begun + self.limits.probe);
     }
 
-    pub(super) fn probe_answered(&mut self, now: Instant, id: u64, message: &Message) {
+    pub(super) fn probe_answered(&mut self, now: Instant, id: u32, message: &Message) {
         let Some(mut under_way) = self.probe.under_way.take_if(|u| u.id == id) else {
             return;
         };

@@ -1,5 +1,6 @@
 //! The hub against a scripted server and clients, in simulated time.
 
+mod ids;
 mod world;
 
 use std::time::Duration;
