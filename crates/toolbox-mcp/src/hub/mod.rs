@@ -136,6 +136,8 @@ struct Process {
     last_log: String,
     /// Whether any message of it could be read.
     spoke: bool,
+    /// Whether its tools, or what stands in their stead, have been listed.
+    listed: bool,
     garbage: Garbage,
 }
 

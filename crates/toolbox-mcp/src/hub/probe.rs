@@ -252,9 +252,10 @@ impl Hub {
         } else {
             (McpState::Healthy, what)
         };
+        let first = !std::mem::replace(&mut self.process.listed, true);
         let changed = self.tools.as_ref().is_some_and(|before| *before != tools);
         self.tools = Some(Arc::clone(&tools));
-        if changed {
+        if first && changed {
             self.tools_changed();
         }
         let server = self.identity();
@@ -269,7 +270,8 @@ impl Hub {
         });
     }
 
-    /// A new version of a server does not notify the clients of the old one, so the bridge does.
+    /// A new process does not notify the clients of the one before, so the bridge does. What changes within a process is
+    /// the server's to announce: its own notification has been passed on.
     fn tools_changed(&mut self) {
         let news = bytes::Bytes::from_static(
             br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,

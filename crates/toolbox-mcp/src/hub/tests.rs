@@ -1,5 +1,6 @@
 //! The hub against a scripted server and clients, in simulated time.
 
+mod changes;
 mod ids;
 mod world;
 
