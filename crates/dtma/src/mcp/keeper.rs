@@ -12,8 +12,8 @@ use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::{EnvVar, McpTransport};
 use toolbox_mcp::bridge::{self, Options};
 use toolbox_mcp::http;
+use toolbox_mcp::memory::Memory;
 use toolbox_mcp::redact::Redactor;
-use toolbox_mcp::tools::Toolset;
 use toolbox_mcp::wire::body::Budget;
 
 use super::endpoint::PublishedEndpoint;
@@ -29,7 +29,7 @@ const SURVEY: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     pub(super) handle: Handle,
     pub(super) shared: Arc<Shared>,
-    /// Folder with the known tools of each server.
+    /// Folder with what is known of each server.
     pub(super) folder: PathBuf,
 }
 
@@ -38,7 +38,7 @@ struct Kept {
     transport: McpTransport,
     bridge: AnyBridge,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     /// Aborts the bridge's task.
     task: tokio::task::AbortHandle,
 }
@@ -56,7 +56,7 @@ impl Keeper {
     pub(super) async fn run(self, instances: InstancesHandle, mut shutdown: watch::Receiver<bool>) {
         if let Err(error) = std::fs::create_dir_all(&self.folder) {
             // Without it, changes of tools are still seen, but not across a restart of the agent.
-            tracing::warn!(%error, "could not make the folder for the tools of servers");
+            tracing::warn!(%error, "could not make the folder for what is known of servers");
         }
         let budget = Budget::default();
         let mut kept: BTreeMap<ToolInstanceId, tokio::task::Id> = BTreeMap::new();
@@ -112,14 +112,14 @@ impl Keeper {
                     Some(kept) => tokio::select! {
                         alive = entry.changed() => if alive { Change::View } else { Change::End },
                         Ok(()) = kept.health.changed() => Change::Health,
-                        Ok(()) = kept.tools.changed() => Change::Tools,
+                        Ok(()) = kept.memory.changed() => Change::Memory,
                     },
                     None if entry.changed().await => Change::View,
                     None => Change::End,
                 };
                 match (change, &mut kept) {
                     (Change::Health, Some(kept)) => self.report_health(id, kept, &mut reported),
-                    (Change::Tools, Some(kept)) => self.remember(id, kept),
+                    (Change::Memory, Some(kept)) => self.remember(id, kept),
                     (Change::End, _) => {
                         self.handle.remove(id);
                         return;
@@ -129,7 +129,7 @@ impl Keeper {
             }
         }
         self.handle.remove(id);
-        // The tools of a deleted instance are of no use. The file may not exist.
+        // What is known of a deleted instance is of no use. The file may not exist.
         let _ = std::fs::remove_file(self.folder.join(format!("{id}.json")));
     }
 
@@ -182,7 +182,7 @@ impl Keeper {
         *kept = transport.map(|transport| Kept {
             transport,
             health: bridge.health(),
-            tools: bridge.tools(),
+            memory: bridge.memory(),
             bridge,
             task: task.abort_handle(),
         });
@@ -204,20 +204,21 @@ impl Keeper {
         }
     }
 
-    fn remembered(&self, id: ToolInstanceId) -> Option<Toolset> {
-        let text = durable::read(&self.folder.join(format!("{id}.json"))).ok()??;
-        serde_json::from_str(&text).ok()
+    fn remembered(&self, id: ToolInstanceId) -> Memory {
+        let text = durable::read(&self.folder.join(format!("{id}.json")));
+        let memory = text
+            .ok()
+            .flatten()
+            .and_then(|text| serde_json::from_str(&text).ok());
+        memory.unwrap_or_default()
     }
 
     fn remember(&self, id: ToolInstanceId, kept: &mut Kept) {
-        let Some(tools) = kept.tools.borrow_and_update().clone() else {
-            return;
-        };
-        let written = serde_json::to_vec(&*tools)
+        let written = serde_json::to_vec(&*kept.memory.borrow_and_update())
             .map_err(std::io::Error::other)
             .and_then(|bytes| durable::write(&self.folder, &format!("{id}.json"), &bytes));
         if let Err(error) = written {
-            tracing::warn!(instance = %id, %error, "could not remember the tools of a server");
+            tracing::warn!(instance = %id, %error, "could not remember what is known of a server");
         }
     }
 }
@@ -225,6 +226,6 @@ impl Keeper {
 enum Change {
     View,
     Health,
-    Tools,
+    Memory,
     End,
 }

@@ -23,7 +23,7 @@ use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::McpTransport;
 use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::http::HttpBridge;
-use toolbox_mcp::tools::Toolset;
+use toolbox_mcp::memory::Memory;
 
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
@@ -53,10 +53,10 @@ impl AnyBridge {
         }
     }
 
-    fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
+    fn memory(&self) -> watch::Receiver<Memory> {
         match self {
-            Self::Stdio(bridge) => bridge.tools(),
-            Self::Http(bridge) => bridge.tools(),
+            Self::Stdio(bridge) => bridge.memory(),
+            Self::Http(bridge) => bridge.memory(),
         }
     }
 
@@ -83,7 +83,7 @@ pub struct Handle {
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
 
-/// The handle, and the task that must run for it. `state_dir` is where it remembers the tools of servers.
+/// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,

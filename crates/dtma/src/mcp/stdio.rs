@@ -63,6 +63,7 @@ impl DockerStdio {
         });
         // The streams of a container that has just ended stay silent until it is started again.
         let still = self.look(Some(container.id.as_str())).await?;
+        let image = container.image_digest.clone();
         let runs = still.is_some_and(|(_, found)| found.started_at == container.started_at);
         let end = final_output(Arc::clone(&self.shared), self.id, container);
         let end = stream::once(end).flat_map(stream::iter);
@@ -75,6 +76,7 @@ impl DockerStdio {
             input: attached.input,
             output,
             revision: record.current.revision,
+            image,
             redactor: Some(redactor),
         })
     }

@@ -18,10 +18,10 @@ use crate::health::Tracker;
 use crate::hub::{Input, Post};
 use crate::limits::Limits;
 use crate::mailbox::mailbox;
+use crate::memory::Memory;
 use crate::process::ServerProcess;
 use crate::redact::Redactor;
 use crate::rpc::{self, Kind, Malformed, Message, code};
-use crate::tools::Toolset;
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, BodyError, Budget};
 use crate::wire::checks::{self, Era, Origins};
@@ -37,8 +37,8 @@ pub struct Options {
     pub limits: Limits,
     /// Removes secrets from the server's output.
     pub redactor: Redactor,
-    /// The tools it had at an earlier time.
-    pub known: Option<Toolset>,
+    /// What was learned of it at an earlier time.
+    pub known: Memory,
     /// Web pages that may call.
     pub origins: Origins,
     /// Memory for bodies that are being read, shared by all bridges of the program.
@@ -50,7 +50,7 @@ pub struct Options {
 pub struct Bridge {
     inputs: mpsc::Sender<Input>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
     options: Arc<Options>,
 }
@@ -61,9 +61,9 @@ pub fn start(
     options: Options,
 ) -> (Bridge, impl Future<Output = ()> + Send) {
     let (inputs, receiver) = mpsc::channel(INPUTS);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
-    let (publish_tools, tools) = watch::channel(None);
+    let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
     let runner = runner::Runner {
         process,
@@ -73,12 +73,12 @@ pub fn start(
         redactor: options.redactor.clone(),
         tracker,
         publish,
-        publish_tools,
+        memory: remember,
     };
     let bridge = Bridge {
         inputs,
         health,
-        tools,
+        memory,
         wake,
         options: Arc::new(options),
     };
@@ -91,9 +91,9 @@ impl Bridge {
         self.health.clone()
     }
 
-    /// The tools it listed last, so that the caller can store them.
-    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
-        self.tools.clone()
+    /// What was learned of the server, so that the caller can store it.
+    pub fn memory(&self) -> watch::Receiver<Memory> {
+        self.memory.clone()
     }
 
     /// Something about the server changed: connect and probe at once.
@@ -145,6 +145,8 @@ impl Bridge {
         };
         let wants_answer = message.kind == Kind::Request;
         let listens = &*message.method == "subscriptions/listen";
+        let fresh = Uuid::new_v4();
+        let begins = (!stateless && &*message.method == "initialize").then_some(fresh);
         let (sender, receiver) = mailbox(limits.unread_bytes);
         let post = Post {
             message,
@@ -160,7 +162,7 @@ impl Bridge {
                 Vec::new()
             },
             session,
-            fresh: Uuid::new_v4(),
+            fresh,
             reply: sender,
         };
         if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
@@ -169,7 +171,7 @@ impl Bridge {
         // From here on, the hub counts the body's memory.
         drop(held);
         if wants_answer {
-            reply::exchange(receiver, accepts, listens).await
+            reply::exchange(receiver, accepts, listens, begins).await
         } else {
             reply::short(receiver).await
         }

@@ -17,6 +17,7 @@ use crate::health::Tracker;
 use crate::hub::{Hub, Input};
 use crate::limits::Limits;
 use crate::lines::Lines;
+use crate::memory::Memory;
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
 use crate::tools::Toolset;
@@ -38,7 +39,7 @@ pub(super) struct Runner {
     pub(super) redactor: Redactor,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
-    pub(super) publish_tools: watch::Sender<Option<Arc<Toolset>>>,
+    pub(super) memory: watch::Sender<Memory>,
 }
 
 struct Live {
@@ -66,6 +67,7 @@ impl Runner {
             self.redactor.clone(),
             seed,
         );
+        hub.recall(self.memory.borrow().era.clone());
         let process = Arc::clone(&self.process);
         let mut opening: Option<Opening<'_>> = None;
         let mut live: Option<Live> = None;
@@ -157,6 +159,7 @@ impl Runner {
                 if let Some(redactor) = connection.redactor.take() {
                     hub.set_redactor(redactor);
                 }
+                hub.set_image(connection.image.take());
                 hub.connected(now, connection.revision);
                 Some(Live {
                     connection,
@@ -178,9 +181,14 @@ impl Runner {
         self.publish
             .send_replace(Arc::new(self.tracker.health().clone()));
         let tools = self.tracker.tools();
-        if tools != before.as_ref() {
-            self.publish_tools.send_replace(tools.cloned());
-        }
+        self.memory.send_if_modified(|memory| {
+            let changed = tools != before.as_ref() || memory.era != *hub.era();
+            if changed {
+                memory.tools = tools.map(|tools| Toolset::clone(tools));
+                memory.era.clone_from(hub.era());
+            }
+            changed
+        });
     }
 }
 

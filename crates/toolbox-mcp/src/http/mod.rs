@@ -23,9 +23,9 @@ use toolbox_api::mcp::McpHealth;
 
 use crate::bridge::Options;
 use crate::health::Tracker;
+use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::rpc::{self, code};
-use crate::tools::Toolset;
 use crate::wire::{checks, reply};
 
 /// How long connecting to a port of this machine may take.
@@ -79,7 +79,7 @@ pub struct HttpBridge {
     client: HttpClient,
     place: Arc<dyn Locate>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
     options: Arc<Options>,
 }
@@ -96,9 +96,9 @@ pub fn start(
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(IDLE)
         .build(connector);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
-    let (publish_tools, tools) = watch::channel(None);
+    let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
     let prober = probe::Prober {
         client: client.clone(),
@@ -108,13 +108,13 @@ pub fn start(
         wake: Arc::clone(&wake),
         tracker,
         publish,
-        publish_tools,
+        memory: remember,
     };
     let bridge = HttpBridge {
         client,
         place,
         health,
-        tools,
+        memory,
         wake,
         options: Arc::new(options),
     };
@@ -127,9 +127,9 @@ impl HttpBridge {
         self.health.clone()
     }
 
-    /// The tools it listed last, so that the caller can store them.
-    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
-        self.tools.clone()
+    /// What was learned of the server, so that the caller can store it.
+    pub fn memory(&self) -> watch::Receiver<Memory> {
+        self.memory.clone()
     }
 
     /// Something about the server changed: probe at once.

@@ -18,8 +18,9 @@ use crate::hub::{
     stateless_params,
 };
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::redact::Redactor;
-use crate::tools::Toolset;
+use crate::tools::{Page, Toolset};
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
@@ -34,7 +35,7 @@ pub(super) struct Prober {
     pub(super) wake: Arc<Notify>,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
-    pub(super) publish_tools: watch::Sender<Option<Arc<Toolset>>>,
+    pub(super) memory: watch::Sender<Memory>,
 }
 
 /// What was agreed with the server.
@@ -92,8 +93,14 @@ impl Prober {
             self.tracker.found(OffsetDateTime::now_utc(), finding);
             self.publish
                 .send_replace(Arc::new(self.tracker.health().clone()));
-            self.publish_tools
-                .send_replace(self.tracker.tools().cloned());
+            let tools = self.tracker.tools();
+            self.memory.send_if_modified(|memory| {
+                let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
+                if changed {
+                    memory.tools = tools.map(|tools| Toolset::clone(tools));
+                }
+                changed
+            });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -333,8 +340,8 @@ impl Prober {
             if !terms.has_tools {
                 return Ok(Some(tools));
             }
-            tools
-                .add(&result)
+            Page::read(&result.to_string())
+                .and_then(|page| tools.add(&page))
                 .map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
             cursor = result
                 .get("nextCursor")

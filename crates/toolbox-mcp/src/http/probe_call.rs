@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{HttpClient, Target, uri};
+use crate::lenient;
 use crate::lines::{Line, Lines};
 use crate::wire::sse::Events;
 
@@ -114,7 +115,7 @@ async fn read(
         return read_events(response, id, limit).await;
     }
     let text = read_all(response, limit).await?;
-    let message: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let message: Value = lenient::read(&String::from_utf8_lossy(&text)).unwrap_or_default();
     Ok(match judge(status, &message, id) {
         _ if in_session && status == StatusCode::NOT_FOUND => Reply::NoSession,
         Some(said) => said,
@@ -166,7 +167,7 @@ async fn read_events(
                 }
                 continue;
             };
-            let message: Value = serde_json::from_slice(&data).unwrap_or_default();
+            let message: Value = lenient::read(&String::from_utf8_lossy(&data)).unwrap_or_default();
             if message.get("method").is_none()
                 && let Some(said) = judge(status, &message, id)
             {

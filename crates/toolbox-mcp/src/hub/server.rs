@@ -90,6 +90,7 @@ impl Hub {
     }
 
     fn answered(&mut self, now: Instant, message: &Message) {
+        self.process.answered = Some(now);
         let number = message.number(message.id.as_ref());
         let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {
             self.unmatched(message);
@@ -171,7 +172,7 @@ impl Hub {
             }
             (method, None) => {
                 if method == "notifications/tools/list_changed" {
-                    self.probe.ask_now(now);
+                    self.probe.list_changed(now);
                 }
                 self.send_to_all(message.bytes());
             }

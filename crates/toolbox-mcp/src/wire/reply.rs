@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use futures_util::stream;
+use uuid::Uuid;
 
 use super::accept::Accepts;
 use super::checks::SESSION;
@@ -41,12 +42,18 @@ pub fn status(status: StatusCode, allow: &'static str) -> Response<Body> {
     response
 }
 
-/// The answer to a request.
-pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Response<Body> {
+/// The answer to a request. `begins` is the session that a successful answer begins: its header comes before the answer,
+/// which may take as long as the server needs to start.
+pub async fn exchange(
+    mut mail: Receiver,
+    accepts: Accepts,
+    listens: bool,
+    begins: Option<Uuid>,
+) -> Response<Body> {
     if !accepts.json {
         return match mail.try_next() {
             Some(Mail::Answer(answer)) if answer.status != 200 => whole(answer),
-            first => events(mail, first),
+            first => events(mail, first, begins),
         };
     }
     if !accepts.events {
@@ -67,9 +74,9 @@ pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Re
     };
     match tokio::time::timeout(patience, mail.next()).await {
         Ok(Some(Mail::Answer(answer))) => whole(answer),
-        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(Some(message)) => events(mail, Some(message), begins),
         Ok(None) => gone(),
-        Err(_) => events(mail, None),
+        Err(_) => events(mail, None, begins),
     }
 }
 
@@ -86,9 +93,9 @@ pub async fn stream(mut mail: Receiver) -> Response<Body> {
     // A refusal comes at once; otherwise the stream begins.
     match tokio::time::timeout(Duration::from_millis(20), mail.next()).await {
         Ok(Some(Mail::Answer(answer))) => whole(answer),
-        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(Some(message)) => events(mail, Some(message), None),
         Ok(None) => gone(),
-        Err(_) => events(mail, None),
+        Err(_) => events(mail, None, None),
     }
 }
 
@@ -112,12 +119,7 @@ fn gone() -> Response<Body> {
     json(StatusCode::SERVICE_UNAVAILABLE, body)
 }
 
-fn events(mail: Receiver, first: Option<Mail>) -> Response<Body> {
-    // The session of an answer to `initialize` stands in a header, which must come first.
-    let session = match &first {
-        Some(Mail::Answer(answer)) => answer.session,
-        _ => None,
-    };
+fn events(mail: Receiver, first: Option<Mail>, session: Option<Uuid>) -> Response<Body> {
     let stream = stream::unfold(Some((mail, first)), |state| async {
         let (mut mail, first) = state?;
         let next = match first {

@@ -8,6 +8,8 @@
     reason = "a helper that cannot do its work fails the test"
 )]
 
+mod eras;
 mod faults;
+mod patience;
 mod protocol;
 mod world;

@@ -32,6 +32,19 @@ impl World {
 
     pub async fn with(arguments: &[&str], options: Options) -> Self {
         let process = ChildProcess::new(env!("CARGO_BIN_EXE_mcp-fixture"), arguments);
+        Self::of(process, options).await
+    }
+
+    /// A fixture that writes a line to `starts` whenever it starts.
+    pub async fn counted(starts: &std::path::Path, arguments: &[&str]) -> Self {
+        let script = r#"echo started >> "$0" && exec "$@""#;
+        let fixture = env!("CARGO_BIN_EXE_mcp-fixture");
+        let words = ["-c", script, starts.to_str().unwrap(), fixture];
+        let process = ChildProcess::new("sh", words.iter().chain(arguments));
+        Self::of(process, Options::default()).await
+    }
+
+    pub async fn of(process: ChildProcess, options: Options) -> Self {
         // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (bridge, task) = start(Arc::new(process), options);
@@ -75,6 +88,8 @@ impl World {
             .to_str()
             .unwrap()
             .to_owned();
+        // The session begins with the answer, which may come after the head.
+        assert!(response.text().await.unwrap().contains("protocolVersion"));
         Client {
             world: self,
             session,
