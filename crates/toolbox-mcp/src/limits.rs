@@ -42,8 +42,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_bytes: 4 * 1024 * 1024,
-            queued_bytes: 8 * 1024 * 1024,
+            // Screenshots of 15 MB are messages of this length.
+            message_bytes: 20 * 1024 * 1024,
+            queued_bytes: 32 * 1024 * 1024,
             unread_bytes: 1024 * 1024,
             calls: 1024,
             sessions: 1024,

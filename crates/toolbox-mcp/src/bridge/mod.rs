@@ -41,7 +41,7 @@ pub struct Options {
     pub known: Memory,
     /// Web pages that may call.
     pub origins: Origins,
-    /// Memory for bodies that are being read, shared by all bridges of the program.
+    /// Memory for long messages, shared by all bridges of the program.
     pub budget: Budget,
 }
 
@@ -71,6 +71,7 @@ pub fn start(
         wake: Arc::clone(&wake),
         limits: options.limits.clone(),
         redactor: options.redactor.clone(),
+        budget: options.budget.clone(),
         tracker,
         publish,
         memory: remember,
@@ -125,8 +126,8 @@ impl Bridge {
         }
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
-        let (bytes, held) = match read {
-            Ok(read) => read,
+        let bytes = match read {
+            Ok((bytes, held)) => held.carried_by(bytes),
             Err(error) => return too_much(error),
         };
         let read = Message::parse(bytes).and_then(|m| m.fields().map(|fields| (m, fields)));
@@ -148,6 +149,7 @@ impl Bridge {
         let fresh = Uuid::new_v4();
         let begins = (!stateless && &*message.method == "initialize").then_some(fresh);
         let (sender, receiver) = mailbox(limits.unread_bytes);
+        let sender = sender.within(&self.options.budget);
         let post = Post {
             message,
             fields,
@@ -168,8 +170,6 @@ impl Bridge {
         if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
             return stopped();
         }
-        // From here on, the hub counts the body's memory.
-        drop(held);
         if wants_answer {
             reply::exchange(receiver, accepts, listens, begins).await
         } else {
@@ -193,7 +193,7 @@ impl Bridge {
         let (sender, receiver) = mailbox(self.options.limits.unread_bytes);
         let input = Input::Listen {
             session,
-            reply: sender,
+            reply: sender.within(&self.options.budget),
         };
         if self.inputs.send(input).await.is_err() {
             return stopped();

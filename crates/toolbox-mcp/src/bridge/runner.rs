@@ -21,6 +21,7 @@ use crate::memory::Memory;
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
 use crate::tools::Toolset;
+use crate::wire::body::{Budget, SMALL};
 
 /// How long connecting may take.
 const OPEN: Duration = Duration::from_secs(20);
@@ -37,6 +38,7 @@ pub(super) struct Runner {
     pub(super) wake: Arc<Notify>,
     pub(super) limits: Limits,
     pub(super) redactor: Redactor,
+    pub(super) budget: Budget,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
     pub(super) memory: watch::Sender<Memory>,
@@ -73,8 +75,11 @@ impl Runner {
         let mut live: Option<Live> = None;
         let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut set_for = Instant::now();
+        let mut unwritten = self.budget.hold();
         loop {
             let now = Instant::now();
+            let waits = hub.out().len();
+            unwritten.set(if waits > SMALL { waits } else { 0 });
             if live.is_none() && opening.is_none() && hub.connect_at().is_some_and(|at| at <= now) {
                 hub.connecting();
                 let within = tokio::time::timeout(OPEN, process.open());
@@ -163,7 +168,7 @@ impl Runner {
                 hub.connected(now, connection.revision);
                 Some(Live {
                     connection,
-                    lines: Lines::new(self.limits.message_bytes),
+                    lines: Lines::new(self.limits.message_bytes).within(&self.budget),
                     deaf: None,
                 })
             }

@@ -9,6 +9,7 @@
 //! way out. Each client's mail waits in its own bounded mailbox, so none can hold up another.
 
 mod clients;
+mod cut;
 mod greeting;
 mod ids;
 mod link;

@@ -24,11 +24,8 @@ impl Hub {
     pub fn line(&mut self, now: Instant, line: Line) {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(length) => {
-                self.garbage(
-                    length,
-                    &format!("a line over {} bytes", self.limits.message_bytes),
-                );
+            Line::Cut(cut) => {
+                self.cut(now, &cut);
                 return;
             }
         };
@@ -46,7 +43,7 @@ impl Hub {
         }
     }
 
-    fn garbage(&mut self, length: usize, sample: &str) {
+    pub(super) fn garbage(&mut self, length: usize, sample: &str) {
         self.discarded += length + 64;
         let garbage = &mut self.process.garbage;
         garbage.lines += 1;
@@ -89,7 +86,7 @@ impl Hub {
         }
     }
 
-    fn answered(&mut self, now: Instant, message: &Message) {
+    pub(super) fn answered(&mut self, now: Instant, message: &Message) {
         self.process.answered = Some(now);
         let number = message.number(message.id.as_ref());
         let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
 use super::accept::Accepts;
@@ -126,14 +126,21 @@ fn events(mail: Receiver, first: Option<Mail>, session: Option<Uuid>) -> Respons
             Some(mail) => Ok(Some(mail)),
             None => tokio::time::timeout(KEEP_ALIVE, mail.next()).await,
         };
-        let (bytes, rest) = match next {
-            Ok(Some(Mail::Message(message))) => (sse::event(&message), Some((mail, None))),
-            Ok(Some(Mail::Answer(answer))) => (sse::event(&answer.body), None),
+        let (pieces, rest) = match next {
+            Ok(Some(Mail::Message(message))) => (sse::event(message), Some((mail, None))),
+            Ok(Some(Mail::Answer(answer))) => (sse::event(answer.body), None),
             Ok(None) => return None,
-            Err(_) => (Bytes::from_static(sse::KEEP_ALIVE), Some((mail, None))),
+            Err(_) => (
+                vec![Bytes::from_static(sse::KEEP_ALIVE)],
+                Some((mail, None)),
+            ),
         };
-        Some((Ok::<_, std::convert::Infallible>(bytes), rest))
-    });
+        Some((
+            stream::iter(pieces).map(Ok::<_, std::convert::Infallible>),
+            rest,
+        ))
+    })
+    .flatten();
     let mut response = Response::new(Body::from_stream(stream));
     let headers = response.headers_mut();
     headers.insert(

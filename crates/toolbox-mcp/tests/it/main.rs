@@ -10,6 +10,7 @@
 
 mod eras;
 mod faults;
+mod large;
 mod patience;
 mod protocol;
 mod world;
