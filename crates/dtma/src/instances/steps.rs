@@ -204,6 +204,7 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
         tail: 5,
         since: None,
         follow: false,
+        stream: None,
     };
     let read = async {
         let Ok(lines) = shared.runtime.logs(container, query).await else {

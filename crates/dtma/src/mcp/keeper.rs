@@ -17,6 +17,7 @@ use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::wire::body::Budget;
 
 use super::endpoint::PublishedEndpoint;
+use super::stderr::StderrLog;
 use super::stdio::DockerStdio;
 use super::{AnyBridge, Handle, Served};
 use crate::durable;
@@ -131,6 +132,7 @@ impl Keeper {
         self.handle.remove(id);
         // What is known of a deleted instance is of no use. The file may not exist.
         let _ = std::fs::remove_file(self.folder.join(format!("{id}.json")));
+        StderrLog::remove(&self.folder, id);
     }
 
     /// Replaces the bridge if the instance's transport changed.
@@ -151,12 +153,16 @@ impl Keeper {
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);
+        let mut log = None;
         let (bridge, task) = match transport {
             Some(McpTransport::Stdio) => {
+                let opened = Arc::new(StderrLog::open(&self.folder, id));
+                log = Some(Arc::clone(&opened));
                 let process = DockerStdio {
                     id,
                     entry: entry.clone(),
                     shared,
+                    log: opened,
                 };
                 let (bridge, task) = bridge::start(Arc::new(process), options);
                 (AnyBridge::Stdio(bridge), tokio::spawn(task))
@@ -177,6 +183,7 @@ impl Keeper {
         let served = Served {
             bridge: bridge.clone(),
             entry: entry.clone(),
+            log,
         };
         self.handle.put(id, served);
         *kept = transport.map(|transport| Kept {

@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod keeper;
+mod stderr;
 mod stdio;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::memory::Memory;
 
+pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
 
@@ -73,6 +75,8 @@ impl AnyBridge {
 struct Served {
     bridge: AnyBridge,
     entry: Entry,
+    /// What it writes beside the protocol, if it is a server over standard streams.
+    log: Option<Arc<StderrLog>>,
 }
 
 /// The bridges to all MCP servers. Clones share them.
@@ -132,6 +136,17 @@ impl Handle {
             }
             tokio::time::sleep(NEW / 60).await;
         }
+    }
+
+    /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.
+    pub fn is_stdio(&self, id: ToolInstanceId) -> bool {
+        let record = self.store.find(id);
+        record.is_some_and(|r| r.current.spec.wire().transport == Some(McpTransport::Stdio))
+    }
+
+    /// The standard error of a server over standard streams, as far as the agent keeps it.
+    pub fn stderr_of(&self, id: ToolInstanceId) -> Option<Arc<StderrLog>> {
+        self.find(id)?.log
     }
 
     fn find(&self, id: ToolInstanceId) -> Option<Served> {
