@@ -129,7 +129,7 @@ export function tables(port: number): Record<string, Row[]> {
     dtma_last_known_version: "0.1.0",
     dtma_api_version: 1,
     dtma_health_details_json: null,
-    last_heartbeat_at: OBSERVED,
+    instances_confirmed_at: OBSERVED,
     unresponsive_since: null,
     provisioning_error_message: null,
     created_at: CREATED,

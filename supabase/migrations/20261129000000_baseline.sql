@@ -156,6 +156,7 @@ create table public.account_tool_environments (
   dtma_api_version integer check (dtma_api_version > 0),
   dtma_health_details_json jsonb,
   last_heartbeat_at timestamptz,
+  instances_confirmed_at timestamptz,
   heartbeat_interval_seconds integer check (heartbeat_interval_seconds between 1 and 300),
   dtma_boot bigint check (dtma_boot > 0),
   dtma_sequence bigint check (dtma_sequence > 0),
@@ -263,7 +264,7 @@ grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
   do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
   dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, insert, delete on public.account_tool_environments to service_role;
 grant update (
@@ -301,6 +302,7 @@ comment on column public.account_tool_environments.dtma_last_known_version is 'V
 comment on column public.account_tool_environments.dtma_api_version is 'API version DTMA last reported.';
 comment on column public.account_tool_environments.dtma_health_details_json is 'Host metrics DTMA last reported.';
 comment on column public.account_tool_environments.last_heartbeat_at is 'When DTMA last reported.';
+comment on column public.account_tool_environments.instances_confirmed_at is 'When a full heartbeat last told nothing of the instances that their rows did not say already.';
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
@@ -1216,8 +1218,10 @@ set lock_timeout = '5s'
 as $$
 declare
   of_toolbox constant uuid := p ->> 'toolbox_id';
+  is_superseded boolean := false;
   ids uuid[];
   item jsonb;
+  result jsonb;
   results jsonb := '[]';
 begin
   perform private.require_keys(p, 'items');
@@ -1226,19 +1230,38 @@ begin
   end if;
   select array_agg((e ->> 'instance_id')::uuid) into ids from jsonb_array_elements(p -> 'items') e;
   -- Same order of locks as begin_tool_instance_operation: toolbox, then instances, these by their ids.
+  if p ->> 'boot' is not null then
+    -- A report without a version cannot be put in order by itself. The next heartbeat waits for this lock, and then sees what is
+    -- written here.
+    perform from public.account_tool_environments e
+    where e.id = of_toolbox and (e.dtma_boot, e.dtma_sequence) = ((p ->> 'boot')::bigint, (p ->> 'sequence')::bigint)
+    for share;
+    is_superseded := not found;
+  end if;
   perform from public.account_tool_environments e
   where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
   order by e.id for key share;
   perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
   for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
-    results := results || jsonb_build_array(private.record_state(item, of_toolbox, p ->> 'request_id'));
+    if is_superseded then
+      result := jsonb_build_object('outcome', 'superseded');
+    else
+      -- What cannot be written of one instance must not keep the others from being written.
+      begin
+        result := private.record_state(item, of_toolbox, p ->> 'request_id');
+      exception when data_exception or integrity_constraint_violation then
+        raise warning 'The record of instance % was refused: %', item ->> 'instance_id', sqlerrm;
+        result := jsonb_build_object('outcome', 'refused', 'instance_id', item -> 'instance_id', 'code', sqlstate);
+      end;
+    end if;
+    results := results || jsonb_build_array(result);
   end loop;
   return jsonb_build_object('results', results)
     || case when of_toolbox is null then '{}' else jsonb_build_object('desired_digest', private.desired_digest(of_toolbox)) end;
 end;
 $$;
 comment on function public.record_tool_instance_states is
-  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale or not_found; and {desired_digest} of the toolbox that p may name, to which all items must belong then. Waits 5 s for locks at most.';
+  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale, not_found, or refused with instance_id and the SQLSTATE as code; and {desired_digest} of the toolbox that p may name, to which all items must belong then. p may also name the heartbeat (boot, sequence) that told of them: the outcome of all is superseded once a later one of the toolbox was recorded. Waits 5 s for locks at most.';
 
 revoke all on function
   private.apply_steps, private.apply_observation, private.record_state, public.record_tool_instance_states
@@ -1781,8 +1804,15 @@ begin
     -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
+  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
+    -- While something of it is not recorded, nobody may take the rows for what is on the machine.
+    instances_confirmed_at = case
+      when (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean
+        and compared -> 'news' = '[]' and compared -> 'missing' = '[]'
+      then clock_timestamp() else e.instances_confirmed_at
+    end,
     dtma_boot = sent_boot,
     dtma_sequence = sent_sequence,
     heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
@@ -1807,7 +1837,6 @@ begin
     perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
   end if;
 
-  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   return jsonb_strip_nulls(jsonb_build_object(
     'outcome', 'recorded',
     'desired_digest', private.desired_digest(toolbox.id),

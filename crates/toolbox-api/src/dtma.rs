@@ -6,6 +6,8 @@ pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
+use crate::numbers;
+
 /// Version of this API. The control plane refuses an agent with a lower one.
 pub const API_VERSION: u32 = 1;
 
@@ -113,6 +115,7 @@ pub struct PortBinding {
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// Grows with every change the control plane makes to the instance.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// `running` or `stopped`.
     pub desired: Desired,
@@ -152,7 +155,10 @@ pub struct CreateRequest {
 #[serde(deny_unknown_fields, default)]
 pub struct CommandRequest {
     /// New generation; the current one when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "numbers::optional"
+    )]
     pub generation: Option<u64>,
 }
 
@@ -165,6 +171,7 @@ pub struct ViewVersion {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub run: AgentRunId,
     /// From 1, over all instances.
+    #[serde(deserialize_with = "numbers::exact")]
     pub number: u64,
 }
 
@@ -180,6 +187,7 @@ pub struct ToolView {
     /// The container's name in Docker.
     pub container_name: String,
     /// Generation of the desired state the agent holds.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// What it should be.
     pub desired: Desired,

@@ -12,6 +12,7 @@ use toolbox_domain::ids::ToolInstanceId;
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
 use crate::error::ErrorCode;
 use crate::mcp::McpHealth;
+use crate::numbers;
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
 pub const MAX_INSTANCES: usize = 200;
@@ -107,6 +108,7 @@ pub struct InstanceReport {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
     /// Generation of the desired state the agent holds.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// What it is; none when nothing of it is left on the machine.
     pub phase: Option<Phase>,

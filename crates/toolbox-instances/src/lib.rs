@@ -67,7 +67,7 @@ use crate::agent::Agents;
 
 pub use list::{Found, Listing};
 pub use mcp::McpAccess;
-pub use record::record_reports;
+pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
 
 /// The use cases, and what they need from the program that runs them.
