@@ -137,6 +137,20 @@ select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.answer('b'), 'error', 'and has news of it then');
 select is(pg_temp.in_session('b', pg_temp.told_by(5, jsonb_build_array(pg_temp.item(1, 1, 'error', 'running')))), 'recorded', 'which are recorded');
 
+-- A server that lists other tools, and whose health is too large to be kept: its row is locked in the order of ids too.
+create function pg_temp.other_tools(n int, padding int) returns jsonb language sql as $$
+  select r || jsonb_build_object('generation', i.generation, 'phase', i.status_on_toolbox, 'mcp', r -> 'mcp' || jsonb_build_object('evidence', repeat('x', padding)))
+  from pg_temp.report(n, 1, 'running') r, account_tool_instances i where i.id = pg_temp.id(n)::uuid
+$$;
+select is(pg_temp.in_session('a', pg_temp.heartbeat(6, jsonb_build_array(pg_temp.other_tools(6, 40000), pg_temp.other_tools(7, 0)))), 'recorded', 'health that is too large is not kept');
+select dblink_exec('a', 'begin') \g /dev/null
+select pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(6))) \g /dev/null
+select pg_temp.later('b', pg_temp.heartbeat(7, jsonb_build_array(pg_temp.other_tools(6, 40000), pg_temp.other_tools(7, 0)))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'a heartbeat with other tools waits for the first row');
+select is(pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(7))), pg_temp.id(7), 'and has not locked the second');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'recorded', 'then it goes on');
+
 -- One token, used twice at the same time by two machines.
 select pg_temp.in_session('a', $$ select public.create_toolbox_enrolment('{"toolbox_id": "e2000000-0000-4000-8000-000000000001", "ttl_seconds": 60}') ->> 'token' $$) as token \gset
 create function pg_temp.enrol(token text, certificate text) returns text language sql as $$
