@@ -333,6 +333,8 @@ fn a_report_that_cannot_be_read_is_left_out_and_the_others_are_recorded() {
         ("generation", json!(-1)),
         ("view_version", json!({"run": INSTANCE, "number": u64::MAX})),
         ("container_id", json!(7)),
+        ("ports", json!([[8080, "tcp", "127.0.0.1", 31000]])),
+        ("reason", json!(["exited", "x"])),
     ] {
         let mut running = row("starting");
         running["id"] = json!(other);

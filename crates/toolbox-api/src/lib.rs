@@ -21,7 +21,6 @@ pub mod heartbeat;
 pub mod mcp;
 pub mod moment;
 pub mod numbers;
-mod objects;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;

@@ -1,6 +1,6 @@
 //! Asking the database to accept an operation.
 
-use toolbox_api::dtma::{Reason, ToolSpec};
+use toolbox_api::dtma::{API_VERSION, Reason, ToolSpec};
 use toolbox_api::edge::{Action, OperationState};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::supabase::rows::{
@@ -58,6 +58,7 @@ pub(crate) struct NewInstance<'a> {
     pub(crate) container_name: &'a str,
     pub(crate) catalog_id: CatalogToolId,
     pub(crate) spec: &'a ToolSpec,
+    pub(crate) max_instances: u32,
 }
 
 /// A changed spec and the generation it was made from.
@@ -91,11 +92,15 @@ impl Intent<'_> {
     }
 }
 
-/// Only a toolbox whose agent has reported takes commands.
+/// Only a toolbox whose agent has reported, and speaks this version of its API, takes commands.
 pub(crate) fn check_toolbox(toolbox: &EnvironmentRow) -> Result<(), ApiError> {
     match toolbox.status.parse() {
-        Ok(EnvironmentStatus::Active | EnvironmentStatus::Unresponsive) => Ok(()),
-        _ => Err(ApiError::new(ErrorCode::ToolboxNotActive)),
+        Ok(EnvironmentStatus::Active | EnvironmentStatus::Unresponsive) => {}
+        _ => return Err(ApiError::new(ErrorCode::ToolboxNotActive)),
+    }
+    match toolbox.dtma_api_version {
+        Some(version) if version < API_VERSION => Err(ApiError::new(ErrorCode::AgentTooOld)),
+        _ => Ok(()),
     }
 }
 
@@ -109,7 +114,7 @@ pub(crate) async fn new_instance(
     p.name = Some(new.name);
     p.container_name = Some(new.container_name);
     p.tool_catalog_id = Some(new.catalog_id);
-    p.max_instances = Some(intent.instances.max_instances);
+    p.max_instances = Some(new.max_instances);
     match intent.instances.database.begin(&p).await? {
         Begun::Started {
             operation,

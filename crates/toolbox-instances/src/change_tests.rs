@@ -445,6 +445,13 @@ fn states_and_toolboxes_that_allow_nothing_say_so() {
     let world = World::new("running");
     world.tables().toolbox["status"] = "deprovisioned".into();
     assert_eq!(world.change("stop").code(), "toolbox_not_active");
+    for (version, code) in [(1, Some("agent_too_old")), (2, None), (3, None)] {
+        let world = World::new("running");
+        world.tables().toolbox["dtma_api_version"] = version.into();
+        let seen = world.change("stop");
+        assert_eq!(seen.code() == "agent_too_old", code.is_some(), "{version}");
+        assert_eq!(world.sent_to_agent().is_empty(), code.is_some());
+    }
     world.tables().toolbox["public_ip_address"] = json!(null);
     assert_eq!(world.change("delete").code(), "toolbox_not_ready");
     assert_eq!(world.status(), "running", "nothing was begun");

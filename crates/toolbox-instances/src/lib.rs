@@ -81,8 +81,6 @@ pub struct Instances {
     pub agents: Arc<dyn Agents>,
     /// The program itself.
     pub host: Arc<dyn Host>,
-    /// How many instances a toolbox may hold.
-    pub max_instances: u32,
 }
 
 /// What the use cases need from the program beside calls and time.

@@ -7,7 +7,7 @@ use crate::test_world::{PREVIOUS_ROOT, ROOT, World};
 use crate::testing::{INSTANCE, TOOLBOX, answer, fault, problem, row, view};
 
 fn tools(views: &[serde_json::Value]) -> serde_json::Value {
-    json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": views,
+    json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 2, "tools": views,
         "foreign": [{"container_id": "f", "name": "theirs", "image": "x", "state": "running"}]})
 }
 

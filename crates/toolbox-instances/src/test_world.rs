@@ -200,7 +200,6 @@ impl World {
                 previous_root_secret: Some(PREVIOUS_ROOT.to_owned()),
             }),
             host: Arc::clone(&host) as _,
-            max_instances: 100,
         };
         Self {
             plane,
@@ -238,6 +237,7 @@ impl World {
             catalog_id: CATALOG.parse().unwrap(),
             name: DisplayName::parse("Context7 MCP Server-1750278276605").unwrap(),
             config: serde_json::from_value(wanted.clone()).unwrap(),
+            max_instances: 100,
         };
         run(self.instances.deploy(request, toolbox(), &tool)).into()
     }

@@ -37,7 +37,7 @@ const RETRY: RetryPolicy = RetryPolicy {
 };
 
 const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,\
-    dtma_last_known_version,instances_confirmed_at,unresponsive_since";
+    dtma_last_known_version,dtma_api_version,instances_confirmed_at,unresponsive_since";
 
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\

@@ -30,6 +30,8 @@ pub struct EnvironmentRow {
     pub instances_confirmed_at: Option<String>,
     /// Since when the agent has not reported; none while it does.
     pub unresponsive_since: Option<String>,
+    /// Version of its API that the agent last reported.
+    pub dtma_api_version: Option<u32>,
     /// Version the agent last reported.
     pub dtma_last_known_version: Option<String>,
     /// Its instances.
