@@ -212,7 +212,12 @@ fn put_over(
 ) -> Result<Change, CommandError> {
     let sha256 = spec_sha256(put.spec.wire());
     let repeated = put.generation == record.generation;
-    let is_current = put.spec == record.current.spec;
+    // A record that was rebuilt from its container lacks what Docker does not hold; the digest is of the whole spec.
+    let is_whole = sha256 == record.current.sha256;
+    if is_whole {
+        draft.current.spec.clone_from(&put.spec);
+    }
+    let is_current = is_whole || put.spec == record.current.spec;
     let under_way = record.next.as_ref().is_some_and(|n| put.spec == n.spec);
     let is_settled_on = is_current && record.next.is_none() && record.update_failure.is_none();
     if repeated && sha256 != record.requested_sha256 && !under_way && !is_settled_on {

@@ -282,6 +282,16 @@ impl ContainerRuntime for DockerEngine {
         })
     }
 
+    fn pid<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Option<u32>> {
+        Box::pin(async move {
+            let detail = self.inspect(container.as_str()).await?;
+            let pid = detail.state.and_then(|state| state.pid);
+            Ok(pid
+                .and_then(|pid| u32::try_from(pid).ok())
+                .filter(|pid| *pid > 0))
+        })
+    }
+
     fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable> {
         Box::pin(async move {
             let detail = self.inspect(container.as_str()).await?;

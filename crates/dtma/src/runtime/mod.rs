@@ -13,6 +13,7 @@ pub mod error;
 pub mod hardening;
 pub mod labels;
 pub mod probe;
+pub mod sockets;
 pub mod types;
 
 use std::future::Future;
@@ -51,6 +52,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Every container on the machine, in brief.
     fn inventory(&self) -> Call<'_, Inventory>;
+
+    /// The number of its first process on the engine's machine; none when it does not run.
+    fn pid<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Option<u32>>;
 
     /// What a container of ours was made from; for rebuilding a lost record.
     fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable>;
