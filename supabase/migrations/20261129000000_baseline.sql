@@ -408,7 +408,7 @@ set search_path = ''
 as $$
   select case from_status
     when 'pending_deploy' then to_status in ('deploying', 'pending_delete', 'error')
-    when 'deploying' then to_status in ('starting', 'running', 'stopped', 'error', 'pending_delete')
+    when 'deploying' then to_status in ('starting', 'running', 'stopping', 'stopped', 'error', 'pending_delete')
     when 'starting' then to_status in ('running', 'stopped', 'stopping', 'error', 'pending_delete', 'deploying')
     when 'running' then to_status in ('stopping', 'stopped', 'starting', 'deploying', 'error', 'pending_delete')
     when 'stopping' then to_status in ('stopped', 'starting', 'running', 'error', 'pending_delete')
@@ -625,7 +625,7 @@ comment on column public.tool_instance_operations.action is 'What was asked for.
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
 comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
-comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first.';
+comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
 comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when it succeeds, when it was put back, or when the next operation begins. Not readable by users.';
@@ -633,7 +633,7 @@ comment on column public.tool_instance_operations.error_code is 'Stable reason c
 comment on column public.tool_instance_operations.error_message is 'Sentence for the user; set exactly when failed.';
 comment on column public.tool_instance_operations.answered_code is 'Error code its caller was answered when the agent could not be told; null when the end was observed.';
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
-comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start.';
+comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
 
 -- supabase/schemas/tool_instance_events.sql
@@ -721,7 +721,7 @@ comment on column public.tool_instance_events.account_tool_environment_id is 'It
 comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
 comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
 comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
-comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, or the SQL command of a write outside the RPCs.';
 comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
 comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
 comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';
@@ -780,6 +780,28 @@ as $$
 $$;
 comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
 
+create function private.supersede_operation(instance_id uuid, by_action text) returns void
+language sql
+set search_path = ''
+as $$
+  with superseded as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp()
+    where o.tool_instance_id = instance_id and o.state = 'in_progress'
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select s.tool_instance_id, s.account_tool_environment_id, 'control_plane', 'superseded',
+    i.status_on_toolbox, i.status_on_toolbox, 'superseded',
+    format('A %s took the place of the %s operation before its end was observed', by_action, s.action),
+    s.request_id, s.id, s.generation
+  from superseded s left join public.account_tool_instances i on i.id = s.tool_instance_id;
+$$;
+comment on function private.supersede_operation is 'Ends the operation in progress, with an event, because another takes its place.';
+
 create function private.forget_ways_back(instance_id uuid) returns void
 language plpgsql
 set search_path = ''
@@ -819,7 +841,8 @@ comment on function private.close_operation is
   'Records the outcome of an operation in progress; a success erases the spec it kept.';
 
 revoke all on function
-  private.operation_json, private.instance_json, private.abandon_expired_operations, private.forget_ways_back,
+  private.operation_json, private.instance_json, private.abandon_expired_operations, private.supersede_operation,
+  private.forget_ways_back,
   private.close_operation
   from public, anon, authenticated, service_role;
 
@@ -949,7 +972,8 @@ begin
   else
     perform private.abandon_expired_operations(target_id);
     select jsonb_build_object('outcome', 'in_progress', 'operation', private.operation_json(o)) into refusal
-    from public.tool_instance_operations o where o.tool_instance_id = target_id and o.state = 'in_progress';
+    from public.tool_instance_operations o
+    where o.tool_instance_id = target_id and o.state = 'in_progress' and not coalesce(p -> 'preempts' ? o.action, false);
     if found then
       return refusal;
     end if;
@@ -959,6 +983,7 @@ begin
     then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
+    perform private.supersede_operation(target_id, p ->> 'action');
     perform private.forget_ways_back(target_id);
     old_desired := instance.desired_status;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
@@ -990,7 +1015,7 @@ begin
 end;
 $$;
 comment on function public.begin_tool_instance_operation is
-  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
+  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. An operation in progress whose action is in p.preempts gives way and is abandoned. Waits 5 s for locks at most.';
 
 revoke all on function
   private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation

@@ -23,6 +23,9 @@ pub(crate) const fn lease_seconds(action: Action) -> u32 {
     }
 }
 
+/// When a caller that met an operation in progress may ask again, in seconds. Most have ended by then.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
 /// How often a request is decided again when the row has changed meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -78,6 +81,12 @@ impl Intent<'_> {
             request_id: &self.request.id,
             idempotency_key: idempotency.map(|given| given.key.as_str()),
             request_fingerprint: idempotency.map(|given| given.fingerprint.as_str()),
+            preempts: self
+                .transition
+                .preempts()
+                .iter()
+                .map(|action| action.as_str())
+                .collect(),
             lease_seconds: lease_seconds(self.action),
             expected_status: None,
             expected_generation: None,
@@ -215,7 +224,10 @@ fn not_begun(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
             return Ok(Accepted::Replayed(Box::new(outcome)));
         }
         Begun::InProgress { operation } => {
-            ApiError::new(ErrorCode::OperationInProgress).with_operation(operation.into())
+            let mut error =
+                ApiError::new(ErrorCode::OperationInProgress).with_operation(operation.into());
+            error.header = Some(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+            error
         }
         Begun::NameTaken => ApiError::new(ErrorCode::NameTaken),
         Begun::KeyReused => ApiError::new(ErrorCode::IdempotencyKeyReused),

@@ -192,6 +192,9 @@ pub struct BeginOperation<'a> {
     /// Hash of what was asked, so that a key cannot be used for something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_fingerprint: Option<&'a str>,
+    /// Actions of an operation in progress that gives way to this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub preempts: Vec<&'static str>,
     /// How long nobody else may take over.
     pub lease_seconds: u32,
     /// The status this was decided on; none for a new instance.
