@@ -9,7 +9,9 @@
 )]
 
 mod eras;
+mod events;
 mod faults;
+mod http;
 mod large;
 mod patience;
 mod protocol;
