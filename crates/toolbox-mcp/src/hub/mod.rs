@@ -10,6 +10,7 @@
 
 mod clients;
 mod greeting;
+mod ids;
 mod link;
 mod mirrors;
 mod probe;
@@ -17,6 +18,7 @@ mod server;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,11 +33,13 @@ pub use self::greeting::{
     LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
     stateless_params,
 };
+use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
 pub use self::mirrors::Parameter;
 use self::probe::Probe;
 use self::sessions::Session;
+use self::turns::{Turn, Turns};
 use crate::health::Finding;
 use crate::limits::Limits;
 use crate::mailbox::{Answer, Sender};
@@ -115,6 +119,8 @@ struct Call {
     begun: Instant,
     /// None for a subscription.
     deadline: Option<Instant>,
+    /// Set if the server may ask its client something meanwhile.
+    turn: Option<Turn>,
 }
 
 /// A request of the server that a client was asked to answer.
@@ -123,7 +129,9 @@ struct Asked {
     /// The server's own id, as JSON.
     id: Bytes,
     session: Uuid,
-    deadline: Instant,
+    /// The call that caused it, if that is known.
+    call: Option<u32>,
+    since: Instant,
 }
 
 /// What the process did since it was connected.
@@ -134,14 +142,20 @@ struct Process {
     last_log: String,
     /// Whether any message of it could be read.
     spoke: bool,
+    /// Whether its tools, or what stands in their stead, have been listed.
+    listed: bool,
     garbage: Garbage,
 }
 
-/// Output that is no message.
+/// Output that helps nobody.
 #[derive(Debug, Default)]
 struct Garbage {
+    /// Lines that are no message, and the first of them.
     lines: u64,
     sample: String,
+    /// Answers to requests that nobody made, and the id of the first.
+    unmatched: u64,
+    unmatched_id: String,
 }
 
 /// See the module.
@@ -151,12 +165,13 @@ pub struct Hub {
     redactor: Redactor,
     link: Link,
     out: BytesMut,
-    next_id: u64,
-    calls: HashMap<u64, Call>,
+    ids: Ids,
+    calls: HashMap<u32, Call>,
     /// Posts for a server that is not ready yet.
     waiting: VecDeque<(Instant, Box<Post>)>,
     sessions: HashMap<Uuid, Session>,
-    asked: HashMap<u64, Asked>,
+    asked: HashMap<u32, Asked>,
+    turns: Turns,
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
@@ -180,8 +195,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub for a server that is not connected yet. `seed` is random: it keeps ids of one connection apart from those
-    /// of an earlier one to the same server, and probes of many servers from falling together.
+    /// A hub for a server that is not connected yet. `seed` is random: it keeps ids apart from those of an earlier hub
+    /// for the same server, and probes of many servers from falling together.
     pub fn new(now: Instant, limits: Limits, redactor: Redactor, seed: u64) -> Self {
         Self {
             limits,
@@ -191,12 +206,12 @@ impl Hub {
                 retry_at: now,
             },
             out: BytesMut::new(),
-            // JSON numbers are safe below 2^53.
-            next_id: ((seed & 0xf_ffff) << 32) + 1,
+            ids: Ids::new(seed),
             calls: HashMap::new(),
             waiting: VecDeque::new(),
             sessions: HashMap::new(),
             asked: HashMap::new(),
+            turns: Turns::default(),
             process: Process::default(),
             discovered: None,
             legacy: LegacyEra::Unknown,
@@ -222,7 +237,7 @@ impl Hub {
             Input::Post(post) => self.post(now, post),
             Input::Listen { session, reply } => self.listen(now, session, reply),
             Input::End { session, reply } => {
-                let answer = if self.end_session(session) {
+                let answer = if self.end_session(now, session) {
                     Answer::accepted()
                 } else {
                     unknown_session("null")
@@ -247,6 +262,7 @@ impl Hub {
         let busy = !self.calls.is_empty()
             || !self.waiting.is_empty()
             || !self.asked.is_empty()
+            || !self.turns.idle()
             || self.discarded > 0
             || matches!(self.link, Link::Greeting { .. });
         let sweep = self.swept + if busy { SWEEP } else { SWEEP * 40 };
@@ -264,6 +280,7 @@ impl Hub {
             self.sweep_calls(now);
             self.sweep_sessions(now);
             self.sweep_asked(now);
+            self.sweep_turns(now);
         }
         match self.link {
             Link::Greeting { since } => self.greeting_timeout(now, since),
@@ -284,7 +301,8 @@ impl Hub {
 
     /// Counts of calls and sessions, for metrics.
     pub fn load(&self) -> (usize, usize) {
-        (self.calls.len() + self.waiting.len(), self.sessions.len())
+        let waiting = self.waiting.len() + self.turns.held.len();
+        (self.calls.len() + waiting, self.sessions.len())
     }
 
     fn found(&mut self, finding: Finding) {
@@ -320,6 +338,7 @@ impl Hub {
             let Some(call) = self.calls.remove(&id) else {
                 continue;
             };
+            self.give_up(now, id, &call);
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
@@ -339,9 +358,10 @@ impl Hub {
         }
     }
 
-    fn fresh_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    fn fresh_id(&mut self) -> u32 {
+        let (calls, asked) = (&self.calls, &self.asked);
+        self.ids
+            .fresh(|id| calls.contains_key(&id) || asked.contains_key(&id))
     }
 
     /// Sends a message of the bridge itself to the server.
@@ -351,7 +371,7 @@ impl Hub {
     }
 
     /// Sends a request of the bridge itself to the server. Returns its id.
-    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u64 {
+    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
         let id = self.fresh_id();
         self.send_message(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
@@ -363,6 +383,7 @@ impl Hub {
                 method: method.into(),
                 begun: now,
                 deadline: None,
+                turn: None,
             },
         );
         id
