@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
-use toolbox_api::dtma::Desired;
+use tokio::time::Instant;
+use toolbox_api::dtma::{ContainerHealth, Desired};
 
 use crate::planner::{Step, Version};
 use crate::reason::{ReasonCode, Why};
@@ -23,6 +24,13 @@ use super::Shared;
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
 
+/// How often a container is looked at while its image's health check has not succeeded yet.
+const HEALTH_LOOK: Duration = Duration::from_secs(1);
+/// How long that is waited for. Docker itself gives up earlier, unless the image asks for longer.
+const HEALTH_LIMIT: Duration = Duration::from_mins(30);
+/// What the check prints may hold secrets, so it is left to Docker.
+const UNHEALTHY: &str = "The health check of the image fails (docker inspect shows what it prints)";
+
 /// What came of a step that Docker did not refuse.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepEnd {
@@ -30,7 +38,7 @@ pub enum StepEnd {
     Done,
     /// The image is here.
     Image(Ensured),
-    /// The container ended on its trial, for this reason; and the instance's containers after it.
+    /// The container ended on its trial, or is unhealthy, for this reason; and the instance's containers after it.
     Ended(Why, Vec<Container>),
 }
 
@@ -112,21 +120,37 @@ pub fn begin(
                 OffsetDateTime::now_utc(),
             );
             Box::pin(async move {
-                if !shared.runtime.ends_within(&container, rest).await? {
-                    return Ok(StepEnd::Done);
-                }
-                let after = shared.runtime.observe(id).await?;
+                shared.runtime.ends_within(&container, rest).await?;
+                let given_up = Instant::now() + HEALTH_LIMIT;
+                let after = loop {
+                    let after = shared.runtime.observe(id).await?;
+                    let found = after
+                        .iter()
+                        .find(|c| c.id == container)
+                        .ok_or(RuntimeError::ContainerGone)?;
+                    match (found.state, found.health) {
+                        (ContainerState::Removing | ContainerState::Dead, _) => {
+                            return Err(RuntimeError::ContainerGone);
+                        }
+                        (ContainerState::Running, Some(ContainerHealth::Starting))
+                            if Instant::now() < given_up =>
+                        {
+                            shared.runtime.ends_within(&container, HEALTH_LOOK).await?;
+                        }
+                        (ContainerState::Running, None | Some(ContainerHealth::Healthy)) => {
+                            return Ok(StepEnd::Done);
+                        }
+                        (ContainerState::Running, _) => {
+                            let why = ReasonCode::Unhealthy.because(UNHEALTHY);
+                            return Ok(StepEnd::Ended(why, after));
+                        }
+                        _ => break after,
+                    }
+                };
                 let ended = after
                     .iter()
                     .find(|c| c.id == container)
                     .ok_or(RuntimeError::ContainerGone)?;
-                match ended.state {
-                    ContainerState::Running => return Ok(StepEnd::Done),
-                    ContainerState::Removing | ContainerState::Dead => {
-                        return Err(RuntimeError::ContainerGone);
-                    }
-                    _ => {}
-                }
                 // It only explains the end, so the step does not fail without it.
                 let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();
                 let why = why_ended(ended, &last_lines(&shared, &container).await, platform);
@@ -271,7 +295,24 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
             "The container's entry point could not be run: {what}"
         ));
     }
-    ReasonCode::Exited.because(format!("The container ended at once with exit code {code}"))
+    let mut message = format!("The container ended at once with exit code {code}");
+    if lacks_a_right(output) {
+        message += "; it was refused a right: all capabilities are dropped, so name those it needs in capabilities (such as CHOWN, SETUID, SETGID), or the user it is to run as in user";
+    }
+    ReasonCode::Exited.because(message)
+}
+
+/// The tool says that it may not do something: change an owner, become another user, write to a folder.
+fn lacks_a_right(output: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        "operation not permitted",
+        "permission denied",
+        "eacces",
+        "eperm",
+        "failed switching to",
+    ];
+    let lower = output.to_lowercase();
+    SIGNS.iter().any(|sign| lower.contains(sign))
 }
 
 /// Why the agent stopped restarting a container.
@@ -309,6 +350,9 @@ mod tests {
         let exited = why_ended(&plain, "SECRET printed by the tool", None);
         assert_eq!(exited.code, ReasonCode::Exited);
         assert!(!exited.message.contains("SECRET"));
+        let refused = why_ended(&plain, "chown: /data: Operation not permitted SECRET", None);
+        assert!(refused.message.contains("CHOWN") && !refused.message.contains("SECRET"));
+        assert!(!exited.message.contains("CHOWN"));
         let oom = Container {
             oom_killed: true,
             ..plain.clone()
