@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{AgentRunId, ToolInstanceId, ToolboxId};
+
+use crate::mcp::McpHealth;
+
 pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
@@ -221,6 +224,9 @@ pub struct ToolView {
     /// taken the failed spec back.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Health of its MCP server since its container started; none if it is no MCP server, or is not meant to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<Box<McpHealth>>,
     /// When this view last changed.
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.
