@@ -73,7 +73,7 @@ function assertNothingLeaked(worker: Worker) {
   for (const secret of SECRETS) assert(!log.includes(secret), log);
 }
 
-const enrolment = { version: "0.1.0", api_version: 1, certificate_pem: PEM };
+const enrolment = { version: "0.1.0", api_version: 2, certificate_pem: PEM };
 const report = (id: string = INSTANCE) => ({
   id,
   generation: 4,
@@ -88,7 +88,7 @@ const heartbeat = (more: Record<string, unknown> = {}) => ({
   boot: 1763718645000,
   sequence: 1,
   version: "0.1.0",
-  api_version: 1,
+  api_version: 2,
   interval_seconds: 60,
   docker_reachable: true,
   full: true,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use toolbox_domain::objects;
 use toolbox_domain::spec::{
     McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
-use crate::objects;
 use crate::problem::FieldError;
 
 /// What differs from the catalog entry (deploy) or from what runs (update).
@@ -22,7 +22,10 @@ pub struct ConfigOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_variables: Option<BTreeMap<String, Option<String>>>,
     /// Ports to publish.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional_list"
+    )]
     pub port_mappings: Option<Vec<PortMapping>>,
     /// Arguments instead of the image's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +34,10 @@ pub struct ConfigOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
     /// Volumes that live as long as the instance.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional_list"
+    )]
     pub volumes: Option<Vec<VolumeSpec>>,
     /// Limits.
     #[serde(

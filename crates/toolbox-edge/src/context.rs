@@ -10,6 +10,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment::Moment;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::UserId;
+use toolbox_domain::objects::Object;
 use toolbox_http::{Clock, Headers, Transport};
 
 use crate::config::Config;
@@ -167,7 +168,7 @@ impl RequestContext {
         Ok(None)
     }
 
-    /// The body, which must be JSON of this shape. The message tells the place of a mistake and
+    /// The body, which must be a JSON object of this shape. The message tells the place of a mistake and
     /// never the text there.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let is_json = self
@@ -178,14 +179,8 @@ impl RequestContext {
         if !is_json {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
-        // Every body is an object, and serde would take an array for one.
-        if self.body.trim_ascii_start().first() == Some(&b'[') {
-            return Err(ApiError::with_message(
-                ErrorCode::InvalidJson,
-                "The body has an unexpected shape at line 1, column 0",
-            ));
-        }
-        serde_json::from_slice(&self.body).map_err(|error| {
+        let read = serde_json::from_slice(&self.body).map(|Object(body)| body);
+        read.map_err(|error| {
             // serde_json's own words may quote the body.
             let what = if error.is_data() {
                 "has an unexpected shape"

@@ -9,7 +9,7 @@ use toolbox_api::mcp::McpState;
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
-    BadRow, InstanceRow, OperationResult, RecordState, RecordStep, Recorded,
+    BadRow, InstanceRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
 };
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
@@ -93,7 +93,7 @@ impl Operation {
             // Somebody else has recorded the end.
             Ok(Row::Untouched) => (self.action != Action::Delete).then(|| self.row.clone()),
             // It is done, but until that is recorded everybody reads that it is in progress.
-            Err(error) => {
+            Ok(Row::Failed(error)) | Err(error) => {
                 self.log(&error.into());
                 return self.accept(observation.view());
             }
@@ -153,7 +153,10 @@ impl Operation {
         let entry = Entry::of_answer(&self.row, observation, Some(self.view.id));
         let database = &self.instances.database;
         let batch = record::record(database, &self.request_id, None, vec![entry]).await?;
-        Ok(batch.rows.into_iter().next().unwrap_or(Row::Untouched))
+        match batch.rows.into_iter().next() {
+            Some(Row::Failed(error)) => Err(error),
+            row => Ok(row.unwrap_or(Row::Untouched)),
+        }
     }
 
     /// The agent holds the command durably and works on it: answers now, observes the end later.
@@ -215,11 +218,14 @@ impl Operation {
             .await;
         let mut api = ApiError::from(error);
         match recorded.map(|recorded| recorded.results.into_iter().next()) {
-            Ok(Some(Recorded::Written(Some(row)))) => {
+            Ok(Some(Recorded::Written(Some(ReadRow::Row(row))))) => {
                 self.view.state = OperationState::Failed;
                 if let Err(defect) = add_instance(&mut api, &self.instances, Some(&row), None) {
                     return defect.into();
                 }
+            }
+            Ok(Some(Recorded::Refused { code })) => {
+                self.log(&DatabaseError::RecordRefused { code }.into());
             }
             Ok(_) => {}
             // The operation stays in progress until its lease ends. The caller gets the first cause.

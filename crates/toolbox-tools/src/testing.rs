@@ -32,14 +32,20 @@ impl Deref for World {
 impl World {
     /// One toolbox with one instance in `status`, and an agent that shows it running.
     pub(crate) fn new(status: &str) -> Self {
+        Self::with(status, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn with(status: &str, more: &[(&str, &str)]) -> Self {
         let plane = ControlPlane::new(status);
-        let variables = [
+        let mut variables = vec![
             ("SUPABASE_JWT_SECRET", "secret"),
             (
                 "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
                 "the root secret before that one..",
             ),
         ];
+        variables.extend(more);
         let (transport, clock) = (Arc::clone(&plane.transport), Arc::clone(&plane.clock));
         let function = Function::new(&FUNCTION, &variables, transport, clock);
         Self { plane, function }

@@ -39,7 +39,7 @@ as $$
 declare
   instance public.account_tool_instances;
 begin
-  select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
+  select * into instance from public.account_tool_instances i where i.id = instance_id;
   if not found or generation < instance.generation then
     return;
   end if;
@@ -61,7 +61,7 @@ begin
 end;
 $$;
 comment on function private.record_tools_changed is
-  'Stores which tools an MCP server lists; another list than before is an event.';
+  'Stores which tools an MCP server lists; another list than before is an event. The caller holds the lock of the row.';
 
 revoke all on function
   private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed

@@ -1,5 +1,7 @@
 //! Rebuilding a record from the labels and settings of containers in Docker.
 
+use std::collections::BTreeMap;
+
 use toolbox_api::dtma::{Desired, ToolSpec};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::{ContainerName, DisplayName};
@@ -69,6 +71,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
         next: None,
         update_failure: None,
         restart: None,
+        inherited_volumes: BTreeMap::new(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! How a command changes a record: pure rules about generations and specs.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 use toolbox_api::dtma::{Desired, PortBinding};
 use toolbox_domain::ids::ToolInstanceId;
@@ -143,7 +145,13 @@ impl Command {
             Self::Stop(_) if repeated && record.desired == Desired::Stopped => {
                 return Ok(Change::Nothing);
             }
-            Self::Stop(_) => draft.desired = Desired::Stopped,
+            Self::Stop(_) => {
+                draft.desired = Desired::Stopped;
+                // As with an update of a stopped instance: the new version is tried at the next start.
+                if let Some(next) = draft.next.take() {
+                    draft.current = next;
+                }
+            }
             Self::Restart(_)
                 if repeated
                     && record
@@ -192,6 +200,7 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         next: None,
         update_failure: None,
         restart: None,
+        inherited_volumes: BTreeMap::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::SecretValue;
+use crate::objects;
 
 /// What runs in an instance.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,12 +28,16 @@ pub struct ToolSpec {
     /// Environment variables. Each value may be a secret, so each is in an envelope.
     pub env: BTreeMap<String, SecretValue>,
     /// Ports to publish.
+    #[serde(deserialize_with = "objects::list")]
     pub ports: Vec<PortSpec>,
     /// Volumes that live as long as the instance.
+    #[serde(deserialize_with = "objects::list")]
     pub volumes: Vec<VolumeSpec>,
     /// Limits.
+    #[serde(deserialize_with = "objects::required")]
     pub resources: Resources,
     /// Confinement.
+    #[serde(deserialize_with = "objects::required")]
     pub confinement: Confinement,
     /// MCP transport; none for a tool that is no MCP server.
     #[serde(skip_serializing_if = "Option::is_none")]

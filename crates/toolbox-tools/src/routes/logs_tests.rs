@@ -79,6 +79,9 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
         "soon",
         "-1",
         "1e300",
+        "253402300800",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T23:59:59.9-23:59",
         "2025-11-21T09:50:45%2B009223372036854775807",
     ] {
         let world = World::new("running");
