@@ -7,6 +7,7 @@ pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
+use crate::mcp::McpHealth;
 use crate::numbers;
 
 /// Version of this API. It is raised when agents of the version before would refuse or misread what the control plane sends to
@@ -259,6 +260,9 @@ pub struct ToolView {
     /// taken the failed spec back.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Health of its MCP server since its container started; none if it is no MCP server, or is not meant to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<Box<McpHealth>>,
     /// When this view last changed.
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.

@@ -217,7 +217,8 @@ pub struct ToolInstanceView {
     pub live: Option<LiveState>,
     /// Since when the state is not known, because the machine does not report; `state_source` is then `last_known`.
     pub unknown_since: Option<String>,
-    /// Health of its MCP server as the agent last reported it, with its evidence and age.
+    /// Health of its MCP server as the agent last found it, with its evidence and age. Evidence names the likely cause and the
+    /// field of a deployment that cures it.
     pub mcp: Option<Box<McpHealth>>,
     /// When the row was made.
     pub created_at: String,
