@@ -186,7 +186,7 @@ export const SERVERS: Server[] = [
     command: [
       "sh",
       "-c",
-      `python3 -m http.server 8000 --directory /srv/inner >/dev/null 2>&1 & PYTHONPATH=${HOME}/py/servers exec python3 -m mcp_server_fetch --ignore-robots-txt`,
+      `python3 -m http.server 8000 --directory /srv/inner >/dev/null 2>&1 & PYTHONPATH=${HOME}/py/servers exec python3 -m mcp_server_fetch --ignore-robots-txt --allow-private-ips`,
     ],
     tool: "fetch",
     call: { arguments: { url: "http://127.0.0.1:8000/hello.txt", raw: true }, expect: "hello from a file" },
@@ -205,7 +205,7 @@ export const SERVERS: Server[] = [
     of: "mcp-server-sqlite 2025.4.25",
     sdk: "Python SDK 1.6.0",
     transport: "stdio",
-    command: python("sdk1_6", "-m", "mcp_server_sqlite", "--db-path", "/tmp/matrix.db"),
+    command: python("sdk1_6", `${HOME}/py/sdk1_6/bin/mcp-server-sqlite`, "--db-path", "/tmp/matrix.db"),
     tool: "read_query",
     call: { arguments: { query: "select 40 + 2 as answer" }, expect: "42" },
   },

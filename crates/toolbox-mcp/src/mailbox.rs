@@ -123,12 +123,13 @@ impl Sender {
         }
     }
 
-    /// Adds a message; whether there was room and somebody who reads. One that is alone always finds room.
+    /// Adds a message; whether there was room and somebody who reads. One that is alone finds room where any does.
     pub fn push(&self, message: Bytes) -> bool {
         let message = self.counted(message);
         let mut state = self.shared.state();
         let alone = state.queue.is_empty();
-        if state.abandoned || !alone && state.bytes + message.len() > self.limit {
+        let room = self.limit > 0 && alone || state.bytes + message.len() <= self.limit;
+        if state.abandoned || !room {
             return false;
         }
         state.bytes += message.len();

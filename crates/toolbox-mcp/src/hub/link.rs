@@ -7,7 +7,7 @@ use toolbox_api::mcp::McpState;
 
 use super::greeting::Legacy;
 use super::{Hub, Owner, refuse, unavailable};
-use crate::health::Finding;
+use crate::health::{Finding, lacking};
 use crate::memory::Only;
 use crate::process::{Ended, NotRunning};
 use crate::rpc::code;
@@ -89,7 +89,8 @@ impl Hub {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut why = ended.words();
         if !self.process.last_log.is_empty() {
-            why = format!("{why}; it last logged: {}", self.process.last_log);
+            let said = &self.process.last_log;
+            why = format!("{why}; it last logged: {said}{}", lacking(said));
         }
         let mut calls = self.calls.values();
         if calls.any(|call| matches!(call.owner, Owner::Discover)) {

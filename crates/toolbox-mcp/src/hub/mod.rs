@@ -29,11 +29,11 @@ use bytes::{Bytes, BytesMut};
 use toolbox_api::mcp::McpState;
 use uuid::Uuid;
 
-use self::greeting::{Discover, Discovered, Legacy as LegacyEra};
 pub use self::greeting::{
-    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
-    stateless_params,
+    BATCHES, LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error,
+    read_discover, stateless_params,
 };
+use self::greeting::{Discover, Discovered, Legacy as LegacyEra};
 use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
@@ -78,6 +78,15 @@ pub struct Post {
 pub enum Input {
     /// Pass this on.
     Post(Box<Post>),
+    /// Pass these on, in the order in which they stand.
+    Batch {
+        /// The session they belong to.
+        session: Uuid,
+        /// The messages.
+        posts: Vec<Post>,
+        /// Where it goes that they were taken, or why not.
+        reply: Sender,
+    },
     /// Send what belongs to this session and to no call here.
     Listen {
         /// The session.
@@ -246,6 +255,11 @@ impl Hub {
     pub fn input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Post(post) => self.post(now, post),
+            Input::Batch {
+                session,
+                posts,
+                reply,
+            } => self.batch(now, session, posts, reply),
             Input::Listen { session, reply } => self.listen(now, session, reply),
             Input::End { session, reply } => {
                 let answer = if self.end_session(now, session) {

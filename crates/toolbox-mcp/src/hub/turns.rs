@@ -95,6 +95,8 @@ struct Roots {
     /// The server has asked for roots, so it wants to hear of a change.
     wanted: bool,
     changed: bool,
+    /// It was not told whose were meant, because several clients offered some.
+    unclear: bool,
 }
 
 /// Whose calls may have caused a question.
@@ -293,6 +295,8 @@ impl Hub {
         };
         if method == "roots/list" {
             self.turns.roots.wanted = true;
+            self.turns.roots.unclear =
+                caller == Caller::Nobody && meant.is_err_and(|(code, _)| code == code::UNAVAILABLE);
             // Those who offer roots are asked when nobody else can be meant.
             self.turns.roots.changed |=
                 meant.is_err() && caller != Caller::Nobody && self.only_with_roots().is_ok();
@@ -314,12 +318,16 @@ impl Hub {
         }
     }
 
+    /// The only session that offers roots, among those that listen if any does: clients leave sessions behind.
     fn only_with_roots(&self) -> Result<Uuid, (i32, &'static str)> {
-        let mut offering = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.capabilities.roots);
-        match (offering.next(), offering.next()) {
+        let offering = self.sessions.iter().filter(|(_, s)| s.capabilities.roots);
+        let listening = offering.clone().filter(|(_, s)| s.listens());
+        let one = |mut found: Vec<_>| (found.pop(), found.pop());
+        let found = match one(listening.collect()) {
+            (None, _) => one(offering.collect()),
+            found => found,
+        };
+        match found {
             (Some((id, _)), None) => Ok(*id),
             (None, _) => Err((code::METHOD_NOT_FOUND, "no connected client offers roots")),
             (Some(_), Some(_)) => Err((
@@ -410,6 +418,13 @@ impl Hub {
     pub(super) fn roots_changed(&mut self, now: Instant) {
         self.turns.roots.changed = self.turns.roots.wanted;
         self.tell_roots(now);
+    }
+
+    /// A session that offers roots listens, which may tell it from those that are left behind.
+    pub(super) fn roots_listen(&mut self, now: Instant) {
+        if self.turns.roots.unclear {
+            self.roots_changed(now);
+        }
     }
 
     /// Tells the server of changed roots, once no call hides whose roots it asks for then.

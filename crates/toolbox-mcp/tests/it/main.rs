@@ -11,6 +11,7 @@
 mod eras;
 mod events;
 mod faults;
+mod forms;
 mod http;
 mod large;
 mod patience;

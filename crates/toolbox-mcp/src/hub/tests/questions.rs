@@ -338,6 +338,7 @@ fn the_roots_of_the_only_client_that_offers_them_are_told_and_changes_too() {
     assert_eq!(changed(&mut world), 1);
     // Of two, neither is meant; when one leaves, the other is.
     let two = world.open(&json!({"roots": {}}));
+    let _stream = listen(&mut world, two);
     world.post(Some(two), &json!({"method": "notifications/initialized"}));
     assert_eq!(changed(&mut world), 1);
     ask(&mut world, "roots/list");
@@ -350,6 +351,26 @@ fn the_roots_of_the_only_client_that_offers_them_are_told_and_changes_too() {
     let (reply, session) = (mailbox(0).0, two);
     world.hub.input(world.now, Input::End { session, reply });
     assert_eq!(changed(&mut world), 1);
+    ask(&mut world, "roots/list");
+    assert_eq!(message(&mut stream).unwrap()["method"], "roots/list");
+}
+
+#[test]
+fn a_session_that_was_left_behind_does_not_hide_the_roots_of_the_one_that_listens() {
+    let mut world = World::ready();
+    ask(&mut world, "roots/list");
+    declined(&mut world);
+    let left = world.open(&json!({"roots": {}}));
+    drop(listen(&mut world, left));
+    let one = world.open(&json!({"roots": {}}));
+    world.post(Some(one), &json!({"method": "notifications/initialized"}));
+    ask(&mut world, "roots/list");
+    declined(&mut world);
+    let mut stream = listen(&mut world, one);
+    assert_eq!(
+        world.written()[0]["method"],
+        "notifications/roots/list_changed"
+    );
     ask(&mut world, "roots/list");
     assert_eq!(message(&mut stream).unwrap()["method"], "roots/list");
 }
