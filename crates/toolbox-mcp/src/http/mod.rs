@@ -13,10 +13,12 @@ mod send;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -121,7 +123,25 @@ pub struct HttpBridge {
     health: watch::Receiver<Arc<McpHealth>>,
     memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
+    /// Calls under way, until their answers are whole.
+    calls: Arc<AtomicUsize>,
     options: Arc<Options>,
+}
+
+/// A call under way.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(calls: &Arc<AtomicUsize>) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A bridge to the server at `place`, and the task that probes it.
@@ -134,10 +154,12 @@ pub fn start(
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
+    let calls = Arc::new(AtomicUsize::new(0));
     let prober = probe::Prober {
         client: client.clone(),
         place: Arc::clone(&place),
         limits: options.limits.clone(),
+        calls: Arc::clone(&calls),
         wake: Arc::clone(&wake),
         tracker,
         publish,
@@ -149,6 +171,7 @@ pub fn start(
         health,
         memory,
         wake,
+        calls,
         options: Arc::new(options),
     };
     (bridge, prober.run())
@@ -215,6 +238,8 @@ impl HttpBridge {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
+        // A stream on which a client listens is no call.
+        let under_way = (head.method == Method::POST).then(|| UnderWay::new(&self.calls));
         let outgoing = Outgoing {
             method: head.method,
             path: &target.path,
@@ -229,7 +254,7 @@ impl HttpBridge {
                     let text = format!("the server answered {text}");
                     failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
                 }
-                None => back(response),
+                None => back(response, under_way),
             },
             Ok(Err(Unsent::Malformed)) => failed(
                 StatusCode::BAD_REQUEST,
@@ -275,8 +300,13 @@ fn to_server(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn back(response: Response<hyper::body::Incoming>) -> Response<Body> {
+fn back(response: Response<hyper::body::Incoming>, under_way: Option<UnderWay>) -> Response<Body> {
     let (head, body) = response.into_parts();
+    // The call ends with its answer, or with the client that no longer reads it.
+    let body = body.map_frame(move |frame| {
+        let _ = &under_way;
+        frame
+    });
     let mut back = Response::new(Body::new(body));
     *back.status_mut() = head.status;
     for (name, value) in &head.headers {

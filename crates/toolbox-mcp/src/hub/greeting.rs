@@ -4,6 +4,7 @@
 //! first. `server/discover` is asked when a server refuses `initialize`, when one is remembered to do so, or when a client
 //! of the stateless era comes. A server that ends because of it is started again and not asked any more.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -68,29 +69,35 @@ pub(super) struct Handshake {
     after: String,
 }
 
-/// The parts of an answer to `initialize` or `server/discover` that tell about the server.
-#[derive(Default, Deserialize)]
-struct About<'a> {
-    #[serde(borrow, rename = "serverInfo")]
-    info: Option<&'a RawValue>,
-    #[serde(borrow)]
-    capabilities: Option<&'a RawValue>,
-}
-
-/// `part` of a message, as far as it can be read.
-fn part(part: Option<&RawValue>) -> Option<Value> {
-    lenient::read(part?.get())
+/// Reads a result of `initialize`, as far as it can be read: revision, name and version, and whether there are tools.
+pub fn read_initialize(result: &str) -> Option<(String, Identity, bool)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire<'a> {
+        #[serde(borrow)]
+        protocol_version: &'a RawValue,
+        #[serde(borrow)]
+        server_info: Option<&'a RawValue>,
+        #[serde(borrow)]
+        capabilities: Option<BTreeMap<String, &'a RawValue>>,
+    }
+    let wire: Wire<'_> = serde_json::from_str(result).ok()?;
+    let version: String = lenient::read(wire.protocol_version.get())?;
+    let info: Option<Value> = wire.server_info.and_then(|info| lenient::read(info.get()));
+    let tools = wire.capabilities.as_ref().and_then(|all| all.get("tools"));
+    let has_tools = tools.is_some_and(|tools| tools.get() != "null");
+    let identity = identity(info.as_ref(), &version);
+    Some((version, identity, has_tools))
 }
 
 impl Handshake {
     fn read(message: &Message) -> Option<Self> {
         let result = message.result.as_ref()?;
         let at = message.result_fields().ok()?.protocol_version?;
-        let version: String = lenient::read(message.raw(&at))?;
-        let about: About<'_> = serde_json::from_str(message.raw(result)).ok()?;
+        let (version, identity, has_tools) = read_initialize(message.raw(result))?;
         Some(Self {
-            identity: identity(part(about.info).as_ref(), &version),
-            has_tools: has_tools(part(about.capabilities).as_ref()),
+            identity,
+            has_tools,
             before: message.raw(&(result.start..at.start)).to_owned(),
             after: message.raw(&(at.end..result.end)).to_owned(),
             version,
@@ -141,7 +148,7 @@ pub fn initialize_params(capabilities: &Value) -> Value {
 }
 
 /// A server's name and version.
-pub fn identity(info: Option<&Value>, protocol: &str) -> Identity {
+fn identity(info: Option<&Value>, protocol: &str) -> Identity {
     let text = |name: &str| {
         let text = info?.get(name)?.as_str()?;
         Some(text[..text.floor_char_boundary(128)].to_owned())
@@ -154,7 +161,7 @@ pub fn identity(info: Option<&Value>, protocol: &str) -> Identity {
 }
 
 /// Whether a server says it has tools.
-pub fn has_tools(capabilities: Option<&Value>) -> bool {
+fn has_tools(capabilities: Option<&Value>) -> bool {
     capabilities.is_some_and(|c| c.get("tools").is_some_and(|tools| !tools.is_null()))
 }
 
@@ -408,7 +415,7 @@ impl Hub {
 }
 
 /// Whether an error says that its sender speaks a stateless revision.
-pub const fn is_stateless_error(number: i64) -> bool {
+pub(super) const fn is_stateless_error(number: i64) -> bool {
     number == code::UNSUPPORTED_VERSION as i64
         || number == code::HEADER_MISMATCH as i64
         || number == code::MISSING_CAPABILITY as i64

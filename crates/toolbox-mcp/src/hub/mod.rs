@@ -30,8 +30,7 @@ use toolbox_api::mcp::McpState;
 use uuid::Uuid;
 
 pub use self::greeting::{
-    BATCHES, LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error,
-    read_discover, stateless_params,
+    BATCHES, LEGACY, STATELESS, initialize_params, read_discover, read_initialize, stateless_params,
 };
 use self::greeting::{Discover, Discovered, Legacy as LegacyEra};
 use self::ids::Ids;
