@@ -109,6 +109,7 @@ impl Lines {
     }
 
     /// Long lines count in `budget`, from their first bytes until whoever takes them drops them.
+    #[must_use]
     pub fn within(self, budget: &Budget) -> Self {
         Self {
             memory: Some((budget.clone(), budget.hold())),
