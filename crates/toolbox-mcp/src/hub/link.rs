@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use toolbox_api::mcp::McpState;
 
 use super::{Hub, Owner, refuse, unavailable};
-use crate::health::Finding;
+use crate::health::{Finding, lacking};
 use crate::process::{Ended, NotRunning};
 use crate::rpc::code;
 
@@ -87,7 +87,8 @@ impl Hub {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut why = ended.words();
         if !self.process.last_log.is_empty() {
-            why = format!("{why}; it last logged: {}", self.process.last_log);
+            let said = &self.process.last_log;
+            why = format!("{why}; it last logged: {said}{}", lacking(said));
         }
         // Some older servers exit when anything comes before `initialize`. Once, that is no fault.
         let shied = !self.skip_discover
