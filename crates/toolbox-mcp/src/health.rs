@@ -42,6 +42,29 @@ pub struct Identity {
     pub version: Option<String>,
 }
 
+/// Words of a last line that tell of a setting which is missing or wrong.
+const SETTINGS: [&str; 9] = [
+    "api key",
+    "api_key",
+    "apikey",
+    "credential",
+    "environment variable",
+    "env var",
+    "password",
+    "secret",
+    "token",
+];
+
+/// A clause that names the field which likely cures an end whose last line was this; empty where nothing is likely.
+pub fn lacking(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    if SETTINGS.iter().any(|word| said.contains(word)) {
+        "; it may lack a setting: set environmentVariables"
+    } else {
+        ""
+    }
+}
+
 /// Turns findings into health. Only this reads the wall clock.
 #[derive(Debug)]
 pub struct Tracker {

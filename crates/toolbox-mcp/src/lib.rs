@@ -1,7 +1,7 @@
 //! Bridges MCP servers to streamable HTTP, and probes their health.
 //!
 //! - [`bridge`]: one server over standard streams for many HTTP clients: the handler, and the task that runs it;
-//! - [`http`]: servers that speak HTTP themselves: pass-through and the task that probes them;
+//! - [`http`]: servers that speak HTTP themselves: pass-through and the task that probes them, and the older HTTP with events;
 //! - [`hub`]: what that task decides, as a state machine without sockets, processes or clocks;
 //! - [`process`]: how a bridge connects to a server's standard streams;
 //! - [`rpc`], [`lines`]: JSON-RPC messages and lines, bounded and without copying;

@@ -19,7 +19,7 @@ use toolbox_mcp::wire::body::Budget;
 
 use super::endpoint::PublishedEndpoint;
 use super::stdio::DockerStdio;
-use super::{AnyBridge, Handle, Served};
+use super::{AnyBridge, Handle, Served, unbridged};
 use crate::durable;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 
@@ -56,16 +56,19 @@ impl Made {
 /// One instance's bridge and what belongs to it.
 struct Kept {
     made: Made,
-    bridge: AnyBridge,
+    /// None where nothing bridges the transport.
+    bridge: Option<AnyBridge>,
     health: watch::Receiver<Arc<McpHealth>>,
     tools: watch::Receiver<Option<Arc<Toolset>>>,
     /// Aborts the bridge's task.
-    task: tokio::task::AbortHandle,
+    task: Option<tokio::task::AbortHandle>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -123,8 +126,8 @@ impl Keeper {
                 version = Some(now);
                 self.refresh(id, &entry, &budget, &mut kept);
             }
-            if let Some(kept) = &kept {
-                kept.bridge.wake();
+            if let Some(bridge) = kept.as_ref().and_then(|kept| kept.bridge.as_ref()) {
+                bridge.wake();
             }
             // Until the view changes, only the bridge's findings matter.
             loop {
@@ -200,11 +203,28 @@ impl Keeper {
                     (AnyBridge::Stdio(bridge), tokio::spawn(task))
                 }
             }
-            // Nothing bridges websockets; `Handle::health` says so.
-            McpTransport::Websocket => return,
+            McpTransport::Websocket => {
+                let health = watch::channel(Arc::new(unbridged(made.transport))).1;
+                let served = Served {
+                    bridge: None,
+                    health: health.clone(),
+                    entry: entry.clone(),
+                };
+                self.handle.put(id, served);
+                self.shared.changes.mark(id);
+                *kept = Some(Kept {
+                    made,
+                    bridge: None,
+                    health,
+                    tools: watch::channel(None).1,
+                    task: None,
+                });
+                return;
+            }
         };
         let served = Served {
-            bridge: bridge.clone(),
+            bridge: Some(bridge.clone()),
+            health: bridge.health(),
             entry: entry.clone(),
         };
         self.handle.put(id, served);
@@ -212,8 +232,8 @@ impl Keeper {
             made,
             health: bridge.health(),
             tools: bridge.tools(),
-            bridge,
-            task: task.abort_handle(),
+            bridge: Some(bridge),
+            task: Some(task.abort_handle()),
         });
     }
 

@@ -8,9 +8,11 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, LogStream, Phase};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::health::lacking;
 use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use toolbox_mcp::redact::Redactor;
 
+use crate::instances::steps::SAID;
 use crate::instances::{Entry, Shared};
 use crate::record::Record;
 use crate::runtime::{AttachedOutput, Container, ContainerId, ContainerState, LogQuery};
@@ -117,7 +119,11 @@ impl DockerStdio {
         match (said, record) {
             (Some(line), Some(record)) => {
                 let line = redactor(&record).clean(&line);
-                not_running(format!("{reason}; it last logged: {line}"), false)
+                // The reason of an end at the start has it already.
+                if reason.contains(SAID) {
+                    return not_running(reason, false);
+                }
+                not_running(format!("{reason}{SAID}{line}{}", lacking(&line)), false)
             }
             _ => not_running(reason, false),
         }

@@ -291,6 +291,13 @@ impl Agent {
             .await
     }
 
+    /// Deploys, waiting so many seconds for the end.
+    pub async fn deploy_for(&self, tool: &Tool, seconds: u32) -> Answer {
+        let request = self.request(Method::PUT, &format!("/tools/{}", tool.id));
+        let request = request.header("prefer", format!("wait={seconds}"));
+        self.send(request.json(&tool.body)).await
+    }
+
     /// Deploys; it must end as desired.
     pub async fn deploy(&self, tool: &Tool) -> Value {
         let view = self.put(tool).await.expect(200);

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use toolbox_api::mcp::McpState;
 
 use super::{Hub, Owner, refuse, unavailable};
-use crate::health::Finding;
+use crate::health::{Finding, lacking};
 use crate::process::{Ended, NotRunning};
 use crate::rpc::code;
 
@@ -87,7 +87,8 @@ impl Hub {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut why = ended.words();
         if !self.process.last_log.is_empty() {
-            why = format!("{why}; it last logged: {}", self.process.last_log);
+            let said = &self.process.last_log;
+            why = format!("{why}; it last logged: {said}{}", lacking(said));
         }
         // Some older servers exit when anything comes before `initialize`. Once, that is no fault.
         let shied = !self.skip_discover
@@ -144,6 +145,9 @@ impl Hub {
         why.clone_into(&mut self.last_reason);
         self.out = BytesMut::new();
         self.asked.clear();
+        for (_, post) in self.turns.reset() {
+            self.waiting.push_back((now + self.limits.ready, post));
+        }
         self.probe.reset();
         for (_, call) in std::mem::take(&mut self.calls) {
             if let Owner::Client { id, reply, .. } = call.owner {
