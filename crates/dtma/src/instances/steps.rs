@@ -283,12 +283,13 @@ pub fn why_ended(
     let said = output
         .iter()
         .rfind(|line| line.stream == LogStream::Stderr && !line.line.trim().is_empty());
-    let mut message = format!("The container ended at once with exit code {code}");
-    if let Some(said) = said {
+    let said = said.map_or_else(String::new, |said| {
         let said = redactor.clean(&said.line);
-        message += &format!("{SAID}{said}{}", lacking(&said));
-    }
-    ReasonCode::Exited.because(message)
+        format!("{SAID}{said}{}", lacking(&said))
+    });
+    ReasonCode::Exited.because(format!(
+        "The container ended at once with exit code {code}{said}"
+    ))
 }
 
 /// Before the last line that a container logged.
