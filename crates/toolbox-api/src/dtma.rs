@@ -190,6 +190,19 @@ pub struct ViewVersion {
     pub number: u64,
 }
 
+/// What Docker says of the health check that an image brings (`HEALTHCHECK`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerHealth {
+    /// No check has succeeded yet, and none has failed too often.
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// Checks fail.
+    Unhealthy,
+}
+
 /// What the agent knows of an instance. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -224,6 +237,9 @@ pub struct ToolView {
     pub image_digest: Option<String>,
     /// Published ports.
     pub ports: Vec<PortBinding>,
+    /// What the image's own health check says, where it has one and the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ContainerHealth>,
     /// Last start of the container.
     #[serde(default)]
     pub started_at: Option<String>,

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
 use toolbox_domain::objects;
 
-pub use crate::config_override::{ConfigOverride, NumberOrText, PortMapping, ResourceOverride};
-use crate::dtma::{ForeignContainer, Phase, PortBinding, Progress, Reason};
+pub use crate::config_override::{
+    ConfigOverride, NumberOrText, PortMapping, ResourceOverride, TransportOverride,
+};
+use crate::dtma::{ContainerHealth, ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
 
 /// Largest request body, in bytes.
@@ -150,6 +152,9 @@ pub struct LiveState {
     /// Why it is not as desired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// What the image's own health check says, where it has one and the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ContainerHealth>,
     /// Exit code of the last end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,

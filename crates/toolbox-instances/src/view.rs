@@ -161,6 +161,7 @@ fn show(instance: &mut ToolInstanceView, view: ToolView) {
         settled: view.settled,
         progress: view.progress,
         reason: view.reason,
+        health: view.health,
         exit_code: view.exit_code,
         restart_count: view.restart_count,
         started_at: view.started_at,

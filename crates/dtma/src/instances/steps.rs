@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
-use toolbox_api::dtma::{Desired, LogLine, LogStream};
+use tokio::time::Instant;
+use toolbox_api::dtma::{ContainerHealth, Desired, LogLine, LogStream};
 use toolbox_mcp::health::lacking;
 use toolbox_mcp::redact::Redactor;
 
@@ -28,6 +29,13 @@ const LAST_LINES: u32 = 20;
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
 
+/// How often a container is looked at while its image's health check has not succeeded yet.
+const HEALTH_LOOK: Duration = Duration::from_secs(1);
+/// How long that is waited for. Docker itself gives up earlier, unless the image asks for longer.
+const HEALTH_LIMIT: Duration = Duration::from_mins(30);
+/// What the check prints may hold secrets, so it is left to Docker.
+const UNHEALTHY: &str = "The health check of the image fails (docker inspect shows what it prints)";
+
 /// What came of a step that Docker did not refuse.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepEnd {
@@ -35,7 +43,7 @@ pub enum StepEnd {
     Done,
     /// The image is here.
     Image(Ensured),
-    /// The container ended on its trial, for this reason; and the instance's containers after it.
+    /// The container ended on its trial, or is unhealthy, for this reason; and the instance's containers after it.
     Ended(Why, Vec<Container>),
 }
 
@@ -118,21 +126,37 @@ pub fn begin(
                 OffsetDateTime::now_utc(),
             );
             Box::pin(async move {
-                if !shared.runtime.ends_within(&container, rest).await? {
-                    return Ok(StepEnd::Done);
-                }
-                let after = shared.runtime.observe(id).await?;
+                shared.runtime.ends_within(&container, rest).await?;
+                let given_up = Instant::now() + HEALTH_LIMIT;
+                let after = loop {
+                    let after = shared.runtime.observe(id).await?;
+                    let found = after
+                        .iter()
+                        .find(|c| c.id == container)
+                        .ok_or(RuntimeError::ContainerGone)?;
+                    match (found.state, found.health) {
+                        (ContainerState::Removing | ContainerState::Dead, _) => {
+                            return Err(RuntimeError::ContainerGone);
+                        }
+                        (ContainerState::Running, Some(ContainerHealth::Starting))
+                            if Instant::now() < given_up =>
+                        {
+                            shared.runtime.ends_within(&container, HEALTH_LOOK).await?;
+                        }
+                        (ContainerState::Running, None | Some(ContainerHealth::Healthy)) => {
+                            return Ok(StepEnd::Done);
+                        }
+                        (ContainerState::Running, _) => {
+                            let why = ReasonCode::Unhealthy.because(UNHEALTHY);
+                            return Ok(StepEnd::Ended(why, after));
+                        }
+                        _ => break after,
+                    }
+                };
                 let ended = after
                     .iter()
                     .find(|c| c.id == container)
                     .ok_or(RuntimeError::ContainerGone)?;
-                match ended.state {
-                    ContainerState::Running => return Ok(StepEnd::Done),
-                    ContainerState::Removing | ContainerState::Dead => {
-                        return Err(RuntimeError::ContainerGone);
-                    }
-                    _ => {}
-                }
                 // It only explains the end, so the step does not fail without it.
                 let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();
                 let lines = last_lines(&shared, &container).await;
@@ -283,13 +307,28 @@ pub fn why_ended(
     let said = output
         .iter()
         .rfind(|line| line.stream == LogStream::Stderr && !line.line.trim().is_empty());
-    let said = said.map_or_else(String::new, |said| {
+    let mut message = format!("The container ended at once with exit code {code}");
+    if output.iter().any(|line| lacks_a_right(&line.line)) {
+        message += "; it was refused a right: all capabilities are dropped, so name those it needs in capabilities (such as CHOWN, SETUID, SETGID), or the user it is to run as in user";
+    }
+    if let Some(said) = said {
         let said = redactor.clean(&said.line);
-        format!("{SAID}{said}{}", lacking(&said))
-    });
-    ReasonCode::Exited.because(format!(
-        "The container ended at once with exit code {code}{said}"
-    ))
+        message.extend([SAID, &said, lacking(&said)]);
+    }
+    ReasonCode::Exited.because(message)
+}
+
+/// The tool says that it may not do something: change an owner, become another user, write to a folder.
+fn lacks_a_right(line: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        "operation not permitted",
+        "permission denied",
+        "eacces",
+        "eperm",
+        "failed switching to",
+    ];
+    let lower = line.to_lowercase();
+    SIGNS.iter().any(|sign| lower.contains(sign))
 }
 
 /// Before the last line that a container logged.
@@ -342,6 +381,12 @@ mod tests {
             line(LogStream::Stdout, "protocol"),
         ]);
         assert_eq!(exited.code, ReasonCode::Exited);
+        let refused = ended(&[line(
+            LogStream::Stderr,
+            "chown: /data: Operation not permitted SECRET",
+        )]);
+        assert!(refused.message.contains("CHOWN") && !refused.message.contains("SECRET"));
+        assert!(!exited.message.contains("CHOWN"));
         assert_eq!(
             exited.message,
             "The container ended at once with exit code 1; it last logged: fatal: API_KEY [secret] is not valid; it may lack a setting: set environmentVariables"

@@ -31,7 +31,7 @@ use crate::process::NotRunning;
 use crate::redact::Redactor;
 use crate::rpc::{self, code};
 use crate::tools::Toolset;
-use crate::wire::{body, checks, reply};
+use crate::wire::{body, checks, cors, reply};
 
 /// How long connecting to a port of this machine may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -182,9 +182,19 @@ impl HttpBridge {
 
     /// Passes a request on. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        if request.method() == Method::OPTIONS {
+            return cors::preflight(&self.options.origins, request.headers());
+        }
         if let Err(refusal) = self.options.origins.check(request.headers()) {
             return refusal.into_response();
         }
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = self.pass(request).await;
+        cors::readable(origin.as_ref(), &mut response);
+        response
+    }
+
+    async fn pass(&self, request: Request<Body>) -> Response<Body> {
         if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
             return reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE");
         }

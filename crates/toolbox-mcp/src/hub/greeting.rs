@@ -19,6 +19,9 @@ pub const STATELESS: &str = "2026-07-28";
 /// Revisions that begin with `initialize`, oldest first.
 pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// The one revision that has batches of messages.
+pub const BATCHES: &str = "2025-03-26";
+
 /// Revisions of a server that are kept.
 const MOST_VERSIONS: usize = 32;
 

@@ -145,6 +145,9 @@ impl Hub {
         why.clone_into(&mut self.last_reason);
         self.out = BytesMut::new();
         self.asked.clear();
+        for (_, post) in self.turns.reset() {
+            self.waiting.push_back((now + self.limits.ready, post));
+        }
         self.probe.reset();
         for (_, call) in std::mem::take(&mut self.calls) {
             if let Owner::Client { id, reply, .. } = call.owner {

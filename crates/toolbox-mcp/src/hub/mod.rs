@@ -18,6 +18,7 @@ mod server;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,17 +28,18 @@ use bytes::{Bytes, BytesMut};
 use toolbox_api::mcp::McpState;
 use uuid::Uuid;
 
-use self::greeting::{Discovered, Legacy as LegacyEra};
 pub use self::greeting::{
-    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
-    stateless_params,
+    BATCHES, LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error,
+    read_discover, stateless_params,
 };
+use self::greeting::{Discovered, Legacy as LegacyEra};
 use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
 pub use self::mirrors::Parameter;
 use self::probe::Probe;
 use self::sessions::Session;
+use self::turns::{Turn, Turns};
 use crate::health::Finding;
 use crate::limits::Limits;
 use crate::mailbox::{Answer, Sender};
@@ -74,6 +76,15 @@ pub struct Post {
 pub enum Input {
     /// Pass this on.
     Post(Box<Post>),
+    /// Pass these on, in the order in which they stand.
+    Batch {
+        /// The session they belong to.
+        session: Uuid,
+        /// The messages.
+        posts: Vec<Post>,
+        /// Where it goes that they were taken, or why not.
+        reply: Sender,
+    },
     /// Send what belongs to this session and to no call here.
     Listen {
         /// The session.
@@ -117,6 +128,8 @@ struct Call {
     begun: Instant,
     /// None for a subscription.
     deadline: Option<Instant>,
+    /// Set if the server may ask its client something meanwhile.
+    turn: Option<Turn>,
 }
 
 /// A request of the server that a client was asked to answer.
@@ -125,7 +138,9 @@ struct Asked {
     /// The server's own id, as JSON.
     id: Bytes,
     session: Uuid,
-    deadline: Instant,
+    /// The call that caused it, if that is known.
+    call: Option<u32>,
+    since: Instant,
 }
 
 /// What the process did since it was connected.
@@ -165,6 +180,7 @@ pub struct Hub {
     waiting: VecDeque<(Instant, Box<Post>)>,
     sessions: HashMap<Uuid, Session>,
     asked: HashMap<u32, Asked>,
+    turns: Turns,
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
@@ -204,6 +220,7 @@ impl Hub {
             waiting: VecDeque::new(),
             sessions: HashMap::new(),
             asked: HashMap::new(),
+            turns: Turns::default(),
             process: Process::default(),
             discovered: None,
             legacy: LegacyEra::Unknown,
@@ -227,9 +244,14 @@ impl Hub {
     pub fn input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Post(post) => self.post(now, post),
+            Input::Batch {
+                session,
+                posts,
+                reply,
+            } => self.batch(now, session, posts, reply),
             Input::Listen { session, reply } => self.listen(now, session, reply),
             Input::End { session, reply } => {
-                let answer = if self.end_session(session) {
+                let answer = if self.end_session(now, session) {
                     Answer::accepted()
                 } else {
                     unknown_session("null")
@@ -254,6 +276,7 @@ impl Hub {
         let busy = !self.calls.is_empty()
             || !self.waiting.is_empty()
             || !self.asked.is_empty()
+            || !self.turns.idle()
             || self.discarded > 0
             || matches!(self.link, Link::Greeting { .. });
         let sweep = self.swept + if busy { SWEEP } else { SWEEP * 40 };
@@ -271,6 +294,7 @@ impl Hub {
             self.sweep_calls(now);
             self.sweep_sessions(now);
             self.sweep_asked(now);
+            self.sweep_turns(now);
         }
         match self.link {
             Link::Greeting { since } => self.greeting_timeout(now, since),
@@ -291,7 +315,8 @@ impl Hub {
 
     /// Counts of calls and sessions, for metrics.
     pub fn load(&self) -> (usize, usize) {
-        (self.calls.len() + self.waiting.len(), self.sessions.len())
+        let waiting = self.waiting.len() + self.turns.held.len();
+        (self.calls.len() + waiting, self.sessions.len())
     }
 
     fn found(&mut self, finding: Finding) {
@@ -327,6 +352,7 @@ impl Hub {
             let Some(call) = self.calls.remove(&id) else {
                 continue;
             };
+            self.give_up(now, id, &call);
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
@@ -371,6 +397,7 @@ impl Hub {
                 method: method.into(),
                 begun: now,
                 deadline: None,
+                turn: None,
             },
         );
         id

@@ -255,6 +255,9 @@ impl Hub {
         let first = !std::mem::replace(&mut self.process.listed, true);
         let changed = self.tools.as_ref().is_some_and(|before| *before != tools);
         self.tools = Some(Arc::clone(&tools));
+        if changed {
+            self.turns.forget();
+        }
         if first && changed {
             self.tools_changed();
         }

@@ -1,11 +1,13 @@
 //! From a mailbox to an HTTP answer: one JSON object when the answer is the first thing there is, else an event stream.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use bytes::Bytes;
-use futures_util::stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream};
+use uuid::Uuid;
 
 use super::accept::Accepts;
 use super::checks::SESSION;
@@ -15,6 +17,9 @@ use crate::rpc::{self, code};
 
 /// A call that takes longer gets an event stream, so that a client that has left is noticed.
 const STREAM_AFTER: Duration = Duration::from_secs(2);
+/// A piece of a stream, which cannot fail.
+type Event = Result<Bytes, Infallible>;
+
 /// Pause between keep-alive comments on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -73,6 +78,31 @@ pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Re
     }
 }
 
+/// The answers to the requests of a batch.
+pub async fn several(mails: Vec<Receiver>, accepts: Accepts) -> Response<Body> {
+    if accepts.events {
+        let events = mails.into_iter().map(|mail| Box::pin(each(mail, None)));
+        return streamed(stream::select_all(events), None);
+    }
+    let mut answers = Vec::with_capacity(mails.len());
+    for mut mail in mails {
+        while let Some(next) = mail.next().await {
+            if let Mail::Answer(answer) = next {
+                answers.push(answer.body);
+            }
+        }
+    }
+    let mut body = BytesMut::from(&b"["[..]);
+    for (at, answer) in answers.iter().enumerate() {
+        if at > 0 {
+            body.extend_from_slice(b",");
+        }
+        body.extend_from_slice(answer);
+    }
+    body.extend_from_slice(b"]");
+    json(StatusCode::OK, body.freeze())
+}
+
 /// The answer to a message that gets none of its own: taken, or refused.
 pub async fn short(mut mail: Receiver) -> Response<Body> {
     match mail.next().await {
@@ -118,7 +148,12 @@ fn events(mail: Receiver, first: Option<Mail>) -> Response<Body> {
         Some(Mail::Answer(answer)) => answer.session,
         _ => None,
     };
-    let stream = stream::unfold(Some((mail, first)), |state| async {
+    streamed(each(mail, first), session)
+}
+
+/// The mails of one exchange as events.
+fn each(mail: Receiver, first: Option<Mail>) -> impl Stream<Item = Event> + Send {
+    stream::unfold(Some((mail, first)), |state| async {
         let (mut mail, first) = state?;
         let next = match first {
             Some(mail) => Ok(Some(mail)),
@@ -130,9 +165,15 @@ fn events(mail: Receiver, first: Option<Mail>) -> Response<Body> {
             Ok(None) => return None,
             Err(_) => (Bytes::from_static(sse::KEEP_ALIVE), Some((mail, None))),
         };
-        Some((Ok::<_, std::convert::Infallible>(bytes), rest))
-    });
-    let mut response = Response::new(Body::from_stream(stream));
+        Some((Ok(bytes), rest))
+    })
+}
+
+fn streamed(
+    events: impl Stream<Item = Event> + Send + 'static,
+    session: Option<Uuid>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

@@ -10,6 +10,7 @@
 
 mod events;
 mod faults;
+mod forms;
 mod http;
 mod protocol;
 mod world;

@@ -68,14 +68,22 @@ impl World {
     }
 
     pub async fn initialize(&self) -> Response {
+        self.initialize_at("2025-11-25").await
+    }
+
+    async fn initialize_at(&self, version: &str) -> Response {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": {"sampling": {}},
+            "protocolVersion": version, "capabilities": {"sampling": {}},
             "clientInfo": {"name": "test", "version": "0"}}});
         self.request(&message).send().await.unwrap()
     }
 
     pub async fn client(&self) -> Client<'_> {
-        let response = self.initialize().await;
+        self.client_at("2025-11-25").await
+    }
+
+    pub async fn client_at(&self, version: &str) -> Client<'_> {
+        let response = self.initialize_at(version).await;
         assert_eq!(response.status(), StatusCode::OK);
         let session = response.headers()["mcp-session-id"]
             .to_str()
@@ -112,6 +120,16 @@ impl Client<'_> {
         self.world
             .request(message)
             .header("mcp-session-id", &self.session)
+    }
+
+    /// A request that takes only a single JSON object.
+    pub fn without_events(&self, message: &Value) -> RequestBuilder {
+        self.world
+            .http
+            .post(&self.world.url)
+            .header("accept", "application/json")
+            .header("mcp-session-id", &self.session)
+            .json(message)
     }
 
     pub async fn post(&self, message: &Value) -> Vec<Value> {

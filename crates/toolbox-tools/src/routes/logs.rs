@@ -16,7 +16,7 @@ use crate::host::{instances, read_request};
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
 /// In seconds since 1970. RFC 3339 cannot write later times.
-const END_OF_YEAR_9999: Duration = Duration::from_secs(253_402_300_800);
+const END_OF_YEAR_9999: u64 = 253_402_300_800;
 
 /// Which lines, and whether to wait for more.
 pub(super) struct LogOptions {
@@ -80,7 +80,7 @@ fn timestamp(text: &str) -> Option<String> {
         Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         None => moment::parse(text),
     };
-    let since_epoch = since_epoch.filter(|moment| *moment < END_OF_YEAR_9999)?;
+    let since_epoch = since_epoch.filter(|moment| moment.as_secs() < END_OF_YEAR_9999)?;
     let to_the_second = &moment::format(since_epoch)[..19];
     let nanoseconds = since_epoch.subsec_nanos();
     Some(format!("{to_the_second}.{nanoseconds:09}Z"))
