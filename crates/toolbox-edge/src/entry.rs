@@ -34,6 +34,9 @@ pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
 /// The same, for requests that may change something.
 pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];
 
+/// The same, for preflights.
+pub const READ_HEADERS_OF_PREFLIGHTS: &[&str] = &["access-control-request-headers"];
+
 /// A whole function: its table and what it runs with.
 pub struct Service {
     /// The table.
@@ -50,7 +53,7 @@ impl Service {
         let request_id = self.request_id(request.headers.get("x-request-id"));
         let origin = request.headers.get("origin").map(str::to_owned);
         let mut reply = if request.method == "OPTIONS" {
-            cors::preflight()
+            cors::preflight(request.headers.get("access-control-request-headers"))
         } else {
             let route = format!("{} {}", request.method, request.path());
             match self.dispatch(request, &request_id).await {

@@ -23,7 +23,10 @@ use web_sys::{Crypto, CryptoKey};
 
 use crate::config::Config;
 use crate::context::FunctionState;
-use crate::entry::{BODY_LIMIT, Incoming, READ_HEADERS, READ_HEADERS_OF_MUTATIONS, Service};
+use crate::entry::{
+    BODY_LIMIT, Incoming, READ_HEADERS, READ_HEADERS_OF_MUTATIONS, READ_HEADERS_OF_PREFLIGHTS,
+    Service,
+};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::{Body, Reply};
 use crate::router::Function;
@@ -178,6 +181,11 @@ async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValu
     }
     if has_body {
         for name in READ_HEADERS_OF_MUTATIONS {
+            copy(name)?;
+        }
+    }
+    if converted.method == "OPTIONS" {
+        for name in READ_HEADERS_OF_PREFLIGHTS {
             copy(name)?;
         }
     }
