@@ -15,6 +15,7 @@ use toolbox_http::{Clock, Headers, Transport};
 use crate::config::Config;
 use crate::host::Host;
 use crate::identity::Identity;
+use crate::json;
 
 /// Everything that lives as long as the instance.
 pub struct FunctionState {
@@ -167,40 +168,19 @@ impl RequestContext {
         Ok(None)
     }
 
-    /// The body, which must be JSON of this shape. The message tells the place of a mistake and
-    /// never the text there.
+    /// The body, which must be a JSON object of this shape. The message names the field that does not fit, and never
+    /// repeats its value.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        let is_json = self
-            .headers
-            .get("content-type")
-            .map(|v| v.split(';').next().unwrap_or_default().trim())
-            .is_some_and(|v| v.eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
-        }
-        // Every body is an object, and serde would take an array for one.
-        if self.body.trim_ascii_start().first() == Some(&b'[') {
+        if self.body.trim_ascii().is_empty() {
             return Err(ApiError::with_message(
                 ErrorCode::InvalidJson,
-                "The body has an unexpected shape at line 1, column 0",
+                "The body is empty; send a JSON object, or use GET to read: the SDK's invoke sends POST unless it is told method: \"GET\"",
             ));
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
-            // serde_json's own words may quote the body.
-            let what = if error.is_data() {
-                "has an unexpected shape"
-            } else {
-                "is not valid JSON"
-            };
-            ApiError::with_message(
-                ErrorCode::InvalidJson,
-                format!(
-                    "The body {what} at line {}, column {}",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })
+        if !json::may_be_json(self.headers.get("content-type")) {
+            return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
+        }
+        json::parse(&self.body)
     }
 
     /// How long the caller wants to wait for the end: `Prefer: wait=N`, at most a minute.

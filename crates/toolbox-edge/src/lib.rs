@@ -16,6 +16,7 @@ pub mod cors;
 pub mod entry;
 pub mod host;
 pub mod identity;
+mod json;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod reply;

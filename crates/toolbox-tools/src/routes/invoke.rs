@@ -59,7 +59,7 @@ async fn dispatch(
         Some("mcp") => return mcp::access(cx, toolbox, &target(&body)?).await,
         Some("logs") => {
             let target = target(&body)?;
-            return logs::logs(cx, toolbox, &target, LogOptions::from_body(&body)?).await;
+            return logs::logs(cx, toolbox, &target, LogOptions::from_body(cx, &body)?).await;
         }
         Some("update") => {
             let target = target(&body)?;
