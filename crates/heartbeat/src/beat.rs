@@ -19,7 +19,7 @@ const MAX_NUMBER: u64 = (1 << 53) - 1;
 pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::key_hash(cx)?;
-    let heartbeat: Heartbeat = cx.json()?;
+    let heartbeat: Heartbeat = cx.json().await?;
     check(&heartbeat)?;
     let recorded = cx
         .state
@@ -31,7 +31,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
                 root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
-            &cx.body,
+            cx.body().await?,
         )
         .await?;
     let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {

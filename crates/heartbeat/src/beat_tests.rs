@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use toolbox_api::heartbeat::{HeartbeatResponse, MAX_INSTANCES};
 use toolbox_domain::keys::AgentKey;
 use toolbox_domain::retry::Fault;
-use toolbox_edge::entry::Incoming;
+use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use crate::testing::{
@@ -446,7 +446,9 @@ fn callers_without_a_key_and_broken_requests_reach_no_database() {
         );
         assert_eq!(seen.refusal(), (401, "authentication_required"));
     }
-    let seen = world.ask_with("POST", &path(), Headers::default(), Incoming::TooLarge);
+    let mut headers = Headers::default();
+    headers.set("authorization", format!("Bearer {KEY}"));
+    let seen = world.ask_with("POST", &path(), headers, Incoming::TooLarge);
     assert_eq!(seen.refusal(), (413, "body_too_large"));
     for (method, path, expected) in [
         ("POST", "/local".to_owned(), (400, "invalid_request")),
@@ -465,4 +467,26 @@ fn callers_without_a_key_and_broken_requests_reach_no_database() {
     assert_eq!(seen.refusal(), (400, "invalid_json"));
     assert!(world.transport.sent().is_empty());
     world.assert_log_is_clean();
+}
+
+#[test]
+fn nobody_sends_a_body_without_what_looks_like_a_key() {
+    let world = World::new();
+    let key = format!("Bearer {KEY}");
+    let token = format!("Bearer {TOKEN}");
+    let enrol = format!("{}/enrol", path());
+    for (path, authorization, reads) in [
+        (path(), "", false),
+        (path(), "Bearer x", false),
+        (path(), token.as_str(), false),
+        ("/local".to_owned(), key.as_str(), false),
+        ("/tick".to_owned(), key.as_str(), false),
+        (enrol.clone(), key.as_str(), false),
+        (path(), key.as_str(), true),
+        (enrol, token.as_str(), true),
+    ] {
+        let (seen, is_read) = world.ask_and_watch(&path, authorization);
+        assert!(seen.status >= 400, "{}", seen.text);
+        assert_eq!(is_read, reads, "{path} {authorization}");
+    }
 }

@@ -1,10 +1,11 @@
 //! A world for tests of routes: the real service over a scripted database.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolbox_edge::entry::Incoming;
+use toolbox_edge::body::Incoming;
 use toolbox_edge::recorded::{Function, RecordedHost, Seen};
 use toolbox_http::recorded::{JumpingClock, Recorded, lock};
 use toolbox_http::{Headers, Response, TransportError};
@@ -110,6 +111,20 @@ impl World {
         body: Incoming,
     ) -> Seen {
         self.function.ask_with(method, path, headers, body)
+    }
+
+    /// A request with the header `authorization`, and whether its body was read.
+    pub(crate) fn ask_and_watch(&self, path: &str, authorization: &str) -> (Seen, bool) {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_read);
+        let body = Box::pin(async move {
+            flag.store(true, Ordering::Relaxed);
+            Incoming::Complete(Vec::new())
+        });
+        let mut headers = Headers::default();
+        headers.set("authorization", authorization);
+        let seen = self.function.ask_unread("POST", path, headers, body);
+        (seen, is_read.load(Ordering::Relaxed))
     }
 
     /// Arguments of the calls to a function of the database.

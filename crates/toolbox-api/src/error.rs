@@ -49,6 +49,8 @@ codes! {
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
         /// The path exists for other methods.
         MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
+        /// The body did not arrive in time, or made room for others.
+        BodyTooSlow = "body_too_slow", 408, "The request body did not arrive in time";
         /// Another mutation of the instance runs.
         OperationInProgress = "operation_in_progress", 409, "Another operation on this instance is in progress";
         /// The name is taken in this toolbox.
@@ -316,7 +318,7 @@ mod tests {
     #[test]
     fn every_status_the_contract_names_is_used() {
         for status in [
-            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504,
+            400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504,
         ] {
             assert!(
                 ErrorCode::ALL.iter().any(|c| c.status() == status),

@@ -8,9 +8,10 @@ use serde_json::Value;
 use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 
+use crate::body::{Incoming, Unread};
 use crate::config::Config;
 use crate::context::FunctionState;
-use crate::entry::{Incoming, Service};
+use crate::entry::Service;
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::Body;
 use crate::router;
@@ -167,8 +168,13 @@ impl Function {
         self.ask_with(method, path, headers, Incoming::Complete(body.to_vec()))
     }
 
-    /// Any request.
+    /// A request with any body.
     pub fn ask_with(&self, method: &str, path: &str, headers: Headers, body: Incoming) -> Seen {
+        self.ask_unread(method, path, headers, Box::pin(std::future::ready(body)))
+    }
+
+    /// A request with a body that arrives when it is read.
+    pub fn ask_unread(&self, method: &str, path: &str, headers: Headers, body: Unread) -> Seen {
         let request = Request {
             method: method.to_owned(),
             url: format!("http://f/{}{path}", self.service.function.name),

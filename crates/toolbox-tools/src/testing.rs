@@ -2,8 +2,10 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use toolbox_edge::body::Incoming;
 use toolbox_edge::recorded::{Function, RecordedHost};
 use toolbox_http::Headers;
 use toolbox_instances::testing::{NOW, USER};
@@ -63,7 +65,7 @@ impl World {
         more: &[(&'static str, &str)],
     ) -> Seen {
         let mut headers = Headers::default();
-        headers.set("authorization", format!("Bearer {}", token()));
+        headers.set("authorization", authorization());
         headers.set("x-request-id", "req-1");
         if body.is_some() {
             headers.set("content-type", "application/json");
@@ -76,6 +78,30 @@ impl World {
         assert!(!seen.text.contains("SECRET"), "{}", seen.text);
         seen
     }
+
+    /// A request with the header `authorization`, and whether its body was read.
+    pub(crate) fn ask_and_watch(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: &str,
+    ) -> (Seen, bool) {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_read);
+        let body = Box::pin(async move {
+            flag.store(true, Ordering::Relaxed);
+            Incoming::Complete(Vec::new())
+        });
+        let mut headers = Headers::default();
+        headers.set("authorization", authorization);
+        let seen = self.function.ask_unread(method, path, headers, body);
+        (seen, is_read.load(Ordering::Relaxed))
+    }
+}
+
+/// What the signed-in owner presents.
+pub(crate) fn authorization() -> String {
+    format!("Bearer {}", token())
 }
 
 /// A token the recorded host takes for signed.

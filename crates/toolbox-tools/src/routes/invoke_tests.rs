@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::testing::{INSTANCE, TOOLBOX, World, answer, view};
+use crate::testing::{INSTANCE, TOOLBOX, World, answer, authorization, view};
 
 fn invoke(world: &World, body: Value) -> crate::testing::Seen {
     world.ask("POST", "", Some(body))
@@ -155,5 +155,28 @@ fn who_reads_with_post_is_told_to_use_get() {
             message.contains("use GET") || message.contains("Use GET"),
             "{message}"
         );
+    }
+}
+
+#[test]
+fn nobody_sends_a_body_before_the_caller_is_known() {
+    let tools = format!("/{TOOLBOX}/tools");
+    let tool = format!("{tools}/{INSTANCE}");
+    let owner = authorization();
+    for (method, path, authorization, reads) in [
+        ("POST", &tools, "", false),
+        ("POST", &tools, "Bearer x", false),
+        ("POST", &tools, "Bearer sb_secret_x", false),
+        ("PATCH", &tool, "", false),
+        ("PUT", &tool, owner.as_str(), false),
+        ("POST", &format!("{tool}/nothing"), owner.as_str(), false),
+        // It needs none.
+        ("POST", &format!("{tool}/stop"), owner.as_str(), false),
+        ("POST", &tools, owner.as_str(), true),
+        ("PATCH", &tool, owner.as_str(), true),
+    ] {
+        let world = World::new("running");
+        let (seen, is_read) = world.ask_and_watch(method, path, authorization);
+        assert_eq!(is_read, reads, "{method} {path}: {}", seen.text);
     }
 }
