@@ -490,3 +490,28 @@ fn nobody_sends_a_body_without_what_looks_like_a_key() {
         assert_eq!(is_read, reads, "{path} {authorization}");
     }
 }
+
+#[test]
+fn no_control_character_of_an_agent_reaches_the_database() {
+    let world = World::new();
+    let evil = "a\u{0}b\u{1b}[31mc\u{9b}\u{202e}d";
+    let mut sent = heartbeat();
+    sent["instances"][0]["reason"] = json!({"code": "exited", "message": evil});
+    sent["instances"][0]["container_id"] = json!(evil);
+    sent["instances"][0]["image_digest"] = json!(evil);
+    sent["instances"][0]["ports"][0]["host_ip"] = json!(evil);
+    sent["instances"][0]["mcp"] = json!({
+        "state": "healthy", "evidence": evil, "since": evil, "checked_at": evil, "server_name": evil,
+        "server_version": evil, "tools_changed": {"from_fingerprint": evil, "added": [evil], "removed": [], "changed": []},
+    });
+    sent["unknown"] = json!(evil);
+    world.ask("POST", &path(), KEY, &sent.to_string());
+    let told = &world.asked("record_heartbeat")[0]["heartbeat"];
+    let text = told.to_string();
+    for escaped in ["\\u0000", "\\u001b", "\u{9b}", "\u{202e}"] {
+        assert!(!text.contains(escaped), "{escaped:?} in {text}");
+    }
+    let name = &told["instances"][0]["mcp"]["server_name"];
+    assert_eq!(name, "a\u{fffd}b\u{fffd}[31mc\u{fffd}\u{fffd}d");
+    assert_eq!(told["instances"][0]["observed_at"], "2026-01-01T00:00:00Z");
+}

@@ -6,6 +6,8 @@ pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
+use crate::texts;
+
 /// Version of this API. The control plane refuses an agent with a lower one.
 pub const API_VERSION: u32 = 1;
 
@@ -71,8 +73,10 @@ pub enum Phase {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// Stable code, such as `image_not_found`.
+    #[serde(deserialize_with = "texts::line")]
     pub code: String,
     /// A sentence for the user; never a secret.
+    #[serde(deserialize_with = "texts::text")]
     pub message: String,
 }
 
@@ -81,6 +85,7 @@ pub struct Reason {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// What is going on, in Docker's words, such as `Downloading`.
+    #[serde(deserialize_with = "texts::line")]
     pub stage: String,
     /// Bytes done, where Docker tells.
     pub current_bytes: Option<u64>,
@@ -102,6 +107,7 @@ pub struct PortBinding {
     #[serde(default)]
     pub protocol: Protocol,
     /// Address on the machine.
+    #[serde(deserialize_with = "texts::line")]
     pub host_ip: String,
     /// Port on the machine.
     pub host_port: u16,
@@ -176,8 +182,10 @@ pub struct ToolView {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
     /// The user's name of it.
+    #[serde(deserialize_with = "texts::line")]
     pub name: String,
     /// The container's name in Docker.
+    #[serde(deserialize_with = "texts::line")]
     pub container_name: String,
     /// Generation of the desired state the agent holds.
     pub generation: u64,
@@ -193,19 +201,21 @@ pub struct ToolView {
     #[serde(default)]
     pub progress: Option<Progress>,
     /// Docker's id of the container.
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub container_id: Option<String>,
     /// Image as asked for.
+    #[serde(deserialize_with = "texts::line")]
     pub image: String,
     /// Content id of the image that runs, `sha256:…`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
     /// Published ports.
     pub ports: Vec<PortBinding>,
     /// Last start of the container.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub started_at: Option<String>,
     /// Last end of the container.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub finished_at: Option<String>,
     /// Exit code of the last end.
     #[serde(default)]
@@ -222,6 +232,7 @@ pub struct ToolView {
     #[serde(default)]
     pub rolled_back: bool,
     /// When this view last changed.
+    #[serde(deserialize_with = "texts::line")]
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.
     #[serde(default)]
@@ -244,12 +255,16 @@ pub struct Removed {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ForeignContainer {
     /// Docker's id.
+    #[serde(deserialize_with = "texts::line")]
     pub container_id: String,
     /// Docker's name.
+    #[serde(deserialize_with = "texts::line")]
     pub name: String,
     /// Image.
+    #[serde(deserialize_with = "texts::line")]
     pub image: String,
     /// Docker's state, such as `running`.
+    #[serde(deserialize_with = "texts::line")]
     pub state: String,
 }
 
@@ -261,6 +276,7 @@ pub struct ToolList {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub toolbox_id: ToolboxId,
     /// Version of the agent's program.
+    #[serde(deserialize_with = "texts::line")]
     pub version: String,
     /// Version of this API.
     pub api_version: u32,
@@ -426,6 +442,7 @@ pub struct MemoryMetrics {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiskMetrics {
     /// Where it is mounted.
+    #[serde(deserialize_with = "texts::line")]
     pub mount: String,
     /// In all.
     pub total_bytes: u64,

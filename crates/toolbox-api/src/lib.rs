@@ -8,6 +8,7 @@
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
+//! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
@@ -23,3 +24,4 @@ mod objects;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
+mod texts;

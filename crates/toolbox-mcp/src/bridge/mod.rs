@@ -61,7 +61,8 @@ pub fn start(
     options: Options,
 ) -> (Bridge, impl Future<Output = ()> + Send) {
     let (inputs, receiver) = mpsc::channel(INPUTS);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (publish_tools, tools) = watch::channel(None);
     let wake = Arc::new(Notify::new());

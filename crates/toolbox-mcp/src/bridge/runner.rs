@@ -147,7 +147,7 @@ impl Runner {
     }
 
     fn opened(
-        &self,
+        &mut self,
         hub: &mut Hub,
         now: Instant,
         opened: Result<Connection, NotRunning>,
@@ -155,6 +155,7 @@ impl Runner {
         match opened {
             Ok(mut connection) => {
                 if let Some(redactor) = connection.redactor.take() {
+                    self.tracker.set_redactor(redactor.clone());
                     hub.set_redactor(redactor);
                 }
                 hub.connected(now, connection.revision);

@@ -96,7 +96,8 @@ pub fn start(
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(IDLE)
         .build(connector);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (publish_tools, tools) = watch::channel(None);
     let wake = Arc::new(Notify::new());
