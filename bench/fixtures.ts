@@ -100,7 +100,7 @@ export function toolList(): Row {
   return {
     toolbox_id: TOOLBOX_ID,
     version: "0.1.0",
-    api_version: 1,
+    api_version: 2,
     tools: Array.from({ length: INSTANCES }, (_, index) => toolView(index)),
     foreign: [
       { container_id: "ef".repeat(32), name: "watchtower", image: "containrrr/watchtower:latest", state: "running" },
@@ -127,9 +127,9 @@ export function tables(port: number): Record<string, Row[]> {
     dtma_certificate_pem: null,
     dtma_key_id: null,
     dtma_last_known_version: "0.1.0",
-    dtma_api_version: 1,
+    dtma_api_version: 2,
     dtma_health_details_json: null,
-    last_heartbeat_at: OBSERVED,
+    instances_confirmed_at: OBSERVED,
     unresponsive_since: null,
     provisioning_error_message: null,
     created_at: CREATED,

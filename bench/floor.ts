@@ -11,7 +11,7 @@ const timeout = Number(Deno.env.get("TOOLBOX_UPSTREAM_TIMEOUT_MS") ?? 10_000);
 const issuer = `${url}/auth/v1`;
 
 const ENVIRONMENT =
-  "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,dtma_last_known_version,last_heartbeat_at,unresponsive_since";
+  "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,dtma_last_known_version,dtma_api_version,instances_confirmed_at,unresponsive_since";
 const INSTANCE =
   "id,tool_catalog_id,instance_name_on_toolbox,container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path," +
   "generation,desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,image_digest," +

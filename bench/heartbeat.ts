@@ -139,7 +139,7 @@ function heartbeat(certificateSha256: string, instances: Record<string, unknown>
     boot: Date.now(),
     sequence: "@",
     version: "1.0.0",
-    api_version: 1,
+    api_version: 2,
     certificate_sha256: certificateSha256,
     interval_seconds: 300,
     system_metrics: {

@@ -156,6 +156,7 @@ create table public.account_tool_environments (
   dtma_api_version integer check (dtma_api_version > 0),
   dtma_health_details_json jsonb,
   last_heartbeat_at timestamptz,
+  instances_confirmed_at timestamptz,
   heartbeat_interval_seconds integer check (heartbeat_interval_seconds between 1 and 300),
   dtma_boot bigint check (dtma_boot > 0),
   dtma_sequence bigint check (dtma_sequence > 0),
@@ -263,7 +264,7 @@ grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
   do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
   dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, insert, delete on public.account_tool_environments to service_role;
 grant update (
@@ -301,6 +302,7 @@ comment on column public.account_tool_environments.dtma_last_known_version is 'V
 comment on column public.account_tool_environments.dtma_api_version is 'API version DTMA last reported.';
 comment on column public.account_tool_environments.dtma_health_details_json is 'Host metrics DTMA last reported.';
 comment on column public.account_tool_environments.last_heartbeat_at is 'When DTMA last reported.';
+comment on column public.account_tool_environments.instances_confirmed_at is 'When a full heartbeat last told nothing of the instances that their rows did not say already.';
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
@@ -406,7 +408,7 @@ set search_path = ''
 as $$
   select case from_status
     when 'pending_deploy' then to_status in ('deploying', 'pending_delete', 'error')
-    when 'deploying' then to_status in ('starting', 'running', 'stopped', 'error', 'pending_delete')
+    when 'deploying' then to_status in ('starting', 'running', 'stopping', 'stopped', 'error', 'pending_delete')
     when 'starting' then to_status in ('running', 'stopped', 'stopping', 'error', 'pending_delete', 'deploying')
     when 'running' then to_status in ('stopping', 'stopped', 'starting', 'deploying', 'error', 'pending_delete')
     when 'stopping' then to_status in ('stopped', 'starting', 'running', 'error', 'pending_delete')
@@ -635,7 +637,7 @@ comment on column public.tool_instance_operations.action is 'What was asked for.
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
 comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
-comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first.';
+comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
 comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when it succeeds, when it was put back, or when the next operation begins. Not readable by users.';
@@ -643,7 +645,7 @@ comment on column public.tool_instance_operations.error_code is 'Stable reason c
 comment on column public.tool_instance_operations.error_message is 'Sentence for the user; set exactly when failed.';
 comment on column public.tool_instance_operations.answered_code is 'Error code its caller was answered when the agent could not be told; null when the end was observed.';
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
-comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start.';
+comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
 
 -- supabase/schemas/tool_instance_events.sql
@@ -795,7 +797,7 @@ comment on column public.tool_instance_events.account_tool_environment_id is 'It
 comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
 comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
 comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
-comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, or the SQL command of a write outside the RPCs.';
 comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
 comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
 comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';
@@ -854,6 +856,28 @@ as $$
 $$;
 comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
 
+create function private.supersede_operation(instance_id uuid, by_action text) returns void
+language sql
+set search_path = ''
+as $$
+  with superseded as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp()
+    where o.tool_instance_id = instance_id and o.state = 'in_progress'
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select s.tool_instance_id, s.account_tool_environment_id, 'control_plane', 'superseded',
+    i.status_on_toolbox, i.status_on_toolbox, 'superseded',
+    format('A %s took the place of the %s operation before its end was observed', by_action, s.action),
+    s.request_id, s.id, s.generation
+  from superseded s left join public.account_tool_instances i on i.id = s.tool_instance_id;
+$$;
+comment on function private.supersede_operation is 'Ends the operation in progress, with an event, because another takes its place.';
+
 create function private.forget_ways_back(instance_id uuid) returns void
 language plpgsql
 set search_path = ''
@@ -893,7 +917,8 @@ comment on function private.close_operation is
   'Records the outcome of an operation in progress; a success erases the spec it kept.';
 
 revoke all on function
-  private.operation_json, private.instance_json, private.abandon_expired_operations, private.forget_ways_back,
+  private.operation_json, private.instance_json, private.abandon_expired_operations, private.supersede_operation,
+  private.forget_ways_back,
   private.close_operation
   from public, anon, authenticated, service_role;
 
@@ -1023,7 +1048,8 @@ begin
   else
     perform private.abandon_expired_operations(target_id);
     select jsonb_build_object('outcome', 'in_progress', 'operation', private.operation_json(o)) into refusal
-    from public.tool_instance_operations o where o.tool_instance_id = target_id and o.state = 'in_progress';
+    from public.tool_instance_operations o
+    where o.tool_instance_id = target_id and o.state = 'in_progress' and not coalesce(p -> 'preempts' ? o.action, false);
     if found then
       return refusal;
     end if;
@@ -1033,6 +1059,7 @@ begin
     then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
+    perform private.supersede_operation(target_id, p ->> 'action');
     perform private.forget_ways_back(target_id);
     old_desired := instance.desired_status;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
@@ -1064,7 +1091,7 @@ begin
 end;
 $$;
 comment on function public.begin_tool_instance_operation is
-  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
+  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. An operation in progress whose action is in p.preempts gives way and is abandoned. Waits 5 s for locks at most.';
 
 revoke all on function
   private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation
@@ -1292,8 +1319,10 @@ set lock_timeout = '5s'
 as $$
 declare
   of_toolbox constant uuid := p ->> 'toolbox_id';
+  is_superseded boolean := false;
   ids uuid[];
   item jsonb;
+  result jsonb;
   results jsonb := '[]';
 begin
   perform private.require_keys(p, 'items');
@@ -1302,19 +1331,38 @@ begin
   end if;
   select array_agg((e ->> 'instance_id')::uuid) into ids from jsonb_array_elements(p -> 'items') e;
   -- Same order of locks as begin_tool_instance_operation: toolbox, then instances, these by their ids.
+  if p ->> 'boot' is not null then
+    -- A report without a version cannot be put in order by itself. The next heartbeat waits for this lock, and then sees what is
+    -- written here.
+    perform from public.account_tool_environments e
+    where e.id = of_toolbox and (e.dtma_boot, e.dtma_sequence) = ((p ->> 'boot')::bigint, (p ->> 'sequence')::bigint)
+    for share;
+    is_superseded := not found;
+  end if;
   perform from public.account_tool_environments e
   where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
   order by e.id for key share;
   perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
   for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
-    results := results || jsonb_build_array(private.record_state(item, of_toolbox, p ->> 'request_id'));
+    if is_superseded then
+      result := jsonb_build_object('outcome', 'superseded');
+    else
+      -- What cannot be written of one instance must not keep the others from being written.
+      begin
+        result := private.record_state(item, of_toolbox, p ->> 'request_id');
+      exception when data_exception or integrity_constraint_violation then
+        raise warning 'The record of instance % was refused: %', item ->> 'instance_id', sqlerrm;
+        result := jsonb_build_object('outcome', 'refused', 'instance_id', item -> 'instance_id', 'code', sqlstate);
+      end;
+    end if;
+    results := results || jsonb_build_array(result);
   end loop;
   return jsonb_build_object('results', results)
     || case when of_toolbox is null then '{}' else jsonb_build_object('desired_digest', private.desired_digest(of_toolbox)) end;
 end;
 $$;
 comment on function public.record_tool_instance_states is
-  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale or not_found; and {desired_digest} of the toolbox that p may name, to which all items must belong then. Waits 5 s for locks at most.';
+  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale, not_found, or refused with instance_id and the SQLSTATE as code; and {desired_digest} of the toolbox that p may name, to which all items must belong then. p may also name the heartbeat (boot, sequence) that told of them: the outcome of all is superseded once a later one of the toolbox was recorded. Waits 5 s for locks at most.';
 
 revoke all on function
   private.apply_steps, private.apply_observation, private.record_state, public.record_tool_instance_states
@@ -1672,7 +1720,7 @@ as $$
 declare
   instance public.account_tool_instances;
 begin
-  select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
+  select * into instance from public.account_tool_instances i where i.id = instance_id;
   if not found or generation < instance.generation then
     return;
   end if;
@@ -1680,10 +1728,10 @@ begin
     return;
   end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
-  if case
+  if (case
     when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
     else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
-  end then
+  end) then
     -- A server that changes its tools all the time: the fingerprint told last stays, and a later report tells what has become
     -- of all the changes as one.
     if (
@@ -1707,7 +1755,7 @@ begin
 end;
 $$;
 comment on function private.record_tools_changed is
-  'Stores which tools an MCP server lists; another list than before is an event, a few times a minute.';
+  'Stores which tools an MCP server lists; another list than before is an event, a few times a minute. The caller holds the lock of the row.';
 
 revoke all on function
   private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed
@@ -1870,8 +1918,15 @@ begin
     -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
+  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
+    -- While something of it is not recorded, nobody may take the rows for what is on the machine.
+    instances_confirmed_at = case
+      when (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean
+        and compared -> 'news' = '[]' and compared -> 'missing' = '[]'
+      then clock_timestamp() else e.instances_confirmed_at
+    end,
     dtma_boot = sent_boot,
     dtma_sequence = sent_sequence,
     heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
@@ -1896,7 +1951,6 @@ begin
     perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
   end if;
 
-  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   return jsonb_strip_nulls(jsonb_build_object(
     'outcome', 'recorded',
     'desired_digest', private.desired_digest(toolbox.id),

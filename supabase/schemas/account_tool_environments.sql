@@ -32,6 +32,7 @@ create table public.account_tool_environments (
   dtma_api_version integer check (dtma_api_version > 0),
   dtma_health_details_json jsonb,
   last_heartbeat_at timestamptz,
+  instances_confirmed_at timestamptz,
   heartbeat_interval_seconds integer check (heartbeat_interval_seconds between 1 and 300),
   dtma_boot bigint check (dtma_boot > 0),
   dtma_sequence bigint check (dtma_sequence > 0),
@@ -139,7 +140,7 @@ grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
   do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
   dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, insert, delete on public.account_tool_environments to service_role;
 grant update (
@@ -177,6 +178,7 @@ comment on column public.account_tool_environments.dtma_last_known_version is 'V
 comment on column public.account_tool_environments.dtma_api_version is 'API version DTMA last reported.';
 comment on column public.account_tool_environments.dtma_health_details_json is 'Host metrics DTMA last reported.';
 comment on column public.account_tool_environments.last_heartbeat_at is 'When DTMA last reported.';
+comment on column public.account_tool_environments.instances_confirmed_at is 'When a full heartbeat last told nothing of the instances that their rows did not say already.';
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';

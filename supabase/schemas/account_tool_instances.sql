@@ -70,7 +70,7 @@ set search_path = ''
 as $$
   select case from_status
     when 'pending_deploy' then to_status in ('deploying', 'pending_delete', 'error')
-    when 'deploying' then to_status in ('starting', 'running', 'stopped', 'error', 'pending_delete')
+    when 'deploying' then to_status in ('starting', 'running', 'stopping', 'stopped', 'error', 'pending_delete')
     when 'starting' then to_status in ('running', 'stopped', 'stopping', 'error', 'pending_delete', 'deploying')
     when 'running' then to_status in ('stopping', 'stopped', 'starting', 'deploying', 'error', 'pending_delete')
     when 'stopping' then to_status in ('stopped', 'starting', 'running', 'error', 'pending_delete')

@@ -64,7 +64,7 @@ comment on column public.tool_instance_operations.action is 'What was asked for.
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
 comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
-comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first.';
+comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
 comment on column public.tool_instance_operations.previous_spec is 'The spec an update may go back to; erased when it succeeds, when it was put back, or when the next operation begins. Not readable by users.';
@@ -72,5 +72,5 @@ comment on column public.tool_instance_operations.error_code is 'Stable reason c
 comment on column public.tool_instance_operations.error_message is 'Sentence for the user; set exactly when failed.';
 comment on column public.tool_instance_operations.answered_code is 'Error code its caller was answered when the agent could not be told; null when the end was observed.';
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
-comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start.';
+comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';

@@ -67,25 +67,37 @@ select results_eq('select tests.new_events() offset 2',
   array['user start stopped->starting', 'control_plane lease_expired starting->starting', 'user stop starting->stopping'], 'with an event of its own');
 select tests.record('{"generation": 4, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 
+-- who stops or deletes does not wait for what hangs
+select is(tests.begin('{"action": "start", "preempts": ["deploy"]}') ->> 'outcome', 'started', 'a start');
+select is(tests.begin('{"action": "restart", "expected_status": "starting", "to_status": "stopping"}') ->> 'outcome', 'in_progress', 'a restart waits for it');
+select is(tests.begin('{"action": "stop", "preempts": ["start"], "expected_status": "running"}') ->> 'outcome', 'status_changed', 'a stop that begins on another status');
+select is((tests.last_operation()).state, 'in_progress', 'takes no place');
+select is(tests.begin('{"action": "stop", "preempts": ["start"], "expected_status": "starting", "to_status": "stopping", "desired_status": "stopped"}') ->> 'outcome', 'started', 'a stop takes its place');
+select results_eq($$ select action, state, generation from tool_instance_operations where tool_instance_id = 'c0000000-0000-4000-8000-000000000001' and generation >= 5 order by generation $$,
+  $$ values ('start', 'abandoned', 5::bigint), ('stop', 'in_progress', 6::bigint) $$, 'and the start is over');
+select is(count(*), 1::bigint, 'with an event of its own') from tool_instance_events where action = 'superseded' and reason = 'A stop took the place of the start operation before its end was observed';
+select is(tests.begin('{"action": "stop", "preempts": ["start"], "expected_status": "stopping", "to_status": "stopping"}') ->> 'outcome', 'in_progress', 'a second stop waits for the first');
+select tests.record('{"generation": 6, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+
 -- update keeps the old spec for the way back
 select is(tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "ghcr.io/x/y:2", "env": {"TOKEN": {"key_id": null, "value": "NEW"}}}}') #>> '{instance,docker_image_url}',
   'ghcr.io/x/y:2', 'an update replaces the spec');
 select is((tests.last_operation()).previous_spec #>> '{env,TOKEN,value}', 'SECRET', 'and keeps the old one while it runs');
-select tests.record('{"generation": 5, "expected_status": "deploying", "steps": [{"status": "error", "reason_code": "exited", "reason": "Exit code 1"}],
+select tests.record('{"generation": 7, "expected_status": "deploying", "steps": [{"status": "error", "reason_code": "exited", "reason": "Exit code 1"}],
   "operation_result": {"state": "failed", "error_code": "exited", "error_message": "Exit code 1"}}') \g /dev/null
 select isnt((tests.last_operation()).previous_spec, null, 'also when it failed: what failed may pass, and the update be rolled back');
 select is(tests.begin('{"spec": {"image": "ignored"}}') #>> '{instance,docker_image_url}', 'ghcr.io/x/y:2', 'a start never changes the spec');
 select is((tests.instance()).instance_error_code, null, 'leaving error clears the reason');
 select is(count(*), 0::bigint, 'and keeps no previous one') from tool_instance_operations where previous_spec is not null;
-select tests.record('{"generation": 6, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select tests.record('{"generation": 8, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select is(tests.deploy('c0000000-0000-4000-8000-000000000001', 'new name', '{"spec": {"image": "z"}}') #>> '{instance,instance_name_on_toolbox}',
   'Context7 MCP Server-1750278276605', 'a deploy of an existing id redeploys it under its name');
 
-select tests.record('{"generation": 7, "expected_status": "deploying", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
+select tests.record('{"generation": 9, "expected_status": "deploying", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "z:2"}}') \g /dev/null
 update tool_instance_operations set lease_expires_at = clock_timestamp() - interval '1 ms' where state = 'in_progress' and action = 'update';
 select is(tests.begin('{"to_status": "starting"}') ->> 'outcome', 'started', 'an update whose worker died makes room');
-select results_eq($$ select state, previous_spec from tool_instance_operations where generation = 8 $$, $$ values ('abandoned', null::jsonb) $$, 'and keeps no spec either');
+select results_eq($$ select state, previous_spec from tool_instance_operations where generation = 10 $$, $$ values ('abandoned', null::jsonb) $$, 'and keeps no spec either');
 select is(
   tests.try('postgres', $$ insert into tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, lease_expires_at)
     select tool_instance_id, account_tool_environment_id, user_id, action, request_id, 99, now() from tool_instance_operations where state = 'in_progress'

@@ -189,18 +189,35 @@ select is((tests.instance()).status_on_toolbox::text, 'running', 'as it says');
 
 -- Refusals
 select tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}') #>> '{operation,generation}' as generation \gset
-select throws_ok(format('select tests.record(%L)', jsonb_build_object('generation', :generation) || v::jsonb), '22023', null, 'refused: ' || v) from unnest(array[
+set local client_min_messages = error;
+create function tests.refused(p jsonb) returns text language sql as $$
+  select concat_ws(' ', r ->> 'outcome', r ->> 'code', right(r ->> 'instance_id', 1)) from tests.record(jsonb_build_object('generation', (tests.instance()).generation) || p) r
+$$;
+select is(tests.refused(v::jsonb), 'refused 22023 1', 'refused: ' || v) from unnest(array[
   '{"generation": null}', '{"actor_kind": null}', '{"generation": 0}', '{"settled": null}', '{"expected_status": null}', '{"expected_generation": null}',
   '{"expected_generation": 1000}',
   '{"steps": [{"status": "error"}], "operation_result": {"state": "failed", "error_code": "x", "error_message": "y"}}',
   '{"operation_result": {"state": "failed"}}', '{"operation_result": {"state": "perhaps"}}', '{"restore_previous_spec": true, "observed": {}}']) v;
 select throws_ok('select record_tool_instance_states(''{}'')', '22023', null, 'refused: nothing');
 select throws_ok($$ select record_tool_instance_states(jsonb_build_object('items', (select jsonb_agg('{}'::jsonb) from generate_series(1, 1001)))) $$, '22023', null, 'refused: too much');
-select throws_ok($$ select tests.record(jsonb_build_object('generation', (tests.instance()).generation) || '{"expected_status": "stopping", "steps": [{"status": "deploying"}], "operation_result": {"state": "succeeded"}}') $$, '23514',
-  'Illegal transition of an instance: stopping -> deploying', 'an illegal step fails the whole record');
+select is(tests.refused('{"expected_status": "stopping", "steps": [{"status": "deploying"}], "operation_result": {"state": "succeeded"}}'), 'refused 23514 1', 'an illegal step fails the whole record');
 select is((tests.last_operation()).state, 'in_progress', 'its outcome included');
-select throws_ok($$ select tests.record(jsonb_build_object('generation', (tests.instance()).generation) || '{"expected_status": "stopping", "remove_row": true, "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'a row that is not being deleted stays');
-select throws_ok($$ select tests.record(jsonb_build_object('generation', (tests.instance()).generation) || '{"expected_status": "stopping", "actor_kind": "ghost", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') $$, '23514', null, 'an actor must be known');
+select is(tests.refused('{"expected_status": "stopping", "remove_row": true, "operation_result": {"state": "succeeded"}}'), 'refused 23514 1', 'a row that is not being deleted stays');
+select is(tests.refused('{"expected_status": "stopping", "actor_kind": "ghost", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}'), 'refused 23514 1', 'an actor must be known');
+
+-- One that is refused keeps no other from being recorded, wherever it stands, and leaves nothing behind.
+select tests.record('{"instance_id": "c0000000-0000-4000-8000-00000000000b", "generation": 1, "expected_status": "stopped", "steps": [{"status": "running"}]}') \g /dev/null
+select results_eq(format($$ select r ->> 'outcome', r ->> 'code' from jsonb_array_elements(record_tool_instance_states(jsonb_build_object('request_id', 'poisoned', 'items', jsonb_build_array(
+    tests.item('c0000000-0000-4000-8000-000000000001', %L), tests.item('c0000000-0000-4000-8000-00000000000b', '{"actor_kind": "control_plane", "steps": [{"status": "stopped"}]}'),
+    tests.item('c0000000-0000-4000-8000-000000000001', '{"steps": [{"status": "stopped"}, {"status": "nonsense"}]}')))) -> 'results') r $$, poison),
+  format($$ values ('refused', %L), ('recorded', null), ('refused', '22P02') $$, code), 'beside ' || poison)
+from (values ('{"steps": [{"status": "deploying"}]}', '23514'), ('{"generation": 9223372036854775808}', '22003'), ('{"view_version": {"run": "x", "number": 1}}', '22P02'),
+  ('{"observed": {"container_id": "x"}, "steps": [{"status": "error", "reason_code": "No Code", "reason": "x"}]}', '23514')) v (poison, code),
+  lateral (select tests.record('{"instance_id": "c0000000-0000-4000-8000-00000000000b", "generation": 1, "steps": [{"status": "starting"}, {"status": "running"}]}') from (select poison) p) r;
+select results_eq($$ select distinct tool_instance_id::text, actor_kind, to_status::text from tool_instance_events where request_id = 'poisoned' $$,
+  $$ values ('c0000000-0000-4000-8000-00000000000b', 'control_plane', 'stopped') $$, 'only what was recorded is told');
+select is((tests.instance()).status_on_toolbox::text || (tests.instance()).container_id, 'stopping' || (tests.instance()).container_id, 'and nothing of the others is written');
+set local client_min_messages = warning;
 
 -- Gone
 select is(tests.record('{"instance_id": "c0000000-0000-4000-8000-0000000000ff", "generation": 1}'), '{"outcome": "not_found"}', 'an unknown instance');

@@ -85,6 +85,24 @@ select is((tests.toolbox()).dtma_health_details_json #>> '{system_metrics,cpu_lo
 select is((tests.toolbox()).heartbeat_interval_seconds, 300, 'nobody is trusted to be silent for long');
 select is(tests.heartbeat('{"interval_seconds": 0, "api_version": 0}') ->> 'outcome', 'recorded', 'nonsense does not stop a heartbeat');
 
+-- Whether the rows are what is on the machine
+update account_tool_environments set instances_confirmed_at = '-infinity' where id = 'e0000000-0000-4000-8000-000000000001';
+create function tests.confirms(body jsonb) returns boolean language plpgsql as $$
+begin
+  update account_tool_environments set instances_confirmed_at = '-infinity' where id = 'e0000000-0000-4000-8000-000000000001';
+  perform tests.heartbeat(body);
+  return (tests.toolbox()).instances_confirmed_at > now();
+end $$;
+create function tests.reported(p jsonb default '{}', body jsonb default '{}') returns jsonb language sql as $$
+  select jsonb_build_object('full', true, 'instances', jsonb_build_array(tests.report(p))) || body
+$$;
+select tests.a_minute_later() \g /dev/null
+select is(tests.confirms(tests.reported()), true, 'a full heartbeat without news confirms the rows');
+select is(tests.confirms(tests.reported('{"phase": "stopped"}')), false, 'one with news does not, until they are recorded');
+select is(tests.confirms(tests.reported('{}', '{"instances": []}')), false, 'nor one that misses an instance');
+select is(tests.confirms(tests.reported('{}', '{"full": false}')), false, 'nor one that does not name all');
+select is(tests.confirms(tests.reported('{}', '{"docker_reachable": false}')), false, 'nor one that could not ask Docker');
+
 -- Status of the toolbox
 create function tests.heartbeat_in(was account_tool_environment_status_enum) returns text language plpgsql as $$
 declare

@@ -113,6 +113,44 @@ select is((select status_on_toolbox::text from account_tool_instances where id =
 select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(5)::uuid), 'stopped', 'also when the command has ended');
 select is(pg_temp.in_session('a', pg_temp.record(jsonb_build_array(pg_temp.item(4, 2, 'stopping', 'stopped'), pg_temp.item(3, 2, 'stopping', 'stopped')))), 'recorded recorded', 'both commands end');
 
+-- What a heartbeat told, recorded late: after a later heartbeat, or while one comes.
+create function pg_temp.told_by(sequence int, items jsonb) returns text language sql as $$
+  select format('select string_agg(r ->> ''outcome'', '' '') from jsonb_array_elements(public.record_tool_instance_states(%L) -> ''results'') r', jsonb_build_object(
+    'toolbox_id', 'e2000000-0000-4000-8000-000000000001', 'boot', 1, 'sequence', sequence, 'items', items))
+$$;
+create function pg_temp.failed(n int) returns jsonb language sql as $$
+  select jsonb_build_array(pg_temp.item(n, 1, 'running', 'running') || '{"steps": [{"status": "error", "reason_code": "exited", "reason": "x"}], "operation_result": null}')
+$$;
+create function pg_temp.news(statement text) returns text language sql as $$
+  select replace(statement, '->> ''outcome''', '#>> ''{news,0,status_on_toolbox}''')
+$$;
+select is(pg_temp.in_session('a', pg_temp.heartbeat(3, jsonb_build_array(pg_temp.report(1, 1, 'error')))), 'recorded', 'a heartbeat tells of an error');
+select is(pg_temp.in_session('b', pg_temp.heartbeat(4, jsonb_build_array(pg_temp.report(1, 1, 'running')))), 'recorded', 'a later one, that it has passed');
+select is(pg_temp.in_session('a', pg_temp.told_by(3, pg_temp.failed(1))), 'superseded', 'the error that is recorded then is old');
+select is((select status_on_toolbox::text from account_tool_instances where id = pg_temp.id(1)::uuid), 'running', 'and takes nothing back');
+select is(pg_temp.in_session('a', pg_temp.told_by(4, '[]')), null, 'the last one has nothing to record');
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.told_by(4, pg_temp.failed(1))), 'recorded', 'an error of the last heartbeat is being recorded');
+select pg_temp.later('b', pg_temp.news(pg_temp.heartbeat(5, jsonb_build_array(pg_temp.report(1, 1, 'running'))))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'the next heartbeat waits');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'error', 'and has news of it then');
+select is(pg_temp.in_session('b', pg_temp.told_by(5, jsonb_build_array(pg_temp.item(1, 1, 'error', 'running')))), 'recorded', 'which are recorded');
+
+-- A server that lists other tools, and whose health is too large to be kept: its row is locked in the order of ids too.
+create function pg_temp.other_tools(n int, padding int) returns jsonb language sql as $$
+  select r || jsonb_build_object('generation', i.generation, 'phase', i.status_on_toolbox, 'mcp', r -> 'mcp' || jsonb_build_object('evidence', repeat('x', padding)))
+  from pg_temp.report(n, 1, 'running') r, account_tool_instances i where i.id = pg_temp.id(n)::uuid
+$$;
+select is(pg_temp.in_session('a', pg_temp.heartbeat(6, jsonb_build_array(pg_temp.other_tools(6, 40000), pg_temp.other_tools(7, 0)))), 'recorded', 'health that is too large is not kept');
+select dblink_exec('a', 'begin') \g /dev/null
+select pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(6))) \g /dev/null
+select pg_temp.later('b', pg_temp.heartbeat(7, jsonb_build_array(pg_temp.other_tools(6, 40000), pg_temp.other_tools(7, 0)))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'a heartbeat with other tools waits for the first row');
+select is(pg_temp.in_session('a', format('select id::text from public.account_tool_instances where id = %L for update', pg_temp.id(7))), pg_temp.id(7), 'and has not locked the second');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'recorded', 'then it goes on');
+
 -- One token, used twice at the same time by two machines.
 select pg_temp.in_session('a', $$ select public.create_toolbox_enrolment('{"toolbox_id": "e2000000-0000-4000-8000-000000000001", "ttl_seconds": 60}') ->> 'token' $$) as token \gset
 create function pg_temp.enrol(token text, certificate text) returns text language sql as $$

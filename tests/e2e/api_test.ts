@@ -232,10 +232,8 @@ Deno.test("waiting, and one mutation at a time", async (t) => {
   await t.step("another mutation meanwhile is refused, naming the one that runs", async () => {
     for (
       const reply of [
-        await tools.stop(id),
         await tools.start(id),
         await tools.restart(id),
-        await tools.remove(id),
         await tools.update(id, {}),
       ]
     ) {
@@ -243,6 +241,27 @@ Deno.test("waiting, and one mutation at a time", async (t) => {
       assert.equal(codeOf(reply), "operation_in_progress");
       assert.equal(reply.json.error.details.operation.id, operation.id);
       assert.equal(reply.json.error.details.operation.action, "deploy");
+      assert.equal(reply.headers.get("retry-after"), "5");
+    }
+  });
+
+  await t.step("a stop and a deletion end a deploy that hangs", async () => {
+    for (const [name, end] of [["hangs", "stopped"], ["hangs too", undefined]]) {
+      const deployed = await tools.deploy(name!, { dockerImage: image });
+      assert.equal(deployed.status, 202, describe(deployed));
+      const { instanceId } = deployed.json;
+      await eventually("the agent says it is pulling", async () => {
+        const { json } = await tools.get(instanceId);
+        return json.tool_instance.live?.phase === "pulling" ? true : undefined;
+      });
+      const reply = end ? await tools.stop(instanceId, { wait: 20 }) : await tools.remove(instanceId, { wait: 20 });
+      assert.equal(reply.status, 200, describe(reply));
+      const [deploy] = await world.db.operations(instanceId);
+      assert.equal(deploy.state, "abandoned");
+      if (end) {
+        assert.equal((await tools.get(instanceId)).json.tool_instance.status_on_toolbox, end);
+        assert.equal((await tools.remove(instanceId, { wait: 20 })).status, 200);
+      }
     }
   });
 

@@ -249,7 +249,11 @@ function lostOperations({ operations, events }: Snapshot, accepted: Accepted[]):
   for (const one of accepted) {
     const operation = byId.get(one.operation);
     if (!operation) found.push(`accepted ${one.action} ${one.operation} is not in the database`);
-    else if (operation.state !== "succeeded") {
+    else if (events.some((event) => event.operation_id === one.operation && event.action === "superseded")) {
+      // A stop or a deletion took its place.
+      if (operation.state !== "abandoned") found.push(`superseded ${one.operation} is ${operation.state}`);
+      continue;
+    } else if (operation.state !== "succeeded") {
       found.push(`accepted ${one.action} ${one.operation} is ${operation.state} ${operation.error_code ?? ""}`);
     }
     const own = events.filter((event) => event.operation_id === one.operation);
@@ -313,10 +317,12 @@ function wanted(actions: string[]): "running" | "stopped" {
 }
 
 /** Whether a container was made of the last spec: that of an update of a stopped one is tried at the next start. */
-function isTried(actions: string[]): boolean {
+function isTried(own: OperationRow[]): boolean {
+  const actions = own.map((operation) => operation.action as string);
   const spec = actions.findLastIndex((action) => action === "deploy" || action === "update");
-  return wanted(actions.slice(0, spec + 1)) === "running" ||
-    actions.slice(spec).some((action) => action === "start" || action === "restart");
+  // What a stop took the place of was perhaps never tried.
+  return own[spec].state === "succeeded" && wanted(actions.slice(0, spec + 1)) === "running" ||
+    own.slice(spec).some(({ action, state }) => state === "succeeded" && (action === "start" || action === "restart"));
 }
 
 /** Instances that are not what the last accepted command asked for, or run another spec than the last one accepted. */
@@ -339,7 +345,7 @@ function lastWordFaults({ rows, operations, containers }: Snapshot, accepted: Ac
     if (row.desired_status !== end || row.status_on_toolbox !== end) {
       found.push(`${instance}: ${last} was last, desired ${row.desired_status}, is ${row.status_on_toolbox}`);
     }
-    if (!isTried(actions)) continue;
+    if (!isTried(own)) continue;
     const mark = own.map((operation) => marks.get(operation.id)).findLast((one) => one !== undefined);
     const [container] = containers.filter((candidate) => instanceOf(candidate) === instance);
     if (!container?.Config.Env.includes(`SAMPLE_MARK=${mark}`)) {

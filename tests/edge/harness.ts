@@ -225,7 +225,7 @@ export function supabase(agentPort: number, rows: unknown[] = [row()]): Answer {
 }
 
 export const toolList = (...tools: unknown[]) =>
-  json({ toolbox_id: TOOLBOX, version: "0.1.0", api_version: 1, tools, foreign: [] });
+  json({ toolbox_id: TOOLBOX, version: "0.1.0", api_version: 2, tools, foreign: [] });
 
 /** A signed-in caller of a worker. */
 export function caller(worker: Worker, bearer: string) {

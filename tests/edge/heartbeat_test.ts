@@ -73,7 +73,7 @@ function assertNothingLeaked(worker: Worker) {
   for (const secret of SECRETS) assert(!log.includes(secret), log);
 }
 
-const enrolment = { version: "0.1.0", api_version: 1, certificate_pem: PEM };
+const enrolment = { version: "0.1.0", api_version: 2, certificate_pem: PEM };
 const report = (id: string = INSTANCE) => ({
   id,
   generation: 4,
@@ -88,7 +88,7 @@ const heartbeat = (more: Record<string, unknown> = {}) => ({
   boot: 1763718645000,
   sequence: 1,
   version: "0.1.0",
-  api_version: 1,
+  api_version: 2,
   interval_seconds: 60,
   docker_reachable: true,
   full: true,
@@ -351,7 +351,11 @@ Deno.test("paths, methods, bodies and numbers that do not fit have their codes",
       400,
       "invalid_request",
     ],
-    [ask("", { method: "POST", body: "{}", headers: { "content-type": "application/xml" } }), 415, "unsupported_media_type"],
+    [
+      ask("", { method: "POST", body: "{}", headers: { "content-type": "application/xml" } }),
+      415,
+      "unsupported_media_type",
+    ],
     [post("", "{"), 400, "invalid_json"],
     [post("", heartbeat({ instances: [{ ...report(), phase: "sideways" }] })), 400, "invalid_json"],
     [post("", " ".repeat(256 * 1024 + 1)), 413, "body_too_large"],

@@ -43,6 +43,19 @@ pub enum Trial {
     Passed,
 }
 
+/// How a container is confined, compared with what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confinement {
+    /// Docker cannot give it: a container made anew did not have it either.
+    Impossible,
+    /// Only a new container can have it.
+    Lost,
+    /// Docker can put it back, also while the container runs.
+    Adjustable,
+    /// As asked.
+    Held,
+}
+
 /// A container of the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -54,8 +67,7 @@ pub struct Seen {
     pub version: Option<Version>,
     /// Docker's state.
     pub state: ContainerState,
-    /// Docker holds the confinement asked for.
-    pub confined: bool,
+    pub confinement: Confinement,
     /// Its trial, as far as this life of the agent knows.
     pub trial: Trial,
     /// A restart was asked for after its last start.
@@ -114,7 +126,9 @@ pub enum Step {
     Unpause(ContainerId),
     /// Watch it for a moment after its first start.
     Try(Version, ContainerId),
-    /// Its confinement is not as asked: stop it and say so.
+    /// Put its limits back, whether it runs or not.
+    Adjust(Version, ContainerId),
+    /// Its confinement cannot be had: stop it and say so.
     Reject(Version, ContainerId),
     /// The version passed its trial and is current from now on.
     Commit(Version),
@@ -189,7 +203,7 @@ fn running(situation: &Situation<'_>) -> Step {
         };
     };
     if situation.current.failed {
-        return if is_alive(container) && !container.confined {
+        return if is_alive(container) && container.confinement != Confinement::Held {
             stop(container)
         } else {
             Step::Done(Settled::Failed)
@@ -199,6 +213,9 @@ fn running(situation: &Situation<'_>) -> Step {
         return Step::Rename(container.id.clone(), situation.name.to_owned());
     }
     let on_trial = container.trial == Trial::Begun && !situation.proven;
+    if let Some(step) = confine(container, Version::Current, situation.current.has_image) {
+        return step;
+    }
     match alive(container, Version::Current, situation.may_start) {
         _ if on_trial && container.state == ContainerState::Exited => {
             Step::Try(Version::Current, container.id.clone())
@@ -238,6 +255,9 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
     if let Some(old) = current.filter(|c| is_alive(c)) {
         return stop(old);
     }
+    if let Some(step) = confine(container, Version::Next, facts.has_image) {
+        return step;
+    }
     match alive(container, Version::Next, true) {
         _ if container.trial == Trial::Begun && container.state == ContainerState::Exited => {
             Step::Try(Version::Next, container.id.clone())
@@ -248,7 +268,25 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
     }
 }
 
-/// The step that makes `container` run confined; none when it does.
+/// The step that gives `container` its confinement; none when it has it, or when Docker is busy with it.
+fn confine(container: &Seen, version: Version, has_image: bool) -> Option<Step> {
+    if matches!(
+        container.state,
+        ContainerState::Removing | ContainerState::Dead | ContainerState::Paused
+    ) {
+        return None;
+    }
+    match container.confinement {
+        Confinement::Held => None,
+        Confinement::Adjustable => Some(Step::Adjust(version, container.id.clone())),
+        // It serves until it can be made anew.
+        Confinement::Lost if !has_image => Some(Step::EnsureImage(version)),
+        Confinement::Lost => Some(retire(container)),
+        Confinement::Impossible => Some(Step::Reject(version, container.id.clone())),
+    }
+}
+
+/// The step that makes `container` run; none when it does.
 fn alive(container: &Seen, version: Version, may_start: bool) -> Option<Step> {
     match container.state {
         ContainerState::Created | ContainerState::Exited if may_start => {
@@ -259,9 +297,6 @@ fn alive(container: &Seen, version: Version, may_start: bool) -> Option<Step> {
         }
         ContainerState::Dead => Some(Step::Remove(container.id.clone())),
         ContainerState::Paused => Some(Step::Unpause(container.id.clone())),
-        ContainerState::Running if !container.confined => {
-            Some(Step::Reject(version, container.id.clone()))
-        }
         ContainerState::Running => None,
     }
 }
@@ -308,7 +343,7 @@ impl<'a> Kept<'a> {
                 .max_by_key(|c| {
                     (
                         // No other may run.
-                        c.confined,
+                        c.confinement >= Confinement::Adjustable,
                         is_alive(c),
                         c.name == situation.name,
                         std::cmp::Reverse(&c.id),

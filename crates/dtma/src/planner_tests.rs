@@ -14,6 +14,7 @@ struct Box {
     revision: u32,
     state: ContainerState,
     trial: Trial,
+    confinement: Confinement,
     started: u32,
 }
 
@@ -48,6 +49,7 @@ enum Disturbance {
     PauseOne(usize),
     RenameOne(usize),
     DuplicateOne(usize),
+    LoosenOne(usize, bool),
     AgentKilled,
     StepLost,
     Steps(u8),
@@ -86,7 +88,7 @@ impl World {
                     None
                 },
                 state: b.state,
-                confined: true,
+                confinement: b.confinement,
                 trial: b.trial,
                 outdated: b.started < self.restart_after,
             })
@@ -115,6 +117,7 @@ impl World {
         if let Step::Start(_, id)
         | Step::Unpause(id)
         | Step::Try(_, id)
+        | Step::Adjust(_, id)
         | Step::Stop(id)
         | Step::Remove(id)
         | Step::Rename(id, _) = &step
@@ -169,10 +172,16 @@ impl World {
                     revision,
                     state: ContainerState::Created,
                     trial: Trial::Untried,
+                    confinement: Confinement::Held,
                     started: 0,
                 });
             }
             Step::Start(v, id) => {
+                assert_eq!(
+                    self.find(&id).confinement,
+                    Confinement::Held,
+                    "nothing is started unconfined"
+                );
                 if v == Version::Next {
                     assert!(
                         !self
@@ -193,6 +202,11 @@ impl World {
                 };
                 b.trial = Trial::Begun;
                 b.started = clock;
+            }
+            Step::Adjust(_, id) => {
+                let b = self.find(&id);
+                assert_eq!(b.confinement, Confinement::Adjustable);
+                b.confinement = Confinement::Held;
             }
             Step::Unpause(id) => self.find(&id).state = ContainerState::Running,
             Step::Try(v, id) => {
@@ -283,6 +297,15 @@ impl World {
                     self.boxes.push(copy);
                 }
             }
+            Disturbance::LoosenOne(i, can_be_put_back) => {
+                if let Some(i) = index(i, n) {
+                    self.boxes[i].confinement = if can_be_put_back {
+                        Confinement::Adjustable
+                    } else {
+                        Confinement::Lost
+                    };
+                }
+            }
             Disturbance::AgentKilled => {
                 self.images.clear();
                 self.failed.clear();
@@ -334,6 +357,8 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
         any::<usize>().prop_map(Disturbance::PauseOne),
         any::<usize>().prop_map(Disturbance::RenameOne),
         any::<usize>().prop_map(Disturbance::DuplicateOne),
+        (any::<usize>(), any::<bool>())
+            .prop_map(|(i, can_be_put_back)| Disturbance::LoosenOne(i, can_be_put_back)),
         Just(Disturbance::AgentKilled),
         Just(Disturbance::StepLost),
         (0_u8..6).prop_map(Disturbance::Steps),
@@ -362,6 +387,7 @@ proptest! {
                 prop_assert_eq!(world.boxes.len(), 1);
                 let only = &world.boxes[0];
                 prop_assert_eq!(only.state, ContainerState::Running);
+                prop_assert_eq!(only.confinement, Confinement::Held);
                 prop_assert_eq!(only.name.as_str(), NAME);
                 prop_assert_eq!(only.revision, world.current);
                 prop_assert!(only.started >= world.restart_after);
@@ -405,56 +431,69 @@ fn a_good_update_replaces_the_container_under_the_same_name() {
 }
 
 #[test]
-fn an_unconfined_container_is_rejected() {
-    let seen = [Seen {
-        id: ContainerId::new("1"),
-        name: NAME.into(),
-        version: Some(Version::Current),
-        state: ContainerState::Running,
-        confined: false,
-        trial: Trial::Passed,
-        outdated: false,
-    }];
-    let situation = Situation {
-        goal: Goal::Running,
-        name: NAME,
-        proven: true,
-        current: VersionFacts {
-            has_image: true,
-            failed: false,
-        },
-        next: None,
-        may_start: true,
-        swept: false,
-        containers: &seen,
+fn a_loosened_container_keeps_running_where_it_can_and_is_made_anew_where_it_cannot() {
+    let seen = |state, confinement| {
+        [Seen {
+            id: ContainerId::new("1"),
+            name: NAME.into(),
+            version: Some(Version::Current),
+            state,
+            confinement,
+            trial: Trial::Passed,
+            outdated: false,
+        }]
     };
-    assert_eq!(
-        next(&situation),
-        Step::Reject(Version::Current, ContainerId::new("1"))
-    );
-    let failed = Situation {
-        current: VersionFacts {
-            failed: true,
-            ..situation.current
-        },
-        ..situation
+    let step = |state, confinement, has_image, failed| {
+        next(&Situation {
+            goal: Goal::Running,
+            name: NAME,
+            proven: true,
+            current: VersionFacts { has_image, failed },
+            next: None,
+            may_start: true,
+            swept: false,
+            containers: &seen(state, confinement),
+        })
     };
-    assert_eq!(next(&failed), Step::Stop(ContainerId::new("1")));
+    let id = || ContainerId::new("1");
+    let version = Version::Current;
+    use Confinement as C;
+    use ContainerState as S;
+    for (state, confinement, has_image, expected) in [
+        (S::Running, C::Adjustable, true, Step::Adjust(version, id())),
+        (S::Exited, C::Adjustable, true, Step::Adjust(version, id())),
+        (S::Running, C::Lost, false, Step::EnsureImage(version)),
+        (S::Running, C::Lost, true, Step::Stop(id())),
+        (S::Exited, C::Lost, true, Step::Remove(id())),
+        (S::Running, C::Impossible, true, Step::Reject(version, id())),
+        (S::Created, C::Impossible, true, Step::Reject(version, id())),
+        (S::Paused, C::Lost, true, Step::Unpause(id())),
+    ] {
+        assert_eq!(
+            step(state, confinement, has_image, false),
+            expected,
+            "{state:?} {confinement:?}"
+        );
+    }
+    // What was given up does not run unconfined.
+    for confinement in [C::Impossible, C::Lost, C::Adjustable] {
+        assert_eq!(step(S::Running, confinement, true, true), Step::Stop(id()));
+    }
 }
 
 #[test]
 fn the_confined_one_of_two_is_kept() {
     let seen = |state| {
         [
-            ("1", NAME, state, false),
-            ("2", "other", ContainerState::Exited, true),
+            ("1", NAME, state, Confinement::Lost),
+            ("2", "other", ContainerState::Exited, Confinement::Held),
         ]
-        .map(|(id, name, state, confined)| Seen {
+        .map(|(id, name, state, confinement)| Seen {
             id: ContainerId::new(id),
             name: name.into(),
             version: Some(Version::Current),
             state,
-            confined,
+            confinement,
             trial: Trial::Passed,
             outdated: false,
         })
@@ -488,7 +527,7 @@ fn a_back_off_holds_the_start() {
         name: NAME.into(),
         version: Some(Version::Current),
         state: ContainerState::Exited,
-        confined: true,
+        confinement: Confinement::Held,
         trial: Trial::Passed,
         outdated: false,
     }];

@@ -1,5 +1,7 @@
 //! What the agent durably knows of one instance.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -32,6 +34,8 @@ pub struct Record {
     pub update_failure: Option<Reason>,
     /// The last restart that was asked for.
     pub restart: Option<Restart>,
+    /// Volumes that Docker named for containers of the instance, by path: later containers get them too.
+    pub inherited_volumes: BTreeMap<String, String>,
 }
 
 impl Record {

@@ -6,6 +6,7 @@
 //! generation. Records may hold secrets:
 //! the folders are 0700 and the files 0600. Calls block: run them where blocking is allowed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -369,6 +370,8 @@ struct StoredRecord {
     next: Option<StoredRelease>,
     update_failure: Option<Reason>,
     restart: Option<StoredRestart>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    inherited_volumes: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -412,6 +415,7 @@ impl StoredRecord {
                     generation: r.generation,
                 })
             }),
+            inherited_volumes: record.inherited_volumes.clone(),
         }
     }
 
@@ -433,6 +437,7 @@ impl StoredRecord {
                     generation: r.generation,
                 })
             }),
+            inherited_volumes: self.inherited_volumes,
         })
     }
 }

@@ -42,6 +42,7 @@ fn record(n: u128) -> Record {
             code: "exited".into(),
             message: "m".into(),
         }),
+        inherited_volumes: [("/data".to_owned(), "f00d".to_owned())].into(),
         restart: OffsetDateTime::from_unix_timestamp(1_800_000_000)
             .ok()
             .map(|after| Restart {

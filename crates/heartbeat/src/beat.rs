@@ -1,10 +1,16 @@
 //! One heartbeat: checked here and recorded by the database in one round trip. Where it brings news, what to write of them is
 //! decided here and recorded in a second one.
 
+use serde::Deserialize as _;
+use serde_json::Value;
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_api::heartbeat::{Heartbeat, HeartbeatResponse, KeyPair, MAX_INSTANCES};
+use toolbox_api::heartbeat::{
+    Heartbeat, HeartbeatNumbers, HeartbeatResponse, InstanceReport, KeyPair, MAX_INSTANCES,
+};
+use toolbox_api::numbers::MAX_EXACT;
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
-use toolbox_domain::ids::ToolboxId;
+use toolbox_clients::supabase::rows::ToldBy;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_instances::record_reports;
 
@@ -12,14 +18,11 @@ use crate::certificate::fingerprint;
 use crate::keys::{self, Keys};
 use crate::{presented, refused_field};
 
-/// Largest number that is exact in every JSON reader.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
-
 /// Records what the agent tells and answers with the digest of what should be.
 pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::key_hash(cx)?;
-    let heartbeat: Heartbeat = cx.json().await?;
+    let heartbeat = read(cx).await?;
     check(&heartbeat)?;
     // What was read, and not what was sent: its texts are harmless.
     let told = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
@@ -57,16 +60,27 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
         }
     };
     // When this fails, so does the heartbeat: the agent tells everything again with the next one.
-    let digest_after = record_reports(
+    let told_by = ToldBy {
+        toolbox_id,
+        heartbeat: HeartbeatNumbers {
+            boot: heartbeat.boot,
+            sequence: heartbeat.sequence,
+        },
+    };
+    let recorded = record_reports(
         &cx.state.supabase,
         &cx.request_id,
-        toolbox_id,
+        told_by,
         &heartbeat.instances,
         news,
         missing,
     )
     .await?;
-    if let Some(digest) = digest_after {
+    for (id, error) in recorded.failed {
+        let what = format!("record instance {id}");
+        cx.state.log(&cx.request_id, &what, &error.into());
+    }
+    if let Some(digest) = recorded.desired_digest {
         desired_digest = digest;
     }
     let new_keys = match rotate_to_epoch {
@@ -113,9 +127,49 @@ async fn offer(
     Ok((stored == Stored::Stored).then(|| keys.reveal()))
 }
 
+/// The heartbeat. A report that cannot be read is logged and left out, so that it keeps those of
+/// other instances from nothing. What is left is not `full`: an instance that it does not name may exist.
+async fn read(cx: &RequestContext) -> Result<Heartbeat, ApiError> {
+    let error = match cx.json().await {
+        Ok(heartbeat) => return Ok(heartbeat),
+        Err(error) => error,
+    };
+    let Ok(Ok(Value::Object(mut body))) = cx.body().await.map(serde_json::from_slice) else {
+        return Err(error);
+    };
+    let Some(Value::Array(reports)) = body.get_mut("instances") else {
+        return Err(error);
+    };
+    let mut unreadable = Vec::new();
+    reports.retain(|report| {
+        let read = InstanceReport::deserialize(report);
+        if read.is_err() {
+            let id = report.get("id").and_then(Value::as_str);
+            unreadable.push(id.and_then(|id| id.parse::<ToolInstanceId>().ok()));
+        }
+        read.is_ok()
+    });
+    if unreadable.is_empty() {
+        return Err(error);
+    }
+    body.insert("full".to_owned(), false.into());
+    let Ok(heartbeat) = Heartbeat::deserialize(Value::Object(body)) else {
+        return Err(error);
+    };
+    for id in unreadable {
+        let what = match id {
+            Some(id) => format!("read the report of instance {id}"),
+            None => "read a report".to_owned(),
+        };
+        cx.state.log(&cx.request_id, &what, &error);
+    }
+    Ok(heartbeat)
+}
+
 /// What the database would stumble over; one bad report must not hide why.
 fn check(heartbeat: &Heartbeat) -> Result<(), ApiError> {
     presented::check_version(&heartbeat.version)?;
+    presented::check_api_version(heartbeat.api_version)?;
     if heartbeat.instances.len() > MAX_INSTANCES {
         return Err(refused_field("instances", &Rule::TooManyInstances));
     }
@@ -124,14 +178,10 @@ fn check(heartbeat: &Heartbeat) -> Result<(), ApiError> {
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(refused_field("instances", &Rule::RepeatedInstance));
     }
-    let generations = heartbeat.instances.iter().map(|report| report.generation);
     for (field, number) in [("boot", heartbeat.boot), ("sequence", heartbeat.sequence)] {
-        if !(1..=MAX_NUMBER).contains(&number) {
+        if !(1..=MAX_EXACT).contains(&number) {
             return Err(refused_field(field, &Rule::NumberOutOfRange));
         }
-    }
-    if generations.max().is_some_and(|most| most > MAX_NUMBER) {
-        return Err(refused_field("instances", &Rule::NumberOutOfRange));
     }
     if let Some(given) = &heartbeat.certificate_sha256
         && !(given.len() == 64

@@ -6,7 +6,7 @@ use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use crate::testing::{
-    CERTIFICATE, CERTIFICATE_SHA256, INSTANCE, KEY, TOKEN, TOOLBOX, World, heartbeat,
+    CERTIFICATE, CERTIFICATE_SHA256, INSTANCE, KEY, TOKEN, TOOLBOX, World, as_told, heartbeat,
 };
 
 fn path() -> String {
@@ -34,7 +34,7 @@ fn a_heartbeat_is_recorded_in_one_round_trip_as_it_was_sent() {
     let [asked] = &world.asked("record_heartbeat")[..] else {
         panic!("one round trip")
     };
-    assert_eq!(asked["heartbeat"], sent);
+    assert_eq!(asked["heartbeat"], as_told(&sent));
     assert_eq!(
         (
             &asked["toolbox_id"],
@@ -85,7 +85,7 @@ fn news_are_decided_and_recorded_before_the_answer() {
     assert_eq!(
         world.asked("record_tool_instance_states"),
         [
-            json!({"request_id": "req-1", "toolbox_id": TOOLBOX, "items": [{
+            json!({"request_id": "req-1", "toolbox_id": TOOLBOX, "boot": 1, "sequence": 1, "items": [{
                 "instance_id": INSTANCE, "generation": 4, "expected_generation": 4, "expected_status": "starting",
                 "actor_kind": "agent", "settled": true, "steps": [{"status": "running"}],
                 "view_version": {"run": INSTANCE, "number": 7},
@@ -269,6 +269,125 @@ fn a_heartbeat_whose_news_were_not_recorded_is_not_acknowledged() {
 }
 
 #[test]
+fn what_is_wrong_with_one_instance_stops_no_report_of_another() {
+    let other = "33333333-3333-4333-8333-333333333333";
+    let mut running = row("running");
+    running["id"] = json!(other);
+    let mut unreadable = row("starting");
+    unreadable["port_mapping_json"] = json!("none");
+    let recorded = json!({"outcome": "recorded", "instance": running});
+    let refused = json!({"outcome": "refused", "instance_id": INSTANCE, "code": "23514"});
+    for (first, results, code) in [
+        (row("starting"), json!([refused, recorded]), "23514"),
+        (row("hibernating"), json!([recorded]), "unreadable_row"),
+        (unreadable.clone(), json!([recorded]), "unreadable_row"),
+        (
+            row("starting"),
+            json!([{"outcome": "recorded", "instance": unreadable}, recorded]),
+            "unreadable_row",
+        ),
+        (
+            row("starting"),
+            json!([{"outcome": "stale", "instance": row("hibernating")}, recorded]),
+            "unreadable_row",
+        ),
+    ] {
+        let mut second = running.clone();
+        second["status_on_toolbox"] = json!("starting");
+        let world = with_rows(&[first, second], &[]);
+        let answer = json!({"results": results, "desired_digest": "after"});
+        world.on("record_tool_instance_states", &answer);
+        let mut sent = heartbeat();
+        let mut report = sent["instances"][0].clone();
+        report["id"] = json!(other);
+        sent["instances"].as_array_mut().unwrap().push(report);
+        let seen = world.ask("POST", &path(), KEY, &sent.to_string());
+        assert_eq!(
+            (seen.status, &seen.body["desired_digest"]),
+            (200, &json!("after"))
+        );
+        let asked = world.asked("record_tool_instance_states");
+        let items = asked[0]["items"].as_array().unwrap();
+        assert_eq!(items.last().unwrap()["instance_id"], other);
+        let log = world.host().log();
+        assert!(
+            log.contains(&format!("record instance {INSTANCE}")) && !log.contains(other),
+            "{log}"
+        );
+        let cause = if code == "23514" {
+            code
+        } else {
+            "cannot be read"
+        };
+        assert!(log.contains(cause), "{log}");
+        world.assert_log_is_clean();
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_left_out_and_the_others_are_recorded() {
+    let other = "33333333-3333-4333-8333-333333333333";
+    for (key, value) in [
+        ("phase", json!("hibernating")),
+        ("generation", json!(1_u64 << 53)),
+        ("generation", json!(-1)),
+        ("view_version", json!({"run": INSTANCE, "number": u64::MAX})),
+        ("container_id", json!(7)),
+        ("ports", json!([[8080, "tcp", "127.0.0.1", 31000]])),
+        ("reason", json!(["exited", "x"])),
+    ] {
+        let mut running = row("starting");
+        running["id"] = json!(other);
+        let world = with_rows(&[running.clone()], &[]);
+        world.on("record_tool_instance_states", &result("recorded", &running));
+        let mut sent = heartbeat();
+        let mut report = sent["instances"][0].clone();
+        report["id"] = json!(other);
+        sent["instances"][0][key] = value.clone();
+        sent["instances"]
+            .as_array_mut()
+            .unwrap()
+            .push(report.clone());
+        let seen = world.ask("POST", &path(), KEY, &sent.to_string());
+        assert_eq!(seen.status, 200, "{key} {value}: {}", seen.text);
+        let told = &world.asked("record_heartbeat")[0]["heartbeat"];
+        sent["instances"] = json!([report]);
+        assert_eq!(told["instances"], as_told(&sent)["instances"], "{key}");
+        assert_eq!(told["full"], false, "what is left out is not missing");
+        assert_eq!(world.asked("record_tool_instance_states").len(), 1);
+        let log = world.host().log();
+        assert!(
+            log.contains(&format!("read the report of instance {INSTANCE}")),
+            "{log}"
+        );
+    }
+    // What is no heartbeat stays one that is refused.
+    for (key, value) in [
+        ("instances", json!({})),
+        ("boot", json!("one")),
+        ("full", json!(1)),
+    ] {
+        let world = World::new();
+        let mut sent = heartbeat();
+        sent[key] = value;
+        let seen = world.ask("POST", &path(), KEY, &sent.to_string());
+        assert_eq!(seen.refusal(), (400, "invalid_json"), "{key}");
+    }
+}
+
+#[test]
+fn what_a_later_heartbeat_has_superseded_is_not_recorded_and_not_acknowledged() {
+    let world = with_rows(&[row("starting")], &[]);
+    world.on(
+        "record_tool_instance_states",
+        &json!({"results": [{"outcome": "superseded"}], "desired_digest": "after"}),
+    );
+    let seen = world.ask("POST", &path(), KEY, &heartbeat().to_string());
+    assert_eq!(seen.refusal(), (409, "state_changed"));
+    assert_eq!(world.asked("record_tool_instance_states").len(), 1);
+}
+
+#[test]
 fn each_refusal_of_the_database_has_its_code() {
     for (outcome, expected) in [
         ("unauthorized", (401, "heartbeat_key_invalid")),
@@ -357,8 +476,6 @@ fn what_the_database_would_stumble_over_is_refused_by_name() {
         report
     };
     let many: Vec<Value> = (0..=MAX_INSTANCES).map(report).collect();
-    let mut beyond = report(1);
-    beyond["generation"] = json!(1_u64 << 53);
     for (key, value) in [
         ("version", json!("")),
         ("version", json!("x".repeat(65))),
@@ -366,7 +483,8 @@ fn what_the_database_would_stumble_over_is_refused_by_name() {
         ("instances", json!([report(1), report(2), report(1)])),
         ("boot", json!(u64::MAX)),
         ("sequence", json!(0)),
-        ("instances", json!([beyond])),
+        ("api_version", json!(0)),
+        ("api_version", json!(1_u32 << 31)),
         ("certificate_sha256", json!("AB".repeat(32))),
         ("certificate_sha256", json!("ab")),
         ("certificate_pem", json!("x")),
@@ -398,7 +516,10 @@ fn a_certificate_with_its_fingerprint_is_passed_on() {
         world.ask("POST", &path(), KEY, &sent.to_string()).status,
         200
     );
-    assert_eq!(world.asked("record_heartbeat")[0]["heartbeat"], sent);
+    assert_eq!(
+        world.asked("record_heartbeat")[0]["heartbeat"],
+        as_told(&sent)
+    );
 }
 
 #[test]
@@ -494,6 +615,7 @@ fn nobody_sends_a_body_without_what_looks_like_a_key() {
 #[test]
 fn no_control_character_of_an_agent_reaches_the_database() {
     let world = World::new();
+    world.on("record_heartbeat", &recorded());
     let evil = "a\u{0}b\u{1b}[31mc\u{9b}\u{202e}d";
     let mut sent = heartbeat();
     sent["instances"][0]["reason"] = json!({"code": "exited", "message": evil});

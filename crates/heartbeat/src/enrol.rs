@@ -22,6 +22,7 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
     let token_hash = presented::token_hash(cx)?;
     let request: EnrolRequest = cx.json().await?;
     presented::check_version(&request.version)?;
+    presented::check_api_version(request.api_version)?;
     let certificate_sha256 = fingerprint(&request.certificate_pem)
         .map_err(|error| refused_field("certificate_pem", &error))?;
 

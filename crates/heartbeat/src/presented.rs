@@ -41,6 +41,19 @@ pub(crate) fn check_version(version: &str) -> Result<(), ApiError> {
     }
 }
 
+/// The database keeps the version of an API as a 32-bit number.
+pub(crate) fn check_api_version(version: u32) -> Result<(), ApiError> {
+    match i32::try_from(version) {
+        Ok(1..) => Ok(()),
+        _ => Err(crate::refused_field("api_version", &NotAnApiVersion)),
+    }
+}
+
+/// The number is no version of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a whole number from 1 to 2^31 - 1")]
+struct NotAnApiVersion;
+
 /// The text is no version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected 1 to 64 printable ASCII characters")]

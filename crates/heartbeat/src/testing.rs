@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_edge::body::Incoming;
-use toolbox_edge::recorded::{Function, RecordedHost, Seen};
+use toolbox_edge::recorded::{Function, RecordedHost, Seen, assert_documented};
 use toolbox_http::recorded::{JumpingClock, Recorded, lock};
 use toolbox_http::{Headers, Response, TransportError};
 
@@ -99,7 +99,9 @@ impl World {
         headers.set("authorization", format!("Bearer {bearer}"));
         headers.set("content-type", "application/json");
         headers.set("x-request-id", "req-1");
-        self.function.ask(method, path, headers, body.as_bytes())
+        let seen = self.function.ask(method, path, headers, body.as_bytes());
+        assert_is_documented(method, path, &seen);
+        seen
     }
 
     /// Any request.
@@ -110,7 +112,9 @@ impl World {
         headers: Headers,
         body: Incoming,
     ) -> Seen {
-        self.function.ask_with(method, path, headers, body)
+        let seen = self.function.ask_with(method, path, headers, body);
+        assert_is_documented(method, path, &seen);
+        seen
     }
 
     /// A request with the header `authorization`, and whether its body was read.
@@ -145,6 +149,18 @@ impl World {
             assert!(!log.contains(secret), "{log}");
         }
     }
+}
+
+fn assert_is_documented(method: &str, path: &str, seen: &Seen) {
+    let document = include_str!("../../../docs/api/heartbeat.openapi.json");
+    let document = serde_json::from_str(document).unwrap();
+    assert_documented(&FUNCTION, &document, method, path, seen);
+}
+
+/// What the database is told of a heartbeat: what was read of it.
+pub(crate) fn as_told(sent: &Value) -> Value {
+    let read: toolbox_api::heartbeat::Heartbeat = serde_json::from_value(sent.clone()).unwrap();
+    serde_json::to_value(read).unwrap()
 }
 
 /// A heartbeat with one instance that runs.

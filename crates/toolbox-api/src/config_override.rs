@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use toolbox_domain::objects;
 use toolbox_domain::spec::{
     McpTransport, PortSpec, Protocol, Resources, SecretValue, SpecError, ToolSpec, VolumeSpec,
 };
 
-use crate::objects;
 use crate::problem::FieldError;
 
 /// What differs from the catalog entry (deploy) or from what runs (update).
@@ -22,7 +22,10 @@ pub struct ConfigOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_variables: Option<BTreeMap<String, Option<String>>>,
     /// Ports to publish.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional_list"
+    )]
     pub port_mappings: Option<Vec<PortMapping>>,
     /// Arguments instead of the image's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +34,10 @@ pub struct ConfigOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
     /// Volumes that live as long as the instance.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional_list"
+    )]
     pub volumes: Option<Vec<VolumeSpec>>,
     /// Limits.
     #[serde(
@@ -45,13 +51,23 @@ pub struct ConfigOverride {
     /// Path of the MCP endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_path: Option<String>,
+    /// Headers of every request to an MCP server that speaks HTTP, such as `Authorization` with the server's own key; they
+    /// are stored and never read back. Others stay as they are; null removes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_headers: Option<BTreeMap<String, Option<String>>>,
+    /// How long a call of the MCP server may take without a sign of progress, 1 to 86,400 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_timeout_seconds: Option<u32>,
+    /// How long the MCP server may take to start, 1 to 1,800 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout_seconds: Option<u32>,
     /// Keep standard input open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin_open: Option<bool>,
 }
 
 impl std::fmt::Debug for ConfigOverride {
-    /// Leaves out the values of the environment, which may be secrets.
+    /// Leaves out the values of the environment and of headers, which may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ConfigOverride")
             .field("docker_image", &self.docker_image)
@@ -98,6 +114,9 @@ impl ConfigOverride {
             resources,
             transport,
             endpoint_path,
+            upstream_headers,
+            call_timeout_seconds,
+            start_timeout_seconds,
             stdin_open,
         } = self;
         for (name, value) in environment_variables.unwrap_or_default() {
@@ -117,7 +136,32 @@ impl ConfigOverride {
                 McpTransport::Sse => Some("/sse".to_owned()),
                 McpTransport::Stdio | McpTransport::Websocket => None,
             };
+            if matches!(transport, McpTransport::Stdio | McpTransport::Websocket) {
+                spec.mcp_headers.clear();
+            }
         }
+        for (name, value) in upstream_headers.unwrap_or_default() {
+            // Capitals make no difference, and the stored name is in lower case.
+            match value {
+                Some(value) => {
+                    if name.chars().any(|c| c.is_ascii_uppercase()) {
+                        spec.mcp_headers.remove(&name.to_ascii_lowercase());
+                    }
+                    spec.mcp_headers.insert(name, SecretValue::plain(value));
+                }
+                None => {
+                    spec.mcp_headers.remove(&name.to_ascii_lowercase());
+                }
+            }
+        }
+        set(
+            &mut spec.mcp_call_timeout_seconds,
+            call_timeout_seconds.map(Some),
+        );
+        set(
+            &mut spec.mcp_start_timeout_seconds,
+            start_timeout_seconds.map(Some),
+        );
         set(&mut spec.image, docker_image);
         set(
             &mut spec.ports,
@@ -379,6 +423,42 @@ mod tests {
         ] {
             assert_eq!(cpus(&quantity), expected, "{quantity:?}");
         }
+    }
+
+    #[test]
+    fn headers_are_merged_whatever_their_capitals_and_leave_with_http() {
+        let header = |name: &str| SecretValue::plain(name);
+        let mut spec = ToolSpec {
+            transport: Some(McpTransport::Sse),
+            mcp_headers: ["authorization", "x-a", "x-b"]
+                .map(|name| (name.to_owned(), header("old")))
+                .into(),
+            ..ToolSpec::default()
+        };
+        let wanted: ConfigOverride = serde_json::from_value(serde_json::json!({
+            "upstreamHeaders": {"Authorization": "new", "X-A": null, "X-C": "c"},
+            "callTimeoutSeconds": 3600,
+            "startTimeoutSeconds": 120,
+        }))
+        .unwrap();
+        assert!(!format!("{wanted:?}").contains("new"));
+        assert!(wanted.apply(&mut spec).is_empty());
+        let expected = [("Authorization", "new"), ("X-C", "c"), ("x-b", "old")]
+            .map(|(name, value)| (name.to_owned(), header(value)));
+        assert_eq!(spec.mcp_headers, expected.into());
+        assert_eq!(
+            (
+                spec.mcp_call_timeout_seconds,
+                spec.mcp_start_timeout_seconds
+            ),
+            (Some(3600), Some(120))
+        );
+        let to_stdio = ConfigOverride {
+            transport: Some(McpTransport::Stdio),
+            ..ConfigOverride::default()
+        };
+        assert!(to_stdio.apply(&mut spec).is_empty());
+        assert!(spec.mcp_headers.is_empty());
     }
 
     #[test]

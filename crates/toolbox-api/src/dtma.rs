@@ -2,14 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{AgentRunId, ToolInstanceId, ToolboxId};
+use toolbox_domain::objects;
 pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
-use crate::texts;
+use crate::{numbers, texts};
 
-/// Version of this API. The control plane refuses an agent with a lower one.
-pub const API_VERSION: u32 = 1;
+/// Version of this API. It is raised when agents of the version before would refuse or misread what the control plane sends to
+/// every agent, or would not answer what it needs. A new field that is left out where it is not used does not raise it.
+///
+/// - 1: values of `env` are texts.
+/// - 2: values of `env` are in envelopes (`{key_id, value}`), which agents of version 1 refuse.
+///
+/// The control plane commands no agent with a lower version: changes and lists are answered `agent_too_old`. It still records
+/// the heartbeats of such an agent, so that the toolbox and the version of its agent are seen. An agent with a higher version is
+/// commanded as one of this version: agents take what the versions before sent. So agents are updated before the control plane.
+pub const API_VERSION: u32 = 2;
 
 /// Longest time in seconds a caller may ask for with `Prefer: wait=N`.
 pub const MAX_WAIT_SECONDS: u32 = 60;
@@ -119,6 +128,7 @@ pub struct PortBinding {
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// Grows with every change the control plane makes to the instance.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// `running` or `stopped`.
     pub desired: Desired,
@@ -127,6 +137,7 @@ pub struct DeployRequest {
     /// Legal Docker name derived from name and id.
     pub container_name: String,
     /// What to run.
+    #[serde(deserialize_with = "objects::required")]
     pub spec: ToolSpec,
     /// This generation is a restart: a container that runs already is started anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -136,7 +147,11 @@ pub struct DeployRequest {
     pub refresh_image: bool,
     /// Ports it was last published on. An agent that lost the instance publishes it there again while they are free,
     /// because callers know them; one that holds it keeps its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "objects::list"
+    )]
     pub known_ports: Vec<PortBinding>,
 }
 
@@ -158,7 +173,10 @@ pub struct CreateRequest {
 #[serde(deny_unknown_fields, default)]
 pub struct CommandRequest {
     /// New generation; the current one when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "numbers::optional"
+    )]
     pub generation: Option<u64>,
 }
 
@@ -171,6 +189,7 @@ pub struct ViewVersion {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub run: AgentRunId,
     /// From 1, over all instances.
+    #[serde(deserialize_with = "numbers::exact")]
     pub number: u64,
 }
 
@@ -188,6 +207,7 @@ pub struct ToolView {
     #[serde(deserialize_with = "texts::line")]
     pub container_name: String,
     /// Generation of the desired state the agent holds.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// What it should be.
     pub desired: Desired,
@@ -416,8 +436,10 @@ pub struct SystemMetrics {
     /// CPU in use over the last second or more, 0 to 100.
     pub cpu_load_percent: f64,
     /// Memory.
+    #[serde(deserialize_with = "objects::required")]
     pub memory: MemoryMetrics,
     /// The disk that holds the agent's state.
+    #[serde(default, deserialize_with = "objects::optional")]
     pub disk: Option<DiskMetrics>,
     /// Seconds since the machine booted.
     pub uptime_seconds: u64,

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
+use toolbox_domain::objects;
 
 pub use crate::config_override::{ConfigOverride, NumberOrText, PortMapping, ResourceOverride};
 use crate::dtma::{ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
-use crate::objects;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;

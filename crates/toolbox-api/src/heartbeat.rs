@@ -8,11 +8,12 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::objects;
 
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
 use crate::error::ErrorCode;
 use crate::mcp::McpHealth;
-use crate::texts;
+use crate::{numbers, texts};
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
 pub const MAX_INSTANCES: usize = 200;
@@ -80,13 +81,14 @@ pub struct Heartbeat {
     /// Seconds until the next heartbeat at the latest.
     pub interval_seconds: u32,
     /// Metrics of the machine; only in full heartbeats.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::optional")]
     pub system_metrics: Option<SystemMetrics>,
     /// Docker answers.
     pub docker_reachable: bool,
     /// `instances` names every instance the agent holds, so an instance that is not named is absent.
     pub full: bool,
     /// States, the latest of each instance. At most [`MAX_INSTANCES`].
+    #[serde(deserialize_with = "objects::list")]
     pub instances: Vec<InstanceReport>,
 }
 
@@ -108,13 +110,14 @@ pub struct InstanceReport {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
     /// Generation of the desired state the agent holds.
+    #[serde(deserialize_with = "numbers::exact")]
     pub generation: u64,
     /// What it is; none when nothing of it is left on the machine.
     pub phase: Option<Phase>,
     /// The agent is done with this generation.
     pub settled: bool,
     /// Set when `phase` is `error`, and when `rolled_back`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::optional")]
     pub reason: Option<Reason>,
     /// Docker's id of the container.
     #[serde(default, deserialize_with = "texts::optional_line")]
@@ -123,20 +126,20 @@ pub struct InstanceReport {
     #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
     /// Published ports.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::list")]
     pub ports: Vec<PortBinding>,
     /// What this generation asks for was given up, and the spec before it runs ([`crate::dtma::ToolView::rolled_back`]).
     #[serde(default)]
     pub rolled_back: bool,
     /// Health of the MCP server, where the instance is one and runs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::optional")]
     pub mcp: Option<McpHealth>,
     /// When the agent saw this, RFC 3339 by its own clock.
     #[serde(deserialize_with = "texts::line")]
     pub observed_at: String,
     /// Version of the view this was made from: a report that a later view has overtaken is not applied. None where
     /// there is no view.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects::optional")]
     pub view_version: Option<ViewVersion>,
 }
 
@@ -181,7 +184,7 @@ pub struct DesiredInstance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TickResponse {
-    /// Every job, in the order in which they were run.
+    /// Every job.
     pub jobs: Vec<JobReport>,
 }
 
@@ -210,8 +213,6 @@ pub enum JobOutcome {
     Done,
     /// It could not; `code` says why.
     Failed,
-    /// The jobs before it took all the time of the tick.
-    Skipped,
 }
 
 /// One line of the desired state's digest. The database makes the same lines.

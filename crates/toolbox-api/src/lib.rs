@@ -7,6 +7,7 @@
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
+//! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //! - `texts`: what may be in a text of a machine.
 //!
@@ -20,7 +21,7 @@ pub mod error;
 pub mod heartbeat;
 pub mod mcp;
 pub mod moment;
-mod objects;
+pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;

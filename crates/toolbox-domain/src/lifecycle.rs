@@ -49,7 +49,7 @@ impl InstanceStatus {
         };
         match self {
             Self::PendingDeploy => &[Deploying, PendingDelete, Error],
-            Self::Deploying => &[Starting, Running, Stopped, Error, PendingDelete],
+            Self::Deploying => &[Starting, Running, Stopping, Stopped, Error, PendingDelete],
             Self::Starting => &[Running, Stopped, Stopping, Error, PendingDelete, Deploying],
             Self::Running => &[Stopping, Stopped, Starting, Deploying, Error, PendingDelete],
             Self::Stopping => &[Stopped, Starting, Running, Error, PendingDelete],
@@ -210,6 +210,24 @@ string_enum! {
     }
 }
 
+impl Request {
+    /// The operations in progress that this one takes the place of, instead of being refused. Who stops or deletes does
+    /// not want what is under way, and it may hang.
+    pub const fn preempts(self) -> &'static [Self] {
+        match self {
+            Self::Stop => &[Self::Deploy, Self::Update, Self::Start, Self::Restart],
+            Self::Delete => &[
+                Self::Deploy,
+                Self::Update,
+                Self::Start,
+                Self::Restart,
+                Self::Stop,
+            ],
+            Self::Deploy | Self::Start | Self::Restart | Self::Update => &[],
+        }
+    }
+}
+
 string_enum! {
     /// What the user wants an instance to be.
     pub enum Desired as "desired status" {
@@ -305,8 +323,8 @@ mod tests {
                 [
                     Some(S::Deploying),
                     Some(S::Starting),
-                    None,
-                    None,
+                    Some(S::Stopping),
+                    Some(S::Stopping),
                     Some(S::PendingDelete),
                 ],
             ),
@@ -381,6 +399,23 @@ mod tests {
                     expected,
                     "{command} from {from}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_stop_and_a_deletion_wait_for_nothing_but_their_like() {
+        use Request as R;
+        for running in R::ALL {
+            let by = |action: R| action.preempts().contains(running);
+            assert_eq!(by(R::Delete), *running != R::Delete, "{running}");
+            assert_eq!(
+                by(R::Stop),
+                !matches!(running, R::Stop | R::Delete),
+                "{running}"
+            );
+            for other in [R::Deploy, R::Update, R::Start, R::Restart] {
+                assert!(!by(other), "{other} {running}");
             }
         }
     }

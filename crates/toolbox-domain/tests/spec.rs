@@ -535,3 +535,98 @@ fn a_value_is_written_in_an_envelope_and_read_with_or_without() {
         assert!(!error.to_string().contains("SECRET"), "{error}");
     }
 }
+
+#[test]
+fn headers_of_the_mcp_server_are_checked_and_never_repeated() {
+    let with = |transport, headers: &[(&str, &str)]| ToolSpec {
+        transport,
+        mcp_headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretValue::plain(*value)))
+            .collect(),
+        ..raw()
+    };
+    let http = Some(McpTransport::StreamableHttp);
+    let good = InstanceSpec::validate(with(http, &[("Authorization", "Bearer SECRET")])).unwrap();
+    assert_eq!(
+        good.mcp_headers().collect::<Vec<_>>(),
+        [("authorization", "Bearer SECRET")]
+    );
+    assert_eq!(
+        good.secrets().collect::<Vec<_>>(),
+        ["Bearer SECRET", "SECRET"]
+    );
+    assert!(!format!("{good:?}").contains("SECRET"));
+    let many: Vec<String> = (0..17).map(|i| format!("x-{i}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "SECRET")).collect();
+    let long = "S".repeat(limits::MAX_HEADER_VALUE_BYTES + 1);
+    for (spec, code) in [
+        (with(None, &[("x-a", "SECRET")]), "header_without_http"),
+        (
+            with(Some(McpTransport::Stdio), &[("x-a", "SECRET")]),
+            "header_without_http",
+        ),
+        (with(http, &[("Bearer SECRET", "x")]), "header_name_invalid"),
+        (
+            with(http, &[("x-a", "SECRET\r\nHost: x")]),
+            "header_value_invalid",
+        ),
+        (with(http, &[("x-a", " SECRET")]), "header_value_invalid"),
+        (with(http, &[("x-a", "")]), "header_value_invalid"),
+        (with(http, &[("x-a", &long)]), "header_value_invalid"),
+        (with(http, &[("Host", "SECRET")]), "header_reserved"),
+        (with(http, &[("Content-Length", "1")]), "header_reserved"),
+        (
+            with(http, &[("MCP-Session-Id", "SECRET")]),
+            "header_reserved",
+        ),
+        (
+            with(http, &[("Proxy-Authorization", "SECRET")]),
+            "header_reserved",
+        ),
+        (
+            with(http, &[("X-A", "SECRET"), ("x-a", "SECRET")]),
+            "header_duplicate",
+        ),
+        (with(http, &many), "too_many"),
+        (
+            ToolSpec {
+                transport: http,
+                mcp_headers: sealed("x-a"),
+                ..raw()
+            },
+            "secret_key_unknown",
+        ),
+    ] {
+        let errors = InstanceSpec::validate(spec).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].code, code);
+        assert!(!format!("{errors:?}").contains("SECRET"), "{errors:?}");
+    }
+}
+
+#[test]
+fn timeouts_of_the_mcp_server_are_bounded() {
+    let with = |call, start| ToolSpec {
+        mcp_call_timeout_seconds: call,
+        mcp_start_timeout_seconds: start,
+        ..raw()
+    };
+    assert!(InstanceSpec::validate(with(Some(86_400), Some(1_800))).is_ok());
+    for (spec, field) in [
+        (with(Some(0), None), "mcp_call_timeout_seconds"),
+        (with(Some(86_401), None), "mcp_call_timeout_seconds"),
+        (with(None, Some(0)), "mcp_start_timeout_seconds"),
+        (with(None, Some(1_801)), "mcp_start_timeout_seconds"),
+    ] {
+        let errors = InstanceSpec::validate(spec).unwrap_err();
+        let found: Vec<_> = errors.iter().map(|e| (e.field.as_str(), e.code)).collect();
+        assert_eq!(found, [(field, "timeout_out_of_bounds")]);
+    }
+}
+
+#[test]
+fn an_agent_of_before_takes_a_spec_without_the_new_fields() {
+    let written = serde_json::to_string(&raw()).unwrap();
+    assert!(!written.contains("mcp_"), "{written}");
+}

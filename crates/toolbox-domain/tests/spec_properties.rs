@@ -21,6 +21,7 @@ prop_compose! {
         pids in prop::option::of(any::<u32>()),
         transport in prop::option::of(prop_oneof![Just(McpTransport::Stdio), Just(McpTransport::Sse)]),
         mcp_path in prop::option::of("/?[a-z./?]{0,6}"),
+        headers in prop::collection::btree_map("[A-Za-z-]{0,3}|Host|mcp-[a-z]|\\PC{0,4}", "[ -~]{0,4}|\\PC{0,4}", 0..4),
     ) -> ToolSpec {
         let ports = ports.into_iter().map(|(container_port, protocol, host_port, host_ip)| {
             PortSpec { container_port, protocol, host_port, host_ip }
@@ -35,6 +36,7 @@ prop_compose! {
             confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities },
             transport,
             mcp_path,
+            mcp_headers: headers.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),
             ..ToolSpec::default()
         }
     }
@@ -53,6 +55,10 @@ proptest! {
             Ok(spec) => {
                 prop_assert!(limits::MEMORY_BYTES.contains(&spec.resources().memory_bytes));
                 prop_assert!(limits::NANO_CPUS.contains(&spec.resources().nano_cpus));
+                for (name, value) in spec.mcp_headers() {
+                    prop_assert!(name != "host" && !name.starts_with("mcp-") && name == name.to_ascii_lowercase());
+                    prop_assert!(!value.is_empty() && value.bytes().all(|b| (b' '..=b'~').contains(&b)));
+                }
                 for port in spec.ports() {
                     prop_assert!(port.container_port != 0 && port.host_port != Some(0));
                     prop_assert!(port.host_port.is_none_or(|p| !limits::RESERVED_HOST_PORTS.contains(&p)));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
 
 /// Every variable that is read, for the check against `.env.example`.
@@ -189,7 +190,7 @@ impl Issuers {
             named,
             loopback: host_of(supabase_url).is_some_and(|host| {
                 // Names of the CLI's and of self-hosted gateways, as functions in containers see them.
-                is_loopback(host) || matches!(host, "kong" | "host.docker.internal")
+                is_loopback(&host) || matches!(&*host, "kong" | "host.docker.internal")
             }),
         }
     }
@@ -201,23 +202,19 @@ impl Issuers {
                 && issuer
                     .strip_suffix("/auth/v1")
                     .and_then(host_of)
-                    .is_some_and(is_loopback)
+                    .is_some_and(|host| is_loopback(&host))
     }
 }
 
 /// The host of `http://host` or `https://host`, with a port or without one; `None` when there is anything else in it.
-fn host_of(url: &str) -> Option<&str> {
-    let authority = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"))?;
-    let (host, port) = match authority.rsplit_once(':') {
-        // The colon belongs to an IPv6 address.
-        Some((_, rest)) if rest.ends_with(']') => (authority, None),
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
+fn host_of(url: &str) -> Option<String> {
+    let read: Uri = url.parse().ok()?;
+    let (scheme, host) = (read.scheme_str()?, read.host()?);
+    let origin = match read.port() {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
     };
-    port.is_none_or(|port| port.parse::<u16>().is_ok())
-        .then_some(host)
+    (matches!(scheme, "http" | "https") && origin == url).then(|| host.to_owned())
 }
 
 /// Whether only this machine answers there.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::problem::FieldError;
+use toolbox_domain::objects::Object;
 
 /// Longest name of a field that is repeated, in bytes.
 const MAX_NAME: usize = 64;
@@ -28,12 +29,8 @@ pub(crate) fn may_be_json(content_type: Option<&str>) -> bool {
 /// The body, which must be a JSON object of this shape.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    // Every body is an object, and serde would take an array for one.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(refuse(mistyped("", "expected an object")));
-    }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().clone();
         explain(&path, &error.into_inner())
     })?;

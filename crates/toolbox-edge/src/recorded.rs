@@ -16,6 +16,38 @@ use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::Body;
 use crate::router;
 
+/// Checks that the OpenAPI document of `function` says that this request may be answered so.
+#[allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a mistake of the document"
+)]
+pub fn assert_documented(
+    function: &router::Function,
+    document: &Value,
+    method: &str,
+    path: &str,
+    seen: &Seen,
+) {
+    let path = path.split('?').next().unwrap_or_default();
+    let Ok(found) = function.find(method, &format!("/{}{path}", function.name)) else {
+        return;
+    };
+    let route = found.route;
+    let operation = &document["paths"][route.path][method.to_lowercase()];
+    let answer = &operation["responses"][seen.status.to_string()];
+    let told = answer["description"].as_str().unwrap_or_default();
+    let is_code_told = seen.code().is_empty() || told.contains(&format!("`{}`", seen.code()));
+    if !answer.is_object() || !is_code_told {
+        panic!(
+            "{method} {} may be answered {} {}, which its document does not say",
+            route.path,
+            seen.status,
+            seen.code()
+        );
+    }
+}
+
 /// The root secret of the toolboxes' keys.
 pub const ROOT: &str = "0123456789abcdef0123456789abcdef";
 

@@ -1,5 +1,6 @@
 //! One table of routes per function, and how a path finds its row.
 
+use serde::Serialize;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::names::decode_segment;
 use toolbox_http::{Headers, LocalFuture};
@@ -100,12 +101,16 @@ impl Function {
 
     /// The table as JSON: `[{"method": …, "path": …}]`.
     pub fn routes_json(&self) -> String {
-        let rows: Vec<String> = self
-            .routes
-            .iter()
-            .map(|r| format!(r#"{{"method":"{}","path":"{}"}}"#, r.method, r.path))
-            .collect();
-        format!("[{}]", rows.join(","))
+        #[derive(Serialize)]
+        struct Row {
+            method: &'static str,
+            path: &'static str,
+        }
+        let rows = self.routes.iter().map(|route| Row {
+            method: route.method,
+            path: route.path,
+        });
+        serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
     }
 }
 

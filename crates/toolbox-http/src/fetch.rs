@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream;
 use gloo_net::http::{Request as HostRequest, Response as HostResponse};
+use gloo_timers::callback::Timeout;
 use gloo_timers::future::sleep;
 use js_sys::{Math, Reflect, Uint8Array};
 use serde::Serialize;
@@ -90,7 +91,7 @@ impl Drop for AbortOnDrop {
 
 /// What has to live as long as the answer's body.
 struct Held {
-    _abort: AbortOnDrop,
+    abort: AbortOnDrop,
     _client: Option<Rc<PinnedClient>>,
 }
 
@@ -126,12 +127,13 @@ impl Fetch {
     }
 
     async fn start(&self, call: &Call) -> Result<(HostResponse, Held), TransportError> {
+        call.check_pin()?;
         let client = call.pin.as_ref().map(|pin| self.client(pin)).transpose()?;
         let abort = AbortController::new().map_err(|e| js_error(&e))?;
         let request = host_request(&call.request, client.as_deref(), &abort);
         let request = request.map_err(|e| js_error(&e))?;
         let held = Held {
-            _abort: AbortOnDrop(abort),
+            abort: AbortOnDrop(abort),
             _client: client,
         };
         let response = request.send().await.map_err(|e| match net_error(&e) {
@@ -289,17 +291,22 @@ fn chunks_of(
         .map_err(|(error, _)| js_error(&error))
 }
 
-/// The same stream, ended after `longest`. Chunks stay with the host; none is copied to wasm.
+/// The same stream, ended after `longest`. Chunks stay with the host; none is copied to wasm. Who reads then sees its end;
+/// while nobody reads, nothing here runs, so a timer of the host ends the call.
 fn bounded(
     stream: web_sys::ReadableStream,
     held: Held,
     longest: Duration,
 ) -> Result<web_sys::ReadableStream, TransportError> {
+    let ends = sleep(longest);
+    let abort = held.abort.0.clone();
+    let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
+    let end_of_call = Timeout::new(milliseconds, move || abort.abort());
     let chunks = stream::unfold(
-        (chunks_of(stream)?, held),
+        (chunks_of(stream)?, (held, end_of_call)),
         |(mut chunks, held)| async move { Some((chunks.next().await?, (chunks, held))) },
     );
-    Ok(ReadableStream::from_stream(chunks.take_until(sleep(longest))).into_raw())
+    Ok(ReadableStream::from_stream(chunks.take_until(ends)).into_raw())
 }
 
 impl Clock for Fetch {

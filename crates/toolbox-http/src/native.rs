@@ -7,9 +7,12 @@ mod tests;
 
 use std::error::Error;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use futures_util::future::select;
 use futures_util::stream::unfold;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Proxy};
@@ -17,6 +20,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use toolbox_domain::retry::Fault;
 
@@ -100,6 +104,7 @@ impl Native {
     }
 
     async fn start(&self, call: Call) -> Result<reqwest::Response, TransportError> {
+        call.check_pin()?;
         let client = self.client(call.pin.as_ref())?;
         let unsendable = |_| TransportError::new(Fault::BadBody, "the method is malformed");
         let method = Method::from_bytes(call.request.method.as_bytes()).map_err(unsendable)?;
@@ -213,6 +218,29 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Vec<u8>,
     Ok(body)
 }
 
+/// Passes a body on until it ends or fails, its time is over, or nobody wants it any more. At the end of its time it ends like
+/// one that is complete. This is a task of its own, so that the connection is let go then also while nobody reads.
+async fn pass_on(
+    mut response: reqwest::Response,
+    to: mpsc::Sender<Result<Bytes, TransportError>>,
+    end: Instant,
+) {
+    let passed_on = async {
+        loop {
+            let part = match response.chunk().await {
+                Ok(Some(chunk)) => Ok(chunk),
+                Ok(None) => return,
+                Err(error) => Err(failure(error)),
+            };
+            let is_last = part.is_err();
+            if to.send(part).await.is_err() || is_last {
+                return;
+            }
+        }
+    };
+    let _ = timeout_at(end, select(pin!(passed_on), pin!(to.closed()))).await;
+}
+
 impl Transport for Native {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>> {
         let (limit, keep_type) = (call.max_answer, call.keep_type);
@@ -232,15 +260,10 @@ impl Transport for Native {
         Box::pin(within(call.deadline, async move {
             let response = self.start(call).await?;
             let head = answer(&response, (), keep_type);
-            let end = Instant::now() + longest;
-            // None once the stream has failed; at the end of its time it ends like one that is complete.
-            let chunks = unfold(Some(response), move |response| async move {
-                let mut response = response?;
-                match timeout_at(end, response.chunk()).await {
-                    Ok(Ok(Some(chunk))) => Some((Ok(chunk), Some(response))),
-                    Ok(Ok(None)) | Err(_) => None,
-                    Ok(Err(error)) => Some((Err(failure(error)), None)),
-                }
+            let (sender, receiver) = mpsc::channel(1);
+            tokio::spawn(pass_on(response, sender, Instant::now() + longest));
+            let chunks = unfold(receiver, |mut receiver| async move {
+                Some((receiver.recv().await?, receiver))
             });
             Ok(Response {
                 status: head.status,

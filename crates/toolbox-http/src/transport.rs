@@ -75,6 +75,19 @@ impl Call {
             keep_type: false,
         }
     }
+
+    /// A pin counts with TLS only: a call with one is not sent over plain HTTP.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        allow(dead_code, reason = "used by the transports")
+    )]
+    pub(crate) fn check_pin(&self) -> Result<(), TransportError> {
+        if self.pin.is_some() && !self.request.url.starts_with("https://") {
+            let detail = "an agent with a certificate is called over https only";
+            return Err(TransportError::new(Fault::CannotPin, detail));
+        }
+        Ok(())
+    }
 }
 
 /// Sends calls. Of a refusal's headers only `content-type` and `retry-after` are kept, of a success'
@@ -83,7 +96,8 @@ pub trait Transport: ThreadSafe {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>>;
 
-    /// Sends, and hands the answer's body on as a stream that ends after `longest`, as long as it is read.
+    /// Sends, and hands the answer's body on as a stream that ends after `longest`. Its connection ends then too, also
+    /// while nobody reads.
     fn open(
         &self,
         call: Call,

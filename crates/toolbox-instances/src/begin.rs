@@ -1,6 +1,6 @@
 //! Asking the database to accept an operation.
 
-use toolbox_api::dtma::{Reason, ToolSpec};
+use toolbox_api::dtma::{API_VERSION, Reason, ToolSpec};
 use toolbox_api::edge::{Action, OperationState};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::supabase::rows::{
@@ -22,6 +22,9 @@ pub(crate) const fn lease_seconds(action: Action) -> u32 {
         _ => 90,
     }
 }
+
+/// When a caller that met an operation in progress may ask again, in seconds. Most have ended by then.
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// How often a request is decided again when the row has changed meanwhile.
 const ATTEMPTS: usize = 3;
@@ -58,6 +61,7 @@ pub(crate) struct NewInstance<'a> {
     pub(crate) container_name: &'a str,
     pub(crate) catalog_id: CatalogToolId,
     pub(crate) spec: &'a ToolSpec,
+    pub(crate) max_instances: u32,
 }
 
 /// A changed spec and the generation it was made from.
@@ -77,6 +81,12 @@ impl Intent<'_> {
             request_id: &self.request.id,
             idempotency_key: idempotency.map(|given| given.key.as_str()),
             request_fingerprint: idempotency.map(|given| given.fingerprint.as_str()),
+            preempts: self
+                .transition
+                .preempts()
+                .iter()
+                .map(|action| action.as_str())
+                .collect(),
             lease_seconds: lease_seconds(self.action),
             expected_status: None,
             expected_generation: None,
@@ -91,11 +101,15 @@ impl Intent<'_> {
     }
 }
 
-/// Only a toolbox whose agent has reported takes commands.
+/// Only a toolbox whose agent has reported, and speaks this version of its API, takes commands.
 pub(crate) fn check_toolbox(toolbox: &EnvironmentRow) -> Result<(), ApiError> {
     match toolbox.status.parse() {
-        Ok(EnvironmentStatus::Active | EnvironmentStatus::Unresponsive) => Ok(()),
-        _ => Err(ApiError::new(ErrorCode::ToolboxNotActive)),
+        Ok(EnvironmentStatus::Active | EnvironmentStatus::Unresponsive) => {}
+        _ => return Err(ApiError::new(ErrorCode::ToolboxNotActive)),
+    }
+    match toolbox.dtma_api_version {
+        Some(version) if version < API_VERSION => Err(ApiError::new(ErrorCode::AgentTooOld)),
+        _ => Ok(()),
     }
 }
 
@@ -109,7 +123,7 @@ pub(crate) async fn new_instance(
     p.name = Some(new.name);
     p.container_name = Some(new.container_name);
     p.tool_catalog_id = Some(new.catalog_id);
-    p.max_instances = Some(intent.instances.max_instances);
+    p.max_instances = Some(new.max_instances);
     match intent.instances.database.begin(&p).await? {
         Begun::Started {
             operation,
@@ -210,7 +224,10 @@ fn not_begun(intent: &Intent<'_>, begun: Begun) -> Result<Accepted, ApiError> {
             return Ok(Accepted::Replayed(Box::new(outcome)));
         }
         Begun::InProgress { operation } => {
-            ApiError::new(ErrorCode::OperationInProgress).with_operation(operation.into())
+            let mut error =
+                ApiError::new(ErrorCode::OperationInProgress).with_operation(operation.into());
+            error.header = Some(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+            error
         }
         Begun::NameTaken => ApiError::new(ErrorCode::NameTaken),
         Begun::KeyReused => ApiError::new(ErrorCode::IdempotencyKeyReused),

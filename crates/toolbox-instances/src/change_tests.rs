@@ -408,12 +408,56 @@ fn a_decision_on_a_state_that_moved_is_made_again() {
 }
 
 #[test]
-fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
-    for (what, before) in [
-        ("stop", "deploying"),
-        ("restart", "deploying"),
-        ("start", "pending_delete"),
+fn a_stop_or_a_deletion_takes_the_place_of_a_deploy_that_hangs() {
+    for (what, begun, ends) in [
+        ("stop", "stopping", "stopped"),
+        ("delete", "pending_delete", "gone"),
     ] {
+        let world = World::new("deploying");
+        world.tables().operation = Some(json!({"id": "88888888-8888-4888-8888-888888888888",
+            "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
+            "request_id": "req-1", "generation": 4}));
+        world.agent(move |_| match what {
+            "stop" => answer(200, &view("stopped", 5)),
+            _ => answer(200, &removed()),
+        });
+        assert_eq!(world.change(what).progress, DONE, "{what}");
+        assert_eq!(world.status(), ends);
+        assert_eq!(
+            world.tables().history.first().unwrap(),
+            &format!("deploying>{begun}")
+        );
+    }
+}
+
+#[test]
+fn a_stop_overtakes_a_deploy_that_has_not_reached_the_agent() {
+    let world = World::new("deploying");
+    world.agent_once([
+        problem("instance_unknown", 404),
+        answer(200, &view("stopped", 5)),
+    ]);
+    assert_eq!(world.change("stop").progress, DONE);
+    let sent = world.sent_to_agent();
+    assert!(sent[0].ends_with("/stop"), "{sent:?}");
+    // The deploy that comes late finds a later generation there.
+    assert!(sent[1].starts_with("PUT"), "{sent:?}");
+}
+
+#[test]
+fn who_meets_an_operation_is_told_when_to_ask_again() {
+    let world = World::new("deploying");
+    world.tables().operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
+        "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
+        "request_id": "req-1", "generation": 4}));
+    let seen = world.change("start");
+    assert_eq!(seen.code(), "operation_in_progress");
+    assert_eq!(seen.header, Some(("retry-after", "5".to_owned())));
+}
+
+#[test]
+fn the_running_operation_is_named_also_where_the_state_allows_nothing() {
+    for (what, before) in [("restart", "deploying"), ("start", "pending_delete")] {
         let world = World::new(before);
         world.tables().operation = Some(json!({"id": "99999999-9999-4999-8999-999999999999",
             "tool_instance_id": INSTANCE, "action": "deploy", "state": "in_progress",
@@ -434,7 +478,6 @@ fn states_and_toolboxes_that_allow_nothing_say_so() {
     for (what, before) in [
         ("start", "pending_delete"),
         ("stop", "deleting"),
-        ("stop", "deploying"),
         ("restart", "deleting"),
     ] {
         let world = World::new(before);
@@ -445,6 +488,13 @@ fn states_and_toolboxes_that_allow_nothing_say_so() {
     let world = World::new("running");
     world.tables().toolbox["status"] = "deprovisioned".into();
     assert_eq!(world.change("stop").code(), "toolbox_not_active");
+    for (version, code) in [(1, Some("agent_too_old")), (2, None), (3, None)] {
+        let world = World::new("running");
+        world.tables().toolbox["dtma_api_version"] = version.into();
+        let seen = world.change("stop");
+        assert_eq!(seen.code() == "agent_too_old", code.is_some(), "{version}");
+        assert_eq!(world.sent_to_agent().is_empty(), code.is_some());
+    }
     world.tables().toolbox["public_ip_address"] = json!(null);
     assert_eq!(world.change("delete").code(), "toolbox_not_ready");
     assert_eq!(world.status(), "running", "nothing was begun");

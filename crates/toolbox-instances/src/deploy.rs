@@ -21,6 +21,8 @@ pub struct NewTool {
     pub name: DisplayName,
     /// What is to differ from the catalog entry.
     pub config: ConfigOverride,
+    /// How many instances the toolbox may hold, with this one.
+    pub max_instances: u32,
 }
 
 impl Instances {
@@ -59,6 +61,7 @@ impl Instances {
             container_name: container_name.as_str(),
             catalog_id: tool.catalog_id,
             spec: &spec,
+            max_instances: tool.max_instances,
         };
         let accepted = begin::new_instance(&intent, &new).await?;
         intent.carry_out(accepted, agent).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toolbox_api::dtma::{DeployRequest, Desired, ToolView};
 use toolbox_api::edge::Action;
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
-use toolbox_domain::lifecycle;
+use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus};
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
 use toolbox_domain::retry::RetryPolicy;
 use toolbox_http::retry::retry;
@@ -82,6 +82,14 @@ impl Operation {
                 let mut stopped = self.retry(stop).await;
                 if let Err(failed) = &stopped
                     && failed.error.is_generation_gap()
+                {
+                    stopped = self.retry(|| self.deploy(wait)).await;
+                }
+                // A deploy that this stop takes the place of may be on its way: what it meets must be later.
+                let was = self.previous.as_ref().map(InstanceState::status);
+                if let Err(failed) = &stopped
+                    && failed.error.is_instance_unknown()
+                    && was == Some(InstanceStatus::Deploying)
                 {
                     stopped = self.retry(|| self.deploy(wait)).await;
                 }

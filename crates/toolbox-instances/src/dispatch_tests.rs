@@ -119,7 +119,7 @@ fn only_the_answer_to_a_deletion_ends_the_row() {
 
 #[test]
 fn a_look_that_finds_nothing_asks_for_the_deletion_before_the_row_ends() {
-    let list = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": [], "foreign": []});
+    let list = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 2, "tools": [], "foreign": []});
     let looks: [fn(&World) -> _; 2] = [World::list, World::get];
     for look in looks {
         for (told, status) in [

@@ -67,7 +67,7 @@ use crate::agent::Agents;
 
 pub use list::{Found, Listing};
 pub use mcp::McpAccess;
-pub use record::record_reports;
+pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
 
 /// The use cases, and what they need from the program that runs them.
@@ -81,8 +81,6 @@ pub struct Instances {
     pub agents: Arc<dyn Agents>,
     /// The program itself.
     pub host: Arc<dyn Host>,
-    /// How many instances a toolbox may hold.
-    pub max_instances: u32,
 }
 
 /// What the use cases need from the program beside calls and time.

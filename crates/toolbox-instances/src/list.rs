@@ -152,9 +152,15 @@ impl Instances {
                 .iter()
                 .map(|(row, observation)| Entry::of_answer(row, observation, None))
                 .collect();
-            let recorded = record(&instances.database, &request_id, None, entries).await;
-            if let Err(error) = recorded {
-                instances.host.log(&request_id, "observe", &error.into());
+            let batch = match record(&instances.database, &request_id, None, entries).await {
+                Ok(batch) => batch,
+                Err(error) => return instances.host.log(&request_id, "observe", &error.into()),
+            };
+            for ((row, _), recorded) in confirmed.iter().zip(batch.rows) {
+                if let Some(error) = recorded.failure() {
+                    let what = format!("observe instance {}", row.id);
+                    instances.host.log(&request_id, &what, &error.into());
+                }
             }
         }));
     }

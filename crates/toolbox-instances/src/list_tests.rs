@@ -7,7 +7,7 @@ use crate::test_world::{PREVIOUS_ROOT, ROOT, World};
 use crate::testing::{INSTANCE, TOOLBOX, answer, fault, problem, row, view};
 
 fn tools(views: &[serde_json::Value]) -> serde_json::Value {
-    json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1, "tools": views,
+    json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 2, "tools": views,
         "foreign": [{"container_id": "f", "name": "theirs", "image": "x", "state": "running"}]})
 }
 
@@ -266,7 +266,7 @@ fn a_silent_toolbox_says_since_when_and_its_instances_are_unknown_since_then() {
         let mut tables = world.tables();
         tables.toolbox["status"] = "unresponsive".into();
         tables.toolbox["unresponsive_since"] = since.into();
-        tables.toolbox["last_heartbeat_at"] = "2025-12-31T23:59:30+00:00".into();
+        tables.toolbox["instances_confirmed_at"] = "2025-12-31T23:59:30+00:00".into();
         tables.row.as_mut().unwrap()["mcp_health"] = health.clone();
     }
     for reachable in [false, true] {

@@ -159,7 +159,7 @@ mod tests {
     fn toolbox(address: &str, certificate: Option<&str>) -> EnvironmentRow {
         serde_json::from_value(serde_json::json!({
             "id": "11111111-1111-4111-8111-111111111111", "status": "active", "public_ip_address": address,
-            "dtma_port": 30000, "dtma_certificate_pem": certificate, "dtma_key_id": null, "last_heartbeat_at": null,
+            "dtma_port": 30000, "dtma_certificate_pem": certificate, "dtma_key_id": null, "instances_confirmed_at": null,
             "unresponsive_since": null, "dtma_last_known_version": null
         }))
         .unwrap()

@@ -7,10 +7,11 @@ use toolbox_api::dtma::ViewVersion;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::InstanceReport;
 use toolbox_clients::supabase::rows::{
-    BadRow, InstanceRow, ObservedRow, OperationResult, RecordState, RecordStep, Recorded,
+    BadRow, InstanceRow, ObservedRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
+    ToldBy,
 };
 use toolbox_clients::supabase::{DatabaseError, Supabase};
-use toolbox_domain::ids::{OperationId, ToolboxId};
+use toolbox_domain::ids::{OperationId, ToolInstanceId};
 use toolbox_domain::lifecycle::Seen;
 
 use crate::observation::{self, Observation};
@@ -39,6 +40,18 @@ pub(crate) enum Row {
     Gone,
     /// Nothing was recorded: there was nothing to record, or the row has moved on.
     Untouched,
+    /// It cannot be decided, or the database refuses what was decided.
+    Failed(DatabaseError),
+}
+
+impl Row {
+    /// Why nothing was recorded of it.
+    pub(crate) fn failure(self) -> Option<DatabaseError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Written(_) | Self::Gone | Self::Untouched => None,
+        }
+    }
 }
 
 /// What became of a batch.
@@ -46,9 +59,9 @@ pub(crate) enum Row {
 pub(crate) struct Batch {
     /// Each row, in their order.
     pub(crate) rows: Vec<Row>,
-    /// Digest of the desired state of the toolbox that was named, if anything was to be recorded.
+    /// Digest of the desired state of the toolbox whose heartbeat it is, if anything was to be recorded.
     pub(crate) desired_digest: Option<String>,
-    /// Rows kept changing, and not all was recorded.
+    /// Rows kept changing, or a later heartbeat was recorded, and not all was recorded.
     pub(crate) is_incomplete: bool,
 }
 
@@ -134,17 +147,13 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Records a batch. With `toolbox_id`, all of it must be of that toolbox.
+/// Records a batch, each row by itself. With `told_by`, all of it must be of that toolbox.
 pub(crate) async fn record(
     database: &Supabase,
     request_id: &str,
-    toolbox_id: Option<ToolboxId>,
+    told_by: Option<ToldBy>,
     mut entries: Vec<Entry<'_>>,
 ) -> Result<Batch, DatabaseError> {
-    let bad_row = |_: BadRow| DatabaseError::BadResponse {
-        status: 200,
-        code: "bad_row".to_owned(),
-    };
     let mut batch = Batch {
         rows: entries.iter().map(|_| Row::Untouched).collect(),
         desired_digest: None,
@@ -155,57 +164,97 @@ pub(crate) async fn record(
         let mut places = Vec::with_capacity(open.len());
         let mut items = Vec::with_capacity(open.len());
         for place in open.drain(..) {
-            if let Some(item) = entries[place].decide().map_err(bad_row)? {
-                places.push(place);
-                items.push(item);
+            match entries[place].decide() {
+                Ok(Some(item)) => {
+                    places.push(place);
+                    items.push(item);
+                }
+                Ok(None) => {}
+                Err(BadRow) => batch.rows[place] = Row::Failed(DatabaseError::UnreadableRow),
             }
         }
         if items.is_empty() {
             break;
         }
-        let recorded = database
-            .record_states(request_id, toolbox_id, &items)
-            .await?;
+        let recorded = database.record_states(request_id, told_by, &items).await?;
         batch.desired_digest = recorded.desired_digest;
         for (place, result) in places.into_iter().zip(recorded.results) {
             batch.rows[place] = match result {
-                Recorded::Written(Some(row)) => Row::Written(row),
+                Recorded::Written(Some(ReadRow::Row(row))) => Row::Written(row),
                 Recorded::Written(None) | Recorded::NotFound => Row::Gone,
-                Recorded::Stale(now) => {
+                Recorded::Stale(ReadRow::Row(now)) => {
                     let entry = &mut entries[place];
-                    if entry.is_to_decide_again(&now).map_err(bad_row)? {
-                        entry.row = Cow::Owned(*now);
-                        open.push(place);
+                    match entry.is_to_decide_again(&now) {
+                        Ok(true) => {
+                            entry.row = Cow::Owned(*now);
+                            open.push(place);
+                            Row::Untouched
+                        }
+                        Ok(false) => Row::Untouched,
+                        Err(BadRow) => Row::Failed(DatabaseError::UnreadableRow),
                     }
+                }
+                Recorded::Written(Some(ReadRow::Unreadable { .. }))
+                | Recorded::Stale(ReadRow::Unreadable { .. }) => {
+                    Row::Failed(DatabaseError::UnreadableRow)
+                }
+                Recorded::Refused { code } => Row::Failed(DatabaseError::RecordRefused { code }),
+                Recorded::Superseded => {
+                    batch.is_incomplete = true;
                     Row::Untouched
                 }
             };
         }
     }
-    batch.is_incomplete = !open.is_empty();
+    batch.is_incomplete |= !open.is_empty();
     Ok(batch)
 }
 
-/// Records what a heartbeat of `toolbox_id` tells of the rows that `record_heartbeat` answered: those with `news`, and those
-/// that are `missing` from it. Answers the digest of what is desired then; none when nothing was to be recorded. Fails with
-/// `state_changed` when rows changed too often to be decided, so that the agent reports again.
+/// What became of the reports of a heartbeat.
+#[derive(Debug)]
+pub struct Reports {
+    /// Digest of what is desired then; none when nothing was to be recorded.
+    pub desired_digest: Option<String>,
+    /// Instances whose rows were left as they are, and why. Only the operator can help there: the agent would tell the same again.
+    pub failed: Vec<(ToolInstanceId, DatabaseError)>,
+}
+
+/// Records what a heartbeat tells of the rows that `record_heartbeat` answered: those with `news`, and those that are `missing`
+/// from it. Fails with `state_changed` when rows changed too often to be decided, or when a later heartbeat was recorded
+/// meanwhile, so that the agent reports again.
 pub async fn record_reports(
     database: &Supabase,
     request_id: &str,
-    toolbox_id: ToolboxId,
+    told_by: ToldBy,
     reports: &[InstanceReport],
-    news: Vec<InstanceRow>,
-    missing: Vec<InstanceRow>,
-) -> Result<Option<String>, ApiError> {
+    news: Vec<ReadRow>,
+    missing: Vec<ReadRow>,
+) -> Result<Reports, ApiError> {
+    let mut failed = Vec::new();
+    let mut readable = |row| match row {
+        ReadRow::Row(row) => Some(*row),
+        ReadRow::Unreadable { id } => {
+            failed.push((id, DatabaseError::UnreadableRow));
+            None
+        }
+    };
+    let news: Vec<_> = news.into_iter().filter_map(&mut readable).collect();
+    let missing: Vec<_> = missing.into_iter().filter_map(&mut readable).collect();
     let of_news = news.into_iter().filter_map(|row| {
         let report = reports.iter().find(|report| report.id == row.id)?;
         Some(Entry::of_report(row, report))
     });
     let of_missing = missing.into_iter().map(Entry::of_missing);
-    let entries = of_news.chain(of_missing).collect();
-    let batch = record(database, request_id, Some(toolbox_id), entries).await?;
+    let entries: Vec<_> = of_news.chain(of_missing).collect();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.row.id).collect();
+    let batch = record(database, request_id, Some(told_by), entries).await?;
     if batch.is_incomplete {
         return Err(ApiError::new(ErrorCode::StateChanged));
     }
-    Ok(batch.desired_digest)
+    let rows = ids.into_iter().zip(batch.rows);
+    failed.extend(rows.filter_map(|(id, row)| Some((id, row.failure()?))));
+    Ok(Reports {
+        desired_digest: batch.desired_digest,
+        failed,
+    })
 }

@@ -149,6 +149,7 @@ fn a_use_case_moves_between_threads() {
             catalog_id: CATALOG.parse().unwrap(),
             name: DisplayName::parse("another").unwrap(),
             config: wanted,
+            max_instances: 100,
         };
         let deploy = instances.deploy(&request, toolbox(), &tool).await;
         let access = instances.mcp_access(&request, toolbox(), &target()).await;

@@ -8,7 +8,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
-    BadRow, InstanceRow, OperationResult, RecordState, RecordStep, Recorded,
+    BadRow, InstanceRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
 };
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus, can_transition};
@@ -83,7 +83,7 @@ impl Operation {
             // Somebody else has recorded the end.
             Ok(Row::Untouched) => (self.action != Action::Delete).then(|| self.row.clone()),
             // It is done, but until that is recorded everybody reads that it is in progress.
-            Err(error) => {
+            Ok(Row::Failed(error)) | Err(error) => {
                 self.log(&error.into());
                 return self.accept(observation.view());
             }
@@ -122,7 +122,10 @@ impl Operation {
         let entry = Entry::of_answer(&self.row, observation, Some(self.view.id));
         let database = &self.instances.database;
         let batch = record::record(database, &self.request_id, None, vec![entry]).await?;
-        Ok(batch.rows.into_iter().next().unwrap_or(Row::Untouched))
+        match batch.rows.into_iter().next() {
+            Some(Row::Failed(error)) => Err(error),
+            row => Ok(row.unwrap_or(Row::Untouched)),
+        }
     }
 
     /// The agent holds the command durably and works on it: answers now, observes the end later.
@@ -199,9 +202,16 @@ impl Operation {
         match recorded.map(|recorded| recorded.results.into_iter().next()) {
             Ok(Some(Recorded::Written(row))) => {
                 self.view.state = OperationState::Failed;
-                if let Err(defect) = add_instance(&mut api, &self.instances, row.as_deref(), None) {
+                let row = match &row {
+                    Some(ReadRow::Row(row)) => Some(&**row),
+                    _ => None,
+                };
+                if let Err(defect) = add_instance(&mut api, &self.instances, row, None) {
                     return defect.into();
                 }
+            }
+            Ok(Some(Recorded::Refused { code })) => {
+                self.log(&DatabaseError::RecordRefused { code }.into());
             }
             Ok(_) => {}
             // The operation stays in progress until its lease ends. The caller gets the first cause.

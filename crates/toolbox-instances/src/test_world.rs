@@ -98,6 +98,8 @@ pub(crate) struct Seen {
     pub(crate) progress: Option<Progress>,
     /// `status`, `tool_instance` and `operation` of a change, or `error`.
     pub(crate) body: Value,
+    /// The header that an error brings.
+    pub(crate) header: Option<(&'static str, String)>,
 }
 
 impl Seen {
@@ -109,6 +111,7 @@ impl Seen {
 
 impl From<Result<Outcome, ApiError>> for Seen {
     fn from(result: Result<Outcome, ApiError>) -> Self {
+        let mut header = None;
         let (progress, body) = match result {
             Ok(outcome) => {
                 let instance = outcome.instance.as_ref();
@@ -121,7 +124,8 @@ impl From<Result<Outcome, ApiError>> for Seen {
                 });
                 (Some(outcome.progress), body)
             }
-            Err(error) => {
+            Err(mut error) => {
+                header = error.header.take();
                 let error = ErrorBody {
                     code: error.code.as_str().to_owned(),
                     message: error.message().to_owned(),
@@ -131,7 +135,11 @@ impl From<Result<Outcome, ApiError>> for Seen {
                 (None, json!({ "error": error }))
             }
         };
-        Self { progress, body }
+        Self {
+            progress,
+            body,
+            header,
+        }
     }
 }
 
@@ -200,7 +208,6 @@ impl World {
                 previous_root_secret: Some(PREVIOUS_ROOT.to_owned()),
             }),
             host: Arc::clone(&host) as _,
-            max_instances: 100,
         };
         Self {
             plane,
@@ -238,6 +245,7 @@ impl World {
             catalog_id: CATALOG.parse().unwrap(),
             name: DisplayName::parse("Context7 MCP Server-1750278276605").unwrap(),
             config: serde_json::from_value(wanted.clone()).unwrap(),
+            max_instances: 100,
         };
         run(self.instances.deploy(request, toolbox(), &tool)).into()
     }

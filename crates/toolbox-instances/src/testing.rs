@@ -269,6 +269,10 @@ impl Tables {
             .operation
             .as_ref()
             .filter(|o| o["state"] == "in_progress")
+            .filter(|o| {
+                let preempts = p["preempts"].as_array();
+                preempts.is_none_or(|actions| !actions.contains(&o["action"]))
+            })
         {
             return json!({"outcome": "in_progress", "operation": running});
         }

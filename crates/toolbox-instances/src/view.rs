@@ -72,16 +72,15 @@ pub(crate) fn last_known(
     instance
         .unknown_since
         .clone_from(&toolbox.unresponsive_since);
-    // A heartbeat confirms every row that it does not change.
-    let heard = toolbox.last_heartbeat_at.as_deref();
-    let age = heard.and_then(|heard| age(heard, now));
+    let confirmed = toolbox.instances_confirmed_at.as_deref();
+    let age = confirmed.and_then(|confirmed| age(confirmed, now));
     if age.is_some()
         && instance
             .state_age_seconds
             .is_none_or(|known| age < Some(known))
     {
         instance.state_age_seconds = age;
-        instance.state_observed_at = heard.map(str::to_owned);
+        instance.state_observed_at = confirmed.map(str::to_owned);
     }
     Ok(instance)
 }

@@ -102,6 +102,8 @@ fn target(url: &str) -> Result<Target, std::io::Error> {
     Ok(Target {
         address,
         path: format!("/{path}"),
+        private: Arc::default(),
+        revision: 0,
     })
 }
 

@@ -62,3 +62,19 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// With a call's and a start's patience of its own, where given.
+    #[must_use]
+    pub fn with_times(mut self, call: Option<Duration>, start: Option<Duration>) -> Self {
+        if let Some(call) = call {
+            self.call = call;
+            self.call_in_all = self.call_in_all.max(call);
+        }
+        if let Some(start) = start {
+            self.starting = start;
+            self.ready = start;
+        }
+        self
+    }
+}

@@ -6,7 +6,7 @@ const MAX_SHOWN: usize = 300;
 const MIN_SECRET: usize = 6;
 
 /// Texts that must not be shown.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Redactor {
     // Longest first, so that no part of a long one stays when a short one is within it.
     secrets: Vec<String>,

@@ -265,9 +265,22 @@ impl Message {
         serde_json::from_str(self.raw(span?)).ok()
     }
 
-    /// The number at `span`: ids and tokens that a bridge gave are numbers.
-    pub fn number(&self, span: Option<&Span>) -> Option<u64> {
-        self.raw(span?).parse().ok()
+    /// The number at `span`: ids and tokens that a bridge gave are numbers. Some peers give them back as a text or as a
+    /// float, and SDKs take both.
+    pub fn number(&self, span: Option<&Span>) -> Option<u32> {
+        let raw = self.raw(span?);
+        let raw = raw
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+            .unwrap_or(raw);
+        raw.parse().ok().or_else(|| {
+            let float: f64 = raw.parse().ok()?;
+            // A whole number in the range of ids has one text in both forms.
+            format!("{float:.0}")
+                .parse()
+                .ok()
+                .filter(|number| f64::from(*number).to_bits() == float.to_bits())
+        })
     }
 
     /// The known fields of the parameters.
@@ -438,6 +451,24 @@ mod tests {
         assert_eq!(value["id"], 100);
         assert_eq!(value["params"]["_meta"]["progressToken"], 100);
         assert_eq!(value["params"]["arguments"]["progressToken"], 9);
+    }
+
+    #[test]
+    fn a_number_is_found_in_each_form_that_peers_give_it_back() {
+        let number = |id: &str| {
+            let message =
+                parse(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)).unwrap();
+            message.number(message.id.as_ref())
+        };
+        for id in ["7", "\"7\"", "7.0", "\"7.0\"", "7e0", "0.7e1"] {
+            assert_eq!(number(id), Some(7), "{id}");
+        }
+        assert_eq!(number("2147483647.0"), Some(2_147_483_647));
+        for id in [
+            "7.5", "-7", "\"x\"", "\"\"", "\"inf\"", "\"nan\"", "1e99", "-0.0",
+        ] {
+            assert_eq!(number(id), None, "{id}");
+        }
     }
 
     #[test]

@@ -92,6 +92,12 @@ pub fn accept(
                 return Answer::View(heartbeat::held(state, instance, record));
             }
             draft.desired = desired;
+            if desired == Desired::Stopped
+                && let Some(next) = draft.next.take()
+            {
+                draft.current = next;
+                draft.proven = false;
+            }
         }
         Command::Restart => {
             if repeated && record.restart == generation {

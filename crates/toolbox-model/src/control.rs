@@ -41,7 +41,8 @@ pub fn begin(state: &mut State, instance: usize, action: Request) -> bool {
     let Some(row) = state.rows[instance].clone().or(is_new.then_some(fresh)) else {
         return false;
     };
-    if row.operation.is_some_and(|o| o.leased) {
+    let gives_way = |o: Operation| action.preempts().contains(&o.action);
+    if row.operation.is_some_and(|o| o.leased && !gives_way(o)) {
         return false;
     }
     let Ok(to) = request(&row.state, action) else {
@@ -49,7 +50,8 @@ pub fn begin(state: &mut State, instance: usize, action: Request) -> bool {
     };
     let previous = (!is_new).then(|| row.state.clone());
     let mut row = row;
-    abandon(&mut row);
+    // `private.supersede_operation`.
+    end_lease(&mut row, false);
     // `private.forget_ways_back`.
     row.kept = None;
     if row.state.status() != to && !can_transition(row.state.status(), to) {

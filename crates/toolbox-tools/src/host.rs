@@ -25,7 +25,6 @@ pub(crate) fn instances(cx: &RequestContext) -> Result<Instances, ApiError> {
             previous_root_secret: agents.previous_root_secret.clone(),
         }),
         host: Arc::new(FunctionHost(Arc::clone(&state.host))),
-        max_instances: state.config.quotas.as_ref()?.max_instances,
     })
 }
 

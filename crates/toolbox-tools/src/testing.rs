@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use toolbox_edge::body::Incoming;
-use toolbox_edge::recorded::{Function, RecordedHost};
+use toolbox_edge::recorded::{Function, RecordedHost, assert_documented};
 use toolbox_http::Headers;
 use toolbox_instances::testing::{NOW, USER};
 
@@ -34,14 +34,20 @@ impl Deref for World {
 impl World {
     /// One toolbox with one instance in `status`, and an agent that shows it running.
     pub(crate) fn new(status: &str) -> Self {
+        Self::with(status, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn with(status: &str, more: &[(&str, &str)]) -> Self {
         let plane = ControlPlane::new(status);
-        let variables = [
+        let mut variables = vec![
             ("SUPABASE_JWT_SECRET", "secret"),
             (
                 "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
                 "the root secret before that one..",
             ),
         ];
+        variables.extend(more);
         let (transport, clock) = (Arc::clone(&plane.transport), Arc::clone(&plane.clock));
         let function = Function::new(&FUNCTION, &variables, transport, clock);
         Self { plane, function }
@@ -76,6 +82,9 @@ impl World {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let seen = self.function.ask(method, path, headers, body.as_bytes());
         assert!(!seen.text.contains("SECRET"), "{}", seen.text);
+        let document = include_str!("../../../docs/api/toolbox-tools.openapi.json");
+        let document = serde_json::from_str(document).unwrap();
+        assert_documented(&FUNCTION, &document, method, path, &seen);
         seen
     }
 

@@ -123,7 +123,8 @@ begin
   else
     perform private.abandon_expired_operations(target_id);
     select jsonb_build_object('outcome', 'in_progress', 'operation', private.operation_json(o)) into refusal
-    from public.tool_instance_operations o where o.tool_instance_id = target_id and o.state = 'in_progress';
+    from public.tool_instance_operations o
+    where o.tool_instance_id = target_id and o.state = 'in_progress' and not coalesce(p -> 'preempts' ? o.action, false);
     if found then
       return refusal;
     end if;
@@ -133,6 +134,7 @@ begin
     then
       return jsonb_build_object('outcome', 'status_changed', 'status', instance.status_on_toolbox);
     end if;
+    perform private.supersede_operation(target_id, p ->> 'action');
     perform private.forget_ways_back(target_id);
     old_desired := instance.desired_status;
     if p ->> 'action' in ('deploy', 'update') and p ->> 'spec' is not null then
@@ -164,7 +166,7 @@ begin
 end;
 $$;
 comment on function public.begin_tool_instance_operation is
-  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. Waits 5 s for locks at most.';
+  'Starts one mutation of an instance for the user who owns the toolbox. Answers {outcome}: started, replayed, in_progress, status_changed, name_taken, key_reused, not_found or quota_exceeded. An operation in progress whose action is in p.preempts gives way and is abandoned. Waits 5 s for locks at most.';
 
 revoke all on function
   private.replay_operation, private.insert_tool_instance, public.begin_tool_instance_operation

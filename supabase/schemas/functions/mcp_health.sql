@@ -39,7 +39,7 @@ as $$
 declare
   instance public.account_tool_instances;
 begin
-  select * into instance from public.account_tool_instances i where i.id = instance_id for no key update;
+  select * into instance from public.account_tool_instances i where i.id = instance_id;
   if not found or generation < instance.generation then
     return;
   end if;
@@ -47,10 +47,10 @@ begin
     return;
   end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
-  if case
+  if (case
     when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
     else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
-  end then
+  end) then
     -- A server that changes its tools all the time: the fingerprint told last stays, and a later report tells what has become
     -- of all the changes as one.
     if (
@@ -74,7 +74,7 @@ begin
 end;
 $$;
 comment on function private.record_tools_changed is
-  'Stores which tools an MCP server lists; another list than before is an event, a few times a minute.';
+  'Stores which tools an MCP server lists; another list than before is an event, a few times a minute. The caller holds the lock of the row.';
 
 revoke all on function
   private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed

@@ -47,6 +47,28 @@ as $$
 $$;
 comment on function private.abandon_expired_operations is 'Ends operations whose lease ran out, with an event each.';
 
+create function private.supersede_operation(instance_id uuid, by_action text) returns void
+language sql
+set search_path = ''
+as $$
+  with superseded as (
+    update public.tool_instance_operations o
+    set state = 'abandoned', finished_at = clock_timestamp()
+    where o.tool_instance_id = instance_id and o.state = 'in_progress'
+    returning o.*
+  )
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason,
+    request_id, operation_id, generation
+  )
+  select s.tool_instance_id, s.account_tool_environment_id, 'control_plane', 'superseded',
+    i.status_on_toolbox, i.status_on_toolbox, 'superseded',
+    format('A %s took the place of the %s operation before its end was observed', by_action, s.action),
+    s.request_id, s.id, s.generation
+  from superseded s left join public.account_tool_instances i on i.id = s.tool_instance_id;
+$$;
+comment on function private.supersede_operation is 'Ends the operation in progress, with an event, because another takes its place.';
+
 create function private.forget_ways_back(instance_id uuid) returns void
 language plpgsql
 set search_path = ''
@@ -86,6 +108,7 @@ comment on function private.close_operation is
   'Records the outcome of an operation in progress; a success erases the spec it kept.';
 
 revoke all on function
-  private.operation_json, private.instance_json, private.abandon_expired_operations, private.forget_ways_back,
+  private.operation_json, private.instance_json, private.abandon_expired_operations, private.supersede_operation,
+  private.forget_ways_back,
   private.close_operation
   from public, anon, authenticated, service_role;

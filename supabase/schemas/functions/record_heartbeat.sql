@@ -47,8 +47,15 @@ begin
     -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
+  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
+    -- While something of it is not recorded, nobody may take the rows for what is on the machine.
+    instances_confirmed_at = case
+      when (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean
+        and compared -> 'news' = '[]' and compared -> 'missing' = '[]'
+      then clock_timestamp() else e.instances_confirmed_at
+    end,
     dtma_boot = sent_boot,
     dtma_sequence = sent_sequence,
     heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
@@ -73,7 +80,6 @@ begin
     perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
   end if;
 
-  compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   return jsonb_strip_nulls(jsonb_build_object(
     'outcome', 'recorded',
     'desired_digest', private.desired_digest(toolbox.id),

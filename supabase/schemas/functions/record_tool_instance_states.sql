@@ -173,8 +173,10 @@ set lock_timeout = '5s'
 as $$
 declare
   of_toolbox constant uuid := p ->> 'toolbox_id';
+  is_superseded boolean := false;
   ids uuid[];
   item jsonb;
+  result jsonb;
   results jsonb := '[]';
 begin
   perform private.require_keys(p, 'items');
@@ -183,19 +185,38 @@ begin
   end if;
   select array_agg((e ->> 'instance_id')::uuid) into ids from jsonb_array_elements(p -> 'items') e;
   -- Same order of locks as begin_tool_instance_operation: toolbox, then instances, these by their ids.
+  if p ->> 'boot' is not null then
+    -- A report without a version cannot be put in order by itself. The next heartbeat waits for this lock, and then sees what is
+    -- written here.
+    perform from public.account_tool_environments e
+    where e.id = of_toolbox and (e.dtma_boot, e.dtma_sequence) = ((p ->> 'boot')::bigint, (p ->> 'sequence')::bigint)
+    for share;
+    is_superseded := not found;
+  end if;
   perform from public.account_tool_environments e
   where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
   order by e.id for key share;
   perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
   for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
-    results := results || jsonb_build_array(private.record_state(item, of_toolbox, p ->> 'request_id'));
+    if is_superseded then
+      result := jsonb_build_object('outcome', 'superseded');
+    else
+      -- What cannot be written of one instance must not keep the others from being written.
+      begin
+        result := private.record_state(item, of_toolbox, p ->> 'request_id');
+      exception when data_exception or integrity_constraint_violation then
+        raise warning 'The record of instance % was refused: %', item ->> 'instance_id', sqlerrm;
+        result := jsonb_build_object('outcome', 'refused', 'instance_id', item -> 'instance_id', 'code', sqlstate);
+      end;
+    end if;
+    results := results || jsonb_build_array(result);
   end loop;
   return jsonb_build_object('results', results)
     || case when of_toolbox is null then '{}' else jsonb_build_object('desired_digest', private.desired_digest(of_toolbox)) end;
 end;
 $$;
 comment on function public.record_tool_instance_states is
-  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale or not_found; and {desired_digest} of the toolbox that p may name, to which all items must belong then. Waits 5 s for locks at most.';
+  'Writes what was decided of instances, each onto the row it was decided of. Answers {results}, one {outcome, instance} per item in their order: recorded, stale, not_found, or refused with instance_id and the SQLSTATE as code; and {desired_digest} of the toolbox that p may name, to which all items must belong then. p may also name the heartbeat (boot, sequence) that told of them: the outcome of all is superseded once a later one of the toolbox was recorded. Waits 5 s for locks at most.';
 
 revoke all on function
   private.apply_steps, private.apply_observation, private.record_state, public.record_tool_instance_states

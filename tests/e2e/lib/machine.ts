@@ -39,7 +39,7 @@ export class Machine {
   /** Spends a new enrolment token. */
   async enrol(token?: string): Promise<Reply> {
     const key = token ?? await enrolmentToken(this.world.ready, this.toolboxId);
-    const json = { version: "1.0.0", api_version: 1, certificate_pem: this.certificate };
+    const json = { version: "1.0.0", api_version: 2, certificate_pem: this.certificate };
     const reply = await this.call("/enrol", { method: "POST", key, json });
     if (reply.status === 200) {
       this.key = reply.json.keys.agent_to_control;
@@ -54,7 +54,7 @@ export class Machine {
       boot: this.boot,
       sequence: ++this.sequence,
       version: "1.0.0",
-      api_version: 1,
+      api_version: 2,
       certificate_sha256: await fingerprint(this.certificate),
       interval_seconds: 60,
       docker_reachable: true,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use toolbox_api::dtma::MAX_BODY_BYTES;
 use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::objects::Object;
 
 use super::AppState;
 use super::error::ApiError;
@@ -120,6 +121,7 @@ async fn bytes(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes)
+        .map(|Object(body)| body)
         .map_err(|error| ApiError::new(ProblemCode::InvalidBody, explain(&error)))
 }
 
@@ -151,7 +153,7 @@ fn explain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use toolbox_api::dtma::DeployRequest;
+    use toolbox_api::dtma::{CommandRequest, DeployRequest};
 
     fn detail(body: &str) -> String {
         match parse::<DeployRequest>(body.as_bytes()) {
@@ -172,5 +174,42 @@ mod tests {
         let variant = detail(r#"{"generation":1,"desired":"SECRET"}"#);
         assert!(!variant.contains("SECRET"), "{variant}");
         assert!(!detail("SECRET").contains("SECRET"));
+    }
+
+    #[test]
+    fn no_array_passes_for_an_object() {
+        let body = |spec: &str, rest: &str| {
+            format!(
+                r#"{{"generation":1,"desired":"running","name":"n","container_name":"c","spec":{spec}{rest}}}"#
+            )
+        };
+        assert!(parse::<DeployRequest>(body(r#"{"image":"x"}"#, "").as_bytes()).is_ok());
+        let binding = r#"[8080,"tcp","127.0.0.1",31000]"#;
+        for nested in [
+            r#"[1,"running","n","c",{"image":"x"}]"#.to_owned(),
+            body(r#"["x"]"#, ""),
+            body(r#"{"image":"x","ports":[[8080]]}"#, ""),
+            body(r#"{"image":"x","volumes":[["data","/data"]]}"#, ""),
+            body(r#"{"image":"x","resources":[1]}"#, ""),
+            body(r#"{"image":"x","confinement":[true]}"#, ""),
+            body(r#"{"image":"x","env":{"A":[null,"SECRET"]}}"#, ""),
+            body(
+                r#"{"image":"x"}"#,
+                &format!(r#","known_ports":[{binding}]"#),
+            ),
+        ] {
+            let detail = detail(&nested);
+            assert!(detail.contains("expected a"), "{nested}: {detail}");
+            assert!(!detail.contains("SECRET"), "{detail}");
+        }
+        assert!(parse::<CommandRequest>(b"[]").is_err());
+    }
+
+    #[test]
+    fn generations_are_numbers_that_every_reader_holds() {
+        for (generation, fits) in [("9007199254740991", true), ("9007199254740992", false)] {
+            let body = format!(r#"{{"generation":{generation}}}"#);
+            assert_eq!(parse::<CommandRequest>(body.as_bytes()).is_ok(), fits);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Rebuilding a record from the labels and settings of containers in Docker.
 
+use std::collections::BTreeMap;
+
 use toolbox_api::dtma::{Desired, ToolSpec};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::{ContainerName, DisplayName};
@@ -30,7 +32,9 @@ pub fn best(containers: &[Container]) -> Option<&Container> {
 pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Option<Record> {
     let label = |name: &str| found.labels.get(name);
     let public: ToolSpec = serde_json::from_str(label(labels::SPEC)?).ok()?;
-    let wire = labels::with_values(public, &found.environment);
+    let mut wire = labels::with_values(public, &found.environment);
+    // Their values are not in Docker. Only the control plane, or the next deployment, can give them again.
+    let lacks_headers = !std::mem::take(&mut wire.mcp_headers).is_empty();
     let spec = InstanceSpec::validate_with(wire, policy).ok()?;
     let revision = found.container.revision?;
     let name = DisplayName::parse(label(labels::NAME)?).ok()?;
@@ -55,7 +59,8 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
         id,
         name,
         container_name,
-        generation: revision,
+        // One behind, the control plane sends the whole spec again. Its container stays as it is.
+        generation: revision.saturating_sub(lacks_headers.into()),
         desired: if runs {
             Desired::Running
         } else {
@@ -66,6 +71,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Op
         next: None,
         update_failure: None,
         restart: None,
+        inherited_volumes: BTreeMap::new(),
     })
 }
 
@@ -75,7 +81,9 @@ mod tests {
 
     use toolbox_api::dtma::SecretValue;
 
+    use super::super::command::{Change, Command};
     use super::super::crashes::tests::ended;
+    use super::super::put::Put;
     use super::*;
 
     fn id() -> ToolInstanceId {
@@ -132,6 +140,51 @@ mod tests {
         found.labels.insert(labels::SPEC.to_owned(), label.into());
         let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
         assert_eq!(*record.current.spec.wire(), wire);
+    }
+
+    #[test]
+    fn headers_that_docker_does_not_hold_are_asked_for_again() {
+        let (mut found, mut wire) = adoptable(ContainerState::Running);
+        wire.transport = Some(toolbox_api::dtma::McpTransport::Sse);
+        wire.mcp_headers
+            .insert("x-key".into(), SecretValue::plain("SECRET"));
+        let label = serde_json::to_string(&labels::without_secrets(&wire)).unwrap();
+        assert!(!label.contains("SECRET"), "{label}");
+        found.labels.insert(labels::SPEC.to_owned(), label);
+        found.labels.insert(
+            labels::SPEC_SHA256.to_owned(),
+            crate::record::spec_sha256(&wire),
+        );
+        found.container.revision = Some(4);
+        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        assert!(record.current.spec.wire().mcp_headers.is_empty());
+        assert_eq!((record.generation, record.current.revision), (3, 4));
+
+        // What the control plane then sends is what the container was made from, so it stays.
+        let spec = InstanceSpec::validate(wire).unwrap();
+        let put = Put {
+            generation: 4,
+            desired: Desired::Running,
+            name: DisplayName::parse("x").unwrap(),
+            container_name: ContainerName::parse("x-00000000").unwrap(),
+            spec: spec.clone(),
+            restart: false,
+            refresh_image: false,
+            known_ports: Vec::new(),
+            pulled: true,
+        };
+        let command = Command::Put(Box::new(put));
+        let change = command.apply(
+            id(),
+            Some(&record),
+            time::OffsetDateTime::UNIX_EPOCH,
+            |_, _| panic!("no port is allocated anew"),
+        );
+        let Ok(Change::Record(healed)) = change else {
+            panic!("{change:?}")
+        };
+        assert_eq!(healed.current.spec, spec);
+        assert_eq!((healed.generation, healed.next.is_none()), (4, true));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a command changes a record: pure rules about generations and specs.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 use toolbox_api::dtma::{Desired, PortBinding};
 use toolbox_domain::ids::ToolInstanceId;
@@ -143,7 +145,13 @@ impl Command {
             Self::Stop(_) if repeated && record.desired == Desired::Stopped => {
                 return Ok(Change::Nothing);
             }
-            Self::Stop(_) => draft.desired = Desired::Stopped,
+            Self::Stop(_) => {
+                draft.desired = Desired::Stopped;
+                // As with an update of a stopped instance: the new version is tried at the next start.
+                if let Some(next) = draft.next.take() {
+                    draft.current = next;
+                }
+            }
             Self::Restart(_)
                 if repeated
                     && record
@@ -192,6 +200,7 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         next: None,
         update_failure: None,
         restart: None,
+        inherited_volumes: BTreeMap::new(),
     }
 }
 
@@ -212,7 +221,12 @@ fn put_over(
 ) -> Result<Change, CommandError> {
     let sha256 = spec_sha256(put.spec.wire());
     let repeated = put.generation == record.generation;
-    let is_current = put.spec == record.current.spec;
+    // A record that was rebuilt from its container lacks what Docker does not hold; the digest is of the whole spec.
+    let is_whole = sha256 == record.current.sha256;
+    if is_whole {
+        draft.current.spec.clone_from(&put.spec);
+    }
+    let is_current = is_whole || put.spec == record.current.spec;
     let under_way = record.next.as_ref().is_some_and(|n| put.spec == n.spec);
     let is_settled_on = is_current && record.next.is_none() && record.update_failure.is_none();
     if repeated && sha256 != record.requested_sha256 && !under_way && !is_settled_on {

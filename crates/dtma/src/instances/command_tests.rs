@@ -275,6 +275,22 @@ fn a_later_command_has_its_own_answer_not_that_of_the_roll_back() {
 }
 
 #[test]
+fn an_update_that_is_stopped_is_tried_at_the_next_start() {
+    let mut record = changed(None, put(1, "a/b:1"));
+    record.current.proven = true;
+    let updating = changed(Some(&record), put(2, "a/b:2"));
+    assert!(updating.next.is_some());
+    let stopped = changed(Some(&updating), Command::Stop(Some(3)));
+    assert_eq!((stopped.desired, &stopped.next), (Desired::Stopped, &None));
+    assert_eq!(
+        (stopped.current.revision, stopped.current.proven),
+        (2, false)
+    );
+    let deleted = changed(Some(&updating), Command::Delete(Some(3)));
+    assert_eq!(deleted.desired, Desired::Absent);
+}
+
+#[test]
 fn commands_without_generation_keep_it_and_repeat_safely() {
     let record = changed(None, put(5, "a/b:1"));
     let stopped = changed(Some(&record), Command::Stop(None));

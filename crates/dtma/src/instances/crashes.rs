@@ -86,6 +86,7 @@ pub(crate) mod tests {
             error: String::new(),
             image_digest: None,
             ports: Vec::new(),
+            volumes: Vec::new(),
             hardening: Hardening::default(),
         }
     }

@@ -10,10 +10,10 @@ use toolbox_domain::names::ContainerName;
 use super::crashes::{FIRST_PAUSE, Verdict};
 use super::steps::{self, StepEnd};
 use super::task::Instance;
-use crate::planner::{NEXT_SUFFIX, Step, Version};
+use crate::planner::{Confinement, NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
-use crate::runtime::{ContainerId, ContainerState, RuntimeError};
+use crate::runtime::{ContainerId, ContainerState, RuntimeError, volumes};
 
 /// How long a refused name may belong to a container of our own that Docker is still creating.
 const OWN_CREATION: Duration = Duration::from_secs(1);
@@ -48,6 +48,33 @@ impl Instance {
                 tracing::warn!(instance = %self.id, code = why.code.as_str(), "giving up restarting");
                 self.fail(Version::Current, why, now);
             }
+        }
+    }
+
+    /// Remembers the volumes that Docker named for containers of the instance: an agent of before left the volumes that an
+    /// image declares to Docker.
+    pub(super) async fn inherit_volumes(&mut self) {
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        let mut containers: Vec<_> = self.memory.observed.containers.iter().collect();
+        containers.sort_by_key(|c| c.revision != Some(record.current.revision));
+        let found = containers
+            .into_iter()
+            .flat_map(|c| &c.volumes)
+            .filter(|v| v.path.starts_with('/') && !volumes::is_named_by_agent(record.id, &v.name));
+        let mut is_news = false;
+        for volume in found {
+            record
+                .inherited_volumes
+                .entry(volume.path.clone())
+                .or_insert_with(|| {
+                    is_news = true;
+                    volume.name.clone()
+                });
+        }
+        if is_news {
+            self.save().await;
         }
     }
 
@@ -118,8 +145,24 @@ impl Instance {
                     self.memory.attempts.crashes.excuse(&stopped.clone());
                 }
             }
+            (Step::Adjust(version, container), _) => {
+                let asked =
+                    steps::release(record, *version).map(|r| steps::confinement(&self.shared, r));
+                let found = self.memory.observed.find(container);
+                if let (Some(asked), Some(found)) = (asked, found) {
+                    let limits = asked.differences(&found.hardening).join(", ");
+                    tracing::warn!(instance = %record.id, container = container.short(), limits, "somebody changed the container's limits; they were put back");
+                }
+                *self
+                    .memory
+                    .observed
+                    .adjustments
+                    .entry(container.clone())
+                    .or_default() += 1;
+            }
             (Step::Reject(version, container), _) => self.reject(*version, container, now),
             (Step::Remove(container), _) => {
+                self.note_made_anew(container);
                 self.memory.observed.unusable.remove(container);
                 self.memory.observed.tried.remove(container);
                 self.drop_old_image(container);
@@ -148,6 +191,26 @@ impl Instance {
             Version::Next => "; the version before it runs again",
         };
         self.fail(version, why, now);
+    }
+
+    /// A container that was removed because it had lost its confinement is made anew once.
+    fn note_made_anew(&mut self, container: &ContainerId) {
+        let Some(record) = &self.record else { return };
+        let observed = &mut self.memory.observed;
+        let lost = [Some(&record.current), record.next.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|release| {
+                observed.find(container).is_some_and(|c| {
+                    c.revision == Some(release.revision)
+                        && observed.confinement(c, release, &self.shared) == Confinement::Lost
+                })
+            })
+            .map(|release| release.revision);
+        if let Some(revision) = lost {
+            tracing::warn!(instance = %record.id, container = container.short(), "the container had lost its confinement; making it anew");
+            observed.made_anew.insert(revision);
+        }
     }
 
     fn reject(&mut self, version: Version, container: &ContainerId, now: Instant) {
@@ -186,6 +249,14 @@ impl Instance {
             (Step::Start(_, container), RuntimeError::TaskLeft { .. }) => {
                 tracing::warn!(instance = %self.id, container = container.as_str(), %error, "making the container anew; Docker has lost its process, which may still run");
                 self.memory.observed.unusable.insert(container.clone());
+            }
+            // The container is made anew instead.
+            (Step::Adjust(_, container), _) => {
+                tracing::warn!(instance = %self.id, container = container.short(), %error, "Docker did not put the container's limits back");
+                self.memory
+                    .observed
+                    .adjustments
+                    .insert(container.clone(), u32::MAX);
             }
             (Step::Create(version, _), RuntimeError::NameTaken) => self.name_taken(*version, now),
             (Step::Rename(..), RuntimeError::NameTaken) => self.name_taken(Version::Current, now),

@@ -1,13 +1,17 @@
 //! What Docker showed of an instance, and what the agent has done to its containers since it started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
 use super::{Shared, steps};
-use crate::planner::{Seen, Trial, Version};
+use crate::planner::{Confinement, Seen, Trial, Version};
 use crate::record::{Record, Release};
+use crate::runtime::hardening::Hardening;
 use crate::runtime::{Container, ContainerId};
+
+/// How often limits are put back that do not hold. After that the container is made anew.
+const MAX_ADJUSTMENTS: u32 = 3;
 
 #[derive(Debug, Default)]
 pub struct Observed {
@@ -21,6 +25,10 @@ pub struct Observed {
     pub tried: BTreeSet<ContainerId>,
     /// Containers that must be made anew, because Docker can start them no more.
     pub unusable: BTreeSet<ContainerId>,
+    /// How often limits were put back since the instance was last as desired.
+    pub adjustments: BTreeMap<ContainerId, u32>,
+    /// Revisions whose container was made anew because it had lost its confinement.
+    pub made_anew: BTreeSet<u64>,
     /// The restart that was carried out.
     pub restarted: Option<OffsetDateTime>,
     /// Volumes and built images were removed.
@@ -34,6 +42,13 @@ impl Observed {
     pub fn reset(&mut self) {
         self.on_trial = None;
         self.swept = false;
+        self.settled();
+    }
+
+    /// The instance is as desired.
+    pub fn settled(&mut self) {
+        self.adjustments.clear();
+        self.made_anew.clear();
     }
 
     pub fn find(&self, id: &ContainerId) -> Option<&Container> {
@@ -72,10 +87,8 @@ impl Observed {
                     name: container.name.clone(),
                     version: made_from.map(|(v, _)| v),
                     state: container.state,
-                    confined: made_from.is_none_or(|(_, r)| {
-                        steps::confinement(shared, r)
-                            .differences(&container.hardening)
-                            .is_empty()
+                    confinement: made_from.map_or(Confinement::Held, |(_, r)| {
+                        self.confinement(container, r, shared)
                     }),
                     trial: if self.tried.contains(&container.id) {
                         Trial::Passed
@@ -91,6 +104,28 @@ impl Observed {
                 }
             })
             .collect()
+    }
+
+    /// How `container` is confined, compared with what its release asks for.
+    pub fn confinement(
+        &self,
+        container: &Container,
+        release: &Release,
+        shared: &Shared,
+    ) -> Confinement {
+        let asked = steps::confinement(shared, release);
+        let differences = asked.differences(&container.hardening);
+        if differences.is_empty() {
+            Confinement::Held
+        } else if Hardening::can_be_put_back(&differences)
+            && self.adjustments.get(&container.id).copied() < Some(MAX_ADJUSTMENTS)
+        {
+            Confinement::Adjustable
+        } else if self.made_anew.contains(&release.revision) {
+            Confinement::Impossible
+        } else {
+            Confinement::Lost
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
+use toolbox_api::dtma::Desired;
 
 use crate::planner::{Step, Version};
 use crate::reason::{ReasonCode, Why};
@@ -14,7 +15,7 @@ use crate::runtime::hardening::Hardening;
 use crate::runtime::types::VolumeMount;
 use crate::runtime::{
     Container, ContainerId, ContainerState, CreateContainer, Ensured, LogQuery, Operation,
-    ProgressSink, RuntimeError, labels,
+    ProgressSink, RuntimeError, labels, volumes,
 };
 
 use super::Shared;
@@ -44,7 +45,7 @@ pub fn operation(step: &Step, record: &Record) -> Operation {
                 _ => Operation::Pull,
             }
         }
-        Step::Create(..) | Step::Rename(..) => Operation::Create,
+        Step::Create(..) | Step::Rename(..) | Step::Adjust(..) => Operation::Create,
         Step::Start(..) | Step::Unpause(_) => Operation::Start,
         Step::Stop(_) | Step::Reject(..) => Operation::Stop,
         Step::Remove(_) | Step::Sweep => Operation::Remove,
@@ -89,6 +90,13 @@ pub fn begin(
             shared.runtime.start(&container).await?;
             Ok(StepEnd::Done)
         }),
+        Step::Adjust(version, container) => {
+            let asked = confinement(&shared, release(record, version)?);
+            Box::pin(async move {
+                shared.runtime.adjust(&container, &asked).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Unpause(container) => Box::pin(async move {
             shared.runtime.unpause(&container).await?;
             Ok(StepEnd::Done)
@@ -129,24 +137,40 @@ pub fn begin(
             shared.runtime.stop(&container).await?;
             Ok(StepEnd::Done)
         }),
-        Step::Remove(container) => Box::pin(async move {
-            shared.runtime.remove(&container).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Remove(container) => {
+            let keep_volumes = record.desired != Desired::Absent
+                && seen
+                    .iter()
+                    .find(|c| c.id == container)
+                    .is_some_and(|c| inherits_from(record, c));
+            Box::pin(async move {
+                shared.runtime.remove(&container, keep_volumes).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Rename(container, name) => Box::pin(async move {
             shared.runtime.rename(&container, &name).await?;
             Ok(StepEnd::Done)
         }),
-        Step::Sweep => Box::pin(async move {
-            shared.runtime.remove_volumes(id).await?;
-            shared.runtime.remove_builds(id, None).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Sweep => {
+            let inherited = record.inherited_volumes.values().cloned().collect();
+            Box::pin(async move {
+                shared.runtime.remove_volumes(id, inherited).await?;
+                shared.runtime.remove_builds(id, None).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Commit(_) | Step::RollBack | Step::Hold | Step::Forget | Step::Done(_) => {
             return None;
         }
     };
     Some(job)
+}
+
+/// The instance keeps a volume that Docker named for this container.
+fn inherits_from(record: &Record, container: &Container) -> bool {
+    let mut names = record.inherited_volumes.values();
+    names.any(|name| container.volumes.iter().any(|v| v.name == *name))
 }
 
 /// The confinement that a release's container must have.
@@ -168,6 +192,7 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
         ),
     ]);
     CreateContainer {
+        instance: record.id,
         name,
         image: release.image_request(record.id).image().to_owned(),
         image_digest: release.image_digest.clone(),
@@ -180,10 +205,11 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
             .volumes
             .iter()
             .map(|v| VolumeMount {
-                name: format!("toolbox-{}-{}", record.id, v.name),
+                name: volumes::of_user(record.id, &v.name),
                 path: v.path.clone(),
             })
             .collect(),
+        inherited_volumes: record.inherited_volumes.clone(),
         hardening: confinement(shared, release),
     }
 }

@@ -23,7 +23,7 @@ use super::view::{self, News};
 use super::{Command, CommandError, Message, Published, Shared, adopt, stopped};
 use crate::planner::{self, Settled, Step, Version};
 use crate::record::Record;
-use crate::runtime::RuntimeError;
+use crate::runtime::{ContainerState, RuntimeError};
 
 /// How often an instance is looked at although nothing happened. Instances differ by up to a quarter of it.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -340,6 +340,7 @@ impl Instance {
                 let returns = self.shared.docker_returns.load(Ordering::Relaxed);
                 self.memory.docker_answers(returns, now);
                 self.memory.observed.containers = containers;
+                self.inherit_volumes().await;
                 self.judge_ends(now);
                 self.decide(now).await;
             }
@@ -434,10 +435,17 @@ impl Instance {
             self.wake_at = now + PERIOD;
             return;
         }
-        // The tool keeps running while the registry is asked for a newer image.
-        let goes_on = record.is_redeployed()
-            && step == Step::EnsureImage(Version::Next)
-            && self.memory.status.phase == Phase::Running;
+        // The tool keeps running while the registry is asked for a newer image, and while its limits are put back.
+        let goes_on = self.memory.status.phase == Phase::Running
+            && match step {
+                Step::EnsureImage(Version::Next) => record.is_redeployed(),
+                Step::EnsureImage(Version::Current) | Step::Adjust(..) => {
+                    let current = self.memory.observed.current(record);
+                    record.next.is_none()
+                        && current.is_some_and(|c| c.state == ContainerState::Running)
+                }
+                _ => false,
+            };
         if !goes_on {
             self.memory.status.phase = phase_of(&step, record);
         }
@@ -475,6 +483,7 @@ impl Instance {
         if settled == Settled::Running {
             // It runs, so earlier failures are over.
             self.memory.attempts.failures.clear();
+            self.memory.observed.settled();
         }
         let spread = u32::from(self.id.as_uuid().as_bytes()[15]);
         let period = PERIOD * (1024 - spread) / 1024;

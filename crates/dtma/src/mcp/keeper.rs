@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::{EnvVar, McpTransport};
+use toolbox_domain::spec::{McpTransport, ToolSpec};
 use toolbox_mcp::bridge::{self, Options};
-use toolbox_mcp::http;
+use toolbox_mcp::http::{self, EventServer};
+use toolbox_mcp::limits::Limits;
 use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::tools::Toolset;
 use toolbox_mcp::wire::body::Budget;
@@ -33,9 +34,28 @@ pub(super) struct Keeper {
     pub(super) folder: PathBuf,
 }
 
+/// What a bridge is made for. Another one takes its place when any of this changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Made {
+    transport: McpTransport,
+    call: Option<Duration>,
+    start: Option<Duration>,
+}
+
+impl Made {
+    fn of(spec: &ToolSpec) -> Option<Self> {
+        let seconds = |given: Option<u32>| given.map(|given| Duration::from_secs(given.into()));
+        Some(Self {
+            transport: spec.transport?,
+            call: seconds(spec.mcp_call_timeout_seconds),
+            start: seconds(spec.mcp_start_timeout_seconds),
+        })
+    }
+}
+
 /// One instance's bridge and what belongs to it.
 struct Kept {
-    transport: McpTransport,
+    made: Made,
     bridge: AnyBridge,
     health: watch::Receiver<Arc<McpHealth>>,
     tools: watch::Receiver<Option<Arc<Toolset>>>,
@@ -133,26 +153,29 @@ impl Keeper {
         let _ = std::fs::remove_file(self.folder.join(format!("{id}.json")));
     }
 
-    /// Replaces the bridge if the instance's transport changed.
+    /// Replaces the bridge if what it was made for changed.
     fn refresh(&self, id: ToolInstanceId, entry: &Entry, budget: &Budget, kept: &mut Option<Kept>) {
         let Some(record) = self.shared.store.find(id) else {
             return;
         };
-        let transport = record.current.spec.wire().transport;
-        if kept.as_ref().map(|kept| kept.transport) == transport {
+        let spec = &record.current.spec;
+        let made = Made::of(spec.wire());
+        if kept.as_ref().map(|kept| &kept.made) == made.as_ref() {
             return;
         }
         *kept = None;
         self.handle.remove(id);
+        let Some(made) = made else { return };
         let options = Options {
-            redactor: Redactor::new(record.current.spec.env().iter().map(EnvVar::value)),
+            limits: Limits::default().with_times(made.call, made.start),
+            redactor: Redactor::new(spec.secrets()),
             known: self.remembered(id),
             budget: budget.clone(),
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);
-        let (bridge, task) = match transport {
-            Some(McpTransport::Stdio) => {
+        let (bridge, task) = match made.transport {
+            McpTransport::Stdio => {
                 let process = DockerStdio {
                     id,
                     entry: entry.clone(),
@@ -161,26 +184,32 @@ impl Keeper {
                 let (bridge, task) = bridge::start(Arc::new(process), options);
                 (AnyBridge::Stdio(bridge), tokio::spawn(task))
             }
-            Some(McpTransport::StreamableHttp) => {
-                let place = PublishedEndpoint {
+            McpTransport::StreamableHttp | McpTransport::Sse => {
+                let place = Arc::new(PublishedEndpoint {
                     id,
                     entry: entry.clone(),
                     shared,
-                    path: Mutex::new(None),
-                };
-                let (bridge, task) = http::start(Arc::new(place), options);
-                (AnyBridge::Http(bridge), tokio::spawn(task))
+                    settings: Mutex::new(None),
+                });
+                if made.transport == McpTransport::StreamableHttp {
+                    let (bridge, task) = http::start(place, options);
+                    (AnyBridge::Http(bridge), tokio::spawn(task))
+                } else {
+                    let process = EventServer::new(place, options.limits.clone());
+                    let (bridge, task) = bridge::start(Arc::new(process), options);
+                    (AnyBridge::Stdio(bridge), tokio::spawn(task))
+                }
             }
-            // The older HTTP transport and websockets are not bridged.
-            _ => return,
+            // Nothing bridges websockets; `Handle::health` says so.
+            McpTransport::Websocket => return,
         };
         let served = Served {
             bridge: bridge.clone(),
             entry: entry.clone(),
         };
         self.handle.put(id, served);
-        *kept = transport.map(|transport| Kept {
-            transport,
+        *kept = Some(Kept {
+            made,
             health: bridge.health(),
             tools: bridge.tools(),
             bridge,

@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, LogStream, Phase};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::EnvVar;
 use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use toolbox_mcp::redact::Redactor;
 
@@ -144,7 +143,7 @@ impl DockerStdio {
 
 /// Every value the server was given may be a secret.
 fn redactor(record: &Record) -> Redactor {
-    Redactor::new(record.current.spec.env().iter().map(EnvVar::value))
+    Redactor::new(record.current.spec.secrets())
 }
 
 /// The last items of an output: what the container logged last, and how it ended.

@@ -18,11 +18,12 @@ use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
+use super::hardening::Hardening;
 use super::types::{Deadlines, LogQuery};
 use super::{
     Adoptable, Attached, Call, Container, ContainerId, ContainerRuntime, CreateContainer,
     EngineInfo, Ensured, EventStream, ImageRequest, Inventory, LogStream, Operation, ProgressSink,
-    RuntimeError, labels,
+    RuntimeError, labels, volumes,
 };
 use super::{docker_log, docker_view as view};
 use crate::reason::{ReasonCode, one_line};
@@ -99,7 +100,7 @@ impl DockerEngine {
                 let version = message
                     .rsplit_once("Maximum supported API version is ")
                     .and_then(|(_, v)| parse_version(v.trim()))
-                    .ok_or_else(|| RuntimeError::refused(Operation::Look, &message))?;
+                    .ok_or_else(|| RuntimeError::refused(Operation::Look, Some(400), &message))?;
                 self.open(&version)
             }
             Err(error) => Err(self.fault(Operation::Look, error)),
@@ -209,7 +210,19 @@ impl DockerEngine {
         let options = CreateContainerOptionsBuilder::default()
             .name(&request.name)
             .build();
-        let body = view::create_body(request, self.name_of_image(request).await?);
+        let (image, declared) = self.image_of(request).await?;
+        let is_taken = |path: &str| {
+            request.volumes.iter().any(|v| v.path == path)
+                || request.hardening.tmpfs.contains_key(path)
+        };
+        let mut mounted = request.volumes.clone();
+        mounted.extend(volumes::of_image(
+            request.instance,
+            &declared,
+            &request.inherited_volumes,
+            is_taken,
+        ));
+        let body = view::create_body(request, image, &mounted);
         let created = self
             .call(
                 (Operation::Create, "create the container"),
@@ -282,6 +295,16 @@ impl ContainerRuntime for DockerEngine {
         })
     }
 
+    fn pid<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Option<u32>> {
+        Box::pin(async move {
+            let detail = self.inspect(container.as_str()).await?;
+            let pid = detail.state.and_then(|state| state.pid);
+            Ok(pid
+                .and_then(|pid| u32::try_from(pid).ok())
+                .filter(|pid| *pid > 0))
+        })
+    }
+
     fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable> {
         Box::pin(async move {
             let detail = self.inspect(container.as_str()).await?;
@@ -313,6 +336,15 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(self.start_container(container))
     }
 
+    fn adjust<'a>(&'a self, container: &'a ContainerId, hardening: &'a Hardening) -> Call<'a, ()> {
+        let body = view::update_body(hardening);
+        Box::pin(self.call(
+            (Operation::Create, "put the container's limits back"),
+            self.deadlines.change,
+            move |docker| async move { docker.update_container(container.as_str(), body).await },
+        ))
+    }
+
     fn unpause<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
         Box::pin(self.call(
             (Operation::Start, "continue the container"),
@@ -335,10 +367,10 @@ impl ContainerRuntime for DockerEngine {
         ))
     }
 
-    fn remove<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
+    fn remove<'a>(&'a self, container: &'a ContainerId, keep_volumes: bool) -> Call<'a, ()> {
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
-            .v(true)
+            .v(!keep_volumes)
             .build();
         Box::pin(async move {
             let removed = self
@@ -386,8 +418,8 @@ impl ContainerRuntime for DockerEngine {
         })
     }
 
-    fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()> {
-        Box::pin(self.remove_volumes_of(instance))
+    fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()> {
+        Box::pin(self.remove_volumes_of(instance, others))
     }
 
     fn remove_builds<'a>(
@@ -442,7 +474,7 @@ pub(super) fn typed(host: &str, operation: Operation, error: DockerError) -> Run
         } => refused(operation, status_code, &message),
         DockerError::DockerStreamError { error }
         | DockerError::DockerContainerWaitError { error, .. } => {
-            RuntimeError::refused(operation, &error)
+            RuntimeError::refused(operation, None, &error)
         }
         DockerError::RequestTimeoutError => RuntimeError::Timeout {
             operation: "answer",
@@ -470,13 +502,16 @@ fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
             RuntimeError::NetworkMissing
         }
         (Operation::Create, 409) => RuntimeError::NameTaken,
-        (Operation::Create, 404) if lower.contains("no such image") => RuntimeError::ImageMissing,
+        // Nothing else that a creation names can be missing.
+        (Operation::Create, 404) if !lower.contains("no such container") => {
+            RuntimeError::ImageMissing
+        }
         // Two removals at once, or the removal of one being created.
         (Operation::Remove, 409) if lower.contains("already in progress") => {
             RuntimeError::ContainerGone
         }
         (_, 404) if lower.contains("no such container") => RuntimeError::ContainerGone,
-        _ => RuntimeError::refused(operation, message),
+        _ => RuntimeError::refused(operation, Some(status), message),
     }
 }
 

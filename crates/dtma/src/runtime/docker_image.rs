@@ -75,21 +75,23 @@ impl DockerEngine {
     }
 
     /// What a container is created from: the image's name while it still names this image, so that people recognise it;
-    /// else its id.
-    pub(super) async fn name_of_image(
+    /// else its id. With it the paths of the volumes that the image declares.
+    pub(super) async fn image_of(
         &self,
         request: &CreateContainer,
-    ) -> Result<String, RuntimeError> {
-        let name = || request.image.clone();
-        let Some(meant) = &request.image_digest else {
-            return Ok(name());
-        };
+    ) -> Result<(String, Vec<String>), RuntimeError> {
         let named = self.local_image(&request.image).await?;
-        if named.and_then(|image| image.digest).as_ref() == Some(meant) {
-            return Ok(name());
+        let is_meant = |image: &LocalImage| {
+            request.image_digest.is_none() || image.digest == request.image_digest
+        };
+        if let Some(meant) = &request.image_digest
+            && !named.as_ref().is_some_and(is_meant)
+            && let Some(image) = self.local_image(meant).await?
+        {
+            return Ok((meant.clone(), image.volumes));
         }
-        let is_here = self.local_image(meant).await?.is_some();
-        Ok(if is_here { meant.clone() } else { name() })
+        let volumes = named.map(|image| image.volumes).unwrap_or_default();
+        Ok((request.image.clone(), volumes))
     }
 
     /// Whether the image came from a registry, so that it can be asked for again. An image that was built or loaded here
@@ -198,6 +200,10 @@ impl DockerEngine {
                     Ok(found) => Ok(Some(LocalImage {
                         digest: found.id,
                         has_names: found.repo_tags.is_some_and(|tags| !tags.is_empty()),
+                        volumes: found
+                            .config
+                            .and_then(|config| config.volumes)
+                            .unwrap_or_default(),
                         repo_digests: found.repo_digests.unwrap_or_default(),
                         pulled_from: found
                             .identity
@@ -337,7 +343,7 @@ impl DockerEngine {
                 Ok(Some(Ok(step))) => {
                     silence = patience.silence;
                     if let Some(failure) = note(step) {
-                        return Err(RuntimeError::refused(operation, &failure));
+                        return Err(RuntimeError::refused(operation, None, &failure));
                     }
                 }
             }
@@ -361,6 +367,8 @@ pub(super) struct LocalImage {
     digest: Option<String>,
     /// It has tags.
     pub(super) has_names: bool,
+    /// Paths it declares as volumes.
+    volumes: Vec<String>,
     repo_digests: Vec<String>,
     /// Repositories, when Docker knows.
     pulled_from: Vec<String>,

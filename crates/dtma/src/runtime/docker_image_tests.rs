@@ -75,7 +75,7 @@ fn whatever_a_registry_says_keeps_the_image_that_is_here() {
         let kept = kept(
             here(),
             "a/b:1",
-            RuntimeError::refused(Operation::Pull, words),
+            RuntimeError::refused(Operation::Pull, None, words),
         )
         .unwrap();
         assert_eq!((kept.digest, kept.pulled), (here(), false));
@@ -131,6 +131,7 @@ async fn only_a_registry_that_an_image_came_from_is_asked() {
     let image = |repo_digest: &str, pulled_from: &str| LocalImage {
         digest: None,
         has_names: true,
+        volumes: Vec::new(),
         repo_digests: vec![format!("{repo_digest}@sha256:{}", "0".repeat(64))],
         pulled_from: vec![pulled_from.to_owned()],
     };

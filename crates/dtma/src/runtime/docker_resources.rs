@@ -82,6 +82,7 @@ impl DockerEngine {
     pub(super) async fn remove_volumes_of(
         &self,
         instance: ToolInstanceId,
+        others: Vec<String>,
     ) -> Result<(), RuntimeError> {
         let options = ListVolumesOptionsBuilder::default()
             .filters(&self.ours(Some(instance)))
@@ -93,14 +94,15 @@ impl DockerEngine {
                 |docker| async move { docker.list_volumes(Some(options)).await },
             )
             .await?;
-        for volume in volumes.volumes.unwrap_or_default() {
+        let ours = volumes.volumes.unwrap_or_default().into_iter();
+        for name in ours.map(|volume| volume.name).chain(others) {
             self.call(
                 (Operation::Remove, "remove a volume"),
                 self.deadlines.change,
                 |docker| async move {
                     absent(
                         docker
-                            .remove_volume(&volume.name, None::<RemoveVolumeOptions>)
+                            .remove_volume(&name, None::<RemoveVolumeOptions>)
                             .await,
                     )
                 },

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    EventMessage, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
-    PortBinding as DockerBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerUpdateBody, EventMessage, HostConfig, HostConfigLogConfig, Mount, MountPoint,
+    MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,12 +17,18 @@ use super::hardening::{Hardening, bare_capability};
 use super::labels;
 use super::types::{
     Adoptable, Container, ContainerId, ContainerState, CreateContainer, EngineEvent, Inventory,
+    VolumeMount,
 };
 
 const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// The body of a creation request.
-pub(super) fn create_body(request: &CreateContainer, image: String) -> ContainerCreateBody {
+/// `volumes` are all that it mounts.
+pub(super) fn create_body(
+    request: &CreateContainer,
+    image: String,
+    volumes: &[VolumeMount],
+) -> ContainerCreateBody {
     let mut bindings: HashMap<String, Option<Vec<DockerBinding>>> = HashMap::new();
     for port in &request.ports {
         let list = bindings
@@ -36,8 +43,7 @@ pub(super) fn create_body(request: &CreateContainer, image: String) -> Container
             host_port: Some(port.host_port.to_string()),
         });
     }
-    let mounts = request
-        .volumes
+    let mounts = volumes
         .iter()
         .map(|volume| Mount {
             typ: Some(MountType::VOLUME),
@@ -52,7 +58,17 @@ pub(super) fn create_body(request: &CreateContainer, image: String) -> Container
         .collect();
     let spec = request.spec.wire();
     let environment = request.spec.env().iter();
+    // Some tools keep their data under the name of their host, so it must not change with the container.
+    let host: String = request
+        .instance
+        .as_uuid()
+        .simple()
+        .to_string()
+        .chars()
+        .take(12)
+        .collect();
     ContainerCreateBody {
+        hostname: Some(host),
         image: Some(image),
         entrypoint: spec.entrypoint.clone(),
         cmd: spec.command.clone(),
@@ -104,6 +120,19 @@ fn host_config(hardening: &Hardening) -> HostConfig {
         }),
         init: Some(hardening.init),
         ..HostConfig::default()
+    }
+}
+
+/// The body of a request that puts limits back.
+pub(super) fn update_body(hardening: &Hardening) -> ContainerUpdateBody {
+    let asked = host_config(hardening);
+    ContainerUpdateBody {
+        memory: asked.memory,
+        memory_swap: asked.memory_swap,
+        nano_cpus: asked.nano_cpus,
+        pids_limit: asked.pids_limit,
+        restart_policy: asked.restart_policy,
+        ..ContainerUpdateBody::default()
     }
 }
 
@@ -215,7 +244,18 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
             .flatten()
             .flat_map(|(key, list)| bindings(key, list.as_deref()))
             .collect(),
+        volumes: detail.mounts.iter().flatten().filter_map(volume).collect(),
         hardening: hardening(&host),
+    })
+}
+
+fn volume(mount: &MountPoint) -> Option<VolumeMount> {
+    if mount.typ.as_deref() != Some("volume") {
+        return None;
+    }
+    Some(VolumeMount {
+        name: mount.name.clone()?,
+        path: mount.destination.clone()?,
     })
 }
 
@@ -314,6 +354,7 @@ mod tests {
 
     fn request() -> CreateContainer {
         CreateContainer {
+            instance: ToolInstanceId::new(uuid::Uuid::from_u128(7)),
             name: "n".into(),
             image: "i".into(),
             image_digest: None,
@@ -333,6 +374,7 @@ mod tests {
                 host_port: 31000,
             }],
             volumes: Vec::new(),
+            inherited_volumes: BTreeMap::new(),
             hardening: Hardening {
                 memory_bytes: 64 << 20,
                 nano_cpus: 500_000_000,
@@ -350,7 +392,7 @@ mod tests {
     #[test]
     fn what_is_asked_reads_back_without_difference() {
         let request = request();
-        let body = create_body(&request, request.image.clone());
+        let body = create_body(&request, request.image.clone(), &[]);
         assert_eq!(body.env.unwrap(), ["A=b"]);
         let read = hardening(&body.host_config.unwrap());
         assert!(request.hardening.differences(&read).is_empty());
@@ -358,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_bind_mount_is_seen() {
-        let body = create_body(&request(), "a/b:1".to_owned());
+        let body = create_body(&request(), "a/b:1".to_owned(), &[]);
         let mut host = body.host_config.unwrap();
         host.binds = Some(vec!["/var/run/docker.sock:/d".into()]);
         assert_eq!(

@@ -60,9 +60,11 @@ pub enum Operation {
     Look,
 }
 
-/// Sentences of Docker, containerd, runc and registries in lower case, most specific first.
-/// The daemon has no error codes for these, so its messages are the only source.
-const SENTENCES: &[(&[&str], ReasonCode)] = &[
+/// A sentence and what it means.
+type Meaning = (&'static [&'static str], ReasonCode);
+
+/// The machine's and the image's own faults, which no status tells.
+const LOCAL: &[Meaning] = &[
     (
         &["no space left on device", "disk quota exceeded"],
         ReasonCode::NoSpace,
@@ -70,13 +72,18 @@ const SENTENCES: &[(&[&str], ReasonCode)] = &[
     (
         &[
             "no matching manifest for",
+            "no match for platform in manifest",
+            "does not provide the specified platform",
             "exec format error",
             "cannot be used on this platform",
             "does not match the specified platform",
         ],
         ReasonCode::PlatformMismatch,
     ),
-    // Docker Hub answers this for a private repository as well as for none.
+];
+
+/// What a registry says of itself in words. Docker Hub answers the first for a private repository as well as for none.
+const REGISTRY: &[Meaning] = &[
     (
         &[
             "repository does not exist",
@@ -87,20 +94,29 @@ const SENTENCES: &[(&[&str], ReasonCode)] = &[
         ReasonCode::ImageNotFound,
     ),
     (
+        &["manifest unknown", "manifest for", "manifest_unknown"],
+        ReasonCode::ImageTagNotFound,
+    ),
+    (
         &[
             "unauthorized",
             "no basic auth credentials",
             "authentication required",
+            "authorization failed",
             "pull access denied",
             "denied:",
-            "403 forbidden",
         ],
         ReasonCode::RegistryUnauthorized,
     ),
     (
-        &["manifest unknown", "manifest for", "manifest_unknown"],
-        ReasonCode::ImageTagNotFound,
+        &["toomanyrequests", "too many requests"],
+        ReasonCode::RegistryUnreachable,
     ),
+];
+
+/// What the network says on the way to a registry. The last sentence is containerd's for a 404, in which it keeps the
+/// reference and drops the status.
+const NETWORK: &[Meaning] = &[
     (
         &[
             "dial tcp",
@@ -109,27 +125,28 @@ const SENTENCES: &[(&[&str], ReasonCode)] = &[
             "no such host",
             "connection refused",
             "connection reset",
-            "tls handshake timeout",
+            "tls handshake",
+            "deadline exceeded",
             "client.timeout exceeded",
             "request canceled",
             "server misbehaving",
+            "temporary failure in name resolution",
             "network is unreachable",
-            "toomanyrequests",
-            "too many requests",
             "x509:",
+            "tls: ",
             "server gave http response to https client",
-            "502 bad gateway",
-            "503 service unavailable",
-            "504 gateway",
             "unexpected eof",
             ": eof",
+            "goaway",
+            "broken pipe",
         ],
         ReasonCode::RegistryUnreachable,
     ),
+    (&[": not found"], ReasonCode::ImageTagNotFound),
 ];
 
-/// Sentences that only mean this when a container starts.
-const START_SENTENCES: &[(&[&str], ReasonCode)] = &[
+/// Sentences that only mean this when a container is created or starts.
+const START: &[Meaning] = &[
     (
         &[
             "port is already allocated",
@@ -142,28 +159,86 @@ const START_SENTENCES: &[(&[&str], ReasonCode)] = &[
     (&["exec format error"], ReasonCode::PlatformMismatch),
     // If the tool's program is missing, the init process reports it after the start. A missing file at the start itself
     // is one of the engine's.
-    (&["no command specified"], ReasonCode::StartFailed),
+    (
+        &[
+            "no command specified",
+            "no command or entrypoint provided",
+            "unable to find user",
+            "no matching entries in passwd file",
+            "no matching entries in group file",
+            "chdir to cwd",
+        ],
+        ReasonCode::StartFailed,
+    ),
 ];
 
-/// What `text`, said by Docker during `operation`, means.
-pub fn classify(operation: Operation, text: &str) -> ReasonCode {
+fn find(tables: &[&[Meaning]], lower: &str) -> Option<ReasonCode> {
+    tables
+        .iter()
+        .copied()
+        .flatten()
+        .find(|(words, _)| words.iter().any(|w| lower.contains(w)))
+        .map(|(_, code)| *code)
+}
+
+/// What Docker's answer during `operation` means: its HTTP status, where there was one, and its sentence. Statuses are the
+/// same in every version; sentences are not, so they only refine what a status says, or stand in where there is none.
+pub fn classify(operation: Operation, status: Option<u16>, text: &str) -> ReasonCode {
     let lower = text.to_lowercase();
-    let find = |table: &[(&[&str], ReasonCode)]| {
-        table
-            .iter()
-            .find(|(words, _)| words.iter().any(|w| lower.contains(w)))
-            .map(|(_, code)| *code)
-    };
     match operation {
-        Operation::Pull => find(SENTENCES).unwrap_or(ReasonCode::DockerFailed),
+        Operation::Pull => classify_pull(status, &lower),
         Operation::Build => classify_build(&lower),
         Operation::Create | Operation::Start => {
-            find(START_SENTENCES).unwrap_or(ReasonCode::DockerFailed)
+            find(&[START], &lower).unwrap_or(ReasonCode::DockerFailed)
         }
         Operation::Stop => ReasonCode::StopFailed,
         Operation::Remove => ReasonCode::RemoveFailed,
         Operation::Look => ReasonCode::DockerFailed,
     }
+}
+
+/// Docker answers a pull with the class of the registry's answer in versions that know it, else with 500. Once it reports
+/// progress there is no status any more, but most sentences then carry the registry's own.
+fn classify_pull(status: Option<u16>, lower: &str) -> ReasonCode {
+    if let Some(code) = find(&[LOCAL], lower) {
+        return code;
+    }
+    let by_status = registry_status(lower).or(status).and_then(|s| match s {
+        401 | 403 => Some(ReasonCode::RegistryUnauthorized),
+        404 => Some(ReasonCode::ImageTagNotFound),
+        408 | 429 | 502..=504 => Some(ReasonCode::RegistryUnreachable),
+        // Docker's own, for whatever it does not know.
+        _ => None,
+    });
+    match by_status {
+        // Which of the two is missing, or whether it is hidden, only words tell.
+        Some(ReasonCode::ImageTagNotFound) => find(&[REGISTRY], lower)
+            .filter(|code| *code != ReasonCode::RegistryUnreachable)
+            .unwrap_or(ReasonCode::ImageTagNotFound),
+        Some(code) => code,
+        None if registry_status(lower).is_some_and(|s| s >= 500) => ReasonCode::RegistryUnreachable,
+        None => find(&[REGISTRY, NETWORK], lower).unwrap_or(ReasonCode::DockerFailed),
+    }
+}
+
+/// The status of the registry's answer, as Docker and containerd quote it: `403 Forbidden`.
+fn registry_status(lower: &str) -> Option<u16> {
+    const STATUSES: &[(&str, u16)] = &[
+        ("401 unauthorized", 401),
+        ("403 forbidden", 403),
+        ("404 not found", 404),
+        ("http 404 response", 404),
+        ("408 request timeout", 408),
+        ("429 too many requests", 429),
+        ("500 internal server error", 500),
+        ("502 bad gateway", 502),
+        ("503 service unavailable", 503),
+        ("504 gateway time", 504),
+    ];
+    let mut statuses = STATUSES.iter();
+    statuses
+        .find(|(words, _)| lower.contains(words))
+        .map(|(_, status)| *status)
 }
 
 /// What it means when a long `operation` makes no progress.
@@ -180,6 +255,7 @@ fn classify_build(lower: &str) -> ReasonCode {
     if lower.contains("no space left on device") {
         ReasonCode::NoSpace
     } else if lower.contains("error fetching")
+        || lower.contains("failed to fetch remote")
         || lower.contains("unable to 'git clone'")
         || lower.contains("could not read from remote")
         || lower.contains("unable to access")
@@ -188,25 +264,36 @@ fn classify_build(lower: &str) -> ReasonCode {
         || lower.contains("error initializing context")
     {
         ReasonCode::GitUnreachable
+    } else if !is_of_a_step(lower)
+        && find(&[REGISTRY, NETWORK], lower) == Some(ReasonCode::RegistryUnreachable)
+    {
+        // The registry of the image that it builds on.
+        ReasonCode::RegistryUnreachable
     } else {
         ReasonCode::BuildFailed
     }
 }
 
+/// A command of the repository failed; what it printed is in the build's log.
+fn is_of_a_step(lower: &str) -> bool {
+    lower.contains("returned a non-zero code") || lower.contains("did not complete successfully")
+}
+
 impl RuntimeError {
-    /// What Docker said during `operation`, classified.
-    pub fn refused(operation: Operation, text: &str) -> Self {
+    /// What Docker answered during `operation`, classified. A message within a stream has no status.
+    pub fn refused(operation: Operation, status: Option<u16>, text: &str) -> Self {
         // Messages of an engine after it was killed in the middle of a start.
-        let text_end = text.trim_end();
-        let is_left = text.starts_with("task ") && text_end.ends_with(": already exists")
-            || text_end == "id already in use";
+        let text_end = text.trim_end().trim_end_matches(": unknown");
+        let is_left = text.contains("task ") && text_end.ends_with(": already exists")
+            || text_end.ends_with("id already in use")
+            || text_end.ends_with("container with given ID already exists");
         if operation == Operation::Start && is_left {
             return Self::TaskLeft {
                 message: one_line(text),
             };
         }
         Self::Refused {
-            code: classify(operation, text),
+            code: classify(operation, status, text),
             message: one_line(text),
         }
     }
@@ -273,11 +360,19 @@ mod tests {
 
     #[test]
     fn a_task_left_in_containerd_is_told_apart_when_a_container_starts() {
-        for text in ["task ea75f925: already exists", "id already in use"] {
-            assert!(matches!(
-                RuntimeError::refused(Operation::Start, text),
-                RuntimeError::TaskLeft { .. }
-            ));
+        for text in [
+            "task ea75f925: already exists",
+            "id already in use",
+            "failed to create task for container: task ea75f925: already exists: unknown",
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: container with given ID already exists: unknown",
+        ] {
+            assert!(
+                matches!(
+                    RuntimeError::refused(Operation::Start, Some(409), text),
+                    RuntimeError::TaskLeft { .. }
+                ),
+                "{text}"
+            );
         }
         for (operation, text) in [
             (Operation::Create, "task ea75f925: already exists"),
@@ -285,7 +380,7 @@ mod tests {
             (Operation::Start, "network toolbox-1: already exists"),
         ] {
             assert!(matches!(
-                RuntimeError::refused(operation, text),
+                RuntimeError::refused(operation, None, text),
                 RuntimeError::Refused { .. }
             ));
         }
@@ -293,7 +388,8 @@ mod tests {
 
     #[test]
     fn what_keeps_a_container_from_starting_is_understood() {
-        let start = [
+        for (text, code) in [
+            // 20.10 to 27
             (
                 "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:31000 failed: port is already allocated",
                 R::PortInUse,
@@ -302,11 +398,29 @@ mod tests {
                 "listen tcp4 127.0.0.1:31000: bind: address already in use",
                 R::PortInUse,
             ),
+            // 28, 29
+            (
+                "failed to set up container networking: driver failed programming external connectivity on endpoint x (d5bda0): failed to bind host port for 0.0.0.0:7148:172.18.0.2:7148/tcp: address already in use",
+                R::PortInUse,
+            ),
+            (
+                "ports are not available: exposing port TCP 0.0.0.0:80 -> 127.0.0.1:0: listen tcp 0.0.0.0:80: bind: An attempt was made to access a socket",
+                R::PortInUse,
+            ),
             (
                 "standard_init_linux.go:228: exec user process caused: exec format error",
                 R::PlatformMismatch,
             ),
             ("No command specified", R::StartFailed),
+            ("no command specified", R::StartFailed),
+            (
+                "unable to find user nobody-here: no matching entries in passwd file",
+                R::StartFailed,
+            ),
+            (
+                "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: chdir to cwd (\"/root/app\") set in config.json failed: permission denied: unknown",
+                R::StartFailed,
+            ),
             // Docker 20.10 says this while it shuts down.
             (
                 "failed to update store for object type *libnetwork.endpoint: open : no such file or directory",
@@ -320,81 +434,231 @@ mod tests {
                 "OCI runtime create failed: runc create failed: unable to start container process: context canceled",
                 R::DockerFailed,
             ),
-        ];
-        for (text, code) in start {
-            assert_eq!(classify(Operation::Start, text), code, "{text}");
+        ] {
+            assert_eq!(classify(Operation::Start, Some(500), text), code, "{text}");
         }
     }
 
+    /// Docker 20.10 to 28 with its own image store.
     #[test]
-    fn sentences_of_engines_and_registries_are_understood() {
-        let pull = [
+    fn a_pull_that_docker_refuses_is_understood() {
+        for (status, text, code) in [
             (
+                Some(404),
                 "manifest for 127.0.0.1:5000/x:nope not found: manifest unknown: manifest unknown",
                 R::ImageTagNotFound,
             ),
             (
+                Some(404),
                 "pull access denied for nope/nope, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
                 R::ImageNotFound,
             ),
             (
+                Some(404),
                 "name unknown: repository name not known to registry",
                 R::ImageNotFound,
             ),
             (
+                Some(500),
                 "Head \"http://127.0.0.1:5000/v2/x/manifests/1\": no basic auth credentials",
                 R::RegistryUnauthorized,
             ),
             (
+                Some(500),
                 "unauthorized: authentication required",
                 R::RegistryUnauthorized,
             ),
             (
+                Some(500),
                 "Head \"https://ghcr.io/v2/a/b/manifests/1\": denied: denied",
                 R::RegistryUnauthorized,
             ),
             (
+                Some(500),
+                "error parsing HTTP 403 response body: unexpected end of JSON input: \"\"; received unexpected HTTP status: 403 Forbidden",
+                R::RegistryUnauthorized,
+            ),
+            (
+                Some(500),
+                "error parsing HTTP 404 response body: invalid character '<' looking for beginning of value: \"<html>\"",
+                R::ImageTagNotFound,
+            ),
+            (
+                Some(500),
                 "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
                 R::RegistryUnreachable,
             ),
             (
+                Some(500),
                 "Get \"https://nope.invalid/v2/\": dial tcp: lookup nope.invalid: no such host",
                 R::RegistryUnreachable,
             ),
             (
+                Some(500),
                 "Get \"https://registry-1.docker.io/v2/\": net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)",
                 R::RegistryUnreachable,
             ),
             (
+                Some(500),
+                "Get \"https://registry-1.docker.io/v2/\": context deadline exceeded",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(500),
+                "received unexpected HTTP status: 500 Internal Server Error",
+                R::RegistryUnreachable,
+            ),
+            (
+                None,
                 "toomanyrequests: You have reached your pull rate limit",
                 R::RegistryUnreachable,
             ),
             (
+                Some(429),
+                "You have reached your unauthenticated pull rate limit",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(404),
                 "no matching manifest for linux/amd64 in the manifest list entries",
                 R::PlatformMismatch,
             ),
             (
+                None,
                 "write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
                 R::NoSpace,
             ),
-            ("something new", R::DockerFailed),
-        ];
-        for (text, code) in pull {
-            assert_eq!(classify(Operation::Pull, text), code, "{text}");
+            (Some(500), "something new", R::DockerFailed),
+            (None, "something new", R::DockerFailed),
+        ] {
+            assert_eq!(classify(Operation::Pull, status, text), code, "{text}");
         }
-        assert_eq!(
-            classify(
-                Operation::Build,
-                "error fetching: exit status 128: fatal: unable to access 'https://github.com/a/b.git/'"
+    }
+
+    /// Docker 23 to 29 with containerd's image store, which is the default of 29.
+    #[test]
+    fn a_pull_that_containerd_refuses_is_understood() {
+        for (status, text, code) in [
+            (
+                Some(404),
+                "failed to resolve reference \"quay.io/a/runner:nope\": quay.io/a/runner:nope: not found",
+                R::ImageTagNotFound,
             ),
-            R::GitUnreachable
-        );
-        assert_eq!(
-            classify(
-                Operation::Build,
-                "The command '/bin/sh -c make' returned a non-zero code: 2"
+            // Before Docker gave these a class, and within a stream.
+            (
+                Some(500),
+                "failed to resolve reference \"docker.io/library/nope:latest\": docker.io/library/nope:latest: not found",
+                R::ImageTagNotFound,
             ),
-            R::BuildFailed
-        );
+            (
+                None,
+                "failed to resolve reference \"127.0.0.1:5000/a@sha256:00\": 127.0.0.1:5000/a@sha256:00: not found",
+                R::ImageTagNotFound,
+            ),
+            (
+                Some(404),
+                "pull access denied for nope, repository does not exist or may require 'docker login'",
+                R::ImageNotFound,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"docker.io/library/nope:1\": pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
+                R::ImageNotFound,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"r.example/a:1\": unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 401 Unauthorized",
+                R::RegistryUnauthorized,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"ghcr.io/a/b:1\": failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=repository%3Aa%2Fb%3Apull&service=ghcr.io: 403 Forbidden",
+                R::RegistryUnauthorized,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"r.example/a:1\": unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 429 Too Many Requests",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"r.example/a:1\": unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 503 Service Unavailable",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"r.example/a:1\": unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 500 Internal Server Error",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"nope.invalid/a:1\": failed to do request: Head \"https://nope.invalid/v2/a/manifests/1\": dial tcp: lookup nope.invalid on 10.0.0.2:53: no such host",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(500),
+                "failed to resolve reference \"docker.io/library/nginx:1\": failed to authorize: failed to fetch anonymous token: Get \"https://auth.docker.io/token\": net/http: TLS handshake timeout",
+                R::RegistryUnreachable,
+            ),
+            (
+                None,
+                "failed to copy: httpReadSeeker: failed open: unexpected status code https://r.example/v2/a/blobs/sha256:00: 404 Not Found - Server message: blob unknown",
+                R::ImageTagNotFound,
+            ),
+            (
+                None,
+                "failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://r.example/v2/a/blobs/sha256:00\": EOF",
+                R::RegistryUnreachable,
+            ),
+            (
+                Some(404),
+                "no match for platform in manifest: not found",
+                R::PlatformMismatch,
+            ),
+            (
+                Some(404),
+                "image with reference r.example/a:1 was found but does not provide the specified platform (linux/arm64)",
+                R::PlatformMismatch,
+            ),
+            (
+                None,
+                "failed to extract layer sha256:00: write /var/lib/containerd/x: no space left on device",
+                R::NoSpace,
+            ),
+        ] {
+            assert_eq!(classify(Operation::Pull, status, text), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_build_is_told_from_what_it_fetches() {
+        for (text, code) in [
+            (
+                "error fetching: exit status 128: fatal: unable to access 'https://github.com/a/b.git/'",
+                R::GitUnreachable,
+            ),
+            (
+                "failed to fetch remote https://github.com/a/b.git: git stderr: fatal: repository not found",
+                R::GitUnreachable,
+            ),
+            (
+                "The command '/bin/sh -c curl x: dial tcp' returned a non-zero code: 2",
+                R::BuildFailed,
+            ),
+            (
+                "Get \"https://registry-1.docker.io/v2/\": dial tcp: i/o timeout",
+                R::RegistryUnreachable,
+            ),
+            (
+                "manifest for a:nope not found: manifest unknown: manifest unknown",
+                R::BuildFailed,
+            ),
+            (
+                "failed to solve: process \"/bin/sh -c make\" did not complete successfully: exit code: 2",
+                R::BuildFailed,
+            ),
+        ] {
+            assert_eq!(classify(Operation::Build, None, text), code, "{text}");
+        }
     }
 }

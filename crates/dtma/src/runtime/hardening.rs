@@ -53,6 +53,9 @@ pub struct Hardening {
     pub host_namespaces: bool,
 }
 
+/// Differences that Docker can mend in a container that exists.
+const ADJUSTABLE: &[&str] = &["memory", "cpus", "pids", "restart_policy"];
+
 impl Hardening {
     /// The confinement that `spec` asks for, in `network`.
     pub fn of(spec: &InstanceSpec, network: &str) -> Self {
@@ -83,6 +86,11 @@ impl Hardening {
             init: true,
             ..Self::default()
         }
+    }
+
+    /// Whether Docker can put every one of `differences` back in the same container.
+    pub fn can_be_put_back(differences: &[&str]) -> bool {
+        differences.iter().all(|name| ADJUSTABLE.contains(name))
     }
 
     /// Names of what `actual` does not fulfil; empty when it is as asked.

@@ -17,7 +17,8 @@ pub const GENERATION: &str = "io.toolbox.generation";
 pub const SPEC_SHA256: &str = "io.toolbox.spec_sha256";
 /// Who manages the container.
 pub const MANAGED_BY: &str = "io.toolbox.managed_by";
-/// That spec as JSON, with empty values in `env`: the values are in the container's own environment, and nowhere twice.
+/// That spec as JSON, with empty values in `env` and `mcp_headers`: those of the environment are in the container's own, and
+/// nowhere twice; those of headers are not in Docker at all.
 pub const SPEC: &str = "io.toolbox.spec";
 
 /// The value of [`MANAGED_BY`].
@@ -32,10 +33,11 @@ pub fn of_instance(toolbox: ToolboxId, instance: ToolInstanceId) -> HashMap<Stri
     ])
 }
 
-/// The spec without the values of its environment.
+/// The spec without the values of its environment and of its headers.
 pub fn without_secrets(spec: &ToolSpec) -> ToolSpec {
     let mut public = spec.clone();
-    for value in public.env.values_mut() {
+    let values = public.env.values_mut();
+    for value in values.chain(public.mcp_headers.values_mut()) {
         *value = SecretValue::default();
     }
     public
@@ -69,6 +71,8 @@ mod tests {
         spec.env
             .insert("TOKEN".into(), SecretValue::plain("SECRET=with=equals"));
         spec.env.insert("EMPTY".into(), SecretValue::default());
+        spec.mcp_headers
+            .insert("x-key".into(), SecretValue::plain("SECRET header"));
         let label = serde_json::to_string(&without_secrets(&spec)).unwrap();
         assert!(!label.contains("SECRET"));
         let environment = [
@@ -76,6 +80,8 @@ mod tests {
             "TOKEN=SECRET=with=equals".into(),
             "EMPTY=".into(),
         ];
+        spec.mcp_headers
+            .insert("x-key".into(), SecretValue::default());
         assert_eq!(
             with_values(serde_json::from_str(&label).unwrap(), &environment),
             spec

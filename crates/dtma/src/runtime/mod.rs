@@ -13,7 +13,9 @@ pub mod error;
 pub mod hardening;
 pub mod labels;
 pub mod probe;
+pub mod sockets;
 pub mod types;
+pub mod volumes;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,6 +24,8 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use toolbox_api::dtma::{LogLine, Progress};
 use toolbox_domain::ids::ToolInstanceId;
+
+use hardening::Hardening;
 
 pub use error::{Operation, RuntimeError};
 pub use types::{
@@ -52,6 +56,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Every container on the machine, in brief.
     fn inventory(&self) -> Call<'_, Inventory>;
 
+    /// The number of its first process on the engine's machine; none when it does not run.
+    fn pid<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Option<u32>>;
+
     /// What a container of ours was made from; for rebuilding a lost record.
     fn describe<'a>(&'a self, container: &'a ContainerId) -> Call<'a, Adoptable>;
 
@@ -75,14 +82,17 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Starts, or continues a paused container. Starting a running one succeeds.
     fn start<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
 
+    /// Puts the limits of an existing container back to those of `hardening`.
+    fn adjust<'a>(&'a self, container: &'a ContainerId, hardening: &'a Hardening) -> Call<'a, ()>;
+
     /// Continues a paused container.
     fn unpause<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
 
     /// Asks it to end, and kills it after ten seconds. Stopping a stopped one succeeds.
     fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
 
-    /// Removes it, running or not, with its anonymous volumes. Removing none succeeds.
-    fn remove<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+    /// Removes it, running or not, and unless `keep_volumes` the volumes that Docker named for it. Removing none succeeds.
+    fn remove<'a>(&'a self, container: &'a ContainerId, keep_volumes: bool) -> Call<'a, ()>;
 
     /// Gives it another name.
     fn rename<'a>(&'a self, container: &'a ContainerId, name: &'a str) -> Call<'a, ()>;
@@ -90,8 +100,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Waits until it ends, at most `within`; whether it ended.
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
 
-    /// Removes the named volumes of an instance.
-    fn remove_volumes(&self, instance: ToolInstanceId) -> Call<'_, ()>;
+    /// Removes the volumes of an instance, and those named in `others`.
+    fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()>;
 
     /// Removes the images built for an instance, except the one named `keep`.
     fn remove_builds<'a>(&'a self, instance: ToolInstanceId, keep: Option<&'a str>)

@@ -1,6 +1,6 @@
 //! Types of the calls to the container engine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub struct Container {
     pub image_digest: Option<String>,
     /// Ports it publishes.
     pub ports: Vec<PortBinding>,
+    /// Volumes it mounts, also those that Docker named.
+    pub volumes: Vec<VolumeMount>,
     /// The confinement Docker holds for it.
     pub hardening: Hardening,
 }
@@ -169,7 +171,7 @@ impl Ensured {
     }
 }
 
-/// A named volume of an instance.
+/// A volume of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeMount {
     pub name: String,
@@ -179,6 +181,7 @@ pub struct VolumeMount {
 /// Everything a container is made from.
 #[derive(Clone, PartialEq)]
 pub struct CreateContainer {
+    pub instance: ToolInstanceId,
     /// Docker's name.
     pub name: String,
     /// Name of an image on this machine.
@@ -193,6 +196,8 @@ pub struct CreateContainer {
     pub volume_labels: HashMap<String, String>,
     pub ports: Vec<PortBinding>,
     pub volumes: Vec<VolumeMount>,
+    /// Volumes that Docker named for earlier containers, by path.
+    pub inherited_volumes: BTreeMap<String, String>,
     pub hardening: Hardening,
 }
 

@@ -1,6 +1,7 @@
 //! An agent under test: the real program, its own toolbox, its own state.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,13 +15,28 @@ use uuid::Uuid;
 
 use crate::docker;
 
+/// How many ports an agent gets: twelve for its containers, one to listen on, and the mark.
+const BLOCK: u16 = 14;
+
 /// Each agent gets ports of its own, so that tests running at once do not meet: those of its containers, and one to
-/// listen on. The kernel hands them to nobody, so that they are still free after the agent was killed.
+/// listen on. The kernel hands them to nobody, so that they are still free after the agent was killed. This process listens on
+/// the last one of the block as long as it lives, so another process that tries the same block finds it taken.
 fn own_ports() -> ((u16, u16), u16) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let process = u16::try_from(std::process::id() % 17).unwrap();
-    let first = 11_000 + process * 1_000 + NEXT.fetch_add(1, Ordering::Relaxed) * 13;
-    ((first, first + 11), first + 12)
+    loop {
+        let block = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = 11_000 + block * BLOCK;
+        assert!(first < 28_000, "no block of ports is free");
+        let mark = first + BLOCK - 1;
+        let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, mark)) else {
+            continue;
+        };
+        std::mem::forget(listener);
+        let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if (first..mark).all(is_free) {
+            return ((first, first + 11), first + 12);
+        }
+    }
 }
 
 /// A port to listen on.

@@ -1,5 +1,10 @@
 //! What Docker holds for a container is what was asked.
 
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerUpdateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum,
+};
 use serde_json::json;
 
 use crate::agent::{Agent, Tool};
@@ -74,28 +79,112 @@ async fn labels_tell_everything_but_secrets() {
 }
 
 #[tokio::test]
-async fn a_container_whose_limits_were_lifted_is_stopped_and_told() {
+async fn limits_that_somebody_changed_are_put_back_while_the_tool_serves() {
     let mut agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
     let view = agent.deploy(&tool).await;
-    agent.kill();
-    let lifted = bollard::models::ContainerUpdateBody {
+    let id = view["container_id"].as_str().unwrap().to_owned();
+    let pid = |c: &ContainerInspectResponse| c.state.as_ref().unwrap().pid;
+    let before = agent.container(&tool).await;
+    let asked = |c: &ContainerInspectResponse| {
+        let host = c.host_config.clone().unwrap();
+        let policy = host.restart_policy.unwrap().name;
+        (
+            host.memory,
+            host.memory_swap,
+            host.nano_cpus,
+            host.pids_limit,
+            policy,
+        )
+    };
+    let update = |memory, nano_cpus, pids_limit, name| ContainerUpdateBody {
+        memory,
+        memory_swap: memory,
+        nano_cpus,
+        pids_limit,
+        restart_policy: Some(RestartPolicy {
+            name,
+            maximum_retry_count: None,
+        }),
+        ..Default::default()
+    };
+    let always = Some(RestartPolicyNameEnum::ALWAYS);
+    for (is_away, lifted) in [
+        (true, update(None, None, Some(4_000), None)),
+        (false, update(Some(1 << 30), None, None, None)),
+        (false, update(None, Some(2_000_000_000), None, None)),
+        (false, update(None, None, None, always)),
+        (
+            true,
+            update(Some(1 << 30), Some(2_000_000_000), Some(9), always),
+        ),
+    ] {
+        if is_away {
+            agent.kill();
+        }
+        docker::connect()
+            .update_container(&id, lifted.clone())
+            .await
+            .unwrap();
+        if is_away {
+            agent.start().await;
+        }
+        docker::eventually("limits put back", Duration::from_secs(10), async || {
+            asked(&agent.container(&tool).await) == asked(&before)
+        })
+        .await;
+        let after = agent.container(&tool).await;
+        assert!(docker::runs(&after));
+        assert_eq!(pid(&after), pid(&before), "it ran all the time: {lifted:?}");
+        let view = agent.settled(&tool).await;
+        assert_eq!(
+            (&view["phase"], &view["reason"]),
+            (&json!("running"), &json!(null))
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_changed_while_it_was_stopped_are_put_back_before_the_start() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let view = agent.deploy(&tool).await;
+    agent.command(&tool, "stop").await.expect(200);
+    let lifted = ContainerUpdateBody {
         pids_limit: Some(4_000),
         ..Default::default()
     };
+    let id = view["container_id"].as_str().unwrap();
     docker::connect()
-        .update_container(view["container_id"].as_str().unwrap(), lifted)
+        .update_container(id, lifted)
         .await
         .unwrap();
+    let view = agent.command(&tool, "start").await.expect(200);
+    assert_eq!(view["phase"], "running", "{view}");
+    let host = agent.container(&tool).await.host_config.unwrap();
+    assert_eq!(host.pids_limit, Some(256));
+}
+
+#[tokio::test]
+async fn a_container_that_docker_cannot_put_back_is_made_anew() {
+    let mut agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    agent.deploy(&tool).await;
+    agent.kill();
+    let id = docker::make_again(&agent.container(&tool).await, |host| HostConfig {
+        cap_drop: None,
+        ..host
+    })
+    .await;
     agent.start().await;
-    let view = agent.settled(&tool).await;
-    assert_eq!(
-        (&view["phase"], &view["reason"]["code"]),
-        (&json!("error"), &json!("hardening_not_applied")),
-        "{view}"
-    );
-    assert!(view["reason"]["message"].as_str().unwrap().contains("pids"));
-    assert!(!docker::runs(&agent.container(&tool).await));
+    let view = agent
+        .until(&tool, "a new container", Duration::from_secs(20), |v| {
+            v["phase"] == "running" && v["settled"] == true && v["container_id"] != json!(id)
+        })
+        .await;
+    assert_eq!(view["reason"], json!(null));
+    let host = agent.container(&tool).await.host_config.unwrap();
+    assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig};
 use bollard::query_parameters as q;
 use bollard::{ClientVersion, Docker};
 use futures_util::StreamExt;
@@ -181,6 +181,37 @@ pub async fn remove(id: &str) {
         .v(true)
         .build();
     let _ = connect().remove_container(id, Some(options)).await;
+}
+
+/// Puts another container in the place of one of the agent's: the same, but for what `change` makes of it.
+pub async fn make_again(
+    container: &ContainerInspectResponse,
+    change: impl FnOnce(HostConfig) -> HostConfig,
+) -> String {
+    let (config, host) = (
+        container.config.clone().unwrap(),
+        container.host_config.clone().unwrap(),
+    );
+    remove(container.id.as_deref().unwrap()).await;
+    let options = q::CreateContainerOptionsBuilder::default()
+        .name(name(container))
+        .build();
+    let body = ContainerCreateBody {
+        image: config.image,
+        cmd: config.cmd,
+        env: config.env,
+        labels: config.labels,
+        host_config: Some(change(host)),
+        ..ContainerCreateBody::default()
+    };
+    let docker = connect();
+    let id = docker
+        .create_container(Some(options), body)
+        .await
+        .unwrap()
+        .id;
+    docker.start_container(&id, None).await.unwrap();
+    id
 }
 
 /// Creates and starts a container of nobody's.

@@ -30,3 +30,4 @@ mod registry;
 mod stub;
 mod survival;
 mod tls;
+mod volumes;

@@ -24,6 +24,15 @@ pub enum DatabaseError {
     /// The project's own secret key was refused: the function is configured wrongly, whoever calls it.
     #[error("the database refused the secret key")]
     WriterRefused,
+    /// The record of one instance breaks a rule of the database; those of others were written.
+    #[error("the database refused the record with code {code:?}")]
+    RecordRefused {
+        /// The SQLSTATE.
+        code: String,
+    },
+    /// The row of an instance has not the form that this version knows; an instance cannot be decided of without it.
+    #[error("the row of the instance cannot be read")]
+    UnreadableRow,
     /// The answer is not what this version expects.
     #[error("the database answered {status} with code {code:?}")]
     BadResponse {
@@ -111,7 +120,9 @@ impl DatabaseError {
             Self::TokenRefused => ErrorCode::InvalidToken,
             Self::Forbidden => ErrorCode::Forbidden,
             Self::WriterRefused => ErrorCode::NotConfigured,
-            Self::BadResponse { .. } => ErrorCode::DatabaseBadResponse,
+            Self::RecordRefused { .. } | Self::UnreadableRow | Self::BadResponse { .. } => {
+                ErrorCode::DatabaseBadResponse
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use toolbox_api::heartbeat::HeartbeatNumbers;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_http::Response;
 
-use super::rows::InstanceRow;
+use super::rows::ReadRow;
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
 /// Argument of `enrol_toolbox`.
@@ -117,9 +117,9 @@ pub enum HeartbeatOutcome {
         /// Instances of the heartbeat that are not the toolbox's.
         unknown: Vec<ToolInstanceId>,
         /// Rows of instances whose reports may change them.
-        news: Vec<InstanceRow>,
+        news: Vec<ReadRow>,
         /// Rows of instances that it should name and does not.
-        missing: Vec<InstanceRow>,
+        missing: Vec<ReadRow>,
         /// The agent is to get the keys of this epoch.
         rotate_to_epoch: Option<u32>,
     },
@@ -138,9 +138,9 @@ struct HeartbeatWire {
     #[serde(default)]
     unknown: Vec<ToolInstanceId>,
     #[serde(default)]
-    news: Vec<InstanceRow>,
+    news: Vec<ReadRow>,
     #[serde(default)]
-    missing: Vec<InstanceRow>,
+    missing: Vec<ReadRow>,
     rotate_to_epoch: Option<u32>,
     boot: Option<u64>,
     sequence: Option<u64>,

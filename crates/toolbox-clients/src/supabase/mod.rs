@@ -25,7 +25,7 @@ use toolbox_http::{Call, Clock, Request, Response, Transport};
 pub use error::DatabaseError;
 use rows::{
     BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, RecordStates,
-    RecordedStates, RecordedStatesWire, SpecRow,
+    RecordedStates, RecordedStatesWire, SpecRow, ToldBy,
 };
 
 /// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
@@ -37,7 +37,7 @@ const RETRY: RetryPolicy = RetryPolicy {
 };
 
 const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificate_pem,dtma_key_id,\
-    dtma_last_known_version,last_heartbeat_at,unresponsive_since";
+    dtma_last_known_version,dtma_api_version,instances_confirmed_at,unresponsive_since";
 
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\
@@ -160,16 +160,16 @@ impl Supabase {
     }
 
     /// Writes what was decided of instances, each onto the row it was decided of. Compare-and-set, so repeating it does no
-    /// harm. With `toolbox`, all of them must be of that one, and its digest is answered.
+    /// harm. Each item has its own outcome.
     pub async fn record_states(
         &self,
         request_id: &str,
-        toolbox_id: Option<ToolboxId>,
+        told_by: Option<ToldBy>,
         items: &[RecordState<'_>],
     ) -> Result<RecordedStates, DatabaseError> {
         let p = RecordStates {
             request_id,
-            toolbox_id,
+            told_by,
             items,
         };
         let body = argument(&p);

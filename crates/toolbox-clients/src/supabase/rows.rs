@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toolbox_api::dtma::{PortBinding, ToolSpec, ViewVersion};
 use toolbox_api::edge::{OperationState, OperationView};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::heartbeat::HeartbeatNumbers;
 use toolbox_api::mcp::McpHealth;
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::lifecycle::{Desired, InstanceState, InstanceStatus, Known, Reason};
@@ -25,10 +26,12 @@ pub struct EnvironmentRow {
     pub dtma_certificate_pem: Option<String>,
     /// Which keys the agent last proved to hold; none: the first of the current root secret.
     pub dtma_key_id: Option<String>,
-    /// When the agent last reported.
-    pub last_heartbeat_at: Option<String>,
+    /// When a full heartbeat last told nothing that the rows of the instances did not say already.
+    pub instances_confirmed_at: Option<String>,
     /// Since when the agent has not reported; none while it does.
     pub unresponsive_since: Option<String>,
+    /// Version of its API that the agent last reported.
+    pub dtma_api_version: Option<u32>,
     /// Version the agent last reported.
     pub dtma_last_known_version: Option<String>,
     /// Its instances.
@@ -82,6 +85,19 @@ pub struct InstanceRow {
     pub updated_at: String,
     /// What runs, secrets included.
     pub spec: Option<Box<ToolSpec>>,
+}
+
+/// A row among others: one that cannot be read must not hide the rest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ReadRow {
+    /// The row.
+    Row(Box<InstanceRow>),
+    /// It has not the form that this version knows.
+    Unreadable {
+        /// The instance.
+        id: ToolInstanceId,
+    },
 }
 
 /// A row that breaks the rules of the domain.
@@ -176,6 +192,9 @@ pub struct BeginOperation<'a> {
     /// Hash of what was asked, so that a key cannot be used for something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_fingerprint: Option<&'a str>,
+    /// Actions of an operation in progress that gives way to this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub preempts: Vec<&'static str>,
     /// How long nobody else may take over.
     pub lease_seconds: u32,
     /// The status this was decided on; none for a new instance.
@@ -361,14 +380,24 @@ pub struct RecordState<'a> {
     pub remove_row: bool,
 }
 
+/// The heartbeat that told of what is to be recorded.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ToldBy {
+    /// The toolbox to which all instances must belong, and whose digest is to be answered.
+    pub toolbox_id: ToolboxId,
+    /// Once a later one is recorded, nothing of this one is.
+    #[serde(flatten)]
+    pub heartbeat: HeartbeatNumbers,
+}
+
 /// Argument of `record_tool_instance_states`.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct RecordStates<'a> {
     /// The request, for the event log.
     pub(super) request_id: &'a str,
-    /// The toolbox to which all instances must belong, and whose digest is to be answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) toolbox_id: Option<ToolboxId>,
+    /// The heartbeat, for what one told.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) told_by: Option<ToldBy>,
     /// What to write.
     pub(super) items: &'a [RecordState<'a>],
 }
@@ -450,11 +479,18 @@ impl OperationResult {
 #[derive(Clone, Debug)]
 pub enum Recorded {
     /// Written. None: the row is gone.
-    Written(Option<Box<InstanceRow>>),
+    Written(Option<ReadRow>),
     /// The row has moved on; this is where it is.
-    Stale(Box<InstanceRow>),
+    Stale(ReadRow),
     /// There is no such row.
     NotFound,
+    /// It breaks a rule of the database.
+    Refused {
+        /// The SQLSTATE.
+        code: String,
+    },
+    /// A later heartbeat of the toolbox was recorded.
+    Superseded,
 }
 
 /// Answer of `record_tool_instance_states`.
@@ -488,7 +524,8 @@ impl RecordedStatesWire {
 #[derive(Deserialize)]
 struct RecordedWire {
     outcome: String,
-    instance: Option<Box<InstanceRow>>,
+    instance: Option<ReadRow>,
+    code: Option<String>,
 }
 
 impl RecordedWire {
@@ -497,6 +534,8 @@ impl RecordedWire {
             "recorded" => Recorded::Written(self.instance),
             "stale" => Recorded::Stale(self.instance?),
             "not_found" => Recorded::NotFound,
+            "refused" => Recorded::Refused { code: self.code? },
+            "superseded" => Recorded::Superseded,
             _ => return None,
         })
     }

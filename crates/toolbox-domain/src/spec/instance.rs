@@ -30,7 +30,7 @@ pub struct InstanceSpec {
 
 impl InstanceSpec {
     /// The spec in its one spelling, which is checked to the same value: paths without a trailing slash, capabilities
-    /// sorted and without `CAP_`, standard input open for the transport `stdio`. What has no reading of its own below
+    /// sorted and without `CAP_`, names of headers in lower case, standard input open for the transport `stdio`. What has no reading of its own below
     /// is read from here.
     pub const fn wire(&self) -> &ToolSpec {
         &self.wire
@@ -54,6 +54,24 @@ impl InstanceSpec {
     /// Ports to publish, in the order given.
     pub fn ports(&self) -> &[Port] {
         &self.ports
+    }
+
+    /// Headers for the MCP server: names in lower case, values taken out of their envelopes, which may be secrets.
+    pub fn mcp_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = &self.wire.mcp_headers;
+        headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.reveal()?)))
+    }
+
+    /// Every text of the spec that may be a secret and must not be shown. Of a header such as `Bearer …` the part after the
+    /// scheme is one too.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let headers = self.mcp_headers().flat_map(|(_, value)| {
+            let credential = value.split_once(' ').map(|(_, credential)| credential);
+            core::iter::once(value).chain(credential)
+        });
+        self.env.iter().map(EnvVar::value).chain(headers)
     }
 
     /// Limits, with the defaults for those not given.

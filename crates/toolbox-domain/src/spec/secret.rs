@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::objects::Object;
+
 /// A value that may be a secret, with the key that encrypts it.
 ///
 /// Nothing is encrypted yet: every value is written with `key_id` null. A reader that meets a key it does not have
@@ -46,22 +48,25 @@ impl fmt::Debug for SecretValue {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    deny_unknown_fields,
     expecting = "expected a text, or an object with key_id and value"
 )]
 enum SecretForm {
     Plain(String),
-    Envelope {
-        key_id: Option<String>,
-        value: String,
-    },
+    Envelope(Object<Envelope>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    key_id: Option<String>,
+    value: String,
 }
 
 impl From<SecretForm> for SecretValue {
     fn from(form: SecretForm) -> Self {
         match form {
             SecretForm::Plain(value) => Self::plain(value),
-            SecretForm::Envelope { key_id, value } => Self { key_id, value },
+            SecretForm::Envelope(Object(Envelope { key_id, value })) => Self { key_id, value },
         }
     }
 }

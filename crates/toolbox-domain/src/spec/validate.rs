@@ -1,6 +1,7 @@
 //! The rules: from the wire form to the checked spec, every violation at once.
 
 use core::net::{IpAddr, Ipv4Addr};
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
 use super::image::{ImagePolicy, ImageSource};
@@ -34,6 +35,34 @@ pub mod limits {
     pub const MAX_TMPFS: usize = 16;
     /// Most bytes of a path.
     pub const MAX_PATH_BYTES: usize = 255;
+    /// Most headers for the MCP server.
+    pub const MAX_HEADERS: usize = 16;
+    /// Most bytes of the name of a header.
+    pub const MAX_HEADER_NAME_BYTES: usize = 64;
+    /// Most bytes of the value of a header.
+    pub const MAX_HEADER_VALUE_BYTES: usize = 8 * 1024;
+    /// How long a call of the MCP server may take, in seconds (up to a day).
+    pub const CALL_SECONDS: RangeInclusive<u32> = 1..=86_400;
+    /// How long the MCP server may take to start, in seconds (up to half an hour).
+    pub const START_SECONDS: RangeInclusive<u32> = 1..=1_800;
+    /// Headers that the connection and the protocol need. Those that begin with `mcp-` or `proxy-` belong to them too.
+    pub const RESERVED_HEADERS: &[&str] = &[
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "te",
+        "traceparent",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
     /// Memory limit in bytes.
     pub const MEMORY_BYTES: RangeInclusive<u64> = 16 * MIB..=64 * 1024 * MIB;
     /// Memory limit in bytes when none is given.
@@ -89,6 +118,9 @@ impl InstanceSpec {
             confinement,
             transport,
             mcp_path,
+            mcp_headers,
+            mcp_call_timeout_seconds,
+            mcp_start_timeout_seconds,
             stdin_open,
         } = &mut spec;
         let image = ImageSource::parse_with(image, policy);
@@ -103,6 +135,17 @@ impl InstanceSpec {
         let resources = check.resources(resources);
         check.confinement(confinement, volumes);
         check.mcp_path(mcp_path.as_deref());
+        check.mcp_headers(mcp_headers, *transport);
+        check.seconds(
+            "mcp_call_timeout_seconds",
+            *mcp_call_timeout_seconds,
+            &limits::CALL_SECONDS,
+        );
+        check.seconds(
+            "mcp_start_timeout_seconds",
+            *mcp_start_timeout_seconds,
+            &limits::START_SECONDS,
+        );
         // A stdio server reads end-of-file at once otherwise, and exits.
         *stdin_open |= *transport == Some(McpTransport::Stdio);
         match image {
@@ -146,6 +189,7 @@ impl Check {
             + spec
                 .env
                 .iter()
+                .chain(&spec.mcp_headers)
                 .map(|(name, value)| name.len() + value.value.len())
                 .sum::<usize>()
             + spec
@@ -427,6 +471,79 @@ impl Check {
             );
         }
     }
+
+    /// Puts the names into lower case. No value and no broken name is repeated: it may be a secret.
+    fn mcp_headers(
+        &mut self,
+        headers: &mut BTreeMap<String, SecretValue>,
+        transport: Option<McpTransport>,
+    ) {
+        self.count("mcp_headers", headers.len(), limits::MAX_HEADERS);
+        let speaks_http = matches!(
+            transport,
+            Some(McpTransport::StreamableHttp | McpTransport::Sse)
+        );
+        if !headers.is_empty() && !speaks_http {
+            self.refuse(
+                "mcp_headers",
+                "header_without_http",
+                "give headers only with the transport streamable-http or sse",
+            );
+        }
+        let mut lower = BTreeMap::new();
+        for (name, value) in std::mem::take(headers) {
+            let is_name = is_header_name(&name);
+            let field = if is_name {
+                format!("mcp_headers.{name}")
+            } else {
+                "mcp_headers".to_owned()
+            };
+            let mut refuse = |code, message| self.refuse(field.clone(), code, message);
+            if !is_name {
+                refuse(
+                    "header_name_invalid",
+                    "use letters, digits and - for the name, at most 64",
+                );
+            }
+            match value.reveal() {
+                None => refuse(
+                    "secret_key_unknown",
+                    "the value is encrypted with a key that is not known here; give it in plain text, with key_id null",
+                ),
+                Some(value) if !is_header_value(value) => refuse(
+                    "header_value_invalid",
+                    "give 1 to 8192 visible ASCII characters, with spaces only between them",
+                ),
+                Some(_) => {}
+            }
+            let name = name.to_ascii_lowercase();
+            if is_reserved_header(&name) {
+                refuse(
+                    "header_reserved",
+                    "leave it out; the connection and the protocol set this header",
+                );
+            }
+            if lower.contains_key(&name) {
+                refuse(
+                    "header_duplicate",
+                    "give each header once; capitals make no difference",
+                );
+            }
+            lower.insert(name, value);
+        }
+        *headers = lower;
+    }
+
+    fn seconds(&mut self, field: &str, given: Option<u32>, bounds: &RangeInclusive<u32>) {
+        if given.is_some_and(|seconds| !bounds.contains(&seconds)) {
+            let (least, most) = (bounds.start(), bounds.end());
+            self.refuse(
+                field,
+                "timeout_out_of_bounds",
+                format!("give {least} to {most} seconds"),
+            );
+        }
+    }
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -474,6 +591,25 @@ fn is_url_path(path: &str) -> bool {
     path.len() <= limits::MAX_PATH_BYTES
         && path.bytes().all(legal)
         && inside.split('/').all(|part| !matches!(part, "." | ".."))
+}
+
+/// Letters, digits and `-`; HTTP allows a few more characters, which no server uses.
+fn is_header_name(name: &str) -> bool {
+    (1..=limits::MAX_HEADER_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn is_header_value(value: &str) -> bool {
+    (1..=limits::MAX_HEADER_VALUE_BYTES).contains(&value.len())
+        && value.trim_ascii() == value
+        && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+/// `name` is in lower case.
+fn is_reserved_header(name: &str) -> bool {
+    limits::RESERVED_HEADERS.contains(&name)
+        || name.starts_with("mcp-")
+        || name.starts_with("proxy-")
 }
 
 fn nano_cpus(cpus: f64) -> Option<u64> {

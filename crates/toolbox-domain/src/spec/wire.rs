@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::SecretValue;
+use crate::objects;
 
 /// What runs in an instance.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,12 +28,16 @@ pub struct ToolSpec {
     /// Environment variables. Each value may be a secret, so each is in an envelope.
     pub env: BTreeMap<String, SecretValue>,
     /// Ports to publish.
+    #[serde(deserialize_with = "objects::list")]
     pub ports: Vec<PortSpec>,
     /// Volumes that live as long as the instance.
+    #[serde(deserialize_with = "objects::list")]
     pub volumes: Vec<VolumeSpec>,
     /// Limits.
+    #[serde(deserialize_with = "objects::required")]
     pub resources: Resources,
     /// Confinement.
+    #[serde(deserialize_with = "objects::required")]
     pub confinement: Confinement,
     /// MCP transport; none for a tool that is no MCP server.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +45,16 @@ pub struct ToolSpec {
     /// Path of the MCP endpoint, such as `/mcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mcp_path: Option<String>,
+    /// Headers of every request to an MCP server that speaks HTTP, such as its own key. Each value may be a secret, so each
+    /// is in an envelope. They reach nobody but the server.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mcp_headers: BTreeMap<String, SecretValue>,
+    /// How long a call of the MCP server may take without a sign of progress, in seconds; the bridge's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp_call_timeout_seconds: Option<u32>,
+    /// How long the MCP server may take to start, in seconds; the bridge's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp_start_timeout_seconds: Option<u32>,
     /// Keep standard input open; always so for the transport `stdio`.
     pub stdin_open: bool,
 }
@@ -50,6 +65,7 @@ impl fmt::Debug for ToolSpec {
         f.debug_struct("ToolSpec")
             .field("image", &self.image)
             .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("mcp_headers", &self.mcp_headers.keys().collect::<Vec<_>>())
             .field("ports", &self.ports)
             .finish_non_exhaustive()
     }

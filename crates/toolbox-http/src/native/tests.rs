@@ -182,6 +182,52 @@ async fn streams_end_with_their_time_and_fail_with_their_connection() {
     );
 }
 
+/// Tells that the server has dropped it.
+struct Dropped(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_lets_its_connection_go_all_the_same() {
+    let (sender, mut dropped) = tokio::sync::mpsc::unbounded_channel();
+    let body = move || {
+        let dropped = Dropped(sender.clone());
+        async move {
+            Body::from_stream(unfold(dropped, |dropped| async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Some((Ok::<_, std::io::Error>("x\n"), dropped))
+            }))
+        }
+    };
+    let url = format!(
+        "http://{}/",
+        serve(Router::new().route("/", get(body))).await
+    );
+    let native = Native::new().unwrap();
+    let limit = Duration::from_secs(10);
+
+    // At the end of its time.
+    let longest = Duration::from_millis(200);
+    let unread = native.open(call(url.clone()), longest).await.unwrap();
+    let ended = tokio::time::timeout(limit, dropped.recv()).await;
+    assert_eq!(ended, Ok(Some(())), "the server still sends");
+    let rest: Vec<_> = unread.body.into_chunks().collect().await;
+    assert!(rest.iter().all(Result::is_ok), "{rest:?}");
+
+    // And at once when it is dropped.
+    let unwanted = native
+        .open(call(url), Duration::from_secs(600))
+        .await
+        .unwrap();
+    drop(unwanted);
+    let ended = tokio::time::timeout(limit, dropped.recv()).await;
+    assert_eq!(ended, Ok(Some(())), "the server still sends");
+}
+
 /// A server with a certificate of its own, which is also the proxy to itself, as an agent is; and that certificate.
 async fn serve_tls() -> (SocketAddr, Arc<str>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -254,4 +300,20 @@ async fn a_server_awaits_calls_in_its_handlers() {
         .with_state((Arc::clone(&native), url));
     let url = format!("http://{}/", serve(server).await);
     assert_eq!(native.send(call(url)).await.unwrap().body, b"from upstream");
+}
+
+#[tokio::test]
+async fn a_pinned_call_is_not_sent_over_plain_http() {
+    let router = Router::new().route("/", get(|| async { "sent" }));
+    let address = serve(router).await;
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let mut pinned = call(format!("http://{address}/"));
+    pinned.pin = Some(Pin {
+        certificate: made.cert.pem().into(),
+        proxy: format!("http://{address}").into(),
+    });
+    let native = Native::new().unwrap();
+    assert_eq!(fault(&native, pinned.clone()).await, Fault::CannotPin);
+    let streamed = native.open(pinned, Duration::from_secs(1)).await;
+    assert_eq!(streamed.unwrap_err().fault, Fault::CannotPin);
 }

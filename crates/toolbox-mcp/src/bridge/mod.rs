@@ -235,7 +235,7 @@ fn malformed(error: Malformed) -> Response<Body> {
     reply::json(StatusCode::BAD_REQUEST, body)
 }
 
-fn too_much(error: BodyError) -> Response<Body> {
+pub(crate) fn too_much(error: BodyError) -> Response<Body> {
     let status = error.status();
     let body = rpc::error("null", code::INVALID_REQUEST, &error.to_string(), None);
     let mut response = reply::json(status, body);

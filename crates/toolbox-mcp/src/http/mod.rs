@@ -1,32 +1,37 @@
-//! Servers that speak streamable HTTP themselves: requests pass through, and a task probes them.
+//! Servers that speak HTTP themselves. For streamable HTTP ([`start`]) requests pass through, and a task probes them; the
+//! older HTTP with events ([`EventServer`]) is made to look like standard streams.
 //!
-//! Only the head of a request is read, and nothing of an answer: both bodies stream. The server is reached
-//! at one address of this machine, which the caller looks up anew for each connection; no redirect is followed.
+//! A server is reached at one address of this machine, which is looked up anew for each request. Of a request only the head
+//! is understood, and nothing of an answer, which streams. A body is held until its answer begins, because a server may move its
+//! endpoint; a redirect is followed only on the same server.
 
+mod events;
 mod probe;
 mod probe_call;
+mod send;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
-};
-use http_body_util::{BodyExt, Limited};
+use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{Notify, watch};
-use toolbox_api::mcp::McpHealth;
+use toolbox_api::mcp::{McpHealth, McpState};
 
-use crate::bridge::Options;
+pub use self::events::EventServer;
+use self::send::{Outgoing, Unsent};
+use crate::bridge::{Options, too_much};
 use crate::health::Tracker;
 use crate::process::NotRunning;
+use crate::redact::Redactor;
 use crate::rpc::{self, code};
 use crate::tools::Toolset;
-use crate::wire::{checks, reply};
+use crate::wire::{body, checks, reply};
 
 /// How long connecting to a port of this machine may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -34,10 +39,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 const IDLE: usize = 32;
 
 /// Headers that pass to the server. Everything else, above all the caller's key and cookies, stays here.
-const TO_SERVER: [HeaderName; 9] = [
+const TO_SERVER: [HeaderName; 8] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("mcp-protocol-version"),
@@ -63,12 +67,48 @@ pub struct Target {
     pub address: SocketAddr,
     /// Path of its endpoint, such as `/mcp`.
     pub path: String,
+    /// What only the server may see.
+    pub private: Arc<Private>,
+    /// Which version of the server it is; another version may speak another era of the protocol.
+    pub revision: u64,
+}
+
+/// What only the server may see. `Debug` leaves it out.
+#[derive(Default, PartialEq, Eq)]
+pub struct Private {
+    /// Headers of every request, such as the server's own key. They stand in place of a caller's.
+    pub headers: HeaderMap,
+    /// Removes secrets from what the server says.
+    pub redactor: Redactor,
+}
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Private").finish_non_exhaustive()
+    }
 }
 
 /// Finds a server's address.
 pub trait Locate: Send + Sync + 'static {
     /// Where it is now.
     fn locate(&self) -> Result<Target, NotRunning>;
+
+    /// Looks up why nothing answers there.
+    fn explain(&self) -> Explaining<'_> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// The future of [`Locate::explain`].
+pub type Explaining<'a> = Pin<Box<dyn Future<Output = Option<Explanation>> + Send + 'a>>;
+
+/// Why nothing answers where a server should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// A clause that names the cause, and the field of a deployment that cures it.
+    pub words: String,
+    /// Waiting cannot help.
+    pub lasts: bool,
 }
 
 pub(crate) type HttpClient = Client<HttpConnector, Body>;
@@ -89,13 +129,7 @@ pub fn start(
     place: Arc<dyn Locate>,
     options: Options,
 ) -> (HttpBridge, impl Future<Output = ()> + Send) {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT));
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(IDLE)
-        .build(connector);
+    let client = client();
     let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
     tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
@@ -105,7 +139,6 @@ pub fn start(
         client: client.clone(),
         place: Arc::clone(&place),
         limits: options.limits.clone(),
-        redactor: options.redactor.clone(),
         wake: Arc::clone(&wake),
         tracker,
         publish,
@@ -120,6 +153,16 @@ pub fn start(
         options: Arc::new(options),
     };
     (bridge, prober.run())
+}
+
+fn client() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(IDLE)
+        .build(connector)
 }
 
 impl HttpBridge {
@@ -146,11 +189,6 @@ impl HttpBridge {
         if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
             return reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE");
         }
-        let limit = self.options.limits.message_bytes;
-        if length(request.headers()).is_some_and(|length| length > limit) {
-            let text = format!("the message is larger than {limit} bytes");
-            return failed(StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST, &text);
-        }
         let target = match self.place.locate() {
             Ok(target) => target,
             Err(reason) => {
@@ -161,74 +199,77 @@ impl HttpBridge {
                 );
             }
         };
-        let Some(onward) = onward(request, &target, limit) else {
-            return failed(
+        let (head, body) = request.into_parts();
+        let limits = &self.options.limits;
+        let read = body::read(body, limits.message_bytes, &self.options.budget).await;
+        let (body, _held) = match read {
+            Ok(read) => read,
+            Err(error) => return too_much(error),
+        };
+        let outgoing = Outgoing {
+            method: head.method,
+            path: &target.path,
+            headers: to_server(&head.headers),
+            body,
+        };
+        let answered = send::send(&self.client, outgoing, &target);
+        match tokio::time::timeout(limits.call, answered).await {
+            Ok(Ok(response)) => match send::elsewhere(&response, &target) {
+                Some(elsewhere) => {
+                    let text = target.private.redactor.clean(&elsewhere);
+                    let text = format!("the server answered {text}");
+                    failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
+                }
+                None => back(response),
+            },
+            Ok(Err(Unsent::Malformed)) => failed(
                 StatusCode::BAD_REQUEST,
                 code::INVALID_REQUEST,
                 "the request is malformed",
-            );
-        };
-        let patience = self.options.limits.call;
-        match tokio::time::timeout(patience, self.client.request(onward)).await {
-            Ok(Ok(response)) => back(response),
-            Ok(Err(error)) => {
-                let what = if error.is_connect() {
-                    "nothing listens where the server should be"
-                } else {
-                    "the server broke the connection off"
+            ),
+            Ok(Err(unsent)) => {
+                let what = match unsent {
+                    Unsent::Refused => "nothing listens where the server should be",
+                    _ => "the server broke the connection off",
                 };
-                failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, what)
+                let text = format!("{what}{}", self.known());
+                failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
             }
             Err(_) => {
-                let text = format!("the server did not answer within {} s", patience.as_secs());
+                let text = format!(
+                    "the server did not answer within {} s; callTimeoutSeconds gives it longer",
+                    limits.call.as_secs()
+                );
                 failed(StatusCode::GATEWAY_TIMEOUT, code::TIMED_OUT, &text)
             }
         }
     }
-}
 
-fn length(headers: &HeaderMap) -> Option<usize> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
-}
-
-/// The endpoint's address as a URI.
-pub(crate) fn uri(target: &Target) -> Option<Uri> {
-    format!("http://{}{}", target.address, target.path)
-        .parse()
-        .ok()
-}
-
-fn onward(request: Request<Body>, target: &Target, limit: usize) -> Option<Request<Body>> {
-    let (head, body) = request.into_parts();
-    let mut onward = Request::new(Body::new(
-        Limited::new(body, limit).map_err(axum::Error::new),
-    ));
-    *onward.method_mut() = head.method;
-    *onward.uri_mut() = uri(target)?;
-    for (name, value) in &head.headers {
-        if TO_SERVER.contains(name) || name.as_str().starts_with(checks::PARAMETER) {
-            onward.headers_mut().append(name, value.clone());
+    /// What probing found out about a server that cannot be reached.
+    fn known(&self) -> String {
+        let health = self.health.borrow();
+        match health.state {
+            McpState::Starting | McpState::Unreachable => format!(": {}", health.evidence),
+            _ => String::new(),
         }
     }
-    let host = HeaderValue::from_str(&format!("localhost:{}", target.address.port())).ok()?;
-    onward.headers_mut().insert(header::HOST, host);
-    Some(onward)
+}
+
+/// The headers of a caller that the server gets.
+fn to_server(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            TO_SERVER.contains(name) || name.as_str().starts_with(checks::PARAMETER)
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn back(response: Response<hyper::body::Incoming>) -> Response<Body> {
     let (head, body) = response.into_parts();
     let mut back = Response::new(Body::new(body));
-    // A redirect could lead to another host, so none is followed.
-    *back.status_mut() = if head.status.is_redirection() || head.status.is_informational() {
-        StatusCode::BAD_GATEWAY
-    } else {
-        head.status
-    };
+    *back.status_mut() = head.status;
     for (name, value) in &head.headers {
         if TO_CLIENT.contains(name) {
             back.headers_mut().append(name, value.clone());

@@ -11,18 +11,21 @@ use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
 use super::probe_call::{self, Exchange, Reply, Silence};
-use super::{HttpClient, Locate, Target};
+use super::{HttpClient, Locate, Target, events};
 use crate::health::{Finding, Identity, Success, Tracker};
 use crate::hub::{
     LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
     stateless_params,
 };
 use crate::limits::Limits;
-use crate::redact::Redactor;
 use crate::tools::Toolset;
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
+/// How long a server that has just started is not asked why it does not answer.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long a look for the older transport may take.
+const LOOK: Duration = Duration::from_secs(1);
 /// Pause between probes while nothing listens yet.
 const NOT_YET: Duration = Duration::from_millis(500);
 
@@ -30,7 +33,6 @@ pub(super) struct Prober {
     pub(super) client: HttpClient,
     pub(super) place: Arc<dyn Locate>,
     pub(super) limits: Limits,
-    pub(super) redactor: Redactor,
     pub(super) wake: Arc<Notify>,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
@@ -86,7 +88,7 @@ impl Prober {
                             )
                         }
                     };
-                    self.paced(found, started, begun)
+                    self.paced(found, started, begun).await
                 }
             };
             self.tracker.found(OffsetDateTime::now_utc(), finding);
@@ -112,11 +114,25 @@ impl Prober {
         }
     }
 
-    /// A server that has just started may not listen yet. It is probed more often, and counts as starting.
-    fn paced(&self, found: Finding, started: Instant, begun: Instant) -> (Finding, Duration) {
-        let starting = begun.saturating_duration_since(started) < self.limits.starting;
-        let never = self.tracker.health().last_success_at.is_none();
-        if found.state == McpState::Unreachable && starting && never {
+    /// A server that has just started may not listen yet. It is probed more often, and counts as starting, unless waiting
+    /// cannot help.
+    async fn paced(
+        &self,
+        mut found: Finding,
+        started: Instant,
+        begun: Instant,
+    ) -> (Finding, Duration) {
+        let waited = begun.saturating_duration_since(started);
+        let starting = waited < self.limits.starting;
+        let mut lasts = false;
+        if found.state == McpState::Unreachable
+            && waited > EXPLAIN_AFTER
+            && let Some(why) = self.place.explain().await
+        {
+            found.evidence = format!("{}; {}", found.evidence, why.words);
+            lasts = why.lasts;
+        }
+        if found.state == McpState::Unreachable && starting && !self.succeeded() && !lasts {
             let finding = Finding {
                 state: McpState::Starting,
                 ..found
@@ -130,6 +146,10 @@ impl Prober {
         let jitter =
             self.limits.probe_interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
         (found, self.limits.probe_interval + jitter)
+    }
+
+    fn succeeded(&self) -> bool {
+        self.tracker.health().last_success_at.is_some()
     }
 
     fn judged(&self, success: Success) -> Finding {
@@ -197,18 +217,41 @@ impl Prober {
             stateless: terms.stateless,
             body,
         };
-        probe_call::exchange(&self.client, exchange, self.limits.message_bytes)
-            .await
-            .map_err(|silence| match silence {
-                Silence::Refused => {
-                    let words = format!("nothing listens at port {}", terms.target.address.port());
-                    ProbeFailure(McpState::Unreachable, words)
-                }
-                Silence::Broken => {
-                    let words = format!("the connection broke during {method}");
-                    ProbeFailure(McpState::Unhealthy, words)
-                }
-            })
+        match probe_call::exchange(&self.client, exchange, self.limits.message_bytes).await {
+            Ok((Reply::Elsewhere(words), _)) => {
+                let words = terms.target.private.redactor.clean(&words);
+                let words = format!("{method} was answered with {words}");
+                Err(ProbeFailure(McpState::NotMcp, words))
+            }
+            Ok(answered) => Ok(answered),
+            Err(Silence::Refused) => {
+                let words = format!("nothing listens at port {}", terms.target.address.port());
+                Err(ProbeFailure(McpState::Unreachable, words))
+            }
+            // Docker takes connections to a published port also where nothing listens behind it, and then breaks them.
+            Err(Silence::Broken) => {
+                let words = format!("the connection broke during {method}");
+                let state = if self.succeeded() {
+                    McpState::Unhealthy
+                } else {
+                    McpState::Unreachable
+                };
+                Err(ProbeFailure(state, words))
+            }
+        }
+    }
+
+    /// The likely cause of an endpoint that is none, and the field that cures it.
+    async fn misplaced(&self, target: &Target) -> String {
+        for path in [&*target.path, "/sse"] {
+            let looking = events::is_endpoint(&self.client, target, path);
+            if tokio::time::timeout(LOOK, looking).await == Ok(true) {
+                return format!(
+                    "; at {path} it speaks the older HTTP with events: set transport to sse and endpointPath to {path}"
+                );
+            }
+        }
+        "; if its endpoint has another path, set endpointPath".to_owned()
     }
 
     /// Finds out which era of the protocol the server speaks, and agrees with it on a revision.
@@ -242,13 +285,13 @@ impl Prober {
                     .as_array()
                     .is_some_and(|list| list.iter().any(|v| LEGACY.iter().any(|l| v == l)));
                 if is_stateless_error(number) && !names_legacy {
-                    let words = self.redactor.clean(&error.to_string());
+                    let words = terms.target.private.redactor.clean(&error.to_string());
                     let words = format!("server/discover was answered with an error: {words}");
                     return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
             }
             Reply::Other(status, _) => refused(status)?,
-            Reply::NoSession => {}
+            Reply::NoSession | Reply::Elsewhere(_) => {}
         }
         self.initialize(terms).await
     }
@@ -262,26 +305,26 @@ impl Prober {
             Reply::Result(result) => result,
             Reply::Error(status, error) => {
                 refused(status)?;
-                let words = self.redactor.clean(&error.to_string());
+                let words = terms.target.private.redactor.clean(&error.to_string());
                 let words = format!("initialize was answered with an error: {words}");
                 return Err(ProbeFailure(McpState::Unhealthy, words));
             }
             Reply::Other(status, text) => {
                 refused(status)?;
-                let text = self.redactor.clean(&text);
+                let text = terms.target.private.redactor.clean(&text);
                 let words = format!(
                     "initialize was answered with HTTP {}: {text}",
                     status.as_u16()
                 );
-                let state = if status.is_server_error() {
-                    McpState::Unhealthy
-                } else {
-                    McpState::NotMcp
-                };
-                return Err(ProbeFailure(state, words));
+                if status.is_server_error() {
+                    return Err(ProbeFailure(McpState::Unhealthy, words));
+                }
+                let words = words + &self.misplaced(&terms.target).await;
+                return Err(ProbeFailure(McpState::NotMcp, words));
             }
-            Reply::NoSession => {
-                let words = "initialize was answered with HTTP 404".to_owned();
+            Reply::NoSession | Reply::Elsewhere(_) => {
+                let words = "initialize was answered with HTTP 404".to_owned()
+                    + &self.misplaced(&terms.target).await;
                 return Err(ProbeFailure(McpState::NotMcp, words));
             }
         };
@@ -315,14 +358,14 @@ impl Prober {
             };
             let result = match self.call(terms, method, params, true).await?.0 {
                 Reply::Result(result) => result,
-                Reply::NoSession => return Ok(None),
+                Reply::NoSession | Reply::Elsewhere(_) => return Ok(None),
                 Reply::Error(_, error) => {
-                    let words = self.redactor.clean(&error.to_string());
+                    let words = terms.target.private.redactor.clean(&error.to_string());
                     let words = format!("{method} was answered with an error: {words}");
                     return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
                 Reply::Other(status, text) => {
-                    let text = self.redactor.clean(&text);
+                    let text = terms.target.private.redactor.clean(&text);
                     let words = format!(
                         "{method} was answered with HTTP {}: {text}",
                         status.as_u16()
@@ -353,7 +396,7 @@ impl Prober {
 fn refused(status: StatusCode) -> Result<(), ProbeFailure> {
     let what = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "it wants credentials the agent has not"
+            "it wants credentials that it was not given; give them with upstreamHeaders"
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => "it is too busy to answer",
         status if status.is_server_error() => "it fails",

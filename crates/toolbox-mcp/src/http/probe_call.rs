@@ -1,15 +1,14 @@
 //! One JSON-RPC exchange with a server over HTTP, bounded in time and size.
 
-use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::{HttpClient, Target, uri};
-use crate::lines::{Line, Lines};
-use crate::wire::sse::Events;
+use super::send::{self, Outgoing, Unsent};
+use super::{HttpClient, Target};
+use crate::wire::sse::{Part, Reader};
 
 /// A server's answer to one message.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub(super) enum Reply {
     Other(StatusCode, String),
     /// The session is not known any more.
     NoSession,
+    /// A redirect that was not followed, in words.
+    Elsewhere(String),
 }
 
 /// No answer.
@@ -50,28 +51,34 @@ pub(super) async fn exchange(
     limit: usize,
 ) -> Result<(Reply, Option<String>), Silence> {
     let id = exchange.body.get("id").cloned();
-    let mut request = Request::new(Body::from(exchange.body.to_string()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri(exchange.target).ok_or(Silence::Refused)?;
-    let headers = [
+    let given = [
         ("content-type", Some("application/json")),
         ("accept", Some("application/json, text/event-stream")),
         ("mcp-session-id", exchange.session),
         ("mcp-protocol-version", exchange.version),
         ("mcp-method", exchange.stateless.then_some(exchange.method)),
     ];
-    for (name, value) in headers {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
         if let Some(Ok(value)) = value.map(str::parse) {
-            request.headers_mut().insert(name, value);
+            headers.insert(name, value);
         }
     }
-    let response = client.request(request).await.map_err(|error| {
-        if error.is_connect() {
-            Silence::Refused
-        } else {
-            Silence::Broken
-        }
-    })?;
+    let outgoing = Outgoing {
+        method: Method::POST,
+        path: &exchange.target.path,
+        headers,
+        body: exchange.body.to_string().into(),
+    };
+    let response = send::send(client, outgoing, exchange.target)
+        .await
+        .map_err(|unsent| match unsent {
+            Unsent::Refused | Unsent::Malformed => Silence::Refused,
+            Unsent::Broken => Silence::Broken,
+        })?;
+    if let Some(elsewhere) = send::elsewhere(&response, exchange.target) {
+        return Ok((Reply::Elsewhere(elsewhere), None));
+    }
     let session = response
         .headers()
         .get("mcp-session-id")
@@ -83,15 +90,17 @@ pub(super) async fn exchange(
 
 /// Ends the prober's session.
 pub(super) async fn end(client: &HttpClient, target: &Target, session: &str) {
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = Method::DELETE;
-    let (Some(uri), Ok(session)) = (uri(target), session.parse()) else {
+    let Ok(session) = session.parse() else {
         return;
     };
-    *request.uri_mut() = uri;
-    request.headers_mut().insert("mcp-session-id", session);
+    let outgoing = Outgoing {
+        method: Method::DELETE,
+        path: &target.path,
+        headers: HeaderMap::from_iter([(HeaderName::from_static("mcp-session-id"), session)]),
+        body: Bytes::new(),
+    };
     // Best effort: some servers do not end sessions.
-    let _ = client.request(request).await;
+    let _ = send::send(client, outgoing, target).await;
 }
 
 async fn read(
@@ -149,29 +158,28 @@ async fn read_events(
 ) -> Result<Reply, Silence> {
     let status = response.status();
     let mut body = response.into_body();
-    let mut lines = Lines::with_empty(limit);
-    let mut events = Events::default();
+    let mut reader = Reader::default();
+    let (mut data, mut too_long, mut answer) = (Vec::new(), false, None);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Silence::Broken)?.into_data() else {
+        let Ok(bytes) = frame.map_err(|_| Silence::Broken)?.into_data() else {
             continue;
         };
-        lines.push(&data);
-        while let Some(line) = lines.next_line() {
-            let Line::Whole(line) = line else {
-                return Ok(Reply::Other(status, "an event over the limit".to_owned()));
-            };
-            let Some(data) = events.line(&line) else {
-                if events.held() > limit {
-                    return Ok(Reply::Other(status, "an event over the limit".to_owned()));
+        reader.read(&bytes, |_, part| match part {
+            Part::Data(more) if data.len() + more.len() > limit => too_long = true,
+            Part::Data(more) => data.extend_from_slice(more),
+            Part::End => {
+                let message: Value = serde_json::from_slice(&data).unwrap_or_default();
+                data.clear();
+                if answer.is_none() && message.get("method").is_none() {
+                    answer = judge(status, &message, id);
                 }
-                continue;
-            };
-            let message: Value = serde_json::from_slice(&data).unwrap_or_default();
-            if message.get("method").is_none()
-                && let Some(said) = judge(status, &message, id)
-            {
-                return Ok(said);
             }
+        });
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        if too_long {
+            return Ok(Reply::Other(status, "an event over the limit".to_owned()));
         }
     }
     Ok(Reply::Other(

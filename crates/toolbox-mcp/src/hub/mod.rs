@@ -10,6 +10,7 @@
 
 mod clients;
 mod greeting;
+mod ids;
 mod link;
 mod mirrors;
 mod probe;
@@ -31,6 +32,7 @@ pub use self::greeting::{
     LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
     stateless_params,
 };
+use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
 pub use self::mirrors::Parameter;
@@ -134,14 +136,20 @@ struct Process {
     last_log: String,
     /// Whether any message of it could be read.
     spoke: bool,
+    /// Whether its tools, or what stands in their stead, have been listed.
+    listed: bool,
     garbage: Garbage,
 }
 
-/// Output that is no message.
+/// Output that helps nobody.
 #[derive(Debug, Default)]
 struct Garbage {
+    /// Lines that are no message, and the first of them.
     lines: u64,
     sample: String,
+    /// Answers to requests that nobody made, and the id of the first.
+    unmatched: u64,
+    unmatched_id: String,
 }
 
 /// See the module.
@@ -151,12 +159,12 @@ pub struct Hub {
     redactor: Redactor,
     link: Link,
     out: BytesMut,
-    next_id: u64,
-    calls: HashMap<u64, Call>,
+    ids: Ids,
+    calls: HashMap<u32, Call>,
     /// Posts for a server that is not ready yet.
     waiting: VecDeque<(Instant, Box<Post>)>,
     sessions: HashMap<Uuid, Session>,
-    asked: HashMap<u64, Asked>,
+    asked: HashMap<u32, Asked>,
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
@@ -180,8 +188,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub for a server that is not connected yet. `seed` is random: it keeps ids of one connection apart from those
-    /// of an earlier one to the same server, and probes of many servers from falling together.
+    /// A hub for a server that is not connected yet. `seed` is random: it keeps ids apart from those of an earlier hub
+    /// for the same server, and probes of many servers from falling together.
     pub fn new(now: Instant, limits: Limits, redactor: Redactor, seed: u64) -> Self {
         Self {
             limits,
@@ -191,8 +199,7 @@ impl Hub {
                 retry_at: now,
             },
             out: BytesMut::new(),
-            // JSON numbers are safe below 2^53.
-            next_id: ((seed & 0xf_ffff) << 32) + 1,
+            ids: Ids::new(seed),
             calls: HashMap::new(),
             waiting: VecDeque::new(),
             sessions: HashMap::new(),
@@ -339,9 +346,10 @@ impl Hub {
         }
     }
 
-    fn fresh_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    fn fresh_id(&mut self) -> u32 {
+        let (calls, asked) = (&self.calls, &self.asked);
+        self.ids
+            .fresh(|id| calls.contains_key(&id) || asked.contains_key(&id))
     }
 
     /// Sends a message of the bridge itself to the server.
@@ -351,7 +359,7 @@ impl Hub {
     }
 
     /// Sends a request of the bridge itself to the server. Returns its id.
-    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u64 {
+    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
         let id = self.fresh_id();
         self.send_message(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#

@@ -31,7 +31,7 @@ pub(super) struct Probe {
 
 #[derive(Debug)]
 struct UnderWay {
-    id: u64,
+    id: u32,
     begun: Instant,
     method: &'static str,
     pages: u32,
@@ -145,7 +145,7 @@ impl Hub {
         self.probe.due = Some(begun + self.limits.probe);
     }
 
-    pub(super) fn probe_answered(&mut self, now: Instant, id: u64, message: &Message) {
+    pub(super) fn probe_answered(&mut self, now: Instant, id: u32, message: &Message) {
         let Some(mut under_way) = self.probe.under_way.take_if(|u| u.id == id) else {
             return;
         };
@@ -252,9 +252,10 @@ impl Hub {
         } else {
             (McpState::Healthy, what)
         };
+        let first = !std::mem::replace(&mut self.process.listed, true);
         let changed = self.tools.as_ref().is_some_and(|before| *before != tools);
         self.tools = Some(Arc::clone(&tools));
-        if changed {
+        if first && changed {
             self.tools_changed();
         }
         let server = self.identity();
@@ -269,7 +270,8 @@ impl Hub {
         });
     }
 
-    /// A new version of a server does not notify the clients of the old one, so the bridge does.
+    /// A new process does not notify the clients of the one before, so the bridge does. What changes within a process is
+    /// the server's to announce: its own notification has been passed on.
     fn tools_changed(&mut self) {
         let news = bytes::Bytes::from_static(
             br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,

@@ -12,6 +12,7 @@ use super::{Asked, Call, Hub, Link, Owner};
 use crate::lines::Line;
 use crate::mailbox::Answer;
 use crate::rpc::{self, Kind, Message, code};
+use crate::wire::checks::short;
 
 /// How long a client may take to answer the server. It may ask a person.
 const ASKED: Duration = Duration::from_mins(10);
@@ -54,23 +55,47 @@ impl Hub {
         }
     }
 
-    /// A clause on output that is no message, if there was any.
+    /// Clauses on output that is no message, or answers nothing, if there was any.
     pub(super) fn garbage_words(&self) -> String {
         let garbage = &self.process.garbage;
-        match garbage.lines {
+        let lines = match garbage.lines {
             0 => String::new(),
             1 => format!("; it wrote a line that is no message: {}", garbage.sample),
             n => format!(
                 "; it wrote {n} lines that are no messages, the first: {}",
                 garbage.sample
             ),
+        };
+        let id = &garbage.unmatched_id;
+        match garbage.unmatched {
+            0 => lines,
+            1 => format!("{lines}; it answered a request that nobody made, with the id {id}"),
+            n => {
+                format!(
+                    "{lines}; it answered {n} requests that nobody made, the first with the id {id}"
+                )
+            }
+        }
+    }
+
+    /// An answer that matches no request: its caller waits in vain.
+    fn unmatched(&mut self, message: &Message) {
+        self.discarded += message.bytes().len();
+        let garbage = &mut self.process.garbage;
+        garbage.unmatched += 1;
+        if garbage.unmatched == 1 {
+            let id = message.id.as_ref().map_or("null", |id| message.raw(id));
+            garbage.unmatched_id = self.redactor.clean(short(id));
         }
     }
 
     fn answered(&mut self, now: Instant, message: &Message) {
         let number = message.number(message.id.as_ref());
-        let Some((number, call)) = number.and_then(|n| self.calls.remove(&n).map(|c| (n, c)))
-        else {
+        let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {
+            self.unmatched(message);
+            return;
+        };
+        let Some(call) = self.calls.remove(&number) else {
             // Its caller no longer waits. The late answer still shows that the server works.
             self.probe.answered_late(now);
             self.discarded += message.bytes().len();
@@ -220,7 +245,7 @@ impl Hub {
     /// A log line names no call. It goes to the only one it can belong to, else to the sessions that want its level.
     fn log_message(&mut self, message: &Message, level: Option<&str>) {
         let mut sessions = HashSet::new();
-        let mut newest: Option<u64> = None;
+        let mut newest: Option<u32> = None;
         let mut stateless = 0;
         for (number, call) in &self.calls {
             if let Owner::Client {

@@ -1,5 +1,7 @@
 //! The hub against a scripted server and clients, in simulated time.
 
+mod changes;
+mod ids;
 mod world;
 
 use std::time::Duration;

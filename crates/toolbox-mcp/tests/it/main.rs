@@ -8,6 +8,8 @@
     reason = "a helper that cannot do its work fails the test"
 )]
 
+mod events;
 mod faults;
+mod http;
 mod protocol;
 mod world;

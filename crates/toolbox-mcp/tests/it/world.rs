@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_mcp::bridge::{Bridge, Options, start};
 use toolbox_mcp::child::ChildProcess;
+use toolbox_mcp::process::ServerProcess;
 
 /// A bridge to the fixture, over HTTP.
 pub struct World {
@@ -32,9 +33,14 @@ impl World {
 
     pub async fn with(arguments: &[&str], options: Options) -> Self {
         let process = ChildProcess::new(env!("CARGO_BIN_EXE_mcp-fixture"), arguments);
+        Self::of(Arc::new(process), options).await
+    }
+
+    /// The same for any server over standard streams, or what looks like one.
+    pub async fn of(process: Arc<dyn ServerProcess>, options: Options) -> Self {
         // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (bridge, task) = start(Arc::new(process), options);
+        let (bridge, task) = start(process, options);
         tokio::spawn(task);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());

@@ -18,13 +18,14 @@ pub(super) async fn deploy(
     body: InvokeRequest,
 ) -> Result<Reply, ApiError> {
     let request = change_request(cx).await?;
-    let tool = new_tool(body)?;
+    let quotas = cx.state.config.quotas.as_ref()?;
+    let tool = new_tool(body, quotas.max_instances)?;
     let outcome = instances(cx)?.deploy(&request, toolbox, &tool).await?;
     change::answer(cx, &request, toolbox, outcome)
 }
 
 /// What a deploy cannot do without.
-fn new_tool(body: InvokeRequest) -> Result<NewTool, ApiError> {
+fn new_tool(body: InvokeRequest, max_instances: u32) -> Result<NewTool, ApiError> {
     let mut errors = Vec::new();
     let mut violated = |field: &str, code: &str, message: String| {
         errors.push(FieldError {
@@ -66,6 +67,7 @@ fn new_tool(body: InvokeRequest) -> Result<NewTool, ApiError> {
             catalog_id,
             name,
             config: body.base_config_override_json.unwrap_or_default(),
+            max_instances,
         }),
         _ => Err(ApiError::validation(errors)),
     }

@@ -234,3 +234,41 @@ fn a_refusal_has_the_status_of_its_code() {
         (&json!("port_in_use"), &json!("failed"))
     );
 }
+
+#[test]
+fn a_malformed_quota_fails_deploys_and_nothing_else() {
+    let world = World::with("running", &[("TOOLBOX_MAX_INSTANCES", "many")]);
+    let seen = deploy(&world, body(), &[]);
+    assert_eq!((seen.status, seen.code()), (500, "not_configured"));
+    assert!(world.host().log().contains("TOOLBOX_MAX_INSTANCES"));
+    assert!(world.transport.sent().is_empty());
+    let tools = format!("/{TOOLBOX}/tools");
+    let stop = format!("{tools}/{INSTANCE}/stop");
+    for (method, path) in [("GET", &tools), ("POST", &stop)] {
+        let seen = world.ask(method, path, None);
+        assert!(seen.status < 300, "{method} {path}: {}", seen.text);
+    }
+}
+
+#[test]
+fn no_array_passes_for_an_object_wherever_it_is() {
+    let (catalog, name) = (CATALOG, "tool");
+    for config in [
+        json!(["mcp/context7:1"]),
+        json!({"portMappings": [[8080]]}),
+        json!({"portMappings": [{"containerPort": 8080}, [8080, 31000, "tcp"]]}),
+        json!({"volumes": [["data", "/data"]]}),
+        json!({"resources": ["256Mi"]}),
+    ] {
+        let world = empty();
+        let body = json!({"toolCatalogId": catalog, "instanceNameOnToolbox": name, "baseConfigOverrideJson": config});
+        let seen = deploy(&world, body, &[]);
+        assert_eq!(
+            (seen.status, seen.code()),
+            (400, "invalid_json"),
+            "{config}"
+        );
+    }
+    let seen = deploy(&empty(), json!([catalog, name, {}]), &[]);
+    assert_eq!((seen.status, seen.code()), (400, "invalid_json"));
+}

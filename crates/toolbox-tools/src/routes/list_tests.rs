@@ -8,7 +8,7 @@ fn a_list_has_the_instances_and_what_else_is_on_the_machine() {
     let world = World::new("running");
     let mut orphan = view("running", 1);
     orphan["id"] = "44444444-4444-4444-8444-444444444444".into();
-    let machine = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 1,
+    let machine = json!({"toolbox_id": TOOLBOX, "version": "0.1.0", "api_version": 2,
         "tools": [view("running", 4), orphan],
         "foreign": [{"container_id": "f", "name": "theirs", "image": "x", "state": "running"}]});
     world.agent(move |_| answer(200, &machine));

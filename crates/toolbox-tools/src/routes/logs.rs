@@ -16,7 +16,7 @@ use crate::host::{instances, read_request};
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
 /// In seconds since 1970. RFC 3339 cannot write later times.
-const END_OF_YEAR_9999: f64 = 253_402_300_800.0;
+const END_OF_YEAR_9999: Duration = Duration::from_secs(253_402_300_800);
 
 /// Which lines, and whether to wait for more.
 pub(super) struct LogOptions {
@@ -88,13 +88,13 @@ impl LogOptions {
 /// A time in the one form that the agent reads, from the forms that callers may write.
 fn timestamp(text: &str, now: Duration) -> Option<String> {
     let text = text.trim();
-    let seconds = serde_json::from_str::<f64>(text)
-        .ok()
-        .filter(|seconds| (0.0..END_OF_YEAR_9999).contains(seconds))
-        .map(Duration::from_secs_f64);
-    let since_epoch = seconds
-        .or_else(|| duration(text).map(|ago| now.saturating_sub(ago)))
-        .or_else(|| moment::parse(&rfc3339(text)?))?;
+    let since_epoch = match serde_json::from_str::<f64>(text) {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => duration(text)
+            .map(|ago| now.saturating_sub(ago))
+            .or_else(|| moment::parse(&rfc3339(text)?)),
+    };
+    let since_epoch = since_epoch.filter(|moment| *moment < END_OF_YEAR_9999)?;
     let to_the_second = &moment::format(since_epoch)[..19];
     let nanoseconds = since_epoch.subsec_nanos();
     Some(format!("{to_the_second}.{nanoseconds:09}Z"))

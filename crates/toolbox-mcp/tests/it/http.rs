@@ -1,0 +1,419 @@
+//! Servers that speak HTTP themselves, as they really answer: elsewhere, with a key of their own, or not at all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use serde_json::{Value, json};
+use toolbox_api::mcp::{McpHealth, McpState};
+use toolbox_mcp::bridge::Options;
+use toolbox_mcp::http::{self, Explaining, Explanation, HttpBridge, Locate, Private, Target};
+use toolbox_mcp::limits::Limits;
+use toolbox_mcp::process::NotRunning;
+use toolbox_mcp::redact::Redactor;
+
+/// Longer than any of these takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server's place, and what is known of it.
+pub struct Place {
+    pub target: Target,
+    pub why: Option<Explanation>,
+}
+
+impl Locate for Place {
+    fn locate(&self) -> Result<Target, NotRunning> {
+        Ok(self.target.clone())
+    }
+
+    fn explain(&self) -> Explaining<'_> {
+        Box::pin(std::future::ready(self.why.clone()))
+    }
+}
+
+pub fn place(address: SocketAddr, path: &str, private: Private) -> Arc<Place> {
+    Arc::new(Place {
+        target: Target {
+            address,
+            path: path.to_owned(),
+            private: Arc::new(private),
+            revision: 1,
+        },
+        why: None,
+    })
+}
+
+/// Serves `router`; its address.
+pub async fn serve(router: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// The answer of a server with one tool; none to a notification.
+pub fn answer(message: &Value) -> Option<Value> {
+    let id = message.get("id")?;
+    let result = match message["method"].as_str()? {
+        "initialize" => json!({
+            "protocolVersion": "2025-03-26",
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "in-process", "version": "1"},
+        }),
+        "tools/list" => json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}),
+        "tools/call" => {
+            let text = &message["params"]["arguments"]["message"];
+            json!({"content": [{"type": "text", "text": text}]})
+        }
+        "ping" => json!({}),
+        _ => {
+            let error = json!({"code": -32601, "message": "Method not found"});
+            return Some(json!({"jsonrpc": "2.0", "id": id, "error": error}));
+        }
+    };
+    Some(json!({"jsonrpc": "2.0", "id": id, "result": result}))
+}
+
+/// The same over streamable HTTP.
+async fn mcp(body: Bytes) -> axum::response::Response {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    match answer(&message) {
+        Some(answer) => {
+            ([("content-type", "application/json")], answer.to_string()).into_response()
+        }
+        None => axum::http::StatusCode::ACCEPTED.into_response(),
+    }
+}
+
+struct World {
+    bridge: HttpBridge,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl World {
+    async fn new(place: Arc<Place>) -> Self {
+        Self::with(place, Limits::default()).await
+    }
+
+    async fn with(place: Arc<Place>, limits: Limits) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = Options {
+            limits,
+            ..Options::default()
+        };
+        let (bridge, task) = http::start(place, options);
+        tokio::spawn(task);
+        let served = bridge.clone();
+        let handler = any(move |request: Request| {
+            let bridge = served.clone();
+            async move { bridge.serve(request).await }
+        });
+        let address = serve(Router::new().route("/", handler)).await;
+        Self {
+            bridge,
+            url: format!("http://{address}/"),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn becomes(&self, state: McpState) -> McpHealth {
+        let mut health = self.bridge.health();
+        let waiting = health.wait_for(|health| health.state == state);
+        let Ok(found) = tokio::time::timeout(LIMIT, waiting).await else {
+            panic!("not {state:?}: {:?}", self.bridge.health().borrow());
+        };
+        (**found.unwrap()).clone()
+    }
+
+    /// Calls the tool; status and body.
+    async fn call(&self, text: &str) -> (u16, Value) {
+        let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call",
+            "params": {"name": "echo", "arguments": {"message": text}}});
+        let response = self
+            .http
+            .post(&self.url)
+            .header("accept", "application/json, text/event-stream")
+            .bearer_auth("the-callers-key")
+            .json(&message)
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
+    }
+}
+
+fn redirect(status: u16, to: &str) -> axum::response::Response {
+    let status = axum::http::StatusCode::from_u16(status).unwrap();
+    let to = HeaderValue::from_str(to).unwrap();
+    (status, [(axum::http::header::LOCATION, to)]).into_response()
+}
+
+/// As Starlette does: absolute, by the name that the server was called.
+fn slash_redirect(headers: &HeaderMap, status: u16) -> axum::response::Response {
+    let host = headers["host"].to_str().unwrap();
+    redirect(status, &format!("http://{host}/mcp/"))
+}
+
+#[tokio::test]
+async fn a_redirect_to_the_same_server_is_followed_with_the_body() {
+    for status in [307, 308] {
+        let router = Router::new()
+            .route(
+                "/mcp",
+                any(move |headers: HeaderMap| async move { slash_redirect(&headers, status) }),
+            )
+            .route("/mcp/", post(mcp));
+        let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+        let health = world.becomes(McpState::Healthy).await;
+        assert_eq!(health.tool_count, Some(1), "{health:?}");
+        let long = "x".repeat(100_000);
+        let (status, body) = world.call(&long).await;
+        assert_eq!(
+            (status, &body["result"]["content"][0]["text"]),
+            (200, &json!(long))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_elsewhere_is_named_with_the_field_that_cures_it_and_not_followed() {
+    let hits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&hits);
+    let other = Router::new().fallback(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { "" }
+    });
+    let other = format!("http://{}/mcp", serve(other).await);
+    for (status, to, named) in [
+        (
+            307,
+            other.as_str(),
+            format!("a redirect to {other}, which is another server"),
+        ),
+        (
+            308,
+            "https://mcp.example.com/mcp",
+            "a redirect to https://mcp.example.com/mcp".into(),
+        ),
+        // The method would be lost.
+        (
+            301,
+            "/mcp/",
+            "a redirect to /mcp/; set endpointPath to /mcp/".into(),
+        ),
+        (
+            302,
+            "/login",
+            "a redirect to /login; set endpointPath to /login".into(),
+        ),
+        // A loop ends.
+        (307, "/mcp", "a redirect to /mcp; set endpointPath".into()),
+    ] {
+        let to = to.to_owned();
+        let router = Router::new().route("/mcp", any(move || async move { redirect(status, &to) }));
+        let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+        let health = world.becomes(McpState::NotMcp).await;
+        assert!(health.evidence.contains(&named), "{}", health.evidence);
+        assert!(
+            health.evidence.contains("endpointPath"),
+            "{}",
+            health.evidence
+        );
+        let (status, body) = world.call("x").await;
+        let text = body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(status, 502, "{body}");
+        assert!(text.contains(&named), "{body}");
+    }
+    assert_eq!(
+        hits.load(Ordering::Relaxed),
+        0,
+        "no other server was called"
+    );
+}
+
+#[tokio::test]
+async fn a_server_gets_its_own_key_and_never_the_callers() {
+    const KEY: &str = "Bearer upstream-secret-1";
+    async fn guarded(headers: HeaderMap, body: Bytes) -> axum::response::Response {
+        let given: Vec<_> = headers.get_all("authorization").iter().collect();
+        if given != [KEY] {
+            return axum::http::StatusCode::UNAUTHORIZED.into_response();
+        }
+        mcp(body).await
+    }
+    let address = serve(Router::new().route("/mcp", post(guarded))).await;
+    let world = World::new(place(address, "/mcp", private(KEY))).await;
+    world.becomes(McpState::Healthy).await;
+    assert_eq!(world.call("x").await.0, 200);
+
+    let world = World::new(place(address, "/mcp", Private::default())).await;
+    let health = world.becomes(McpState::Unhealthy).await;
+    assert!(health.evidence.contains("HTTP 401"), "{}", health.evidence);
+    assert!(
+        health.evidence.contains("upstreamHeaders"),
+        "{}",
+        health.evidence
+    );
+    assert_eq!(world.call("x").await.0, 401);
+}
+
+fn private(authorization: &str) -> Private {
+    let credential = authorization.split_once(' ').map_or("", |(_, rest)| rest);
+    Private {
+        headers: HeaderMap::from_iter([(
+            axum::http::header::AUTHORIZATION,
+            authorization.parse().unwrap(),
+        )]),
+        redactor: Redactor::new([authorization, credential]),
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_the_server_repeats_is_not_shown() {
+    let router = Router::new().route(
+        "/mcp",
+        post(|headers: HeaderMap| async move {
+            let key = headers["authorization"].to_str().unwrap().to_owned();
+            let bare = key.replace("Bearer ", "");
+            (
+                axum::http::StatusCode::BAD_REQUEST,
+                format!("bad key: {key} {bare}"),
+            )
+        }),
+    );
+    let place = place(
+        serve(router).await,
+        "/mcp",
+        private("Bearer upstream-secret-1"),
+    );
+    let shown = format!("{:?}", place.target);
+    let world = World::new(place).await;
+    let health = world.becomes(McpState::NotMcp).await;
+    assert!(
+        health.evidence.contains("[secret] [secret]"),
+        "{}",
+        health.evidence
+    );
+    assert!(!health.evidence.contains("upstream-secret-1"));
+    assert!(!shown.contains("upstream-secret-1"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_wrong_path_or_transport_is_named_with_the_field_that_cures_it() {
+    let address = serve(Router::new().route("/other", post(mcp))).await;
+    let world = World::new(place(address, "/mcp", Private::default())).await;
+    let health = world.becomes(McpState::NotMcp).await;
+    assert!(
+        health.evidence.contains("set endpointPath"),
+        "{}",
+        health.evidence
+    );
+
+    // A server of the older transport only, as Python's SDK serves it.
+    let events = || async {
+        let first =
+            Ok::<_, std::io::Error>(Bytes::from("event: endpoint\r\ndata: /messages/\r\n\r\n"));
+        let first = futures_util::stream::once(async { first });
+        let rest = futures_util::stream::pending();
+        let body = axum::body::Body::from_stream(futures_util::StreamExt::chain(first, rest));
+        ([("content-type", "text/event-stream; charset=utf-8")], body)
+    };
+    let address = serve(Router::new().route("/sse", get(events))).await;
+    for path in ["/mcp", "/sse"] {
+        let world = World::new(place(address, path, Private::default())).await;
+        let health = world.becomes(McpState::NotMcp).await;
+        let cure = "set transport to sse and endpointPath to /sse";
+        assert!(
+            health.evidence.contains(cure),
+            "{path}: {}",
+            health.evidence
+        );
+    }
+}
+
+/// What Docker's proxy does before a server that listens on the container's own loopback.
+#[tokio::test]
+async fn a_connection_that_breaks_at_once_says_why_as_far_as_it_is_known() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await);
+        }
+    });
+    let words = "it listens on 127.0.0.1:8080 inside its container";
+    let with = |lasts| {
+        Arc::new(Place {
+            target: place(address, "/mcp", Private::default()).target.clone(),
+            why: Some(Explanation {
+                words: words.to_owned(),
+                lasts,
+            }),
+        })
+    };
+    let world = World::new(with(true)).await;
+    let health = world.becomes(McpState::Unreachable).await;
+    assert!(health.evidence.contains(words), "{}", health.evidence);
+    let (status, body) = world.call("x").await;
+    assert_eq!(status, 502);
+    let text = body["error"]["message"].as_str().unwrap_or_default();
+    assert!(text.contains(words), "{body}");
+
+    // It may only be starting.
+    let world = World::new(with(false)).await;
+    let mut health = world.bridge.health();
+    let explained = health.wait_for(|health| health.evidence.contains(words));
+    let found = tokio::time::timeout(LIMIT, explained)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.state, McpState::Starting);
+}
+
+#[tokio::test]
+async fn a_call_may_take_as_long_as_was_asked_for() {
+    let slow = post(|body: Bytes| async move {
+        if body.windows(4).any(|part| part == b"slow") {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        mcp(body).await
+    });
+    let address = serve(Router::new().route("/mcp", slow)).await;
+    for (seconds, status) in [(1, 504), (60, 200)] {
+        let limits = Limits::default().with_times(Some(Duration::from_secs(seconds)), None);
+        let place = place(address, "/mcp", Private::default());
+        let world = World::with(place, limits).await;
+        let (found, body) = world.call("slow").await;
+        assert_eq!(found, status, "{body}");
+        if status == 504 {
+            let text = body["error"]["message"].as_str().unwrap_or_default();
+            assert!(text.contains("callTimeoutSeconds"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_with_the_limit() {
+    let address = serve(Router::new().route("/mcp", post(mcp))).await;
+    let limits = Limits {
+        message_bytes: 1000,
+        ..Limits::default()
+    };
+    let world = World::with(place(address, "/mcp", Private::default()), limits).await;
+    let (status, body) = world.call(&"x".repeat(2000)).await;
+    assert_eq!(status, 413, "{body}");
+    assert!(body.to_string().contains("1000 bytes"), "{body}");
+}
