@@ -314,7 +314,7 @@ pub fn why_ended(
     }
     if let Some(said) = said {
         let said = redactor.clean(&said.line);
-        message += &format!("{SAID}{said}{}", lacking(&said));
+        message.extend([SAID, &said, lacking(&said)]);
     }
     ReasonCode::Exited.because(message)
 }

@@ -77,22 +77,24 @@ impl World {
     }
 
     pub async fn initialize(&self) -> Response {
-        self.initialize_at("2025-11-25").await
+        self.initialize_as("2025-11-25", json!({"sampling": {}}))
+            .await
     }
 
-    async fn initialize_at(&self, version: &str) -> Response {
+    async fn initialize_as(&self, version: &str, capabilities: Value) -> Response {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": version, "capabilities": {"sampling": {}},
+            "protocolVersion": version, "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "0"}}});
         self.request(&message).send().await.unwrap()
     }
 
     pub async fn client(&self) -> Client<'_> {
-        self.client_at("2025-11-25").await
+        self.client_as("2025-11-25", json!({"sampling": {}})).await
     }
 
-    pub async fn client_at(&self, version: &str) -> Client<'_> {
-        let response = self.initialize_at(version).await;
+    /// A session of this revision, of a client with these capabilities.
+    pub async fn client_as(&self, version: &str, capabilities: Value) -> Client<'_> {
+        let response = self.initialize_as(version, capabilities).await;
         assert_eq!(response.status(), StatusCode::OK);
         let session = response.headers()["mcp-session-id"]
             .to_str()
