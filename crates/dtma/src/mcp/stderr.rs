@@ -245,8 +245,11 @@ impl StderrLog {
         tokio::time::sleep(SETTLED + LOGGED).await;
         let missing = self.missing(&*runtime, &container).await;
         let mut state = self.state();
-        // Another attachment takes over.
-        let Some(filling) = state.filling.take_if(|_| state.turn == turn) else {
+        if state.turn != turn {
+            // Another attachment takes over.
+            return;
+        }
+        let Some(filling) = state.filling.take() else {
             return;
         };
         let cut = filling.since + SETTLED;

@@ -154,7 +154,7 @@ impl Runner {
     }
 
     fn opened(
-        &self,
+        &mut self,
         hub: &mut Hub,
         now: Instant,
         opened: Result<Connection, NotRunning>,
@@ -162,6 +162,7 @@ impl Runner {
         match opened {
             Ok(mut connection) => {
                 if let Some(redactor) = connection.redactor.take() {
+                    self.tracker.set_redactor(redactor.clone());
                     hub.set_redactor(redactor);
                 }
                 hub.set_image(connection.image.take());
