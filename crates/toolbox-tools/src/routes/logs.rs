@@ -16,7 +16,7 @@ use crate::host::{instances, read_request};
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
 /// In seconds since 1970. RFC 3339 cannot write later times.
-const END_OF_YEAR_9999: Duration = Duration::from_secs(253_402_300_800);
+const END_OF_YEAR_9999: Duration = Duration::from_hours(70_389_528);
 
 /// Which lines, and whether to wait for more.
 pub(super) struct LogOptions {
@@ -37,28 +37,25 @@ impl LogOptions {
                 ));
             }
         };
-        Self::new(
-            cx,
-            cx.query_value("tail")?,
-            cx.query_value("since")?,
-            follow,
-        )
+        let (tail, since) = (cx.query_value("tail")?, cx.query_value("since")?);
+        Self::new(cx, tail.as_deref(), since.as_deref(), follow)
     }
 
     /// The same fields in a body.
     pub(super) fn from_body(cx: &RequestContext, body: &InvokeRequest) -> Result<Self, ApiError> {
         let text = |value: &Option<NumberOrText>| value.as_ref().map(ToString::to_string);
         let follow = body.follow.unwrap_or(false);
-        Self::new(cx, text(&body.tail), text(&body.since), follow)
+        let (tail, since) = (text(&body.tail), text(&body.since));
+        Self::new(cx, tail.as_deref(), since.as_deref(), follow)
     }
 
     fn new(
         cx: &RequestContext,
-        tail: Option<String>,
-        since: Option<String>,
+        tail: Option<&str>,
+        since: Option<&str>,
         follow: bool,
     ) -> Result<Self, ApiError> {
-        let tail = match tail.as_deref().map(str::trim) {
+        let tail = match tail.map(str::trim) {
             None => DEFAULT_TAIL,
             Some("all") => MAX_TAIL,
             Some(text) => match text.parse() {
@@ -67,7 +64,7 @@ impl LogOptions {
             },
         };
         let since = since.map(|text| {
-            timestamp(&text, cx.state.clock.now()).ok_or_else(|| {
+            timestamp(text, cx.state.clock.now()).ok_or_else(|| {
                 ApiError::with_message(
                     ErrorCode::InvalidRequest,
                     "Give since as RFC 3339, a date, Unix seconds, or how long ago, such as 10m",
