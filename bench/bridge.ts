@@ -18,6 +18,8 @@ export interface Programs {
   fixture: string;
   /** mcp-proxy of crates.io. */
   peer: string;
+  /** The bridge and DTMA of another checkout, measured in the same rounds. */
+  before?: { bridge: string; dtma: string };
 }
 
 export interface BridgeSetting {
@@ -37,7 +39,7 @@ interface Measured {
 }
 
 interface Way {
-  name: "direct" | "bridge" | "peer";
+  name: "direct" | "bridge" | "before" | "peer";
   rounds: { single: Measured; sixteen: Measured; sessions?: Measured }[];
   /** Processes. */
   left?: number;
@@ -60,6 +62,7 @@ export async function benchBridge(
 async function sideBySide(programs: Programs, { rounds, seconds }: BridgeSetting): Promise<Line[]> {
   const numbers = [["--rounds", rounds], ["--seconds", seconds], ["--vanish", VANISH]].flat().map(String);
   const paths = ["--server", programs.fixture, "--bridge", programs.bridge, "--peer", programs.peer];
+  if (programs.before) paths.push("--before", programs.before.bridge);
   const child = new Deno.Command(programs.measure, {
     args: [...numbers, ...paths],
     stdin: "null",
@@ -72,7 +75,7 @@ async function sideBySide(programs: Programs, { rounds, seconds }: BridgeSetting
   if (!success) throw new Error(`${programs.measure} failed`);
   const ways: Way[] = JSON.parse(new TextDecoder().decode(stdout)).ways;
   const way = (name: Way["name"]) => ways.find((one) => one.name === name)!;
-  const [direct, ours, peer] = [way("direct"), way("bridge"), way("peer")];
+  const [direct, ours, peer, before] = [way("direct"), way("bridge"), way("peer"), way("before")];
 
   const against = (
     measure: string,
@@ -121,6 +124,14 @@ async function sideBySide(programs: Programs, { rounds, seconds }: BridgeSetting
       ratio: undefined,
       target: { limit: 0, of: "value", better: "less" },
     },
+    ...(before
+      ? [
+        against("bridge / bridge before: 1 caller, p50", "µs", before, ({ single }) => single.p50_us),
+        against(`bridge / bridge before: ${CALLERS} callers, 1 session`, "req/s", before, ({ sixteen }) => sixteen.rps),
+        against(`bridge / bridge before: ${CALLERS} callers, p99`, "µs", before, ({ sixteen }) => sixteen.p99_us),
+        against(`bridge / bridge before: ${CALLERS} sessions`, "req/s", before, ({ sessions }) => sessions!.rps),
+      ]
+      : []),
   ];
 }
 
@@ -132,11 +143,12 @@ async function throughAgent(
 ): Promise<Line[]> {
   const secured = await startAgent(programs.dtma, { tls: true });
   const plain = await startAgent(programs.dtma, { tls: false });
+  const before = programs.before && await startAgent(programs.before.dtma, { tls: true });
   const bare = await startBare(programs);
   const peer = await startPeer(programs);
   try {
     const ends: Record<string, Endpoint> = { bare: bare.endpoint, peer: peer.endpoint };
-    for (const [name, agent] of Object.entries({ secured, plain })) {
+    for (const [name, agent] of Object.entries({ secured, plain, ...(before && { before }) })) {
       const id = crypto.randomUUID();
       const { phase } = await agent.call("PUT", `/tools/${id}`, stdioTool(id));
       if (phase !== "running") throw new Error(`the sample server is "${phase}" instead of "running"`);
@@ -173,12 +185,13 @@ async function throughAgent(
       ["DTMA with TLS / mcp-proxy", "secured", "peer"],
       ["DTMA with TLS / the bridge alone", "secured", "bare"],
       ["DTMA without TLS / the bridge alone", "plain", "bare"],
+      ...(before ? [["DTMA with TLS / DTMA before", "secured", "before"]] : []),
     ].flatMap(([title, ours, other]) => [
       against(`${title}: 1 caller, p50`, [ours, other], 1, "µs", (load) => load.p50),
       against(`${title}: ${CALLERS} callers`, [ours, other], CALLERS, "req/s", (load) => load.requestsPerSecond),
     ]);
   } finally {
-    for (const started of [peer, bare, plain, secured]) await started.stop();
+    for (const started of [peer, bare, before, plain, secured]) await started?.stop();
   }
 }
 

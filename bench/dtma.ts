@@ -14,6 +14,8 @@ export interface Agent {
   key: string;
   /** Trusts the agent's certificate; undefined over plain HTTP. */
   client?: Deno.HttpClient;
+  /** That certificate, in PEM. */
+  certificate?: string;
   // deno-lint-ignore no-explicit-any
   call(method: string, path: string, body?: unknown): Promise<any>;
   /** Milliseconds until the agent answered that the instance is as asked. */
@@ -73,6 +75,7 @@ export async function startAgent(program: string, { tls }: { tls: boolean }): Pr
     url,
     key,
     client,
+    certificate: tls ? certificate(await Deno.readTextFile(`${dir}/state/tls.pem`)) : undefined,
     stop,
     call: async (method, path, body) => {
       const answer = await fetch(url + path, {

@@ -72,6 +72,8 @@ interface Options {
   /** Postgres, PostgREST and DTMA of an ephemeral dev stack instead of the stand-in. */
   real: boolean;
   only?: Part;
+  /** A checkout whose bridge is measured beside this one's. */
+  before?: string;
   /** File for the same numbers as JSON. */
   json?: string;
 }
@@ -85,6 +87,7 @@ function parseArgs(args: string[]): Options {
     else if (option === "--real") options.real = true;
     else if (option === "--only" && value && value in PARTS) options.only = value as Part;
     else if (option === "--json" && value) options.json = value;
+    else if (option === "--before" && value) options.before = value;
     else {
       console.error(`bench: cannot use "${option}"; see scripts/bench --help`);
       Deno.exit(2);
@@ -135,6 +138,7 @@ async function bridgeLines(): Promise<Line[]> {
     bridge: program("BRIDGE"),
     fixture: program("MCP_FIXTURE"),
     peer: program("MCP_PROXY"),
+    ...(options.before && { before: { bridge: program("BEFORE_BRIDGE"), dtma: program("BEFORE_DTMA") } }),
   };
   return await benchBridge(programs, { rounds: quick ? 2 : 4, seconds: quick ? 2 : 4 }, progress);
 }

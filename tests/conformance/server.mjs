@@ -230,7 +230,7 @@ function serveHttp(port) {
     });
     await make().connect(transport);
     await transport.handleRequest(request, response);
-  }).listen(port, "127.0.0.1");
+  }).listen(port, process.argv[3] ?? "127.0.0.1");
 }
 
 const port = Number(process.argv[2] ?? 0);

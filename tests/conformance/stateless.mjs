@@ -270,7 +270,7 @@ function serveHttp(port) {
     Readable.fromWeb(answer.body).on("error", () => response.end()).pipe(
       response,
     );
-  }).listen(port, "127.0.0.1");
+  }).listen(port, process.argv[3] ?? "127.0.0.1");
 }
 
 const port = Number(process.argv[2] ?? 0);

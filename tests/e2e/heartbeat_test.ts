@@ -1,5 +1,6 @@
 /** The database follows the machine by itself: nobody reads a list here, so nothing but heartbeats can tell it. */
 import assert from "node:assert/strict";
+import { Machine } from "./lib/machine.ts";
 import { describe, docker, eventually, path, pooled, send, sleep, startWorld, type World } from "./lib/mod.ts";
 
 /** Instances that change, and how often each does. */
@@ -254,3 +255,59 @@ class DockerEvents implements AsyncDisposable {
     await this.#reading;
   }
 }
+
+Deno.test("what is wrong with one instance stops no report of another", async (t) => {
+  await using world = await startWorld();
+  const machine = await Machine.of(world, world.stranger);
+  assert.equal((await machine.enrol()).status, 200);
+  const names = ["refused", "unreadable", "healthy"];
+  const ids = names.map(() => crypto.randomUUID());
+  await world.db.execute(
+    ids.map((id, at) =>
+      `insert into public.account_tool_instances
+       (id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec, status_on_toolbox)
+     values ('${id}', '${machine.toolboxId}', '00000000-0000-0000-0000-000000000001', '${names[at]}', '${names[at]}',
+       '{"image": "x"}', 'deploying');`
+    ).join("\n"),
+  );
+  // What no rule of today refuses, one of tomorrow may.
+  await world.db.execute(
+    "alter table public.account_tool_instances add constraint of_this_test check (container_id <> 'poison');",
+  );
+  const report = (id: string, more: Record<string, unknown> = {}) => ({
+    id,
+    generation: 1,
+    phase: "running",
+    settled: true,
+    container_id: "abc",
+    ports: [],
+    observed_at: "2026-01-01T00:00:00Z",
+    ...more,
+  });
+  const statuses = async () => {
+    const rows = await world.db.rows<{ id: string; status: string }>(
+      `select id, status_on_toolbox as status from public.account_tool_instances
+       where account_tool_environment_id = '${machine.toolboxId}'`,
+    );
+    return ids.map((id) => rows.find((row) => row.id === id)?.status);
+  };
+
+  await t.step("the others are recorded, and the heartbeat is acknowledged", async () => {
+    const reply = await machine.beat({
+      full: true,
+      instances: [
+        report(ids[0], { container_id: "poison" }),
+        report(ids[1], { phase: "hibernating" }),
+        report(ids[2]),
+      ],
+    });
+    assert.equal(reply.status, 200, describe(reply));
+    assert.deepEqual(await statuses(), ["deploying", "deploying", "running"]);
+  });
+
+  await t.step("the next good report is recorded", async () => {
+    const reply = await machine.beat({ full: true, instances: ids.map((id) => report(id)) });
+    assert.equal(reply.status, 200, describe(reply));
+    assert.deepEqual(await statuses(), ["running", "running", "running"]);
+  });
+});

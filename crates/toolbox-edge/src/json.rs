@@ -261,7 +261,7 @@ mod tests {
             r#"{"baseConfigOverrideJson":{"transport":"SECRET"}}"#,
             "mistyped",
             "baseConfigOverrideJson.transport",
-            "expected one of `stdio`",
+            "`stdio`",
         ),
         (r#"["SECRET"]"#, "mistyped", "", "expected an object"),
         (r#""SECRET""#, "mistyped", "", "expected an object"),

@@ -32,6 +32,9 @@ struct Arguments {
     /// Our bridge.
     #[arg(long)]
     bridge: PathBuf,
+    /// Our bridge of another checkout.
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// The peer, mcp-proxy of crates.io.
     #[arg(long)]
     peer: Option<PathBuf>,
@@ -86,7 +89,13 @@ async fn main() {
         endpoint,
         rounds: Vec::new(),
     };
-    let mut ways = vec![way("direct", None), way("bridge", Some(ours(&arguments)))];
+    let mut ways = vec![
+        way("direct", None),
+        way("bridge", Some(ours(&arguments, &arguments.bridge))),
+    ];
+    if let Some(program) = &arguments.before {
+        ways.push(way("before", Some(ours(&arguments, program))));
+    }
     if let Some(program) = &arguments.peer {
         ways.push(way("peer", Some(peer(&arguments, program))));
     }
@@ -165,9 +174,9 @@ impl Way {
     }
 }
 
-fn ours(arguments: &Arguments) -> Endpoint {
+fn ours(arguments: &Arguments, program: &Path) -> Endpoint {
     let port = free_port();
-    let child = ending_with_this(&arguments.bridge)
+    let child = ending_with_this(program)
         .args(["--listen", &format!("127.0.0.1:{port}"), "--"])
         .arg(&arguments.server)
         .stdout(Stdio::null())

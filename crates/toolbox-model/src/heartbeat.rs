@@ -196,7 +196,8 @@ pub fn deliver(
     }
 }
 
-/// What a heartbeat tells is recorded, and the heartbeat answered. If that fails, the agent tells it again.
+/// What a heartbeat tells is recorded, and the heartbeat answered. If that fails, the agent tells it again. It fails once a later
+/// heartbeat was accepted.
 pub fn deliver_news(
     state: &mut State,
     rules: &Rules,
@@ -205,6 +206,11 @@ pub fn deliver_news(
     reports: &PerInstance<Option<Report>>,
     news: News,
 ) {
+    if stamp < state.heard && rules.replayed_heartbeats_are_refused {
+        // An answer all the same, if anybody waits for it.
+        is_waited_for(state, stamp);
+        return;
+    }
     hearing::record_news(state, rules, news, reports);
     if is_waited_for(state, stamp) {
         let desired = hearing::digest(state);

@@ -14,7 +14,8 @@ pub struct Rules {
     pub agent_remembers_deletions: bool,
     /// The agent reports an instance only after it has looked at Docker and decided.
     pub only_decided_views_are_reported: bool,
-    /// A heartbeat whose (boot, sequence) is not greater than the last accepted changes nothing (`record_heartbeat`).
+    /// A heartbeat whose (boot, sequence) is not greater than the last accepted changes nothing (`record_heartbeat`), and what one
+    /// tells is not recorded any more once a later one was accepted (`record_tool_instance_states`).
     pub replayed_heartbeats_are_refused: bool,
     /// A report about an older generation than the row's is ignored (`record_heartbeat`).
     pub stale_reports_are_ignored: bool,

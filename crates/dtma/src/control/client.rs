@@ -8,9 +8,9 @@ use http::Uri;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toolbox_api::heartbeat::{
-    DesiredState, EnrolRequest, EnrolResponse, HeartbeatNumbers, HeartbeatResponse,
+    DesiredInstance, EnrolRequest, EnrolResponse, HeartbeatNumbers, HeartbeatResponse,
 };
-use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_http::native::{Native, SetupError};
 use toolbox_http::{Call, Request, Transport, TransportError};
 
@@ -128,7 +128,7 @@ impl ControlClient {
     }
 
     /// Fetches the desired state.
-    pub async fn desired(&self, key: &str, request_id: &str) -> Result<DesiredState, CallError> {
+    pub async fn desired(&self, key: &str, request_id: &str) -> Result<ReadState, CallError> {
         self.call("GET", "/desired", key, request_id, Vec::new())
             .await
     }
@@ -169,6 +169,23 @@ impl ControlClient {
     }
 }
 
+/// A [`toolbox_api::heartbeat::DesiredState`]. One instance that this agent cannot read keeps no other from being read.
+#[derive(Deserialize)]
+pub struct ReadState {
+    pub instances: Vec<ReadInstance>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum ReadInstance {
+    Instance(Box<DesiredInstance>),
+    /// Made for a later agent.
+    Unreadable {
+        id: ToolInstanceId,
+        generation: u64,
+    },
+}
+
 /// The stable code of an error answer, and the numbers it names; whatever else the body says is not for our log.
 fn refusal(body: &[u8]) -> (String, Option<HeartbeatNumbers>) {
     #[derive(Deserialize)]
@@ -196,6 +213,44 @@ fn refusal(body: &[u8]) -> (String, Option<HeartbeatNumbers>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let (one, other) = (
+            "11111111-1111-4111-8111-111111111111",
+            "22222222-2222-4222-8222-222222222222",
+        );
+        for spec in [
+            r#"{"image":"x","of_tomorrow":true}"#,
+            r#"["x"]"#,
+            r#"{"image":"x","ports":[[8080]]}"#,
+        ] {
+            let instance = |id: &str, spec: &str| {
+                format!(
+                    r#"{{"id":"{id}","generation":7,"desired":"running","name":"n","container_name":"c","spec":{spec}}}"#
+                )
+            };
+            let body = format!(
+                r#"{{"digest":"d","instances":[{},{}]}}"#,
+                instance(one, spec),
+                instance(
+                    other,
+                    r#"{"image":"x","env":{"A":{"key_id":null,"value":"v"}}}"#
+                )
+            );
+            let state: ReadState = serde_json::from_str(&body).unwrap();
+            match &state.instances[..] {
+                [
+                    ReadInstance::Unreadable { id, generation: 7 },
+                    ReadInstance::Instance(read),
+                ] => {
+                    assert_eq!(id.to_string(), one);
+                    assert_eq!(read.id.to_string(), other);
+                }
+                _ => panic!("{spec}"),
+            }
+        }
+    }
 
     #[test]
     fn only_plain_codes_and_numbers_are_taken_from_an_error() {

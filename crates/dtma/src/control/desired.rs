@@ -125,6 +125,12 @@ impl Reconciler<'_> {
     }
 }
 
+/// What the agent should make of an instance is not in a form that it knows.
+pub(super) fn unreadable(generation: u64) -> Applied {
+    let message = "This agent cannot read what the tool should be; update the agent".to_owned();
+    rejected(generation, "invalid_spec", message)
+}
+
 fn rejected(generation: u64, code: &str, message: String) -> Applied {
     let code = code.to_owned();
     Applied::Rejected(generation, Reason { code, message })

@@ -37,7 +37,7 @@ use crate::metrics::Machine;
 use crate::runtime::probe::EngineProbe;
 use batch::Batch;
 use boot::Counters;
-use client::{CallError, ControlClient};
+use client::{CallError, ControlClient, ReadInstance};
 use desired::{Applied, Reconciler};
 use enrol::EnrolError;
 
@@ -309,20 +309,31 @@ impl Reporter {
         let Some(key) = self.control.keys.own() else {
             return;
         };
-        let desired = match self.control.client.desired(&key, request_id).await {
-            Ok(desired) => desired.instances,
+        let read = match self.control.client.desired(&key, request_id).await {
+            Ok(read) => read.instances,
             Err(error) => {
                 tracing::warn!(%error, request_id, "could not fetch the desired state; trying again");
                 return;
             }
         };
+        let mut desired = Vec::with_capacity(read.len());
+        let mut unreadable = Vec::new();
+        for instance in read {
+            match instance {
+                ReadInstance::Instance(instance) => desired.push(*instance),
+                ReadInstance::Unreadable { id, generation } => {
+                    unreadable.push((id, desired::unreadable(generation)));
+                }
+            }
+        }
         let reconciler = Reconciler {
             instances: &self.control.instances,
             tombstones: &self.control.shared.tombstones,
             changes: &self.control.shared.changes,
             policy: self.control.shared.policy,
         };
-        let applied = reconciler.apply(desired).await;
+        let mut applied = reconciler.apply(desired).await;
+        applied.append(&mut unreadable);
         let named: Vec<_> = applied.iter().map(|(id, _)| *id).collect();
         self.update_orphans(&named, &[]);
         for (id, applied) in applied {

@@ -7,8 +7,8 @@ use utoipa::{Modify, OpenApi};
 use super::errors;
 use crate::dtma::LogLine;
 use crate::edge::{
-    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogsResponse, McpAccessResponse,
-    MutationResponse, UpdateToolRequest,
+    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogFilter, LogsResponse,
+    McpAccessResponse, MutationResponse, UpdateToolRequest,
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
 
@@ -106,7 +106,7 @@ fn restart() {}
 
 /// An instance's output; with `follow=true` a stream of JSON lines.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/logs",
-    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<String>, Query, description = "lines from the end, at most 10000, or `all`; 100 when absent"), ("since" = Option<String>, Query, description = "RFC 3339, a date, Unix seconds, or how long ago, such as `10m`"), ("follow" = Option<bool>, Query)),
+    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<String>, Query, description = "lines from the end, at most 10000, or `all`; 100 when absent"), ("since" = Option<String>, Query, description = "RFC 3339, a date, Unix seconds, or how long ago, such as `10m`"), ("follow" = Option<bool>, Query), ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson")))))]
 fn logs() {}
 

@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use super::greeting::{Legacy, supported, version_for};
+use uuid::Uuid;
+
+use super::greeting::{BATCHES, Legacy, supported, version_for};
 use super::sessions::{Capabilities, Session, level_number};
+use super::turns::Turn;
 use super::{
     CRASH_LOOP, Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, refuse_with, unknown_session,
 };
-use crate::mailbox::Answer;
-use crate::rpc::{self, Kind, Span, code};
+use crate::mailbox::{self, Answer};
+use crate::rpc::{self, Kind, Malformed, Span, code};
 
 impl Hub {
     pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
@@ -19,6 +22,31 @@ impl Hub {
             Kind::Notification => self.notification(now, *post),
             Kind::Response => self.response(now, *post),
         }
+    }
+
+    /// Takes several messages of a session, if its revision has batches.
+    pub(super) fn batch(
+        &mut self,
+        now: Instant,
+        session: Uuid,
+        posts: Vec<Post>,
+        reply: mailbox::Sender,
+    ) {
+        let answer = match self.sessions.get(&session) {
+            None => unknown_session("null"),
+            Some(session) if session.version != BATCHES => {
+                let refused = Malformed::Batch;
+                let body = rpc::error("null", refused.code(), &refused.to_string(), None);
+                Answer::refused(400, body)
+            }
+            Some(_) => {
+                for post in posts {
+                    self.post(now, Box::new(post));
+                }
+                Answer::accepted()
+            }
+        };
+        reply.answer(answer);
     }
 
     /// The session of a post that needs one; answers the post when there is none.
@@ -53,6 +81,10 @@ impl Hub {
             };
             post
         };
+        if matches!(self.link, Link::Ready) && post.stateless && self.finding_era(now) {
+            self.park(now, post);
+            return;
+        }
         match &self.link {
             Link::Ready if post.unsupported.is_some() => self.unsupported(*post),
             Link::Ready if post.stateless => self.stateless(now, *post),
@@ -84,14 +116,26 @@ impl Hub {
 
     /// Keeps a post until the server is ready.
     fn park(&mut self, now: Instant, post: Box<Post>) {
-        let sizes = self.waiting.iter().map(|(_, p)| p.message.bytes().len());
-        let bytes = sizes.sum::<usize>() + post.message.bytes().len();
-        if self.waiting.len() >= self.limits.calls || bytes > self.limits.queued_bytes {
-            let text = format!("too many calls wait for the server: {}", self.not_ready());
-            refuse(*post, 503, code::UNAVAILABLE, &text);
-            return;
+        if let Some(post) = self.if_room(post) {
+            self.waiting.push_back((now + self.limits.ready, post));
         }
-        self.waiting.push_back((now + self.limits.ready, post));
+    }
+
+    /// The post, if one more may wait; else it is refused.
+    pub(super) fn if_room(&self, post: Box<Post>) -> Option<Box<Post>> {
+        let waiting = self.waiting.iter().chain(&self.turns.held);
+        let sizes = waiting.clone().map(|(_, p)| p.message.bytes().len());
+        let bytes = sizes.sum::<usize>() + post.message.bytes().len();
+        if waiting.count() >= self.limits.calls || bytes > self.limits.queued_bytes {
+            let text = if matches!(self.link, Link::Ready) {
+                "too many calls wait for those of other clients".to_owned()
+            } else {
+                format!("too many calls wait for the server: {}", self.not_ready())
+            };
+            refuse(*post, 503, code::UNAVAILABLE, &text);
+            return None;
+        }
+        Some(post)
     }
 
     /// The server is ready: sends the posts that waited.
@@ -147,6 +191,15 @@ impl Hub {
         match &*post.message.method {
             "logging/setLevel" => self.set_level(now, post),
             "resources/subscribe" | "resources/unsubscribe" => self.subscribe(now, post),
+            "tools/list" => {
+                if let Some(list) = self.known_list(&post) {
+                    let id = post.message.id.as_ref();
+                    let body = rpc::result(id.map_or("null", |id| post.message.raw(id)), list);
+                    post.reply.answer(Answer::ok(body));
+                } else {
+                    self.forward(now, post);
+                }
+            }
             _ => self.forward(now, post),
         }
     }
@@ -154,18 +207,13 @@ impl Hub {
     fn open_session(&mut self, now: Instant, post: Box<Post>) {
         match &self.legacy {
             Legacy::Spoken(handshake) => {
-                // A stored handshake must not hide that the server no longer answers.
-                if let Some(reason) = self.why_unhealthy() {
-                    refuse(*post, 503, code::UNAVAILABLE, &reason);
-                    return;
-                }
                 let wanted = post.message.text(post.fields.protocol_version.as_ref());
                 let version = version_for(wanted.as_deref(), &handshake.version);
                 let result = handshake.result_at(&version);
                 let capabilities = Capabilities::read(&post.message, &post.fields);
-                self.make_room();
+                self.make_room(now);
                 self.sessions
-                    .insert(post.fresh, Session::new(now, capabilities));
+                    .insert(post.fresh, Session::new(now, capabilities, version));
                 let id = post
                     .message
                     .id
@@ -194,15 +242,14 @@ impl Hub {
     }
 
     /// Sends the call to the server under an id of the bridge.
-    pub(super) fn forward(&mut self, now: Instant, post: Post) {
+    pub(super) fn send(&mut self, now: Instant, post: Post, turn: Option<Turn>) {
         let Some(id_span) = post.message.id.clone() else {
             return;
         };
-        if self.calls.len() >= self.limits.calls {
-            let text = format!(
-                "{} calls are under way, and no more are taken",
-                self.calls.len()
-            );
+        // A call that its caller gave up still occupies the server.
+        let under_way = self.calls.len() + self.turns.given_up();
+        if under_way >= self.limits.calls {
+            let text = format!("{under_way} calls are under way, and no more are taken");
             refuse(post, 503, code::UNAVAILABLE, &text);
             return;
         }
@@ -247,6 +294,7 @@ impl Hub {
                 method: post.message.method,
                 begun: now,
                 deadline: (!listens).then(|| now + self.limits.call),
+                turn,
             },
         );
     }
@@ -262,7 +310,13 @@ impl Hub {
         };
         match &*post.message.method {
             // The bridge has sent it to the server itself.
-            "notifications/initialized" => {}
+            "notifications/initialized" if post.stateless => {}
+            "notifications/initialized" | "notifications/roots/list_changed" => {
+                let session = post.session.and_then(|id| self.sessions.get(&id));
+                if session.is_some_and(|session| session.capabilities.roots) {
+                    self.roots_changed(now);
+                }
+            }
             "notifications/cancelled" => self.cancel(now, &post),
             _ if matches!(self.link, Link::Ready)
                 && self.out.len() + post.message.bytes().len() <= self.limits.queued_bytes =>
@@ -295,7 +349,7 @@ impl Hub {
                 post.message.splice_into(&mut edits, out);
             });
         } else if post.session.is_some() {
-            self.waiting.retain(|(_, waiting)| {
+            let stays = |(_, waiting): &(Instant, Box<Post>)| {
                 waiting.session != post.session
                     || waiting
                         .message
@@ -303,7 +357,9 @@ impl Hub {
                         .as_ref()
                         .map(|id| waiting.message.raw(id).as_bytes())
                         != Some(raw)
-            });
+            };
+            self.waiting.retain(stays);
+            self.turns.held.retain(stays);
         }
     }
 
@@ -323,7 +379,7 @@ impl Hub {
             rpc::put_line(&mut self.out, |out| {
                 post.message.splice_into(&mut edits, out);
             });
-            self.asked.remove(&n);
+            self.question_ends(now, n);
         }
         post.reply.answer(Answer::accepted());
     }

@@ -9,6 +9,7 @@
 //! way out. Each client's mail waits in its own bounded mailbox, so none can hold up another.
 
 mod clients;
+mod cut;
 mod greeting;
 mod ids;
 mod link;
@@ -18,6 +19,7 @@ mod server;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,20 +29,21 @@ use bytes::{Bytes, BytesMut};
 use toolbox_api::mcp::McpState;
 use uuid::Uuid;
 
-use self::greeting::{Discovered, Legacy as LegacyEra};
 pub use self::greeting::{
-    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
-    stateless_params,
+    BATCHES, LEGACY, STATELESS, initialize_params, read_discover, read_initialize, stateless_params,
 };
+use self::greeting::{Discover, Discovered, Legacy as LegacyEra};
 use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
 pub use self::mirrors::Parameter;
 use self::probe::Probe;
 use self::sessions::Session;
+use self::turns::{Turn, Turns};
 use crate::health::Finding;
 use crate::limits::Limits;
 use crate::mailbox::{Answer, Sender};
+use crate::memory::KnownEra;
 use crate::redact::Redactor;
 use crate::rpc::{self, Fields, Message, code};
 use crate::tools::Toolset;
@@ -74,6 +77,15 @@ pub struct Post {
 pub enum Input {
     /// Pass this on.
     Post(Box<Post>),
+    /// Pass these on, in the order in which they stand.
+    Batch {
+        /// The session they belong to.
+        session: Uuid,
+        /// The messages.
+        posts: Vec<Post>,
+        /// Where it goes that they were taken, or why not.
+        reply: Sender,
+    },
     /// Send what belongs to this session and to no call here.
     Listen {
         /// The session.
@@ -117,6 +129,8 @@ struct Call {
     begun: Instant,
     /// None for a subscription.
     deadline: Option<Instant>,
+    /// Set if the server may ask its client something meanwhile.
+    turn: Option<Turn>,
 }
 
 /// A request of the server that a client was asked to answer.
@@ -125,7 +139,9 @@ struct Asked {
     /// The server's own id, as JSON.
     id: Bytes,
     session: Uuid,
-    deadline: Instant,
+    /// The call that caused it, if that is known.
+    call: Option<u32>,
+    since: Instant,
 }
 
 /// What the process did since it was connected.
@@ -136,6 +152,8 @@ struct Process {
     last_log: String,
     /// Whether any message of it could be read.
     spoke: bool,
+    /// When it last answered anything.
+    answered: Option<Instant>,
     /// Whether its tools, or what stands in their stead, have been listed.
     listed: bool,
     garbage: Garbage,
@@ -165,11 +183,16 @@ pub struct Hub {
     waiting: VecDeque<(Instant, Box<Post>)>,
     sessions: HashMap<Uuid, Session>,
     asked: HashMap<u32, Asked>,
+    turns: Turns,
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
-    /// The server is known not to support `server/discover`.
-    skip_discover: bool,
+    discover: Discover,
+    era: KnownEra,
+    /// It ended once because it was asked for an era that it does not speak. That is no fault of it.
+    shied: bool,
+    /// When `initialize` was sent last.
+    greeted: Instant,
     /// Ends in a row, each after a short run.
     crashes_in_a_row: u32,
     ends: VecDeque<Instant>,
@@ -204,10 +227,14 @@ impl Hub {
             waiting: VecDeque::new(),
             sessions: HashMap::new(),
             asked: HashMap::new(),
+            turns: Turns::default(),
             process: Process::default(),
             discovered: None,
             legacy: LegacyEra::Unknown,
-            skip_discover: false,
+            discover: Discover::Unasked,
+            era: KnownEra::default(),
+            shied: false,
+            greeted: now,
             crashes_in_a_row: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
@@ -227,9 +254,14 @@ impl Hub {
     pub fn input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Post(post) => self.post(now, post),
+            Input::Batch {
+                session,
+                posts,
+                reply,
+            } => self.batch(now, session, posts, reply),
             Input::Listen { session, reply } => self.listen(now, session, reply),
             Input::End { session, reply } => {
-                let answer = if self.end_session(session) {
+                let answer = if self.end_session(now, session) {
                     Answer::accepted()
                 } else {
                     unknown_session("null")
@@ -249,11 +281,29 @@ impl Hub {
         self.redactor = redactor;
     }
 
+    /// Which image the server is made from, before it is connected; none if it is no image.
+    pub fn set_image(&mut self, image: Option<String>) {
+        if self.era.image != image {
+            self.era = KnownEra { image, only: None };
+        }
+    }
+
+    /// Takes up what was learned at an earlier time.
+    pub fn recall(&mut self, era: KnownEra) {
+        self.era = era;
+    }
+
+    /// What was learned of the server's era.
+    pub const fn era(&self) -> &KnownEra {
+        &self.era
+    }
+
     /// The next time [`Hub::timeout`] has something to do.
     pub fn next_timeout(&self) -> Instant {
         let busy = !self.calls.is_empty()
             || !self.waiting.is_empty()
             || !self.asked.is_empty()
+            || !self.turns.idle()
             || self.discarded > 0
             || matches!(self.link, Link::Greeting { .. });
         let sweep = self.swept + if busy { SWEEP } else { SWEEP * 40 };
@@ -268,9 +318,11 @@ impl Hub {
         if now.saturating_duration_since(self.swept) >= SWEEP {
             self.swept = now;
             self.discarded = 0;
+            self.discover_timeout(now);
             self.sweep_calls(now);
             self.sweep_sessions(now);
             self.sweep_asked(now);
+            self.sweep_turns(now);
         }
         match self.link {
             Link::Greeting { since } => self.greeting_timeout(now, since),
@@ -291,7 +343,8 @@ impl Hub {
 
     /// Counts of calls and sessions, for metrics.
     pub fn load(&self) -> (usize, usize) {
-        (self.calls.len() + self.waiting.len(), self.sessions.len())
+        let waiting = self.waiting.len() + self.turns.held.len();
+        (self.calls.len() + waiting, self.sessions.len())
     }
 
     fn found(&mut self, finding: Finding) {
@@ -327,6 +380,7 @@ impl Hub {
             let Some(call) = self.calls.remove(&id) else {
                 continue;
             };
+            self.give_up(now, id, &call);
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
@@ -371,6 +425,7 @@ impl Hub {
                 method: method.into(),
                 begun: now,
                 deadline: None,
+                turn: None,
             },
         );
         id

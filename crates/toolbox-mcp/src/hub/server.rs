@@ -1,17 +1,17 @@
 //! From the server to clients.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::sessions::level_number;
+use super::sessions::{Session, level_number};
+use super::turns::LogsFor;
 use super::{Asked, Call, Hub, Link, Owner};
 use crate::lines::Line;
 use crate::mailbox::Answer;
-use crate::rpc::{self, Kind, Message, code};
+use crate::rpc::{self, Kind, Malformed, Message, code};
 use crate::wire::checks::short;
 
 /// How long a client may take to answer the server. It may ask a person.
@@ -24,29 +24,53 @@ impl Hub {
     pub fn line(&mut self, now: Instant, line: Line) {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(length) => {
-                self.garbage(
-                    length,
-                    &format!("a line over {} bytes", self.limits.message_bytes),
-                );
+            Line::Cut(cut) => {
+                self.cut(now, &cut);
                 return;
             }
         };
-        let length = bytes.len();
-        let Ok(message) = Message::parse(bytes.clone()) else {
-            let start = bytes.get(..length.min(80)).unwrap_or_default();
-            self.garbage(length, &String::from_utf8_lossy(start));
-            return;
-        };
-        self.process.spoke = true;
-        match message.kind {
-            Kind::Response => self.answered(now, &message),
-            Kind::Notification => self.notified(now, &message),
-            Kind::Request => self.asks(now, &message),
+        match Message::parse(bytes.clone()) {
+            Ok(message) => self.take(now, &message),
+            // Some runtimes write one at the start of their output.
+            Err(Malformed::ByteOrderMark) => {
+                let rest = bytes.slice(rpc::BYTE_ORDER_MARK.len_utf8()..);
+                self.part(now, &rest);
+            }
+            Err(Malformed::Batch) => match rpc::batch(&bytes) {
+                Ok(parts) => {
+                    for part in parts {
+                        self.part(now, &part);
+                    }
+                }
+                Err(_) => self.not_a_message(&bytes),
+            },
+            Err(_) => self.not_a_message(&bytes),
         }
     }
 
-    fn garbage(&mut self, length: usize, sample: &str) {
+    /// A message within a line.
+    fn part(&mut self, now: Instant, bytes: &Bytes) {
+        match Message::parse(bytes.clone()) {
+            Ok(message) => self.take(now, &message),
+            Err(_) => self.not_a_message(bytes),
+        }
+    }
+
+    fn take(&mut self, now: Instant, message: &Message) {
+        self.process.spoke = true;
+        match message.kind {
+            Kind::Response => self.answered(now, message),
+            Kind::Notification => self.notified(now, message),
+            Kind::Request => self.asks(now, message),
+        }
+    }
+
+    fn not_a_message(&mut self, bytes: &Bytes) {
+        let start = bytes.get(..bytes.len().min(80)).unwrap_or_default();
+        self.garbage(bytes.len(), &String::from_utf8_lossy(start));
+    }
+
+    pub(super) fn garbage(&mut self, length: usize, sample: &str) {
         self.discarded += length + 64;
         let garbage = &mut self.process.garbage;
         garbage.lines += 1;
@@ -89,7 +113,8 @@ impl Hub {
         }
     }
 
-    fn answered(&mut self, now: Instant, message: &Message) {
+    pub(super) fn answered(&mut self, now: Instant, message: &Message) {
+        self.process.answered = Some(now);
         let number = message.number(message.id.as_ref());
         let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {
             self.unmatched(message);
@@ -97,6 +122,7 @@ impl Hub {
         };
         let Some(call) = self.calls.remove(&number) else {
             // Its caller no longer waits. The late answer still shows that the server works.
+            self.turns.ended(number);
             self.probe.answered_late(now);
             self.discarded += message.bytes().len();
             return;
@@ -111,6 +137,7 @@ impl Hub {
     }
 
     fn deliver(&mut self, now: Instant, message: &Message, call: Call) {
+        self.turn_ends(&call, message.error.is_some());
         let (
             Owner::Client {
                 session, id, reply, ..
@@ -142,6 +169,7 @@ impl Hub {
             status,
             ..Answer::ok(body)
         });
+        self.take_turns(now);
     }
 
     fn notified(&mut self, now: Instant, message: &Message) {
@@ -156,7 +184,7 @@ impl Hub {
             _ => fields.meta.subscription.clone(),
         };
         match (&*message.method, belongs) {
-            ("notifications/cancelled", Some(span)) => self.server_cancels(message, span),
+            ("notifications/cancelled", Some(span)) => self.server_cancels(now, message, span),
             (_, Some(span)) => self.send_to_call(now, message, span),
             ("notifications/message", None) => {
                 self.log_message(message, message.text(fields.level.as_ref()).as_deref());
@@ -171,7 +199,8 @@ impl Hub {
             }
             (method, None) => {
                 if method == "notifications/tools/list_changed" {
-                    self.probe.ask_now(now);
+                    self.probe.list_changed(now);
+                    self.turns.forget();
                 }
                 self.send_to_all(message.bytes());
             }
@@ -199,6 +228,7 @@ impl Hub {
             begun,
             deadline,
             method,
+            ..
         }) = call
         else {
             self.discarded += message.bytes().len();
@@ -219,11 +249,11 @@ impl Hub {
     }
 
     /// The server ends a subscription, or no longer wants an answer of a client.
-    fn server_cancels(&mut self, message: &Message, span: rpc::Span) {
+    fn server_cancels(&mut self, now: Instant, message: &Message, span: rpc::Span) {
         let raw = message.raw(&span).as_bytes();
         let asked = self.asked.iter().find(|(_, asked)| asked.id == raw);
         if let Some((number, session)) = asked.map(|(n, asked)| (*n, asked.session)) {
-            self.asked.remove(&number);
+            self.question_ends(now, number);
             let number = number.to_string();
             let spliced = message.splice(&mut [(span, number.as_bytes())]);
             self.send_to_session(session, spliced);
@@ -242,49 +272,36 @@ impl Hub {
         }
     }
 
-    /// A log line names no call. It goes to the only one it can belong to, else to the sessions that want its level.
+    /// A log line names no call. While calls are under way, it goes to the client whose they all are, or to nobody: it may
+    /// tell of one client's call what another must not know. Else it goes to the sessions that want its level.
     fn log_message(&mut self, message: &Message, level: Option<&str>) {
-        let mut sessions = HashSet::new();
-        let mut newest: Option<u32> = None;
-        let mut stateless = 0;
-        for (number, call) in &self.calls {
-            if let Owner::Client {
-                session, wants_log, ..
-            } = &call.owner
-            {
-                match session {
-                    Some(session) => sessions.insert(*session),
-                    None if *wants_log => {
-                        stateless += 1;
-                        true
-                    }
-                    None => continue,
-                };
-                newest = newest.max(Some(*number));
-            }
-        }
-        if sessions.len() + stateless == 1 {
-            let call = newest.and_then(|n| self.calls.get(&n));
-            let pushed = matches!(call, Some(Call { owner: Owner::Client { reply, .. }, .. })
-                if reply.push(message.bytes().clone()));
-            if pushed {
-                return;
-            }
-        }
         let level = level.and_then(level_number);
+        let wants = |session: &Session| session.level.is_none() || session.level <= level;
         let mut arrives = false;
-        for session in self.sessions.values_mut() {
-            if session.level.is_none() || session.level <= level {
-                arrives |= session.push(message.bytes().clone());
+        match self.logs_for() {
+            LogsFor::All => {
+                for session in self.sessions.values_mut().filter(|s| wants(s)) {
+                    arrives |= session.push(message.bytes().clone());
+                }
             }
+            LogsFor::Session(id) => {
+                if self.sessions.get(&id).is_some_and(wants) {
+                    arrives = self.send_to_session(id, message.bytes().clone());
+                }
+            }
+            LogsFor::Call(number) => {
+                arrives = matches!(self.calls.get(&number),
+                    Some(Call { owner: Owner::Client { reply, wants_log: true, .. }, .. })
+                    if reply.push(message.bytes().clone()));
+            }
+            LogsFor::Nobody => {}
         }
         if !arrives {
             self.discarded += message.bytes().len();
         }
     }
 
-    /// The server asks for something. Standard streams do not say on whose behalf, so a client is asked only when no
-    /// other can be meant: what one person is asked must not reach another.
+    /// The server asks for something.
     fn asks(&mut self, now: Instant, message: &Message) {
         let Some(span) = message.id.clone() else {
             return;
@@ -296,14 +313,14 @@ impl Hub {
             self.send_message(&super::as_text(&pong));
             return;
         }
-        let session = match self.meant(method) {
-            Ok(session) if self.asked.len() < MAX_ASKED => session,
+        let (session, call) = match self.meant(now, method, mode(message).as_deref()) {
+            Ok(meant) if self.asked.len() < MAX_ASKED => meant,
             Ok(_) => {
                 self.decline(&id, code::UNAVAILABLE, "too many requests wait for clients");
                 return;
             }
-            Err(why) => {
-                self.decline(&id, code::METHOD_NOT_FOUND, why);
+            Err((code, why)) => {
+                self.decline(&id, code, why);
                 return;
             }
         };
@@ -314,48 +331,12 @@ impl Hub {
             let asked = Asked {
                 id: Bytes::from(id),
                 session,
-                deadline: now + ASKED,
+                call,
+                since: now,
             };
-            self.asked.insert(number, asked);
+            self.question_begins(number, asked);
         } else {
             self.decline(&id, code::UNAVAILABLE, "the client does not listen");
-        }
-    }
-
-    fn meant(&self, method: &str) -> Result<Uuid, &'static str> {
-        let takes = |id: &Uuid| {
-            self.sessions
-                .get(id)
-                .is_some_and(|session| session.capabilities.take(method))
-        };
-        let calling: HashSet<Uuid> = self
-            .calls
-            .values()
-            .filter_map(|call| match &call.owner {
-                Owner::Client { session, .. } => *session,
-                _ => None,
-            })
-            .filter(takes)
-            .collect();
-        let listening = || {
-            self.sessions
-                .iter()
-                .filter(|(id, session)| session.listens() && takes(id))
-                .map(|(id, _)| *id)
-                .collect()
-        };
-        let candidates: HashSet<Uuid> = if calling.is_empty() {
-            listening()
-        } else {
-            calling
-        };
-        let mut candidates = candidates.into_iter();
-        match (candidates.next(), candidates.next()) {
-            (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) => {
-                Err("several clients are connected, and the request does not say which is meant")
-            }
-            (None, _) => Err("no connected client offers this"),
         }
     }
 
@@ -395,12 +376,12 @@ impl Hub {
             .asked
             .iter()
             .filter(|(_, asked)| {
-                asked.deadline <= now || !self.sessions.contains_key(&asked.session)
+                now >= asked.since + ASKED || !self.sessions.contains_key(&asked.session)
             })
             .map(|(number, _)| *number)
             .collect();
         for number in over {
-            if let Some(asked) = self.asked.remove(&number)
+            if let Some(asked) = self.question_ends(now, number)
                 && matches!(self.link, Link::Ready)
             {
                 self.decline(
@@ -411,6 +392,17 @@ impl Hub {
             }
         }
     }
+}
+
+/// How an elicitation is to be answered.
+fn mode(message: &Message) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Mode {
+        mode: Option<String>,
+    }
+    let params = message.params.as_ref()?;
+    let read: Mode = serde_json::from_str(message.raw(params)).ok()?;
+    read.mode
 }
 
 /// HTTP status of a stateless answer. Some errors have one of their own.

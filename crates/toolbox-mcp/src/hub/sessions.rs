@@ -26,10 +26,16 @@ const LEVELS: [&str; 8] = [
 ];
 
 /// What a client offers to the server.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something a client has said or not"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Capabilities {
     pub(super) sampling: bool,
-    pub(super) elicitation: bool,
+    /// Elicitation by a form, and by a page of the server.
+    pub(super) forms: bool,
+    pub(super) pages: bool,
     pub(super) roots: bool,
 }
 
@@ -41,21 +47,43 @@ impl Capabilities {
             .and_then(|span| serde_json::from_str(message.raw(span)).ok())
             .unwrap_or_default();
         let has = |name: &str| declared.get(name).is_some_and(|c| !c.is_null());
+        let elicits = |mode: &str| declared["elicitation"].get(mode).is_some();
         Self {
             sampling: has("sampling"),
-            elicitation: has("elicitation"),
+            // Without a mode, forms are meant.
+            forms: has("elicitation") && (elicits("form") || !elicits("url")),
+            pages: has("elicitation") && elicits("url"),
             roots: has("roots"),
         }
     }
 
-    /// Whether the client takes this request.
-    pub(super) fn take(self, method: &str) -> bool {
-        match method {
-            "sampling/createMessage" => self.sampling,
-            "elicitation/create" => self.elicitation,
-            "roots/list" => self.roots,
-            _ => true,
-        }
+    /// Whether the client can be asked what a person or a model answers.
+    pub(super) const fn answers(self) -> bool {
+        self.sampling || self.forms || self.pages
+    }
+
+    /// Refuses a request that the client has not said it takes, with the code that the protocol has for it.
+    pub(super) fn take(self, method: &str, mode: Option<&str>) -> Result<(), (i32, &'static str)> {
+        let missing = match (method, mode) {
+            ("sampling/createMessage", _) if !self.sampling => "sampling",
+            ("elicitation/create", _) if !self.forms && !self.pages => "elicitation",
+            ("elicitation/create", Some("url")) if !self.pages => {
+                let text = "the client whose call is under way does not take elicitation by url";
+                return Err((code::INVALID_PARAMS, text));
+            }
+            ("elicitation/create", None | Some("form")) if !self.forms => {
+                let text = "the client whose call is under way does not take elicitation by form";
+                return Err((code::INVALID_PARAMS, text));
+            }
+            ("roots/list", _) if !self.roots => "roots",
+            _ => return Ok(()),
+        };
+        let text = match missing {
+            "sampling" => "the client whose call is under way does not offer sampling",
+            "elicitation" => "the client whose call is under way does not offer elicitation",
+            _ => "the client whose call is under way does not offer roots",
+        };
+        Err((code::METHOD_NOT_FOUND, text))
     }
 }
 
@@ -64,6 +92,8 @@ impl Capabilities {
 pub(super) struct Session {
     pub(super) used: Instant,
     pub(super) capabilities: Capabilities,
+    /// The revision it speaks.
+    pub(super) version: String,
     pub(super) level: Option<usize>,
     pub(super) subscriptions: HashSet<String>,
     listener: Option<Sender>,
@@ -71,10 +101,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Instant, capabilities: Capabilities) -> Self {
+    pub(super) fn new(now: Instant, capabilities: Capabilities, version: String) -> Self {
         Self {
             used: now,
             capabilities,
+            version,
             level: None,
             subscriptions: HashSet::new(),
             listener: None,
@@ -117,10 +148,13 @@ impl Hub {
         }
         // One stream per session: an older one ends.
         session.listener = Some(reply);
+        if session.capabilities.roots {
+            self.roots_listen(now);
+        }
     }
 
     /// Ends a session and what belongs to it; whether there was one.
-    pub(super) fn end_session(&mut self, id: Uuid) -> bool {
+    pub(super) fn end_session(&mut self, now: Instant, id: Uuid) -> bool {
         let Some(session) = self.sessions.remove(&id) else {
             return false;
         };
@@ -136,9 +170,11 @@ impl Hub {
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{number},"reason":"the session ended"}}}}"#
             ));
-            if let Some(call) = self.calls.remove(&number)
-                && let Owner::Client { id, reply, .. } = call.owner
-            {
+            let Some(call) = self.calls.remove(&number) else {
+                continue;
+            };
+            self.give_up(now, number, &call);
+            if let Owner::Client { id, reply, .. } = call.owner {
                 let id = super::as_text(&id);
                 reply.answer(Answer::ok(error(
                     &id,
@@ -149,6 +185,7 @@ impl Hub {
             }
         }
         self.waiting.retain(|(_, post)| post.session != Some(id));
+        self.turns.held.retain(|(_, post)| post.session != Some(id));
         for uri in session.subscriptions {
             if !self
                 .sessions
@@ -156,15 +193,17 @@ impl Hub {
                 .any(|s| s.subscriptions.contains(&uri))
             {
                 let params = serde_json::json!({ "uri": uri }).to_string();
-                let now = session.used;
                 self.send_request(now, Owner::Nobody, "resources/unsubscribe", &params);
             }
+        }
+        if session.capabilities.roots {
+            self.roots_changed(now);
         }
         true
     }
 
     /// Makes room for one more session.
-    pub(super) fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self, now: Instant) {
         if self.sessions.len() < self.limits.sessions {
             return;
         }
@@ -174,7 +213,7 @@ impl Hub {
             .min_by_key(|(_, session)| (session.listens(), session.used))
             .map(|(id, _)| *id);
         if let Some(id) = oldest {
-            self.end_session(id);
+            self.end_session(now, id);
         }
     }
 
@@ -187,7 +226,7 @@ impl Hub {
             .map(|(id, _)| *id)
             .collect();
         for id in over {
-            self.end_session(id);
+            self.end_session(now, id);
         }
     }
 

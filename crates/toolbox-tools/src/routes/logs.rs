@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toolbox_api::edge::{InvokeRequest, LogsResponse, NumberOrText};
+use toolbox_api::edge::{InvokeRequest, LogFilter, LogsResponse, NumberOrText};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment;
 use toolbox_domain::ids::ToolboxId;
@@ -16,7 +16,7 @@ use crate::host::{instances, read_request};
 const DEFAULT_TAIL: u32 = 100;
 const MAX_TAIL: u32 = 10_000;
 /// In seconds since 1970. RFC 3339 cannot write later times.
-const END_OF_YEAR_9999: Duration = Duration::from_hours(70_389_528);
+const END_OF_YEAR_9999: u64 = 253_402_300_800;
 
 /// Which lines, and whether to wait for more.
 pub(super) struct LogOptions {
@@ -25,7 +25,7 @@ pub(super) struct LogOptions {
 }
 
 impl LogOptions {
-    /// `?tail=100&since=…&follow=true`.
+    /// `?tail=100&since=…&follow=true&stream=stderr`.
     pub(super) fn from_query(cx: &RequestContext) -> Result<Self, ApiError> {
         let follow = match cx.query_value("follow")?.as_deref() {
             None | Some("false" | "0") => false,
@@ -38,7 +38,9 @@ impl LogOptions {
             }
         };
         let (tail, since) = (cx.query_value("tail")?, cx.query_value("since")?);
-        Self::new(cx, tail.as_deref(), since.as_deref(), follow)
+        let stream = cx.query_value("stream")?;
+        let given = (tail.as_deref(), since.as_deref(), stream.as_deref());
+        Self::new(cx, given, follow)
     }
 
     /// The same fields in a body.
@@ -46,13 +48,13 @@ impl LogOptions {
         let text = |value: &Option<NumberOrText>| value.as_ref().map(ToString::to_string);
         let follow = body.follow.unwrap_or(false);
         let (tail, since) = (text(&body.tail), text(&body.since));
-        Self::new(cx, tail.as_deref(), since.as_deref(), follow)
+        let given = (tail.as_deref(), since.as_deref(), body.stream.as_deref());
+        Self::new(cx, given, follow)
     }
 
     fn new(
         cx: &RequestContext,
-        tail: Option<&str>,
-        since: Option<&str>,
+        (tail, since, stream): (Option<&str>, Option<&str>, Option<&str>),
         follow: bool,
     ) -> Result<Self, ApiError> {
         let tail = match tail.map(str::trim) {
@@ -72,10 +74,20 @@ impl LogOptions {
             })
         });
         let since = since.transpose()?;
+        let stream = stream.map(|text| {
+            LogFilter::parse(text).ok_or_else(|| {
+                ApiError::with_message(
+                    ErrorCode::InvalidRequest,
+                    "Give stream as stdout, stderr or all",
+                )
+            })
+        });
+        let stream = stream.transpose()?;
         Ok(Self {
             query: LogQuery {
                 tail: Some(tail),
                 since,
+                stream,
             },
             follow,
         })
@@ -91,7 +103,7 @@ fn timestamp(text: &str, now: Duration) -> Option<String> {
             .map(|ago| now.saturating_sub(ago))
             .or_else(|| moment::parse(&rfc3339(text)?)),
     };
-    let since_epoch = since_epoch.filter(|moment| *moment < END_OF_YEAR_9999)?;
+    let since_epoch = since_epoch.filter(|moment| moment.as_secs() < END_OF_YEAR_9999)?;
     let to_the_second = &moment::format(since_epoch)[..19];
     let nanoseconds = since_epoch.subsec_nanos();
     Some(format!("{to_the_second}.{nanoseconds:09}Z"))

@@ -1,0 +1,274 @@
+// The matrix of servers and clients through the agent. Started by tests/matrix/run.
+
+import { endCleanly, failCleanly, onCleanup, undoAll } from "../../bench/cleanup.ts";
+import { type Agent, startAgent } from "../../bench/dtma.ts";
+import { type Server, SERVERS } from "./servers.ts";
+
+const IMAGE = "toolbox/matrix:dev";
+const HOME = "/opt/matrix";
+const WIDTH = 2;
+/** Of one client with one server, all its steps. */
+const PAIR_MS = 240_000;
+
+interface Client {
+  name: string;
+  of: string;
+  command: string[];
+}
+
+const node = (file: string, ...rest: string[]) => ["node", `${HOME}/clients/${file}`, ...rest];
+const python = (packages: string, file: string) => [
+  "env",
+  `PYTHONPATH=${HOME}/py/${packages}`,
+  "python3",
+  `${HOME}/clients/${file}`,
+];
+
+const CLIENTS: Client[] = [
+  { name: "TypeScript SDK 1", of: "@modelcontextprotocol/sdk 1.32.2", command: node("typescript-1.mjs") },
+  { name: "TypeScript SDK 2", of: "@modelcontextprotocol/client 2.4.0", command: node("typescript-2.mjs") },
+  { name: "Python SDK 1", of: "mcp 1.10.1", command: python("sdk1_10", "python_1.py") },
+  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python_2.py") },
+  { name: "FastMCP", of: "fastmcp 4.2.3", command: python("fastmcp4", "fastmcp_client.py") },
+  {
+    name: "mcp-remote",
+    of: "mcp-remote 0.15.1, driven by @modelcontextprotocol/sdk 1.32.2",
+    command: node("typescript-1.mjs", "mcp-remote"),
+  },
+  { name: "Inspector", of: "@modelcontextprotocol/inspector 2.12.0, its command line", command: node("inspector.mjs") },
+];
+
+/** What one client did with one server. */
+interface Cell {
+  revision: string | null;
+  done: string[];
+  failed: { step: string; error: string }[];
+}
+
+interface Row {
+  server: Server;
+  /** What the agent says of the server, once it has been asked. */
+  deployed: string;
+  /** Why it could not be deployed, or is not well. */
+  failed?: string;
+  cells: Map<Client, Cell>;
+}
+
+const options = parseArgs(Deno.args);
+const servers = SERVERS.filter(({ name }) => name.includes(options.server ?? ""));
+const clients = CLIENTS.filter(({ name }) => name.includes(options.client ?? ""));
+endCleanly(3600);
+try {
+  const rows = await measure();
+  const text = markdown(rows);
+  console.log(text);
+  if (options.write) {
+    const file = new URL("../../docs/MCP-MATRIX.md", import.meta.url);
+    const before = await Deno.readTextFile(file);
+    await Deno.writeTextFile(file, before.replace(/<!-- matrix -->[\s\S]*<!-- \/matrix -->/, () => text));
+  }
+  const failed = rows.flatMap(({ failed, cells }) => [failed, ...[...cells.values()].flatMap(({ failed }) => failed)]);
+  await undoAll();
+  Deno.exit(failed.some(Boolean) ? 1 : 0);
+} catch (error) {
+  await failCleanly(error);
+}
+
+async function measure(): Promise<Row[]> {
+  const agent = await startAgent(options.agent, { tls: true });
+  const container = await startClients(agent);
+  const rows: Row[] = [];
+  const rest = servers.entries();
+  const lane = async () => {
+    for (const [at, server] of rest) rows[at] = await row(agent, container, server);
+  };
+  await Promise.all(Array.from({ length: WIDTH }, lane));
+  await agent.stop();
+  return rows;
+}
+
+/** A container on this machine's network in which the clients run; its name. */
+async function startClients(agent: Agent): Promise<string> {
+  const name = `toolbox-matrix-${crypto.randomUUID().slice(0, 8)}`;
+  onCleanup(async () => void await docker(["rm", "--force", name]));
+  // It has a name, so it can be ended whatever happens here, and it ends by itself.
+  await docker(["run", "--detach", "--rm", "--name", name, "--network", "host", IMAGE, "sleep", "3600"]);
+  await docker(["exec", "--interactive", name, "sh", "-c", "cat >/tmp/ca.pem"], agent.certificate);
+  return name;
+}
+
+async function row(agent: Agent, container: string, server: Server): Promise<Row> {
+  const id = crypto.randomUUID();
+  const result: Row = { server, deployed: "", cells: new Map() };
+  const spec = {
+    image: IMAGE,
+    entrypoint: server.command.slice(0, 1),
+    command: server.command.slice(1),
+    transport: server.transport,
+    stdin_open: server.transport === "stdio",
+    ...(server.port && { ports: [{ container_port: server.port }], mcp_path: server.path ?? "/mcp" }),
+    resources: { memory_bytes: 768 << 20, pids: 256 },
+    confinement: { tmpfs: ["/tmp"] },
+  };
+  try {
+    const tool = {
+      generation: 1,
+      desired: "running",
+      name: server.name,
+      container_name: `matrix-${id.slice(0, 8)}`,
+      spec,
+    };
+    const { phase, reason } = await agent.call("PUT", `/tools/${id}`, tool);
+    if (phase !== "running") throw new Error(`the instance is ${phase}: ${JSON.stringify(reason)}`);
+    result.deployed = await answering(agent, id);
+  } catch (error) {
+    result.failed = String((error as Error).message);
+  }
+  for (const client of clients) {
+    const job = { url: `${agent.url}/mcp/${id}`, headers: { Authorization: `Bearer ${agent.key}` }, ...server };
+    const cell = await pair(container, client, job);
+    result.cells.set(client, cell);
+    console.error(`matrix: ${server.name} x ${client.name}: ${cellText(cell)}`);
+    for (const { step, error } of cell.failed) console.error(`  ${step}: ${error}`);
+  }
+  if (options.logs) await showLogs(agent, id);
+  await agent.call("DELETE", `/tools/${id}?generation=2`).catch((error) => console.error(`matrix: ${error.message}`));
+  return result;
+}
+
+/** Waits until the bridge lets a client in, for at most a minute, and what the agent says of the server then. */
+async function answering(agent: Agent, id: string): Promise<string> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const answer = await fetch(`${agent.url}/mcp/${id}`, {
+      client: agent.client!,
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${agent.key}`,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+      },
+      body: JSON.stringify({
+        jsonrpc: "2.0",
+        id: 1,
+        method: "initialize",
+        params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "matrix", version: "1.0.0" } },
+      }),
+      signal: AbortSignal.timeout(60_000),
+    });
+    const text = await answer.text();
+    // A server of revision 2026-07-28 says so, which is an answer.
+    if (answer.ok || text.includes("2026-07-28")) {
+      const { mcp } = await agent.call("GET", `/tools/${id}`);
+      return mcp ? [mcp.state, mcp.protocol_version, `${mcp.tool_count} tools`].join(", ") : "answers";
+    }
+    if (answer.status < 500 || Date.now() > deadline) throw new Error(`initialize: ${answer.status} ${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+async function showLogs(agent: Agent, id: string): Promise<void> {
+  const { container_id: container } = await agent.call("GET", `/tools/${id}`);
+  const log = await docker(["logs", "--tail", "60", container]).catch((error) => error.message);
+  console.error(log.split("\n").map((line: string) => line.slice(0, 300)).join("\n"));
+}
+
+async function pair(container: string, client: Client, job: Record<string, unknown>): Promise<Cell> {
+  const env = ["NODE_EXTRA_CA_CERTS=/tmp/ca.pem", "SSL_CERT_FILE=/tmp/ca.pem", "PYTHONWARNINGS=ignore"];
+  const command = ["exec", "--interactive", ...env.flatMap((one) => ["--env", one]), container, ...client.command];
+  const cell: Cell = { revision: null, done: [], failed: [] };
+  let output = "";
+  let ended: Error | undefined;
+  try {
+    output = await docker(command, JSON.stringify(job), PAIR_MS);
+  } catch (error) {
+    ended = error as Error;
+    output = (error as { stdout?: string }).stdout ?? "";
+  }
+  for (const line of output.split("\n")) {
+    if (!line.startsWith("{")) continue;
+    const { step, error, revision } = JSON.parse(line);
+    if (revision !== undefined) cell.revision = revision;
+    else if (error) cell.failed.push({ step, error });
+    else cell.done.push(step);
+  }
+  const last = cell.done.at(-1);
+  if (ended || (last !== "close" && cell.failed.length === 0)) {
+    cell.failed.push({ step: "end", error: (ended?.message ?? "the client ended early").slice(-400) });
+  }
+  return cell;
+}
+
+/** What Docker's command line printed; an error carries it as `stdout`. */
+async function docker(args: string[], input = "", ms = 60_000): Promise<string> {
+  const child = new Deno.Command("docker", { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  const late = setTimeout(() => child.kill("SIGKILL"), ms);
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input)).catch(() => {});
+  await writer.close().catch(() => {});
+  const { success, stdout, stderr } = await child.output();
+  clearTimeout(late);
+  const text = new TextDecoder().decode(stdout);
+  if (!success) {
+    const error = new Error(`docker ${args[0]}: ${new TextDecoder().decode(stderr).trim()}`);
+    throw Object.assign(error, { stdout: text });
+  }
+  return text;
+}
+
+function cellText({ revision, failed }: Cell): string {
+  if (failed.length > 0) return `**${failed.map(({ step }) => step).join(", ")}**`;
+  return `passed${revision ? `, ${revision}` : ""}`;
+}
+
+function markdown(rows: Row[]): string {
+  const table = (head: string[], lines: string[][]) =>
+    [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const cells = rows.flatMap(({ cells }) => [...cells.values()]);
+  const passed = cells.filter(({ failed }) => failed.length === 0).length;
+  const failures = rows.flatMap(({ server, failed, cells }) => [
+    ...(failed ? [`- ${server.name}, deploy: ${inline(failed)}`] : []),
+    ...[...cells].flatMap(([client, { failed }]) =>
+      failed.map(({ step, error }) => `- ${server.name} × ${client.name}, ${step}: ${inline(error)}`)
+    ),
+  ]);
+  return [
+    "<!-- matrix -->",
+    `${passed} of ${cells.length} pairs passed.`,
+    table(
+      ["server", ...clients.map(({ name }) => name)],
+      rows.map(({ server, cells }) => [server.name, ...clients.map((client) => cellText(cells.get(client)!))]),
+    ),
+    ...(failures.length > 0 ? ["What failed:", failures.join("\n")] : []),
+    table(
+      ["server", "package", "SDK", "transport", "steps beside connect, list, second", "what the agent found"],
+      rows.map(({ server, deployed, failed }) => [
+        server.name,
+        server.of,
+        server.sdk,
+        server.transport,
+        ["call", "progress", "large", "elicit", "sample", "roots"].filter((step) => step in server).join(", ") ||
+        "none",
+        failed ? `**${deployed || "not deployed"}**` : deployed,
+      ]),
+    ),
+    table(["client", "package"], clients.map(({ name, of }) => [name, of])),
+    "<!-- /matrix -->",
+  ].join("\n\n");
+}
+
+/** On one line, and nothing in it is Markdown. */
+function inline(text: string): string {
+  return text.replaceAll(/\s+/g, " ").replaceAll(/[|<>`]/g, "'").slice(0, 300);
+}
+
+function parseArgs(args: string[]) {
+  const result: { server?: string; client?: string; write?: boolean; logs?: boolean; agent: string } = { agent: "" };
+  for (let at = 0; at < args.length; at++) {
+    const name = args[at].replace(/^--/, "");
+    if (name === "write" || name === "logs") result[name] = true;
+    else if ((name === "server" || name === "client" || name === "agent") && args[at + 1]) result[name] = args[++at];
+    else throw new Error(`unknown or incomplete option ${args[at]}`);
+  }
+  return result;
+}
