@@ -141,8 +141,19 @@ fn judge(status: StatusCode, message: &Value, id: Option<&Value>) -> Option<Repl
     if let Some(error) = message.get("error") {
         return Some(Reply::Error(status, error.clone()));
     }
-    let result = message.get("result").filter(|_| message.get("id") == id)?;
+    let ours = match (message.get("id"), id) {
+        (Some(given), Some(id)) => same(given, id),
+        (given, id) => given == id,
+    };
+    let result = message.get("result").filter(|_| ours)?;
     Some(Reply::Result(result.clone()))
+}
+
+/// Whether an answer gives this id back, be it as a text or as a float.
+fn same(given: &Value, id: &Value) -> bool {
+    given == id
+        || given.is_f64() && given.as_f64() == id.as_f64()
+        || given.as_str() == Some(&id.to_string())
 }
 
 async fn read_all(response: Response<Incoming>, limit: usize) -> Result<Bytes, Silence> {
@@ -186,4 +197,25 @@ async fn read_events(
         status,
         "an event stream without an answer".to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_ours_in_each_form_of_its_id() {
+        let ours = |given: Value| {
+            let message = json!({"jsonrpc": "2.0", "id": given, "result": {}});
+            judge(StatusCode::OK, &message, Some(&json!(1))).is_some()
+        };
+        for id in [json!(1), json!("1"), json!(1.0)] {
+            assert!(ours(id.clone()), "{id}");
+        }
+        for id in [json!(2), json!("2"), json!(1.5), json!(null)] {
+            assert!(!ours(id.clone()), "{id}");
+        }
+    }
 }
