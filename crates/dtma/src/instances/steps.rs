@@ -261,6 +261,7 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
         tail: LAST_LINES,
         since: None,
         follow: false,
+        stream: None,
     };
     let read = async {
         let Ok(lines) = shared.runtime.logs(container, query).await else {
@@ -313,7 +314,7 @@ pub fn why_ended(
     }
     if let Some(said) = said {
         let said = redactor.clean(&said.line);
-        message += &format!("{SAID}{said}{}", lacking(&said));
+        message.extend([SAID, &said, lacking(&said)]);
     }
     ReasonCode::Exited.because(message)
 }

@@ -36,6 +36,15 @@ impl World {
         Self::of(Arc::new(process), options).await
     }
 
+    /// A fixture that writes a line to `starts` whenever it starts.
+    pub async fn counted(starts: &std::path::Path, arguments: &[&str]) -> Self {
+        let script = r#"echo started >> "$0" && exec "$@""#;
+        let fixture = env!("CARGO_BIN_EXE_mcp-fixture");
+        let words = ["-c", script, starts.to_str().unwrap(), fixture];
+        let process = ChildProcess::new("sh", words.iter().chain(arguments));
+        Self::of(Arc::new(process), Options::default()).await
+    }
+
     /// The same for any server over standard streams, or what looks like one.
     pub async fn of(process: Arc<dyn ServerProcess>, options: Options) -> Self {
         // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
@@ -91,6 +100,8 @@ impl World {
             .to_str()
             .unwrap()
             .to_owned();
+        // The session begins with the answer, which may come after the head.
+        assert!(response.text().await.unwrap().contains("protocolVersion"));
         Client {
             world: self,
             session,
