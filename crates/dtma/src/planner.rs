@@ -70,6 +70,8 @@ pub struct Seen {
     pub confinement: Confinement,
     /// Its trial, as far as this life of the agent knows.
     pub trial: Trial,
+    /// Its image has a health check, which has not succeeded since the start.
+    pub awaits_health: bool,
     /// A restart was asked for after its last start.
     pub outdated: bool,
 }
@@ -222,6 +224,7 @@ fn running(situation: &Situation<'_>) -> Step {
         }
         Some(step) => step,
         None if container.outdated => stop(container),
+        None if situation.proven && container.awaits_health => Step::Hold,
         None if situation.proven => Step::Done(Settled::Running),
         None if container.trial == Trial::Passed => Step::Commit(Version::Current),
         None => Step::Try(Version::Current, container.id.clone()),

@@ -90,6 +90,7 @@ impl World {
                 state: b.state,
                 confinement: b.confinement,
                 trial: b.trial,
+                awaits_health: false,
                 outdated: b.started < self.restart_after,
             })
             .collect()
@@ -440,6 +441,7 @@ fn a_loosened_container_keeps_running_where_it_can_and_is_made_anew_where_it_can
             state,
             confinement,
             trial: Trial::Passed,
+            awaits_health: false,
             outdated: false,
         }]
     };
@@ -495,6 +497,7 @@ fn the_confined_one_of_two_is_kept() {
             state,
             confinement,
             trial: Trial::Passed,
+            awaits_health: false,
             outdated: false,
         })
     };
@@ -521,6 +524,34 @@ fn the_confined_one_of_two_is_kept() {
 }
 
 #[test]
+fn what_has_a_health_check_runs_once_it_has_succeeded() {
+    let step = |awaits_health| {
+        let seen = [Seen {
+            id: ContainerId::new("1"),
+            name: NAME.into(),
+            version: Some(Version::Current),
+            state: ContainerState::Running,
+            confinement: Confinement::Held,
+            trial: Trial::Passed,
+            awaits_health,
+            outdated: false,
+        }];
+        next(&Situation {
+            goal: Goal::Running,
+            name: NAME,
+            proven: true,
+            current: VersionFacts::default(),
+            next: None,
+            may_start: true,
+            swept: false,
+            containers: &seen,
+        })
+    };
+    assert_eq!(step(true), Step::Hold);
+    assert_eq!(step(false), Step::Done(Settled::Running));
+}
+
+#[test]
 fn a_back_off_holds_the_start() {
     let seen = [Seen {
         id: ContainerId::new("1"),
@@ -529,6 +560,7 @@ fn a_back_off_holds_the_start() {
         state: ContainerState::Exited,
         confinement: Confinement::Held,
         trial: Trial::Passed,
+        awaits_health: false,
         outdated: false,
     }];
     let situation = Situation {

@@ -26,6 +26,8 @@ pub enum ReasonCode {
     GitUnreachable,
     /// The container ended at once.
     Exited,
+    /// The image's own health check fails.
+    Unhealthy,
     /// The container used more memory than its limit.
     OutOfMemory,
     /// The container keeps ending.
@@ -61,6 +63,7 @@ impl ReasonCode {
             Self::BuildFailed => "build_failed",
             Self::GitUnreachable => "git_unreachable",
             Self::Exited => "exited",
+            Self::Unhealthy => "unhealthy",
             Self::OutOfMemory => "out_of_memory",
             Self::CrashLoop => "crash_loop",
             Self::PortInUse => "port_in_use",

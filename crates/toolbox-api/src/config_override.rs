@@ -45,9 +45,9 @@ pub struct ConfigOverride {
         deserialize_with = "objects::optional"
     )]
     pub resources: Option<ResourceOverride>,
-    /// MCP transport.
+    /// MCP transport; `none` for a tool that is no MCP server.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport: Option<McpTransport>,
+    pub transport: Option<TransportOverride>,
     /// Path of the MCP endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_path: Option<String>,
@@ -61,6 +61,13 @@ pub struct ConfigOverride {
     /// How long the MCP server may take to start, 1 to 1,800 seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout_seconds: Option<u32>,
+    /// Capabilities that it gets back; all others are dropped. Docker's defaults may be asked for, such as `CHOWN`, `SETUID`
+    /// and `SETGID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
+    /// User that it runs as instead of the image's: `uid` or `uid:gid`, in numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Keep standard input open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin_open: Option<bool>,
@@ -103,6 +110,8 @@ impl ConfigOverride {
             upstream_headers,
             call_timeout_seconds,
             start_timeout_seconds,
+            capabilities,
+            user,
             stdin_open,
         } = self;
         for (name, value) in environment_variables.unwrap_or_default() {
@@ -111,18 +120,21 @@ impl ConfigOverride {
                 None => spec.env.remove(&name),
             };
         }
-        if let Some(transport) = transport
-            && spec.transport != Some(transport)
+        if let Some(transport) = transport.map(TransportOverride::transport)
+            && spec.transport != transport
         {
             // Settings of the other transport do not apply to this one.
-            spec.transport = Some(transport);
-            spec.stdin_open = transport == McpTransport::Stdio;
+            spec.transport = transport;
+            spec.stdin_open = transport == Some(McpTransport::Stdio);
             spec.mcp_path = match transport {
-                McpTransport::StreamableHttp => Some("/mcp".to_owned()),
-                McpTransport::Sse => Some("/sse".to_owned()),
-                McpTransport::Stdio | McpTransport::Websocket => None,
+                Some(McpTransport::StreamableHttp) => Some("/mcp".to_owned()),
+                Some(McpTransport::Sse) => Some("/sse".to_owned()),
+                Some(McpTransport::Stdio | McpTransport::Websocket) | None => None,
             };
-            if matches!(transport, McpTransport::Stdio | McpTransport::Websocket) {
+            if !matches!(
+                transport,
+                Some(McpTransport::StreamableHttp | McpTransport::Sse)
+            ) {
                 spec.mcp_headers.clear();
             }
         }
@@ -157,6 +169,8 @@ impl ConfigOverride {
         set(&mut spec.entrypoint, entrypoint.map(Some));
         set(&mut spec.volumes, volumes);
         set(&mut spec.mcp_path, endpoint_path.map(Some));
+        set(&mut spec.confinement.add_capabilities, capabilities);
+        set(&mut spec.confinement.user, user.map(Some));
         set(&mut spec.stdin_open, stdin_open);
         let mut errors = Vec::new();
         resources
@@ -169,6 +183,35 @@ impl ConfigOverride {
 fn set<T>(field: &mut T, wanted: Option<T>) {
     if let Some(wanted) = wanted {
         *field = wanted;
+    }
+}
+
+/// How an MCP server is spoken to, or that the tool is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportOverride {
+    /// It is no MCP server: nobody asks it whether it is healthy, and there is no bridge to it.
+    None,
+    /// Standard input and output of the container.
+    Stdio,
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP with server-sent events (before 2025-03-26).
+    Sse,
+    /// WebSocket, kept for callers of the predecessor.
+    Websocket,
+}
+
+impl TransportOverride {
+    const fn transport(self) -> Option<McpTransport> {
+        match self {
+            Self::None => None,
+            Self::Stdio => Some(McpTransport::Stdio),
+            Self::StreamableHttp => Some(McpTransport::StreamableHttp),
+            Self::Sse => Some(McpTransport::Sse),
+            Self::Websocket => Some(McpTransport::Websocket),
+        }
     }
 }
 
@@ -363,7 +406,7 @@ mod tests {
             (Some(3600), Some(120))
         );
         let to_stdio = ConfigOverride {
-            transport: Some(McpTransport::Stdio),
+            transport: Some(TransportOverride::Stdio),
             ..ConfigOverride::default()
         };
         assert!(to_stdio.apply(&mut spec).is_empty());
@@ -379,7 +422,7 @@ mod tests {
             ..ToolSpec::default()
         };
         let wanted = ConfigOverride {
-            transport: Some(McpTransport::StreamableHttp),
+            transport: Some(TransportOverride::StreamableHttp),
             ..ConfigOverride::default()
         };
         assert!(wanted.clone().apply(&mut spec).is_empty());
@@ -390,5 +433,31 @@ mod tests {
         spec.mcp_path = Some("/other".to_owned());
         assert!(wanted.apply(&mut spec).is_empty());
         assert_eq!(spec.mcp_path.as_deref(), Some("/other"));
+    }
+
+    #[test]
+    fn a_tool_can_be_said_to_be_no_mcp_server() {
+        let mut spec = ToolSpec {
+            image: "postgres".to_owned(),
+            transport: Some(McpTransport::StreamableHttp),
+            mcp_path: Some("/mcp".to_owned()),
+            mcp_headers: [("x-a".to_owned(), SecretValue::plain("a"))].into(),
+            ..ToolSpec::default()
+        };
+        let wanted: ConfigOverride = serde_json::from_value(serde_json::json!({
+            "transport": "none", "capabilities": ["CHOWN"], "user": "999:999",
+        }))
+        .unwrap();
+        assert!(wanted.apply(&mut spec).is_empty());
+        let expected = ToolSpec {
+            image: "postgres".to_owned(),
+            confinement: toolbox_domain::spec::Confinement {
+                add_capabilities: vec!["CHOWN".to_owned()],
+                user: Some("999:999".to_owned()),
+                ..Default::default()
+            },
+            ..ToolSpec::default()
+        };
+        assert_eq!(spec, expected);
     }
 }

@@ -7,6 +7,7 @@ pub use toolbox_domain::spec::{
     Confinement, McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
 };
 
+use crate::mcp::McpHealth;
 use crate::numbers;
 
 /// Version of this API. It is raised when agents of the version before would refuse or misread what the control plane sends to
@@ -189,6 +190,19 @@ pub struct ViewVersion {
     pub number: u64,
 }
 
+/// What Docker says of the health check that an image brings (`HEALTHCHECK`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerHealth {
+    /// No check has succeeded yet, and none has failed too often.
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// Checks fail.
+    Unhealthy,
+}
+
 /// What the agent knows of an instance. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -223,6 +237,9 @@ pub struct ToolView {
     pub image_digest: Option<String>,
     /// Published ports.
     pub ports: Vec<PortBinding>,
+    /// What the image's own health check says, where it has one and the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ContainerHealth>,
     /// Last start of the container.
     #[serde(default)]
     pub started_at: Option<String>,
@@ -243,6 +260,9 @@ pub struct ToolView {
     /// taken the failed spec back.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Health of its MCP server since its container started; none if it is no MCP server, or is not meant to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<Box<McpHealth>>,
     /// When this view last changed.
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{CatalogToolId, OperationId, ToolInstanceId};
 use toolbox_domain::objects;
 
-pub use crate::config_override::{ConfigOverride, NumberOrText, PortMapping, ResourceOverride};
-use crate::dtma::{ForeignContainer, Phase, PortBinding, Progress, Reason};
+pub use crate::config_override::{
+    ConfigOverride, NumberOrText, PortMapping, ResourceOverride, TransportOverride,
+};
+use crate::dtma::{ContainerHealth, ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
 
 /// Largest request body, in bytes.
@@ -59,6 +61,38 @@ impl Action {
     }
 }
 
+/// Which output `logs` shows. Without one: `stderr` of an MCP server over standard streams, whose `stdout` is the protocol;
+/// `all` of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogFilter {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Both.
+    All,
+}
+
+impl LogFilter {
+    /// As it is written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::All => "all",
+        }
+    }
+
+    /// The filter that is written so.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stdout, Self::Stderr, Self::All]
+            .into_iter()
+            .find(|filter| filter.as_str() == text)
+    }
+}
+
 /// Body of a `functions.invoke` call, and of `POST /{toolboxId}/tools`.
 /// Without `action` it is a deploy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,6 +119,10 @@ pub struct InvokeRequest {
     /// Keep streaming, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
+    /// Which output, for `logs`: one of [`LogFilter`]; kept as text so that an unknown one gets its own message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<LogFilter>))]
+    pub stream: Option<String>,
     /// Catalog entry, for `deploy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_catalog_id: Option<String>,
@@ -150,6 +188,9 @@ pub struct LiveState {
     /// Why it is not as desired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// What the image's own health check says, where it has one and the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ContainerHealth>,
     /// Exit code of the last end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
@@ -212,7 +253,8 @@ pub struct ToolInstanceView {
     pub live: Option<LiveState>,
     /// Since when the state is not known, because the machine does not report; `state_source` is then `last_known`.
     pub unknown_since: Option<String>,
-    /// Health of its MCP server as the agent last reported it, with its evidence and age.
+    /// Health of its MCP server as the agent last found it, with its evidence and age. Evidence names the likely cause and the
+    /// field of a deployment that cures it.
     pub mcp: Option<Box<McpHealth>>,
     /// When the row was made.
     pub created_at: String,

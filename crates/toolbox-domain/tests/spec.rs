@@ -115,6 +115,7 @@ fn everything_given_arrives() {
             add_capabilities: ["CAP_SETUID", "CHOWN", "SETUID"]
                 .map(str::to_owned)
                 .to_vec(),
+            ..Confinement::default()
         },
         transport: Some(McpTransport::StreamableHttp),
         mcp_path: Some("/mcp".to_owned()),
@@ -351,6 +352,26 @@ const BROKEN: &[(Break, &str, &str)] = &[
         |s| s.confinement.add_capabilities = texts(&["CHOWN", "SYS_ADMIN"]),
         "confinement.add_capabilities[1]",
         "capability_unknown",
+    ),
+    (
+        |s| s.confinement.user = Some("postgres".to_owned()),
+        "confinement.user",
+        "user_invalid",
+    ),
+    (
+        |s| s.confinement.user = Some("1000:".to_owned()),
+        "confinement.user",
+        "user_invalid",
+    ),
+    (
+        |s| s.confinement.user = Some("2147483648".to_owned()),
+        "confinement.user",
+        "user_invalid",
+    ),
+    (
+        |s| s.confinement.user = Some("0100".to_owned()),
+        "confinement.user",
+        "user_invalid",
     ),
     (
         |s| s.confinement.add_capabilities = texts(&["ALL"]),

@@ -33,7 +33,7 @@ prop_compose! {
             ports: ports.collect(),
             volumes: volumes.into_iter().map(|(name, path)| VolumeSpec { name, path }).collect(),
             resources: Resources { memory_bytes, cpus, pids },
-            confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities },
+            confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities, user: None },
             transport,
             mcp_path,
             mcp_headers: headers.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use toolbox_api::dtma::{Reason, ToolView};
 use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp::McpState;
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
@@ -17,6 +18,9 @@ use crate::change::Operation;
 use crate::observation::{Observation, failure_of};
 use crate::record::{self, Entry, Row};
 use crate::{Instances, view};
+
+/// Pause between looks at an MCP server that is starting.
+const HEAR_PAUSE: Duration = Duration::from_secs(1);
 
 /// What has become of a change when it is answered.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ impl Operation {
                     _ => sent,
                 };
                 if observation.is_settled(generation) {
-                    self.settle(&observation).await
+                    self.settle(observation, wait.map(|wait| began + wait))
+                        .await
                 } else {
                     self.accept(observation.view())
                 }
@@ -74,9 +79,14 @@ impl Operation {
         }
     }
 
-    /// The agent is done: records the end, then answers with it.
-    async fn settle(mut self, observation: &Observation) -> Result<Outcome, ApiError> {
-        let recorded = self.record_end(observation).await;
+    /// The agent is done: records the end, then answers with it. Until `until` (since the epoch) the answer waits for what its
+    /// MCP server says.
+    async fn settle(
+        mut self,
+        mut observation: Observation,
+        until: Option<Duration>,
+    ) -> Result<Outcome, ApiError> {
+        let recorded = self.record_end(&observation).await;
         let row = match recorded {
             Ok(Row::Written(row)) => Some(row),
             Ok(Row::Gone) => None,
@@ -106,7 +116,28 @@ impl Operation {
             return Err(error.with_operation(self.view));
         }
         self.view.state = OperationState::Succeeded;
-        self.outcome(Progress::Done, row.as_deref(), view)
+        if let (Some(until), Observation::View(view)) = (until, &mut observation) {
+            self.hear(view, until).await;
+        }
+        self.outcome(Progress::Done, row.as_deref(), observation.view())
+    }
+
+    /// Waits until the MCP server of what runs was heard, or was found not to answer. The end of the operation is recorded, so
+    /// nothing else of the view is read anew.
+    async fn hear(&self, view: &mut ToolView, until: Duration) {
+        let clock = &*self.instances.clock;
+        let is_starting = |view: &ToolView| {
+            let mcp = view.mcp.as_ref();
+            mcp.is_some_and(|mcp| mcp.state == McpState::Starting)
+        };
+        while is_starting(view) && clock.now() + HEAR_PAUSE <= until {
+            clock.sleep(HEAR_PAUSE).await;
+            match self.agent.get(self.row.id, None, None).await {
+                Ok(now) if now.mcp.is_some() => view.mcp = now.mcp,
+                // What was known before is all that there is to say.
+                _ => return,
+            }
+        }
     }
 
     /// A settled view is the end of this operation, and not of a later one. After a failed update the earlier spec gets

@@ -152,11 +152,16 @@ fn show(instance: &mut ToolInstanceView, view: ToolView) {
     instance.container_id = view.container_id;
     instance.image_digest = view.image_digest;
     instance.ports = view.ports;
+    // An agent of before does not say it here, and its heartbeats do.
+    if view.mcp.is_some() {
+        instance.mcp = view.mcp;
+    }
     instance.live = Some(LiveState {
         phase: view.phase,
         settled: view.settled,
         progress: view.progress,
         reason: view.reason,
+        health: view.health,
         exit_code: view.exit_code,
         restart_count: view.restart_count,
         started_at: view.started_at,

@@ -82,6 +82,7 @@ pub(crate) mod tests {
             started_at: OffsetDateTime::from_unix_timestamp(start).ok(),
             finished_at: OffsetDateTime::from_unix_timestamp(end).ok(),
             exit_code: Some(1),
+            health: None,
             oom_killed: false,
             error: String::new(),
             image_digest: None,

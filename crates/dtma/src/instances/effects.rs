@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toolbox_api::dtma::Desired;
+use toolbox_api::dtma::{ContainerHealth, Desired};
 use toolbox_domain::names::ContainerName;
 
 use super::crashes::{FIRST_PAUSE, Verdict};
@@ -61,6 +61,7 @@ impl Instance {
         containers.sort_by_key(|c| c.revision != Some(record.current.revision));
         let found = containers
             .into_iter()
+            .filter(|c| c.revision.is_some())
             .flat_map(|c| &c.volumes)
             .filter(|v| v.path.starts_with('/') && !volumes::is_named_by_agent(record.id, &v.name));
         let mut is_news = false;
@@ -75,6 +76,26 @@ impl Instance {
         }
         if is_news {
             self.save().await;
+        }
+    }
+
+    /// A version that failed its trial by its health check has passed it once the check succeeds.
+    pub(super) fn note_recovery(&mut self) {
+        let Some(record) = &self.record else { return };
+        let healthy = self
+            .memory
+            .observed
+            .current(record)
+            .filter(|c| c.state == ContainerState::Running)
+            .filter(|c| c.health == Some(ContainerHealth::Healthy))
+            .map(|c| c.id.clone());
+        let failures = &mut self.memory.attempts.failures;
+        let is_unhealthy = failures
+            .get(&record.current.revision)
+            .is_some_and(|f| f.why.code == ReasonCode::Unhealthy);
+        if let Some(container) = healthy.filter(|_| is_unhealthy) {
+            failures.remove(&record.current.revision);
+            self.memory.observed.tried.insert(container);
         }
     }
 
@@ -187,6 +208,7 @@ impl Instance {
         }
         // The container of an update goes, and its log with it.
         why.message += match version {
+            Version::Current if why.message.contains(steps::SAID) => "",
             Version::Current => "; its log may say why",
             Version::Next => "; the version before it runs again",
         };

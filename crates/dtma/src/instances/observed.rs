@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
+use toolbox_api::dtma::ContainerHealth;
+
 use super::{Shared, steps};
 use crate::planner::{Confinement, Seen, Trial, Version};
 use crate::record::{Record, Release};
@@ -97,6 +99,7 @@ impl Observed {
                     } else {
                         Trial::Untried
                     },
+                    awaits_health: container.health == Some(ContainerHealth::Starting),
                     outdated: record.restart.is_some_and(|r| {
                         self.restarted != Some(r.after)
                             && container.started_at.is_some_and(|start| start < r.after)

@@ -341,6 +341,7 @@ impl Instance {
                 self.memory.docker_answers(returns, now);
                 self.memory.observed.containers = containers;
                 self.inherit_volumes().await;
+                self.note_recovery();
                 self.judge_ends(now);
                 self.decide(now).await;
             }

@@ -32,6 +32,9 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         image: record.current.spec.wire().image.clone(),
         image_digest: container.and_then(|c| c.image_digest.clone()),
         ports: record.current.ports.clone(),
+        health: container
+            .filter(|c| c.state == ContainerState::Running)
+            .and_then(|c| c.health),
         started_at: container.and_then(|c| c.started_at).map(text),
         finished_at: container.and_then(|c| c.finished_at).map(text),
         // Docker answers 0 while it runs.
@@ -41,6 +44,8 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         restart_count: memory.attempts.restart_count,
         update_failed,
         rolled_back: record.is_rolled_back(),
+        // The bridges know it, and the API adds it.
+        mcp: None,
         updated_at: text(OffsetDateTime::now_utc()),
         version: None,
     }

@@ -68,7 +68,9 @@ async fn watch_once(
                 None => return Ok(()),
                 Some(event) => {
                     let event = event?;
-                    if RELEVANT.contains(&event.action.as_str()) {
+                    let action = event.action.as_str();
+                    // Docker adds the health itself: `health_status: healthy`.
+                    if RELEVANT.contains(&action) || action.starts_with("health_status") {
                         instances.changed(event.instance).await;
                     }
                 }

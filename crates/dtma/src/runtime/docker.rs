@@ -210,7 +210,7 @@ impl DockerEngine {
         let options = CreateContainerOptionsBuilder::default()
             .name(&request.name)
             .build();
-        let (image, declared) = self.image_of(request).await?;
+        let (image, known) = self.image_of(request).await?;
         let is_taken = |path: &str| {
             request.volumes.iter().any(|v| v.path == path)
                 || request.hardening.tmpfs.contains_key(path)
@@ -218,11 +218,11 @@ impl DockerEngine {
         let mut mounted = request.volumes.clone();
         mounted.extend(volumes::of_image(
             request.instance,
-            &declared,
+            &known.volumes,
             &request.inherited_volumes,
             is_taken,
         ));
-        let body = view::create_body(request, image, &mounted);
+        let body = view::create_body(request, image.clone(), &mounted);
         let created = self
             .call(
                 (Operation::Create, "create the container"),
@@ -231,7 +231,16 @@ impl DockerEngine {
             )
             .await;
         match created {
-            Ok(answer) => Ok(ContainerId::new(answer.id)),
+            Ok(answer) => {
+                let id = ContainerId::new(answer.id);
+                let owned = self.own_volumes(&id, request, &mounted, &image, &known.user);
+                if let Err(error) = owned.await {
+                    // A container that exists is started as it is, so the next attempt must not find it.
+                    self.remove(&id, true).await?;
+                    return Err(error);
+                }
+                Ok(id)
+            }
             Err(RuntimeError::NetworkMissing) => {
                 *self.network_gate.lock().await = false;
                 Err(RuntimeError::NetworkMissing)
@@ -434,7 +443,7 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(async move {
             let client = self.client().await?;
             let host = self.host.clone();
-            Ok(docker_log::lines(&client, container, query)
+            Ok(docker_log::lines(client, container.clone(), query)
                 .map(move |line| line.map_err(|error| typed(&host, Operation::Look, error)))
                 .boxed())
         })

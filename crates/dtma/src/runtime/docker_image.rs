@@ -75,11 +75,11 @@ impl DockerEngine {
     }
 
     /// What a container is created from: the image's name while it still names this image, so that people recognise it;
-    /// else its id. With it the paths of the volumes that the image declares.
+    /// else its id. With it what is known of the image.
     pub(super) async fn image_of(
         &self,
         request: &CreateContainer,
-    ) -> Result<(String, Vec<String>), RuntimeError> {
+    ) -> Result<(String, LocalImage), RuntimeError> {
         let named = self.local_image(&request.image).await?;
         let is_meant = |image: &LocalImage| {
             request.image_digest.is_none() || image.digest == request.image_digest
@@ -88,10 +88,9 @@ impl DockerEngine {
             && !named.as_ref().is_some_and(is_meant)
             && let Some(image) = self.local_image(meant).await?
         {
-            return Ok((meant.clone(), image.volumes));
+            return Ok((meant.clone(), image));
         }
-        let volumes = named.map(|image| image.volumes).unwrap_or_default();
-        Ok((request.image.clone(), volumes))
+        Ok((request.image.clone(), named.unwrap_or_default()))
     }
 
     /// Whether the image came from a registry, so that it can be asked for again. An image that was built or loaded here
@@ -197,7 +196,12 @@ impl DockerEngine {
             self.deadlines.look,
             |docker| async move {
                 match docker.inspect_image(image).await {
-                    Ok(found) => Ok(Some(LocalImage {
+                    Ok(mut found) => Ok(Some(LocalImage {
+                        user: found
+                            .config
+                            .as_mut()
+                            .and_then(|config| config.user.take())
+                            .unwrap_or_default(),
                         digest: found.id,
                         has_names: found.repo_tags.is_some_and(|tags| !tags.is_empty()),
                         volumes: found
@@ -362,13 +366,15 @@ struct Patience {
     whole: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LocalImage {
     digest: Option<String>,
     /// It has tags.
     pub(super) has_names: bool,
     /// Paths it declares as volumes.
-    volumes: Vec<String>,
+    pub(super) volumes: Vec<String>,
+    /// The user it runs as, as it names it.
+    pub(super) user: String,
     repo_digests: Vec<String>,
     /// Repositories, when Docker knows.
     pulled_from: Vec<String>,

@@ -132,6 +132,7 @@ async fn only_a_registry_that_an_image_came_from_is_asked() {
         digest: None,
         has_names: true,
         volumes: Vec::new(),
+        user: String::new(),
         repo_digests: vec![format!("{repo_digest}@sha256:{}", "0".repeat(64))],
         pulled_from: vec![pulled_from.to_owned()],
     };

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerUpdateBody, EventMessage, HostConfig, HostConfigLogConfig, Mount, MountPoint,
-    MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
+    ContainerUpdateBody, EventMessage, HealthStatusEnum, HostConfig, HostConfigLogConfig, Mount,
+    MountPoint, MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
     RestartPolicyNameEnum,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
+use toolbox_api::dtma::{ContainerHealth, ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use super::hardening::{Hardening, bare_capability};
@@ -70,6 +70,7 @@ pub(super) fn create_body(
     ContainerCreateBody {
         hostname: Some(host),
         image: Some(image),
+        user: spec.confinement.user.clone(),
         entrypoint: spec.entrypoint.clone(),
         cmd: spec.command.clone(),
         env: Some(
@@ -235,6 +236,11 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
         started_at,
         finished_at: timestamp(state.finished_at.as_deref()),
         exit_code: started_at.and(state.exit_code),
+        health: state
+            .health
+            .as_ref()
+            .and_then(|h| h.status)
+            .and_then(health),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
         image_digest: detail.image.clone(),
@@ -245,8 +251,35 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
             .flat_map(|(key, list)| bindings(key, list.as_deref()))
             .collect(),
         volumes: detail.mounts.iter().flatten().filter_map(volume).collect(),
-        hardening: hardening(&host),
+        hardening: Hardening {
+            network: attached_network(detail, &host),
+            ..hardening(&host)
+        },
     })
+}
+
+/// The network a container was made for; empty when it runs and somebody took it out of it.
+fn attached_network(detail: &ContainerInspectResponse, host: &HostConfig) -> String {
+    let network = host.network_mode.clone().unwrap_or_default();
+    let networks = detail
+        .network_settings
+        .as_ref()
+        .and_then(|settings| settings.networks.as_ref());
+    let runs = detail.state.as_ref().and_then(|s| s.running) == Some(true);
+    let is_out = networks.is_some_and(|n| !n.contains_key(&network));
+    if runs && is_out {
+        return String::new();
+    }
+    network
+}
+
+const fn health(status: HealthStatusEnum) -> Option<ContainerHealth> {
+    match status {
+        HealthStatusEnum::STARTING => Some(ContainerHealth::Starting),
+        HealthStatusEnum::HEALTHY => Some(ContainerHealth::Healthy),
+        HealthStatusEnum::UNHEALTHY => Some(ContainerHealth::Unhealthy),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
+    }
 }
 
 fn volume(mount: &MountPoint) -> Option<VolumeMount> {

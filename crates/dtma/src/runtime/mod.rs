@@ -7,6 +7,7 @@ pub mod docker;
 mod docker_attach;
 mod docker_image;
 mod docker_log;
+mod docker_owner;
 mod docker_resources;
 mod docker_view;
 pub mod error;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use time::OffsetDateTime;
 use tokio::io::AsyncWrite;
-use toolbox_api::dtma::{ForeignContainer, PortBinding, Protocol};
+use toolbox_api::dtma::{ContainerHealth, ForeignContainer, LogStream, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::{InstanceSpec, ResourceLimits};
 
@@ -69,6 +69,8 @@ pub struct Container {
     /// Last end, if it ever ended.
     pub finished_at: Option<OffsetDateTime>,
     pub exit_code: Option<i64>,
+    /// What its image's health check says, if it has one.
+    pub health: Option<ContainerHealth>,
     /// The kernel killed it for its memory.
     pub oom_killed: bool,
     /// What Docker says of the last failed start.
@@ -221,6 +223,8 @@ pub struct LogQuery {
     pub since: Option<OffsetDateTime>,
     /// Wait for more until the container ends.
     pub follow: bool,
+    /// Only what was written there; none is both.
+    pub stream: Option<LogStream>,
 }
 
 /// A piece of a container's output.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerUpdateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerUpdateBody, HostConfig, NetworkDisconnectRequest,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use serde_json::json;
 
@@ -185,6 +186,33 @@ async fn a_container_that_docker_cannot_put_back_is_made_anew() {
     assert_eq!(view["reason"], json!(null));
     let host = agent.container(&tool).await.host_config.unwrap();
     assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_container_that_was_taken_out_of_its_network_is_made_anew() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["http", "80"]).with("ports", json!([{"container_port": 80}]));
+    let view = agent.deploy(&tool).await;
+    let container = agent.container(&tool).await;
+    let network = container.host_config.unwrap().network_mode.unwrap();
+    let request = NetworkDisconnectRequest {
+        container: container.id.unwrap(),
+        force: Some(true),
+    };
+    docker::connect()
+        .disconnect_network(&network, request)
+        .await
+        .unwrap();
+    // Docker tells of it in an event of the network, not of the container; any command makes the agent look.
+    agent.command(&tool, "start").await.expect(200);
+    let port = &view["ports"][0]["host_port"];
+    docker::eventually("it answers again", Duration::from_secs(10), async || {
+        reqwest::get(format!("http://127.0.0.1:{port}/"))
+            .await
+            .is_ok()
+    })
+    .await;
+    assert_eq!(agent.settled(&tool).await["phase"], "running");
 }
 
 #[tokio::test]

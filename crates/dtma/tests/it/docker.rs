@@ -47,12 +47,15 @@ pub fn compile_fixture(folder: &Path) -> Vec<u8> {
     std::fs::read(program).unwrap()
 }
 
-/// A tar archive of executable files.
+/// A tar archive of executable files, and of folders, whose names end with a slash.
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
+        if name.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+        }
         header.set_mode(0o755);
         header.set_cksum();
         archive.append_data(&mut header, name, *bytes).unwrap();

@@ -1,5 +1,6 @@
 //! What is in a volume stays there until the instance is deleted.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,11 +13,24 @@ use crate::docker;
 
 /// The test image with these lines after its own, under a name of its own.
 async fn image(name: &str, instructions: &str) -> String {
+    image_with(name, instructions, &[]).await
+}
+
+/// The same, with files for them.
+async fn image_with(name: &str, instructions: &str, files: &[(&str, &[u8])]) -> String {
     docker::ensure_image().await;
     let tag = format!("dtma-test/{name}:1");
     let dockerfile = format!("FROM {}\n{instructions}\n", docker::IMAGE);
-    docker::build(&tag, &[("Dockerfile", dockerfile.as_bytes())]).await;
+    let mut all = vec![("Dockerfile", dockerfile.as_bytes())];
+    all.extend_from_slice(files);
+    docker::build(&tag, &all).await;
     tag
+}
+
+/// Who owns a folder: user and group.
+fn owner(folder: &str) -> (u32, u32) {
+    let data = std::fs::metadata(folder).unwrap();
+    (data.uid(), data.gid())
 }
 
 /// The name of the volume at `path`, and its folder on this machine.
@@ -33,11 +47,16 @@ async fn exists(volume: &str) -> bool {
     docker::connect().inspect_volume(volume).await.is_ok()
 }
 
-/// How often the tool found its file and left a byte in it.
-fn starts(folder: &str) -> u64 {
-    std::fs::metadata(Path::new(folder).join("starts"))
-        .unwrap()
-        .len()
+/// Waits until the tool has left so many bytes in its file, one at each start.
+async fn started(folder: &str, times: u64) {
+    let file = Path::new(folder).join("starts");
+    let what = format!("{times} starts");
+    docker::eventually(&what, Duration::from_secs(10), async || {
+        let found = std::fs::metadata(&file).map_or(0, |data| data.len());
+        assert!(found <= times, "{found} starts, not {times}");
+        found == times
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -49,7 +68,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
     let first = agent.container(&tool).await;
     let (name, folder) = volume(&first, "/data");
     let (other, _) = volume(&first, "/other");
-    assert_eq!(starts(&folder), 1);
+    started(&folder, 1).await;
     let host = first.config.unwrap().hostname;
 
     // A variable, and a limit.
@@ -61,7 +80,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
     agent.deploy(&tool).await;
     let container = agent.container(&tool).await;
     assert_eq!(volume(&container, "/data").0, name);
-    assert_eq!(starts(&folder), 3);
+    started(&folder, 3).await;
     assert_eq!(
         container.config.as_ref().unwrap().hostname,
         host,
@@ -76,7 +95,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
     let view = agent.put(&broken).await.expect(200);
     assert_eq!(view["update_failed"], true, "{view}");
     // The old container is there still, and started again.
-    assert_eq!(starts(&folder), 4);
+    started(&folder, 4).await;
 
     // A change of a stopped instance.
     let mut tool = tool;
@@ -84,7 +103,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
     let stopped = tool.with("env", json!({"A": "2"})).stopped();
     agent.deploy(&stopped).await;
     agent.command(&stopped, "start").await.expect(200);
-    assert_eq!(starts(&folder), 5);
+    started(&folder, 5).await;
 
     // Somebody removes the container, with the volumes that Docker would call its own.
     let id = agent.container(&stopped).await.id.unwrap();
@@ -94,7 +113,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
             v["phase"] == "running" && v["container_id"] != json!(id)
         })
         .await;
-    assert_eq!(starts(&folder), 6);
+    started(&folder, 6).await;
 
     // The agent loses what it knows.
     agent.kill();
@@ -106,7 +125,7 @@ async fn the_volume_that_an_image_declares_survives_whatever_makes_the_container
     let tool = tool.with("env", json!({"A": "3"}));
     agent.deploy(&tool).await;
     assert_eq!(volume(&agent.container(&tool).await, "/data").0, name);
-    assert_eq!(starts(&folder), 7);
+    started(&folder, 7).await;
 
     agent.delete(&tool).await.expect(200);
     assert!(!exists(&name).await && !exists(&other).await);
@@ -132,7 +151,7 @@ async fn a_volume_of_the_user_takes_the_place_of_the_one_an_image_declares() {
     back.body["generation"] = json!(3);
     agent.deploy(&back).await;
     assert_eq!(volume(&agent.container(&back).await, "/data").0, name);
-    assert_eq!(starts(&folder), 2);
+    started(&folder, 2).await;
 }
 
 #[tokio::test]
@@ -154,7 +173,7 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
         assert_eq!(name.len(), 64, "Docker named it: {name}");
         agent.start().await;
         assert_eq!(agent.settled(&tool).await["phase"], "running");
-        assert_eq!(starts(&folder), 1);
+        started(&folder, 1).await;
 
         let mut update = tool.clone().next().with("env", json!({"A": "1"}));
         if is_stopped {
@@ -163,9 +182,9 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
         agent.deploy(&update).await;
         agent.command(&update, "start").await.expect(200);
         assert_eq!(volume(&agent.container(&tool).await, "/data").0, name);
-        assert_eq!(starts(&folder), 2);
+        started(&folder, 2).await;
         agent.deploy(&tool.clone().next().next()).await;
-        assert_eq!(starts(&folder), 3);
+        started(&folder, 3).await;
 
         agent
             .call(Method::DELETE, &format!("/tools/{}", tool.id))
@@ -173,4 +192,103 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
             .expect(200);
         assert!(!exists(&name).await);
     }
+}
+
+#[tokio::test]
+async fn the_user_of_an_image_can_write_to_its_new_volumes() {
+    let agent = Agent::new().await;
+    let named = json!([{"name": "data", "path": "/data"}]);
+    let users: &[(&str, &[u8])] = &[("passwd", b"root:x:0:0::/:\ntool:x:1234:77::/:\n")];
+    let of_1000: &[(&str, &[u8])] = &[("empty/", b"")];
+    let cases = [
+        ("writes-as-1000", "USER 1000", users, true, (1000, 0)),
+        (
+            "writes-to-volume",
+            "VOLUME /data\nUSER 1000:50",
+            users,
+            false,
+            (1000, 50),
+        ),
+        (
+            "writes-by-name",
+            "COPY passwd /etc/passwd\nUSER tool",
+            users,
+            true,
+            (1234, 77),
+        ),
+        (
+            "writes-as-root",
+            "COPY --chown=1000:1000 empty /data",
+            of_1000,
+            true,
+            (0, 0),
+        ),
+    ];
+    for (name, instructions, files, has_volume, expected) in cases {
+        let image = image_with(name, instructions, files).await;
+        let mut tool = Tool::new(&["count", "/data/starts"]).with("image", json!(image));
+        if has_volume {
+            tool = tool.with("volumes", named.clone());
+        }
+        agent.deploy(&tool).await;
+        let (volume, folder) = volume(&agent.container(&tool).await, "/data");
+        started(&folder, 1).await;
+        assert_eq!(owner(&folder), expected, "{name}");
+        // The container that gave it its owner is gone, and so is what Docker made for that one.
+        let next = tool.next().with("env", json!({"A": "1"}));
+        agent.deploy(&next).await;
+        assert_eq!(agent.containers(&next).await.len(), 1);
+        started(&folder, 2).await;
+        agent.delete(&next).await.expect(200);
+        assert!(!exists(&volume).await);
+    }
+}
+
+#[tokio::test]
+async fn a_volume_with_data_keeps_its_owner() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["count", "/data/starts"])
+        .with("volumes", json!([{"name": "data", "path": "/data"}]));
+    agent.deploy(&tool).await;
+    let (_, folder) = volume(&agent.container(&tool).await, "/data");
+    assert_eq!(owner(&folder), (0, 0));
+    let other = tool.next().with("confinement", json!({"user": "1000"}));
+    let view = agent.put(&other).await.expect(200);
+    started(&folder, 2).await;
+    assert_eq!(owner(&folder), (0, 0), "{view}");
+    assert_eq!(view["update_failed"], true, "{view}");
+    let message = view["reason"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("all capabilities are dropped") && message.contains("in user"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn an_image_that_begins_as_root_runs_with_the_capabilities_it_asks_for() {
+    let agent = Agent::new().await;
+    let image = image("drops", "VOLUME /data").await;
+    let tool = Tool::new(&["drop", "/data"]).with("image", json!(image));
+    let view = agent.put(&tool).await.expect(200);
+    assert_eq!(view["reason"]["code"], "exited", "{view}");
+    let message = view["reason"]["message"].as_str().unwrap();
+    assert!(message.contains("CHOWN, SETUID, SETGID"), "{message}");
+    let with = tool.next().with(
+        "confinement",
+        json!({"add_capabilities": ["CHOWN", "SETUID", "SETGID"]}),
+    );
+    agent.deploy(&with).await;
+    let (_, folder) = volume(&agent.container(&with).await, "/data");
+    started(&folder, 1).await;
+    assert_eq!(owner(&folder), (999, 999));
+    // Without them it runs as the user that it would have become.
+    let as_user = Tool::new(&["count", "/data/starts"])
+        .with("image", json!(image))
+        .with("confinement", json!({"user": "999:999"}));
+    agent.deploy(&as_user).await;
+    let container = agent.container(&as_user).await;
+    let (_, folder) = volume(&container, "/data");
+    started(&folder, 1).await;
+    assert_eq!(owner(&folder), (999, 999));
+    assert_eq!(container.config.unwrap().user.as_deref(), Some("999:999"));
 }

@@ -199,6 +199,7 @@ impl Check {
                 .sum::<usize>()
             + texts(&spec.confinement.tmpfs)
             + texts(&spec.confinement.add_capabilities)
+            + spec.confinement.user.as_ref().map_or(0, String::len)
             + spec.mcp_path.as_ref().map_or(0, String::len);
         if bytes > limits::MAX_SPEC_BYTES {
             let most = limits::MAX_SPEC_BYTES / 1024;
@@ -371,6 +372,7 @@ impl Check {
             read_only_root: _,
             tmpfs,
             add_capabilities,
+            user,
         } = confinement;
         self.count("confinement.tmpfs", tmpfs.len(), limits::MAX_TMPFS);
         for i in 0..tmpfs.len().min(limits::MAX_TMPFS) {
@@ -379,6 +381,13 @@ impl Check {
                 break;
             };
             self.mount_path(format!("confinement.tmpfs[{i}]"), path, volumes, before);
+        }
+        if user.as_deref().is_some_and(|user| !is_user(user)) {
+            self.refuse(
+                "confinement.user",
+                "user_invalid",
+                "give uid or uid:gid in numbers, such as 1000 or 1000:1000",
+            );
         }
         let asked: Vec<&str> = add_capabilities
             .iter()
@@ -558,6 +567,18 @@ fn is_env_name(name: &str) -> bool {
     name.len() <= limits::MAX_ENV_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// `uid` or `uid:gid`, each from 0 to 2^31 - 1, as the container engine counts them. Names would need the image to be read.
+fn is_user(user: &str) -> bool {
+    let is_id = |id: &str| {
+        let plain = id == "0" || !id.starts_with('0');
+        plain && id.bytes().all(|b| b.is_ascii_digit()) && id.parse::<i32>().is_ok()
+    };
+    match user.split_once(':') {
+        Some((uid, gid)) => is_id(uid) && is_id(gid),
+        None => is_id(user),
+    }
 }
 
 fn is_volume_name(name: &str) -> bool {

@@ -151,6 +151,9 @@ pub struct Confinement {
     pub tmpfs: Vec<String>,
     /// Capabilities given back after all were dropped, such as `NET_BIND_SERVICE`.
     pub add_capabilities: Vec<String>,
+    /// User that it runs as instead of the image's: `uid` or `uid:gid`, in numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// How an MCP server is spoken to.

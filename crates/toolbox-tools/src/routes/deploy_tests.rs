@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use toolbox_http::Clock;
 
 use crate::testing::{CATALOG, INSTANCE, Seen, TOOLBOX, World, answer, problem, row, view};
 
@@ -60,6 +61,72 @@ fn a_caller_who_waits_gets_the_end() {
     world.agent_once([answer(202, &new("pulling")), answer(200, &new("error"))]);
     let seen = deploy(&world, body(), &[("prefer", "wait=600")]);
     assert_eq!((seen.status, seen.code()), (502, "deploy_failed"));
+}
+
+/// The agent shows the new instance running, and this of its MCP server.
+fn with_mcp(state: &str, evidence: &str) -> Value {
+    let mut view = new("running");
+    let at = "2026-01-01T00:00:00Z";
+    view["mcp"] = json!({"state": state, "evidence": evidence, "since": at, "checked_at": at});
+    view
+}
+
+#[test]
+fn a_caller_who_waits_for_an_mcp_server_gets_its_health() {
+    let starting = || answer(200, &with_mcp("starting", "it was not heard yet"));
+    let wait = [("prefer", "wait=20")];
+    let world = empty();
+    world.agent_once([
+        starting(),
+        starting(),
+        answer(200, &with_mcp("healthy", "listed 2 tools")),
+    ]);
+    let seen = deploy(&world, body(), &wait);
+    assert_eq!(seen.status, 201);
+    assert_eq!(seen.body["message"], "Done: deploy; the tool is running");
+    assert_eq!(seen.body["tool_instance"]["mcp"]["state"], "healthy");
+    assert_eq!(world.operation(), "succeeded");
+
+    let cause =
+        "initialize was answered with HTTP 404; if its endpoint has another path, set endpointPath";
+    for (state, words) in [
+        ("unreachable", "but its MCP server is unreachable: "),
+        ("not-mcp", "but what answers is no MCP server: "),
+        ("unhealthy", "but its MCP server is unhealthy: "),
+        ("degraded", "and its MCP server is degraded: "),
+    ] {
+        let world = empty();
+        world.agent_once([starting(), answer(200, &with_mcp(state, cause))]);
+        let seen = deploy(&world, body(), &wait);
+        assert_eq!(
+            seen.body["message"],
+            format!("Done: deploy; the tool is running, {words}{cause}")
+        );
+        assert_eq!(seen.body["tool_instance"]["mcp"]["evidence"], cause);
+    }
+
+    // The wait ends, also for a server that never answers, and when the agent does.
+    let begun = world.clock.now();
+    world.tables().row = None;
+    world.tables().operation = None;
+    world.agent(|_| answer(200, &with_mcp("starting", "nothing listens at port 8080")));
+    let seen = deploy(&world, body(), &wait);
+    let waited = world.clock.now().saturating_sub(begun);
+    assert!(
+        waited.as_secs() >= 18 && waited.as_secs() <= 20,
+        "{waited:?}"
+    );
+    assert_eq!(
+        seen.body["message"],
+        "Done: deploy; the tool is running, and its MCP server is still starting: nothing listens at port 8080"
+    );
+    let world = empty();
+    world.agent_once([starting(), problem("internal", 500)]);
+    let seen = deploy(&world, body(), &wait);
+    assert_eq!(
+        (seen.status, &seen.body["tool_instance"]["mcp"]["state"]),
+        (201, &json!("starting"))
+    );
 }
 
 #[test]
