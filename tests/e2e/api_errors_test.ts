@@ -381,6 +381,7 @@ Deno.test("whatever arrives is answered in the envelope, never with a 5xx, a sta
     "tail",
     "since",
     "follow",
+    "stream",
     "toolCatalogId",
     "instanceNameOnToolbox",
     "baseConfigOverrideJson",

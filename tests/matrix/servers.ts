@@ -27,8 +27,8 @@ export interface Server {
   sample?: Todo & { expect: string };
   /** Shows that the server knows the directory of the client. */
   roots?: Todo & { expect: string };
-  /** Steps that the server does only in sessions, that is before revision 2026-07-28. */
-  inSessions?: ("progress" | "elicit" | "sample" | "roots")[];
+  /** Steps that the server does only with sessions, that is before revision 2026-07-28, or only without. */
+  only?: { [step in "elicit" | "sample" | "roots"]?: "sessions" | "stateless" };
 }
 
 const HOME = "/opt/matrix";
@@ -73,7 +73,7 @@ const fastmcp = (version: string, packages: string, transport: string): Partial<
   elicit: { tool: "ask", arguments: {}, content: { value: "Ada" }, expect: "Hello, Ada!" },
   sample: think,
   // "Elicitation is not available" is what it says to a client of revision 2026-07-28.
-  inSessions: ["elicit", "sample"],
+  only: { elicit: "sessions", sample: "sessions" },
 });
 const FASTMCP_4 = { sdk: "FastMCP 4.2.3 on Python SDK 2.3.0", ...echo };
 const FASTMCP_2 = { sdk: "FastMCP 2.14.7 on Python SDK 1.30.0", ...echo };
@@ -284,5 +284,7 @@ export const SERVERS: Server[] = [
     command: ["node", `${HOME}/conformance/stateless.mjs`, "3004", "0.0.0.0"],
     port: 3004,
     ...STATELESS,
+    // It keeps no session for clients of before, so it cannot ask them.
+    only: { elicit: "stateless", sample: "stateless", roots: "stateless" },
   },
 ];

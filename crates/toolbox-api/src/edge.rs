@@ -61,6 +61,38 @@ impl Action {
     }
 }
 
+/// Which output `logs` shows. Without one: `stderr` of an MCP server over standard streams, whose `stdout` is the protocol;
+/// `all` of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogFilter {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Both.
+    All,
+}
+
+impl LogFilter {
+    /// As it is written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::All => "all",
+        }
+    }
+
+    /// The filter that is written so.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stdout, Self::Stderr, Self::All]
+            .into_iter()
+            .find(|filter| filter.as_str() == text)
+    }
+}
+
 /// Body of a `functions.invoke` call, and of `POST /{toolboxId}/tools`.
 /// Without `action` it is a deploy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -87,6 +119,10 @@ pub struct InvokeRequest {
     /// Keep streaming, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
+    /// Which output, for `logs`: one of [`LogFilter`]; kept as text so that an unknown one gets its own message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<LogFilter>))]
+    pub stream: Option<String>,
     /// Catalog entry, for `deploy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_catalog_id: Option<String>,

@@ -1,6 +1,7 @@
 //! Health of an MCP server, with its evidence.
 
 use serde::{Deserialize, Serialize};
+use toolbox_domain::objects;
 
 /// How an MCP server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,7 +56,11 @@ pub struct McpHealth {
     #[serde(default)]
     pub tools_fingerprint: Option<String>,
     /// Set when the tools differ from those listed before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional"
+    )]
     pub tools_changed: Option<ToolsChanged>,
 }
 

@@ -16,7 +16,7 @@ pub struct Finding {
     pub state: McpState,
     /// Why, in words, without secrets.
     pub evidence: String,
-    /// Set when the server listed its tools, or answered in their stead because it has none.
+    /// Set when the server answered a probe, and what it lists is known.
     pub success: Option<Success>,
 }
 
@@ -27,7 +27,7 @@ pub struct Success {
     pub latency: Duration,
     /// What it says of itself.
     pub server: Identity,
-    /// Its tools.
+    /// Its tools, as it listed them last.
     pub tools: Arc<Toolset>,
 }
 
@@ -147,10 +147,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tools::Page;
 
     fn success(tools: &serde_json::Value) -> Finding {
         let mut set = Toolset::default();
-        set.add(&json!({ "tools": tools })).unwrap();
+        let list = json!({ "tools": tools }).to_string();
+        set.add(&Page::read(&list).unwrap()).unwrap();
         Finding {
             state: McpState::Healthy,
             evidence: "listed its tools".to_owned(),

@@ -6,6 +6,8 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use toolbox_api::problem::ProblemCode;
+use toolbox_mcp::wire::checks::Origins;
+use toolbox_mcp::wire::cors;
 
 use super::AppState;
 use super::error::ApiError;
@@ -40,6 +42,10 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
         request.method()
     };
     let (path, presented) = (request.uri().path(), presented(request.headers()));
+    // A browser asks without a key whether a page may call, and gets the same answer for every instance.
+    if method == Method::OPTIONS && mcp_instance(path).is_some() {
+        return cors::preflight(&Origins::default(), request.headers());
+    }
     let opened_by_token =
         || mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id));
     if is_sign_in(path) {

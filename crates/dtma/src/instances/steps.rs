@@ -261,6 +261,7 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
         tail: LAST_LINES,
         since: None,
         follow: false,
+        stream: None,
     };
     let read = async {
         let Ok(lines) = shared.runtime.logs(container, query).await else {

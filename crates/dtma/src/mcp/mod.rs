@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod keeper;
+mod stderr;
 mod stdio;
 
 use std::collections::BTreeMap;
@@ -26,8 +27,9 @@ use toolbox_domain::spec::McpTransport;
 use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
-use toolbox_mcp::tools::Toolset;
+use toolbox_mcp::memory::Memory;
 
+pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
 
@@ -58,10 +60,10 @@ impl AnyBridge {
         }
     }
 
-    fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
+    fn memory(&self) -> watch::Receiver<Memory> {
         match self {
-            Self::Stdio(bridge) => bridge.tools(),
-            Self::Http(bridge) => bridge.tools(),
+            Self::Stdio(bridge) => bridge.memory(),
+            Self::Http(bridge) => bridge.memory(),
         }
     }
 
@@ -80,6 +82,8 @@ struct Served {
     bridge: Option<AnyBridge>,
     health: watch::Receiver<Arc<McpHealth>>,
     entry: Entry,
+    /// What it writes beside the protocol, if it is a server over standard streams.
+    log: Option<Arc<StderrLog>>,
 }
 
 /// The health of a server that nothing bridges.
@@ -138,7 +142,7 @@ pub struct Handle {
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
 
-/// The handle, and the task that must run for it. `state_dir` is where it remembers the tools of servers.
+/// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,
@@ -217,6 +221,17 @@ impl Handle {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.
+    pub fn is_stdio(&self, id: ToolInstanceId) -> bool {
+        let record = self.store.find(id);
+        record.is_some_and(|r| r.current.spec.wire().transport == Some(McpTransport::Stdio))
+    }
+
+    /// The standard error of a server over standard streams, as far as the agent keeps it.
+    pub fn stderr_of(&self, id: ToolInstanceId) -> Option<Arc<StderrLog>> {
+        self.find(id)?.log
     }
 
     fn find(&self, id: ToolInstanceId) -> Option<Served> {

@@ -6,8 +6,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::dtma::LogLine;
 use crate::edge::{
-    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogsResponse, McpAccessResponse,
-    MutationResponse, UpdateToolRequest,
+    DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogFilter, LogsResponse,
+    McpAccessResponse, MutationResponse, UpdateToolRequest,
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
 
@@ -94,7 +94,7 @@ fn restart() {}
 
 /// An instance's output; with `follow=true` a stream of JSON lines.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/logs",
-    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<u32>, Query), ("since" = Option<String>, Query), ("follow" = Option<bool>, Query)),
+    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<u32>, Query), ("since" = Option<String>, Query), ("follow" = Option<bool>, Query), ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson"))), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
 fn logs() {}
 

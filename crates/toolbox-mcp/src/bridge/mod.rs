@@ -19,10 +19,10 @@ use crate::health::Tracker;
 use crate::hub::{BATCHES, Input, Post};
 use crate::limits::Limits;
 use crate::mailbox::mailbox;
+use crate::memory::Memory;
 use crate::process::ServerProcess;
 use crate::redact::Redactor;
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
-use crate::tools::Toolset;
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, BodyError, Budget};
 use crate::wire::checks::{self, Era, Origins};
@@ -38,11 +38,11 @@ pub struct Options {
     pub limits: Limits,
     /// Removes secrets from the server's output.
     pub redactor: Redactor,
-    /// The tools it had at an earlier time.
-    pub known: Option<Toolset>,
+    /// What was learned of it at an earlier time.
+    pub known: Memory,
     /// Web pages that may call.
     pub origins: Origins,
-    /// Memory for bodies that are being read, shared by all bridges of the program.
+    /// Memory for long messages, shared by all bridges of the program.
     pub budget: Budget,
 }
 
@@ -51,7 +51,7 @@ pub struct Options {
 pub struct Bridge {
     inputs: mpsc::Sender<Input>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
     options: Arc<Options>,
 }
@@ -62,9 +62,9 @@ pub fn start(
     options: Options,
 ) -> (Bridge, impl Future<Output = ()> + Send) {
     let (inputs, receiver) = mpsc::channel(INPUTS);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
-    let (publish_tools, tools) = watch::channel(None);
+    let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
     let runner = runner::Runner {
         process,
@@ -72,14 +72,15 @@ pub fn start(
         wake: Arc::clone(&wake),
         limits: options.limits.clone(),
         redactor: options.redactor.clone(),
+        budget: options.budget.clone(),
         tracker,
         publish,
-        publish_tools,
+        memory: remember,
     };
     let bridge = Bridge {
         inputs,
         health,
-        tools,
+        memory,
         wake,
         options: Arc::new(options),
     };
@@ -92,9 +93,9 @@ impl Bridge {
         self.health.clone()
     }
 
-    /// The tools it listed last, so that the caller can store them.
-    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
-        self.tools.clone()
+    /// What was learned of the server, so that the caller can store it.
+    pub fn memory(&self) -> watch::Receiver<Memory> {
+        self.memory.clone()
     }
 
     /// Something about the server changed: connect and probe at once.
@@ -129,8 +130,8 @@ impl Bridge {
         }
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
-        let (bytes, held) = match read {
-            Ok(read) => read,
+        let bytes = match read {
+            Ok((bytes, held)) => held.carried_by(bytes),
             Err(error) => return too_much(error),
         };
         let (message, fields) = match parse(bytes.clone()) {
@@ -149,7 +150,10 @@ impl Bridge {
         };
         let wants_answer = message.kind == Kind::Request;
         let listens = &*message.method == "subscriptions/listen";
+        let fresh = Uuid::new_v4();
+        let begins = (!stateless && &*message.method == "initialize").then_some(fresh);
         let (sender, receiver) = mailbox(self.unread(accepts));
+        let sender = sender.within(&self.options.budget);
         let post = Post {
             message,
             fields,
@@ -164,16 +168,14 @@ impl Bridge {
                 Vec::new()
             },
             session,
-            fresh: Uuid::new_v4(),
+            fresh,
             reply: sender,
         };
         if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
             return stopped();
         }
-        // From here on, the hub counts the body's memory.
-        drop(held);
         if wants_answer {
-            reply::exchange(receiver, accepts, listens).await
+            reply::exchange(receiver, accepts, listens, begins).await
         } else {
             reply::short(receiver).await
         }
@@ -216,7 +218,7 @@ impl Bridge {
                 parameters: Vec::new(),
                 session: Some(session),
                 fresh: Uuid::new_v4(),
-                reply: sender,
+                reply: sender.within(&self.options.budget),
             });
         }
         let (sender, receiver) = mailbox(0);
@@ -261,7 +263,7 @@ impl Bridge {
         let (sender, receiver) = mailbox(self.options.limits.unread_bytes);
         let input = Input::Listen {
             session,
-            reply: sender,
+            reply: sender.within(&self.options.budget),
         };
         if self.inputs.send(input).await.is_err() {
             return stopped();

@@ -81,6 +81,10 @@ impl Hub {
             };
             post
         };
+        if matches!(self.link, Link::Ready) && post.stateless && self.finding_era(now) {
+            self.park(now, post);
+            return;
+        }
         match &self.link {
             Link::Ready if post.unsupported.is_some() => self.unsupported(*post),
             Link::Ready if post.stateless => self.stateless(now, *post),
@@ -187,6 +191,15 @@ impl Hub {
         match &*post.message.method {
             "logging/setLevel" => self.set_level(now, post),
             "resources/subscribe" | "resources/unsubscribe" => self.subscribe(now, post),
+            "tools/list" => {
+                if let Some(list) = self.known_list(&post) {
+                    let id = post.message.id.as_ref();
+                    let body = rpc::result(id.map_or("null", |id| post.message.raw(id)), list);
+                    post.reply.answer(Answer::ok(body));
+                } else {
+                    self.forward(now, post);
+                }
+            }
             _ => self.forward(now, post),
         }
     }
@@ -194,11 +207,6 @@ impl Hub {
     fn open_session(&mut self, now: Instant, post: Box<Post>) {
         match &self.legacy {
             Legacy::Spoken(handshake) => {
-                // A stored handshake must not hide that the server no longer answers.
-                if let Some(reason) = self.why_unhealthy() {
-                    refuse(*post, 503, code::UNAVAILABLE, &reason);
-                    return;
-                }
                 let wanted = post.message.text(post.fields.protocol_version.as_ref());
                 let version = version_for(wanted.as_deref(), &handshake.version);
                 let result = handshake.result_at(&version);

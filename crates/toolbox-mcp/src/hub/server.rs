@@ -24,11 +24,8 @@ impl Hub {
     pub fn line(&mut self, now: Instant, line: Line) {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(length) => {
-                self.garbage(
-                    length,
-                    &format!("a line over {} bytes", self.limits.message_bytes),
-                );
+            Line::Cut(cut) => {
+                self.cut(now, &cut);
                 return;
             }
         };
@@ -73,7 +70,7 @@ impl Hub {
         self.garbage(bytes.len(), &String::from_utf8_lossy(start));
     }
 
-    fn garbage(&mut self, length: usize, sample: &str) {
+    pub(super) fn garbage(&mut self, length: usize, sample: &str) {
         self.discarded += length + 64;
         let garbage = &mut self.process.garbage;
         garbage.lines += 1;
@@ -116,7 +113,8 @@ impl Hub {
         }
     }
 
-    fn answered(&mut self, now: Instant, message: &Message) {
+    pub(super) fn answered(&mut self, now: Instant, message: &Message) {
+        self.process.answered = Some(now);
         let number = message.number(message.id.as_ref());
         let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {
             self.unmatched(message);
@@ -201,7 +199,7 @@ impl Hub {
             }
             (method, None) => {
                 if method == "notifications/tools/list_changed" {
-                    self.probe.ask_now(now);
+                    self.probe.list_changed(now);
                     self.turns.forget();
                 }
                 self.send_to_all(message.bytes());

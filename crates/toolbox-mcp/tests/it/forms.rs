@@ -13,7 +13,7 @@ fn echo(id: u32) -> Value {
 #[tokio::test]
 async fn a_batch_is_served_in_the_revision_that_has_them() {
     let world = World::new(&[]).await;
-    let client = world.client_at("2025-03-26").await;
+    let client = world.client_as("2025-03-26", json!({})).await;
     let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let asked = client.request(&json!([note])).send().await.unwrap();
     assert_eq!(asked.status(), 202);
@@ -43,7 +43,7 @@ async fn a_batch_is_served_in_the_revision_that_has_them() {
 async fn a_batch_is_refused_with_words_in_other_revisions() {
     let world = World::new(&[]).await;
     for version in ["2024-11-05", "2025-06-18", "2025-11-25"] {
-        let client = world.client_at(version).await;
+        let client = world.client_as(version, json!({})).await;
         for header in [None, Some(version)] {
             let mut request = client.request(&json!([echo(1)]));
             if let Some(header) = header {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toolbox_api::edge::{InvokeRequest, LogsResponse};
+use toolbox_api::edge::{InvokeRequest, LogFilter, LogsResponse};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment;
 use toolbox_domain::ids::ToolboxId;
@@ -25,7 +25,7 @@ pub(super) struct LogOptions {
 }
 
 impl LogOptions {
-    /// `?tail=100&since=…&follow=true`.
+    /// `?tail=100&since=…&follow=true&stream=stderr`.
     pub(super) fn from_query(cx: &RequestContext) -> Result<Self, ApiError> {
         let tail = match cx.query_value("tail")? {
             None => None,
@@ -41,15 +41,22 @@ impl LogOptions {
                 ));
             }
         };
-        Self::new(tail, cx.query_value("since")?, follow)
+        let (since, stream) = (cx.query_value("since")?, cx.query_value("stream")?);
+        Self::new(tail, since, stream, follow)
     }
 
     /// The same fields in a body.
     pub(super) fn from_body(body: &InvokeRequest) -> Result<Self, ApiError> {
-        Self::new(body.tail, body.since.clone(), body.follow.unwrap_or(false))
+        let (since, stream) = (body.since.clone(), body.stream.clone());
+        Self::new(body.tail, since, stream, body.follow.unwrap_or(false))
     }
 
-    fn new(tail: Option<u32>, since: Option<String>, follow: bool) -> Result<Self, ApiError> {
+    fn new(
+        tail: Option<u32>,
+        since: Option<String>,
+        stream: Option<String>,
+        follow: bool,
+    ) -> Result<Self, ApiError> {
         let tail = tail.unwrap_or(DEFAULT_TAIL);
         if tail > MAX_TAIL {
             return Err(bad_tail());
@@ -63,10 +70,20 @@ impl LogOptions {
             })
         });
         let since = since.transpose()?;
+        let stream = stream.map(|text| {
+            LogFilter::parse(&text).ok_or_else(|| {
+                ApiError::with_message(
+                    ErrorCode::InvalidRequest,
+                    "Give stream as stdout, stderr or all",
+                )
+            })
+        });
+        let stream = stream.transpose()?;
         Ok(Self {
             query: LogQuery {
                 tail: Some(tail),
                 since,
+                stream,
             },
             follow,
         })

@@ -40,6 +40,32 @@ fn lines_come_as_texts_and_as_entries() {
 }
 
 #[test]
+fn which_output_is_shown_is_passed_on_and_otherwise_left_to_the_agent() {
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/logs");
+    for stream in ["stdout", "stderr", "all"] {
+        let world = World::new("running");
+        world.agent(|_| Ok(lines()));
+        let seen = world.ask("GET", &format!("{path}?stream={stream}"), None);
+        assert_eq!(seen.status, 200);
+        let body = json!({"toolboxId": TOOLBOX, "action": "logs", "instanceId": INSTANCE, "stream": stream});
+        assert_eq!(world.ask("POST", "/", Some(body)).status, 200);
+        let sent = format!("GET /tools/{INSTANCE}/logs?follow=false&tail=100&stream={stream}");
+        assert_eq!(world.sent_to_agent(), [sent.clone(), sent]);
+    }
+    let world = World::new("running");
+    let refused = world.ask("GET", &format!("{path}?stream=both"), None);
+    assert_eq!(
+        (refused.status, &refused.body["error"]["code"]),
+        (400, &json!("invalid_request"))
+    );
+    assert!(
+        refused.body["error"]["message"]
+            .to_string()
+            .contains("stdout, stderr or all")
+    );
+}
+
+#[test]
 fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
     let path = format!("/{TOOLBOX}/tools/{INSTANCE}/logs");
     for (given, sent) in [
