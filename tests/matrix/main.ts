@@ -14,6 +14,8 @@ interface Client {
   name: string;
   of: string;
   command: string[];
+  /** It takes no event of more than 1 MiB, unless it is told to. */
+  smallEvents?: boolean;
 }
 
 const node = (file: string, ...rest: string[]) => ["node", `${HOME}/clients/${file}`, ...rest];
@@ -28,8 +30,8 @@ const CLIENTS: Client[] = [
   { name: "TypeScript SDK 1", of: "@modelcontextprotocol/sdk 1.32.2", command: node("typescript-1.mjs") },
   { name: "TypeScript SDK 2", of: "@modelcontextprotocol/client 2.4.0", command: node("typescript-2.mjs") },
   { name: "Python SDK 1", of: "mcp 1.10.1", command: python("sdk1_10", "python_1.py") },
-  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python_2.py") },
-  { name: "FastMCP", of: "fastmcp 4.2.3", command: python("fastmcp4", "fastmcp_client.py") },
+  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python_2.py"), smallEvents: true },
+  { name: "FastMCP", of: "fastmcp 4.2.3", command: python("fastmcp4", "fastmcp_client.py"), smallEvents: true },
   {
     name: "mcp-remote",
     of: "mcp-remote 0.15.1, driven by @modelcontextprotocol/sdk 1.32.2",
@@ -126,6 +128,7 @@ async function row(agent: Agent, container: string, server: Server): Promise<Row
   }
   for (const client of clients) {
     const job = { url: `${agent.url}/mcp/${id}`, headers: { Authorization: `Bearer ${agent.key}` }, ...server };
+    if (client.smallEvents && server.large?.streamed) delete job.large;
     const cell = await pair(container, client, job);
     result.cells.set(client, cell);
     console.error(`matrix: ${server.name} x ${client.name}: ${cellText(cell)}`);

@@ -20,8 +20,8 @@ export interface Server {
   /** How it is called, and a part of its answer; none for a server that needs the network. */
   call?: { arguments: Record<string, unknown>; expect: string };
   progress?: Todo;
-  /** An answer of so many bytes at least. */
-  large?: Todo & { bytes: number };
+  /** An answer of so many bytes at least; `streamed` when the server itself makes one event of it. */
+  large?: Todo & { bytes: number; streamed?: boolean };
   /** Asks the client for a form, which it fills in with `content`. */
   elicit?: Todo & { content: Record<string, unknown>; expect: string };
   sample?: Todo & { expect: string };
@@ -251,6 +251,7 @@ export const SERVERS: Server[] = [
     port: 8000,
     ...FASTMCP_2,
     ...fastmcp("2.14.7", "fastmcp2", "http"),
+    large: { ...large, streamed: true },
   } as Server,
   {
     name: "conformance, HTTP",

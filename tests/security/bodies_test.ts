@@ -97,10 +97,7 @@ Deno.test("a known caller's body has fifteen seconds, and slow ones make room fo
   try {
     // More than are read at once.
     for (let n = 0; n < 80; n++) stalled.push(await Stalled.open(worker, path, owner));
-    // Those that make room are told at once; the oldest are the first.
-    const first = await stalled[0].answer();
-    assert.deepEqual([first.status, first.code], [408, "body_too_slow"]);
-    assert(first.ms < 10_000, `${first.ms} ms`);
+    const answers = Promise.all(stalled.map((one) => one.answer()));
     const begun = Date.now();
     const list = await fetch(worker.url + path, {
       method: "POST",
@@ -109,9 +106,13 @@ Deno.test("a known caller's body has fifteen seconds, and slow ones make room fo
     });
     assert.deepEqual([list.status, (await list.json()).success], [200, true], "a quick caller is served");
     assert(Date.now() - begun < 10_000);
-    const last = await stalled[stalled.length - 1].answer();
-    assert.deepEqual([last.status, last.code], [408, "body_too_slow"], "and nobody holds on for ever");
-    assert(last.ms < 30_000, `${last.ms} ms`);
+    const all = await answers;
+    for (const { status, code, ms } of all) {
+      assert.deepEqual([status, code], [408, "body_too_slow"]);
+      assert(ms < 40_000, `nobody holds on for ever: ${ms} ms`);
+    }
+    const early = all.filter(({ ms }) => ms < 10_000).length;
+    assert(early >= 16 && early <= 17, `${early} made room`);
   } finally {
     for (const one of stalled) one[Symbol.dispose]();
   }

@@ -187,95 +187,98 @@ mod tests {
         }
     }
 
+    /// A body, the code and the field of its mistake, and what its message says.
+    const MISTAKES: &[(&str, &str, &str, &str)] = &[
+        (r#"{"tail":true}"#, "mistyped", "tail", "a number or a text"),
+        (r#"{"action":7}"#, "mistyped", "action", "expected a text"),
+        (
+            r#"{"follow":"SECRET"}"#,
+            "mistyped",
+            "follow",
+            "true or false",
+        ),
+        (
+            r#"{"toolboxID":"x"}"#,
+            "unknown_field",
+            "toolboxID",
+            "`toolboxId`",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"env":{}}}"#,
+            "unknown_field",
+            "baseConfigOverrideJson.env",
+            "`environmentVariables`",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"resources":{"memori":"1g"}}}"#,
+            "unknown_field",
+            "baseConfigOverrideJson.resources.memori",
+            "expected one of `memory`, `cpu`, `pids`",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"resources":{"memory":true}}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.resources.memory",
+            "expected a number or a text",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"resources":["1g"]}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.resources",
+            "expected an object",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"portMappings":[{"containerPort":1},{"containerPort":"SECRET, expected SECRET"}]}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.portMappings[1].containerPort",
+            "expected a whole number from 0 to 65535",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"portMappings":[{"hostPort":1}]}}"#,
+            "required",
+            "baseConfigOverrideJson.portMappings[0].containerPort",
+            "missing",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"portMappings":[{"containerPort":70000}]}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.portMappings[0].containerPort",
+            "65535",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"environmentVariables":{"KEY":7}}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.environmentVariables.KEY",
+            "expected a text",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"environmentVariables":{"sk-SECRET":7}}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.environmentVariables.…",
+            "expected a text",
+        ),
+        (
+            r#"{"baseConfigOverrideJson":{"transport":"SECRET"}}"#,
+            "mistyped",
+            "baseConfigOverrideJson.transport",
+            "`stdio`",
+        ),
+        (r#"["SECRET"]"#, "mistyped", "", "expected an object"),
+        (r#""SECRET""#, "mistyped", "", "expected an object"),
+        (r#"{"tail":1,"tail":2}"#, "duplicate", "tail", "twice"),
+        (
+            r#"{"action":SECRET}"#,
+            "",
+            "",
+            "not valid JSON at line 1, column",
+        ),
+        ("{} SECRET", "", "", "not valid JSON at line 1, column"),
+        ("", "", "", "not valid JSON"),
+    ];
+
     #[test]
     fn a_mistake_names_its_field_wherever_it_is() {
-        for (body, code, field, says) in [
-            (r#"{"tail":true}"#, "mistyped", "tail", "a number or a text"),
-            (r#"{"action":7}"#, "mistyped", "action", "expected a text"),
-            (
-                r#"{"follow":"SECRET"}"#,
-                "mistyped",
-                "follow",
-                "true or false",
-            ),
-            (
-                r#"{"toolboxID":"x"}"#,
-                "unknown_field",
-                "toolboxID",
-                "`toolboxId`",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"env":{}}}"#,
-                "unknown_field",
-                "baseConfigOverrideJson.env",
-                "`environmentVariables`",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"resources":{"memori":"1g"}}}"#,
-                "unknown_field",
-                "baseConfigOverrideJson.resources.memori",
-                "expected one of `memory`, `cpu`, `pids`",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"resources":{"memory":true}}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.resources.memory",
-                "expected a number or a text",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"resources":["1g"]}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.resources",
-                "expected an object",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"portMappings":[{"containerPort":1},{"containerPort":"SECRET, expected SECRET"}]}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.portMappings[1].containerPort",
-                "expected a whole number from 0 to 65535",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"portMappings":[{"hostPort":1}]}}"#,
-                "required",
-                "baseConfigOverrideJson.portMappings[0].containerPort",
-                "missing",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"portMappings":[{"containerPort":70000}]}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.portMappings[0].containerPort",
-                "65535",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"environmentVariables":{"KEY":7}}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.environmentVariables.KEY",
-                "expected a text",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"environmentVariables":{"sk-SECRET":7}}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.environmentVariables.…",
-                "expected a text",
-            ),
-            (
-                r#"{"baseConfigOverrideJson":{"transport":"SECRET"}}"#,
-                "mistyped",
-                "baseConfigOverrideJson.transport",
-                "expected one of `stdio`",
-            ),
-            (r#"["SECRET"]"#, "mistyped", "", "expected an object"),
-            (r#""SECRET""#, "mistyped", "", "expected an object"),
-            (r#"{"tail":1,"tail":2}"#, "duplicate", "tail", "twice"),
-            (
-                r#"{"action":SECRET}"#,
-                "",
-                "",
-                "not valid JSON at line 1, column",
-            ),
-            (r#"{} SECRET"#, "", "", "not valid JSON at line 1, column"),
-            ("", "", "", "not valid JSON"),
-        ] {
+        for &(body, code, field, says) in MISTAKES {
             let (got_code, got_field, message) = mistake::<InvokeRequest>(body);
             assert_eq!(
                 (got_code.as_str(), got_field.as_str()),

@@ -17,11 +17,9 @@ use crate::reply::Body;
 use crate::router;
 
 /// Checks that the OpenAPI document of `function` says that this request may be answered so.
-#[allow(
-    clippy::missing_panics_doc,
-    clippy::panic,
-    reason = "a mistake of the document"
-)]
+///
+/// # Panics
+/// When it does not.
 pub fn assert_documented(
     function: &router::Function,
     document: &Value,
@@ -38,14 +36,13 @@ pub fn assert_documented(
     let answer = &operation["responses"][seen.status.to_string()];
     let told = answer["description"].as_str().unwrap_or_default();
     let is_code_told = seen.code().is_empty() || told.contains(&format!("`{}`", seen.code()));
-    if !answer.is_object() || !is_code_told {
-        panic!(
-            "{method} {} may be answered {} {}, which its document does not say",
-            route.path,
-            seen.status,
-            seen.code()
-        );
-    }
+    assert!(
+        answer.is_object() && is_code_told,
+        "{method} {} may be answered {} {}, which its document does not say",
+        route.path,
+        seen.status,
+        seen.code()
+    );
 }
 
 /// The root secret of the toolboxes' keys.

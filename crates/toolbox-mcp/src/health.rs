@@ -113,7 +113,7 @@ impl Tracker {
         }
         let redactor = &self.redactor;
         let clean = |text: String| redactor.clean(&text);
-        health.evidence = clean(finding.evidence);
+        health.evidence = redactor.clean(&finding.evidence);
         if let Some(success) = finding.success {
             health.last_success_at = Some(at.clone());
             health.latency_ms =

@@ -53,21 +53,18 @@ fn add_to(operation: &mut Operation, gives: impl Fn(ErrorCode) -> bool) {
     for code in ErrorCode::ALL.iter().copied().filter(|code| gives(*code)) {
         let told = format!("`{}`: {}", code.as_str(), code.title());
         let responses = &mut operation.responses.responses;
-        match responses.get_mut(&code.status().to_string()) {
-            Some(RefOr::T(response)) => {
-                response.description = format!("{}\n\n{told}", response.description);
-            }
-            _ => {
-                let envelope = ContentBuilder::new()
-                    .schema(Some(Ref::from_schema_name("ErrorEnvelope")))
-                    .build();
-                let response = ResponseBuilder::new()
-                    .description(told)
-                    .content("application/json", envelope)
-                    .build();
-                responses.insert(code.status().to_string(), RefOr::T(response));
-            }
+        if let Some(RefOr::T(response)) = responses.get_mut(&code.status().to_string()) {
+            response.description = format!("{}\n\n{told}", response.description);
+            continue;
         }
+        let envelope = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("ErrorEnvelope")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(told)
+            .content("application/json", envelope)
+            .build();
+        responses.insert(code.status().to_string(), RefOr::T(response));
     }
 }
 
@@ -97,18 +94,22 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DatabaseTimeout
         | C::AuthUnreachable => true,
         C::InvalidJson | C::UnsupportedMediaType => facts.has_body,
-        // A body without meaning is read where there is an idempotency key.
-        C::BodyTooLarge | C::BodyTooSlow => changes,
-        C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::QuotaExceeded => is_any,
+        C::InvalidAction
+        | C::CatalogToolNotFound
+        | C::NameTaken
+        | C::QuotaExceeded
+        | C::DeployFailed => is_any,
         C::InstanceNotFound => names_instance,
         C::IllegalState => changes || is_mcp,
-        C::OperationInProgress
+        // A body without meaning is read too, where there is an idempotency key.
+        C::BodyTooLarge
+        | C::BodyTooSlow
+        | C::OperationInProgress
         | C::StateChanged
         | C::ToolboxNotActive
         | C::IdempotencyKeyReused
         | C::ValidationFailed
         | C::AgentStoreFailed => changes,
-        C::DeployFailed => is_any,
         C::StartFailed => ends_with("/start") || ends_with("/restart"),
         C::StopFailed => ends_with("/stop"),
         C::UpdateFailed => facts.method == "PATCH" || is_any,
@@ -124,10 +125,10 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerFailed
         | C::DockerUnreachable
         | C::DockerTimeout => asks_agent,
-        // Of paths and methods that are no operation.
-        C::RouteNotFound | C::MethodNotAllowed => false,
-        // Of the other function.
-        C::EnrolmentTokenInvalid
+        // Of paths and methods that are no operation, and of the other function.
+        C::RouteNotFound
+        | C::MethodNotAllowed
+        | C::EnrolmentTokenInvalid
         | C::EnrolmentTokenExpired
         | C::EnrolmentTokenUsed
         | C::HeartbeatKeyInvalid

@@ -88,6 +88,7 @@ impl Runner {
                         Err(NotRunning {
                             reason: format!("could not be connected within {} s", OPEN.as_secs()),
                             intended: false,
+                            starting: false,
                         })
                     })
                 })));

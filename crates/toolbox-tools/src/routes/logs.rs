@@ -37,31 +37,27 @@ impl LogOptions {
                 ));
             }
         };
-        Self::new(
-            cx,
-            cx.query_value("tail")?,
-            cx.query_value("since")?,
-            cx.query_value("stream")?,
-            follow,
-        )
+        let (tail, since) = (cx.query_value("tail")?, cx.query_value("since")?);
+        let stream = cx.query_value("stream")?;
+        let given = (tail.as_deref(), since.as_deref(), stream.as_deref());
+        Self::new(cx, given, follow)
     }
 
     /// The same fields in a body.
     pub(super) fn from_body(cx: &RequestContext, body: &InvokeRequest) -> Result<Self, ApiError> {
         let text = |value: &Option<NumberOrText>| value.as_ref().map(ToString::to_string);
         let follow = body.follow.unwrap_or(false);
-        let stream = body.stream.clone();
-        Self::new(cx, text(&body.tail), text(&body.since), stream, follow)
+        let (tail, since) = (text(&body.tail), text(&body.since));
+        let given = (tail.as_deref(), since.as_deref(), body.stream.as_deref());
+        Self::new(cx, given, follow)
     }
 
     fn new(
         cx: &RequestContext,
-        tail: Option<String>,
-        since: Option<String>,
-        stream: Option<String>,
+        (tail, since, stream): (Option<&str>, Option<&str>, Option<&str>),
         follow: bool,
     ) -> Result<Self, ApiError> {
-        let tail = match tail.as_deref().map(str::trim) {
+        let tail = match tail.map(str::trim) {
             None => DEFAULT_TAIL,
             Some("all") => MAX_TAIL,
             Some(text) => match text.parse() {
@@ -70,7 +66,7 @@ impl LogOptions {
             },
         };
         let since = since.map(|text| {
-            timestamp(&text, cx.state.clock.now()).ok_or_else(|| {
+            timestamp(text, cx.state.clock.now()).ok_or_else(|| {
                 ApiError::with_message(
                     ErrorCode::InvalidRequest,
                     "Give since as RFC 3339, a date, Unix seconds, or how long ago, such as 10m",
@@ -79,7 +75,7 @@ impl LogOptions {
         });
         let since = since.transpose()?;
         let stream = stream.map(|text| {
-            LogFilter::parse(&text).ok_or_else(|| {
+            LogFilter::parse(text).ok_or_else(|| {
                 ApiError::with_message(
                     ErrorCode::InvalidRequest,
                     "Give stream as stdout, stderr or all",
