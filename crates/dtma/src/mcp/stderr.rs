@@ -400,7 +400,7 @@ mod tests {
         let log = StderrLog::open(folder.path(), id);
         log.take(b"one\r\ntw");
         log.take(b"o\n\nlong ");
-        log.take(&[b'x'; 3 * LINE_BYTES]);
+        log.take(&vec![b'x'; 3 * LINE_BYTES]);
         log.take(b"\nlast\n");
         let kept = log.kept();
         assert_eq!(texts(&log)[..2], ["one", "two"]);

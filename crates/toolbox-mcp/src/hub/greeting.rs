@@ -220,6 +220,7 @@ impl Hub {
         self.discover = Discover::Unasked;
         self.legacy = Legacy::Unknown;
         self.link = Link::Greeting { since: now };
+        self.used = now;
         if self.crashes_in_a_row == 0 {
             self.found(Finding {
                 state: McpState::Starting,
