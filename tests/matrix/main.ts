@@ -1,6 +1,6 @@
 // The matrix of servers and clients through the agent. Started by tests/matrix/run.
 
-import { endCleanly, failCleanly, onCleanup } from "../../bench/cleanup.ts";
+import { endCleanly, failCleanly, onCleanup, undoAll } from "../../bench/cleanup.ts";
 import { type Agent, startAgent } from "../../bench/dtma.ts";
 import { type Server, SERVERS } from "./servers.ts";
 
@@ -68,6 +68,7 @@ try {
     await Deno.writeTextFile(file, before.replace(/<!-- matrix -->[\s\S]*<!-- \/matrix -->/, () => text));
   }
   const failed = rows.flatMap(({ failed, cells }) => [failed, ...[...cells.values()].flatMap(({ failed }) => failed)]);
+  await undoAll();
   Deno.exit(failed.some(Boolean) ? 1 : 0);
 } catch (error) {
   await failCleanly(error);

@@ -27,8 +27,8 @@ export interface Server {
   sample?: Todo & { expect: string };
   /** Shows that the server knows the directory of the client. */
   roots?: Todo & { expect: string };
-  /** Steps that the server does only in sessions, that is before revision 2026-07-28. */
-  inSessions?: ("progress" | "elicit" | "sample" | "roots")[];
+  /** Steps that the server does only with sessions, that is before revision 2026-07-28, or only without. */
+  only?: { [step in "elicit" | "sample" | "roots"]?: "sessions" | "stateless" };
 }
 
 const HOME = "/opt/matrix";
@@ -73,7 +73,7 @@ const fastmcp = (version: string, packages: string, transport: string): Partial<
   elicit: { tool: "ask", arguments: {}, content: { value: "Ada" }, expect: "Hello, Ada!" },
   sample: think,
   // "Elicitation is not available" is what it says to a client of revision 2026-07-28.
-  inSessions: ["elicit", "sample"],
+  only: { elicit: "sessions", sample: "sessions" },
 });
 const FASTMCP_4 = { sdk: "FastMCP 4.2.3 on Python SDK 2.3.0", ...echo };
 const FASTMCP_2 = { sdk: "FastMCP 2.14.7 on Python SDK 1.30.0", ...echo };
@@ -186,7 +186,7 @@ export const SERVERS: Server[] = [
     command: [
       "sh",
       "-c",
-      `python3 -m http.server 8000 --directory /srv/inner >/dev/null 2>&1 & PYTHONPATH=${HOME}/py/servers exec python3 -m mcp_server_fetch --ignore-robots-txt`,
+      `python3 -m http.server 8000 --directory /srv/inner >/dev/null 2>&1 & PYTHONPATH=${HOME}/py/servers exec python3 -m mcp_server_fetch --ignore-robots-txt --allow-private-ips`,
     ],
     tool: "fetch",
     call: { arguments: { url: "http://127.0.0.1:8000/hello.txt", raw: true }, expect: "hello from a file" },
@@ -205,7 +205,7 @@ export const SERVERS: Server[] = [
     of: "mcp-server-sqlite 2025.4.25",
     sdk: "Python SDK 1.6.0",
     transport: "stdio",
-    command: python("sdk1_6", "-m", "mcp_server_sqlite", "--db-path", "/tmp/matrix.db"),
+    command: python("sdk1_6", `${HOME}/py/sdk1_6/bin/mcp-server-sqlite`, "--db-path", "/tmp/matrix.db"),
     tool: "read_query",
     call: { arguments: { query: "select 40 + 2 as answer" }, expect: "42" },
   },
@@ -284,5 +284,7 @@ export const SERVERS: Server[] = [
     command: ["node", `${HOME}/conformance/stateless.mjs`, "3004", "0.0.0.0"],
     port: 3004,
     ...STATELESS,
+    // It keeps no session for clients of before, so it cannot ask them.
+    only: { elicit: "stateless", sample: "stateless", roots: "stateless" },
   },
 ];

@@ -61,11 +61,43 @@ impl Action {
     }
 }
 
+/// Which output `logs` shows. Without one: `stderr` of an MCP server over standard streams, whose `stdout` is the protocol;
+/// `all` of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogFilter {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Both.
+    All,
+}
+
+impl LogFilter {
+    /// As it is written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::All => "all",
+        }
+    }
+
+    /// The filter that is written so.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stdout, Self::Stderr, Self::All]
+            .into_iter()
+            .find(|filter| filter.as_str() == text)
+    }
+}
+
 /// Body of a `functions.invoke` call, and of `POST /{toolboxId}/tools`.
 /// Without `action` it is a deploy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InvokeRequest {
     /// The toolbox; in the path otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,15 +110,19 @@ pub struct InvokeRequest {
     /// Instance id, or its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// Lines from the end, for `logs`.
+    /// Lines from the end, or `all`, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tail: Option<u32>,
-    /// Only lines after this time (RFC 3339 or Unix seconds), for `logs`.
+    pub tail: Option<NumberOrText>,
+    /// Only lines after this time, for `logs`: RFC 3339, a date, Unix seconds, or how long ago, such as `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
+    pub since: Option<NumberOrText>,
     /// Keep streaming, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
+    /// Which output, for `logs`: one of [`LogFilter`]; kept as text so that an unknown one gets its own message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<LogFilter>))]
+    pub stream: Option<String>,
     /// Catalog entry, for `deploy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_catalog_id: Option<String>,
@@ -120,7 +156,7 @@ pub struct DeployToolRequest {
 /// Body of `PATCH /{toolboxId}/tools/{instance}`; what is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateToolRequest {
     /// What changes.
     #[serde(deserialize_with = "objects::required")]
@@ -217,7 +253,8 @@ pub struct ToolInstanceView {
     pub live: Option<LiveState>,
     /// Since when the state is not known, because the machine does not report; `state_source` is then `last_known`.
     pub unknown_since: Option<String>,
-    /// Health of its MCP server as the agent last reported it, with its evidence and age.
+    /// Health of its MCP server as the agent last found it, with its evidence and age. Evidence names the likely cause and the
+    /// field of a deployment that cures it.
     pub mcp: Option<Box<McpHealth>>,
     /// When the row was made.
     pub created_at: String,

@@ -9,9 +9,10 @@ use crate::find::Target;
 use crate::{Instances, UserRequest};
 
 /// What the agent makes an endpoint for.
-const BRIDGED: [&str; 2] = [
+const BRIDGED: [&str; 3] = [
     McpTransport::Stdio.as_str(),
     McpTransport::StreamableHttp.as_str(),
+    McpTransport::Sse.as_str(),
 ];
 
 /// What an MCP client needs to call an instance.
@@ -41,7 +42,7 @@ impl Instances {
         if !transport.is_some_and(|transport| BRIDGED.contains(&transport)) {
             return Err(ApiError::with_message(
                 ErrorCode::IllegalState,
-                "This tool is no MCP server over standard streams or streamable HTTP",
+                "This tool is no MCP server over standard streams, streamable HTTP or HTTP with events",
             ));
         }
         let (url, token) = self.agents.mcp_endpoint(&toolbox, row.id)?;

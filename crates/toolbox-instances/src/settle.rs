@@ -5,18 +5,22 @@ use std::time::Duration;
 use toolbox_api::dtma::{Reason, ToolView};
 use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp::McpState;
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
     BadRow, InstanceRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
 };
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
+use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus, can_transition};
 
 use crate::change::Operation;
 use crate::observation::{Observation, failure_of};
 use crate::record::{self, Entry, Row};
 use crate::{Instances, view};
+
+/// Pause between looks at an MCP server that is starting.
+const HEAR_PAUSE: Duration = Duration::from_secs(1);
 
 /// What has become of a change when it is answered.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ impl Operation {
                     _ => sent,
                 };
                 if observation.is_settled(generation) {
-                    self.settle(&observation).await
+                    self.settle(observation, wait.map(|wait| began + wait))
+                        .await
                 } else {
                     self.accept(observation.view())
                 }
@@ -74,9 +79,14 @@ impl Operation {
         }
     }
 
-    /// The agent is done: records the end, then answers with it.
-    async fn settle(mut self, observation: &Observation) -> Result<Outcome, ApiError> {
-        let recorded = self.record_end(observation).await;
+    /// The agent is done: records the end, then answers with it. Until `until` (since the epoch) the answer waits for what its
+    /// MCP server says.
+    async fn settle(
+        mut self,
+        mut observation: Observation,
+        until: Option<Duration>,
+    ) -> Result<Outcome, ApiError> {
+        let recorded = self.record_end(&observation).await;
         let row = match recorded {
             Ok(Row::Written(row)) => Some(row),
             Ok(Row::Gone) => None,
@@ -106,7 +116,28 @@ impl Operation {
             return Err(error.with_operation(self.view));
         }
         self.view.state = OperationState::Succeeded;
-        self.outcome(Progress::Done, row.as_deref(), view)
+        if let (Some(until), Observation::View(view)) = (until, &mut observation) {
+            self.hear(view, until).await;
+        }
+        self.outcome(Progress::Done, row.as_deref(), observation.view())
+    }
+
+    /// Waits until the MCP server of what runs was heard, or was found not to answer. The end of the operation is recorded, so
+    /// nothing else of the view is read anew.
+    async fn hear(&self, view: &mut ToolView, until: Duration) {
+        let clock = &*self.instances.clock;
+        let is_starting = |view: &ToolView| {
+            let mcp = view.mcp.as_ref();
+            mcp.is_some_and(|mcp| mcp.state == McpState::Starting)
+        };
+        while is_starting(view) && clock.now() + HEAR_PAUSE <= until {
+            clock.sleep(HEAR_PAUSE).await;
+            match self.agent.get(self.row.id, None, None).await {
+                Ok(now) if now.mcp.is_some() => view.mcp = now.mcp,
+                // What was known before is all that there is to say.
+                _ => return,
+            }
+        }
     }
 
     /// A settled view is the end of this operation, and not of a later one. After a failed update the earlier spec gets
@@ -160,6 +191,19 @@ impl Operation {
             }
             _ => (error.code().as_str(), error.code().title().to_owned()),
         };
+        // The agent itself said no to a new instance, so it holds nothing of it: nothing is kept here either, and the name
+        // is free. Where the agent was not reached, it may have read the desired state by itself meanwhile.
+        let is_refused_deploy = self.previous.is_none()
+            && matches!(&error, AgentError::Problem(problem) if problem.status < 500);
+        let mut steps = self.rollback_steps(code, &message);
+        if is_refused_deploy {
+            let on_the_way_out = [InstanceStatus::PendingDelete, InstanceStatus::Deleting];
+            steps.extend(on_the_way_out.map(|status| RecordStep {
+                status: status.as_str(),
+                reason_code: None,
+                reason: None,
+            }));
+        }
         let mut result = OperationResult::failed(code, message.as_str());
         result.answered_code = Some(error.code().as_str());
         let record = RecordState {
@@ -171,7 +215,7 @@ impl Operation {
             actor_kind: "control_plane",
             settled: true,
             only_idle: false,
-            steps: self.rollback_steps(code, &message),
+            steps,
             view_version: None,
             observed: None,
             operation_result: Some(result),
@@ -179,7 +223,7 @@ impl Operation {
             // Otherwise the agent would read the desired state and carry out what the caller is told has failed. A
             // deletion stays desired: an instance that the user wants to be gone is to go.
             restore_previous_desired: !matches!(self.action, Action::Deploy | Action::Delete),
-            remove_row: false,
+            remove_row: is_refused_deploy,
         };
         let database = &self.instances.database;
         let recorded = database
@@ -187,9 +231,13 @@ impl Operation {
             .await;
         let mut api = ApiError::from(error);
         match recorded.map(|recorded| recorded.results.into_iter().next()) {
-            Ok(Some(Recorded::Written(Some(ReadRow::Row(row))))) => {
+            Ok(Some(Recorded::Written(row))) => {
                 self.view.state = OperationState::Failed;
-                if let Err(defect) = add_instance(&mut api, &self.instances, Some(&row), None) {
+                let row = match &row {
+                    Some(ReadRow::Row(row)) => Some(&**row),
+                    _ => None,
+                };
+                if let Err(defect) = add_instance(&mut api, &self.instances, row, None) {
                     return defect.into();
                 }
             }

@@ -77,6 +77,7 @@ impl ServerProcess for ChildProcess {
                     ended: None,
                 }),
                 revision: 0,
+                image: None,
                 redactor: None,
             })
         })

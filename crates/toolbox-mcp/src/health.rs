@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toolbox_api::mcp::{McpHealth, McpState};
+use toolbox_api::mcp::{McpHealth, McpState, ToolsChanged};
 
+use crate::redact::Redactor;
 use crate::tools::Toolset;
 
 /// What a probe, or an end of the server, found.
@@ -16,7 +17,7 @@ pub struct Finding {
     pub state: McpState,
     /// Why, in words, without secrets.
     pub evidence: String,
-    /// Set when the server listed its tools, or answered in their stead because it has none.
+    /// Set when the server answered a probe, and what it lists is known.
     pub success: Option<Success>,
 }
 
@@ -27,7 +28,7 @@ pub struct Success {
     pub latency: Duration,
     /// What it says of itself.
     pub server: Identity,
-    /// Its tools.
+    /// Its tools, as it listed them last.
     pub tools: Arc<Toolset>,
 }
 
@@ -42,11 +43,35 @@ pub struct Identity {
     pub version: Option<String>,
 }
 
+/// Words of a last line that tell of a setting which is missing or wrong.
+const SETTINGS: [&str; 9] = [
+    "api key",
+    "api_key",
+    "apikey",
+    "credential",
+    "environment variable",
+    "env var",
+    "password",
+    "secret",
+    "token",
+];
+
+/// A clause that names the field which likely cures an end whose last line was this; empty where nothing is likely.
+pub fn lacking(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    if SETTINGS.iter().any(|word| said.contains(word)) {
+        "; it may lack a setting: set environmentVariables"
+    } else {
+        ""
+    }
+}
+
 /// Turns findings into health. Only this reads the wall clock.
 #[derive(Debug)]
 pub struct Tracker {
     health: McpHealth,
     tools: Option<Arc<Toolset>>,
+    redactor: Redactor,
 }
 
 impl Tracker {
@@ -69,7 +94,13 @@ impl Tracker {
                 tools_changed: None,
             },
             tools: known.map(Arc::new),
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Cleans everything that the server says of itself from now on.
+    pub fn set_redactor(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
     }
 
     /// Applies a finding.
@@ -80,14 +111,16 @@ impl Tracker {
             health.state = finding.state;
             health.since.clone_from(&at);
         }
-        health.evidence = finding.evidence;
+        let redactor = &self.redactor;
+        let clean = |text: String| redactor.clean(&text);
+        health.evidence = clean(finding.evidence);
         if let Some(success) = finding.success {
             health.last_success_at = Some(at.clone());
             health.latency_ms =
                 Some(u32::try_from(success.latency.as_millis()).unwrap_or(u32::MAX));
-            health.protocol_version = success.server.protocol;
-            health.server_name = success.server.name;
-            health.server_version = success.server.version;
+            health.protocol_version = success.server.protocol.map(clean);
+            health.server_name = success.server.name.map(clean);
+            health.server_version = success.server.version.map(clean);
             health.tool_count = Some(u32::try_from(success.tools.len()).unwrap_or(u32::MAX));
             if self.tools.as_ref() != Some(&success.tools) {
                 if let Some(change) = self
@@ -95,7 +128,13 @@ impl Tracker {
                     .as_ref()
                     .and_then(|before| success.tools.changed_from(before))
                 {
-                    health.tools_changed = Some(change);
+                    let names = |names: Vec<String>| names.into_iter().map(clean).collect();
+                    health.tools_changed = Some(ToolsChanged {
+                        from_fingerprint: change.from_fingerprint,
+                        added: names(change.added),
+                        removed: names(change.removed),
+                        changed: names(change.changed),
+                    });
                 }
                 health.tools_fingerprint = Some(success.tools.fingerprint());
                 self.tools = Some(success.tools);
@@ -124,10 +163,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tools::Page;
 
     fn success(tools: &serde_json::Value) -> Finding {
         let mut set = Toolset::default();
-        set.add(&json!({ "tools": tools })).unwrap();
+        let list = json!({ "tools": tools }).to_string();
+        set.add(&Page::read(&list).unwrap()).unwrap();
         Finding {
             state: McpState::Healthy,
             evidence: "listed its tools".to_owned(),
@@ -165,5 +206,33 @@ mod tests {
             (vec!["b".to_owned()], vec!["a".to_owned()])
         );
         assert_eq!(tracker.health().latency_ms, Some(7));
+    }
+
+    #[test]
+    fn nothing_that_a_server_says_of_itself_tells_a_secret_or_a_control_character() {
+        let evil = "x SECRET-VALUE\u{1b}[31m\u{0}";
+        let mut tracker = Tracker::new(OffsetDateTime::UNIX_EPOCH, None);
+        tracker.set_redactor(Redactor::new(["SECRET-VALUE"]));
+        let says = |tool: &str| {
+            let mut finding = success(&json!([{"name": tool}]));
+            finding.evidence = evil.to_owned();
+            if let Some(success) = &mut finding.success {
+                success.server = Identity {
+                    protocol: Some(evil.to_owned()),
+                    name: Some(evil.to_owned()),
+                    version: Some(evil.to_owned()),
+                };
+            }
+            finding
+        };
+        tracker.found(OffsetDateTime::UNIX_EPOCH, says(evil));
+        tracker.found(OffsetDateTime::UNIX_EPOCH, says(&format!("{evil}2")));
+        let health = tracker.health();
+        assert_eq!(health.server_name.as_deref(), Some("x [secret] [31m"));
+        assert!(health.tools_changed.is_some());
+        let text = serde_json::to_string(health).unwrap();
+        for leaked in ["SECRET-VALUE", "\\u001b", "\\u0000"] {
+            assert!(!text.contains(leaked), "{text}");
+        }
     }
 }

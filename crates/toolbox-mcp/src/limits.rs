@@ -23,7 +23,7 @@ pub struct Limits {
     pub call_in_all: Duration,
     /// How long a caller waits for a server that is just starting.
     pub ready: Duration,
-    /// How long a server may leave `server/discover` unanswered before `initialize` is tried too.
+    /// How long a server may leave `server/discover` unanswered before it is taken to be one of the older era.
     pub discover: Duration,
     /// How long a server that has just started counts as starting.
     pub starting: Duration,
@@ -42,17 +42,18 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_bytes: 4 * 1024 * 1024,
-            queued_bytes: 8 * 1024 * 1024,
+            // Screenshots of 15 MB are messages of this length.
+            message_bytes: 20 * 1024 * 1024,
+            queued_bytes: 32 * 1024 * 1024,
             unread_bytes: 1024 * 1024,
             calls: 1024,
             sessions: 1024,
             session_idle: Duration::from_mins(30),
-            call: Duration::from_mins(2),
-            call_in_all: Duration::from_hours(1),
-            ready: Duration::from_secs(30),
+            call: Duration::from_mins(15),
+            call_in_all: Duration::from_hours(24),
+            ready: Duration::from_mins(2),
             discover: Duration::from_secs(2),
-            starting: Duration::from_secs(30),
+            starting: Duration::from_mins(2),
             // Interval, jitter and deadline together stay below 15 s, so a hung server is noticed within that time.
             probe_interval: Duration::from_secs(8),
             probe: Duration::from_secs(5),

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::wire::body::Budget;
+
 /// The end of an exchange with a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -84,6 +86,7 @@ impl Shared {
 pub struct Sender {
     shared: Arc<Shared>,
     limit: usize,
+    budget: Option<Budget>,
 }
 
 /// The reading end. Dropping it says that the client is gone.
@@ -98,14 +101,35 @@ pub fn mailbox(limit: usize) -> (Sender, Receiver) {
     let receiver = Receiver {
         shared: Arc::clone(&shared),
     };
-    (Sender { shared, limit }, receiver)
+    let sender = Sender {
+        shared,
+        limit,
+        budget: None,
+    };
+    (sender, receiver)
 }
 
 impl Sender {
-    /// Adds a message; whether there was room and somebody who reads.
+    /// What is long counts in `budget` until the client has read it.
+    pub fn within(mut self, budget: &Budget) -> Self {
+        self.budget = Some(budget.clone());
+        self
+    }
+
+    fn counted(&self, message: Bytes) -> Bytes {
+        match &self.budget {
+            Some(budget) => budget.count(message),
+            None => message,
+        }
+    }
+
+    /// Adds a message; whether there was room and somebody who reads. One that is alone finds room where any does.
     pub fn push(&self, message: Bytes) -> bool {
+        let message = self.counted(message);
         let mut state = self.shared.state();
-        if state.abandoned || state.bytes + message.len() > self.limit {
+        let alone = state.queue.is_empty();
+        let room = self.limit > 0 && alone || state.bytes + message.len() <= self.limit;
+        if state.abandoned || !room {
             return false;
         }
         state.bytes += message.len();
@@ -117,6 +141,10 @@ impl Sender {
 
     /// Ends the exchange.
     pub fn answer(self, answer: Answer) {
+        let answer = Answer {
+            body: self.counted(answer.body),
+            ..answer
+        };
         self.shared.state().answer = Some(answer);
         // Dropping wakes the reader.
     }
@@ -194,6 +222,22 @@ mod tests {
             Some(Mail::Answer(Answer::accepted()))
         );
         assert_eq!(receiver.next().await, None);
+    }
+
+    #[test]
+    fn a_long_message_finds_room_when_it_is_alone_and_counts_until_it_is_read() {
+        let budget = Budget::new(1);
+        let (sender, mut receiver) = mailbox(8);
+        let sender = sender.within(&budget);
+        let long = Bytes::from(vec![b'x'; 100_000]);
+        assert!(sender.push(long.clone()));
+        assert!(!sender.push(Bytes::from_static(b"y")));
+        sender.answer(Answer::ok(long.clone()));
+        assert_eq!(budget.used(), 200_000);
+        assert_eq!(receiver.try_next(), Some(Mail::Message(long)));
+        assert_eq!(budget.used(), 100_000);
+        drop(receiver.try_next());
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

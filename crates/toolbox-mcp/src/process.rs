@@ -54,6 +54,8 @@ pub struct Connection {
     pub output: Pin<Box<dyn Stream<Item = Output> + Send>>,
     /// Which version of the server this is; another version may speak another era of the protocol.
     pub revision: u64,
+    /// Digest of the image it is made from, under which its era is remembered; none if it is no image.
+    pub image: Option<String>,
     /// The redactor of this version's output, if it differs from the one before.
     pub redactor: Option<Redactor>,
 }

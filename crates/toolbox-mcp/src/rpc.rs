@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// `_meta` key of the protocol revision a request speaks; only the stateless revisions have it.
@@ -36,6 +36,11 @@ pub mod code {
     pub const UNSUPPORTED_VERSION: i32 = -32022;
 }
 
+/// Most messages of one batch.
+pub const MOST_IN_BATCH: usize = 100;
+/// What some programs write before a text in UTF-8.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -53,9 +58,20 @@ pub enum Malformed {
     /// No JSON.
     #[error("the message is no JSON")]
     NotJson,
+    /// JSON after a byte order mark.
+    #[error("the message begins with a byte order mark, which JSON does not have")]
+    ByteOrderMark,
     /// An array of messages.
-    #[error("batches of messages are not supported; send one message per request")]
+    #[error(
+        "a batch is taken in a session of revision 2025-03-26 only; send one message per request"
+    )]
     Batch,
+    /// A batch without messages, or with too many.
+    #[error("a batch has 1 to {MOST_IN_BATCH} messages")]
+    BatchSize,
+    /// An id that is neither a text nor a number.
+    #[error("id must be a text or a number; a notification has none")]
+    Id,
     /// JSON, but no JSON-RPC 2.0 message.
     #[error("the message is no JSON-RPC 2.0 message")]
     NotRpc,
@@ -68,8 +84,8 @@ impl Malformed {
     /// The JSON-RPC code that says so.
     pub const fn code(self) -> i32 {
         match self {
-            Self::NotJson => code::PARSE,
-            Self::Batch | Self::NotRpc => code::INVALID_REQUEST,
+            Self::NotJson | Self::ByteOrderMark => code::PARSE,
+            Self::Batch | Self::BatchSize | Self::Id | Self::NotRpc => code::INVALID_REQUEST,
             Self::Params => code::INVALID_PARAMS,
         }
     }
@@ -88,6 +104,8 @@ pub struct Message {
     pub method: Box<str>,
     /// Its id; none for a notification and for an error without one.
     pub id: Option<Span>,
+    /// It says `"id": null`, which some servers write in notifications.
+    pub null_id: bool,
     /// Its parameters.
     pub params: Option<Span>,
     /// Its result.
@@ -100,16 +118,21 @@ pub struct Message {
 struct Wire<'a> {
     #[serde(borrow)]
     jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+}
+
+/// A value that is there, be it null.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
 }
 
 /// Where the fields of `params` or `result` stand that a bridge may have to read or replace.
@@ -199,14 +222,19 @@ impl Message {
                 return Err(Malformed::Batch);
             }
             Err(error) if error.is_data() => return Err(Malformed::NotRpc),
+            Err(_) if text.starts_with(BYTE_ORDER_MARK) => return Err(Malformed::ByteOrderMark),
             Err(_) => return Err(Malformed::NotJson),
         };
         if wire.jsonrpc.as_deref() != Some("2.0") {
             return Err(Malformed::NotRpc);
         }
+        let (id, null) = match wire.id {
+            Some(id) if id.get() == "null" => (None, true),
+            id => (id, false),
+        };
         let kind = match (
             &wire.method,
-            wire.id,
+            id,
             wire.result.is_some() || wire.error.is_some(),
         ) {
             (Some(_), Some(_), false) => Kind::Request,
@@ -217,17 +245,17 @@ impl Message {
             _ => return Err(Malformed::NotRpc),
         };
         // Ids are texts or numbers; anything else could not be told apart from structure when it is replaced.
-        if wire
-            .id
-            .is_some_and(|id| !matches!(id.get().as_bytes()[0], b'"' | b'-' | b'0'..=b'9'))
-        {
-            return Err(Malformed::NotRpc);
+        if id.is_some_and(|id| {
+            !id.get()
+                .starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        }) {
+            return Err(Malformed::Id);
         }
         if wire.params.is_some_and(|p| !p.get().starts_with('{')) {
             return Err(Malformed::Params);
         }
         let span = |value: Option<&RawValue>| value.map(|value| span_in(text, value));
-        let (id, params) = (span(wire.id), span(wire.params));
+        let (id, params) = (span(id), span(wire.params));
         let (result, error) = (span(wire.result), span(wire.error));
         let method = wire.method.unwrap_or_default().into_owned().into();
         Ok(Self {
@@ -235,6 +263,7 @@ impl Message {
             kind,
             method,
             id,
+            null_id: null,
             params,
             result,
             error,
@@ -344,6 +373,16 @@ impl Message {
     }
 }
 
+/// The messages of a batch, as they stand in it.
+pub fn batch(bytes: &Bytes) -> Result<Vec<Bytes>, Malformed> {
+    let parts: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|_| Malformed::NotJson)?;
+    if parts.is_empty() || parts.len() > MOST_IN_BATCH {
+        return Err(Malformed::BatchSize);
+    }
+    let part = |part: &&RawValue| bytes.slice_ref(part.get().as_bytes());
+    Ok(parts.iter().map(part).collect())
+}
+
 /// Where `value`, which was read from `text`, stands in it.
 fn span_in(text: &str, value: &RawValue) -> Span {
     let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
@@ -393,7 +432,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart() {
-        let kind = |text| parse(text).map(|m| m.kind);
+        let kind = |text: &str| parse(text).map(|m| m.kind);
         assert_eq!(
             kind(r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#),
             Ok(Kind::Request)
@@ -415,13 +454,25 @@ mod tests {
         for text in [
             "{}",
             r#"{"id":1,"method":"a"}"#,
-            r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"a","result":1}"#,
         ] {
             assert_eq!(kind(text), Err(Malformed::NotRpc), "{text}");
         }
+        for id in ["{}", "[1]", "true"] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a"}}"#);
+            assert_eq!(kind(&text), Err(Malformed::Id), "{id}");
+        }
+        let marked = "\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"a\"}";
+        assert_eq!(kind(marked), Err(Malformed::ByteOrderMark));
+        let null = parse(r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#).unwrap();
+        assert_eq!((null.kind, null.null_id), (Kind::Notification, true));
+        // No MCP server should answer null, but the call ends with it.
+        assert_eq!(
+            kind(r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
+            Ok(Kind::Response)
+        );
         assert_eq!(
             kind(r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#),
             Err(Malformed::Params)

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use toolbox_api::mcp::ToolsChanged;
+
+use crate::lenient;
 
 /// More tools than this are counted, but not listed by name in a difference.
 const MAX_NAMED: usize = 200;
@@ -35,30 +38,67 @@ pub struct Toolset {
     tools: BTreeMap<String, String>,
 }
 
+/// One page of a `tools/list` result.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Its tools as they stand there.
+    pub tools: Vec<&'a RawValue>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+impl<'a> Page<'a> {
+    /// Finds the tools in a result.
+    pub fn read(result: &'a str) -> Result<Self, ListError> {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            tools: Vec<&'a RawValue>,
+            #[serde(borrow, rename = "nextCursor")]
+            next: Option<&'a RawValue>,
+        }
+        let wire: Wire<'_> = serde_json::from_str(result).map_err(|_| ListError::NoList)?;
+        Ok(Self {
+            tools: wire.tools,
+            next: wire.next.and_then(|next| lenient::read(next.get())),
+        })
+    }
+}
+
 impl Toolset {
-    /// Reads the tools of a `tools/list` result, page by page.
-    pub fn add(&mut self, result: &Value) -> Result<(), ListError> {
-        let tools = result.get("tools").and_then(Value::as_array);
+    /// Adds the tools of a page.
+    pub fn add(&mut self, page: &Page<'_>) -> Result<(), ListError> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            name: &'a RawValue,
+        }
         let mut bytes: usize = self.tools.keys().map(|name| name.len() + DIGEST).sum();
-        for tool in tools.ok_or(ListError::NoList)? {
-            let name = tool.get("name").and_then(Value::as_str);
-            let name = name.ok_or(ListError::NoList)?;
+        for tool in &page.tools {
+            let tool = tool.get();
+            let named: Named<'_> = serde_json::from_str(tool).map_err(|_| ListError::NoList)?;
+            let name: String = lenient::read(named.name.get()).ok_or(ListError::NoList)?;
             bytes += name.len() + DIGEST;
             if bytes > MOST_BYTES {
                 return Err(ListError::TooLong);
             }
             let mut digest = Sha256::new();
-            for field in [
-                "title",
-                "description",
-                "inputSchema",
-                "outputSchema",
-                "annotations",
-            ] {
-                digest.update(field);
-                canonical(tool.get(field).unwrap_or(&Value::Null), &mut digest);
+            if let Some(tool) = lenient::read::<Value>(tool) {
+                for field in [
+                    "title",
+                    "description",
+                    "inputSchema",
+                    "outputSchema",
+                    "annotations",
+                ] {
+                    digest.update(field);
+                    canonical(tool.get(field).unwrap_or(&Value::Null), &mut digest);
+                }
+            } else {
+                // It passes to clients all the same, so it counts as it stands.
+                digest.update(tool);
             }
-            self.tools.insert(name.to_owned(), hex(&digest.finalize()));
+            self.tools.insert(name, hex(&digest.finalize()));
         }
         Ok(())
     }
@@ -151,9 +191,13 @@ mod tests {
 
     use super::*;
 
+    fn add(set: &mut Toolset, result: &Value) -> Result<(), ListError> {
+        set.add(&Page::read(&result.to_string())?)
+    }
+
     fn toolset(tools: &Value) -> Toolset {
         let mut set = Toolset::default();
-        assert_eq!(set.add(&json!({ "tools": tools })), Ok(()));
+        assert_eq!(add(&mut set, &json!({ "tools": tools })), Ok(()));
         set
     }
 
@@ -182,13 +226,31 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_that_only_lenient_clients_can_read_counts_too() {
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        for odd in [r#""half \ud83d a pair""#, "1e999", &deep] {
+            let mut sets = ["a", "b"].map(|title| {
+                let list = format!(
+                    r#"{{"tools":[{{"name":"t\ud83d","title":"{title}","description":{odd}}}]}}"#
+                );
+                let mut set = Toolset::default();
+                assert_eq!(set.add(&Page::read(&list).unwrap()), Ok(()), "{odd}");
+                set
+            });
+            let [one, other] = &mut sets;
+            assert!(one.tools.contains_key("t\u{fffd}"), "{odd}");
+            assert_ne!(one.fingerprint(), other.fingerprint(), "{odd}");
+        }
+    }
+
+    #[test]
     fn what_is_no_list_of_tools_is_refused() {
         for result in [
             json!({}),
             json!({"tools": {}}),
             json!({"tools": [{"title": "x"}]}),
         ] {
-            let refused = Toolset::default().add(&result);
+            let refused = add(&mut Toolset::default(), &result);
             assert_eq!(refused, Err(ListError::NoList), "{result}");
         }
     }
@@ -201,7 +263,7 @@ mod tests {
         };
         let mut many = Toolset::default();
         let pages: Vec<_> = (0..50)
-            .map(|p| many.add(&page(&|n| format!("{p} {n}"), 2000)))
+            .map(|p| add(&mut many, &page(&|n| format!("{p} {n}"), 2000)))
             .collect();
         assert_eq!((pages[0], pages[49]), (Ok(()), Err(ListError::TooLong)));
         let held = |set: &Toolset| -> usize {
@@ -214,7 +276,7 @@ mod tests {
         assert!(many.len() > 40_000 && held(&many) <= MOST_BYTES);
         let mut long = Toolset::default();
         let wide = |n: usize| n.to_string().repeat(1_000_000);
-        assert_eq!(long.add(&page(&wide, 8)), Err(ListError::TooLong));
+        assert_eq!(add(&mut long, &page(&wide, 8)), Err(ListError::TooLong));
         assert!(held(&long) <= MOST_BYTES);
     }
 }

@@ -20,6 +20,9 @@ export interface ConfigOverride {
   resources?: { memory?: string | number; cpu?: string | number; pids?: number };
   transport?: string;
   endpointPath?: string;
+  upstreamHeaders?: Record<string, string | null>;
+  callTimeoutSeconds?: number;
+  startTimeoutSeconds?: number;
   stdinOpen?: boolean;
 }
 

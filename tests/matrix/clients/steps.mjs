@@ -89,7 +89,8 @@ export async function run(open, offers = ["second", "progress", "large", "elicit
   for (const name of ["progress", "large", "elicit", "sample", "roots"]) {
     const todo = job[name];
     if (!todo || !offers.includes(name)) continue;
-    if (client.revision >= STATELESS && job.inSessions?.includes(name)) continue;
+    const only = job.only?.[name];
+    if (only && only !== (client.revision >= STATELESS ? "stateless" : "sessions")) continue;
     await step(name, async () => {
       if (steps[name]) return await steps[name](todo);
       expect(said(await client.call(todo.tool, todo.arguments)), todo.expect);

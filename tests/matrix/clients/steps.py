@@ -114,7 +114,8 @@ async def steps(connected):
         works = {"progress": progress, "large": large, "elicit": asked, "sample": asked, "roots": asked}
         for name, work in works.items():
             todo = job.get(name)
-            if todo and not (client.revision >= STATELESS and name in job.get("inSessions", [])):
+            era = "stateless" if client.revision >= STATELESS else "sessions"
+            if todo and job.get("only", {}).get(name, era) == era:
                 await step(name, lambda work=work, todo=todo: work(todo))
         await step("close", stack.aclose)
 

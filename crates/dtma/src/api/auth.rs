@@ -6,6 +6,8 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use toolbox_api::problem::ProblemCode;
+use toolbox_mcp::wire::checks::Origins;
+use toolbox_mcp::wire::cors;
 
 use super::AppState;
 use super::error::ApiError;
@@ -21,6 +23,16 @@ fn presented(headers: &HeaderMap) -> &str {
         .map_or("", |(_, token)| token.trim())
 }
 
+/// Where clients that were refused look for a sign-in, also below an endpoint. There is none, and a client that is refused
+/// there as well would take the refusal for one.
+fn is_sign_in(path: &str) -> bool {
+    let below = path
+        .strip_prefix("/mcp/")
+        .and_then(|rest| rest.split_once('/'));
+    let below = below.map_or(path, |(_, rest)| rest).trim_start_matches('/');
+    below == "register" || below == ".well-known" || below.starts_with(".well-known/")
+}
+
 /// Lets a request pass if its route is public, its key is accepted, or it carries the token of the MCP endpoint that it
 /// calls. It surrounds the whole router, so new routes, wrong methods and unknown paths need a key too.
 pub async fn require_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
@@ -30,8 +42,19 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
         request.method()
     };
     let (path, presented) = (request.uri().path(), presented(request.headers()));
+    // A browser asks without a key whether a page may call, and gets the same answer for every instance.
+    if method == Method::OPTIONS && mcp_instance(path).is_some() {
+        return cors::preflight(&Origins::default(), request.headers());
+    }
     let opened_by_token =
         || mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id));
+    if is_sign_in(path) {
+        return ApiError::new(
+            ProblemCode::RouteUnknown,
+            "This agent has no sign-in; send the endpoint's token as Authorization: Bearer, as the action mcp of toolbox-tools gives it",
+        )
+        .into_response();
+    }
     if is_public(method, path) || state.keys.accept(presented) || opened_by_token() {
         next.run(request).await
     } else {
@@ -51,6 +74,35 @@ mod tests {
 
     fn headers(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn only_where_clients_look_for_a_sign_in_there_is_no_key_asked_for() {
+        for path in [
+            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/mcp/6f9619ff",
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/openid-configuration/mcp/6f9619ff",
+            "/mcp/6f9619ff/.well-known/openid-configuration",
+            "/.well-known",
+            "/register",
+        ] {
+            assert!(is_sign_in(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/registers",
+            "/register/x",
+            "/tools/.well-known/x",
+            "/tools/register",
+            "/mcp/register",
+            "/mcp/.well-known",
+            "/mcp/6f9619ff",
+            "/.well-knowns",
+            "/status",
+        ] {
+            assert!(!is_sign_in(path), "{path}");
+        }
     }
 
     #[test]

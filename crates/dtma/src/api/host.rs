@@ -59,6 +59,6 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
             api_version: engine.map(|e| e.api_version),
         },
         system_metrics: state.machine.read(),
-        tool_instances: tools.iter().map(|t| (**t).clone()).collect(),
+        tool_instances: tools.iter().map(|t| state.mcp.with_health(t)).collect(),
     }))
 }

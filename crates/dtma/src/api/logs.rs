@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toolbox_api::dtma::LogLine;
+use toolbox_api::dtma::{LogLine, LogStream as Written};
 use toolbox_api::problem::ProblemCode;
 
 use super::AppState;
@@ -26,7 +26,7 @@ const MAX_TAIL: u32 = 10_000;
 const SILENCE: Duration = Duration::from_secs(10);
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// `?tail=100&since=…&follow=true`.
+/// `?tail=100&since=…&follow=true&stream=stderr`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogParams {
@@ -34,19 +34,50 @@ pub struct LogParams {
     since: Option<String>,
     #[serde(default)]
     follow: bool,
+    stream: Option<Shown>,
 }
 
-/// The output of the instance's container; empty when it never had one. A follower gets lines until the container
-/// ends, the caller goes away, or the agent stops.
+/// Which of its streams is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    Stdout,
+    Stderr,
+    All,
+}
+
+/// The output of the instance's container; empty when it never had one. Of a server over standard streams that is its
+/// standard error, unless the caller wants the protocol. A follower gets lines until the container ends, the caller goes
+/// away, or the agent stops.
 pub async fn logs(
     State(state): State<AppState>,
     InstanceId(id): InstanceId,
     Params(params): Params<LogParams>,
 ) -> Result<Response, ApiError> {
-    let query = read(&params)?;
+    let mut query = read(&params)?;
     let mut entry = state.instances.find(id).await?;
     let view = entry.known().await.ok_or(CommandError::Unknown(id))?;
-    let Some(container) = view.container_id.as_deref().map(ContainerId::new) else {
+    let container = view.container_id.as_deref().map(ContainerId::new);
+    query.stream = match params.stream {
+        Some(Shown::Stdout) => Some(Written::Stdout),
+        Some(Shown::Stderr) => Some(Written::Stderr),
+        Some(Shown::All) => None,
+        None => state.mcp.is_stdio(id).then_some(Written::Stderr),
+    };
+    if query.stream == Some(Written::Stderr)
+        && let Some(log) = state.mcp.stderr_of(id)
+    {
+        let lines = log
+            .lines(&*state.runtime, container.as_ref(), query)
+            .await?;
+        let shutdown = state.shutdown.clone();
+        return Ok(respond(Body::from_stream(stream(
+            lines,
+            query.follow,
+            shutdown,
+        ))));
+    }
+    let Some(container) = container else {
         // Docker is asked all the same, so that no output is not confused with no Docker.
         state.runtime.info().await?;
         return Ok(respond(Body::empty()));
@@ -84,6 +115,7 @@ fn read(params: &LogParams) -> Result<LogQuery, ApiError> {
         tail,
         since: since.transpose()?,
         follow: params.follow,
+        stream: None,
     })
 }
 

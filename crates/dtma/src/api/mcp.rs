@@ -27,6 +27,6 @@ pub async fn serve(
     entry.known().await.ok_or(CommandError::Unknown(id))?;
     Err(ApiError::new(
         ProblemCode::RouteUnknown,
-        "This tool is no MCP server over standard streams or streamable HTTP",
+        "This tool is no MCP server over standard streams, streamable HTTP or HTTP with events",
     ))
 }

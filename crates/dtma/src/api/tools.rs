@@ -1,6 +1,5 @@
 //! `/tools`: the instances and what can be asked of them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tokio::time::Instant;
 use toolbox_api::dtma::{
     API_VERSION, CommandRequest, CreateRequest, DeployRequest, Removed, ToolList, ToolView,
 };
@@ -40,7 +40,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiEr
         api_version: API_VERSION,
         foreign: inventory.foreign.into_iter().chain(lost).collect(),
         orphans: state.orphans.borrow().iter().copied().collect(),
-        tools: tools.iter().map(|t| (**t).clone()).collect(),
+        tools: tools.iter().map(|t| state.mcp.with_health(t)).collect(),
     }))
 }
 
@@ -69,7 +69,8 @@ pub async fn show(
         }
         None => entry.view(),
     };
-    let mut response = Json(&*view.ok_or_else(unknown)?).into_response();
+    let view = state.mcp.with_health(&*view.ok_or_else(unknown)?);
+    let mut response = Json(view).into_response();
     wait.mark(response.headers_mut());
     Ok(response)
 }
@@ -136,7 +137,8 @@ pub async fn remove(
     }
 }
 
-/// Gives the command to the instance. Answers with its view after the time the caller waits, or sooner.
+/// Gives the command to the instance. Answers with its view after the time the caller waits, or sooner: once it is done and,
+/// if it is an MCP server that runs, was heard.
 async fn carry_out(
     state: &AppState,
     id: ToolInstanceId,
@@ -145,13 +147,18 @@ async fn carry_out(
 ) -> Result<Response, ApiError> {
     let is_deletion = matches!(command, Command::Delete(_));
     let generation = command.generation().unwrap_or_default();
+    let begun = Instant::now();
     let mut entry = state.instances.command(id, command).await?;
     let view = match wait.0 {
         Some(limit) => entry.settled(generation, limit).await,
         None => entry.decided(DECISION_LIMIT).await,
     };
     match view {
-        Some(view) => Ok(answer(&view, wait)),
+        Some(view) => {
+            // Without a wait, that was over before.
+            let until = begun + wait.0.unwrap_or_default();
+            Ok(answer(state.mcp.heard(&view, until).await, wait))
+        }
         None if is_deletion => Ok(removed(id, wait)),
         // Deleted by another caller in the meantime.
         None => Err(CommandError::Unknown(id).into()),
@@ -159,13 +166,13 @@ async fn carry_out(
 }
 
 /// 200 when nothing is left to do, else 202.
-fn answer(view: &Arc<ToolView>, wait: Wait) -> Response {
+fn answer(view: ToolView, wait: Wait) -> Response {
     let status = if view.settled {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
     };
-    let mut response = (status, Json(&**view)).into_response();
+    let mut response = (status, Json(view)).into_response();
     wait.mark(response.headers_mut());
     response
 }

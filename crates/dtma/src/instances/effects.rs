@@ -209,6 +209,7 @@ impl Instance {
         }
         // The container of an update goes, and its log with it.
         why.message += match version {
+            Version::Current if why.message.contains(steps::SAID) => "",
             Version::Current => "; its log may say why",
             Version::Next => "; the version before it runs again",
         };

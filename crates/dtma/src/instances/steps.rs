@@ -7,8 +7,10 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use toolbox_api::dtma::{ContainerHealth, Desired};
+use toolbox_api::dtma::{ContainerHealth, Desired, LogLine, LogStream};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::health::lacking;
+use toolbox_mcp::redact::Redactor;
 
 use crate::planner::{Step, Version};
 use crate::reason::{ReasonCode, Why};
@@ -21,6 +23,9 @@ use crate::runtime::{
 };
 
 use super::Shared;
+
+/// Lines of its output that may explain the end of a container.
+const LAST_LINES: u32 = 20;
 
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
@@ -109,6 +114,7 @@ pub fn begin(
         }),
         Step::Try(version, container) => {
             let release = release(record, version)?;
+            let redactor = Redactor::new(release.spec.secrets());
             let image = match &release.image_digest {
                 Some(digest) => digest.clone(),
                 None => release.image_request(id).image().to_owned(),
@@ -117,7 +123,7 @@ pub fn begin(
                 seen.iter().find(|c| c.id == container),
                 OffsetDateTime::now_utc(),
             );
-            Box::pin(async move { trial(&shared, id, &container, &image, rest).await })
+            Box::pin(async move { trial(&shared, id, &container, (&image, &redactor), rest).await })
         }
         Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
             shared.runtime.stop(&container).await?;
@@ -193,7 +199,7 @@ async fn trial(
     shared: &Shared,
     id: ToolInstanceId,
     container: &ContainerId,
-    image: &str,
+    (image, redactor): (&str, &Redactor),
     rest: Duration,
 ) -> Result<StepEnd, RuntimeError> {
     let given_up = Instant::now() + HEALTH_LIMIT;
@@ -222,7 +228,8 @@ async fn trial(
             _ => {
                 // It only explains the end, so the step does not fail without it.
                 let platform = shared.runtime.foreign_platform(image).await.ok().flatten();
-                let why = why_ended(found, &last_lines(shared, container).await, platform);
+                let lines = last_lines(shared, container).await;
+                let why = why_ended(found, &lines, redactor, platform);
                 return Ok(StepEnd::Ended(why, after));
             }
         }
@@ -298,32 +305,34 @@ fn rest_of_trial(container: Option<&Container>, now: OffsetDateTime) -> Duration
         .max(Duration::from_millis(50))
 }
 
-/// The last lines of a container's output, to explain its end; empty if they cannot be read.
-async fn last_lines(shared: &Shared, container: &ContainerId) -> String {
+/// The last lines of a container's output, to explain its end; none if they cannot be read.
+async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
     let query = LogQuery {
-        tail: 5,
+        tail: LAST_LINES,
         since: None,
         follow: false,
+        stream: None,
     };
     let read = async {
         let Ok(lines) = shared.runtime.logs(container, query).await else {
-            return String::new();
+            return Vec::new();
         };
-        let lines: Vec<String> = lines
-            .take(5)
-            .filter_map(|line| async move { line.ok().map(|l| l.line) })
-            .collect()
-            .await;
-        lines.join("\n")
+        let lines = lines.take(LAST_LINES as usize);
+        lines.filter_map(|line| async { line.ok() }).collect().await
     };
     tokio::time::timeout(Duration::from_secs(5), read)
         .await
         .unwrap_or_default()
 }
 
-/// Why a container ended on its trial. `platform` is the image's and the machine's, if they differ. `output` is only
-/// searched for messages of the init process, because what a tool prints may hold secrets.
-pub fn why_ended(container: &Container, output: &str, platform: Option<(String, String)>) -> Why {
+/// Why a container ended on its trial. `platform` is the image's and the machine's, if they differ. Of what the tool printed
+/// only its last line of standard error is shown, without the secrets that it was given.
+pub fn why_ended(
+    container: &Container,
+    output: &[LogLine],
+    redactor: &Redactor,
+    platform: Option<(String, String)>,
+) -> Why {
     let code = container.exit_code.unwrap_or(-1);
     if container.oom_killed {
         return ReasonCode::OutOfMemory.because(
@@ -336,7 +345,8 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
         ));
     }
     let mut not_executed = output
-        .lines()
+        .iter()
+        .map(|line| line.line.as_str())
         .filter(|l| l.contains("[FATAL tini"))
         .filter_map(|l| l.split_once("exec "));
     if let Some((_, what)) = not_executed.next() {
@@ -345,15 +355,22 @@ pub fn why_ended(container: &Container, output: &str, platform: Option<(String, 
             "The container's entry point could not be run: {what}"
         ));
     }
+    let said = output
+        .iter()
+        .rfind(|line| line.stream == LogStream::Stderr && !line.line.trim().is_empty());
     let mut message = format!("The container ended at once with exit code {code}");
-    if lacks_a_right(output) {
+    if output.iter().any(|line| lacks_a_right(&line.line)) {
         message += "; it was refused a right: all capabilities are dropped, so name those it needs in capabilities (such as CHOWN, SETUID, SETGID), or the user it is to run as in user";
+    }
+    if let Some(said) = said {
+        let said = redactor.clean(&said.line);
+        message.extend([SAID, &said, lacking(&said)]);
     }
     ReasonCode::Exited.because(message)
 }
 
 /// The tool says that it may not do something: change an owner, become another user, write to a folder.
-fn lacks_a_right(output: &str) -> bool {
+fn lacks_a_right(line: &str) -> bool {
     const SIGNS: &[&str] = &[
         "operation not permitted",
         "permission denied",
@@ -361,9 +378,12 @@ fn lacks_a_right(output: &str) -> bool {
         "eperm",
         "failed switching to",
     ];
-    let lower = output.to_lowercase();
+    let lower = line.to_lowercase();
     SIGNS.iter().any(|sign| lower.contains(sign))
 }
+
+/// Before the last line that a container logged.
+pub const SAID: &str = "; it last logged: ";
 
 /// Why the agent stopped restarting a container.
 pub fn why_given_up(container: &Container, release: &Release) -> Why {
@@ -397,25 +417,51 @@ mod tests {
     #[test]
     fn an_end_is_explained_by_its_cause() {
         let plain = ended("a", 1, 2);
-        let exited = why_ended(&plain, "SECRET printed by the tool", None);
+        let redactor = Redactor::new(["SECRET"]);
+        let line = |stream, line: &str| LogLine {
+            stream,
+            time: None,
+            line: line.to_owned(),
+            truncated: false,
+        };
+        let ended = |output: &[LogLine]| why_ended(&plain, output, &redactor, None);
+        let exited = ended(&[
+            line(LogStream::Stderr, "starting"),
+            line(LogStream::Stderr, "fatal: API_KEY SECRET is not valid"),
+            line(LogStream::Stderr, " "),
+            line(LogStream::Stdout, "protocol"),
+        ]);
         assert_eq!(exited.code, ReasonCode::Exited);
-        assert!(!exited.message.contains("SECRET"));
-        let refused = why_ended(&plain, "chown: /data: Operation not permitted SECRET", None);
+        let refused = ended(&[line(
+            LogStream::Stderr,
+            "chown: /data: Operation not permitted SECRET",
+        )]);
         assert!(refused.message.contains("CHOWN") && !refused.message.contains("SECRET"));
         assert!(!exited.message.contains("CHOWN"));
+        assert_eq!(
+            exited.message,
+            "The container ended at once with exit code 1; it last logged: fatal: API_KEY [secret] is not valid; it may lack a setting: set environmentVariables"
+        );
+        assert_eq!(
+            ended(&[line(LogStream::Stdout, "SECRET")]).message,
+            "The container ended at once with exit code 1"
+        );
         let oom = Container {
             oom_killed: true,
             ..plain.clone()
         };
-        assert_eq!(why_ended(&oom, "", None).code, ReasonCode::OutOfMemory);
-        let missing = "[FATAL tini (7)] exec /nope failed: No such file or directory";
         assert_eq!(
-            why_ended(&plain, missing, None).code,
-            ReasonCode::StartFailed
+            why_ended(&oom, &[], &redactor, None).code,
+            ReasonCode::OutOfMemory
         );
+        let missing = [line(
+            LogStream::Stderr,
+            "[FATAL tini (7)] exec /nope failed: No such file or directory",
+        )];
+        assert_eq!(ended(&missing).code, ReasonCode::StartFailed);
         let platforms = Some(("linux/arm64".to_owned(), "linux/amd64".to_owned()));
         assert_eq!(
-            why_ended(&plain, missing, platforms).code,
+            why_ended(&plain, &missing, &redactor, platforms).code,
             ReasonCode::PlatformMismatch
         );
     }

@@ -44,6 +44,8 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         restart_count: memory.attempts.restart_count,
         update_failed,
         rolled_back: record.is_rolled_back(),
+        // The bridges know it, and the API adds it.
+        mcp: None,
         updated_at: text(OffsetDateTime::now_utc()),
         version: None,
     }

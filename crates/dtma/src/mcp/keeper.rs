@@ -13,13 +13,14 @@ use toolbox_domain::spec::{McpTransport, ToolSpec};
 use toolbox_mcp::bridge::{self, Options};
 use toolbox_mcp::http::{self, EventServer};
 use toolbox_mcp::limits::Limits;
+use toolbox_mcp::memory::Memory;
 use toolbox_mcp::redact::Redactor;
-use toolbox_mcp::tools::Toolset;
 use toolbox_mcp::wire::body::Budget;
 
 use super::endpoint::PublishedEndpoint;
+use super::stderr::StderrLog;
 use super::stdio::DockerStdio;
-use super::{AnyBridge, Handle, Served};
+use super::{AnyBridge, Handle, Served, unbridged};
 use crate::durable;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 
@@ -30,7 +31,7 @@ const SURVEY: Duration = Duration::from_secs(1);
 pub(super) struct Keeper {
     pub(super) handle: Handle,
     pub(super) shared: Arc<Shared>,
-    /// Folder with the known tools of each server.
+    /// Folder with what is known of each server.
     pub(super) folder: PathBuf,
 }
 
@@ -56,16 +57,19 @@ impl Made {
 /// One instance's bridge and what belongs to it.
 struct Kept {
     made: Made,
-    bridge: AnyBridge,
+    /// None where nothing bridges the transport.
+    bridge: Option<AnyBridge>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     /// Aborts the bridge's task.
-    task: tokio::task::AbortHandle,
+    task: Option<tokio::task::AbortHandle>,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -76,7 +80,7 @@ impl Keeper {
     pub(super) async fn run(self, instances: InstancesHandle, mut shutdown: watch::Receiver<bool>) {
         if let Err(error) = std::fs::create_dir_all(&self.folder) {
             // Without it, changes of tools are still seen, but not across a restart of the agent.
-            tracing::warn!(%error, "could not make the folder for the tools of servers");
+            tracing::warn!(%error, "could not make the folder for what is known of servers");
         }
         let budget = Budget::default();
         let mut kept: BTreeMap<ToolInstanceId, tokio::task::Id> = BTreeMap::new();
@@ -123,8 +127,8 @@ impl Keeper {
                 version = Some(now);
                 self.refresh(id, &entry, &budget, &mut kept);
             }
-            if let Some(kept) = &kept {
-                kept.bridge.wake();
+            if let Some(bridge) = kept.as_ref().and_then(|kept| kept.bridge.as_ref()) {
+                bridge.wake();
             }
             // Until the view changes, only the bridge's findings matter.
             loop {
@@ -132,14 +136,14 @@ impl Keeper {
                     Some(kept) => tokio::select! {
                         alive = entry.changed() => if alive { Change::View } else { Change::End },
                         Ok(()) = kept.health.changed() => Change::Health,
-                        Ok(()) = kept.tools.changed() => Change::Tools,
+                        Ok(()) = kept.memory.changed() => Change::Memory,
                     },
                     None if entry.changed().await => Change::View,
                     None => Change::End,
                 };
                 match (change, &mut kept) {
                     (Change::Health, Some(kept)) => self.report_health(id, kept, &mut reported),
-                    (Change::Tools, Some(kept)) => self.remember(id, kept),
+                    (Change::Memory, Some(kept)) => self.remember(id, kept),
                     (Change::End, _) => {
                         self.handle.remove(id);
                         return;
@@ -149,8 +153,9 @@ impl Keeper {
             }
         }
         self.handle.remove(id);
-        // The tools of a deleted instance are of no use. The file may not exist.
+        // What is known of a deleted instance is of no use. The file may not exist.
         let _ = std::fs::remove_file(self.folder.join(format!("{id}.json")));
+        StderrLog::remove(&self.folder, id);
     }
 
     /// Replaces the bridge if what it was made for changed.
@@ -174,12 +179,16 @@ impl Keeper {
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);
+        let mut log = None;
         let (bridge, task) = match made.transport {
             McpTransport::Stdio => {
+                let opened = Arc::new(StderrLog::open(&self.folder, id));
+                log = Some(Arc::clone(&opened));
                 let process = DockerStdio {
                     id,
                     entry: entry.clone(),
                     shared,
+                    log: opened,
                 };
                 let (bridge, task) = bridge::start(Arc::new(process), options);
                 (AnyBridge::Stdio(bridge), tokio::spawn(task))
@@ -200,20 +209,39 @@ impl Keeper {
                     (AnyBridge::Stdio(bridge), tokio::spawn(task))
                 }
             }
-            // Nothing bridges websockets; `Handle::health` says so.
-            McpTransport::Websocket => return,
+            McpTransport::Websocket => {
+                let health = watch::channel(Arc::new(unbridged(made.transport))).1;
+                let served = Served {
+                    bridge: None,
+                    health: health.clone(),
+                    entry: entry.clone(),
+                    log: None,
+                };
+                self.handle.put(id, served);
+                self.shared.changes.mark(id);
+                *kept = Some(Kept {
+                    made,
+                    bridge: None,
+                    health,
+                    memory: watch::channel(Memory::default()).1,
+                    task: None,
+                });
+                return;
+            }
         };
         let served = Served {
-            bridge: bridge.clone(),
+            bridge: Some(bridge.clone()),
+            health: bridge.health(),
             entry: entry.clone(),
+            log,
         };
         self.handle.put(id, served);
         *kept = Some(Kept {
             made,
             health: bridge.health(),
-            tools: bridge.tools(),
-            bridge,
-            task: task.abort_handle(),
+            memory: bridge.memory(),
+            bridge: Some(bridge),
+            task: Some(task.abort_handle()),
         });
     }
 
@@ -233,20 +261,21 @@ impl Keeper {
         }
     }
 
-    fn remembered(&self, id: ToolInstanceId) -> Option<Toolset> {
-        let text = durable::read(&self.folder.join(format!("{id}.json"))).ok()??;
-        serde_json::from_str(&text).ok()
+    fn remembered(&self, id: ToolInstanceId) -> Memory {
+        let text = durable::read(&self.folder.join(format!("{id}.json")));
+        let memory = text
+            .ok()
+            .flatten()
+            .and_then(|text| serde_json::from_str(&text).ok());
+        memory.unwrap_or_default()
     }
 
     fn remember(&self, id: ToolInstanceId, kept: &mut Kept) {
-        let Some(tools) = kept.tools.borrow_and_update().clone() else {
-            return;
-        };
-        let written = serde_json::to_vec(&*tools)
+        let written = serde_json::to_vec(&*kept.memory.borrow_and_update())
             .map_err(std::io::Error::other)
             .and_then(|bytes| durable::write(&self.folder, &format!("{id}.json"), &bytes));
         if let Err(error) = written {
-            tracing::warn!(instance = %id, %error, "could not remember the tools of a server");
+            tracing::warn!(instance = %id, %error, "could not remember what is known of a server");
         }
     }
 }
@@ -254,6 +283,6 @@ impl Keeper {
 enum Change {
     View,
     Health,
-    Tools,
+    Memory,
     End,
 }

@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod keeper;
+mod stderr;
 mod stdio;
 
 use std::collections::BTreeMap;
@@ -15,21 +16,27 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use toolbox_api::dtma::{Desired, Phase};
-use toolbox_api::mcp::McpHealth;
+use toolbox_api::dtma::{Desired, Phase, ToolView};
+use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::McpTransport;
 use toolbox_mcp::bridge::Bridge;
+use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
-use toolbox_mcp::tools::Toolset;
+use toolbox_mcp::memory::Memory;
 
+pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
 
 /// How long the bridge of a new instance is waited for.
 const NEW: Duration = Duration::from_secs(3);
+/// How often it is looked whether a bridge is there, and has heard its server.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A bridge of either kind.
 #[derive(Clone)]
@@ -53,10 +60,10 @@ impl AnyBridge {
         }
     }
 
-    fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
+    fn memory(&self) -> watch::Receiver<Memory> {
         match self {
-            Self::Stdio(bridge) => bridge.tools(),
-            Self::Http(bridge) => bridge.tools(),
+            Self::Stdio(bridge) => bridge.memory(),
+            Self::Http(bridge) => bridge.memory(),
         }
     }
 
@@ -68,11 +75,63 @@ impl AnyBridge {
     }
 }
 
-/// A bridge and the instance behind it.
+/// An instance that is an MCP server.
 #[derive(Clone)]
 struct Served {
-    bridge: AnyBridge,
+    /// None where nothing bridges its transport.
+    bridge: Option<AnyBridge>,
+    health: watch::Receiver<Arc<McpHealth>>,
     entry: Entry,
+    /// What it writes beside the protocol, if it is a server over standard streams.
+    log: Option<Arc<StderrLog>>,
+}
+
+/// The health of a server that nothing bridges.
+fn unbridged(transport: McpTransport) -> McpHealth {
+    let now = OffsetDateTime::now_utc();
+    let mut tracker = Tracker::new(now, None);
+    let evidence = format!(
+        "the agent does not bridge {}; set transport to streamable-http, sse or stdio",
+        transport.as_str()
+    );
+    tracker.found(
+        now,
+        Finding {
+            state: McpState::Unreachable,
+            evidence,
+            success: None,
+        },
+    );
+    tracker.health().clone()
+}
+
+/// What `health` says of the run that `view` shows. What was found before that run is not about it.
+fn since_start(mut health: McpHealth, view: &ToolView) -> McpHealth {
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let begun = match health.state {
+        McpState::Starting => return health,
+        McpState::Healthy | McpState::Degraded => view.started_at.as_deref(),
+        // While the container was being started, nothing was there to be reached.
+        _ => Some(&*view.updated_at),
+    };
+    let checked = time(&health.checked_at);
+    if begun
+        .and_then(time)
+        .is_some_and(|begun| checked < Some(begun))
+    {
+        health.evidence = format!("not asked since its start; before, {}", health.evidence);
+        health.state = McpState::Starting;
+    }
+    health
+}
+
+/// The instance is meant to run, and there is something to ask.
+fn is_asked(view: &ToolView) -> bool {
+    let exists = !matches!(
+        view.phase,
+        Phase::Pending | Phase::Pulling | Phase::Building | Phase::Creating
+    );
+    exists && view.desired == Desired::Running
 }
 
 /// The bridges to all MCP servers. Clones share them.
@@ -83,7 +142,7 @@ pub struct Handle {
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
 
-/// The handle, and the task that must run for it. `state_dir` is where it remembers the tools of servers.
+/// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,
@@ -107,31 +166,72 @@ impl Handle {
     pub fn health(&self, id: ToolInstanceId) -> Option<McpHealth> {
         let served = self.find(id)?;
         let view = served.entry.view()?;
-        let exists = !matches!(
-            view.phase,
-            Phase::Pending | Phase::Pulling | Phase::Building | Phase::Creating
-        );
-        (exists && view.desired == Desired::Running)
-            .then(|| (**served.bridge.health().borrow()).clone())
+        is_asked(&view).then(|| (**served.health.borrow()).clone())
     }
 
-    /// The bridge to an instance's server; none if it is no MCP server. Waits for the bridge of a new instance.
+    /// The view with the health of its MCP server.
+    pub fn with_health(&self, view: &ToolView) -> ToolView {
+        let served = self.find(view.id).filter(|_| is_asked(view));
+        let health = served.map(|served| {
+            let health = (**served.health.borrow()).clone();
+            match served.bridge {
+                Some(_) => since_start(health, view),
+                None => health,
+            }
+        });
+        ToolView {
+            mcp: health.map(Box::new),
+            ..view.clone()
+        }
+    }
+
+    /// The same, once the server of an instance that runs was heard, or was found not to answer; at `until` at the latest.
+    pub async fn heard(&self, view: &ToolView, until: Instant) -> ToolView {
+        let is_server = || {
+            let record = self.store.find(view.id);
+            record.is_some_and(|record| record.current.spec.wire().transport.is_some())
+        };
+        if view.phase != Phase::Running || !view.settled || !is_server() {
+            return self.with_health(view);
+        }
+        loop {
+            let found = self.with_health(view);
+            let decided = found
+                .mcp
+                .as_ref()
+                .is_some_and(|health| health.state != McpState::Starting);
+            if decided || Instant::now() >= until {
+                return found;
+            }
+            // Its bridge may not be there yet, or be replaced.
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The bridge to an instance's server; none if it has none. Waits for the bridge of a new instance.
     pub async fn bridge_of(&self, id: ToolInstanceId) -> Option<AnyBridge> {
         let until = Instant::now() + NEW;
         loop {
             if let Some(served) = self.find(id) {
-                return Some(served.bridge);
+                return served.bridge;
             }
-            let transport = self.store.find(id)?.current.spec.wire().transport;
-            let bridged = matches!(
-                transport,
-                Some(McpTransport::Stdio | McpTransport::StreamableHttp)
-            );
-            if !bridged || Instant::now() >= until {
+            let is_server = self.store.find(id)?.current.spec.wire().transport.is_some();
+            if !is_server || Instant::now() >= until {
                 return None;
             }
-            tokio::time::sleep(NEW / 60).await;
+            tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.
+    pub fn is_stdio(&self, id: ToolInstanceId) -> bool {
+        let record = self.store.find(id);
+        record.is_some_and(|r| r.current.spec.wire().transport == Some(McpTransport::Stdio))
+    }
+
+    /// The standard error of a server over standard streams, as far as the agent keeps it.
+    pub fn stderr_of(&self, id: ToolInstanceId) -> Option<Arc<StderrLog>> {
+        self.find(id)?.log
     }
 
     fn find(&self, id: ToolInstanceId) -> Option<Served> {

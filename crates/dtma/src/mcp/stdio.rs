@@ -8,9 +8,12 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, LogStream, Phase};
 use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::health::lacking;
 use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use toolbox_mcp::redact::Redactor;
 
+use super::stderr::StderrLog;
+use crate::instances::steps::SAID;
 use crate::instances::{Entry, Shared};
 use crate::record::Record;
 use crate::runtime::{AttachedOutput, Container, ContainerId, ContainerState, LogQuery};
@@ -27,6 +30,7 @@ pub(super) struct DockerStdio {
     pub(super) id: ToolInstanceId,
     pub(super) entry: Entry,
     pub(super) shared: Arc<Shared>,
+    pub(super) log: Arc<StderrLog>,
 }
 
 impl ServerProcess for DockerStdio {
@@ -52,16 +56,23 @@ impl DockerStdio {
             .attach(&container.id)
             .await
             .map_err(|error| not_running(redactor.clean(&error.to_string()), false))?;
-        let output = attached.output.filter_map(|piece| async {
-            match piece {
+        let runtime = Arc::clone(&self.shared.runtime);
+        let log = self.log.attached(runtime, container.id.clone());
+        let output = attached.output.filter_map(move |piece| {
+            let output = match piece {
                 Ok(AttachedOutput::Stdout(bytes)) => Some(Output::Stdout(bytes)),
-                Ok(AttachedOutput::Stderr(bytes)) => Some(Output::Stderr(bytes)),
+                Ok(AttachedOutput::Stderr(bytes)) => {
+                    log.take(&bytes);
+                    Some(Output::Stderr(bytes))
+                }
                 // The end follows and has the details.
                 Err(_) => None,
-            }
+            };
+            std::future::ready(output)
         });
         // The streams of a container that has just ended stay silent until it is started again.
         let still = self.look(Some(container.id.as_str())).await?;
+        let image = container.image_digest.clone();
         let runs = still.is_some_and(|(_, found)| found.started_at == container.started_at);
         let end = final_output(Arc::clone(&self.shared), self.id, container);
         let end = stream::once(end).flat_map(stream::iter);
@@ -74,6 +85,7 @@ impl DockerStdio {
             input: attached.input,
             output,
             revision: record.current.revision,
+            image,
             redactor: Some(redactor),
         })
     }
@@ -117,7 +129,11 @@ impl DockerStdio {
         match (said, record) {
             (Some(line), Some(record)) => {
                 let line = redactor(&record).clean(&line);
-                not_running(format!("{reason}; it last logged: {line}"), false)
+                // The reason of an end at the start has it already.
+                if reason.contains(SAID) {
+                    return not_running(reason, false);
+                }
+                not_running(format!("{reason}{SAID}{line}{}", lacking(&line)), false)
             }
             _ => not_running(reason, false),
         }
@@ -171,12 +187,13 @@ async fn last_line(
         tail: 20,
         since,
         follow: false,
+        stream: Some(LogStream::Stderr),
     };
     let reading = async {
         let mut last = None;
         if let Ok(mut lines) = shared.runtime.logs(container, query).await {
             while let Some(Ok(line)) = lines.next().await {
-                if line.stream == LogStream::Stderr && !line.line.trim().is_empty() {
+                if !line.line.trim().is_empty() {
                     last = Some(line.line);
                 }
             }

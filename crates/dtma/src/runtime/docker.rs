@@ -447,7 +447,7 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(async move {
             let client = self.client().await?;
             let host = self.host.clone();
-            Ok(docker_log::lines(&client, container, query)
+            Ok(docker_log::lines(client, container.clone(), query)
                 .map(move |line| line.map_err(|error| typed(&host, Operation::Look, error)))
                 .boxed())
         })

@@ -3,11 +3,14 @@
 //! Docker sends entries of at most 16 KiB, each with its own time; an entry without a newline at its
 //! end continues in the next one. What exceeds the limit of a line is dropped, and the line says so.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
 use bollard::query_parameters::LogsOptionsBuilder;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{LogLine, LogStream};
@@ -18,22 +21,83 @@ use super::types::LogQuery;
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
+/// Most bytes of lines that are held to find the last ones of one stream.
+const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
+
 /// The lines that `query` asks for.
 pub(super) fn lines(
+    client: Docker,
+    container: ContainerId,
+    query: LogQuery,
+) -> BoxStream<'static, Result<LogLine, DockerError>> {
+    if query.stream.is_none() {
+        let tail = query.tail.to_string();
+        return entries(&client, &container, query, &tail).boxed();
+    }
+    stream::once(of_one_stream(client, container, query))
+        .flatten()
+        .boxed()
+}
+
+/// Docker counts the last lines before it leaves out those of the other stream, so they are counted here.
+async fn of_one_stream(
+    client: Docker,
+    container: ContainerId,
+    query: LogQuery,
+) -> BoxStream<'static, Result<LogLine, DockerError>> {
+    let begun = OffsetDateTime::now_utc();
+    let history = LogQuery {
+        follow: false,
+        ..query
+    };
+    let mut found = std::pin::pin!(entries(&client, &container, history, "all"));
+    let (mut kept, mut bytes, mut newest) = (VecDeque::new(), 0, None);
+    while let Some(line) = found.next().await {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return stream::iter([Err(error)]).boxed(),
+        };
+        newest = line.time.clone().or(newest);
+        bytes += line.line.len();
+        kept.push_back(line);
+        while kept.len() > query.tail as usize || bytes > MAX_HELD_BYTES {
+            let Some(LogLine { line, .. }) = kept.pop_front() else {
+                break;
+            };
+            bytes -= line.len();
+        }
+    }
+    let kept = stream::iter(kept.into_iter().map(Ok));
+    if !query.follow {
+        return kept.boxed();
+    }
+    let newest = newest.and_then(|time| OffsetDateTime::parse(&time, &Rfc3339).ok());
+    let rest = LogQuery {
+        since: newest
+            .map(|time| time + Duration::from_nanos(1))
+            .or(query.since.max(Some(begun))),
+        ..query
+    };
+    kept.chain(entries(&client, &container, rest, "all"))
+        .boxed()
+}
+
+fn entries(
     client: &Docker,
     container: &ContainerId,
     query: LogQuery,
+    tail: &str,
 ) -> impl Stream<Item = Result<LogLine, DockerError>> + Send + use<> {
     let since = query
         .since
         .map_or(0, |t| i32::try_from(t.unix_timestamp()).unwrap_or(0));
     let options = LogsOptionsBuilder::default()
-        .stdout(true)
-        .stderr(true)
+        .stdout(query.stream != Some(LogStream::Stderr))
+        .stderr(query.stream != Some(LogStream::Stdout))
         .timestamps(true)
         .follow(query.follow)
         .since(since)
-        .tail(&query.tail.to_string())
+        .tail(tail)
         .build();
     let mut joiner = Joiner::default();
     client

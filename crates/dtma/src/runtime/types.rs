@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use time::OffsetDateTime;
 use tokio::io::AsyncWrite;
-use toolbox_api::dtma::{ContainerHealth, ForeignContainer, PortBinding, Protocol};
+use toolbox_api::dtma::{ContainerHealth, ForeignContainer, LogStream, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::{InstanceSpec, ResourceLimits};
 
@@ -225,6 +225,8 @@ pub struct LogQuery {
     pub since: Option<OffsetDateTime>,
     /// Wait for more until the container ends.
     pub follow: bool,
+    /// Only what was written there; none is both.
+    pub stream: Option<LogStream>,
 }
 
 /// A piece of a container's output.

@@ -26,7 +26,7 @@ fn own_ports() -> ((u16, u16), u16) {
     loop {
         let block = NEXT.fetch_add(1, Ordering::Relaxed);
         let first = 11_000 + block * BLOCK;
-        assert!(first < 28_000, "no block of ports is free");
+        assert!(first < 20_000, "no block of ports is free");
         let mark = first + BLOCK - 1;
         let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, mark)) else {
             continue;
@@ -291,6 +291,13 @@ impl Agent {
             .await
     }
 
+    /// Deploys, waiting so many seconds for the end.
+    pub async fn deploy_for(&self, tool: &Tool, seconds: u32) -> Answer {
+        let request = self.request(Method::PUT, &format!("/tools/{}", tool.id));
+        let request = request.header("prefer", format!("wait={seconds}"));
+        self.send(request.json(&tool.body)).await
+    }
+
     /// Deploys; it must end as desired.
     pub async fn deploy(&self, tool: &Tool) -> Value {
         let view = self.put(tool).await.expect(200);
@@ -439,4 +446,15 @@ impl Tool {
     pub fn container_name(&self) -> &str {
         self.body["container_name"].as_str().unwrap()
     }
+}
+
+#[test]
+fn the_ports_of_an_agent_are_marked_for_other_processes() {
+    let blocks: Vec<_> = (0..3).map(|_| own_ports()).collect();
+    for ((first, last), listen) in &blocks {
+        assert_eq!((*last, *listen), (first + 11, first + 12));
+        let mark = first + BLOCK - 1;
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, mark)).is_err());
+    }
+    assert!(blocks.is_sorted_by(|((one, _), _), ((other, _), _)| one + BLOCK <= *other));
 }

@@ -98,6 +98,175 @@ async fn a_stopped_container_still_has_its_log_and_one_without_container_has_non
         .expect_problem(404, "instance_unknown");
 }
 
+/// Asks a server over standard streams for something it does beside its answer.
+async fn ask(agent: &Agent, tool: &Tool, name: &str) {
+    let post = |message: Value| {
+        agent
+            .request(Method::POST, &format!("/mcp/{}", tool.id))
+            .header("accept", "application/json")
+            .json(&message)
+    };
+    let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    let begun = post(initialize).send().await.unwrap();
+    let session = begun.headers()["mcp-session-id"].clone();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}});
+    let answer = post(call)
+        .header("mcp-session-id", session)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("result"), "{name}");
+}
+
+fn texts(lines: &[Value]) -> Vec<&str> {
+    lines
+        .iter()
+        .map(|line| line["line"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn of_a_stdio_server_the_log_shows_what_it_says_beside_the_protocol() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["mcp"]).with("transport", json!("stdio"));
+    agent.deploy(&tool).await;
+    ask(&agent, &tool, "say").await;
+    assert_eq!(
+        texts(&read(&agent, &tool, "").await),
+        ["server is ready", "said as asked"]
+    );
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    ask(&agent, &tool, "say").await;
+    let said = ["server is ready", "said as asked", "said as asked"];
+    let lines = read(&agent, &tool, "?stream=stderr").await;
+    assert_eq!(texts(&lines), said);
+    assert!(lines.iter().all(|line| line["stream"] == "stderr"));
+    assert_eq!(
+        texts(&read(&agent, &tool, "?tail=1").await),
+        ["said as asked"]
+    );
+    let time = lines[2]["time"].as_str().unwrap();
+    let since = format!("?since={}", time.replace('+', "%2B"));
+    assert_eq!(read(&agent, &tool, &since).await.len(), 1);
+
+    let protocol = read(&agent, &tool, "?stream=stdout").await;
+    assert!(protocol.len() >= 5 && protocol.iter().all(|line| line["stream"] == "stdout"));
+    assert!(
+        texts(&protocol)
+            .iter()
+            .all(|line| line.starts_with("{\"jsonrpc\""))
+    );
+    assert_eq!(read(&agent, &tool, "?stream=stdout&tail=2").await.len(), 2);
+    let all = read(&agent, &tool, "?stream=all&tail=10000").await;
+    assert!(all.len() >= protocol.len() + said.len());
+    agent
+        .call(Method::GET, &format!("/tools/{}/logs?stream=both", tool.id))
+        .await
+        .expect_problem(400, "invalid_body");
+
+    // It stays when the container does not run, and goes with the instance.
+    agent.command(&tool, "stop").await.expect(200);
+    assert_eq!(texts(&read(&agent, &tool, "").await), said);
+    let kept = agent
+        .record(&tool)
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("mcp");
+    let files = || {
+        let names = std::fs::read_dir(&kept).unwrap();
+        let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("stderr")).count()
+    };
+    assert_eq!(files(), 1);
+    agent.delete(&tool).await.expect(200);
+    docker::eventually("its log is removed", Duration::from_secs(5), || async {
+        files() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answers_of_any_length_do_not_push_out_what_a_server_says() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["mcp"]).with("transport", json!("stdio"));
+    agent.deploy(&tool).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..8 {
+        ask(&agent, &tool, "large").await;
+    }
+    let all = read(&agent, &tool, "?stream=all&tail=10000").await;
+    let left = all.iter().filter(|line| line["stream"] == "stderr").count();
+    println!(
+        "of Docker's log {} lines are left, {left} of them from standard error",
+        all.len()
+    );
+    assert_eq!(texts(&read(&agent, &tool, "").await), ["server is ready"]);
+}
+
+#[tokio::test]
+async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
+    let mut agent = Agent::new().await;
+    let tool = Tool::new(&["mcp"]).with("transport", json!("stdio"));
+    agent.deploy(&tool).await;
+    ask(&agent, &tool, "mutter").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    agent.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    agent.start().await;
+    for pause in [0, 1, 4] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        let lines = read(&agent, &tool, "?tail=10000").await;
+        let numbers: Vec<usize> = texts(&lines)
+            .iter()
+            .filter_map(|line| line.strip_prefix("mutter ")?.parse().ok())
+            .collect();
+        assert!(numbers.len() > 80, "{numbers:?}");
+        // A line that was written in the moment from which on the attachment tells may be there twice.
+        let mut once = numbers.clone();
+        once.dedup();
+        assert!(numbers.len() - once.len() <= 2, "{numbers:?}");
+        assert_eq!(once, (0..once.len()).collect::<Vec<_>>());
+    }
+
+    let path = format!("/tools/{}/logs?tail=1&follow=true", tool.id);
+    let mut body = agent
+        .request(Method::GET, &path)
+        .send()
+        .await
+        .unwrap()
+        .bytes_stream();
+    let mut text = String::new();
+    while text.lines().count() < 20 {
+        let next = tokio::time::timeout(Duration::from_secs(5), body.next()).await;
+        text.push_str(std::str::from_utf8(&next.unwrap().unwrap().unwrap()).unwrap());
+    }
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let first: usize = texts(&lines)[0]
+        .strip_prefix("mutter ")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let wanted: Vec<_> = (first..)
+        .take(lines.len())
+        .map(|n| format!("mutter {n}"))
+        .collect();
+    assert_eq!(texts(&lines), wanted);
+    // The container's end is the end of the stream.
+    agent.command(&tool, "stop").await.expect(200);
+    while tokio::time::timeout(Duration::from_secs(10), body.next())
+        .await
+        .unwrap()
+        .is_some()
+    {}
+}
+
 #[tokio::test]
 async fn following_shows_lines_as_they_come_and_ends_with_the_reader() {
     let agent = Agent::new().await;

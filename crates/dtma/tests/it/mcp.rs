@@ -50,6 +50,34 @@ fn call(agent: &Agent, tool: &Tool, session: &str, name: &str) -> RequestBuilder
     post(agent, tool, &message).header("mcp-session-id", session)
 }
 
+#[tokio::test]
+async fn a_browser_learns_without_a_key_which_pages_may_call() {
+    let agent = Agent::new().await;
+    let ask = |path: &str, origin| {
+        let request = agent.bare_request(Method::OPTIONS, path);
+        agent.send(
+            request
+                .header("origin", origin)
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "authorization"),
+        )
+    };
+    let endpoint = format!("/mcp/{}", Tool::new(&["sleep"]).id);
+    let page = "http://localhost:6274";
+    let answer = ask(&endpoint, page).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(answer.headers["access-control-allow-origin"], page);
+    assert_eq!(
+        answer.headers["access-control-allow-headers"],
+        "authorization"
+    );
+    let refused = ask(&endpoint, "https://evil.example").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    ask("/tools", page)
+        .await
+        .expect_problem(401, "unauthorized");
+}
+
 /// Waits until the agent has found this state of the tool's server; how long it took.
 async fn found(agent: &Agent, tool: &Tool, state: &str, limit: Duration) -> (String, Duration) {
     let begun = Instant::now();
@@ -128,9 +156,10 @@ async fn a_hung_server_is_found_and_a_stopped_one_says_so() {
     found(&agent, &tool, "Healthy", Duration::from_secs(10)).await;
     let hanging = call(&agent, &tool, &session, "hang").send();
     let hanging = tokio::spawn(hanging);
-    let (line, after) = found(&agent, &tool, "Unhealthy", Duration::from_secs(15)).await;
+    // It may as well be busy with the call.
+    let (line, after) = found(&agent, &tool, "Degraded", Duration::from_secs(15)).await;
     assert!(
-        line.contains("tools/list was not answered within 5 s"),
+        line.contains("it is busy: ping was not answered within 5 s"),
         "{line}"
     );
     println!("a hung server was found after {after:?}");
@@ -164,6 +193,11 @@ async fn a_server_without_its_key_says_so_to_callers_but_not_the_key() {
         .with("env", json!({"API_KEY": "canary-5b1e"}));
     let view = agent.put(&tool).await.body;
     assert_eq!(view["phase"], "error", "{view}");
+    let reason = view["reason"]["message"].as_str().unwrap();
+    assert!(
+        reason.ends_with("it last logged: fatal: API_KEY [secret] is not valid; it may lack a setting: set environmentVariables"),
+        "{view}"
+    );
     let begun = Instant::now();
     let refused = agent.send(initialize(&agent, &tool)).await;
     let text = refused.body["error"]["message"]
@@ -265,4 +299,225 @@ async fn what_is_no_mcp_server_has_no_endpoint() {
         .send(initialize(&agent, &Tool::new(&["mcp"])))
         .await
         .expect_problem(404, "instance_unknown");
+}
+
+fn http(command: &[&str], port: u16) -> Tool {
+    Tool::new(command)
+        .with("transport", json!("streamable-http"))
+        .with("ports", json!([{"container_port": port}]))
+}
+
+#[tokio::test]
+async fn a_waited_deploy_answers_with_the_health_of_its_server() {
+    let agent = Agent::new().await;
+    let tool = stdio();
+    let view = agent.deploy(&tool).await;
+    assert_eq!(view["mcp"]["state"], "healthy", "{view}");
+    assert_eq!(view["mcp"]["tool_count"], 1, "{view}");
+    // What was found before a restart does not count for what runs after it.
+    let view = agent.command(&tool, "restart").await.expect(200);
+    assert_eq!(view["mcp"]["state"], "healthy", "{view}");
+    assert!(
+        view["mcp"]["checked_at"].as_str() >= view["started_at"].as_str(),
+        "{view}"
+    );
+    let stopped = agent.command(&tool, "stop").await.expect(200);
+    assert_eq!(stopped["mcp"], Value::Null, "{stopped}");
+    // A tool that is no MCP server is not waited for.
+    let begun = Instant::now();
+    let plain = agent.deploy(&Tool::new(&["sleep"])).await;
+    assert_eq!(plain["mcp"], Value::Null, "{plain}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_server_of_http_with_events_is_bridged() {
+    let agent = Agent::new().await;
+    let tool = http(&["mcp-sse", "8080"], 8080)
+        .with("transport", json!("sse"))
+        .with("mcp_path", json!("/sse"));
+    let view = agent.deploy(&tool).await;
+    assert_eq!(
+        view["mcp"]["state"],
+        "healthy",
+        "{view}; log: {}",
+        agent.log()
+    );
+    let session = session(&agent, &tool).await;
+    for _ in 0..3 {
+        let answer = agent
+            .send(call(&agent, &tool, &session, "note"))
+            .await
+            .expect(200);
+        assert_eq!(
+            answer["result"]["content"][0]["text"], "over events",
+            "{answer}"
+        );
+    }
+    let died = agent
+        .send(call(&agent, &tool, &session, "die"))
+        .await
+        .expect(200);
+    assert!(
+        died["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("under way"),
+        "{died}"
+    );
+    let again = agent
+        .send(call(&agent, &tool, &session, "note"))
+        .await
+        .expect(200);
+    assert_eq!(
+        again["result"]["content"][0]["text"], "over events",
+        "{again}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_nothing_outside_its_container_reaches_says_so() {
+    let agent = Agent::new().await;
+    for transport in ["streamable-http", "sse"] {
+        let tool = http(&["mcp-inside", "8080"], 8080).with("transport", json!(transport));
+        let view = agent.deploy(&tool).await;
+        let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();
+        assert_eq!(
+            view["mcp"]["state"],
+            "unreachable",
+            "{view}; log: {}",
+            agent.log()
+        );
+        let cause = "it listens on 127.0.0.1:8080 inside its container, where nothing outside reaches it; make it listen on 0.0.0.0";
+        assert!(evidence.contains(cause), "{view}");
+    }
+    let tool = http(&["mcp-http", "8080"], 9090);
+    agent.deploy_for(&tool, 5).await.expect(200);
+    let view = agent
+        .until(&tool, "its cause", Duration::from_secs(20), |view| {
+            let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();
+            evidence.contains(
+                "nothing listens at port 9090 in its container, but at 8080; set portMappings",
+            )
+        })
+        .await;
+    assert_ne!(view["mcp"]["state"], "healthy");
+    let none = Tool::new(&["mcp-http", "8080"]).with("transport", json!("streamable-http"));
+    let view = agent.deploy(&none).await;
+    let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();
+    assert!(evidence.contains("set portMappings"), "{view}");
+}
+
+#[tokio::test]
+async fn a_server_gets_its_own_headers_and_nothing_else_does() {
+    const SECRET: &str = "canary-a77e";
+    let agent = Agent::new().await;
+    let tool = http(&["mcp-http", "8080", SECRET], 8080);
+    let view = agent.deploy(&tool).await;
+    let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();
+    assert_eq!(view["mcp"]["state"], "unhealthy", "{view}");
+    assert!(
+        evidence.contains("HTTP 401") && evidence.contains("upstreamHeaders"),
+        "{view}"
+    );
+
+    let with_key = tool.clone().next().with(
+        "mcp_headers",
+        json!({"X-Api-Key": {"key_id": null, "value": SECRET}}),
+    );
+    let view = agent.deploy(&with_key).await;
+    assert_eq!(view["mcp"]["state"], "healthy", "{view}");
+    let answer = agent
+        .send(call(&agent, &tool, "x", "note"))
+        .await
+        .expect(200);
+    assert_eq!(answer["result"]["leaked"], false, "{answer}");
+    // The command is the fixture's; beside it, Docker holds the key nowhere.
+    let mut container = agent.container(&tool).await;
+    if let Some(config) = &mut container.config {
+        config.cmd = None;
+    }
+    container.args = None;
+    let labels = container.config.and_then(|config| config.labels).unwrap();
+    let label = &labels["io.toolbox.spec"];
+    assert!(label.contains("x-api-key"), "{label}");
+    let spec: Value = serde_json::from_str(label).unwrap();
+    assert_eq!(spec["mcp_headers"]["x-api-key"]["value"], "", "{label}");
+    assert!(!agent.log().contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_call_of_a_server_ends_when_its_deployment_says() {
+    let agent = Agent::new().await;
+    let tool = stdio().with("mcp_call_timeout_seconds", json!(2));
+    agent.deploy(&tool).await;
+    let session = session(&agent, &tool).await;
+    let begun = Instant::now();
+    let answer = agent
+        .send(call(&agent, &tool, &session, "hang"))
+        .await
+        .expect(200);
+    let text = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("did not answer tools/call within 2 s"),
+        "{answer}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_transport_that_nothing_bridges_is_no_success() {
+    let agent = Agent::new().await;
+    let tool = http(&["http", "8080"], 8080).with("transport", json!("websocket"));
+    let view = agent.deploy(&tool).await;
+    assert_eq!(view["mcp"]["state"], "unreachable", "{view}");
+    let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();
+    assert!(
+        evidence.contains("websocket") && evidence.contains("set transport"),
+        "{view}"
+    );
+    let refused = agent.send(initialize(&agent, &tool)).await;
+    refused.expect_problem(404, "route_unknown");
+}
+
+#[tokio::test]
+async fn a_client_that_was_refused_finds_no_sign_in() {
+    let agent = Agent::new().await;
+    let endpoint = format!("/mcp/{}", uuid::Uuid::new_v4());
+    for (method, path) in [
+        (
+            Method::GET,
+            format!("/.well-known/oauth-protected-resource{endpoint}"),
+        ),
+        (
+            Method::GET,
+            "/.well-known/oauth-protected-resource".to_owned(),
+        ),
+        (
+            Method::GET,
+            "/.well-known/oauth-authorization-server".to_owned(),
+        ),
+        (
+            Method::GET,
+            format!("{endpoint}/.well-known/openid-configuration"),
+        ),
+        (Method::POST, "/register".to_owned()),
+        (Method::OPTIONS, "/register".to_owned()),
+    ] {
+        let answer = agent.send(agent.bare_request(method, &path)).await;
+        assert_eq!(answer.headers.get("www-authenticate"), None, "{path}");
+        answer.expect_problem(404, "route_unknown");
+    }
+    let refused = agent
+        .send(agent.bare_request(Method::POST, &endpoint))
+        .await;
+    refused.expect_problem(401, "unauthorized");
 }

@@ -8,6 +8,7 @@ use crate::dtma::{
     CommandRequest, CreateRequest, DeployRequest, Health, LogLine, Removed, Status, ToolList,
     ToolView,
 };
+use crate::edge::LogFilter;
 use crate::problem::{Problem, ProblemCode};
 
 #[derive(OpenApi)]
@@ -119,7 +120,8 @@ fn restart() {}
 /// The container's output, one JSON object a line.
 #[utoipa::path(get, path = "/tools/{id}/logs",
     params(("id" = String, Path, format = "uuid"), ("tail" = Option<u32>, Query, description = "lines from the end, at most 10000; 100 when absent"),
-        ("since" = Option<String>, Query, description = "RFC 3339 or Unix seconds"), ("follow" = Option<bool>, Query)),
+        ("since" = Option<String>, Query, description = "RFC 3339 or Unix seconds"), ("follow" = Option<bool>, Query),
+        ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn logs() {}
 

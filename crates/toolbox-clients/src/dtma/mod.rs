@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use toolbox_api::dtma::{
     API_VERSION, CommandRequest, DeployRequest, LogLine, Removed, ToolList, ToolView,
 };
+use toolbox_api::edge::LogFilter;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
 use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
@@ -70,6 +71,8 @@ pub struct LogQuery {
     pub tail: Option<u32>,
     /// Only lines after this time: Unix seconds or RFC 3339.
     pub since: Option<String>,
+    /// Only what was written there; what that is without one, the agent decides.
+    pub stream: Option<LogFilter>,
 }
 
 impl Agent {
@@ -212,6 +215,7 @@ impl Agent {
                 &LogQuery {
                     tail: Some(0),
                     since: None,
+                    stream: query.stream,
                 },
             )
             .await?;
@@ -263,6 +267,10 @@ fn log_path(id: ToolInstanceId, query: &LogQuery, follow: bool) -> String {
     if let Some(since) = &query.since {
         path.push_str("&since=");
         path.push_str(&toolbox_domain::names::encode_segment(since));
+    }
+    // Agents of before know no such parameter.
+    if let Some(stream) = query.stream {
+        let _ = write!(path, "&stream={}", stream.as_str());
     }
     path
 }

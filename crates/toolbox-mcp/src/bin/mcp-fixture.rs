@@ -47,6 +47,15 @@ struct Behaviour {
     /// End when anything but initialize comes first, as older servers do.
     #[arg(long)]
     shy: bool,
+    /// End when a method is asked for that it does not know, as older servers do.
+    #[arg(long)]
+    brittle: bool,
+    /// Read nothing for so many milliseconds after the start.
+    #[arg(long, default_value_t = 0)]
+    start_ms: u64,
+    /// List a tool whose description ends with half a surrogate pair.
+    #[arg(long)]
+    half: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,6 +110,7 @@ fn main() {
             });
         }
     }
+    std::thread::sleep(Duration::from_millis(server.behaviour.start_ms));
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
         let message: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -135,6 +145,9 @@ impl Server {
         };
         if self.behaviour.shy && method != "initialize" && !self.initialized.load(Ordering::Relaxed)
         {
+            std::process::exit(1);
+        }
+        if self.behaviour.brittle && method == "server/discover" {
             std::process::exit(1);
         }
         if id.is_null() {
@@ -173,7 +186,14 @@ impl Server {
             })),
             "tools/list" => {
                 std::thread::sleep(Duration::from_millis(self.behaviour.slow_ms));
-                self.succeed(id, &self.tools());
+                let tools = self.tools();
+                if self.behaviour.half {
+                    // No value of ours can hold it, so it is written as it is.
+                    let tools = tools.to_string().replacen("]}", r#",{"name":"half","description":"\ud83d"}]}"#, 1);
+                    self.write(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{tools}}}\n"));
+                } else {
+                    self.succeed(id, &tools);
+                }
             }
             "tools/call" => self.call(id, &message["params"]),
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
@@ -192,7 +212,9 @@ impl Server {
     }
 
     fn tools(&self) -> Value {
-        let mut names = vec!["echo", "sleep", "die", "ask", "grow", "log", "touch", "pid"];
+        let mut names = vec![
+            "echo", "sleep", "block", "large", "die", "ask", "grow", "log", "touch", "pid",
+        ];
         if self.grown.load(Ordering::Relaxed) {
             names.push("grown");
         }
@@ -216,6 +238,17 @@ impl Server {
             "echo" => self.say(id, arguments["message"].as_str().unwrap_or_default()),
             "pid" => self.say(id, &std::process::id().to_string()),
             "die" => std::process::exit(7),
+            // It does nothing else meanwhile.
+            "block" => {
+                std::thread::sleep(Duration::from_millis(
+                    arguments["ms"].as_u64().unwrap_or(100),
+                ));
+                self.say(id, "blocked");
+            }
+            "large" => {
+                let bytes = arguments["bytes"].as_u64().unwrap_or_default();
+                self.say(id, &"x".repeat(usize::try_from(bytes).unwrap_or_default()));
+            }
             "grow" => {
                 self.grown.store(true, Ordering::Relaxed);
                 self.send(

@@ -10,22 +10,23 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use toolbox_api::mcp::McpHealth;
 use uuid::Uuid;
 
 use crate::health::Tracker;
-use crate::hub::{Input, Post};
+use crate::hub::{BATCHES, Input, Post};
 use crate::limits::Limits;
 use crate::mailbox::mailbox;
+use crate::memory::Memory;
 use crate::process::ServerProcess;
 use crate::redact::Redactor;
-use crate::rpc::{self, Kind, Malformed, Message, code};
-use crate::tools::Toolset;
+use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, BodyError, Budget};
 use crate::wire::checks::{self, Era, Origins};
-use crate::wire::reply;
+use crate::wire::{cors, reply};
 
 /// Inputs that may wait for the task. It takes them at once, so they do not wait long.
 const INPUTS: usize = 1024;
@@ -37,11 +38,11 @@ pub struct Options {
     pub limits: Limits,
     /// Removes secrets from the server's output.
     pub redactor: Redactor,
-    /// The tools it had at an earlier time.
-    pub known: Option<Toolset>,
+    /// What was learned of it at an earlier time.
+    pub known: Memory,
     /// Web pages that may call.
     pub origins: Origins,
-    /// Memory for bodies that are being read, shared by all bridges of the program.
+    /// Memory for long messages, shared by all bridges of the program.
     pub budget: Budget,
 }
 
@@ -50,7 +51,7 @@ pub struct Options {
 pub struct Bridge {
     inputs: mpsc::Sender<Input>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
     options: Arc<Options>,
 }
@@ -61,9 +62,10 @@ pub fn start(
     options: Options,
 ) -> (Bridge, impl Future<Output = ()> + Send) {
     let (inputs, receiver) = mpsc::channel(INPUTS);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
-    let (publish_tools, tools) = watch::channel(None);
+    let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
     let runner = runner::Runner {
         process,
@@ -71,14 +73,15 @@ pub fn start(
         wake: Arc::clone(&wake),
         limits: options.limits.clone(),
         redactor: options.redactor.clone(),
+        budget: options.budget.clone(),
         tracker,
         publish,
-        publish_tools,
+        memory: remember,
     };
     let bridge = Bridge {
         inputs,
         health,
-        tools,
+        memory,
         wake,
         options: Arc::new(options),
     };
@@ -91,9 +94,9 @@ impl Bridge {
         self.health.clone()
     }
 
-    /// The tools it listed last, so that the caller can store them.
-    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
-        self.tools.clone()
+    /// What was learned of the server, so that the caller can store it.
+    pub fn memory(&self) -> watch::Receiver<Memory> {
+        self.memory.clone()
     }
 
     /// Something about the server changed: connect and probe at once.
@@ -107,12 +110,15 @@ impl Bridge {
             return refusal.into_response();
         }
         let (head, body) = request.into_parts();
-        match head.method {
+        let mut response = match head.method {
             Method::POST => self.post(&head.headers, body).await,
             Method::GET => self.listen(&head.headers).await,
             Method::DELETE => self.end(&head.headers).await,
+            Method::OPTIONS => return cors::preflight(&self.options.origins, &head.headers),
             _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
-        }
+        };
+        cors::readable(head.headers.get(header::ORIGIN), &mut response);
+        response
     }
 
     async fn post(&self, headers: &HeaderMap, body: Body) -> Response<Body> {
@@ -125,13 +131,13 @@ impl Bridge {
         }
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
-        let (bytes, held) = match read {
-            Ok(read) => read,
+        let bytes = match read {
+            Ok((bytes, held)) => held.carried_by(bytes),
             Err(error) => return too_much(error),
         };
-        let read = Message::parse(bytes).and_then(|m| m.fields().map(|fields| (m, fields)));
-        let (message, fields) = match read {
+        let (message, fields) = match parse(bytes.clone()) {
             Ok(read) => read,
+            Err(Malformed::Batch) => return self.batch(headers, &bytes, accepts).await,
             Err(error) => return malformed(error),
         };
         let era = match checks::era(headers, &message, &fields) {
@@ -145,7 +151,10 @@ impl Bridge {
         };
         let wants_answer = message.kind == Kind::Request;
         let listens = &*message.method == "subscriptions/listen";
-        let (sender, receiver) = mailbox(limits.unread_bytes);
+        let fresh = Uuid::new_v4();
+        let begins = (!stateless && &*message.method == "initialize").then_some(fresh);
+        let (sender, receiver) = mailbox(self.unread(accepts));
+        let sender = sender.within(&self.options.budget);
         let post = Post {
             message,
             fields,
@@ -160,18 +169,82 @@ impl Bridge {
                 Vec::new()
             },
             session,
-            fresh: Uuid::new_v4(),
+            fresh,
             reply: sender,
         };
         if self.inputs.send(Input::Post(Box::new(post))).await.is_err() {
             return stopped();
         }
-        // From here on, the hub counts the body's memory.
-        drop(held);
         if wants_answer {
-            reply::exchange(receiver, accepts, listens).await
+            reply::exchange(receiver, accepts, listens, begins).await
         } else {
             reply::short(receiver).await
+        }
+    }
+
+    /// Several messages at once: one revision has them.
+    async fn batch(&self, headers: &HeaderMap, bytes: &Bytes, accepts: Accepts) -> Response<Body> {
+        if headers.get(&checks::VERSION).is_some_and(|v| v != BATCHES) {
+            return malformed(Malformed::Batch);
+        }
+        let session = match checks::session(headers) {
+            Ok(Some(session)) => session,
+            Ok(None) => return checks::session_missing().into_response(),
+            Err(refusal) => return refusal.into_response(),
+        };
+        let parts = match rpc::batch(bytes) {
+            Ok(parts) => parts,
+            Err(error) => return malformed(error),
+        };
+        let mut posts = Vec::with_capacity(parts.len());
+        let mut answers = Vec::new();
+        for part in parts {
+            let (message, fields) = match parse(part) {
+                Ok(read) => read,
+                Err(error) => return malformed(error),
+            };
+            // Neither a handshake nor a message of another revision can be part of one.
+            if &*message.method == "initialize" || fields.meta.version.is_some() {
+                return malformed(Malformed::Batch);
+            }
+            let (sender, receiver) = mailbox(self.unread(accepts));
+            if message.kind == Kind::Request {
+                answers.push(receiver);
+            }
+            posts.push(Post {
+                message,
+                fields,
+                stateless: false,
+                unsupported: None,
+                parameters: Vec::new(),
+                session: Some(session),
+                fresh: Uuid::new_v4(),
+                reply: sender.within(&self.options.budget),
+            });
+        }
+        let (sender, receiver) = mailbox(0);
+        let input = Input::Batch {
+            session,
+            posts,
+            reply: sender,
+        };
+        if self.inputs.send(input).await.is_err() {
+            return stopped();
+        }
+        let taken = reply::short(receiver).await;
+        if taken.status() != StatusCode::ACCEPTED || answers.is_empty() {
+            return taken;
+        }
+        reply::several(answers, accepts).await
+    }
+
+    /// Bytes of messages that may wait for a client beside its answer. One that takes no events gets none there, so that a
+    /// question for it goes where it listens.
+    fn unread(&self, accepts: Accepts) -> usize {
+        if accepts.events {
+            self.options.limits.unread_bytes
+        } else {
+            0
         }
     }
 
@@ -191,7 +264,7 @@ impl Bridge {
         let (sender, receiver) = mailbox(self.options.limits.unread_bytes);
         let input = Input::Listen {
             session,
-            reply: sender,
+            reply: sender.within(&self.options.budget),
         };
         if self.inputs.send(input).await.is_err() {
             return stopped();
@@ -222,6 +295,16 @@ impl Bridge {
         }
         response
     }
+}
+
+/// A client's message.
+fn parse(bytes: Bytes) -> Result<(Message, Fields), Malformed> {
+    let message = Message::parse(bytes)?;
+    if message.null_id && message.kind != Kind::Response {
+        return Err(Malformed::Id);
+    }
+    let fields = message.fields()?;
+    Ok((message, fields))
 }
 
 fn stopped() -> Response<Body> {

@@ -17,9 +17,11 @@ use crate::health::Tracker;
 use crate::hub::{Hub, Input};
 use crate::limits::Limits;
 use crate::lines::Lines;
+use crate::memory::Memory;
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
 use crate::tools::Toolset;
+use crate::wire::body::{Budget, SMALL};
 
 /// How long connecting may take.
 const OPEN: Duration = Duration::from_secs(20);
@@ -36,9 +38,10 @@ pub(super) struct Runner {
     pub(super) wake: Arc<Notify>,
     pub(super) limits: Limits,
     pub(super) redactor: Redactor,
+    pub(super) budget: Budget,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
-    pub(super) publish_tools: watch::Sender<Option<Arc<Toolset>>>,
+    pub(super) memory: watch::Sender<Memory>,
 }
 
 struct Live {
@@ -66,13 +69,17 @@ impl Runner {
             self.redactor.clone(),
             seed,
         );
+        hub.recall(self.memory.borrow().era.clone());
         let process = Arc::clone(&self.process);
         let mut opening: Option<Opening<'_>> = None;
         let mut live: Option<Live> = None;
         let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut set_for = Instant::now();
+        let mut unwritten = self.budget.hold();
         loop {
             let now = Instant::now();
+            let waits = hub.out().len();
+            unwritten.set(if waits > SMALL { waits } else { 0 });
             if live.is_none() && opening.is_none() && hub.connect_at().is_some_and(|at| at <= now) {
                 hub.connecting();
                 let within = tokio::time::timeout(OPEN, process.open());
@@ -147,7 +154,7 @@ impl Runner {
     }
 
     fn opened(
-        &self,
+        &mut self,
         hub: &mut Hub,
         now: Instant,
         opened: Result<Connection, NotRunning>,
@@ -155,12 +162,14 @@ impl Runner {
         match opened {
             Ok(mut connection) => {
                 if let Some(redactor) = connection.redactor.take() {
+                    self.tracker.set_redactor(redactor.clone());
                     hub.set_redactor(redactor);
                 }
+                hub.set_image(connection.image.take());
                 hub.connected(now, connection.revision);
                 Some(Live {
                     connection,
-                    lines: Lines::new(self.limits.message_bytes),
+                    lines: Lines::new(self.limits.message_bytes).within(&self.budget),
                     deaf: None,
                 })
             }
@@ -178,9 +187,14 @@ impl Runner {
         self.publish
             .send_replace(Arc::new(self.tracker.health().clone()));
         let tools = self.tracker.tools();
-        if tools != before.as_ref() {
-            self.publish_tools.send_replace(tools.cloned());
-        }
+        self.memory.send_if_modified(|memory| {
+            let changed = tools != before.as_ref() || memory.era != *hub.era();
+            if changed {
+                memory.tools = tools.map(|tools| Toolset::clone(tools));
+                memory.era.clone_from(hub.era());
+            }
+            changed
+        });
     }
 }
 

@@ -164,6 +164,7 @@ impl EventServer {
             input: Box::pin(input),
             output: Box::pin(stream::select(incoming.output(), posts)),
             revision: target.revision,
+            image: None,
             redactor: Some(target.private.redactor.clone()),
         })
     }

@@ -13,10 +13,12 @@ mod send;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -27,11 +29,11 @@ pub use self::events::EventServer;
 use self::send::{Outgoing, Unsent};
 use crate::bridge::{Options, too_much};
 use crate::health::Tracker;
+use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::redact::Redactor;
 use crate::rpc::{self, code};
-use crate::tools::Toolset;
-use crate::wire::{body, checks, reply};
+use crate::wire::{body, checks, cors, reply};
 
 /// How long connecting to a port of this machine may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -119,9 +121,27 @@ pub struct HttpBridge {
     client: HttpClient,
     place: Arc<dyn Locate>,
     health: watch::Receiver<Arc<McpHealth>>,
-    tools: watch::Receiver<Option<Arc<Toolset>>>,
+    memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
+    /// Calls under way, until their answers are whole.
+    calls: Arc<AtomicUsize>,
     options: Arc<Options>,
+}
+
+/// A call under way.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn new(calls: &Arc<AtomicUsize>) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A bridge to the server at `place`, and the task that probes it.
@@ -130,25 +150,29 @@ pub fn start(
     options: Options,
 ) -> (HttpBridge, impl Future<Output = ()> + Send) {
     let client = client();
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
-    let (publish_tools, tools) = watch::channel(None);
+    let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
+    let calls = Arc::new(AtomicUsize::new(0));
     let prober = probe::Prober {
         client: client.clone(),
         place: Arc::clone(&place),
         limits: options.limits.clone(),
+        calls: Arc::clone(&calls),
         wake: Arc::clone(&wake),
         tracker,
         publish,
-        publish_tools,
+        memory: remember,
     };
     let bridge = HttpBridge {
         client,
         place,
         health,
-        tools,
+        memory,
         wake,
+        calls,
         options: Arc::new(options),
     };
     (bridge, prober.run())
@@ -170,9 +194,9 @@ impl HttpBridge {
         self.health.clone()
     }
 
-    /// The tools it listed last, so that the caller can store them.
-    pub fn tools(&self) -> watch::Receiver<Option<Arc<Toolset>>> {
-        self.tools.clone()
+    /// What was learned of the server, so that the caller can store it.
+    pub fn memory(&self) -> watch::Receiver<Memory> {
+        self.memory.clone()
     }
 
     /// Something about the server changed: probe at once.
@@ -182,9 +206,19 @@ impl HttpBridge {
 
     /// Passes a request on. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        if request.method() == Method::OPTIONS {
+            return cors::preflight(&self.options.origins, request.headers());
+        }
         if let Err(refusal) = self.options.origins.check(request.headers()) {
             return refusal.into_response();
         }
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = self.pass(request).await;
+        cors::readable(origin.as_ref(), &mut response);
+        response
+    }
+
+    async fn pass(&self, request: Request<Body>) -> Response<Body> {
         if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
             return reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE");
         }
@@ -205,6 +239,8 @@ impl HttpBridge {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
+        // A stream on which a client listens is no call.
+        let under_way = (head.method == Method::POST).then(|| UnderWay::new(&self.calls));
         let outgoing = Outgoing {
             method: head.method,
             path: &target.path,
@@ -219,7 +255,7 @@ impl HttpBridge {
                     let text = format!("the server answered {text}");
                     failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
                 }
-                None => back(response),
+                None => back(response, under_way),
             },
             Ok(Err(Unsent::Malformed)) => failed(
                 StatusCode::BAD_REQUEST,
@@ -265,8 +301,13 @@ fn to_server(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn back(response: Response<hyper::body::Incoming>) -> Response<Body> {
+fn back(response: Response<hyper::body::Incoming>, under_way: Option<UnderWay>) -> Response<Body> {
     let (head, body) = response.into_parts();
+    // The call ends with its answer, or with the client that no longer reads it.
+    let body = body.map_frame(move |frame| {
+        let _ = &under_way;
+        frame
+    });
     let mut back = Response::new(Body::new(body));
     *back.status_mut() = head.status;
     for (name, value) in &head.headers {

@@ -1,7 +1,8 @@
-//! Asks an HTTP server at intervals whether it works: `server/discover`, else `initialize` once per session, then
-//! `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
+//! Asks an HTTP server at intervals whether it works: `initialize` once per session, or `server/discover` where that is
+//! refused, then `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -13,12 +14,11 @@ use toolbox_api::mcp::{McpHealth, McpState};
 use super::probe_call::{self, Exchange, Reply, Silence};
 use super::{HttpClient, Locate, Target, events};
 use crate::health::{Finding, Identity, Success, Tracker};
-use crate::hub::{
-    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
-    stateless_params,
-};
+use crate::hub::{STATELESS, initialize_params, read_discover, read_initialize, stateless_params};
+use crate::lenient;
 use crate::limits::Limits;
-use crate::tools::Toolset;
+use crate::memory::Memory;
+use crate::tools::{Page, Toolset};
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
@@ -33,10 +33,12 @@ pub(super) struct Prober {
     pub(super) client: HttpClient,
     pub(super) place: Arc<dyn Locate>,
     pub(super) limits: Limits,
+    /// Calls of clients under way.
+    pub(super) calls: Arc<AtomicUsize>,
     pub(super) wake: Arc<Notify>,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
-    pub(super) publish_tools: watch::Sender<Option<Arc<Toolset>>>,
+    pub(super) memory: watch::Sender<Memory>,
 }
 
 /// What was agreed with the server.
@@ -82,10 +84,15 @@ impl Prober {
                         Err(_) => {
                             terms = None;
                             let seconds = deadline.as_secs();
-                            finding(
-                                McpState::Unhealthy,
-                                format!("the server did not answer within {seconds} s"),
-                            )
+                            let words = format!("the server did not answer within {seconds} s");
+                            match self.calls.load(Ordering::Relaxed) {
+                                0 => finding(McpState::Unhealthy, words),
+                                // Slow is not sick: it may do one thing at a time.
+                                calls => finding(
+                                    McpState::Degraded,
+                                    format!("it is busy: {words}; {calls} calls are under way"),
+                                ),
+                            }
                         }
                     };
                     self.paced(found, started, begun).await
@@ -94,8 +101,14 @@ impl Prober {
             self.tracker.found(OffsetDateTime::now_utc(), finding);
             self.publish
                 .send_replace(Arc::new(self.tracker.health().clone()));
-            self.publish_tools
-                .send_replace(self.tracker.tools().cloned());
+            let tools = self.tracker.tools();
+            self.memory.send_if_modified(|memory| {
+                let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
+                if changed {
+                    memory.tools = tools.map(|tools| Toolset::clone(tools));
+                }
+                changed
+            });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -254,8 +267,13 @@ impl Prober {
         "; if its endpoint has another path, set endpointPath".to_owned()
     }
 
-    /// Finds out which era of the protocol the server speaks, and agrees with it on a revision.
+    /// Finds out which era of the protocol the server speaks, and agrees with it on a revision. It begins as a client of
+    /// the older era would: a server of that era may make a session of any other first request.
     async fn agree(&self, target: &Target) -> Result<Terms, ProbeFailure> {
+        let refusal = match self.initialize(target).await? {
+            Ok(terms) => return Ok(terms),
+            Err(refusal) => refusal,
+        };
         let mut terms = Terms {
             target: target.clone(),
             identity: Identity::default(),
@@ -264,41 +282,35 @@ impl Prober {
             session: None,
             version: STATELESS.to_owned(),
         };
-        let (said, _) = self
-            .call(&terms, "server/discover", stateless_params(None), true)
-            .await?;
-        match said {
-            Reply::Result(result) => {
-                if let Some((identity, tools)) = read_discover(&result) {
-                    terms.identity = identity;
-                    terms.has_tools = tools;
-                    return Ok(terms);
-                }
-            }
-            Reply::Error(status, error) => {
-                refused(status)?;
-                let number = error
-                    .get("code")
-                    .and_then(Value::as_i64)
-                    .unwrap_or_default();
-                let names_legacy = error["data"]["supported"]
-                    .as_array()
-                    .is_some_and(|list| list.iter().any(|v| LEGACY.iter().any(|l| v == l)));
-                if is_stateless_error(number) && !names_legacy {
-                    let words = terms.target.private.redactor.clean(&error.to_string());
-                    let words = format!("server/discover was answered with an error: {words}");
-                    return Err(ProbeFailure(McpState::Unhealthy, words));
-                }
-            }
-            Reply::Other(status, _) => refused(status)?,
-            Reply::NoSession | Reply::Elsewhere(_) => {}
+        let params = stateless_params(None);
+        let (said, _) = self.call(&terms, "server/discover", params, true).await?;
+        if let Reply::Result(result) = said
+            && let Some((identity, tools)) = lenient::read(&result).as_ref().and_then(read_discover)
+        {
+            terms.identity = identity;
+            terms.has_tools = tools;
+            return Ok(terms);
         }
-        self.initialize(terms).await
+        let ProbeFailure(state, mut words) = refusal;
+        if state == McpState::NotMcp {
+            words += &self.misplaced(target).await;
+        }
+        Err(ProbeFailure(state, words))
     }
 
-    async fn initialize(&self, mut terms: Terms) -> Result<Terms, ProbeFailure> {
-        terms.stateless = false;
-        terms.version = String::new();
+    /// Begins a session; or the server's refusal, which one that takes stateless requests only gives as well.
+    async fn initialize(
+        &self,
+        target: &Target,
+    ) -> Result<Result<Terms, ProbeFailure>, ProbeFailure> {
+        let mut terms = Terms {
+            target: target.clone(),
+            identity: Identity::default(),
+            has_tools: true,
+            stateless: false,
+            session: None,
+            version: String::new(),
+        };
         let params = initialize_params(&json!({}));
         let (said, session) = self.call(&terms, "initialize", params, true).await?;
         let result = match said {
@@ -307,7 +319,7 @@ impl Prober {
                 refused(status)?;
                 let words = terms.target.private.redactor.clean(&error.to_string());
                 let words = format!("initialize was answered with an error: {words}");
-                return Err(ProbeFailure(McpState::Unhealthy, words));
+                return Ok(Err(ProbeFailure(McpState::Unhealthy, words)));
             }
             Reply::Other(status, text) => {
                 refused(status)?;
@@ -316,29 +328,24 @@ impl Prober {
                     "initialize was answered with HTTP {}: {text}",
                     status.as_u16()
                 );
-                if status.is_server_error() {
-                    return Err(ProbeFailure(McpState::Unhealthy, words));
-                }
-                let words = words + &self.misplaced(&terms.target).await;
-                return Err(ProbeFailure(McpState::NotMcp, words));
+                return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
             }
             Reply::NoSession | Reply::Elsewhere(_) => {
-                let words = "initialize was answered with HTTP 404".to_owned()
-                    + &self.misplaced(&terms.target).await;
-                return Err(ProbeFailure(McpState::NotMcp, words));
+                let words = "initialize was answered with HTTP 404".to_owned();
+                return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
             }
         };
-        let Some(version) = result.get("protocolVersion").and_then(Value::as_str) else {
+        let Some((version, identity, has_tools)) = read_initialize(&result) else {
             let words = "the answer to initialize names no protocol revision".to_owned();
-            return Err(ProbeFailure(McpState::NotMcp, words));
+            return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
         };
-        version.clone_into(&mut terms.version);
-        terms.identity = identity(result.get("serverInfo"), version);
-        terms.has_tools = has_tools(result.get("capabilities"));
+        terms.version = version;
+        terms.identity = identity;
+        terms.has_tools = has_tools;
         terms.session = session;
         let method = "notifications/initialized";
         self.call(&terms, method, json!({}), false).await?;
-        Ok(terms)
+        Ok(Ok(terms))
     }
 
     /// Its tools; none when the session has ended.
@@ -376,13 +383,10 @@ impl Prober {
             if !terms.has_tools {
                 return Ok(Some(tools));
             }
-            tools
-                .add(&result)
-                .map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
-            cursor = result
-                .get("nextCursor")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
+            let page = Page::read(&result).and_then(|page| tools.add(&page).map(|()| page));
+            let page =
+                page.map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
+            cursor = page.next;
             if cursor.is_none() {
                 return Ok(Some(tools));
             }

@@ -8,13 +8,15 @@ use serde_json::Value;
 
 use super::send::{self, Outgoing, Unsent};
 use super::{HttpClient, Target};
+use crate::lenient;
+use crate::rpc::Message;
 use crate::wire::sse::{Part, Reader};
 
 /// A server's answer to one message.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// A result.
-    Result(Value),
+    /// A result, as it came.
+    Result(String),
     /// A JSON-RPC error, with the HTTP status it came with.
     Error(StatusCode, Value),
     /// Something that is no JSON-RPC answer.
@@ -117,14 +119,13 @@ async fn read(
         .unwrap_or_default()
         .to_owned();
     if id.is_none() && status.is_success() {
-        return Ok(Reply::Result(Value::Null));
+        return Ok(Reply::Result(String::new()));
     }
     if kind.starts_with("text/event-stream") {
         return read_events(response, id, limit).await;
     }
     let text = read_all(response, limit).await?;
-    let message: Value = serde_json::from_slice(&text).unwrap_or_default();
-    Ok(match judge(status, &message, id) {
+    Ok(match judge(status, text.clone(), id) {
         _ if in_session && status == StatusCode::NOT_FOUND => Reply::NoSession,
         Some(said) => said,
         None => {
@@ -134,15 +135,16 @@ async fn read(
     })
 }
 
-fn judge(status: StatusCode, message: &Value, id: Option<&Value>) -> Option<Reply> {
-    if message.get("jsonrpc") != Some(&Value::from("2.0")) {
-        return None;
+/// An answer that clients can read counts, however strange what is in it.
+fn judge(status: StatusCode, bytes: Bytes, id: Option<&Value>) -> Option<Reply> {
+    let message = Message::parse(bytes).ok()?;
+    if let Some(error) = &message.error {
+        let error = lenient::read(message.raw(error)).unwrap_or_default();
+        return Some(Reply::Error(status, error));
     }
-    if let Some(error) = message.get("error") {
-        return Some(Reply::Error(status, error.clone()));
-    }
-    let result = message.get("result").filter(|_| message.get("id") == id)?;
-    Some(Reply::Result(result.clone()))
+    let answers = message.number(message.id.as_ref()).map(Value::from) == id.cloned();
+    let result = message.result.as_ref().filter(|_| answers)?;
+    Some(Reply::Result(message.raw(result).to_owned()))
 }
 
 async fn read_all(response: Response<Incoming>, limit: usize) -> Result<Bytes, Silence> {
@@ -168,11 +170,8 @@ async fn read_events(
             Part::Data(more) if data.len() + more.len() > limit => too_long = true,
             Part::Data(more) => data.extend_from_slice(more),
             Part::End => {
-                let message: Value = serde_json::from_slice(&data).unwrap_or_default();
-                data.clear();
-                if answer.is_none() && message.get("method").is_none() {
-                    answer = judge(status, &message, id);
-                }
+                let message = Bytes::from(std::mem::take(&mut data));
+                answer = answer.take().or_else(|| judge(status, message, id));
             }
         });
         if let Some(answer) = answer {

@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use super::greeting::{Legacy, supported, version_for};
+use uuid::Uuid;
+
+use super::greeting::{BATCHES, Legacy, supported, version_for};
 use super::sessions::{Capabilities, Session, level_number};
 use super::turns::Turn;
 use super::{
     CRASH_LOOP, Call, Hub, Link, Owner, Post, SHORT_PAUSE, refuse, refuse_with, unknown_session,
 };
-use crate::mailbox::Answer;
-use crate::rpc::{self, Kind, Span, code};
+use crate::mailbox::{self, Answer};
+use crate::rpc::{self, Kind, Malformed, Span, code};
 
 impl Hub {
     pub(super) fn post(&mut self, now: Instant, post: Box<Post>) {
@@ -20,6 +22,31 @@ impl Hub {
             Kind::Notification => self.notification(now, *post),
             Kind::Response => self.response(now, *post),
         }
+    }
+
+    /// Takes several messages of a session, if its revision has batches.
+    pub(super) fn batch(
+        &mut self,
+        now: Instant,
+        session: Uuid,
+        posts: Vec<Post>,
+        reply: mailbox::Sender,
+    ) {
+        let answer = match self.sessions.get(&session) {
+            None => unknown_session("null"),
+            Some(session) if session.version != BATCHES => {
+                let refused = Malformed::Batch;
+                let body = rpc::error("null", refused.code(), &refused.to_string(), None);
+                Answer::refused(400, body)
+            }
+            Some(_) => {
+                for post in posts {
+                    self.post(now, Box::new(post));
+                }
+                Answer::accepted()
+            }
+        };
+        reply.answer(answer);
     }
 
     /// The session of a post that needs one; answers the post when there is none.
@@ -54,6 +81,10 @@ impl Hub {
             };
             post
         };
+        if matches!(self.link, Link::Ready) && post.stateless && self.finding_era(now) {
+            self.park(now, post);
+            return;
+        }
         match &self.link {
             Link::Ready if post.unsupported.is_some() => self.unsupported(*post),
             Link::Ready if post.stateless => self.stateless(now, *post),
@@ -160,6 +191,15 @@ impl Hub {
         match &*post.message.method {
             "logging/setLevel" => self.set_level(now, post),
             "resources/subscribe" | "resources/unsubscribe" => self.subscribe(now, post),
+            "tools/list" => {
+                if let Some(list) = self.known_list(&post) {
+                    let id = post.message.id.as_ref();
+                    let body = rpc::result(id.map_or("null", |id| post.message.raw(id)), list);
+                    post.reply.answer(Answer::ok(body));
+                } else {
+                    self.forward(now, post);
+                }
+            }
             _ => self.forward(now, post),
         }
     }
@@ -167,18 +207,13 @@ impl Hub {
     fn open_session(&mut self, now: Instant, post: Box<Post>) {
         match &self.legacy {
             Legacy::Spoken(handshake) => {
-                // A stored handshake must not hide that the server no longer answers.
-                if let Some(reason) = self.why_unhealthy() {
-                    refuse(*post, 503, code::UNAVAILABLE, &reason);
-                    return;
-                }
                 let wanted = post.message.text(post.fields.protocol_version.as_ref());
                 let version = version_for(wanted.as_deref(), &handshake.version);
                 let result = handshake.result_at(&version);
                 let capabilities = Capabilities::read(&post.message, &post.fields);
                 self.make_room(now);
                 self.sessions
-                    .insert(post.fresh, Session::new(now, capabilities));
+                    .insert(post.fresh, Session::new(now, capabilities, version));
                 let id = post
                     .message
                     .id

@@ -1,16 +1,22 @@
 //! The one real handshake with the server, in both eras of the protocol.
 //!
-//! `server/discover` is asked first; a server that does not know it, or is silent, gets `initialize`. A server that
-//! speaks the stateless revision gets `initialize` only when a client of the older era comes.
+//! It begins as a client of the older era would, with `initialize`: a server of that era may end when anything else comes
+//! first. `server/discover` is asked when a server refuses `initialize`, when one is remembered to do so, or when a client
+//! of the stateless era comes. A server that ends because of it is started again and not asked any more.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
 
 use super::mirrors::Mirrors;
 use super::{Hub, Link, Owner};
 use crate::health::{Finding, Identity};
+use crate::lenient;
+use crate::memory::Only;
 use crate::rpc::{META_VERSION, Message, code};
 use crate::wire::checks::short;
 
@@ -18,6 +24,9 @@ use crate::wire::checks::short;
 pub const STATELESS: &str = "2026-07-28";
 /// Revisions that begin with `initialize`, oldest first.
 pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// The one revision that has batches of messages.
+pub const BATCHES: &str = "2025-03-26";
 
 /// Revisions of a server that are kept.
 const MOST_VERSIONS: usize = 32;
@@ -40,33 +49,65 @@ pub(super) enum Legacy {
     Refused(String),
 }
 
+/// What is known of `server/discover` in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discover {
+    Unasked,
+    Asked(Instant),
+    /// It was left unanswered for so long that nobody waits for it any more.
+    Silent,
+}
+
 /// An answer to `initialize`.
 #[derive(Debug)]
 pub(super) struct Handshake {
     pub(super) version: String,
     pub(super) identity: Identity,
     pub(super) has_tools: bool,
-    result: Map<String, Value>,
+    /// The answer as it came, around its revision.
+    before: String,
+    after: String,
+}
+
+/// Reads a result of `initialize`, as far as it can be read: revision, name and version, and whether there are tools.
+pub fn read_initialize(result: &str) -> Option<(String, Identity, bool)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire<'a> {
+        #[serde(borrow)]
+        protocol_version: &'a RawValue,
+        #[serde(borrow)]
+        server_info: Option<&'a RawValue>,
+        #[serde(borrow)]
+        capabilities: Option<BTreeMap<String, &'a RawValue>>,
+    }
+    let wire: Wire<'_> = serde_json::from_str(result).ok()?;
+    let version: String = lenient::read(wire.protocol_version.get())?;
+    let info: Option<Value> = wire.server_info.and_then(|info| lenient::read(info.get()));
+    let tools = wire.capabilities.as_ref().and_then(|all| all.get("tools"));
+    let has_tools = tools.is_some_and(|tools| tools.get() != "null");
+    let identity = identity(info.as_ref(), &version);
+    Some((version, identity, has_tools))
 }
 
 impl Handshake {
-    fn read(result: Map<String, Value>) -> Option<Self> {
-        let version = result.get("protocolVersion")?.as_str()?.to_owned();
-        let identity = identity(result.get("serverInfo"), &version);
-        let has_tools = has_tools(result.get("capabilities"));
+    fn read(message: &Message) -> Option<Self> {
+        let result = message.result.as_ref()?;
+        let at = message.result_fields().ok()?.protocol_version?;
+        let (version, identity, has_tools) = read_initialize(message.raw(result))?;
         Some(Self {
-            version,
             identity,
             has_tools,
-            result,
+            before: message.raw(&(result.start..at.start)).to_owned(),
+            after: message.raw(&(at.end..result.end)).to_owned(),
+            version,
         })
     }
 
     /// The answer as JSON, for a client that gets `version`.
     pub(super) fn result_at(&self, version: &str) -> String {
-        let mut result = self.result.clone();
-        result.insert("protocolVersion".to_owned(), version.into());
-        Value::Object(result).to_string()
+        let (before, after) = (&self.before, &self.after);
+        format!("{before}{}{after}", Value::from(version))
     }
 }
 
@@ -107,7 +148,7 @@ pub fn initialize_params(capabilities: &Value) -> Value {
 }
 
 /// A server's name and version.
-pub fn identity(info: Option<&Value>, protocol: &str) -> Identity {
+fn identity(info: Option<&Value>, protocol: &str) -> Identity {
     let text = |name: &str| {
         let text = info?.get(name)?.as_str()?;
         Some(text[..text.floor_char_boundary(128)].to_owned())
@@ -120,7 +161,7 @@ pub fn identity(info: Option<&Value>, protocol: &str) -> Identity {
 }
 
 /// Whether a server says it has tools.
-pub fn has_tools(capabilities: Option<&Value>) -> bool {
+fn has_tools(capabilities: Option<&Value>) -> bool {
     capabilities.is_some_and(|c| c.get("tools").is_some_and(|tools| !tools.is_null()))
 }
 
@@ -155,21 +196,15 @@ pub fn read_discover(result: &Value) -> Option<(Identity, bool)> {
     ))
 }
 
-/// Whether an answer to `server/discover` names a revision that begins with `initialize`.
-fn has_sessions(result: &Value) -> bool {
-    let versions = result.get("supportedVersions").and_then(Value::as_array);
-    versions.is_some_and(|versions| {
-        let mut texts = versions.iter().filter_map(Value::as_str);
-        texts.any(|version| LEGACY.contains(&version))
-    })
-}
-
 impl Hub {
     /// The server runs and its streams are open.
     pub fn connected(&mut self, now: Instant, revision: u64) {
         if self.process.revision != revision {
-            // This is another version of the server, so nothing learned before holds.
-            self.skip_discover = false;
+            // This is another version of the server, so nothing learned before holds, but what is known of its image.
+            if self.era.image.is_none() {
+                self.era.only = None;
+            }
+            self.shied = false;
             self.crashes_in_a_row = 0;
             self.ends.clear();
             self.mirrors = Mirrors::default();
@@ -180,6 +215,7 @@ impl Hub {
             ..super::Process::default()
         };
         self.discovered = None;
+        self.discover = Discover::Unasked;
         self.legacy = Legacy::Unknown;
         self.link = Link::Greeting { since: now };
         if self.crashes_in_a_row == 0 {
@@ -189,16 +225,65 @@ impl Hub {
                 success: None,
             });
         }
-        if self.skip_discover {
-            self.greet_legacy(now);
+        if self.era.only == Some(Only::Stateless) {
+            self.ask_discover(now);
         } else {
-            let params = stateless_params(None).to_string();
-            self.send_request(now, Owner::Discover, "server/discover", &params);
+            self.greet_legacy(now);
+        }
+    }
+
+    fn ask_discover(&mut self, now: Instant) {
+        self.discover = Discover::Asked(now);
+        let params = stateless_params(None).to_string();
+        self.send_request(now, Owner::Discover, "server/discover", &params);
+    }
+
+    /// Whether it is still being found out if the server takes stateless requests. The first of them makes it be asked.
+    pub(super) fn finding_era(&mut self, now: Instant) -> bool {
+        if self.discovered.is_some() || self.era.only == Some(Only::Sessions) {
+            return false;
+        }
+        // A server that knows the stateless revision knows the one before it as well, and was offered that.
+        if matches!(&self.legacy, Legacy::Spoken(handshake) if LEGACY.last() > Some(&&*handshake.version))
+        {
+            return false;
+        }
+        if self.discover == Discover::Unasked {
+            self.ask_discover(now);
+        }
+        self.discover != Discover::Silent
+    }
+
+    /// A server that leaves `server/discover` unanswered is taken to be one of the older era, until it answers.
+    pub(super) fn discover_timeout(&mut self, now: Instant) {
+        if let Discover::Asked(at) = self.discover
+            && now.saturating_duration_since(at) >= self.limits.discover
+        {
+            self.discover = Discover::Silent;
+            if matches!(self.link, Link::Ready) {
+                self.unpark(now);
+            } else {
+                self.refuses_both();
+            }
+        }
+    }
+
+    /// It takes neither era's first request, if it refused `initialize`.
+    fn refuses_both(&mut self) {
+        if let Legacy::Refused(why) = &self.legacy {
+            let evidence = format!("initialize was answered with an error: {why}");
+            self.refuse_waiting(&evidence);
+            self.found(Finding {
+                state: McpState::Unhealthy,
+                evidence,
+                success: None,
+            });
         }
     }
 
     pub(super) fn greet_legacy(&mut self, now: Instant) {
         self.legacy = Legacy::Asked;
+        self.greeted = now;
         let params = initialize_params(&json!({
             "roots": { "listChanged": true },
             "sampling": {},
@@ -211,7 +296,7 @@ impl Hub {
         let result: Option<Value> = message
             .result
             .as_ref()
-            .and_then(|span| serde_json::from_str(message.raw(span)).ok());
+            .and_then(|span| lenient::read(message.raw(span)));
         let discovered = result.as_ref().and_then(|result| {
             let (identity, has_tools) = read_discover(result)?;
             let versions = result.get("supportedVersions")?.as_array()?.iter();
@@ -224,28 +309,39 @@ impl Hub {
                     .collect(),
             })
         });
-        if let Some(discovered) = discovered {
-            self.discovered = Some(discovered);
-            // Servers made with rmcp keep a connection in the era of its first request. One that begins with `initialize`
-            // serves stateless requests as well, one that begins with those serves no session any more.
-            if result.as_ref().is_some_and(has_sessions) && matches!(self.legacy, Legacy::Unknown) {
-                self.greet_legacy(now);
+        if discovered.is_some() {
+            self.discovered = discovered;
+            match &self.legacy {
+                Legacy::Refused(_) => self.era.only = Some(Only::Stateless),
+                Legacy::Spoken(_) => {
+                    self.unpark(now);
+                    return;
+                }
+                Legacy::Unknown | Legacy::Asked => {}
             }
             self.ready(now);
-        } else if matches!(self.legacy, Legacy::Unknown) {
-            self.skip_discover = true;
-            self.greet_legacy(now);
+            return;
+        }
+        match &self.legacy {
+            Legacy::Unknown => {
+                self.era.only = None;
+                self.greet_legacy(now);
+            }
+            Legacy::Refused(_) => self.refuses_both(),
+            Legacy::Asked => {}
+            Legacy::Spoken(_) => {
+                self.era.only = Some(Only::Sessions);
+                self.unpark(now);
+            }
         }
     }
 
     pub(super) fn initialize_answered(&mut self, now: Instant, message: &Message) {
-        let handshake = message
-            .result
-            .as_ref()
-            .and_then(|span| serde_json::from_str(message.raw(span)).ok())
-            .and_then(Handshake::read);
-        if let Some(handshake) = handshake {
+        if let Some(handshake) = Handshake::read(message) {
             self.legacy = Legacy::Spoken(handshake);
+            if self.era.only == Some(Only::Stateless) {
+                self.era.only = None;
+            }
             self.send_message(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
             self.replay(now);
             self.ready(now);
@@ -259,19 +355,14 @@ impl Hub {
                     message.raw(span)
                 }),
         );
+        self.legacy = Legacy::Refused(why);
         if self.discovered.is_some() {
-            self.legacy = Legacy::Refused(why);
             self.unpark(now);
-            return;
+        } else if self.discover == Discover::Unasked {
+            // It may be one that takes stateless requests only.
+            self.era.only = None;
+            self.ask_discover(now);
         }
-        self.legacy = Legacy::Unknown;
-        let text = format!("initialize was answered with an error: {why}");
-        self.found(Finding {
-            state: McpState::Unhealthy,
-            evidence: text.clone(),
-            success: None,
-        });
-        self.refuse_waiting(&text);
     }
 
     fn ready(&mut self, now: Instant) {
@@ -282,8 +373,17 @@ impl Hub {
 
     pub(super) fn greeting_timeout(&mut self, now: Instant, since: Instant) {
         let waited = now.saturating_duration_since(since);
-        if waited >= self.limits.discover && matches!(self.legacy, Legacy::Unknown) {
-            self.greet_legacy(now);
+        match &self.legacy {
+            Legacy::Unknown if waited >= self.limits.discover => self.greet_legacy(now),
+            // What it lacks may have come meanwhile.
+            Legacy::Refused(_)
+                if now.saturating_duration_since(self.greeted) >= self.limits.probe_interval =>
+            {
+                self.discover = Discover::Unasked;
+                self.greet_legacy(now);
+            }
+            Legacy::Refused(_) => return,
+            _ => {}
         }
         let words = self.garbage_words();
         let seconds = waited.as_secs();
@@ -312,26 +412,10 @@ impl Hub {
             });
         }
     }
-
-    /// Why a connected server gets no new session.
-    pub(super) fn why_unhealthy(&self) -> Option<String> {
-        matches!(
-            self.state,
-            McpState::Unhealthy | McpState::NotMcp | McpState::Unreachable
-        )
-        .then(|| {
-            format!(
-                "the server is {}: {}",
-                self.probe.state_word(),
-                self.probe.evidence()
-            )
-        })
-        .filter(|_| self.probe.failed())
-    }
 }
 
 /// Whether an error says that its sender speaks a stateless revision.
-pub const fn is_stateless_error(number: i64) -> bool {
+pub(super) const fn is_stateless_error(number: i64) -> bool {
     number == code::UNSUPPORTED_VERSION as i64
         || number == code::HEADER_MISMATCH as i64
         || number == code::MISSING_CAPABILITY as i64

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use toolbox_api::mcp::McpState;
 
+use super::greeting::Legacy;
 use super::{Hub, Owner, refuse, unavailable};
-use crate::health::Finding;
+use crate::health::{Finding, lacking};
+use crate::memory::Only;
 use crate::process::{Ended, NotRunning};
 use crate::rpc::code;
 
@@ -87,20 +89,21 @@ impl Hub {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut why = ended.words();
         if !self.process.last_log.is_empty() {
-            why = format!("{why}; it last logged: {}", self.process.last_log);
+            let said = &self.process.last_log;
+            why = format!("{why}; it last logged: {said}{}", lacking(said));
         }
-        // Some older servers exit when anything comes before `initialize`. Once, that is no fault.
-        let shied = !self.skip_discover
-            && !self.process.spoke
-            && matches!(self.link, Link::Greeting { .. })
-            && self
-                .calls
-                .values()
-                .any(|c| matches!(c.owner, Owner::Discover));
-        if shied {
-            self.skip_discover = true;
-            self.down(now, &why, now);
-            return;
+        let mut calls = self.calls.values();
+        if calls.any(|call| matches!(call.owner, Owner::Discover)) {
+            // Some servers exit when they are asked for an era that they do not speak.
+            self.era.only = match (self.era.only, &self.legacy) {
+                (None, Legacy::Refused(_)) => Some(Only::Stateless),
+                _ => Some(Only::Sessions),
+            };
+            // Once, that is no fault.
+            if !std::mem::replace(&mut self.shied, true) {
+                self.down(now, &why, now);
+                return;
+            }
         }
         if ran >= self.limits.proven {
             self.crashes_in_a_row = 0;
@@ -175,7 +178,10 @@ impl Hub {
         match &self.link {
             Link::Down { why, .. } => why.clone(),
             Link::Opening => "it is not connected".to_owned(),
-            Link::Greeting { .. } => "it has not answered the handshake".to_owned(),
+            Link::Greeting { .. } => match &self.legacy {
+                Legacy::Refused(why) => format!("it answered initialize with an error: {why}"),
+                _ => "it has not answered the handshake".to_owned(),
+            },
             Link::Ready => "it has not answered initialize".to_owned(),
         }
     }

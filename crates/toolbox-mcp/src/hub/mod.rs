@@ -9,6 +9,7 @@
 //! way out. Each client's mail waits in its own bounded mailbox, so none can hold up another.
 
 mod clients;
+mod cut;
 mod greeting;
 mod ids;
 mod link;
@@ -28,11 +29,10 @@ use bytes::{Bytes, BytesMut};
 use toolbox_api::mcp::McpState;
 use uuid::Uuid;
 
-use self::greeting::{Discovered, Legacy as LegacyEra};
 pub use self::greeting::{
-    LEGACY, STATELESS, has_tools, identity, initialize_params, is_stateless_error, read_discover,
-    stateless_params,
+    BATCHES, LEGACY, STATELESS, initialize_params, read_discover, read_initialize, stateless_params,
 };
+use self::greeting::{Discover, Discovered, Legacy as LegacyEra};
 use self::ids::Ids;
 use self::link::{CRASH_LOOP, Link, SHORT_PAUSE};
 use self::mirrors::Mirrors;
@@ -43,6 +43,7 @@ use self::turns::{Turn, Turns};
 use crate::health::Finding;
 use crate::limits::Limits;
 use crate::mailbox::{Answer, Sender};
+use crate::memory::KnownEra;
 use crate::redact::Redactor;
 use crate::rpc::{self, Fields, Message, code};
 use crate::tools::Toolset;
@@ -76,6 +77,15 @@ pub struct Post {
 pub enum Input {
     /// Pass this on.
     Post(Box<Post>),
+    /// Pass these on, in the order in which they stand.
+    Batch {
+        /// The session they belong to.
+        session: Uuid,
+        /// The messages.
+        posts: Vec<Post>,
+        /// Where it goes that they were taken, or why not.
+        reply: Sender,
+    },
     /// Send what belongs to this session and to no call here.
     Listen {
         /// The session.
@@ -142,6 +152,8 @@ struct Process {
     last_log: String,
     /// Whether any message of it could be read.
     spoke: bool,
+    /// When it last answered anything.
+    answered: Option<Instant>,
     /// Whether its tools, or what stands in their stead, have been listed.
     listed: bool,
     garbage: Garbage,
@@ -175,8 +187,12 @@ pub struct Hub {
     process: Process,
     discovered: Option<Discovered>,
     legacy: LegacyEra,
-    /// The server is known not to support `server/discover`.
-    skip_discover: bool,
+    discover: Discover,
+    era: KnownEra,
+    /// It ended once because it was asked for an era that it does not speak. That is no fault of it.
+    shied: bool,
+    /// When `initialize` was sent last.
+    greeted: Instant,
     /// Ends in a row, each after a short run.
     crashes_in_a_row: u32,
     ends: VecDeque<Instant>,
@@ -215,7 +231,10 @@ impl Hub {
             process: Process::default(),
             discovered: None,
             legacy: LegacyEra::Unknown,
-            skip_discover: false,
+            discover: Discover::Unasked,
+            era: KnownEra::default(),
+            shied: false,
+            greeted: now,
             crashes_in_a_row: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
@@ -235,6 +254,11 @@ impl Hub {
     pub fn input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Post(post) => self.post(now, post),
+            Input::Batch {
+                session,
+                posts,
+                reply,
+            } => self.batch(now, session, posts, reply),
             Input::Listen { session, reply } => self.listen(now, session, reply),
             Input::End { session, reply } => {
                 let answer = if self.end_session(now, session) {
@@ -257,6 +281,23 @@ impl Hub {
         self.redactor = redactor;
     }
 
+    /// Which image the server is made from, before it is connected; none if it is no image.
+    pub fn set_image(&mut self, image: Option<String>) {
+        if self.era.image != image {
+            self.era = KnownEra { image, only: None };
+        }
+    }
+
+    /// Takes up what was learned at an earlier time.
+    pub fn recall(&mut self, era: KnownEra) {
+        self.era = era;
+    }
+
+    /// What was learned of the server's era.
+    pub const fn era(&self) -> &KnownEra {
+        &self.era
+    }
+
     /// The next time [`Hub::timeout`] has something to do.
     pub fn next_timeout(&self) -> Instant {
         let busy = !self.calls.is_empty()
@@ -277,6 +318,7 @@ impl Hub {
         if now.saturating_duration_since(self.swept) >= SWEEP {
             self.swept = now;
             self.discarded = 0;
+            self.discover_timeout(now);
             self.sweep_calls(now);
             self.sweep_sessions(now);
             self.sweep_asked(now);

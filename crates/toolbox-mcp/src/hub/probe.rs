@@ -1,7 +1,11 @@
 //! Probes the server itself, right after the handshake and then at intervals.
 //!
-//! A probe is a call of the bridge's own through the same process that serves the clients. It lists the tools; a server
-//! that has none is asked for its discovery or a ping instead.
+//! A probe is a call of the bridge's own through the same process that serves the clients: a `ping`, to which any answer
+//! will do. In its place the tools are listed right after the handshake, after the server said that they changed, and
+//! rarely otherwise: what a server writes to its standard output lands in its container's log.
+//!
+//! One probe is under way at a time. A server that works on calls one by one leaves it unanswered for as long as they take,
+//! so what an unanswered probe means depends on what else the server has to do.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,39 +15,76 @@ use toolbox_api::mcp::McpState;
 
 use super::greeting::{Legacy, stateless_params};
 use super::mirrors::Mirrors;
-use super::{Hub, Owner};
+use super::{Hub, Owner, Post};
 use crate::health::{Finding, Identity, Success};
+use crate::lenient;
 use crate::rpc::Message;
-use crate::tools::Toolset;
+use crate::tools::{Page, Toolset};
 
 /// Most pages of tools that are read. A server with more is taken to repeat itself.
 const MAX_PAGES: u32 = 50;
 /// Ends of the process within this time count against it.
 const RECENT: Duration = Duration::from_mins(5);
+/// The tools of a server that announces no change are read again this often, or more rarely if they take up much.
+const LIST_AGAIN: Duration = Duration::from_hours(1);
+/// Bytes a day that reading the tools again may write into a server's log.
+const LIST_BYTES_A_DAY: u64 = 256 * 1024;
+/// Pause before the tools are read again when the server says that they changed, or could not list them.
+const LIST_PAUSE: Duration = Duration::from_secs(10);
+const LIST_RETRY: Duration = Duration::from_mins(1);
+/// A silent server is probed again this often, because the probe before may be lost.
+const LOST: Duration = Duration::from_mins(1);
+/// Longest list that is kept to answer clients of a busy server.
+const KEPT_LIST: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     due: Option<Instant>,
     under_way: Option<UnderWay>,
-    failure: Option<(McpState, String)>,
-    last_raw: Option<(Box<str>, Arc<Toolset>)>,
+    /// The last probe was not answered in time.
+    missed: bool,
+    /// When the tools are read next; none is at once.
+    list_due: Option<Instant>,
+    /// When they were read last because the server said that they changed.
+    change_read: Option<Instant>,
+    /// The server has said that the list under way, or read last, does not hold any more.
+    stale: bool,
+    /// Why the tools could not be read.
+    list_problem: Option<String>,
+    /// The list as the server gave it, if it has one page.
+    list: Option<Box<str>>,
 }
 
 #[derive(Debug)]
 struct UnderWay {
     id: u32,
     begun: Instant,
-    method: &'static str,
+    /// Set while the tools are listed; else it is a ping.
+    listing: Option<Listing>,
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+struct Listing {
     pages: u32,
+    bytes: usize,
     tools: Toolset,
     mirrors: Mirrors,
 }
 
+impl UnderWay {
+    const fn method(&self) -> &'static str {
+        if self.listing.is_some() {
+            "tools/list"
+        } else {
+            "ping"
+        }
+    }
+}
+
 impl Probe {
     pub(super) fn reset(&mut self) {
-        self.under_way = None;
-        self.failure = None;
-        self.due = None;
+        *self = Self::default();
     }
 
     /// When the next step is due.
@@ -60,158 +101,224 @@ impl Probe {
 
     /// An answer came after its caller gave up. The server may be well again, so it is probed at once.
     pub(super) fn answered_late(&mut self, now: Instant) {
-        if self.failure.is_some() {
-            self.ask_now(now);
+        if self.missed {
+            self.due = Some(now);
         }
     }
 
-    /// Whether the last probe failed.
-    pub(super) const fn failed(&self) -> bool {
-        self.failure.is_some()
-    }
-
-    pub(super) fn evidence(&self) -> &str {
-        self.failure.as_ref().map_or("", |(_, evidence)| evidence)
-    }
-
-    pub(super) fn state_word(&self) -> &'static str {
-        match &self.failure {
-            Some((McpState::NotMcp, _)) => "no MCP server",
-            _ => "unhealthy",
+    /// The server says that its tools changed. However often it says so, they are read at most every few seconds.
+    pub(super) fn list_changed(&mut self, now: Instant) {
+        self.stale = true;
+        let due = self.change_read.map_or(now, |at| now.max(at + LIST_PAUSE));
+        self.list_due = Some(due);
+        if self.under_way.is_none() {
+            self.due = Some(self.due.map_or(due, |before| before.min(due)));
         }
     }
 }
 
 impl Hub {
     pub(super) fn probe_timeout(&mut self, now: Instant) {
-        let due = self.probe.due.is_none_or(|due| due <= now);
-        if !due {
+        if self.probe.due.is_some_and(|due| due > now) {
             return;
         }
-        if let Some(under_way) = self.probe.under_way.take() {
-            self.calls.remove(&under_way.id);
-            let evidence = format!(
-                "{} was not answered within {} s{}{}",
-                under_way.method,
-                self.limits.probe.as_secs(),
-                self.busy_words(now),
-                self.garbage_words(),
-            );
-            self.probe_failed(now, McpState::Unhealthy, evidence);
-            return;
+        if let Some(under_way) = &self.probe.under_way {
+            let begun = under_way.begun;
+            self.probe_missed(now);
+            // A server that answers others has lost this one. One that is silent may have, but what it does not read it
+            // cannot lose.
+            let lost = self.answered_since(begun)
+                || now.saturating_duration_since(begun) >= LOST && self.out.is_empty();
+            if !lost {
+                return;
+            }
+            if let Some(under_way) = self.probe.under_way.take() {
+                self.calls.remove(&under_way.id);
+            }
         }
-        // A server that does not read gets no more probes, which would only fill its input.
-        if self.probe.failed() && self.out.len() > 64 * 1024 {
-            let evidence = format!("it does not read its input; {} bytes wait", self.out.len());
-            self.probe_failed(now, McpState::Unhealthy, evidence);
-            return;
+        let lists = self.has_tools() && self.probe.list_due.is_none_or(|due| due <= now);
+        if lists && std::mem::take(&mut self.probe.stale) {
+            self.probe.change_read = Some(now);
         }
-        let method = self.probe_method();
-        self.probe_page(now, method, None, 0, now, Default::default());
+        self.probe_with(now, now, lists.then(Listing::default), None);
     }
 
-    fn probe_method(&self) -> &'static str {
+    fn has_tools(&self) -> bool {
         match (&self.discovered, &self.legacy) {
-            (Some(discovered), _) if discovered.has_tools => "tools/list",
-            (Some(_), _) => "server/discover",
-            (None, Legacy::Spoken(handshake)) if handshake.has_tools => "tools/list",
-            _ => "ping",
+            (_, Legacy::Spoken(handshake)) => handshake.has_tools,
+            (Some(discovered), _) => discovered.has_tools,
+            (None, _) => false,
         }
     }
 
-    fn probe_page(
+    fn answered_since(&self, begun: Instant) -> bool {
+        self.process.answered.is_some_and(|at| at > begun)
+    }
+
+    fn probe_with(
         &mut self,
         now: Instant,
-        method: &'static str,
-        cursor: Option<&str>,
-        pages: u32,
         begun: Instant,
-        (tools, mirrors): (Toolset, Mirrors),
+        listing: Option<Listing>,
+        cursor: Option<&str>,
     ) {
-        let params = match (&self.discovered, cursor) {
-            (Some(_), cursor) => stateless_params(cursor),
-            (None, Some(cursor)) => json!({ "cursor": cursor }),
-            (None, None) => json!({}),
-        };
-        let id = self.send_request(now, Owner::Probe, method, &params.to_string());
-        self.probe.under_way = Some(UnderWay {
-            id,
+        let mut under_way = UnderWay {
+            id: 0,
             begun,
-            method,
-            pages,
-            tools,
-            mirrors,
+            listing,
+        };
+        let params = match (&self.legacy, cursor) {
+            (Legacy::Spoken(_), Some(cursor)) => json!({ "cursor": cursor }),
+            (Legacy::Spoken(_), None) => json!({}),
+            (_, cursor) => stateless_params(cursor),
+        };
+        let method = under_way.method();
+        under_way.id = self.send_request(now, Owner::Probe, method, &params.to_string());
+        // Listing is work, so it may take longer.
+        let patience = self.limits.probe * if under_way.listing.is_some() { 2 } else { 1 };
+        self.probe.due = Some(begun + patience);
+        self.probe.under_way = Some(under_way);
+    }
+
+    /// The probe under way has not been answered in time.
+    fn probe_missed(&mut self, now: Instant) {
+        let Some(under_way) = &self.probe.under_way else {
+            return;
+        };
+        let method = under_way.method();
+        let waited = now.saturating_duration_since(under_way.begun);
+        let busy = self.busy_words(now);
+        let words = format!(
+            "{method} was not answered within {} s{busy}{}",
+            waited.as_secs(),
+            self.garbage_words()
+        );
+        let since = self.process.since.unwrap_or(now);
+        let young = now.saturating_duration_since(since) < self.limits.starting;
+        let (state, evidence) = if !busy.is_empty() || self.answered_since(under_way.begun) {
+            (McpState::Degraded, format!("it is busy: {words}"))
+        } else if young && !self.process.listed && under_way.listing.is_some() {
+            (McpState::Starting, words)
+        } else {
+            (McpState::Unhealthy, words)
+        };
+        self.probe.missed = true;
+        self.schedule(now);
+        self.found(Finding {
+            state,
+            evidence,
+            success: None,
         });
-        self.probe.due = Some(begun + self.limits.probe);
     }
 
     pub(super) fn probe_answered(&mut self, now: Instant, id: u32, message: &Message) {
-        let Some(mut under_way) = self.probe.under_way.take_if(|u| u.id == id) else {
+        let Some(UnderWay { begun, listing, .. }) = self.probe.under_way.take_if(|u| u.id == id)
+        else {
             return;
         };
+        let Some(mut listing) = listing else {
+            if std::mem::take(&mut self.probe.missed) {
+                // How long it took says what else the server had to do. How it is now, the next one tells.
+                self.probe.due = Some(now);
+            } else {
+                self.probe_succeeded(now, begun, false);
+            }
+            return;
+        };
+        self.probe.missed = false;
         if let Some(error) = &message.error {
             let error = self.redactor.clean(message.raw(error));
-            let evidence = format!("{} was answered with an error: {error}", under_way.method);
-            self.probe_failed(now, McpState::Unhealthy, evidence);
-            return;
-        }
-        if under_way.method != "tools/list" {
-            self.probe_succeeded(now, under_way.begun, &under_way.method, Arc::default());
+            self.list_failed(
+                now,
+                format!("tools/list was answered with an error: {error}"),
+            );
             return;
         }
         let raw = message.result.as_ref().map_or("", |span| message.raw(span));
+        listing.bytes += raw.len();
         // Most lists are the same as before, and small enough to compare as they are.
-        if let Some((_, tools)) = self
-            .probe
-            .last_raw
-            .as_ref()
-            .filter(|(last, _)| **last == *raw)
+        if listing.pages == 0
+            && let Some(tools) = self.tools.clone()
+            && self.probe.list.as_deref() == Some(raw)
         {
-            let tools = Arc::clone(tools);
-            self.probe_succeeded(now, under_way.begun, &"tools/list", tools);
+            self.listed(now, begun, tools, listing.bytes);
             return;
         }
-        let result: Value = serde_json::from_str(raw).unwrap_or_default();
-        if let Err(error) = under_way.tools.add(&result) {
-            self.probe_failed(now, McpState::Unhealthy, error.to_string());
-            return;
+        let page = match Page::read(raw) {
+            Ok(page) => page,
+            Err(error) => return self.list_failed(now, error.to_string()),
+        };
+        if let Err(error) = listing.tools.add(&page) {
+            return self.list_failed(now, error.to_string());
         }
-        under_way.mirrors.add(&result);
-        match result.get("nextCursor").and_then(Value::as_str) {
-            Some(cursor) if under_way.pages < MAX_PAGES => {
-                let (pages, begun) = (under_way.pages + 1, under_way.begun);
-                self.probe_page(
-                    now,
-                    "tools/list",
-                    Some(cursor),
-                    pages,
-                    begun,
-                    (under_way.tools, under_way.mirrors),
-                );
+        for tool in page.tools {
+            if let Some(tool) = lenient::read::<Value>(tool.get()) {
+                listing.mirrors.add(&json!({ "tools": [tool] }));
+            }
+        }
+        match page.next {
+            Some(cursor) if listing.pages < MAX_PAGES => {
+                listing.pages += 1;
+                self.probe_with(now, begun, Some(listing), Some(&cursor));
             }
             Some(_) => {
-                let evidence = format!("its list of tools has no end after {MAX_PAGES} pages");
-                self.probe_failed(now, McpState::Unhealthy, evidence);
+                let problem = format!("its list of tools has no end after {MAX_PAGES} pages");
+                self.list_failed(now, problem);
             }
             None => {
-                self.mirrors = under_way.mirrors;
-                let tools = Arc::new(under_way.tools);
-                let single = under_way.pages == 0 && raw.len() <= 256 * 1024;
-                self.probe.last_raw = single.then(|| (raw.into(), Arc::clone(&tools)));
-                self.probe_succeeded(now, under_way.begun, &"tools/list", tools);
+                self.mirrors = listing.mirrors;
+                let kept = listing.pages == 0 && raw.len() <= KEPT_LIST;
+                self.probe.list = kept.then(|| raw.into());
+                self.listed(now, begun, Arc::new(listing.tools), listing.bytes);
             }
         }
     }
 
-    fn probe_succeeded(
-        &mut self,
-        now: Instant,
-        begun: Instant,
-        method: &&'static str,
-        tools: Arc<Toolset>,
-    ) {
+    fn listed(&mut self, now: Instant, begun: Instant, tools: Arc<Toolset>, bytes: usize) {
+        self.probe.list_problem = None;
+        let day = Duration::from_hours(24).as_secs();
+        let pause = Duration::from_secs(day.saturating_mul(bytes as u64) / LIST_BYTES_A_DAY);
+        let pause = if self.probe.stale {
+            LIST_PAUSE
+        } else {
+            pause.max(LIST_AGAIN)
+        };
+        self.probe.list_due = Some(now + pause);
+        let first = !std::mem::replace(&mut self.process.listed, true);
+        let changed = self.tools.as_ref().is_some_and(|before| *before != tools);
+        self.tools = Some(tools);
+        if changed {
+            self.turns.forget();
+        }
+        if first && changed {
+            self.tools_changed();
+        }
+        self.probe_succeeded(now, begun, true);
+    }
+
+    fn list_failed(&mut self, now: Instant, problem: String) {
+        self.probe.list = None;
+        self.probe.list_due = Some(now + LIST_RETRY);
+        self.probe.list_problem = Some(problem);
+        self.probe_succeeded(now, now, true);
+    }
+
+    /// The list that a busy server gave last, for a client that asks for it. An idle server is asked itself.
+    pub(super) fn known_list(&self, post: &Post) -> Option<&str> {
+        let whole = post
+            .message
+            .params
+            .as_ref()
+            .is_none_or(|params| !post.message.raw(params).contains("\"cursor\""));
+        self.probe
+            .list
+            .as_deref()
+            .filter(|_| self.probe.missed && !self.probe.stale && whole)
+    }
+
+    /// The server answered a probe, whatever it said.
+    fn probe_succeeded(&mut self, now: Instant, begun: Instant, listed: bool) {
         self.schedule(now);
-        self.probe.failure = None;
         let latency = now.saturating_duration_since(begun);
         let ran = self
             .process
@@ -229,13 +336,27 @@ impl Hub {
         }
         let garbage = self.garbage_words();
         self.process.garbage = super::Garbage::default();
-        let what = if *method == "tools/list" {
-            format!("listed {} tools in {} ms", tools.len(), latency.as_millis())
+        if let Some(problem) = &self.probe.list_problem {
+            let evidence = format!("{problem}{garbage}");
+            self.found(Finding {
+                state: McpState::Unhealthy,
+                evidence,
+                success: None,
+            });
+            return;
+        }
+        let tools = if self.has_tools() {
+            self.tools.clone().unwrap_or_default()
         } else {
-            format!(
-                "answered {method} in {} ms; it has no tools",
-                latency.as_millis()
-            )
+            Arc::default()
+        };
+        let (count, milliseconds) = (tools.len(), latency.as_millis());
+        let what = if listed {
+            format!("listed {count} tools in {milliseconds} ms")
+        } else if self.has_tools() {
+            format!("answered ping in {milliseconds} ms; it has {count} tools")
+        } else {
+            format!("answered ping in {milliseconds} ms; it has no tools")
         };
         let (state, evidence) = if self.ends.len() >= 3 {
             let ends = self.ends.len();
@@ -252,15 +373,6 @@ impl Hub {
         } else {
             (McpState::Healthy, what)
         };
-        let first = !std::mem::replace(&mut self.process.listed, true);
-        let changed = self.tools.as_ref().is_some_and(|before| *before != tools);
-        self.tools = Some(Arc::clone(&tools));
-        if changed {
-            self.turns.forget();
-        }
-        if first && changed {
-            self.tools_changed();
-        }
         let server = self.identity();
         self.found(Finding {
             state,
@@ -286,20 +398,10 @@ impl Hub {
 
     fn identity(&self) -> Identity {
         match (&self.discovered, &self.legacy) {
+            (_, Legacy::Spoken(handshake)) => handshake.identity.clone(),
             (Some(discovered), _) => discovered.identity.clone(),
-            (None, Legacy::Spoken(handshake)) => handshake.identity.clone(),
             _ => Identity::default(),
         }
-    }
-
-    fn probe_failed(&mut self, now: Instant, state: McpState, evidence: String) {
-        self.schedule(now);
-        self.probe.failure = Some((state, evidence.clone()));
-        self.found(Finding {
-            state,
-            evidence,
-            success: None,
-        });
     }
 
     fn schedule(&mut self, now: Instant) {

@@ -11,7 +11,7 @@ use super::turns::LogsFor;
 use super::{Asked, Call, Hub, Link, Owner};
 use crate::lines::Line;
 use crate::mailbox::Answer;
-use crate::rpc::{self, Kind, Message, code};
+use crate::rpc::{self, Kind, Malformed, Message, code};
 use crate::wire::checks::short;
 
 /// How long a client may take to answer the server. It may ask a person.
@@ -24,29 +24,53 @@ impl Hub {
     pub fn line(&mut self, now: Instant, line: Line) {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
-            Line::TooLong(length) => {
-                self.garbage(
-                    length,
-                    &format!("a line over {} bytes", self.limits.message_bytes),
-                );
+            Line::Cut(cut) => {
+                self.cut(now, &cut);
                 return;
             }
         };
-        let length = bytes.len();
-        let Ok(message) = Message::parse(bytes.clone()) else {
-            let start = bytes.get(..length.min(80)).unwrap_or_default();
-            self.garbage(length, &String::from_utf8_lossy(start));
-            return;
-        };
-        self.process.spoke = true;
-        match message.kind {
-            Kind::Response => self.answered(now, &message),
-            Kind::Notification => self.notified(now, &message),
-            Kind::Request => self.asks(now, &message),
+        match Message::parse(bytes.clone()) {
+            Ok(message) => self.take(now, &message),
+            // Some runtimes write one at the start of their output.
+            Err(Malformed::ByteOrderMark) => {
+                let rest = bytes.slice(rpc::BYTE_ORDER_MARK.len_utf8()..);
+                self.part(now, &rest);
+            }
+            Err(Malformed::Batch) => match rpc::batch(&bytes) {
+                Ok(parts) => {
+                    for part in parts {
+                        self.part(now, &part);
+                    }
+                }
+                Err(_) => self.not_a_message(&bytes),
+            },
+            Err(_) => self.not_a_message(&bytes),
         }
     }
 
-    fn garbage(&mut self, length: usize, sample: &str) {
+    /// A message within a line.
+    fn part(&mut self, now: Instant, bytes: &Bytes) {
+        match Message::parse(bytes.clone()) {
+            Ok(message) => self.take(now, &message),
+            Err(_) => self.not_a_message(bytes),
+        }
+    }
+
+    fn take(&mut self, now: Instant, message: &Message) {
+        self.process.spoke = true;
+        match message.kind {
+            Kind::Response => self.answered(now, message),
+            Kind::Notification => self.notified(now, message),
+            Kind::Request => self.asks(now, message),
+        }
+    }
+
+    fn not_a_message(&mut self, bytes: &Bytes) {
+        let start = bytes.get(..bytes.len().min(80)).unwrap_or_default();
+        self.garbage(bytes.len(), &String::from_utf8_lossy(start));
+    }
+
+    pub(super) fn garbage(&mut self, length: usize, sample: &str) {
         self.discarded += length + 64;
         let garbage = &mut self.process.garbage;
         garbage.lines += 1;
@@ -89,7 +113,8 @@ impl Hub {
         }
     }
 
-    fn answered(&mut self, now: Instant, message: &Message) {
+    pub(super) fn answered(&mut self, now: Instant, message: &Message) {
+        self.process.answered = Some(now);
         let number = message.number(message.id.as_ref());
         let Some(number) = number.filter(|n| self.ids.was_given(*n)) else {
             self.unmatched(message);
@@ -174,7 +199,7 @@ impl Hub {
             }
             (method, None) => {
                 if method == "notifications/tools/list_changed" {
-                    self.probe.ask_now(now);
+                    self.probe.list_changed(now);
                     self.turns.forget();
                 }
                 self.send_to_all(message.bytes());

@@ -92,6 +92,8 @@ impl Capabilities {
 pub(super) struct Session {
     pub(super) used: Instant,
     pub(super) capabilities: Capabilities,
+    /// The revision it speaks.
+    pub(super) version: String,
     pub(super) level: Option<usize>,
     pub(super) subscriptions: HashSet<String>,
     listener: Option<Sender>,
@@ -99,10 +101,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Instant, capabilities: Capabilities) -> Self {
+    pub(super) fn new(now: Instant, capabilities: Capabilities, version: String) -> Self {
         Self {
             used: now,
             capabilities,
+            version,
             level: None,
             subscriptions: HashSet::new(),
             listener: None,
@@ -145,6 +148,9 @@ impl Hub {
         }
         // One stream per session: an older one ends.
         session.listener = Some(reply);
+        if session.capabilities.roots {
+            self.roots_listen(now);
+        }
     }
 
     /// Ends a session and what belongs to it; whether there was one.

@@ -6,11 +6,12 @@
 //! keeps a person who thinks from holding up everybody: a call whose one question has been with its client for [`SETTLED`] is
 //! taken to wait for the answer and to ask nothing else meanwhile, unless it was seen to ask twice at once.
 //!
-//! So that two clients who can be asked each get their own, a call of such a client to a tool that is not known to be quiet
-//! waits until no call of another client may ask, and keeps others waiting until it ends or waits for its own client. Nobody
-//! waits longer than [`HELD`] for this. A tool is quiet once a call of it has ended without a question.
+//! So that two clients who can be asked each get their own, a call of such a client to a tool that may ask waits until no call
+//! of another client may, and keeps others waiting until it ends or waits for its own client: for [`HELD`] at most if the tool
+//! is known to ask, for [`UNKNOWN`] if nothing is known of it, because most ask nothing and those that do ask soon. A tool is
+//! known to be quiet once a call of it has ended without a question.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -19,14 +20,16 @@ use uuid::Uuid;
 use super::{Asked, Call, Hub, Link, Owner, Post};
 use crate::rpc::code;
 
-/// How long a call may wait for its turn, and keep others waiting.
+/// How long a call may wait for its turn, and keep others waiting, if its tool is known to ask.
 pub(super) const HELD: Duration = Duration::from_secs(10);
+/// The same for a tool of which nothing is known.
+pub(super) const UNKNOWN: Duration = Duration::from_secs(2);
 /// How long a call may still ask after its caller gave it up; servers need not heed a cancellation.
 pub(super) const GIVEN_UP: Duration = Duration::from_secs(30);
 /// How long a question must be with its client before its call is taken to wait. What is asked together comes together.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
-/// Quiet tools that are remembered.
-const MOST_QUIET: usize = 4096;
+/// Tools of which is remembered whether they ask.
+const MOST_KNOWN: usize = 4096;
 
 /// Requests during which no server asks anything.
 const ASKS_NOTHING: [&str; 15] = [
@@ -83,7 +86,8 @@ impl Tool {
 pub(super) struct Turns {
     /// Calls that wait for their turn, until when at the latest.
     pub(super) held: VecDeque<(Instant, Box<Post>)>,
-    quiet: HashSet<Tool>,
+    /// Whether a tool asks.
+    known: HashMap<Tool, bool>,
     /// Calls that their caller gave up: whose, and until when they may ask. None are stateless.
     given_up: HashMap<u32, (Option<Uuid>, Instant)>,
     roots: Roots,
@@ -95,6 +99,8 @@ struct Roots {
     /// The server has asked for roots, so it wants to hear of a change.
     wanted: bool,
     changed: bool,
+    /// It was not told whose were meant, because several clients offered some.
+    unclear: bool,
 }
 
 /// Whose calls may have caused a question.
@@ -147,7 +153,13 @@ impl Turns {
 
     /// The tools have changed, so nothing is known of them.
     pub(super) fn forget(&mut self) {
-        self.quiet.clear();
+        self.known.clear();
+    }
+
+    fn learn(&mut self, tool: Tool, asks: bool) {
+        if self.known.len() < MOST_KNOWN || self.known.contains_key(&tool) {
+            self.known.insert(tool, asks);
+        }
     }
 
     /// The server ended. Returns the calls that waited for their turn.
@@ -162,15 +174,18 @@ impl Hub {
         if self.turns.held.is_empty() && self.may_go(now, &post) || Tool::of(&post).is_none() {
             self.go(now, post);
         } else if let Some(post) = self.if_room(Box::new(post)) {
-            self.turns.held.push_back((now + HELD, post));
+            let patience = self.alone_for(&post).unwrap_or(HELD);
+            self.turns.held.push_back((now + patience, post));
         }
     }
 
     fn go(&mut self, now: Instant, post: Post) {
         let turn = Tool::of(&post).map(|tool| Turn {
             tool,
-            alone_until: (self.needs_alone(&post, tool) && self.may_go(now, &post))
-                .then_some(now + HELD),
+            alone_until: self
+                .alone_for(&post)
+                .filter(|_| self.may_go(now, &post))
+                .map(|time| now + time),
             asked: false,
             overlapped: false,
         });
@@ -179,15 +194,15 @@ impl Hub {
 
     /// Lets calls go whose turn it is, or that have waited long enough.
     pub(super) fn take_turns(&mut self, now: Instant) {
-        while let Some((until, post)) = self.turns.held.front() {
-            if *until > now && !self.may_go(now, post) {
+        while let Some((_, first)) = self.turns.held.front() {
+            let overdue = self.turns.held.iter().position(|(until, _)| *until <= now);
+            let next = overdue.or_else(|| self.may_go(now, first).then_some(0));
+            let Some((_, post)) = next.and_then(|at| self.turns.held.remove(at)) else {
                 break;
-            }
-            if let Some((_, post)) = self.turns.held.pop_front() {
-                // Without a session, a client cancels by leaving.
-                if !(post.stateless && post.reply.abandoned()) {
-                    self.go(now, *post);
-                }
+            };
+            // Without a session, a client cancels by leaving.
+            if !(post.stateless && post.reply.abandoned()) {
+                self.go(now, *post);
             }
         }
         self.tell_roots(now);
@@ -198,21 +213,27 @@ impl Hub {
         self.take_turns(now);
     }
 
-    fn needs_alone(&self, post: &Post, tool: Tool) -> bool {
-        let session = post.session.filter(|_| !post.stateless);
-        session
-            .and_then(|id| self.sessions.get(&id))
-            .is_some_and(|session| session.capabilities.answers())
-            && !self.turns.quiet.contains(&tool)
+    /// How long a call keeps others waiting, if it does: it may ask, and its client can be asked.
+    fn alone_for(&self, post: &Post) -> Option<Duration> {
+        let tool = Tool::of(post)?;
+        let session = post.session.filter(|_| !post.stateless)?;
+        if !self.sessions.get(&session)?.capabilities.answers() {
+            return None;
+        }
+        match self.turns.known.get(&tool) {
+            Some(true) => Some(HELD),
+            Some(false) => None,
+            None => Some(UNKNOWN),
+        }
     }
 
     /// Whether a call can go without making it unclear whose the next question is.
     fn may_go(&self, now: Instant, post: &Post) -> bool {
-        let Some(tool) = Tool::of(post) else {
+        if Tool::of(post).is_none() {
             return true;
-        };
+        }
         let session = post.session.filter(|_| !post.stateless);
-        let needs_alone = self.needs_alone(post, tool);
+        let needs_alone = self.alone_for(post).is_some();
         !self.may_ask().any(|(number, caller, turn)| {
             (caller.is_none() || caller != session)
                 && (needs_alone || turn.alone_until.is_some_and(|until| until > now))
@@ -293,6 +314,8 @@ impl Hub {
         };
         if method == "roots/list" {
             self.turns.roots.wanted = true;
+            self.turns.roots.unclear =
+                caller == Caller::Nobody && meant.is_err_and(|(code, _)| code == code::UNAVAILABLE);
             // Those who offer roots are asked when nobody else can be meant.
             self.turns.roots.changed |=
                 meant.is_err() && caller != Caller::Nobody && self.only_with_roots().is_ok();
@@ -314,12 +337,16 @@ impl Hub {
         }
     }
 
+    /// The only session that offers roots, among those that listen if any does: clients leave sessions behind.
     fn only_with_roots(&self) -> Result<Uuid, (i32, &'static str)> {
-        let mut offering = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.capabilities.roots);
-        match (offering.next(), offering.next()) {
+        let offering = self.sessions.iter().filter(|(_, s)| s.capabilities.roots);
+        let listening = offering.clone().filter(|(_, s)| s.listens());
+        let one = |mut found: Vec<_>| (found.pop(), found.pop());
+        let found = match one(listening.collect()) {
+            (None, _) => one(offering.collect()),
+            found => found,
+        };
+        match found {
             (Some((id, _)), None) => Ok(*id),
             (None, _) => Err((code::METHOD_NOT_FOUND, "no connected client offers roots")),
             (Some(_), Some(_)) => Err((
@@ -329,7 +356,7 @@ impl Hub {
         }
     }
 
-    /// Calls that may have caused a question are not of quiet tools.
+    /// The tools of calls that may have caused a question ask.
     fn note_question(&mut self, now: Instant) {
         let suspects: Vec<u32> = self
             .may_ask()
@@ -340,7 +367,7 @@ impl Hub {
             if let Some(turn) = self.turn(number) {
                 turn.asked = true;
                 let tool = turn.tool;
-                self.turns.quiet.remove(&tool);
+                self.turns.learn(tool, true);
             }
         }
     }
@@ -374,9 +401,8 @@ impl Hub {
         if let Some(turn) = &call.turn
             && !turn.asked
             && !failed
-            && self.turns.quiet.len() < MOST_QUIET
         {
-            self.turns.quiet.insert(turn.tool);
+            self.turns.learn(turn.tool, false);
         }
     }
 
@@ -410,6 +436,13 @@ impl Hub {
     pub(super) fn roots_changed(&mut self, now: Instant) {
         self.turns.roots.changed = self.turns.roots.wanted;
         self.tell_roots(now);
+    }
+
+    /// A session that offers roots listens, which may tell it from those that are left behind.
+    pub(super) fn roots_listen(&mut self, now: Instant) {
+        if self.turns.roots.unclear {
+            self.roots_changed(now);
+        }
     }
 
     /// Tells the server of changed roots, once no call hides whose roots it asks for then.

@@ -9,10 +9,15 @@ use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
-/// How long a body may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive, and how long it may pause.
+const ARRIVAL: Duration = Duration::from_mins(5);
+const PAUSE: Duration = Duration::from_secs(30);
 
-/// Memory for bodies that are being read.
+/// Messages up to this length, in bytes, are not counted: what bounds them is how many there may be.
+pub const SMALL: usize = 64 * 1024;
+
+/// Memory for long messages of all bridges, on whichever way: bodies that are being read, lines of servers, what waits for
+/// a server, and answers that wait for a client to read them. What is taken in is refused when it is used up.
 #[derive(Clone, Debug)]
 pub struct Budget {
     used: Arc<AtomicUsize>,
@@ -27,11 +32,39 @@ impl Budget {
             most,
         }
     }
+
+    /// Holds nothing yet.
+    pub fn hold(&self) -> Held {
+        Held {
+            budget: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Counts a long message until it is dropped.
+    pub fn count(&self, message: Bytes) -> Bytes {
+        if message.len() <= SMALL {
+            return message;
+        }
+        let mut held = self.hold();
+        held.set(message.len());
+        held.carried_by(message)
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes there are.
+    pub const fn most(&self) -> usize {
+        self.most
+    }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self::new(32 * 1024 * 1024)
+        Self::new(128 * 1024 * 1024)
     }
 }
 
@@ -43,19 +76,46 @@ pub struct Held {
 }
 
 impl Held {
-    fn more(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        if before + bytes > self.budget.most {
-            return Err(BodyError::Busy);
+    /// Holds so many bytes in all; whether there is room for them. They count in either case.
+    pub fn set(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        if bytes <= before {
+            self.budget
+                .used
+                .fetch_sub(before - bytes, Ordering::Relaxed);
+            return true;
         }
-        Ok(())
+        let more = bytes - before;
+        self.budget.used.fetch_add(more, Ordering::Relaxed) + more <= self.budget.most
+    }
+
+    /// `message`, which takes this memory with it if it is long.
+    pub fn carried_by(self, message: Bytes) -> Bytes {
+        if message.len() <= SMALL {
+            return message;
+        }
+        Bytes::from_owner(Carrier {
+            message,
+            _held: self,
+        })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.set(0);
+    }
+}
+
+/// A message and its memory.
+struct Carrier {
+    message: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Carrier {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
     }
 }
 
@@ -90,21 +150,23 @@ pub async fn read(
     limit: usize,
     budget: &Budget,
 ) -> Result<(Bytes, Held), BodyError> {
-    let mut held = Held {
-        budget: budget.clone(),
-        bytes: 0,
-    };
+    let mut held = budget.hold();
     // Nearly all bodies are one frame that has already arrived.
     let reading = async {
         let mut first = Bytes::new();
         let mut rest: Option<BytesMut> = None;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = tokio::time::timeout(PAUSE, body.frame())
+            .await
+            .map_err(|_| BodyError::Broken)?
+        {
             let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
                 continue;
             };
-            held.more(data.len())?;
-            if held.bytes > limit {
+            if held.bytes + data.len() > limit {
                 return Err(BodyError::TooLarge(limit));
+            }
+            if !held.set(held.bytes + data.len()) {
+                return Err(BodyError::Busy);
             }
             match &mut rest {
                 None if first.is_empty() => first = data,

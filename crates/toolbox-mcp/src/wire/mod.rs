@@ -3,5 +3,6 @@
 pub mod accept;
 pub mod body;
 pub mod checks;
+pub mod cors;
 pub mod reply;
 pub mod sse;

@@ -1,11 +1,13 @@
 //! From a mailbox to an HTTP answer: one JSON object when the answer is the first thing there is, else an event stream.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use bytes::Bytes;
-use futures_util::stream;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt};
+use uuid::Uuid;
 
 use super::accept::Accepts;
 use super::checks::SESSION;
@@ -15,6 +17,9 @@ use crate::rpc::{self, code};
 
 /// A call that takes longer gets an event stream, so that a client that has left is noticed.
 const STREAM_AFTER: Duration = Duration::from_secs(2);
+/// The pieces of an event, which follow each other.
+type Event = Vec<Bytes>;
+
 /// Pause between keep-alive comments on a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -41,12 +46,18 @@ pub fn status(status: StatusCode, allow: &'static str) -> Response<Body> {
     response
 }
 
-/// The answer to a request.
-pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Response<Body> {
+/// The answer to a request. `begins` is the session that a successful answer begins: its header comes before the answer,
+/// which may take as long as the server needs to start.
+pub async fn exchange(
+    mut mail: Receiver,
+    accepts: Accepts,
+    listens: bool,
+    begins: Option<Uuid>,
+) -> Response<Body> {
     if !accepts.json {
         return match mail.try_next() {
             Some(Mail::Answer(answer)) if answer.status != 200 => whole(answer),
-            first => events(mail, first),
+            first => events(mail, first, begins),
         };
     }
     if !accepts.events {
@@ -67,10 +78,35 @@ pub async fn exchange(mut mail: Receiver, accepts: Accepts, listens: bool) -> Re
     };
     match tokio::time::timeout(patience, mail.next()).await {
         Ok(Some(Mail::Answer(answer))) => whole(answer),
-        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(Some(message)) => events(mail, Some(message), begins),
         Ok(None) => gone(),
-        Err(_) => events(mail, None),
+        Err(_) => events(mail, None, begins),
     }
+}
+
+/// The answers to the requests of a batch.
+pub async fn several(mails: Vec<Receiver>, accepts: Accepts) -> Response<Body> {
+    if accepts.events {
+        let events = mails.into_iter().map(|mail| Box::pin(each(mail, None)));
+        return streamed(stream::select_all(events), None);
+    }
+    let mut answers = Vec::with_capacity(mails.len());
+    for mut mail in mails {
+        while let Some(next) = mail.next().await {
+            if let Mail::Answer(answer) = next {
+                answers.push(answer.body);
+            }
+        }
+    }
+    let mut body = BytesMut::from(&b"["[..]);
+    for (at, answer) in answers.iter().enumerate() {
+        if at > 0 {
+            body.extend_from_slice(b",");
+        }
+        body.extend_from_slice(answer);
+    }
+    body.extend_from_slice(b"]");
+    json(StatusCode::OK, body.freeze())
 }
 
 /// The answer to a message that gets none of its own: taken, or refused.
@@ -86,9 +122,9 @@ pub async fn stream(mut mail: Receiver) -> Response<Body> {
     // A refusal comes at once; otherwise the stream begins.
     match tokio::time::timeout(Duration::from_millis(20), mail.next()).await {
         Ok(Some(Mail::Answer(answer))) => whole(answer),
-        Ok(Some(message)) => events(mail, Some(message)),
+        Ok(Some(message)) => events(mail, Some(message), None),
         Ok(None) => gone(),
-        Err(_) => events(mail, None),
+        Err(_) => events(mail, None, None),
     }
 }
 
@@ -112,27 +148,37 @@ fn gone() -> Response<Body> {
     json(StatusCode::SERVICE_UNAVAILABLE, body)
 }
 
-fn events(mail: Receiver, first: Option<Mail>) -> Response<Body> {
-    // The session of an answer to `initialize` stands in a header, which must come first.
-    let session = match &first {
-        Some(Mail::Answer(answer)) => answer.session,
-        _ => None,
-    };
-    let stream = stream::unfold(Some((mail, first)), |state| async {
+fn events(mail: Receiver, first: Option<Mail>, session: Option<Uuid>) -> Response<Body> {
+    streamed(each(mail, first), session)
+}
+
+/// The mails of one exchange as events.
+fn each(mail: Receiver, first: Option<Mail>) -> impl Stream<Item = Event> + Send {
+    stream::unfold(Some((mail, first)), |state| async {
         let (mut mail, first) = state?;
         let next = match first {
             Some(mail) => Ok(Some(mail)),
             None => tokio::time::timeout(KEEP_ALIVE, mail.next()).await,
         };
-        let (bytes, rest) = match next {
-            Ok(Some(Mail::Message(message))) => (sse::event(&message), Some((mail, None))),
-            Ok(Some(Mail::Answer(answer))) => (sse::event(&answer.body), None),
+        let (pieces, rest) = match next {
+            Ok(Some(Mail::Message(message))) => (sse::event(message), Some((mail, None))),
+            Ok(Some(Mail::Answer(answer))) => (sse::event(answer.body), None),
             Ok(None) => return None,
-            Err(_) => (Bytes::from_static(sse::KEEP_ALIVE), Some((mail, None))),
+            Err(_) => (
+                vec![Bytes::from_static(sse::KEEP_ALIVE)],
+                Some((mail, None)),
+            ),
         };
-        Some((Ok::<_, std::convert::Infallible>(bytes), rest))
-    });
-    let mut response = Response::new(Body::from_stream(stream));
+        Some((pieces, rest))
+    })
+}
+
+fn streamed(
+    events: impl Stream<Item = Event> + Send + 'static,
+    session: Option<Uuid>,
+) -> Response<Body> {
+    let pieces = events.flat_map(|event| stream::iter(event.into_iter().map(Ok::<_, Infallible>)));
+    let mut response = Response::new(Body::from_stream(pieces));
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

@@ -3,25 +3,33 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::body::SMALL;
+
 /// Sent on a silent stream, so that a lost connection is noticed.
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
-/// One message as an event. Messages have no line breaks of their own.
-pub fn event(message: &[u8]) -> Bytes {
+/// One message as an event, in pieces that are sent one after the other. A long message is not copied.
+pub fn event(message: Bytes) -> Vec<Bytes> {
     const START: &[u8] = b"event: message\ndata: ";
-    let mut out = BytesMut::with_capacity(START.len() + message.len() + 2);
+    const END: &[u8] = b"\n\n";
+    let breaks = memchr::memchr2(b'\n', b'\r', &message).is_some();
+    if message.len() > SMALL && !breaks {
+        return vec![Bytes::from_static(START), message, Bytes::from_static(END)];
+    }
+    let mut out = BytesMut::with_capacity(START.len() + message.len() + END.len());
     out.put_slice(START);
-    if memchr::memchr2(b'\n', b'\r', message).is_some() {
+    if breaks {
+        // Messages have no line breaks of their own: between values they are spaces.
         out.extend(
             message
                 .iter()
                 .map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }),
         );
     } else {
-        out.put_slice(message);
+        out.put_slice(&message);
     }
-    out.put_slice(b"\n\n");
-    out.freeze()
+    out.put_slice(END);
+    vec![out.freeze()]
 }
 
 /// A part of an event of another server.
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let written = event(b"{\"a\":\n1}");
+        let written = event(Bytes::from_static(b"{\"a\":\n1}")).concat();
         assert_eq!(read(&written, 100), events(&[("message", "{\"a\": 1}")]));
     }
 

@@ -196,7 +196,9 @@ async fn a_refused_message_ends_its_call_at_once_and_no_other() {
 async fn a_server_that_accepts_a_call_only_when_it_is_done_serves_others_meanwhile() {
     let (server, world) = Server::start().await;
     server.holds_posts.store(true, Ordering::Relaxed);
-    let (one, two) = (world.client().await, world.client().await);
+    // Clients who can be asked would take turns at a tool of which nothing is known.
+    let plain = || world.client_as("2025-11-25", json!({}));
+    let (one, two) = (plain().await, plain().await);
     let begun = Instant::now();
     let slow = one.echo("slow");
     let quick = async {

@@ -81,7 +81,7 @@ async fn a_server_that_exits_at_once_is_unhealthy_and_callers_hear_why_without_t
 }
 
 #[tokio::test]
-async fn a_hung_server_is_seen_within_15_s_and_new_sessions_are_refused() {
+async fn a_hung_server_is_seen_within_15_s_and_takes_new_sessions_all_the_same() {
     let world = World::new(&[]).await;
     let client = world.client().await;
     world.becomes(McpState::Healthy, SOON).await;
@@ -91,15 +91,13 @@ async fn a_hung_server_is_seen_within_15_s_and_new_sessions_are_refused() {
         .becomes(McpState::Unhealthy, Duration::from_secs(15))
         .await;
     assert!(
-        health
-            .evidence
-            .contains("tools/list was not answered within 5 s"),
+        health.evidence.contains("ping was not answered within 5 s"),
         "{}",
         health.evidence
     );
     println!("a hung server was seen after {took:?}");
-    let refused = world.initialize().await;
-    assert_eq!(refused.status(), 503);
+    // What is known of the server serves the client, whose own patience decides.
+    assert_eq!(world.initialize().await.status(), 200);
     kill(pid, Signal::CONT);
     let (_, took) = world
         .becomes(McpState::Healthy, Duration::from_secs(10))

@@ -417,3 +417,112 @@ async fn a_message_over_the_limit_is_refused_with_the_limit() {
     assert_eq!(status, 413, "{body}");
     assert!(body.to_string().contains("1000 bytes"), "{body}");
 }
+
+/// A server that keeps what it is asked, and takes no stateless requests.
+#[tokio::test]
+async fn a_server_of_sessions_is_asked_nothing_but_what_their_clients_ask() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let router = Router::new().route(
+        "/mcp",
+        post(move |body: Bytes| {
+            let message: Value = serde_json::from_slice(&body).unwrap();
+            let method = message["method"].as_str().unwrap_or_default().to_owned();
+            seen.lock().unwrap().push(method);
+            mcp(body)
+        }),
+    );
+    let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+    world.becomes(McpState::Healthy).await;
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked[..2], ["initialize", "notifications/initialized"]);
+    assert!(!asked.contains(&"server/discover".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_initialize_is_asked_for_the_other_era() {
+    for code in [-32022, -32601] {
+        let stateless = move |body: Bytes| async move {
+            let message: Value = serde_json::from_slice(&body).unwrap();
+            let id = &message["id"];
+            let answer = match message["method"].as_str().unwrap() {
+                "server/discover" => json!({"jsonrpc": "2.0", "id": id, "result": {
+                    "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}}),
+                "tools/list" => json!({"jsonrpc": "2.0", "id": id, "result": {"tools": []}}),
+                _ => {
+                    let error = json!({"code": code, "message": "no"});
+                    let refusal = json!({"jsonrpc": "2.0", "id": id, "error": error});
+                    let kind = [("content-type", "application/json")];
+                    let status = axum::http::StatusCode::BAD_REQUEST;
+                    return (status, kind, refusal.to_string()).into_response();
+                }
+            };
+            ([("content-type", "application/json")], answer.to_string()).into_response()
+        };
+        let router = Router::new().route("/mcp", post(stateless));
+        let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+        let health = world.becomes(McpState::Healthy).await;
+        assert_eq!(health.protocol_version.as_deref(), Some("2026-07-28"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_one_thing_at_a_time_is_busy_and_not_sick() {
+    let one = Arc::new(tokio::sync::Mutex::new(()));
+    let slow = move |body: Bytes| {
+        let one = Arc::clone(&one);
+        async move {
+            let _alone = one.lock().await;
+            if String::from_utf8_lossy(&body).contains("tools/call") {
+                tokio::time::sleep(Duration::from_secs(16)).await;
+            }
+            mcp(body).await
+        }
+    };
+    let router = Router::new().route("/mcp", post(slow));
+    let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+    world.becomes(McpState::Healthy).await;
+    let mut health = world.bridge.health();
+    let (answer, busy) = tokio::join!(
+        world.call("x"),
+        health.wait_for(|health| health.state != McpState::Healthy)
+    );
+    let busy = busy.unwrap().clone();
+    assert_eq!(answer.0, 200);
+    assert_eq!(busy.state, McpState::Degraded, "{}", busy.evidence);
+    assert!(busy.evidence.contains("it is busy"), "{}", busy.evidence);
+    world.becomes(McpState::Healthy).await;
+}
+
+#[tokio::test]
+async fn what_clients_can_read_makes_no_http_server_sick() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for odd in [
+        r#""half \ud83d a pair""#.to_owned(),
+        "1e999".to_owned(),
+        deep,
+    ] {
+        let odd = move |body: Bytes| {
+            let odd = odd.clone();
+            async move {
+                let message: Value = serde_json::from_slice(&body).unwrap();
+                if message["method"] != "tools/list" && message["method"] != "initialize" {
+                    return mcp(body).await;
+                }
+                let about = format!(
+                    r#""protocolVersion":"2025-03-26","capabilities":{{"tools":{{}},"x":{odd}}}"#
+                );
+                let tools = format!(r#""tools":[{{"name":"a","description":{odd}}}]"#);
+                let answer = format!(
+                    r#"{{"jsonrpc":"2.0","id":{},"result":{{{about},{tools}}}}}"#,
+                    message["id"]
+                );
+                ([("content-type", "application/json")], answer).into_response()
+            }
+        };
+        let router = Router::new().route("/mcp", post(odd));
+        let world = World::new(place(serve(router).await, "/mcp", Private::default())).await;
+        let health = world.becomes(McpState::Healthy).await;
+        assert_eq!(health.tool_count, Some(1));
+    }
+}

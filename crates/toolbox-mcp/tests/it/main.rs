@@ -8,8 +8,12 @@
     reason = "a helper that cannot do its work fails the test"
 )]
 
+mod eras;
 mod events;
 mod faults;
+mod forms;
 mod http;
+mod large;
+mod patience;
 mod protocol;
 mod world;

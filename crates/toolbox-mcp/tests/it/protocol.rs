@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
 
-use crate::world::{World, messages, text_of};
+use crate::world::{Client, World, messages, text_of};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -63,6 +63,36 @@ async fn the_server_can_ask_its_caller() {
     client.call("grow", json!({})).await;
     let news = listening.chunk().await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&news).contains("list_changed"));
+}
+
+/// Calls a tool that asks, and answers; what came of it.
+async fn ask_and_answer(client: &Client<'_>, answer: u32) -> String {
+    let call =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask"}});
+    let mut stream = client.request(&call).send().await.unwrap();
+    let first = String::from_utf8(stream.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+    let asked = first.lines().find_map(|l| l.strip_prefix("data: "));
+    let asked: Value = serde_json::from_str(asked.unwrap()).unwrap();
+    assert_eq!(asked["method"], "sampling/createMessage", "{asked}");
+    let reply = json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"answer": answer}});
+    assert_eq!(client.request(&reply).send().await.unwrap().status(), 202);
+    text_of(messages(stream).await.last().unwrap())
+}
+
+#[tokio::test]
+async fn nobody_is_asked_in_the_place_of_another() {
+    let world = World::new(&[]).await;
+    let idle = world.client().await;
+    let mut listening = idle.listen().send().await.unwrap();
+    let plain = world.client_as("2025-11-25", json!({})).await;
+    let answer = plain.call("ask", json!({})).await;
+    // The server took the refusal for its answer, and says so.
+    assert_eq!(text_of(&answer), "\"ask-1\" null");
+    let (one, two) = (world.client().await, world.client().await);
+    let both = tokio::join!(ask_and_answer(&one, 1), ask_and_answer(&two, 2));
+    assert_eq!(both, ("\"ask-1\" 1".to_owned(), "\"ask-1\" 2".to_owned()));
+    let heard = tokio::time::timeout(Duration::from_millis(100), listening.chunk()).await;
+    assert!(heard.is_err(), "{heard:?}");
 }
 
 #[tokio::test]

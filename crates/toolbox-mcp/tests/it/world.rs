@@ -36,6 +36,15 @@ impl World {
         Self::of(Arc::new(process), options).await
     }
 
+    /// A fixture that writes a line to `starts` whenever it starts.
+    pub async fn counted(starts: &std::path::Path, arguments: &[&str]) -> Self {
+        let script = r#"echo started >> "$0" && exec "$@""#;
+        let fixture = env!("CARGO_BIN_EXE_mcp-fixture");
+        let words = ["-c", script, starts.to_str().unwrap(), fixture];
+        let process = ChildProcess::new("sh", words.iter().chain(arguments));
+        Self::of(Arc::new(process), Options::default()).await
+    }
+
     /// The same for any server over standard streams, or what looks like one.
     pub async fn of(process: Arc<dyn ServerProcess>, options: Options) -> Self {
         // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
@@ -68,19 +77,31 @@ impl World {
     }
 
     pub async fn initialize(&self) -> Response {
+        self.initialize_as("2025-11-25", json!({"sampling": {}}))
+            .await
+    }
+
+    async fn initialize_as(&self, version: &str, capabilities: Value) -> Response {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": {"sampling": {}},
+            "protocolVersion": version, "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "0"}}});
         self.request(&message).send().await.unwrap()
     }
 
     pub async fn client(&self) -> Client<'_> {
-        let response = self.initialize().await;
+        self.client_as("2025-11-25", json!({"sampling": {}})).await
+    }
+
+    /// A session of this revision, of a client with these capabilities.
+    pub async fn client_as(&self, version: &str, capabilities: Value) -> Client<'_> {
+        let response = self.initialize_as(version, capabilities).await;
         assert_eq!(response.status(), StatusCode::OK);
         let session = response.headers()["mcp-session-id"]
             .to_str()
             .unwrap()
             .to_owned();
+        // The session begins with the answer, which may come after the head.
+        assert!(response.text().await.unwrap().contains("protocolVersion"));
         Client {
             world: self,
             session,
@@ -112,6 +133,16 @@ impl Client<'_> {
         self.world
             .request(message)
             .header("mcp-session-id", &self.session)
+    }
+
+    /// A request that takes only a single JSON object.
+    pub fn without_events(&self, message: &Value) -> RequestBuilder {
+        self.world
+            .http
+            .post(&self.world.url)
+            .header("accept", "application/json")
+            .header("mcp-session-id", &self.session)
+            .json(message)
     }
 
     pub async fn post(&self, message: &Value) -> Vec<Value> {

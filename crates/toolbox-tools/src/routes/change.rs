@@ -1,8 +1,10 @@
 //! The paths that change an instance, and the answer to every change.
 
-use toolbox_api::edge::{Action, MutationResponse, UpdateToolRequest};
+use toolbox_api::edge::{Action, MutationResponse, ToolInstanceView, UpdateToolRequest};
 use toolbox_api::error::ApiError;
+use toolbox_api::mcp::McpState;
 use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::lifecycle::InstanceStatus;
 use toolbox_edge::{Answer, Reply, RequestContext, reply};
 use toolbox_instances::change::Change;
 use toolbox_instances::{Outcome, Progress, UserRequest};
@@ -29,7 +31,7 @@ pub(super) fn delete(cx: RequestContext) -> Answer {
 fn change(cx: RequestContext, change: Change) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
-        let request = change_request(&cx)?;
+        let request = change_request(&cx).await?;
         let outcome = instances(&cx)?
             .change(&request, toolbox, &target, change)
             .await?;
@@ -40,13 +42,32 @@ fn change(cx: RequestContext, change: Change) -> Answer {
 pub(super) fn update(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
-        let body: UpdateToolRequest = cx.json()?;
-        let request = change_request(&cx)?;
+        let body: UpdateToolRequest = cx.json().await?;
+        let request = change_request(&cx).await?;
         let outcome = instances(&cx)?
             .update(&request, toolbox, &target, &body.base_config_override_json)
             .await?;
         answer(&cx, &request, toolbox, outcome)
     })
+}
+
+/// That the tool runs is not all that was asked for, if its MCP server cannot be used. A clause that says so and why.
+fn not_healthy(instance: &ToolInstanceView) -> String {
+    let Some(mcp) = &instance.mcp else {
+        return String::new();
+    };
+    let is = match mcp.state {
+        _ if instance.status_on_toolbox != InstanceStatus::Running.as_str() => {
+            return String::new();
+        }
+        McpState::Healthy => return String::new(),
+        McpState::Degraded => "and its MCP server is degraded",
+        McpState::Starting => "and its MCP server is still starting",
+        McpState::Unhealthy => "but its MCP server is unhealthy",
+        McpState::Unreachable => "but its MCP server is unreachable",
+        McpState::NotMcp => "but what answers is no MCP server",
+    };
+    format!(", {is}: {}", mcp.evidence)
 }
 
 /// The answer to a change that was accepted, or has ended as asked.
@@ -67,6 +88,10 @@ pub(super) fn answer(
         .as_ref()
         .map_or("deleted", |instance| &instance.status_on_toolbox)
         .to_owned();
+    let mcp = outcome
+        .instance
+        .as_ref()
+        .map_or_else(String::new, not_healthy);
     let mut reply = reply::json(
         status,
         &MutationResponse {
@@ -75,7 +100,7 @@ pub(super) fn answer(
             instance_id: id,
             id,
             message: format!(
-                "{progress}: {}; the tool is {state}",
+                "{progress}: {}; the tool is {state}{mcp}",
                 outcome.action.as_str()
             ),
             status: state,

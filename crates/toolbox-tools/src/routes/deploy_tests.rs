@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use toolbox_http::Clock;
 
 use crate::testing::{CATALOG, INSTANCE, Seen, TOOLBOX, World, answer, problem, row, view};
 
@@ -62,6 +63,72 @@ fn a_caller_who_waits_gets_the_end() {
     assert_eq!((seen.status, seen.code()), (502, "deploy_failed"));
 }
 
+/// The agent shows the new instance running, and this of its MCP server.
+fn with_mcp(state: &str, evidence: &str) -> Value {
+    let mut view = new("running");
+    let at = "2026-01-01T00:00:00Z";
+    view["mcp"] = json!({"state": state, "evidence": evidence, "since": at, "checked_at": at});
+    view
+}
+
+#[test]
+fn a_caller_who_waits_for_an_mcp_server_gets_its_health() {
+    let starting = || answer(200, &with_mcp("starting", "it was not heard yet"));
+    let wait = [("prefer", "wait=20")];
+    let world = empty();
+    world.agent_once([
+        starting(),
+        starting(),
+        answer(200, &with_mcp("healthy", "listed 2 tools")),
+    ]);
+    let seen = deploy(&world, body(), &wait);
+    assert_eq!(seen.status, 201);
+    assert_eq!(seen.body["message"], "Done: deploy; the tool is running");
+    assert_eq!(seen.body["tool_instance"]["mcp"]["state"], "healthy");
+    assert_eq!(world.operation(), "succeeded");
+
+    let cause =
+        "initialize was answered with HTTP 404; if its endpoint has another path, set endpointPath";
+    for (state, words) in [
+        ("unreachable", "but its MCP server is unreachable: "),
+        ("not-mcp", "but what answers is no MCP server: "),
+        ("unhealthy", "but its MCP server is unhealthy: "),
+        ("degraded", "and its MCP server is degraded: "),
+    ] {
+        let world = empty();
+        world.agent_once([starting(), answer(200, &with_mcp(state, cause))]);
+        let seen = deploy(&world, body(), &wait);
+        assert_eq!(
+            seen.body["message"],
+            format!("Done: deploy; the tool is running, {words}{cause}")
+        );
+        assert_eq!(seen.body["tool_instance"]["mcp"]["evidence"], cause);
+    }
+
+    // The wait ends, also for a server that never answers, and when the agent does.
+    let begun = world.clock.now();
+    world.tables().row = None;
+    world.tables().operation = None;
+    world.agent(|_| answer(200, &with_mcp("starting", "nothing listens at port 8080")));
+    let seen = deploy(&world, body(), &wait);
+    let waited = world.clock.now().saturating_sub(begun);
+    assert!(
+        waited.as_secs() >= 18 && waited.as_secs() <= 20,
+        "{waited:?}"
+    );
+    assert_eq!(
+        seen.body["message"],
+        "Done: deploy; the tool is running, and its MCP server is still starting: nothing listens at port 8080"
+    );
+    let world = empty();
+    world.agent_once([starting(), problem("internal", 500)]);
+    let seen = deploy(&world, body(), &wait);
+    assert_eq!(
+        (seen.status, &seen.body["tool_instance"]["mcp"]["state"]),
+        (201, &json!("starting"))
+    );
+}
+
 #[test]
 fn requests_that_break_a_rule_reach_nobody() {
     let change = |path: &str, value: Value| {
@@ -117,6 +184,64 @@ fn requests_that_break_a_rule_reach_nobody() {
     );
     assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
     assert!(world.rpc("operation").is_empty());
+}
+
+/// What stands at `field` of `body`, such as `a.b[0].c`.
+fn at<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
+    let pointer = field.replace(['.', '['], "/").replace(']', "");
+    body.pointer(&format!("/{pointer}"))
+}
+
+#[test]
+fn every_broken_rule_is_told_under_the_name_that_the_caller_wrote() {
+    let body = json!({
+    "toolCatalogId": CATALOG, "instanceNameOnToolbox": "x", "baseConfigOverrideJson": {
+        "dockerImage": "not an image!",
+        "environmentVariables": {"KEY": "a\0", "LONG": "x".repeat(40_000)},
+        "portMappings": [
+            {"containerPort": 0, "hostPort": 0}, {"containerPort": 80, "hostPort": 22},
+            {"containerPort": 80, "hostPort": 22},
+        ],
+        "command": ["a\0"], "entrypoint": ["a\0"],
+        "volumes": [{"name": "A", "path": "x"}, {"name": "A", "path": "/proc"}],
+        "resources": {"memory": "0.3k", "cpu": ".001", "pids": 0},
+        "endpointPath": "no path", "transport": "sse",
+    }});
+    let world = empty();
+    let seen = deploy(&world, body.clone(), &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let errors = seen.body["error"]["details"]["errors"].as_array().unwrap();
+    assert!(errors.len() >= 15, "{errors:?}");
+    for error in errors {
+        let field = error["field"].as_str().unwrap();
+        assert!(at(&body, field).is_some(), "{field} is not in the request");
+        let words = error["message"].as_str().unwrap();
+        for name in ["memory_bytes", "mcp_path", "host_port", "container_port"] {
+            assert!(!words.contains(name), "{words}");
+        }
+    }
+    let message = seen.body["error"]["message"].as_str().unwrap();
+    let first = format!(
+        "{}: {} (and {} more)",
+        errors[0]["field"].as_str().unwrap(),
+        errors[0]["message"].as_str().unwrap(),
+        errors.len() - 1
+    );
+    assert_eq!(message, first);
+}
+
+#[test]
+fn quantities_that_docker_takes_are_taken() {
+    let mut body = body();
+    body["baseConfigOverrideJson"]["resources"] = json!({"memory": "0.3g", "cpu": ".5"});
+    let world = empty();
+    world.agent(|_| answer(202, &new("pulling")));
+    assert_eq!(deploy(&world, body, &[]).status, 202);
+    let begun = world.rpc("begin_tool_instance_operation");
+    assert_eq!(
+        begun[0]["spec"]["resources"],
+        json!({"memory_bytes": 322_122_547, "cpus": 0.5})
+    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn token(epoch: u32) -> String {
 #[test]
 fn the_token_is_of_the_key_the_agent_last_proved() {
     let world = World::new("stopped");
+    world.tables().row.as_mut().unwrap()["mcp_transport_type"] = "sse".into();
     for (key_id, epoch) in [
         (json!(null), 0),
         (json!(format!("{}.3", RootId::of(ROOT))), 3),
@@ -64,7 +65,7 @@ fn the_certificate_to_pin_comes_with_the_address() {
 #[test]
 fn what_has_no_endpoint_has_no_token() {
     let world = World::new("running");
-    for transport in [json!(null), json!("sse"), json!("websocket")] {
+    for transport in [json!(null), json!("websocket")] {
         world.tables().row.as_mut().unwrap()["mcp_transport_type"] = transport;
         let seen = access(&world);
         assert_eq!((seen.status, seen.code()), (409, "illegal_state"));

@@ -82,3 +82,32 @@ fn an_answer_that_comes_late_is_no_fault() {
     world.answer_probe();
     assert_eq!(world.last().state, McpState::Healthy);
 }
+
+#[test]
+fn a_server_may_answer_in_batches_with_a_mark_before_its_output_and_with_null() {
+    let mut world = World::ready();
+    let client = world.open(&json!({}));
+    let calls = [1, 2, 3].map(|id| world.call(client, &json!(id), &json!(id)));
+    let [
+        (mut one, sent_one),
+        (mut two, sent_two),
+        (mut three, sent_three),
+    ] = calls;
+    world.raw(&format!(
+        "\u{feff}{}",
+        json!({"jsonrpc": "2.0", "id": sent_one["id"], "result": {}})
+    ));
+    world.raw(
+        &json!([
+            {"jsonrpc": "2.0", "id": sent_two["id"], "result": {}},
+            {"jsonrpc": "2.0", "id": sent_three["id"], "result": null},
+        ])
+        .to_string(),
+    );
+    for mail in [&mut one, &mut two, &mut three] {
+        assert!(answer(mail).is_some());
+    }
+    world.pass(Duration::from_secs(9));
+    world.answer_probe();
+    assert_eq!(world.last().state, McpState::Healthy);
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::world::{World, answer, json_of, message};
 use crate::hub::Input;
-use crate::hub::turns::{GIVEN_UP, HELD, SETTLED};
+use crate::hub::turns::{GIVEN_UP, HELD, SETTLED, UNKNOWN};
 use crate::mailbox::{Mail, Receiver, mailbox};
 
 const METHODS: [&str; 2] = ["sampling/createMessage", "elicitation/create"];
@@ -180,15 +180,32 @@ fn a_call_waits_for_its_turn_no_longer_than_is_promised() {
     let mut mail_slow = call(&mut world, slow, "slow");
     assert_eq!(reached(&mut world).len(), 1);
     let mut mail_two = call(&mut world, two, "a");
-    world.pass(HELD.saturating_sub(Duration::from_millis(1)));
-    assert_eq!(reached(&mut world).len(), 0);
-    world.pass(Duration::from_millis(300));
+    // Nothing is known of the tool at first. Then it is known to ask.
+    for limit in [UNKNOWN, HELD] {
+        world.pass(limit.saturating_sub(Duration::from_millis(1)));
+        assert_eq!(reached(&mut world).len(), 0);
+        world.pass(Duration::from_millis(300));
+        let calls = reached(&mut world);
+        assert_eq!(calls.len(), 1);
+        ask(&mut world, METHODS[0]);
+        let why = declined(&mut world);
+        assert!(why["message"].as_str().unwrap().contains("several clients"));
+        assert_eq!(message(&mut mail_slow), None);
+        assert_eq!(message(&mut mail_two), None);
+        done(&mut world, &calls[0]);
+        mail_two = call(&mut world, two, "a");
+    }
+}
+
+#[test]
+fn a_slow_call_of_a_client_who_can_be_asked_holds_others_back_for_a_moment_only() {
+    let mut world = World::ready();
+    let (one, plain) = (world.open(&all()), world.open(&json!({})));
+    call(&mut world, one, "slow");
     assert_eq!(reached(&mut world).len(), 1);
-    ask(&mut world, METHODS[0]);
-    let why = declined(&mut world);
-    assert!(why["message"].as_str().unwrap().contains("several clients"));
-    assert_eq!(message(&mut mail_slow), None);
-    assert_eq!(message(&mut mail_two), None);
+    call(&mut world, plain, "quick");
+    world.pass(UNKNOWN + Duration::from_millis(300));
+    assert_eq!(reached(&mut world).len(), 1);
 }
 
 #[test]
@@ -338,6 +355,7 @@ fn the_roots_of_the_only_client_that_offers_them_are_told_and_changes_too() {
     assert_eq!(changed(&mut world), 1);
     // Of two, neither is meant; when one leaves, the other is.
     let two = world.open(&json!({"roots": {}}));
+    let _stream = listen(&mut world, two);
     world.post(Some(two), &json!({"method": "notifications/initialized"}));
     assert_eq!(changed(&mut world), 1);
     ask(&mut world, "roots/list");
@@ -350,6 +368,26 @@ fn the_roots_of_the_only_client_that_offers_them_are_told_and_changes_too() {
     let (reply, session) = (mailbox(0).0, two);
     world.hub.input(world.now, Input::End { session, reply });
     assert_eq!(changed(&mut world), 1);
+    ask(&mut world, "roots/list");
+    assert_eq!(message(&mut stream).unwrap()["method"], "roots/list");
+}
+
+#[test]
+fn a_session_that_was_left_behind_does_not_hide_the_roots_of_the_one_that_listens() {
+    let mut world = World::ready();
+    ask(&mut world, "roots/list");
+    declined(&mut world);
+    let left = world.open(&json!({"roots": {}}));
+    drop(listen(&mut world, left));
+    let one = world.open(&json!({"roots": {}}));
+    world.post(Some(one), &json!({"method": "notifications/initialized"}));
+    ask(&mut world, "roots/list");
+    declined(&mut world);
+    let mut stream = listen(&mut world, one);
+    assert_eq!(
+        world.written()[0]["method"],
+        "notifications/roots/list_changed"
+    );
     ask(&mut world, "roots/list");
     assert_eq!(message(&mut stream).unwrap()["method"], "roots/list");
 }

@@ -44,14 +44,40 @@ impl World {
         world
     }
 
-    pub(super) fn greet(&mut self) {
+    /// A server that takes stateless requests only.
+    pub(super) fn stateless() -> Self {
+        let mut world = Self::new();
+        world.refuse("initialize", -32022);
+        world.discovered();
+        world
+    }
+
+    /// Answers `server/discover`, and the first probe.
+    pub(super) fn discovered(&mut self) {
         for message in self.written() {
             if message["method"] == "server/discover" {
+                self.server(&json!({"id": message["id"], "result": {
+                    "supportedVersions": [STATELESS], "capabilities": {"tools": {}},
+                    "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "n"}}}}));
+            }
+        }
+        self.pass(Duration::ZERO);
+        self.answer_probe();
+    }
+
+    /// Answers `method` with an error.
+    pub(super) fn refuse(&mut self, method: &str, code: i32) {
+        for message in self.written() {
+            if message["method"] == method {
                 self.server(
-                    &json!({"id": message["id"], "error": {"code": -32601, "message": "no"}}),
+                    &json!({"id": message["id"], "error": {"code": code, "message": "no"}}),
                 );
             }
         }
+    }
+
+    /// A server of the older era answers what it is asked.
+    pub(super) fn greet(&mut self) {
         for message in self.written() {
             if message["method"] == "initialize" {
                 self.server(&json!({"id": message["id"], "result": {
@@ -65,8 +91,19 @@ impl World {
 
     pub(super) fn answer_probe(&mut self) {
         for message in self.written() {
-            if message["method"] == "tools/list" {
-                self.server(&json!({"id": message["id"], "result": {"tools": [{"name": "a"}]}}));
+            match message["method"].as_str() {
+                Some("tools/list") => {
+                    self.server(
+                        &json!({"id": message["id"], "result": {"tools": [{"name": "a"}]}}),
+                    );
+                }
+                Some("ping") => self.server(&json!({"id": message["id"], "result": {}})),
+                Some("server/discover") => {
+                    self.server(
+                        &json!({"id": message["id"], "error": {"code": -32601, "message": "no"}}),
+                    );
+                }
+                _ => {}
             }
         }
     }
@@ -103,7 +140,7 @@ impl World {
             if self.now >= end {
                 return;
             }
-            self.now += Duration::from_millis(1);
+            self.now = end.min(self.now + Duration::from_millis(1));
         }
     }
 
