@@ -76,10 +76,6 @@ pub fn release(record: &Record, version: Version) -> Option<&Release> {
 }
 
 /// Begins `step`; none when it is not one for Docker. The future owns all it needs.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm for each step, and nothing else"
-)]
 pub fn begin(
     shared: &Arc<Shared>,
     record: &Record,
