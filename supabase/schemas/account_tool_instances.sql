@@ -131,6 +131,8 @@ declare
   was public.account_tool_instances := old;
   becomes public.account_tool_instances := new;
   instance public.account_tool_instances := case when tg_op = 'DELETE' then old else new end;
+  actor_kind constant text := coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database');
+  action constant text := coalesce(nullif(current_setting('toolbox.action', true), ''), lower(tg_op));
 begin
   if tg_op = 'UPDATE'
     and (was.status_on_toolbox, was.generation, was.desired_status) = (becomes.status_on_toolbox, becomes.generation, becomes.desired_status)
@@ -145,15 +147,25 @@ begin
   ) then
     return null;
   end if;
+  -- An end is always kept: there are no more of them than beginnings.
+  if tg_op <> 'DELETE' and actor_kind = 'agent'
+    and not private.take_event_token(instance.account_tool_environment_id, action)
+  then
+    if not private.count_dropped_event(instance.account_tool_environment_id, action) then
+      return null;
+    end if;
+    becomes.instance_error_code := 'events_limited';
+    becomes.instance_error_message := 'The machine reports more changes than are kept; those that follow are counted and left out';
+  end if;
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
     reason_code, reason, request_id, operation_id, generation
   ) values (
-    instance.id, instance.account_tool_environment_id,
-    coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database'),
-    nullif(current_setting('toolbox.actor_id', true), '')::uuid,
-    coalesce(nullif(current_setting('toolbox.action', true), ''), lower(tg_op)),
-    was.status_on_toolbox, becomes.status_on_toolbox, becomes.instance_error_code, becomes.instance_error_message,
+    instance.id, instance.account_tool_environment_id, actor_kind,
+    nullif(current_setting('toolbox.actor_id', true), '')::uuid, action,
+    was.status_on_toolbox, becomes.status_on_toolbox, becomes.instance_error_code,
+    -- The row keeps the whole text.
+    left(becomes.instance_error_message, 1000),
     nullif(current_setting('toolbox.request_id', true), ''),
     nullif(current_setting('toolbox.operation_id', true), '')::uuid,
     instance.generation

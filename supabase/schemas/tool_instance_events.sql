@@ -61,6 +61,69 @@ create trigger append_only before update or delete on public.tool_instance_event
 create trigger append_only_truncate before truncate on public.tool_instance_events
   for each statement execute function private.keep_tool_instance_events();
 
+-- A machine says as much as it likes. What it says becomes history only while there is a token for it, per toolbox and kind.
+create table private.event_buckets (
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  kind text not null,
+  tokens double precision not null,
+  filled_at timestamptz not null,
+  dropped bigint not null default 0,
+  last_dropped_at timestamptz,
+  primary key (account_tool_environment_id, kind)
+);
+alter table private.event_buckets enable row level security;
+revoke all on private.event_buckets from public, anon, authenticated, service_role;
+
+comment on table private.event_buckets is 'How many events of each kind the agent of a toolbox may still cause, and how many were not kept.';
+comment on column private.event_buckets.account_tool_environment_id is 'The toolbox.';
+comment on column private.event_buckets.kind is 'The action of the events.';
+comment on column private.event_buckets.tokens is 'Events that may be kept at once, as of filled_at.';
+comment on column private.event_buckets.filled_at is 'When tokens was counted.';
+comment on column private.event_buckets.dropped is 'Events that were not kept, ever.';
+comment on column private.event_buckets.last_dropped_at is 'When the last one was not kept.';
+
+create function private.take_event_token(toolbox_id uuid, event_kind text) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- All instances of a full toolbox may start, stop and start at once; after that, two events a minute.
+  burst constant double precision := 600;
+  per_second constant double precision := 2 / 60.0;
+  filled double precision;
+begin
+  insert into private.event_buckets (account_tool_environment_id, kind, tokens, filled_at)
+  values (toolbox_id, event_kind, burst, clock_timestamp())
+  on conflict do nothing;
+  select least(burst, b.tokens + per_second * greatest(0, extract(epoch from clock_timestamp() - b.filled_at))) into filled
+  from private.event_buckets b
+  where b.account_tool_environment_id = toolbox_id and b.kind = event_kind for no key update;
+  update private.event_buckets b
+  set tokens = case when filled >= 1 then filled - 1 else filled end, filled_at = clock_timestamp()
+  where b.account_tool_environment_id = toolbox_id and b.kind = event_kind;
+  return filled >= 1;
+end;
+$$;
+comment on function private.take_event_token is
+  'Whether one more event of this kind may be kept. The caller holds the locks of the instances it writes events of.';
+
+-- True for the first that is not kept in ten minutes: that one is worth telling.
+create function private.count_dropped_event(toolbox_id uuid, event_kind text) returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  last_time timestamptz;
+begin
+  select b.last_dropped_at into last_time from private.event_buckets b
+  where b.account_tool_environment_id = toolbox_id and b.kind = event_kind;
+  update private.event_buckets b set dropped = b.dropped + 1, last_dropped_at = clock_timestamp()
+  where b.account_tool_environment_id = toolbox_id and b.kind = event_kind;
+  return last_time is null or last_time < clock_timestamp() - interval '10 minutes';
+end;
+$$;
+comment on function private.count_dropped_event is 'Counts an event that is not kept; whether it is the first in ten minutes.';
+
 alter table public.tool_instance_events enable row level security;
 create policy "owners read their history" on public.tool_instance_events
   for select to authenticated using (
@@ -72,7 +135,8 @@ create policy "owners read their history" on public.tool_instance_events
 revoke all on public.tool_instance_events from public, anon, authenticated, service_role;
 grant select on public.tool_instance_events to authenticated, service_role;
 revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
-revoke all on function private.set_event_context, private.keep_tool_instance_events()
+revoke all on function
+  private.set_event_context, private.keep_tool_instance_events(), private.take_event_token, private.count_dropped_event
   from public, anon, authenticated, service_role;
 
 comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';

@@ -51,7 +51,7 @@ Deno.test("list answers with the last known state when the agent does not, and s
     ["docker_timeout", () => problem("docker_timeout", 504)],
     [
       "agent_bad_response",
-      () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 1, tools: [], foreign: [] }),
+      () => json({ ...row(), toolbox_id: crypto.randomUUID(), version: "1", api_version: 2, tools: [], foreign: [] }),
     ],
     ["agent_timeout", () => new Promise((resolve) => setTimeout(() => resolve(toolList()), 2_500))],
   ];

@@ -46,6 +46,13 @@ Deno.test("browsers of any origin may call, and read what they need", async () =
   const allowed = preflight.headers.get("access-control-allow-headers")?.split(", ") ?? [];
   const needed = "authorization x-client-info apikey content-type idempotency-key prefer x-request-id".split(" ");
   for (const name of needed) assert(allowed.includes(name), name);
+  // What supabase-js adds for a region, a trace, and what an application adds to every call.
+  const asked = "x-region,traceparent,tracestate,baggage,x-my-app";
+  const echoed = await fetch(`${worker.url}/toolbox-tools/${TOOLBOX}/tools`, {
+    method: "OPTIONS",
+    headers: { origin: "https://app.example", "access-control-request-headers": asked },
+  });
+  assert.deepEqual(echoed.headers.get("access-control-allow-headers"), asked);
   for (const method of ["GET", "POST", "PATCH", "DELETE"]) {
     assert(preflight.headers.get("access-control-allow-methods")?.includes(method), method);
   }
@@ -94,7 +101,8 @@ Deno.test("paths, methods, media types and bodies that do not fit have their cod
     [ask(`/${TOOLBOX}/tools`, { method: "PUT", body: "{}" }), 405, "method_not_allowed"],
     [ask("/not-a-uuid/tools"), 400, "invalid_request"],
     [ask(`/${TOOLBOX}/tools/%ff`), 400, "invalid_request"],
-    [post("{}", { "content-type": "text/plain" }), 415, "unsupported_media_type"],
+    [post("{}", { "content-type": "multipart/form-data; boundary=x" }), 415, "unsupported_media_type"],
+    [post('{"action":"list","unknown":1}'), 400, "invalid_json"],
     [post("{"), 400, "invalid_json"],
     [post('{"action":7}'), 400, "invalid_json"],
     [post('{"action":"explode"}'), 400, "invalid_action"],
@@ -119,6 +127,30 @@ Deno.test("paths, methods, media types and bodies that do not fit have their cod
   assert.deepEqual(notAllowed.headers.get("allow"), "GET, PATCH, DELETE, OPTIONS");
   await notAllowed.body?.cancel();
   assert(!database.asked.some(({ path }) => path.includes("rpc")), "nothing was begun");
+});
+
+Deno.test("every body that functions.invoke sends is read, and who should use GET is told", async () => {
+  const { ask, stack } = await start();
+  await using _all = stack;
+  const text = JSON.stringify({ action: "list" });
+  // As functions-js sends a text, a Blob, an ArrayBuffer and an object.
+  const bodies: [BodyInit, string | undefined][] = [
+    [text, undefined],
+    [text, "text/plain"],
+    [new Blob([text]), undefined],
+    [new Blob([text]), "application/octet-stream"],
+    [new TextEncoder().encode(text).buffer, "application/octet-stream"],
+    [text, "application/json"],
+  ];
+  for (const [body, type] of bodies) {
+    const headers: Record<string, string> = type === undefined ? {} : { "content-type": type };
+    const answer = await ask(`/${TOOLBOX}/tools`, { method: "POST", body, headers });
+    assert.deepEqual([answer.status, (await answer.json()).success], [200, true], type);
+  }
+  for (const path of [`/${TOOLBOX}/tools`, `/${TOOLBOX}/tools/${INSTANCE}`, `/${TOOLBOX}/tools/${INSTANCE}/logs`]) {
+    const { error } = await (await ask(path, { method: "POST" })).json();
+    assert(/use GET/i.test(error.message), `${path}: ${error.message}`);
+  }
 });
 
 Deno.test("a body without a length is counted while it comes", async () => {

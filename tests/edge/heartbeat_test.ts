@@ -137,7 +137,9 @@ Deno.test("a heartbeat without news is one round trip, and the answer names the 
   assert.deepEqual([answer.status, await answer.json()], [200, { desired_digest: "d", unknown: [INSTANCE] }]);
   assert.deepEqual(database.asked.length, 1);
   const [{ heartbeat: arrived, ...from }] = asked("record_heartbeat");
-  assert.deepEqual(arrived, sent);
+  // What was read of it: fields that were left out are null or false.
+  const given = (_: string, value: unknown) => value === null || value === false ? undefined : value;
+  assert.deepEqual(JSON.parse(JSON.stringify(arrived, given)), JSON.parse(JSON.stringify(sent, given)));
   assert.deepEqual(from, {
     toolbox_id: TOOLBOX,
     token_hash: await sha256(KEY),
@@ -351,9 +353,13 @@ Deno.test("paths, methods, bodies and numbers that do not fit have their codes",
       400,
       "invalid_request",
     ],
-    [ask("", { method: "POST", body: "{}", headers: { "content-type": "text/plain" } }), 415, "unsupported_media_type"],
+    [
+      ask("", { method: "POST", body: "{}", headers: { "content-type": "application/xml" } }),
+      415,
+      "unsupported_media_type",
+    ],
     [post("", "{"), 400, "invalid_json"],
-    [post("", heartbeat({ instances: [{ ...report(), phase: "sideways" }] })), 400, "invalid_json"],
+    [post("", heartbeat({ instances: "sideways" })), 400, "invalid_json"],
     [post("", " ".repeat(256 * 1024 + 1)), 413, "body_too_large"],
     [post("", heartbeat({ sequence: 0 })), 422, "validation_failed"],
     [post("", heartbeat({ boot: 2 ** 53 })), 422, "validation_failed"],

@@ -102,6 +102,19 @@ Deno.test("claims decide, with half a minute of leeway", async () => {
   }
 });
 
+Deno.test("anonymous users count unless the operator refuses them", async () => {
+  for (const [setting, answer] of [["", OK], ["allow", OK], ["refuse", [403, "anonymous_refused"]]] as const) {
+    const es = await signingKey("es-1");
+    const { ask, database, stack } = await start([es], { TOOLBOX_ANONYMOUS_USERS: setting });
+    await using _all = stack;
+    const ask_with = async (more: Record<string, unknown>) =>
+      await ask(bearer(await token({ alg: "ES256", kid: "es-1" }, claims(database.port, more), es.sign)));
+    for (let times = 0; times < 2; times++) assert.deepEqual(await ask_with({ is_anonymous: true }), answer, setting);
+    assert.deepEqual(await ask_with({ is_anonymous: false, aal: "aal1" }), OK, setting);
+    assert.deepEqual(await ask_with({ aal: "aal2" }), OK, setting);
+  }
+});
+
 Deno.test("forged and malformed tokens do not count", async () => {
   const [es, rs, other] = [await signingKey("es-1"), await signingKey("rs-1", "RS256"), await signingKey("es-1")];
   const { ask, database, stack } = await start([es, rs]);

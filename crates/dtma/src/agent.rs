@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolbox_domain::names::agent_host;
 use toolbox_domain::spec::ImagePolicy;
+use toolbox_mcp::wire::body::Budget;
 
 use crate::api::{AppState, router};
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
@@ -133,6 +134,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         instances.clone(),
         Arc::clone(&shared),
         &config.state_dir,
+        Budget::new(usize::from(config.mcp_memory) * 1024 * 1024),
         shutdown.clone(),
     );
     tasks.spawn(keeping);

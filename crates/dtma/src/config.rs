@@ -103,6 +103,10 @@ pub struct Config {
     #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
     pub port_range: RangeInclusive<u16>,
 
+    /// Memory for MCP messages over 64 KiB, of all servers together, in MiB: 32 to 4096. What is taken in beyond it is refused.
+    #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
+    pub mcp_memory: u16,
+
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
     #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,

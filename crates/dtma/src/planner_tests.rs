@@ -433,6 +433,8 @@ fn a_good_update_replaces_the_container_under_the_same_name() {
 
 #[test]
 fn a_loosened_container_keeps_running_where_it_can_and_is_made_anew_where_it_cannot() {
+    use Confinement as C;
+    use ContainerState as S;
     let seen = |state, confinement| {
         [Seen {
             id: ContainerId::new("1"),
@@ -459,8 +461,6 @@ fn a_loosened_container_keeps_running_where_it_can_and_is_made_anew_where_it_can
     };
     let id = || ContainerId::new("1");
     let version = Version::Current;
-    use Confinement as C;
-    use ContainerState as S;
     for (state, confinement, has_image, expected) in [
         (S::Running, C::Adjustable, true, Step::Adjust(version, id())),
         (S::Exited, C::Adjustable, true, Step::Adjust(version, id())),

@@ -3,7 +3,7 @@
 //! A write goes to a temporary file, is synced, renamed over the old file, and the folder is synced; so after
 //! `kill -9` or power loss a file holds the old record or the new one. A file that cannot be read is moved to
 //! `quarantine/` and reported; its instance is then rebuilt from Docker. `deleted/` holds one file per deletion, with its
-//! generation. Records may hold secrets:
+//! generation. `pulled/` holds one file for each image that the agent pulled, with its reference. Records may hold secrets:
 //! the folders are 0700 and the files 0600. Calls block: run them where blocking is allowed.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{Desired, PortBinding, Reason, ToolSpec};
@@ -21,7 +22,7 @@ use toolbox_domain::names::DisplayName;
 use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
 
 use crate::durable;
-use crate::record::{Record, Release, Restart};
+use crate::record::{Record, Release, Restart, hex};
 
 /// Version of the file format, and the oldest that is read; in format 1, values of the environment have no envelope. A
 /// file of another version is quarantined, never guessed at.
@@ -99,6 +100,7 @@ pub struct Tombstone {
 pub struct Store {
     instances: PathBuf,
     deleted: PathBuf,
+    pulled: PathBuf,
     quarantine: PathBuf,
     policy: ImagePolicy,
     // Tests let it fail, as disks do.
@@ -111,8 +113,8 @@ impl Store {
     /// Opens or makes the folder and locks it.
     pub fn open(dir: &Path, toolbox: ToolboxId, policy: ImagePolicy) -> Result<Self, StoreError> {
         let (instances, quarantine) = (dir.join("instances"), dir.join("quarantine"));
-        let deleted = dir.join("deleted");
-        for folder in [dir, &instances, &quarantine, &deleted] {
+        let (deleted, pulled) = (dir.join("deleted"), dir.join("pulled"));
+        for folder in [dir, &instances, &quarantine, &deleted, &pulled] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -154,6 +156,7 @@ impl Store {
         Ok(Self {
             instances,
             deleted,
+            pulled,
             quarantine,
             policy,
             sync_folder: durable::sync_folder,
@@ -291,6 +294,49 @@ impl Store {
         }
     }
 
+    /// Remembers that the agent pulled what `reference` names.
+    pub fn add_pulled(&self, reference: &str) -> Result<(), StoreError> {
+        durable::write(&self.pulled, &file_of(reference), reference.as_bytes())
+            .map_err(at("write to", &self.pulled))
+    }
+
+    /// Whether the agent pulled it, and no instance but `except` names it.
+    pub fn is_unused(&self, reference: &str, except: ToolInstanceId) -> Result<bool, StoreError> {
+        if !self.pulled.join(file_of(reference)).exists() {
+            return Ok(false);
+        }
+        for entry in fs::read_dir(&self.instances).map_err(at("list", &self.instances))? {
+            let path = entry.map_err(at("list", &self.instances))?.path();
+            let stem = path.file_stem().and_then(|n| n.to_str());
+            let Some(id) = stem.and_then(|n| n.parse::<ToolInstanceId>().ok()) else {
+                continue;
+            };
+            if id == except {
+                continue;
+            }
+            // What cannot be read may name it.
+            let Ok(record) = self.read(&path, id) else {
+                return Ok(false);
+            };
+            let mut releases = std::iter::once(&record.current).chain(&record.next);
+            if releases.any(|release| release.image_request(id).image() == reference) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Forgets a pulled image. Forgetting none succeeds.
+    pub fn remove_pulled(&self, reference: &str) -> Result<(), StoreError> {
+        let path = self.pulled.join(file_of(reference));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(at("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Every deletion that can be read, oldest first. One that cannot is removed: it protects nothing.
     fn tombstones(&self) -> Result<Vec<Tombstone>, StoreError> {
         let mut found = Vec::new();
@@ -323,6 +369,11 @@ impl Store {
             Err(error) => Err(at("remove", &path)(error)),
         }
     }
+}
+
+/// The name of the file of a reference, which may hold slashes.
+fn file_of(reference: &str) -> String {
+    hex(&Sha256::digest(reference))
 }
 
 fn is_leftover(name: &str) -> bool {

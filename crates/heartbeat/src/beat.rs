@@ -1,8 +1,6 @@
 //! One heartbeat: checked here and recorded by the database in one round trip. Where it brings news, what to write of them is
 //! decided here and recorded in a second one.
 
-use std::borrow::Cow;
-
 use serde::Deserialize as _;
 use serde_json::Value;
 use toolbox_api::error::{ApiError, ErrorCode};
@@ -24,8 +22,10 @@ use crate::{presented, refused_field};
 pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::key_hash(cx)?;
-    let (heartbeat, body) = read(cx)?;
+    let heartbeat = read(cx).await?;
     check(&heartbeat)?;
+    // What was read, and not what was sent: its texts are harmless.
+    let told = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
     let recorded = cx
         .state
         .supabase
@@ -36,7 +36,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
                 root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
-            &body,
+            &told,
         )
         .await?;
     let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {
@@ -127,14 +127,14 @@ async fn offer(
     Ok((stored == Stored::Stored).then(|| keys.reveal()))
 }
 
-/// The heartbeat, and its body for the database. A report that cannot be read is logged and left out, so that it keeps those of
+/// The heartbeat. A report that cannot be read is logged and left out, so that it keeps those of
 /// other instances from nothing. What is left is not `full`: an instance that it does not name may exist.
-fn read(cx: &RequestContext) -> Result<(Heartbeat, Cow<'_, [u8]>), ApiError> {
-    let error = match cx.json() {
-        Ok(heartbeat) => return Ok((heartbeat, Cow::Borrowed(&cx.body))),
+async fn read(cx: &RequestContext) -> Result<Heartbeat, ApiError> {
+    let error = match cx.json().await {
+        Ok(heartbeat) => return Ok(heartbeat),
         Err(error) => error,
     };
-    let Ok(Value::Object(mut body)) = serde_json::from_slice(&cx.body) else {
+    let Ok(Ok(Value::Object(mut body))) = cx.body().await.map(serde_json::from_slice) else {
         return Err(error);
     };
     let Some(Value::Array(reports)) = body.get_mut("instances") else {
@@ -153,8 +153,7 @@ fn read(cx: &RequestContext) -> Result<(Heartbeat, Cow<'_, [u8]>), ApiError> {
         return Err(error);
     }
     body.insert("full".to_owned(), false.into());
-    let body = Value::Object(body);
-    let Ok(heartbeat) = Heartbeat::deserialize(&body) else {
+    let Ok(heartbeat) = Heartbeat::deserialize(Value::Object(body)) else {
         return Err(error);
     };
     for id in unreadable {
@@ -164,7 +163,7 @@ fn read(cx: &RequestContext) -> Result<(Heartbeat, Cow<'_, [u8]>), ApiError> {
         };
         cx.state.log(&cx.request_id, &what, &error);
     }
-    Ok((heartbeat, Cow::Owned(body.to_string().into_bytes())))
+    Ok(heartbeat)
 }
 
 /// What the database would stumble over; one bad report must not hide why.

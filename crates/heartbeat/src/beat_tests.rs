@@ -2,11 +2,11 @@ use serde_json::{Value, json};
 use toolbox_api::heartbeat::{HeartbeatResponse, MAX_INSTANCES};
 use toolbox_domain::keys::AgentKey;
 use toolbox_domain::retry::Fault;
-use toolbox_edge::entry::Incoming;
+use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use crate::testing::{
-    CERTIFICATE, CERTIFICATE_SHA256, INSTANCE, KEY, TOKEN, TOOLBOX, World, heartbeat,
+    CERTIFICATE, CERTIFICATE_SHA256, INSTANCE, KEY, TOKEN, TOOLBOX, World, as_told, heartbeat,
 };
 
 fn path() -> String {
@@ -34,7 +34,7 @@ fn a_heartbeat_is_recorded_in_one_round_trip_as_it_was_sent() {
     let [asked] = &world.asked("record_heartbeat")[..] else {
         panic!("one round trip")
     };
-    assert_eq!(asked["heartbeat"], sent);
+    assert_eq!(asked["heartbeat"], as_told(&sent));
     assert_eq!(
         (
             &asked["toolbox_id"],
@@ -351,7 +351,8 @@ fn a_report_that_cannot_be_read_is_left_out_and_the_others_are_recorded() {
         let seen = world.ask("POST", &path(), KEY, &sent.to_string());
         assert_eq!(seen.status, 200, "{key} {value}: {}", seen.text);
         let told = &world.asked("record_heartbeat")[0]["heartbeat"];
-        assert_eq!(told["instances"], json!([report]), "{key}");
+        sent["instances"] = json!([report]);
+        assert_eq!(told["instances"], as_told(&sent)["instances"], "{key}");
         assert_eq!(told["full"], false, "what is left out is not missing");
         assert_eq!(world.asked("record_tool_instance_states").len(), 1);
         let log = world.host().log();
@@ -515,7 +516,10 @@ fn a_certificate_with_its_fingerprint_is_passed_on() {
         world.ask("POST", &path(), KEY, &sent.to_string()).status,
         200
     );
-    assert_eq!(world.asked("record_heartbeat")[0]["heartbeat"], sent);
+    assert_eq!(
+        world.asked("record_heartbeat")[0]["heartbeat"],
+        as_told(&sent)
+    );
 }
 
 #[test]
@@ -563,7 +567,9 @@ fn callers_without_a_key_and_broken_requests_reach_no_database() {
         );
         assert_eq!(seen.refusal(), (401, "authentication_required"));
     }
-    let seen = world.ask_with("POST", &path(), Headers::default(), Incoming::TooLarge);
+    let mut headers = Headers::default();
+    headers.set("authorization", format!("Bearer {KEY}"));
+    let seen = world.ask_with("POST", &path(), headers, Incoming::TooLarge);
     assert_eq!(seen.refusal(), (413, "body_too_large"));
     for (method, path, expected) in [
         ("POST", "/local".to_owned(), (400, "invalid_request")),
@@ -582,4 +588,52 @@ fn callers_without_a_key_and_broken_requests_reach_no_database() {
     assert_eq!(seen.refusal(), (400, "invalid_json"));
     assert!(world.transport.sent().is_empty());
     world.assert_log_is_clean();
+}
+
+#[test]
+fn nobody_sends_a_body_without_what_looks_like_a_key() {
+    let world = World::new();
+    let key = format!("Bearer {KEY}");
+    let token = format!("Bearer {TOKEN}");
+    let enrol = format!("{}/enrol", path());
+    for (path, authorization, reads) in [
+        (path(), "", false),
+        (path(), "Bearer x", false),
+        (path(), token.as_str(), false),
+        ("/local".to_owned(), key.as_str(), false),
+        ("/tick".to_owned(), key.as_str(), false),
+        (enrol.clone(), key.as_str(), false),
+        (path(), key.as_str(), true),
+        (enrol, token.as_str(), true),
+    ] {
+        let (seen, is_read) = world.ask_and_watch(&path, authorization);
+        assert!(seen.status >= 400, "{}", seen.text);
+        assert_eq!(is_read, reads, "{path} {authorization}");
+    }
+}
+
+#[test]
+fn no_control_character_of_an_agent_reaches_the_database() {
+    let world = World::new();
+    world.on("record_heartbeat", &recorded());
+    let evil = "a\u{0}b\u{1b}[31mc\u{9b}\u{202e}d";
+    let mut sent = heartbeat();
+    sent["instances"][0]["reason"] = json!({"code": "exited", "message": evil});
+    sent["instances"][0]["container_id"] = json!(evil);
+    sent["instances"][0]["image_digest"] = json!(evil);
+    sent["instances"][0]["ports"][0]["host_ip"] = json!(evil);
+    sent["instances"][0]["mcp"] = json!({
+        "state": "healthy", "evidence": evil, "since": evil, "checked_at": evil, "server_name": evil,
+        "server_version": evil, "tools_changed": {"from_fingerprint": evil, "added": [evil], "removed": [], "changed": []},
+    });
+    sent["unknown"] = json!(evil);
+    world.ask("POST", &path(), KEY, &sent.to_string());
+    let told = &world.asked("record_heartbeat")[0]["heartbeat"];
+    let text = told.to_string();
+    for escaped in ["\\u0000", "\\u001b", "\u{9b}", "\u{202e}"] {
+        assert!(!text.contains(escaped), "{escaped:?} in {text}");
+    }
+    let name = &told["instances"][0]["mcp"]["server_name"];
+    assert_eq!(name, "a\u{fffd}b\u{fffd}[31mc\u{fffd}\u{fffd}d");
+    assert_eq!(told["instances"][0]["observed_at"], "2026-01-01T00:00:00Z");
 }

@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 3;
 pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
     let toolbox_id = presented::toolbox(cx)?;
     let token_hash = presented::token_hash(cx)?;
-    let request: EnrolRequest = cx.json()?;
+    let request: EnrolRequest = cx.json().await?;
     presented::check_version(&request.version)?;
     presented::check_api_version(request.api_version)?;
     let certificate_sha256 = fingerprint(&request.certificate_pem)

@@ -1,11 +1,12 @@
 //! A world for tests of routes: the real service over a scripted database.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolbox_edge::entry::Incoming;
-use toolbox_edge::recorded::{Function, RecordedHost, Seen};
+use toolbox_edge::body::Incoming;
+use toolbox_edge::recorded::{Function, RecordedHost, Seen, assert_documented};
 use toolbox_http::recorded::{JumpingClock, Recorded, lock};
 use toolbox_http::{Headers, Response, TransportError};
 
@@ -98,7 +99,9 @@ impl World {
         headers.set("authorization", format!("Bearer {bearer}"));
         headers.set("content-type", "application/json");
         headers.set("x-request-id", "req-1");
-        self.function.ask(method, path, headers, body.as_bytes())
+        let seen = self.function.ask(method, path, headers, body.as_bytes());
+        assert_is_documented(method, path, &seen);
+        seen
     }
 
     /// Any request.
@@ -109,7 +112,23 @@ impl World {
         headers: Headers,
         body: Incoming,
     ) -> Seen {
-        self.function.ask_with(method, path, headers, body)
+        let seen = self.function.ask_with(method, path, headers, body);
+        assert_is_documented(method, path, &seen);
+        seen
+    }
+
+    /// A request with the header `authorization`, and whether its body was read.
+    pub(crate) fn ask_and_watch(&self, path: &str, authorization: &str) -> (Seen, bool) {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_read);
+        let body = Box::pin(async move {
+            flag.store(true, Ordering::Relaxed);
+            Incoming::Complete(Vec::new())
+        });
+        let mut headers = Headers::default();
+        headers.set("authorization", authorization);
+        let seen = self.function.ask_unread("POST", path, headers, body);
+        (seen, is_read.load(Ordering::Relaxed))
     }
 
     /// Arguments of the calls to a function of the database.
@@ -130,6 +149,18 @@ impl World {
             assert!(!log.contains(secret), "{log}");
         }
     }
+}
+
+fn assert_is_documented(method: &str, path: &str, seen: &Seen) {
+    let document = include_str!("../../../docs/api/heartbeat.openapi.json");
+    let document = serde_json::from_str(document).unwrap();
+    assert_documented(&FUNCTION, &document, method, path, seen);
+}
+
+/// What the database is told of a heartbeat: what was read of it.
+pub(crate) fn as_told(sent: &Value) -> Value {
+    let read: toolbox_api::heartbeat::Heartbeat = serde_json::from_value(sent.clone()).unwrap();
+    serde_json::to_value(read).unwrap()
 }
 
 /// A heartbeat with one instance that runs.

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
-use toolbox_edge::entry::Incoming;
+use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use toolbox_edge::recorded::Seen;

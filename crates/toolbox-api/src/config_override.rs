@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toolbox_domain::objects;
 use toolbox_domain::spec::{
-    McpTransport, PortSpec, Protocol, Resources, SecretValue, ToolSpec, VolumeSpec,
+    McpTransport, PortSpec, Protocol, Resources, SecretValue, SpecError, ToolSpec, VolumeSpec,
 };
 
 use crate::problem::FieldError;
@@ -90,6 +90,20 @@ impl ConfigOverride {
             field: format!("baseConfigOverrideJson.{field}"),
             code: code.to_owned(),
             message: message.to_owned(),
+        }
+    }
+
+    /// A violated rule of a spec, where the caller can mend it.
+    pub fn violated(error: &SpecError) -> FieldError {
+        let field = match error.field.as_str() {
+            // It is about the whole.
+            "" => "baseConfigOverrideJson".to_owned(),
+            field => format!("baseConfigOverrideJson.{}", own_path(field)),
+        };
+        FieldError {
+            field,
+            code: error.code.to_owned(),
+            message: error.message.clone(),
         }
     }
 
@@ -180,6 +194,54 @@ impl ConfigOverride {
     }
 }
 
+/// The path of a spec's field under the names of this API.
+fn own_path(field: &str) -> String {
+    let mut path = String::with_capacity(field.len());
+    let mut rest = Some(field);
+    while let Some(text) = rest {
+        let (segment, after) = match text.split_once('.') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (text, None),
+        };
+        let (name, index) = segment.split_at(segment.find('[').unwrap_or(segment.len()));
+        match name {
+            "image" => path.push_str("dockerImage"),
+            "ports" => path.push_str("portMappings"),
+            "mcp_path" => path.push_str("endpointPath"),
+            "memory_bytes" => path.push_str("memory"),
+            "cpus" => path.push_str("cpu"),
+            // The names of variables are the caller's own.
+            "env" => {
+                path.push_str("environmentVariables");
+                if let Some(variable) = after {
+                    path.push('.');
+                    path.push_str(variable);
+                }
+                return path;
+            }
+            name => push_camel_case(&mut path, name),
+        }
+        path.push_str(index);
+        if after.is_some() {
+            path.push('.');
+        }
+        rest = after;
+    }
+    path
+}
+
+fn push_camel_case(path: &mut String, name: &str) {
+    for (i, word) in name.split('_').enumerate() {
+        match word.split_at_checked(1) {
+            Some((first, rest)) if i > 0 => {
+                path.push_str(&first.to_ascii_uppercase());
+                path.push_str(rest);
+            }
+            _ => path.push_str(word),
+        }
+    }
+}
+
 fn set<T>(field: &mut T, wanted: Option<T>) {
     if let Some(wanted) = wanted {
         *field = wanted;
@@ -246,10 +308,10 @@ impl From<PortMapping> for PortSpec {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourceOverride {
-    /// Bytes, or text such as `256Mi`, `1Gi`, `512m`.
+    /// Bytes, or text such as `256Mi`, `0.5g`, `512m`. `k`, `m`, `g`, `t` mean powers of 1024; a part of a byte is dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<NumberOrText>,
-    /// CPUs, as a number or text such as `0.25`.
+    /// CPUs, as a number or text such as `0.25`, `.5` or `250m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<NumberOrText>,
     /// Most processes and threads.
@@ -284,35 +346,52 @@ impl ResourceOverride {
     }
 }
 
-/// A quantity as a number or as text.
+/// A quantity or a time, as a number or as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number or a text")]
 pub enum NumberOrText {
     /// As a number.
     Number(f64),
-    /// As text with a unit.
+    /// As text, perhaps with a unit.
     Text(String),
 }
 
-/// A quantity of memory in bytes. `k`, `m`, `g` mean powers of 1024, as Docker reads them.
+impl std::fmt::Display for NumberOrText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A quantity of memory in bytes, as Docker reads it: `k`, `m`, `g` mean powers of 1024, and a part of a byte is dropped.
+/// Whether that much may be had is a rule of the spec.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative; what is too large becomes the largest number, which no rule allows"
+)]
 fn bytes(quantity: &NumberOrText) -> Option<u64> {
-    let text = match quantity {
-        NumberOrText::Number(number) => return whole(*number),
-        NumberOrText::Text(text) => text.trim(),
+    let number = match quantity {
+        NumberOrText::Number(number) => *number,
+        NumberOrText::Text(text) => {
+            let text = text.trim();
+            let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.')? + 1;
+            let (digits, unit) = text.split_at(end);
+            let power = match unit.trim().to_ascii_lowercase().as_str() {
+                "" | "b" => 0,
+                "k" | "ki" | "kb" | "kib" => 1,
+                "m" | "mi" | "mb" | "mib" => 2,
+                "g" | "gi" | "gb" | "gib" => 3,
+                "t" | "ti" | "tb" | "tib" => 4,
+                _ => return None,
+            };
+            decimal(digits)? * 1024_f64.powi(power)
+        }
     };
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1_u32,
-        "k" | "ki" | "kb" | "kib" => 1 << 10,
-        "m" | "mi" | "mb" | "mib" => 1 << 20,
-        "g" | "gi" | "gb" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    whole(decimal(digits)? * f64::from(factor))
+    (number >= 0.0).then_some(number as u64)
 }
 
 /// CPUs; `250m` means thousandths.
@@ -327,20 +406,10 @@ fn cpus(quantity: &NumberOrText) -> Option<f64> {
     (value.is_finite() && value > 0.0).then_some(value)
 }
 
-/// A number as JSON writes it: no `inf`, no `NaN`.
+/// A number as people and Docker write it: `1`, `0.3`, `.5`, `1e9`; neither `inf` nor `NaN`.
 fn decimal(text: &str) -> Option<f64> {
-    serde_json::from_str(text).ok()
-}
-
-/// Up to 2^53, where every whole number is exact.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked before"
-)]
-fn whole(number: f64) -> Option<u64> {
-    ((0.0..=9_007_199_254_740_992.0).contains(&number) && number.fract() == 0.0)
-        .then_some(number as u64)
+    text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -356,21 +425,43 @@ mod tests {
             (text("512m"), Some(512 << 20)),
             (text("0.5g"), Some(512 << 20)),
             (text("268435456"), Some(268_435_456)),
+            // What Docker takes: https://pkg.go.dev/github.com/docker/go-units#RAMInBytes
+            (text("0.3g"), Some(322_122_547)),
+            (text("1.1Gi"), Some(1_181_116_006)),
+            (text(".5"), Some(0)),
+            (text(".5g"), Some(512 << 20)),
+            (text("1.g"), Some(1 << 30)),
+            (text("64 MB"), Some(64 << 20)),
+            (text("1Ti"), Some(1 << 40)),
+            (text("1e9"), Some(1_000_000_000)),
+            (text("99999999999999999999g"), Some(u64::MAX)),
             (NumberOrText::Number(1024.0), Some(1024)),
+            (NumberOrText::Number(1.5), Some(1)),
             (NumberOrText::Number(-1.0), None),
-            (NumberOrText::Number(1.5), None),
+            (text("-1g"), None),
             (text("lots"), None),
-            (text("1Ti"), None),
+            (text("inf"), None),
+            (text("g"), None),
+            (text("."), None),
+            (text("1.2.3g"), None),
+            (text("1gg"), None),
+            (text("1p"), None),
             (text(""), None),
         ] {
             assert_eq!(bytes(&quantity), expected, "{quantity:?}");
         }
         for (quantity, expected) in [
             (text("0.25"), Some(0.25)),
+            (text(".5"), Some(0.5)),
+            (text("1."), Some(1.0)),
+            (text(" .25 "), Some(0.25)),
             (text("250m"), Some(0.25)),
             (NumberOrText::Number(2.0), Some(2.0)),
             (NumberOrText::Number(0.0), None),
             (text("NaN"), None),
+            (text("inf"), None),
+            (text("1e999"), None),
+            (text("-1"), None),
             (text("x"), None),
         ] {
             assert_eq!(cpus(&quantity), expected, "{quantity:?}");

@@ -8,7 +8,7 @@ pub use toolbox_domain::spec::{
 };
 
 use crate::mcp::McpHealth;
-use crate::numbers;
+use crate::{numbers, texts};
 
 /// Version of this API. It is raised when agents of the version before would refuse or misread what the control plane sends to
 /// every agent, or would not answer what it needs. A new field that is left out where it is not used does not raise it.
@@ -83,8 +83,10 @@ pub enum Phase {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// Stable code, such as `image_not_found`.
+    #[serde(deserialize_with = "texts::line")]
     pub code: String,
     /// A sentence for the user; never a secret.
+    #[serde(deserialize_with = "texts::text")]
     pub message: String,
 }
 
@@ -93,6 +95,7 @@ pub struct Reason {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// What is going on, in Docker's words, such as `Downloading`.
+    #[serde(deserialize_with = "texts::line")]
     pub stage: String,
     /// Bytes done, where Docker tells.
     pub current_bytes: Option<u64>,
@@ -114,6 +117,7 @@ pub struct PortBinding {
     #[serde(default)]
     pub protocol: Protocol,
     /// Address on the machine.
+    #[serde(deserialize_with = "texts::line")]
     pub host_ip: String,
     /// Port on the machine.
     pub host_port: u16,
@@ -211,8 +215,10 @@ pub struct ToolView {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub id: ToolInstanceId,
     /// The user's name of it.
+    #[serde(deserialize_with = "texts::line")]
     pub name: String,
     /// The container's name in Docker.
+    #[serde(deserialize_with = "texts::line")]
     pub container_name: String,
     /// Generation of the desired state the agent holds.
     #[serde(deserialize_with = "numbers::exact")]
@@ -229,11 +235,13 @@ pub struct ToolView {
     #[serde(default)]
     pub progress: Option<Progress>,
     /// Docker's id of the container.
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub container_id: Option<String>,
     /// Image as asked for.
+    #[serde(deserialize_with = "texts::line")]
     pub image: String,
     /// Content id of the image that runs, `sha256:…`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
     /// Published ports.
     pub ports: Vec<PortBinding>,
@@ -241,10 +249,10 @@ pub struct ToolView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<ContainerHealth>,
     /// Last start of the container.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub started_at: Option<String>,
     /// Last end of the container.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub finished_at: Option<String>,
     /// Exit code of the last end.
     #[serde(default)]
@@ -264,6 +272,7 @@ pub struct ToolView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp: Option<Box<McpHealth>>,
     /// When this view last changed.
+    #[serde(deserialize_with = "texts::line")]
     pub updated_at: String,
     /// Orders the views, however they travel. None from agents that do not number them.
     #[serde(default)]
@@ -286,12 +295,16 @@ pub struct Removed {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ForeignContainer {
     /// Docker's id.
+    #[serde(deserialize_with = "texts::line")]
     pub container_id: String,
     /// Docker's name.
+    #[serde(deserialize_with = "texts::line")]
     pub name: String,
     /// Image.
+    #[serde(deserialize_with = "texts::line")]
     pub image: String,
     /// Docker's state, such as `running`.
+    #[serde(deserialize_with = "texts::line")]
     pub state: String,
 }
 
@@ -303,6 +316,7 @@ pub struct ToolList {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub toolbox_id: ToolboxId,
     /// Version of the agent's program.
+    #[serde(deserialize_with = "texts::line")]
     pub version: String,
     /// Version of this API.
     pub api_version: u32,
@@ -470,6 +484,7 @@ pub struct MemoryMetrics {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiskMetrics {
     /// Where it is mounted.
+    #[serde(deserialize_with = "texts::line")]
     pub mount: String,
     /// In all.
     pub total_bytes: u64,

@@ -97,7 +97,7 @@ impl LogFilter {
 /// Without `action` it is a deploy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InvokeRequest {
     /// The toolbox; in the path otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,12 +110,12 @@ pub struct InvokeRequest {
     /// Instance id, or its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// Lines from the end, for `logs`.
+    /// Lines from the end, or `all`, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tail: Option<u32>,
-    /// Only lines after this time (RFC 3339 or Unix seconds), for `logs`.
+    pub tail: Option<NumberOrText>,
+    /// Only lines after this time, for `logs`: RFC 3339, a date, Unix seconds, or how long ago, such as `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
+    pub since: Option<NumberOrText>,
     /// Keep streaming, for `logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<bool>,
@@ -156,7 +156,7 @@ pub struct DeployToolRequest {
 /// Body of `PATCH /{toolboxId}/tools/{instance}`; what is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateToolRequest {
     /// What changes.
     #[serde(deserialize_with = "objects::required")]

@@ -37,6 +37,8 @@ codes! {
         SecretKeyRequired = "secret_key_required", 401, "Present a secret key of the project";
         /// The caller is known and may not do this.
         Forbidden = "forbidden", 403, "The caller may not do this";
+        /// The user has no account, and the operator wants one (`TOOLBOX_ANONYMOUS_USERS`).
+        AnonymousRefused = "anonymous_refused", 403, "Anonymous users may not use this; sign in with an account";
         /// No such path.
         RouteNotFound = "route_not_found", 404, "No such route";
         /// No such toolbox, or not the caller's.
@@ -47,6 +49,8 @@ codes! {
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
         /// The path exists for other methods.
         MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
+        /// The body did not arrive in time, or made room for others.
+        BodyTooSlow = "body_too_slow", 408, "The request body did not arrive in time";
         /// Another mutation of the instance runs.
         OperationInProgress = "operation_in_progress", 409, "Another operation on this instance is in progress";
         /// The name is taken in this toolbox.
@@ -65,7 +69,7 @@ codes! {
         CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large", 413, "The request body is too large";
-        /// The body is not JSON.
+        /// The body is of a media type that is not JSON.
         UnsupportedMediaType = "unsupported_media_type", 415, "Send application/json";
         /// The body breaks a rule.
         ValidationFailed = "validation_failed", 422, "The request breaks a rule";
@@ -209,12 +213,30 @@ impl ApiError {
 
     /// Rules the request breaks.
     pub fn validation(errors: Vec<FieldError>) -> Self {
+        Self::of_fields(ErrorCode::ValidationFailed, errors)
+    }
+
+    /// What is wrong with fields of the request. The message says the first of it, and how much there is more.
+    pub fn of_fields(code: ErrorCode, errors: Vec<FieldError>) -> Self {
+        let message = errors.first().map(|first| {
+            let FieldError { field, message, .. } = first;
+            let more = match errors.len() {
+                1 => String::new(),
+                many => format!(" (and {} more)", many - 1),
+            };
+            if field.is_empty() {
+                format!("{message}{more}")
+            } else {
+                format!("{field}: {message}{more}")
+            }
+        });
         Self {
+            message,
             details: Some(Box::new(ErrorDetails {
                 errors,
                 ..ErrorDetails::default()
             })),
-            ..Self::new(ErrorCode::ValidationFailed)
+            ..Self::new(code)
         }
     }
 
@@ -274,9 +296,29 @@ mod tests {
     }
 
     #[test]
+    fn the_message_says_the_first_broken_rule_in_words() {
+        let error = |field: &str| FieldError {
+            field: field.to_owned(),
+            code: "c".to_owned(),
+            message: "give 16 MiB to 64 GiB".to_owned(),
+        };
+        for (errors, message) in [
+            (vec![error("a.b")], "a.b: give 16 MiB to 64 GiB"),
+            (vec![error("")], "give 16 MiB to 64 GiB"),
+            (
+                vec![error("a[0]"), error("b"), error("c")],
+                "a[0]: give 16 MiB to 64 GiB (and 2 more)",
+            ),
+            (vec![], ErrorCode::ValidationFailed.title()),
+        ] {
+            assert_eq!(ApiError::validation(errors).message(), message);
+        }
+    }
+
+    #[test]
     fn every_status_the_contract_names_is_used() {
         for status in [
-            400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504,
+            400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504,
         ] {
             assert!(
                 ErrorCode::ALL.iter().any(|c| c.status() == status),

@@ -13,7 +13,7 @@ use toolbox_domain::objects;
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
 use crate::error::ErrorCode;
 use crate::mcp::McpHealth;
-use crate::numbers;
+use crate::{numbers, texts};
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
 pub const MAX_INSTANCES: usize = 200;
@@ -120,10 +120,10 @@ pub struct InstanceReport {
     #[serde(default, deserialize_with = "objects::optional")]
     pub reason: Option<Reason>,
     /// Docker's id of the container.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub container_id: Option<String>,
     /// Content id of the image that runs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
     /// Published ports.
     #[serde(default, deserialize_with = "objects::list")]
@@ -135,6 +135,7 @@ pub struct InstanceReport {
     #[serde(default, deserialize_with = "objects::optional")]
     pub mcp: Option<McpHealth>,
     /// When the agent saw this, RFC 3339 by its own clock.
+    #[serde(deserialize_with = "texts::line")]
     pub observed_at: String,
     /// Version of the view this was made from: a report that a later view has overtaken is not applied. None where
     /// there is no view.

@@ -9,6 +9,7 @@
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
+//! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
@@ -24,3 +25,4 @@ pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
+mod texts;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use toolbox_domain::objects;
 
+use crate::texts;
+
 /// How an MCP server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -29,31 +31,34 @@ pub struct McpHealth {
     /// How it is.
     pub state: McpState,
     /// Why, in words, such as `tools/list was not answered within 5 s`.
+    #[serde(deserialize_with = "texts::line")]
     pub evidence: String,
     /// When it came into this state.
+    #[serde(deserialize_with = "texts::line")]
     pub since: String,
     /// When it was last asked.
+    #[serde(deserialize_with = "texts::line")]
     pub checked_at: String,
     /// When it last listed its tools.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub last_success_at: Option<String>,
     /// Time of the last successful check, in milliseconds.
     #[serde(default)]
     pub latency_ms: Option<u32>,
     /// Protocol revision it speaks, such as `2025-11-25`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub protocol_version: Option<String>,
     /// Name it gives itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub server_name: Option<String>,
     /// Version it gives itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub server_version: Option<String>,
     /// Number of its tools.
     #[serde(default)]
     pub tool_count: Option<u32>,
     /// SHA-256 over names, descriptions and schemas of its tools, 64 hexadecimal digits.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts::optional_line")]
     pub tools_fingerprint: Option<String>,
     /// Set when the tools differ from those listed before.
     #[serde(
@@ -69,11 +74,15 @@ pub struct McpHealth {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolsChanged {
     /// Fingerprint of the list before.
+    #[serde(deserialize_with = "texts::line")]
     pub from_fingerprint: String,
     /// Tools that are new.
+    #[serde(deserialize_with = "texts::lines")]
     pub added: Vec<String>,
     /// Tools that are gone.
+    #[serde(deserialize_with = "texts::lines")]
     pub removed: Vec<String>,
     /// Tools whose description or schemas are others.
+    #[serde(deserialize_with = "texts::lines")]
     pub changed: Vec<String>,
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::texts;
+
 /// Media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -106,10 +108,13 @@ impl ProblemCode {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Path of the field, such as `ports[0].host_port`.
+    #[serde(deserialize_with = "texts::line")]
     pub field: String,
     /// Stable code.
+    #[serde(deserialize_with = "texts::line")]
     pub code: String,
     /// What is expected.
+    #[serde(deserialize_with = "texts::line")]
     pub message: String,
 }
 
@@ -128,15 +133,18 @@ impl From<&toolbox_domain::spec::SpecError> for FieldError {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:toolbox:problem:<code>`.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "texts::line")]
     pub kind: String,
     /// The same for every occurrence of the code.
+    #[serde(deserialize_with = "texts::line")]
     pub title: String,
     /// The HTTP status.
     pub status: u16,
     /// What happened this time and what to do.
+    #[serde(deserialize_with = "texts::text")]
     pub detail: String,
     /// Stable code.
+    #[serde(deserialize_with = "texts::line")]
     pub code: String,
     /// The same call may succeed later.
     pub retryable: bool,

@@ -22,6 +22,7 @@ pub const VARIABLES: &[&str] = &[
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_ANONYMOUS_USERS",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
@@ -52,6 +53,8 @@ pub struct Config {
     pub jwt_secret: Option<String>,
     /// Whose tokens count.
     pub issuers: Issuers,
+    /// `TOOLBOX_ANONYMOUS_USERS` is `refuse`: a user without an account may not call.
+    pub refuse_anonymous: bool,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
@@ -110,14 +113,33 @@ impl Config {
             timeout => timeout,
         };
 
-        let (Some(url), Some(publishable_key), Some(secret_key), Ok(timeout)) =
-            (&supabase_url, &publishable.first, &secret.first, &timeout)
+        // A spelling that is not known must not let anybody in.
+        let refuse_anonymous = match get("TOOLBOX_ANONYMOUS_USERS").as_deref().map(str::trim) {
+            None | Some("allow") => Some(false),
+            Some("refuse") => Some(true),
+            Some(_) => None,
+        };
+
+        let (
+            Some(url),
+            Some(publishable_key),
+            Some(secret_key),
+            Ok(timeout),
+            Some(refuse_anonymous),
+        ) = (
+            &supabase_url,
+            &publishable.first,
+            &secret.first,
+            &timeout,
+            refuse_anonymous,
+        )
         else {
             let wrong = [
                 (supabase_url.is_none(), "SUPABASE_URL"),
                 (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
                 (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
                 (timeout.is_err(), "TOOLBOX_UPSTREAM_TIMEOUT_MS"),
+                (refuse_anonymous.is_none(), "TOOLBOX_ANONYMOUS_USERS"),
             ];
             return Err(ConfigError::of(wrong));
         };
@@ -137,6 +159,7 @@ impl Config {
             jwks: get("SUPABASE_JWKS"),
             jwt_secret: get("SUPABASE_JWT_SECRET").or_else(|| get("JWT_SECRET")),
             issuers,
+            refuse_anonymous,
             allowed_origins,
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
@@ -439,6 +462,26 @@ mod tests {
                 error.to_string(),
                 "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
                  TOOLBOX_UPSTREAM_TIMEOUT_MS"
+            );
+        }
+    }
+
+    #[test]
+    fn anonymous_users_are_refused_only_where_the_operator_says_so() {
+        let setting = |value| {
+            let variables = [PROJECT.as_slice(), &[("TOOLBOX_ANONYMOUS_USERS", value)]].concat();
+            read(&variables)
+                .map(|config| config.refuse_anonymous)
+                .map_err(|error| error.to_string())
+        };
+        assert!(!read(&PROJECT).unwrap().refuse_anonymous);
+        for (value, refuses) in [("", false), ("allow", false), ("refuse", true)] {
+            assert_eq!(setting(value), Ok(refuses), "{value}");
+        }
+        for value in ["Refuse!", "no", "true"] {
+            assert_eq!(
+                setting(value),
+                Err("set TOOLBOX_ANONYMOUS_USERS".to_owned())
             );
         }
     }

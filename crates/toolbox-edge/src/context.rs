@@ -10,12 +10,13 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::moment::Moment;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::UserId;
-use toolbox_domain::objects::Object;
 use toolbox_http::{Clock, Headers, Transport};
 
+use crate::body::{Reads, RequestBody};
 use crate::config::Config;
 use crate::host::Host;
 use crate::identity::Identity;
+use crate::json;
 
 /// Everything that lives as long as the instance.
 pub struct FunctionState {
@@ -31,6 +32,8 @@ pub struct FunctionState {
     pub identity: Identity,
     /// The database.
     pub supabase: Arc<Supabase>,
+    /// The bodies that are being read.
+    pub reads: Reads,
 }
 
 impl FunctionState {
@@ -65,6 +68,7 @@ impl FunctionState {
             host,
             identity,
             supabase,
+            reads: Reads::default(),
         }
     }
 
@@ -131,8 +135,8 @@ pub struct RequestContext {
     pub query: Option<String>,
     /// The headers the boundary reads.
     pub headers: Headers,
-    /// The whole body.
-    pub body: Vec<u8>,
+    /// The body, which is not read yet.
+    pub body: RequestBody,
 }
 
 impl RequestContext {
@@ -168,34 +172,25 @@ impl RequestContext {
         Ok(None)
     }
 
-    /// The body, which must be a JSON object of this shape. The message tells the place of a mistake and
-    /// never the text there.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        let is_json = self
-            .headers
-            .get("content-type")
-            .map(|v| v.split(';').next().unwrap_or_default().trim())
-            .is_some_and(|v| v.eq_ignore_ascii_case("application/json"));
-        if !is_json {
+    /// The whole body, which is read the first time.
+    pub async fn body(&self) -> Result<&[u8], ApiError> {
+        self.body.bytes(&self.state.reads, &*self.state.clock).await
+    }
+
+    /// The body, which must be a JSON object of this shape. The message names the field that does not fit, and never
+    /// repeats its value.
+    pub async fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let body = self.body().await?;
+        if body.trim_ascii().is_empty() {
+            return Err(ApiError::with_message(
+                ErrorCode::InvalidJson,
+                "The body is empty; send a JSON object, or use GET to read: the SDK's invoke sends POST unless it is told method: \"GET\"",
+            ));
+        }
+        if !json::may_be_json(self.headers.get("content-type")) {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
         }
-        let read = serde_json::from_slice(&self.body).map(|Object(body)| body);
-        read.map_err(|error| {
-            // serde_json's own words may quote the body.
-            let what = if error.is_data() {
-                "has an unexpected shape"
-            } else {
-                "is not valid JSON"
-            };
-            ApiError::with_message(
-                ErrorCode::InvalidJson,
-                format!(
-                    "The body {what} at line {}, column {}",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })
+        json::parse(body)
     }
 
     /// How long the caller wants to wait for the end: `Prefer: wait=N`, at most a minute.

@@ -3,36 +3,25 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use toolbox_api::edge::MAX_BODY_BYTES;
-use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::error::ApiError;
 
 use toolbox_http::Request;
 
+use crate::body::{RequestBody, Unread};
 use crate::config::ConfigError;
 use crate::context::{FunctionState, RequestContext, log_error};
 use crate::cors;
 use crate::reply::{self, Reply};
 use crate::router::Function;
 
-/// Largest body that is read.
-pub const BODY_LIMIT: usize = MAX_BODY_BYTES;
-
-/// A body as the boundary could read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// Whole.
-    Complete(Vec<u8>),
-    /// Larger than [`BODY_LIMIT`].
-    TooLarge,
-    /// The caller ended it early.
-    Broken,
-}
-
 /// Headers the boundary hands over; reading the others would only cost time.
 pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
 
 /// The same, for requests that may change something.
 pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];
+
+/// The same, for preflights.
+pub const READ_HEADERS_OF_PREFLIGHTS: &[&str] = &["access-control-request-headers"];
 
 /// A whole function: its table and what it runs with.
 pub struct Service {
@@ -46,11 +35,11 @@ pub struct Service {
 
 impl Service {
     /// Answers a request. Never fails: an error is an answer too.
-    pub async fn respond(&self, request: Request<Incoming>) -> Reply {
+    pub async fn respond(&self, request: Request<Unread>) -> Reply {
         let request_id = self.request_id(request.headers.get("x-request-id"));
         let origin = request.headers.get("origin").map(str::to_owned);
         let mut reply = if request.method == "OPTIONS" {
-            cors::preflight()
+            cors::preflight(request.headers.get("access-control-request-headers"))
         } else {
             let route = format!("{} {}", request.method, request.path());
             match self.dispatch(request, &request_id).await {
@@ -77,7 +66,7 @@ impl Service {
 
     async fn dispatch(
         &self,
-        request: Request<Incoming>,
+        request: Request<Unread>,
         request_id: &Arc<str>,
     ) -> Result<Reply, ApiError> {
         let state = self.state.as_ref()?;
@@ -92,16 +81,6 @@ impl Service {
             .unwrap_or_default()
             .to_owned();
         let query = request.query().map(str::to_owned);
-        let body = match request.body {
-            Incoming::Complete(body) => body,
-            Incoming::TooLarge => return Err(ApiError::new(ErrorCode::BodyTooLarge)),
-            Incoming::Broken => {
-                return Err(ApiError::with_message(
-                    ErrorCode::InvalidRequest,
-                    "The request body ended early",
-                ));
-            }
-        };
         (matched.route.handler)(RequestContext {
             state: Rc::clone(state),
             request_id: Arc::clone(request_id),
@@ -111,7 +90,7 @@ impl Service {
             params: matched.params,
             query,
             headers: request.headers,
-            body,
+            body: RequestBody::new(request.body),
         })
         .await
     }

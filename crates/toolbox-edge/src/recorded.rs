@@ -8,12 +8,42 @@ use serde_json::Value;
 use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
 use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
 
+use crate::body::{Incoming, Unread};
 use crate::config::Config;
 use crate::context::FunctionState;
-use crate::entry::{Incoming, Service};
+use crate::entry::Service;
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::Body;
 use crate::router;
+
+/// Checks that the OpenAPI document of `function` says that this request may be answered so.
+///
+/// # Panics
+/// When it does not.
+pub fn assert_documented(
+    function: &router::Function,
+    document: &Value,
+    method: &str,
+    path: &str,
+    seen: &Seen,
+) {
+    let path = path.split('?').next().unwrap_or_default();
+    let Ok(found) = function.find(method, &format!("/{}{path}", function.name)) else {
+        return;
+    };
+    let route = found.route;
+    let operation = &document["paths"][route.path][method.to_lowercase()];
+    let answer = &operation["responses"][seen.status.to_string()];
+    let told = answer["description"].as_str().unwrap_or_default();
+    let is_code_told = seen.code().is_empty() || told.contains(&format!("`{}`", seen.code()));
+    assert!(
+        answer.is_object() && is_code_told,
+        "{method} {} may be answered {} {}, which its document does not say",
+        route.path,
+        seen.status,
+        seen.code()
+    );
+}
 
 /// The root secret of the toolboxes' keys.
 pub const ROOT: &str = "0123456789abcdef0123456789abcdef";
@@ -167,8 +197,13 @@ impl Function {
         self.ask_with(method, path, headers, Incoming::Complete(body.to_vec()))
     }
 
-    /// Any request.
+    /// A request with any body.
     pub fn ask_with(&self, method: &str, path: &str, headers: Headers, body: Incoming) -> Seen {
+        self.ask_unread(method, path, headers, Box::pin(std::future::ready(body)))
+    }
+
+    /// A request with a body that arrives when it is read.
+    pub fn ask_unread(&self, method: &str, path: &str, headers: Headers, body: Unread) -> Seen {
         let request = Request {
             method: method.to_owned(),
             url: format!("http://f/{}{path}", self.service.function.name),

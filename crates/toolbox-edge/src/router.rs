@@ -90,8 +90,11 @@ impl Function {
         if allowed.is_empty() {
             return Err(ApiError::new(ErrorCode::RouteNotFound));
         }
+        let mut error = ApiError::with_message(
+            ErrorCode::MethodNotAllowed,
+            format!("Use {} on this route", allowed.join(" or ")),
+        );
         allowed.push("OPTIONS");
-        let mut error = ApiError::new(ErrorCode::MethodNotAllowed);
         error.header = Some(("allow", allowed.join(", ")));
         Err(error)
     }
@@ -133,7 +136,7 @@ fn matches<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
 mod tests {
     use super::*;
 
-    const NOTHING: Handler = |_| Box::pin(std::future::ready(Ok(crate::cors::preflight())));
+    const NOTHING: Handler = |_| Box::pin(std::future::ready(Ok(crate::cors::preflight(None))));
 
     static FUNCTION: Function = Function {
         name: "f",
@@ -212,6 +215,12 @@ mod tests {
         let error = FUNCTION.find("PUT", "/f/b1/tools").map(|_| ()).unwrap_err();
         assert_eq!(error.code, ErrorCode::MethodNotAllowed);
         assert_eq!(error.header.as_ref().unwrap().1, "GET, POST, OPTIONS");
+        assert_eq!(error.message(), "Use GET or POST on this route");
+        let error = FUNCTION
+            .find("POST", "/f/b1/tools/x/logs")
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.message(), "Use GET on this route");
     }
 
     #[test]

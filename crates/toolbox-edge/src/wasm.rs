@@ -21,9 +21,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{Crypto, CryptoKey};
 
+use crate::body::{BODY_LIMIT, Incoming, Unread};
 use crate::config::Config;
 use crate::context::FunctionState;
-use crate::entry::{BODY_LIMIT, Incoming, READ_HEADERS, READ_HEADERS_OF_MUTATIONS, Service};
+use crate::entry::{READ_HEADERS, READ_HEADERS_OF_MUTATIONS, READ_HEADERS_OF_PREFLIGHTS, Service};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::{Body, Reply};
 use crate::router::Function;
@@ -110,7 +111,7 @@ impl Instance {
     pub fn handle(&self, request: web_sys::Request, number: u32) -> Promise {
         let service = Rc::clone(&self.service);
         tagged_promise(number, async move {
-            let request = from_js(&request).await?;
+            let request = from_js(request)?;
             to_js(service.respond(request).await)
         })
     }
@@ -158,18 +159,14 @@ fn tagged_promise(
     })
 }
 
-async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValue> {
+fn from_js(request: web_sys::Request) -> Result<Request<Unread>, JsValue> {
     let given = request.headers();
-    let mut converted = Request {
-        method: request.method(),
-        url: request.url(),
-        headers: Headers::default(),
-        body: Incoming::Complete(Vec::new()),
-    };
-    let has_body = !matches!(converted.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let method = request.method();
+    let mut headers = Headers::default();
+    let has_body = !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
     let mut copy = |name: &'static str| -> Result<(), JsValue> {
         if let Some(value) = given.get(name)? {
-            converted.headers.set(name, value);
+            headers.set(name, value);
         }
         Ok(())
     };
@@ -181,36 +178,47 @@ async fn from_js(request: &web_sys::Request) -> Result<Request<Incoming>, JsValu
             copy(name)?;
         }
     }
-    if converted.headers.get("authorization").is_none()
+    if method == "OPTIONS" {
+        for name in READ_HEADERS_OF_PREFLIGHTS {
+            copy(name)?;
+        }
+    }
+    if headers.get("authorization").is_none()
         && let Some(key) = given.get("apikey")?
     {
-        converted.headers.set("apikey", key);
+        headers.set("apikey", key);
     }
-    if has_body {
-        converted.body = read_body(request).await?;
-    }
-    Ok(converted)
+    let url = request.url();
+    let body: Unread = if has_body {
+        Box::pin(async move { read_body(&request).await.unwrap_or(Incoming::Broken) })
+    } else {
+        Box::pin(std::future::ready(Incoming::Complete(Vec::new())))
+    };
+    Ok(Request {
+        method,
+        url,
+        headers,
+        body,
+    })
 }
 
+/// Counted while it comes, so that dropping this ends it.
 async fn read_body(request: &web_sys::Request) -> Result<Incoming, JsValue> {
     let announced = request.headers().get("content-length")?;
-    match announced.and_then(|text| text.parse::<usize>().ok()) {
-        Some(0) => Ok(Incoming::Complete(Vec::new())),
-        Some(length) if length > BODY_LIMIT => Ok(Incoming::TooLarge),
-        Some(_) => Ok(match JsFuture::from(request.array_buffer()?).await {
-            Ok(buffer) => Incoming::Complete(Uint8Array::new(&buffer).to_vec()),
-            Err(_) => Incoming::Broken,
-        }),
-        // Chunked: counted while it comes.
-        None => match request.body() {
-            None => Ok(Incoming::Complete(Vec::new())),
-            Some(stream) => Ok(match read_stream(stream, BODY_LIMIT).await {
-                Ok(Some(bytes)) => Incoming::Complete(bytes),
-                Ok(None) => Incoming::TooLarge,
-                Err(_) => Incoming::Broken,
-            }),
-        },
+    if announced
+        .and_then(|text| text.parse::<usize>().ok())
+        .is_some_and(|length| length > BODY_LIMIT)
+    {
+        return Ok(Incoming::TooLarge);
     }
+    let Some(stream) = request.body() else {
+        return Ok(Incoming::Complete(Vec::new()));
+    };
+    Ok(match read_stream(stream, BODY_LIMIT).await {
+        Ok(Some(bytes)) => Incoming::Complete(bytes),
+        Ok(None) => Incoming::TooLarge,
+        Err(_) => Incoming::Broken,
+    })
 }
 
 /// What `Response` takes beside the body.

@@ -156,11 +156,6 @@ fn what_certainly_did_not_arrive_is_an_error_with_its_reason() {
             "agent_store_failed",
         ),
         (
-            problem("port_in_use", 409),
-            "validation_failed",
-            "port_in_use",
-        ),
-        (
             answer(404, &json!({"error": "Not Found"})),
             "agent_too_old",
             "agent_too_old",
@@ -182,6 +177,41 @@ fn what_certainly_did_not_arrive_is_an_error_with_its_reason() {
             seen.body["error"]["details"]["operation"]["state"],
             "failed"
         );
+    }
+}
+
+#[test]
+fn what_the_agent_refuses_leaves_nothing_and_its_name_is_free() {
+    for (refusal, code) in [
+        (problem("port_in_use", 409), "validation_failed"),
+        (problem("ports_exhausted", 409), "validation_failed"),
+        (problem("invalid_spec", 422), "validation_failed"),
+        (problem("body_too_large", 413), ""),
+    ] {
+        let world = empty();
+        world.agent(move |_| refusal.clone());
+        let seen = world.deploy(&wanted(), &request());
+        assert!(code.is_empty() || seen.code() == code, "{}", seen.body);
+        assert_eq!(
+            (world.status().as_str(), world.operation().as_str()),
+            ("gone", "failed"),
+            "{}",
+            seen.body
+        );
+        let details = &seen.body["error"]["details"];
+        assert_eq!(details["operation"]["state"], "failed");
+        assert_eq!(details["tool_instance"], Value::Null);
+        assert_eq!(
+            world.tables().history,
+            [
+                "deploying>error",
+                "error>pending_delete",
+                "pending_delete>deleting"
+            ],
+            "the history says why"
+        );
+        world.agent(|_| answer(202, &new("pulling")));
+        assert_eq!(world.deploy(&wanted(), &request()).progress, ACCEPTED);
     }
 }
 

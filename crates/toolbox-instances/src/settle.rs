@@ -12,7 +12,7 @@ use toolbox_clients::supabase::rows::{
     BadRow, InstanceRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
 };
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::lifecycle::{self, InstanceState, can_transition};
+use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus, can_transition};
 
 use crate::change::Operation;
 use crate::observation::{Observation, failure_of};
@@ -191,6 +191,19 @@ impl Operation {
             }
             _ => (error.code().as_str(), error.code().title().to_owned()),
         };
+        // The agent itself said no to a new instance, so it holds nothing of it: nothing is kept here either, and the name
+        // is free. Where the agent was not reached, it may have read the desired state by itself meanwhile.
+        let is_refused_deploy = self.previous.is_none()
+            && matches!(&error, AgentError::Problem(problem) if problem.status < 500);
+        let mut steps = self.rollback_steps(code, &message);
+        if is_refused_deploy {
+            let on_the_way_out = [InstanceStatus::PendingDelete, InstanceStatus::Deleting];
+            steps.extend(on_the_way_out.map(|status| RecordStep {
+                status: status.as_str(),
+                reason_code: None,
+                reason: None,
+            }));
+        }
         let mut result = OperationResult::failed(code, message.as_str());
         result.answered_code = Some(error.code().as_str());
         let record = RecordState {
@@ -202,7 +215,7 @@ impl Operation {
             actor_kind: "control_plane",
             settled: true,
             only_idle: false,
-            steps: self.rollback_steps(code, &message),
+            steps,
             view_version: None,
             observed: None,
             operation_result: Some(result),
@@ -210,7 +223,7 @@ impl Operation {
             // Otherwise the agent would read the desired state and carry out what the caller is told has failed. A
             // deletion stays desired: an instance that the user wants to be gone is to go.
             restore_previous_desired: !matches!(self.action, Action::Deploy | Action::Delete),
-            remove_row: false,
+            remove_row: is_refused_deploy,
         };
         let database = &self.instances.database;
         let recorded = database
@@ -218,9 +231,13 @@ impl Operation {
             .await;
         let mut api = ApiError::from(error);
         match recorded.map(|recorded| recorded.results.into_iter().next()) {
-            Ok(Some(Recorded::Written(Some(ReadRow::Row(row))))) => {
+            Ok(Some(Recorded::Written(row))) => {
                 self.view.state = OperationState::Failed;
-                if let Err(defect) = add_instance(&mut api, &self.instances, Some(&row), None) {
+                let row = match &row {
+                    Some(ReadRow::Row(row)) => Some(&**row),
+                    _ => None,
+                };
+                if let Err(defect) = add_instance(&mut api, &self.instances, row, None) {
                     return defect.into();
                 }
             }

@@ -60,7 +60,7 @@ fn checked(spec: ToolSpec, mut errors: Vec<FieldError>) -> Result<Box<ToolSpec>,
         Ok(spec) if errors.is_empty() => Ok(Box::new(spec.into_wire())),
         Ok(_) => Err(ApiError::validation(errors)),
         Err(violations) => {
-            errors.extend(violations.iter().map(FieldError::from));
+            errors.extend(violations.iter().map(ConfigOverride::violated));
             Err(ApiError::validation(errors))
         }
     }

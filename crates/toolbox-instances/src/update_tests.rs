@@ -50,7 +50,7 @@ fn a_value_under_a_key_that_is_not_known_is_no_plain_text() {
         (seen.code(), &error["field"], &error["code"]),
         (
             "validation_failed",
-            &json!("env.TOKEN"),
+            &json!("baseConfigOverrideJson.environmentVariables.TOKEN"),
             &json!("secret_key_unknown")
         )
     );

@@ -58,6 +58,7 @@ impl ServerProcess for ChildProcess {
             let failed = |reason: String| NotRunning {
                 reason,
                 intended: false,
+                starting: false,
             };
             let mut child = self
                 .spawn()

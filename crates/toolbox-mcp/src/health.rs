@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use toolbox_api::mcp::{McpHealth, McpState};
+use toolbox_api::mcp::{McpHealth, McpState, ToolsChanged};
 
+use crate::redact::Redactor;
 use crate::tools::Toolset;
 
 /// What a probe, or an end of the server, found.
@@ -70,6 +71,7 @@ pub fn lacking(said: &str) -> &'static str {
 pub struct Tracker {
     health: McpHealth,
     tools: Option<Arc<Toolset>>,
+    redactor: Redactor,
 }
 
 impl Tracker {
@@ -92,7 +94,13 @@ impl Tracker {
                 tools_changed: None,
             },
             tools: known.map(Arc::new),
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Cleans everything that the server says of itself from now on.
+    pub fn set_redactor(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
     }
 
     /// Applies a finding.
@@ -103,14 +111,16 @@ impl Tracker {
             health.state = finding.state;
             health.since.clone_from(&at);
         }
-        health.evidence = finding.evidence;
+        let redactor = &self.redactor;
+        let clean = |text: String| redactor.clean(&text);
+        health.evidence = redactor.clean(&finding.evidence);
         if let Some(success) = finding.success {
             health.last_success_at = Some(at.clone());
             health.latency_ms =
                 Some(u32::try_from(success.latency.as_millis()).unwrap_or(u32::MAX));
-            health.protocol_version = success.server.protocol;
-            health.server_name = success.server.name;
-            health.server_version = success.server.version;
+            health.protocol_version = success.server.protocol.map(clean);
+            health.server_name = success.server.name.map(clean);
+            health.server_version = success.server.version.map(clean);
             health.tool_count = Some(u32::try_from(success.tools.len()).unwrap_or(u32::MAX));
             if self.tools.as_ref() != Some(&success.tools) {
                 if let Some(change) = self
@@ -118,7 +128,13 @@ impl Tracker {
                     .as_ref()
                     .and_then(|before| success.tools.changed_from(before))
                 {
-                    health.tools_changed = Some(change);
+                    let names = |names: Vec<String>| names.into_iter().map(clean).collect();
+                    health.tools_changed = Some(ToolsChanged {
+                        from_fingerprint: change.from_fingerprint,
+                        added: names(change.added),
+                        removed: names(change.removed),
+                        changed: names(change.changed),
+                    });
                 }
                 health.tools_fingerprint = Some(success.tools.fingerprint());
                 self.tools = Some(success.tools);
@@ -190,5 +206,33 @@ mod tests {
             (vec!["b".to_owned()], vec!["a".to_owned()])
         );
         assert_eq!(tracker.health().latency_ms, Some(7));
+    }
+
+    #[test]
+    fn nothing_that_a_server_says_of_itself_tells_a_secret_or_a_control_character() {
+        let evil = "x SECRET-VALUE\u{1b}[31m\u{0}";
+        let mut tracker = Tracker::new(OffsetDateTime::UNIX_EPOCH, None);
+        tracker.set_redactor(Redactor::new(["SECRET-VALUE"]));
+        let says = |tool: &str| {
+            let mut finding = success(&json!([{"name": tool}]));
+            finding.evidence = evil.to_owned();
+            if let Some(success) = &mut finding.success {
+                success.server = Identity {
+                    protocol: Some(evil.to_owned()),
+                    name: Some(evil.to_owned()),
+                    version: Some(evil.to_owned()),
+                };
+            }
+            finding
+        };
+        tracker.found(OffsetDateTime::UNIX_EPOCH, says(evil));
+        tracker.found(OffsetDateTime::UNIX_EPOCH, says(&format!("{evil}2")));
+        let health = tracker.health();
+        assert_eq!(health.server_name.as_deref(), Some("x [secret] [31m"));
+        assert!(health.tools_changed.is_some());
+        let text = serde_json::to_string(health).unwrap();
+        for leaked in ["SECRET-VALUE", "\\u001b", "\\u0000"] {
+            assert!(!text.contains(leaked), "{text}");
+        }
     }
 }

@@ -40,7 +40,6 @@ pub struct Lines {
     searched: usize,
     // The line under way is being dropped.
     dropping: Option<Dropping>,
-    keep_empty: bool,
     memory: Option<(Budget, Held)>,
 }
 
@@ -95,20 +94,12 @@ impl Lines {
             held: BytesMut::new(),
             searched: 0,
             dropping: None,
-            keep_empty: false,
             memory: None,
         }
     }
 
-    /// The same, but empty lines count: they separate events.
-    pub fn with_empty(limit: usize) -> Self {
-        Self {
-            keep_empty: true,
-            ..Self::new(limit)
-        }
-    }
-
     /// Long lines count in `budget`, from their first bytes until whoever takes them drops them.
+    #[must_use]
     pub fn within(self, budget: &Budget) -> Self {
         Self {
             memory: Some((budget.clone(), budget.hold())),
@@ -147,7 +138,7 @@ impl Lines {
                 self.memory_for(0);
                 return Some(Dropping::begin(&line, line.len() <= self.limit).cut());
             }
-            if self.keep_empty || !line.iter().all(u8::is_ascii_whitespace) {
+            if !line.iter().all(u8::is_ascii_whitespace) {
                 return Some(Line::Whole(self.counted(line.freeze())));
             }
         }

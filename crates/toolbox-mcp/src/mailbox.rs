@@ -111,6 +111,7 @@ pub fn mailbox(limit: usize) -> (Sender, Receiver) {
 
 impl Sender {
     /// What is long counts in `budget` until the client has read it.
+    #[must_use]
     pub fn within(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self

@@ -68,6 +68,8 @@ pub struct NotRunning {
     pub reason: String,
     /// It is not meant to run now, so it is no fault.
     pub intended: bool,
+    /// It is only starting, so it is no fault yet.
+    pub starting: bool,
 }
 
 /// The future of [`ServerProcess::open`].

@@ -39,7 +39,7 @@ pub mod code {
 /// Most messages of one batch.
 pub const MOST_IN_BATCH: usize = 100;
 /// What some programs write before a text in UTF-8.
-pub const BYTE_ORDER_MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,6 +371,19 @@ impl Message {
         }
         out.put_slice(self.bytes.get(at..).unwrap_or_default());
     }
+}
+
+/// The same without a byte order mark. Nothing needs one, but programs that read it pass over it.
+pub fn without_mark(bytes: &Bytes) -> Bytes {
+    let mut mark = [0; 4];
+    let mark = BYTE_ORDER_MARK.encode_utf8(&mut mark).as_bytes();
+    bytes.slice(
+        if bytes.starts_with(mark) {
+            mark.len()
+        } else {
+            0
+        }..,
+    )
 }
 
 /// The messages of a batch, as they stand in it.

@@ -41,12 +41,15 @@ pub(crate) fn read_request(cx: &RequestContext) -> Result<UserRequest, ApiError>
 }
 
 /// The request of the user, where it changes something.
-pub(crate) fn change_request(cx: &RequestContext) -> Result<UserRequest, ApiError> {
+pub(crate) async fn change_request(cx: &RequestContext) -> Result<UserRequest, ApiError> {
     let wait = cx.wait()?;
-    let idempotency = cx.idempotency_key()?.map(|key| Idempotency {
-        key: key.to_owned(),
-        fingerprint: fingerprint(cx),
-    });
+    let idempotency = match cx.idempotency_key()? {
+        Some(key) => Some(Idempotency {
+            key: key.to_owned(),
+            fingerprint: fingerprint(cx, cx.body().await?),
+        }),
+        None => None,
+    };
     Ok(UserRequest {
         idempotency,
         wait,
@@ -55,13 +58,13 @@ pub(crate) fn change_request(cx: &RequestContext) -> Result<UserRequest, ApiErro
 }
 
 /// SHA-256 over method, path and body.
-fn fingerprint(cx: &RequestContext) -> String {
+fn fingerprint(cx: &RequestContext, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     for part in [cx.method.as_bytes(), cx.path.as_bytes()] {
         hash.update(part);
         hash.update([0]);
     }
-    hash.update(&cx.body);
+    hash.update(body);
     let mut text = String::with_capacity(64);
     for byte in hash.finalize() {
         let _ = write!(text, "{byte:02x}");

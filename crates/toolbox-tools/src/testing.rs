@@ -2,9 +2,11 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use toolbox_edge::recorded::{Function, RecordedHost};
+use toolbox_edge::body::Incoming;
+use toolbox_edge::recorded::{Function, RecordedHost, assert_documented};
 use toolbox_http::Headers;
 use toolbox_instances::testing::{NOW, USER};
 
@@ -69,7 +71,7 @@ impl World {
         more: &[(&'static str, &str)],
     ) -> Seen {
         let mut headers = Headers::default();
-        headers.set("authorization", format!("Bearer {}", token()));
+        headers.set("authorization", authorization());
         headers.set("x-request-id", "req-1");
         if body.is_some() {
             headers.set("content-type", "application/json");
@@ -80,8 +82,35 @@ impl World {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let seen = self.function.ask(method, path, headers, body.as_bytes());
         assert!(!seen.text.contains("SECRET"), "{}", seen.text);
+        let document = include_str!("../../../docs/api/toolbox-tools.openapi.json");
+        let document = serde_json::from_str(document).unwrap();
+        assert_documented(&FUNCTION, &document, method, path, &seen);
         seen
     }
+
+    /// A request with the header `authorization`, and whether its body was read.
+    pub(crate) fn ask_and_watch(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: &str,
+    ) -> (Seen, bool) {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_read);
+        let body = Box::pin(async move {
+            flag.store(true, Ordering::Relaxed);
+            Incoming::Complete(Vec::new())
+        });
+        let mut headers = Headers::default();
+        headers.set("authorization", authorization);
+        let seen = self.function.ask_unread(method, path, headers, body);
+        (seen, is_read.load(Ordering::Relaxed))
+    }
+}
+
+/// What the signed-in owner presents.
+pub(crate) fn authorization() -> String {
+    format!("Bearer {}", token())
 }
 
 /// A token the recorded host takes for signed.

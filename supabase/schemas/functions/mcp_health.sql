@@ -43,25 +43,38 @@ begin
   if not found or generation < instance.generation then
     return;
   end if;
+  if not mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' then
+    return;
+  end if;
   -- Told once: the fingerprint is kept. Without an earlier one, only the agent can know that it is another.
-  insert into public.tool_instance_events (
-    tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
-    reason_code, reason, request_id, generation
-  )
-  select instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
-    instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
-    record_tools_changed.request_id, instance.generation
-  where mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$' and case
+  if (case
     when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
     else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
-  end;
+  end) then
+    -- A server that changes its tools all the time: the fingerprint told last stays, and a later report tells what has become
+    -- of all the changes as one.
+    if (
+      select count(*) from public.tool_instance_events e
+      where e.tool_instance_id = instance_id and e.action = 'tools_changed' and e.occurred_at > clock_timestamp() - interval '1 minute'
+    ) >= 5 or not private.take_event_token(instance.account_tool_environment_id, 'tools_changed') then
+      return;
+    end if;
+    insert into public.tool_instance_events (
+      tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status,
+      reason_code, reason, request_id, generation
+    ) values (
+      instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
+      instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+      record_tools_changed.request_id, instance.generation
+    );
+  end if;
   update public.account_tool_instances i
   set mcp_tools_fingerprint = mcp ->> 'tools_fingerprint'
-  where i.id = instance_id and mcp ->> 'tools_fingerprint' ~ '^[0-9a-f]{64}$';
+  where i.id = instance_id;
 end;
 $$;
 comment on function private.record_tools_changed is
-  'Stores which tools an MCP server lists; another list than before is an event. The caller holds the lock of the row.';
+  'Stores which tools an MCP server lists; another list than before is an event, a few times a minute. The caller holds the lock of the row.';
 
 revoke all on function
   private.text_of_tools_changed, private.kept_mcp_health, private.record_tools_changed

@@ -86,6 +86,7 @@ pub(crate) mod tests {
             oom_killed: false,
             error: String::new(),
             image_digest: None,
+            image: String::new(),
             ports: Vec::new(),
             volumes: Vec::new(),
             hardening: Hardening::default(),

@@ -162,6 +162,7 @@ impl Instance {
                 self.trial_failed(*version, why, now);
             }
             (Step::Stop(container), _) => {
+                self.note_made_anew(container);
                 if let Some(stopped) = self.memory.observed.find(container) {
                     self.memory.attempts.crashes.excuse(&stopped.clone());
                 }
@@ -215,7 +216,7 @@ impl Instance {
         self.fail(version, why, now);
     }
 
-    /// A container that was removed because it had lost its confinement is made anew once.
+    /// A container that was stopped or removed because it had lost its confinement is made anew once.
     fn note_made_anew(&mut self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
         let observed = &mut self.memory.observed;
@@ -232,6 +233,8 @@ impl Instance {
         if let Some(revision) = lost {
             tracing::warn!(instance = %record.id, container = container.short(), "the container had lost its confinement; making it anew");
             observed.made_anew.insert(revision);
+            // It may look as asked once it does not run.
+            observed.unusable.insert(container.clone());
         }
     }
 
@@ -358,21 +361,28 @@ impl Instance {
         });
     }
 
-    /// Removes the image of a removed container, if no release needs it and it has no name: its tag names another image
-    /// by now, and nobody else would remove it. Best effort.
+    /// Removes the image of a removed container, if no release needs it, and it has no name (its tag names another image by
+    /// now, and nobody else would remove it) or the agent pulled it by its name. Best effort.
     fn drop_old_image(&self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
         let removed = self.memory.observed.find(container);
         let Some(image) = removed.and_then(|c| c.image_digest.clone()) else {
             return;
         };
+        let name = removed.map(|c| c.image.clone()).unwrap_or_default();
         let mut releases = std::iter::once(&record.current).chain(&record.next);
         let is_needed = |r: &Release| r.image_digest.as_ref().is_none_or(|id| *id == image);
+        let is_named = releases
+            .clone()
+            .any(|r| r.image_request(record.id).image() == name);
         if record.desired == Desired::Absent || releases.any(is_needed) {
             return;
         }
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         tokio::spawn(async move {
+            if !is_named {
+                steps::drop_unused_image(&shared, id, name).await;
+            }
             if let Err(error) = shared.runtime.remove_nameless(&image).await {
                 tracing::debug!(instance = %id, %error, image, "an old image stays");
             }

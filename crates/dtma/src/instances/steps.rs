@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{ContainerHealth, Desired, LogLine, LogStream};
+use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::health::lacking;
 use toolbox_mcp::redact::Redactor;
 
@@ -17,8 +18,8 @@ use crate::record::{Record, Release};
 use crate::runtime::hardening::Hardening;
 use crate::runtime::types::VolumeMount;
 use crate::runtime::{
-    Container, ContainerId, ContainerState, CreateContainer, Ensured, LogQuery, Operation,
-    ProgressSink, RuntimeError, labels, volumes,
+    Container, ContainerId, ContainerState, CreateContainer, Ensured, ImageRequest, LogQuery,
+    Operation, ProgressSink, RuntimeError, labels, volumes,
 };
 
 use super::Shared;
@@ -54,7 +55,7 @@ pub fn operation(step: &Step, record: &Record) -> Operation {
     match step {
         Step::EnsureImage(version) => {
             match release(record, *version).map(|r| r.image_request(record.id)) {
-                Some(crate::runtime::ImageRequest::Build { .. }) => Operation::Build,
+                Some(ImageRequest::Build { .. }) => Operation::Build,
                 _ => Operation::Pull,
             }
         }
@@ -87,10 +88,7 @@ pub fn begin(
     let job: Job = match step.clone() {
         Step::EnsureImage(version) => {
             let request = release(record, version)?.image_request(id);
-            Box::pin(async move {
-                let ensured = shared.runtime.ensure_image(&request, &progress).await?;
-                Ok(StepEnd::Image(ensured))
-            })
+            Box::pin(async move { ensure_image(&shared, &request, &progress).await })
         }
         Step::Create(version, name) => {
             let request = creation(&shared, record, release(record, version)?, name);
@@ -125,44 +123,7 @@ pub fn begin(
                 seen.iter().find(|c| c.id == container),
                 OffsetDateTime::now_utc(),
             );
-            Box::pin(async move {
-                shared.runtime.ends_within(&container, rest).await?;
-                let given_up = Instant::now() + HEALTH_LIMIT;
-                let after = loop {
-                    let after = shared.runtime.observe(id).await?;
-                    let found = after
-                        .iter()
-                        .find(|c| c.id == container)
-                        .ok_or(RuntimeError::ContainerGone)?;
-                    match (found.state, found.health) {
-                        (ContainerState::Removing | ContainerState::Dead, _) => {
-                            return Err(RuntimeError::ContainerGone);
-                        }
-                        (ContainerState::Running, Some(ContainerHealth::Starting))
-                            if Instant::now() < given_up =>
-                        {
-                            shared.runtime.ends_within(&container, HEALTH_LOOK).await?;
-                        }
-                        (ContainerState::Running, None | Some(ContainerHealth::Healthy)) => {
-                            return Ok(StepEnd::Done);
-                        }
-                        (ContainerState::Running, _) => {
-                            let why = ReasonCode::Unhealthy.because(UNHEALTHY);
-                            return Ok(StepEnd::Ended(why, after));
-                        }
-                        _ => break after,
-                    }
-                };
-                let ended = after
-                    .iter()
-                    .find(|c| c.id == container)
-                    .ok_or(RuntimeError::ContainerGone)?;
-                // It only explains the end, so the step does not fail without it.
-                let platform = shared.runtime.foreign_platform(&image).await.ok().flatten();
-                let lines = last_lines(&shared, &container).await;
-                let why = why_ended(ended, &lines, &redactor, platform);
-                Ok(StepEnd::Ended(why, after))
-            })
+            Box::pin(async move { trial(&shared, id, &container, (&image, &redactor), rest).await })
         }
         Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
             shared.runtime.stop(&container).await?;
@@ -185,9 +146,16 @@ pub fn begin(
         }),
         Step::Sweep => {
             let inherited = record.inherited_volumes.values().cloned().collect();
+            let images: Vec<String> = std::iter::once(&record.current)
+                .chain(&record.next)
+                .map(|release| release.image_request(id).image().to_owned())
+                .collect();
             Box::pin(async move {
                 shared.runtime.remove_volumes(id, inherited).await?;
                 shared.runtime.remove_builds(id, None).await?;
+                for image in images {
+                    drop_unused_image(&shared, id, image).await;
+                }
                 Ok(StepEnd::Done)
             })
         }
@@ -198,10 +166,92 @@ pub fn begin(
     Some(job)
 }
 
+/// Removes an image that the agent pulled, once no other instance names it and no container uses it. Best effort.
+pub async fn drop_unused_image(shared: &Arc<Shared>, id: ToolInstanceId, image: String) {
+    let store = Arc::clone(&shared.store);
+    let of = image.clone();
+    let unused = tokio::task::spawn_blocking(move || store.is_unused(&of, id)).await;
+    if !matches!(unused, Ok(Ok(true))) {
+        return;
+    }
+    match shared.runtime.remove_unused(&image).await {
+        Ok(true) => {
+            tracing::info!(instance = %id, image, "removed an image that nobody uses any more");
+            let store = Arc::clone(&shared.store);
+            let forgotten = tokio::task::spawn_blocking(move || store.remove_pulled(&image)).await;
+            if let Ok(Err(error)) = forgotten {
+                tracing::debug!(error = %crate::error_chain(&error), "a removed image is still remembered");
+            }
+        }
+        Ok(false) => tracing::debug!(instance = %id, image, "a container uses the image; it stays"),
+        Err(error) => tracing::debug!(instance = %id, image, %error, "an image stays"),
+    }
+}
+
 /// The instance keeps a volume that Docker named for this container.
 fn inherits_from(record: &Record, container: &Container) -> bool {
     let mut names = record.inherited_volumes.values();
     names.any(|name| container.volumes.iter().any(|v| v.name == *name))
+}
+
+/// Watches a container for `rest`, then until its image's health check has said something.
+async fn trial(
+    shared: &Shared,
+    id: ToolInstanceId,
+    container: &ContainerId,
+    (image, redactor): (&str, &Redactor),
+    rest: Duration,
+) -> Result<StepEnd, RuntimeError> {
+    let given_up = Instant::now() + HEALTH_LIMIT;
+    let mut pause = rest;
+    loop {
+        shared.runtime.ends_within(container, pause).await?;
+        pause = HEALTH_LOOK;
+        let after = shared.runtime.observe(id).await?;
+        let found = after
+            .iter()
+            .find(|c| c.id == *container)
+            .ok_or(RuntimeError::ContainerGone)?;
+        match (found.state, found.health) {
+            (ContainerState::Removing | ContainerState::Dead, _) => {
+                return Err(RuntimeError::ContainerGone);
+            }
+            (ContainerState::Running, None | Some(ContainerHealth::Healthy)) => {
+                return Ok(StepEnd::Done);
+            }
+            (ContainerState::Running, Some(ContainerHealth::Starting))
+                if Instant::now() < given_up => {}
+            (ContainerState::Running, Some(_)) => {
+                let why = ReasonCode::Unhealthy.because(UNHEALTHY);
+                return Ok(StepEnd::Ended(why, after));
+            }
+            _ => {
+                // It only explains the end, so the step does not fail without it.
+                let platform = shared.runtime.foreign_platform(image).await.ok().flatten();
+                let lines = last_lines(shared, container).await;
+                let why = why_ended(found, &lines, redactor, platform);
+                return Ok(StepEnd::Ended(why, after));
+            }
+        }
+    }
+}
+
+/// Gets the image, and remembers that the agent pulled it.
+async fn ensure_image(
+    shared: &Arc<Shared>,
+    request: &ImageRequest,
+    progress: &ProgressSink,
+) -> Result<StepEnd, RuntimeError> {
+    let ensured = shared.runtime.ensure_image(request, progress).await?;
+    if ensured.pulled {
+        let store = Arc::clone(&shared.store);
+        let image = request.image().to_owned();
+        let added = tokio::task::spawn_blocking(move || store.add_pulled(&image)).await;
+        if let Ok(Err(error)) = added {
+            tracing::warn!(error = %crate::error_chain(&error), "a pulled image is not remembered; it stays when nobody uses it any more");
+        }
+    }
+    Ok(StepEnd::Image(ensured))
 }
 
 /// The confinement that a release's container must have.

@@ -61,6 +61,7 @@ impl Locate for PublishedEndpoint {
         let not_running = |reason: &str, intended| NotRunning {
             reason: reason.to_owned(),
             intended,
+            starting: false,
         };
         let view = self
             .entry
@@ -76,7 +77,10 @@ impl Locate for PublishedEndpoint {
                 .map_or("its container does not run", |reason| {
                     reason.message.as_str()
                 });
-            return Err(not_running(reason, false));
+            return Err(NotRunning {
+                starting: view.reason.is_none(),
+                ..not_running(reason, false)
+            });
         }
         let address = view.ports.iter().find_map(published).ok_or_else(|| {
             not_running(

@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
     /// Folder with what is known of each server.
     pub(super) folder: PathBuf,
+    /// Memory for long messages of all servers.
+    pub(super) budget: Budget,
 }
 
 /// What a bridge is made for. Another one takes its place when any of this changes.
@@ -82,7 +84,6 @@ impl Keeper {
             // Without it, changes of tools are still seen, but not across a restart of the agent.
             tracing::warn!(%error, "could not make the folder for what is known of servers");
         }
-        let budget = Budget::default();
         let mut kept: BTreeMap<ToolInstanceId, tokio::task::Id> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         let mut survey = tokio::time::interval(SURVEY);
@@ -103,7 +104,7 @@ impl Keeper {
                     let Ok(survey) = instances.survey().await else { return };
                     for (id, entry) in survey.entries {
                         if entry.view().is_some() && !kept.contains_key(&id) {
-                            let keeping = self.clone().keep(id, entry, budget.clone());
+                            let keeping = self.clone().keep(id, entry);
                             kept.insert(id, tasks.spawn(keeping).id());
                         }
                     }
@@ -113,7 +114,7 @@ impl Keeper {
     }
 
     /// Follows one instance until it is gone.
-    async fn keep(self, id: ToolInstanceId, mut entry: Entry, budget: Budget) {
+    async fn keep(self, id: ToolInstanceId, mut entry: Entry) {
         let mut kept: Option<Kept> = None;
         let mut version: Option<Version> = None;
         let mut reported: Option<(McpState, Option<String>)> = None;
@@ -125,7 +126,7 @@ impl Keeper {
             );
             if version.as_ref() != Some(&now) {
                 version = Some(now);
-                self.refresh(id, &entry, &budget, &mut kept);
+                self.refresh(id, &entry, &mut kept);
             }
             if let Some(bridge) = kept.as_ref().and_then(|kept| kept.bridge.as_ref()) {
                 bridge.wake();
@@ -159,7 +160,7 @@ impl Keeper {
     }
 
     /// Replaces the bridge if what it was made for changed.
-    fn refresh(&self, id: ToolInstanceId, entry: &Entry, budget: &Budget, kept: &mut Option<Kept>) {
+    fn refresh(&self, id: ToolInstanceId, entry: &Entry, kept: &mut Option<Kept>) {
         let Some(record) = self.shared.store.find(id) else {
             return;
         };
@@ -175,7 +176,7 @@ impl Keeper {
             limits: Limits::default().with_times(made.call, made.start),
             redactor: Redactor::new(spec.secrets()),
             known: self.remembered(id),
-            budget: budget.clone(),
+            budget: self.budget.clone(),
             ..Options::default()
         };
         let shared = Arc::clone(&self.shared);

@@ -28,6 +28,7 @@ use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::memory::Memory;
+use toolbox_mcp::wire::body::Budget;
 
 pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
@@ -142,11 +143,13 @@ pub struct Handle {
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
 
-/// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers.
+/// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers,
+/// `budget` the memory for their long messages.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,
     state_dir: &Path,
+    budget: Budget,
     shutdown: watch::Receiver<bool>,
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
     let handle = Handle {
@@ -157,6 +160,7 @@ pub fn start(
         handle: handle.clone(),
         shared,
         folder: state_dir.join("mcp"),
+        budget,
     };
     (handle, keeper.run(instances, shutdown))
 }

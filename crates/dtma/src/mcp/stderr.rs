@@ -245,8 +245,11 @@ impl StderrLog {
         tokio::time::sleep(SETTLED + LOGGED).await;
         let missing = self.missing(&*runtime, &container).await;
         let mut state = self.state();
-        // Another attachment takes over.
-        let Some(filling) = state.filling.take_if(|_| state.turn == turn) else {
+        if state.turn != turn {
+            // Another attachment takes over.
+            return;
+        }
+        let Some(filling) = state.filling.take() else {
             return;
         };
         let cut = filling.since + SETTLED;
@@ -397,7 +400,7 @@ mod tests {
         let log = StderrLog::open(folder.path(), id);
         log.take(b"one\r\ntw");
         log.take(b"o\n\nlong ");
-        log.take(&[b'x'; 3 * LINE_BYTES]);
+        log.take(&vec![b'x'; 3 * LINE_BYTES]);
         log.take(b"\nlast\n");
         let kept = log.kept();
         assert_eq!(texts(&log)[..2], ["one", "two"]);

@@ -43,6 +43,7 @@ fn not_running(reason: impl Into<String>, intended: bool) -> NotRunning {
     NotRunning {
         reason: reason.into(),
         intended,
+        starting: false,
     }
 }
 

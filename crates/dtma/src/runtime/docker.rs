@@ -337,6 +337,10 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(self.remove_nameless_image(image))
     }
 
+    fn remove_unused<'a>(&'a self, reference: &'a str) -> Call<'a, bool> {
+        Box::pin(self.remove_unused_image(reference))
+    }
+
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId> {
         Box::pin(self.create_container(request))
     }

@@ -155,6 +155,24 @@ impl DockerEngine {
         Ok(())
     }
 
+    pub(super) async fn remove_unused_image(&self, reference: &str) -> Result<bool, RuntimeError> {
+        // Without force, so that Docker itself refuses while any container is made from it.
+        self.call(
+            (Operation::Remove, "remove an image"),
+            self.deadlines.change,
+            |docker| async move {
+                let options = None::<RemoveImageOptions>;
+                match docker.remove_image(reference, options, None).await {
+                    Err(DockerError::DockerResponseServerError {
+                        status_code: 409, ..
+                    }) => Ok(false),
+                    other => absent(other.map(drop)).map(|()| true),
+                }
+            },
+        )
+        .await
+    }
+
     pub(super) async fn remove_nameless_image(&self, image: &str) -> Result<(), RuntimeError> {
         let Some(found) = self.local_image(image).await? else {
             return Ok(());

@@ -244,6 +244,11 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
         image_digest: detail.image.clone(),
+        image: detail
+            .config
+            .as_ref()
+            .and_then(|c| c.image.clone())
+            .unwrap_or_default(),
         ports: host
             .port_bindings
             .iter()

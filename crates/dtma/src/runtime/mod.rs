@@ -77,6 +77,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Removes an image by its id, if nothing names it and no container uses it. Removing none succeeds.
     fn remove_nameless<'a>(&'a self, image: &'a str) -> Call<'a, ()>;
 
+    /// Removes an image by its name, if no container uses it: false then. Removing none succeeds.
+    fn remove_unused<'a>(&'a self, reference: &'a str) -> Call<'a, bool>;
+
     /// Creates a container that does not run yet, and the toolbox's network before it.
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId>;
 

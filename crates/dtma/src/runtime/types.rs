@@ -77,6 +77,8 @@ pub struct Container {
     pub error: String,
     /// Content id of its image.
     pub image_digest: Option<String>,
+    /// Its image as it was named at its creation.
+    pub image: String,
     /// Ports it publishes.
     pub ports: Vec<PortBinding>,
     /// Volumes it mounts, also those that Docker named.

@@ -280,6 +280,62 @@ async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
     assert_error(&nowhere, "registry_unreachable");
 }
 
+async fn is_here(image: &str) -> bool {
+    docker::connect().inspect_image(image).await.is_ok()
+}
+
+#[tokio::test]
+async fn an_image_that_the_agent_pulled_goes_when_nobody_uses_it_any_more() {
+    let agent = Agent::new().await;
+    let registry = Registry::start(false).await;
+    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let image = |tag: &str| format!("{}:{tag}", registry.image(&name));
+    for tag in ["1", "2"] {
+        registry.push_built(&name, tag, "").await;
+        docker::forget_image(&image(tag)).await;
+    }
+    let (first, second) = (with_image(image("1")), with_image(image("1")));
+    agent.deploy(&first).await;
+    agent.deploy(&second).await;
+    // An update leaves no image behind, once nobody else has it.
+    let first = first.next().with("image", json!(image("2")));
+    agent.deploy(&first).await;
+    assert!(is_here(&image("1")).await, "another tool uses it");
+    let second = second.next().with("image", json!(image("2")));
+    agent.deploy(&second).await;
+    docker::eventually(
+        "the old image is gone",
+        Duration::from_secs(10),
+        async || !is_here(&image("1")).await,
+    )
+    .await;
+    // A container of somebody else holds it, too.
+    let foreign = docker::connect()
+        .create_container(
+            None::<bollard::query_parameters::CreateContainerOptions>,
+            bollard::models::ContainerCreateBody {
+                image: Some(image("2")),
+                ..Default::default()
+            },
+        )
+        .await
+        .unwrap()
+        .id;
+    agent.delete(&first).await.expect(200);
+    agent.delete(&second).await.expect(200);
+    assert!(is_here(&image("2")).await, "a container uses it");
+    docker::remove(&foreign).await;
+    let third = with_image(image("2"));
+    agent.deploy(&third).await;
+    agent.delete(&third).await.expect(200);
+    assert!(!is_here(&image("2")).await);
+    // The agent did not pull this one.
+    let built = Tool::new(&["sleep"]);
+    agent.deploy(&built).await;
+    agent.delete(&built).await.expect(200);
+    assert!(is_here(docker::IMAGE).await);
+}
+
 #[tokio::test]
 async fn a_command_tries_again_what_failed() {
     let agent = Agent::new().await;

@@ -152,7 +152,7 @@ async fn of_a_stdio_server_the_log_shows_what_it_says_beside_the_protocol() {
     assert_eq!(read(&agent, &tool, &since).await.len(), 1);
 
     let protocol = read(&agent, &tool, "?stream=stdout").await;
-    assert!(protocol.len() >= 5 && protocol.iter().all(|line| line["stream"] == "stdout"));
+    assert!(protocol.len() >= 4 && protocol.iter().all(|line| line["stream"] == "stdout"));
     assert!(
         texts(&protocol)
             .iter()

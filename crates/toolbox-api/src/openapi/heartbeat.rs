@@ -4,6 +4,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use super::errors;
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::heartbeat::{
     DesiredState, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse, TickResponse,
@@ -17,8 +18,8 @@ use crate::heartbeat::{
     ),
     servers((url = "/functions/v1/heartbeat")),
     paths(tick, beat, enrol, desired),
-    components(schemas(ErrorCode)),
-    modifiers(&Secrets),
+    components(schemas(ErrorCode, ErrorEnvelope)),
+    modifiers(&Secrets, &Errors),
     security(("toolbox_key" = []))
 )]
 pub(super) struct Document;
@@ -42,31 +43,33 @@ impl Modify for Secrets {
     }
 }
 
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        errors::add(openapi, errors::of_heartbeat);
+    }
+}
+
 /// Runs the jobs that are due without anybody asking: marks silent toolboxes, gives up operations without an outcome,
 /// deletes what is older than the retention. Bounded; the next tick goes on. A job that fails keeps no other from running.
 #[utoipa::path(post, path = "/tick", security(("secret_key" = [])),
-    responses((status = 200, description = "What became of each job; some may have failed", body = TickResponse),
-        (status = 401, description = "`secret_key_required`, also for a wrong key and for a user's token", body = ErrorEnvelope)))]
+    responses((status = 200, description = "What became of each job; some may have failed", body = TickResponse)))]
 fn tick() {}
 
 /// Records what the agent tells; the answer names the desired state by its digest. A heartbeat is accepted once.
 #[utoipa::path(post, path = "/{toolboxId}", request_body = Heartbeat, params(("toolboxId" = String, Path, format = "uuid")),
-    responses((status = 200, body = HeartbeatResponse), (status = 400, body = ErrorEnvelope), (status = 401, description = "`heartbeat_key_invalid`, also for an unknown toolbox", body = ErrorEnvelope),
-        (status = 409, description = "`heartbeat_replayed` or `certificate_changed`", body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope),
-        (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = HeartbeatResponse)))]
 fn beat() {}
 
 /// Turns a single-use token into the toolbox's keys and pins the agent's certificate. Until the first heartbeat it may
 /// be asked again with the same certificate, and answers the same.
 #[utoipa::path(post, path = "/{toolboxId}/enrol", request_body = EnrolRequest, params(("toolboxId" = String, Path, format = "uuid")),
     security(("enrolment_token" = [])),
-    responses((status = 200, body = EnrolResponse), (status = 400, body = ErrorEnvelope), (status = 401, description = "`enrolment_token_invalid` or `enrolment_token_expired`", body = ErrorEnvelope),
-        (status = 409, description = "`enrolment_token_used`", body = ErrorEnvelope), (status = 413, body = ErrorEnvelope), (status = 415, body = ErrorEnvelope),
-        (status = 422, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = EnrolResponse)))]
 fn enrol() {}
 
 /// Every instance of the toolbox as it should be, environments included.
 #[utoipa::path(get, path = "/{toolboxId}/desired", params(("toolboxId" = String, Path, format = "uuid")),
-    responses((status = 200, body = DesiredState), (status = 400, body = ErrorEnvelope), (status = 401, description = "`heartbeat_key_invalid`, also for an unknown toolbox", body = ErrorEnvelope),
-        (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = DesiredState)))]
 fn desired() {}

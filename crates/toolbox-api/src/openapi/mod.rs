@@ -4,6 +4,7 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod errors;
 mod heartbeat;
 mod tools;
 

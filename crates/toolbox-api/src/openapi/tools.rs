@@ -1,9 +1,10 @@
 //! Paths of the edge function `toolbox-tools`. The functions are never called: their attributes are the document.
 #![allow(dead_code, reason = "only the attributes are used")]
 
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use super::errors;
 use crate::dtma::LogLine;
 use crate::edge::{
     DeployToolRequest, GetResponse, InvokeRequest, ListResponse, LogFilter, LogsResponse,
@@ -19,45 +20,56 @@ use crate::error::{ErrorCode, ErrorEnvelope};
     ),
     servers((url = "/functions/v1/toolbox-tools")),
     paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp),
-    components(schemas(ErrorCode, DeployToolRequest)),
-    modifiers(&UserToken),
-    security(("user_token" = []))
+    components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
+    modifiers(&Secrets, &Errors),
+    security(("user_token" = [], "apikey" = []))
 )]
 pub(super) struct Document;
 
-struct UserToken;
+struct Secrets;
 
-impl Modify for UserToken {
+impl Modify for Secrets {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         if let Some(components) = openapi.components.as_mut() {
             let mut http = Http::new(HttpAuthScheme::Bearer);
             http.bearer_format = Some("JWT".to_owned());
             components.add_security_scheme("user_token", SecurityScheme::Http(http));
+            let apikey = ApiKey::Header(ApiKeyValue::with_description(
+                "apikey",
+                "The project's publishable key, which Supabase's gateway wants; the legacy anon key too",
+            ));
+            components.add_security_scheme("apikey", SecurityScheme::ApiKey(apikey));
         }
+    }
+}
+
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        errors::add(openapi, errors::of_tools);
     }
 }
 
 /// Any action, as `supabase.functions.invoke` sends it. Answers as the action's own route does.
 #[utoipa::path(post, path = "/", request_body = InvokeRequest,
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 400, body = ErrorEnvelope), (status = 401, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 201, description = "It runs", body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn invoke() {}
 
 /// The instances of a toolbox, joined with the agent's live view.
 #[utoipa::path(get, path = "/{toolboxId}/tools", params(("toolboxId" = String, Path, format = "uuid")),
-    responses((status = 200, body = ListResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = ListResponse)))]
 fn list() {}
 
 /// Deploys an instance (a body without `action`), or any action.
 #[utoipa::path(post, path = "/{toolboxId}/tools", request_body = InvokeRequest,
     params(("toolboxId" = String, Path, format = "uuid"), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header, description = "wait=N seconds, N at most 60")),
-    responses((status = 201, description = "It runs", body = MutationResponse), (status = 202, description = "Accepted; not settled yet", body = MutationResponse),
-        (status = 400, body = ErrorEnvelope), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 413, body = ErrorEnvelope),
-        (status = 415, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, description = "As the action's own route answers", body = MutationResponse), (status = 201, description = "It runs", body = MutationResponse), (status = 202, description = "Accepted; not settled yet", body = MutationResponse)))]
 fn deploy() {}
 
 /// One instance.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
-    responses((status = 200, body = GetResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope)))]
+    responses((status = 200, body = GetResponse)))]
 fn get_instance() {}
 
 /// New image or configuration; the old version stays when the new one does not start.
@@ -65,41 +77,40 @@ fn get_instance() {}
 /// A tool that is to be stopped stays stopped; the new version is then tried when it is started.
 #[utoipa::path(patch, path = "/{toolboxId}/tools/{instance}", request_body = UpdateToolRequest,
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn update() {}
 
 /// Removes an instance with its container and volumes.
 #[utoipa::path(delete, path = "/{toolboxId}/tools/{instance}",
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn delete_instance() {}
 
 /// Runs an instance; re-creates it from its stored spec when the agent does not know it.
 #[utoipa::path(post, path = "/{toolboxId}/tools/{instance}/start",
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn start() {}
 
 /// Stops an instance.
 #[utoipa::path(post, path = "/{toolboxId}/tools/{instance}/stop",
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn stop() {}
 
 /// Stops and runs an instance.
 #[utoipa::path(post, path = "/{toolboxId}/tools/{instance}/restart",
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
-    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 409, body = ErrorEnvelope), (status = 502, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope), (status = 504, body = ErrorEnvelope)))]
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
 fn restart() {}
 
 /// An instance's output; with `follow=true` a stream of JSON lines.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/logs",
-    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<u32>, Query), ("since" = Option<String>, Query), ("follow" = Option<bool>, Query), ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
-    responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson"))), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
+    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<String>, Query, description = "lines from the end, at most 10000, or `all`; 100 when absent"), ("since" = Option<String>, Query, description = "RFC 3339, a date, Unix seconds, or how long ago, such as `10m`"), ("follow" = Option<bool>, Query), ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
+    responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson")))))]
 fn logs() {}
 
 /// Address and token of an instance's MCP endpoint, for the owner's MCP clients. The token opens nothing else.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
-    responses((status = 200, body = McpAccessResponse), (status = 401, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope),
-        (status = 409, description = "It is no MCP server that the machine makes an endpoint for", body = ErrorEnvelope), (status = 503, body = ErrorEnvelope)))]
+    responses((status = 200, body = McpAccessResponse)))]
 fn mcp() {}

@@ -445,7 +445,7 @@ impl Check {
             self.refuse(
                 "resources.memory_bytes",
                 "memory_out_of_bounds",
-                "give 16 MiB to 64 GiB, in bytes",
+                "give 16 MiB to 64 GiB",
             );
         }
         let nano_cpus = cpus.map_or(Some(limits::DEFAULT_NANO_CPUS), nano_cpus);

@@ -40,6 +40,9 @@ pub(super) struct Claims {
     /// Database role.
     #[serde(default)]
     pub(super) role: Option<String>,
+    /// A user without an account, where sign-in lets such users in.
+    #[serde(default)]
+    pub(super) is_anonymous: Option<bool>,
     /// End, seconds since the epoch.
     #[serde(default)]
     pub(super) exp: Option<f64>,

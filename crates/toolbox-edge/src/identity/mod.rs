@@ -2,7 +2,8 @@
 //!
 //! A token counts when its signature is that of one of the project's keys, under the algorithm
 //! that belongs to the key's type, and its claims say: not expired, for `authenticated`, from this
-//! project's sign-in, of a user with a UUID. An API key is not a user, even where it is a token.
+//! project's sign-in, of a user with a UUID. An API key is not a user, even where it is a token. An anonymous user is one
+//! unless the operator refuses them. How a user signed in (the claim `aal`) is not looked at.
 
 mod jwt;
 mod keys;
@@ -45,6 +46,7 @@ pub fn user<'a>(
 /// Checks callers.
 pub struct Identity {
     issuers: Issuers,
+    refuse_anonymous: bool,
     api_keys: Vec<String>,
     keys: Rc<KeyStore>,
     clock: Arc<dyn Clock>,
@@ -83,6 +85,8 @@ enum Refusal {
     Missing,
     /// An API key.
     ApiKey,
+    /// A user without an account, where such users are refused.
+    Anonymous,
     /// A token that does not count; the sentence may be told.
     Invalid(&'static str),
 }
@@ -92,6 +96,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::Missing => Self::new(ErrorCode::AuthenticationRequired),
             Refusal::ApiKey => Self::new(ErrorCode::UserTokenRequired),
+            Refusal::Anonymous => Self::new(ErrorCode::AnonymousRefused),
             Refusal::Invalid(why) => Self::with_message(ErrorCode::InvalidToken, why),
         }
     }
@@ -116,6 +121,7 @@ impl Identity {
         );
         Self {
             issuers: config.issuers.clone(),
+            refuse_anonymous: config.refuse_anonymous,
             api_keys: config.api_keys.clone(),
             keys,
             clock,
@@ -249,6 +255,9 @@ impl Identity {
             return Err(Refusal::Invalid(
                 "The access token's audience is not \"authenticated\"",
             ));
+        }
+        if self.refuse_anonymous && claims.is_anonymous == Some(true) {
+            return Err(Refusal::Anonymous);
         }
         claims
             .sub

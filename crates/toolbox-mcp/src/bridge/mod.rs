@@ -62,7 +62,8 @@ pub fn start(
     options: Options,
 ) -> (Bridge, impl Future<Output = ()> + Send) {
     let (inputs, receiver) = mpsc::channel(INPUTS);
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());

@@ -88,6 +88,7 @@ impl Runner {
                         Err(NotRunning {
                             reason: format!("could not be connected within {} s", OPEN.as_secs()),
                             intended: false,
+                            starting: false,
                         })
                     })
                 })));
@@ -154,7 +155,7 @@ impl Runner {
     }
 
     fn opened(
-        &self,
+        &mut self,
         hub: &mut Hub,
         now: Instant,
         opened: Result<Connection, NotRunning>,
@@ -162,6 +163,7 @@ impl Runner {
         match opened {
             Ok(mut connection) => {
                 if let Some(redactor) = connection.redactor.take() {
+                    self.tracker.set_redactor(redactor.clone());
                     hub.set_redactor(redactor);
                 }
                 hub.set_image(connection.image.take());

@@ -2,7 +2,7 @@
 //! the path that takes those to it. Lines in and lines out, it looks like a server over standard streams, so the hub
 //! serves it as it serves those.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -15,15 +15,15 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::time::Instant;
 
 use super::send::{self, Outgoing, Unsent};
-use super::{Explanation, HttpClient, Locate, Target};
+use super::{HttpClient, Locate, Target};
 use crate::limits::Limits;
 use crate::lines::{Line, Lines};
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::rpc::{self, Kind, Message, code};
 use crate::wire::sse::{Part, Reader};
 
-/// How long a server that does not answer yet is waited for in one attempt to connect.
-const START: Duration = Duration::from_secs(15);
+/// How long a server that does not answer yet is waited for until the hub is told why.
+const TURN: Duration = Duration::from_secs(1);
 /// Pause between looks at a server that does not answer yet.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a server may take to begin its stream and to name its endpoint.
@@ -45,34 +45,26 @@ pub struct EventServer {
     client: HttpClient,
     place: Arc<dyn Locate>,
     limits: Limits,
+    /// Which version of the server does not answer, and since when.
+    since: Mutex<Option<(u64, Instant)>>,
 }
 
 /// Why a connection was not made.
 struct Failed {
     reason: NotRunning,
-    /// The server may still be starting.
-    not_yet: bool,
-    /// Its place is known, and nothing answers there.
-    unanswered: bool,
+    /// The version of the server that does not answer, though its place is known.
+    unanswered: Option<u64>,
 }
 
 impl Failed {
-    fn not_yet(reason: String) -> Self {
-        Self {
-            not_yet: true,
-            unanswered: true,
-            ..Self::for_good(reason)
-        }
-    }
-
     fn for_good(reason: String) -> Self {
         Self {
             reason: NotRunning {
                 reason,
                 intended: false,
+                starting: false,
             },
-            not_yet: false,
-            unanswered: false,
+            unanswered: None,
         }
     }
 }
@@ -90,46 +82,81 @@ impl EventServer {
             client: super::client(),
             place,
             limits,
+            since: Mutex::new(None),
         }
     }
 
     async fn connect(&self) -> Result<Connection, NotRunning> {
-        let until = Instant::now() + START.min(self.limits.starting);
+        let until = Instant::now() + TURN;
         loop {
             let mut failed = match self.attempt().await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    self.may_be_starting(None);
+                    return Ok(connection);
+                }
                 Err(failed) => failed,
             };
-            if failed.not_yet && Instant::now() < until {
+            if let Some(revision) = failed.unanswered {
+                failed.reason.starting = self.may_be_starting(Some(revision));
+            }
+            if failed.reason.starting && Instant::now() < until {
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            if failed.unanswered
-                && let Some(Explanation { words, .. }) = self.place.explain().await
+            if failed.unanswered.is_some()
+                && let Some(why) = self.place.explain().await
             {
                 failed.reason.reason += "; ";
-                failed.reason.reason += &words;
+                failed.reason.reason += &why.words;
+                failed.reason.starting &= !why.lasts;
             }
             return Err(failed.reason);
         }
     }
 
+    /// Whether a version of the server that does not answer may still be starting. Without one, that begins anew.
+    fn may_be_starting(&self, revision: Option<u64>) -> bool {
+        let mut since = match self.since.lock() {
+            Ok(since) => since,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        let Some(revision) = revision else {
+            *since = None;
+            return true;
+        };
+        let (of, begun) = since.unwrap_or((revision, Instant::now()));
+        let begun = if of == revision {
+            begun
+        } else {
+            Instant::now()
+        };
+        *since = Some((revision, begun));
+        begun.elapsed() < self.limits.starting
+    }
+
     async fn attempt(&self) -> Result<Connection, Failed> {
-        let target = self.place.locate().map_err(|reason| Failed {
-            not_yet: !reason.intended,
-            unanswered: false,
-            reason,
+        let target = self.place.locate().map_err(|reason| {
+            self.may_be_starting(None);
+            Failed {
+                reason,
+                unanswered: None,
+            }
         })?;
+        let unanswered = |reason| Failed {
+            unanswered: Some(target.revision),
+            ..Failed::for_good(reason)
+        };
         let response = tokio::time::timeout(BEGIN, get(&self.client, &target, &target.path))
             .await
             .unwrap_or(Err(Unsent::Broken))
-            .map_err(|unsent| Failed::not_yet(unsent_words(unsent, &target)))?;
+            .map_err(|unsent| unanswered(unsent_words(unsent, &target)))?;
         if let Some(words) = refusal(&response, &target) {
             let words = target.private.redactor.clean(&words);
-            // One that is starting may answer so for a moment.
-            return Err(Failed {
-                not_yet: response.status().is_server_error(),
-                ..Failed::for_good(words)
+            // One that is starting may answer with an error of its own.
+            return Err(if response.status().is_server_error() {
+                unanswered(words)
+            } else {
+                Failed::for_good(words)
             });
         }
         let mut incoming = Incoming::new(response);

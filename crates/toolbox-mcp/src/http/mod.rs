@@ -150,7 +150,8 @@ pub fn start(
     options: Options,
 ) -> (HttpBridge, impl Future<Output = ()> + Send) {
     let client = client();
-    let tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    let mut tracker = Tracker::new(time::OffsetDateTime::now_utc(), options.known.tools.clone());
+    tracker.set_redactor(options.redactor.clone());
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());

@@ -66,10 +66,12 @@ impl Prober {
                 Err(reason) => {
                     terms = None;
                     since = None;
-                    (
-                        finding(McpState::Unreachable, reason.reason),
-                        Duration::from_secs(1),
-                    )
+                    let state = if reason.starting {
+                        McpState::Starting
+                    } else {
+                        McpState::Unreachable
+                    };
+                    (finding(state, reason.reason), Duration::from_secs(1))
                 }
                 Ok(target) => {
                     if terms.as_ref().is_some_and(|t| t.target != target) {

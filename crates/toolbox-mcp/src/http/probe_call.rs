@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::send::{self, Outgoing, Unsent};
 use super::{HttpClient, Target};
 use crate::lenient;
-use crate::rpc::Message;
+use crate::rpc::{self, Message};
 use crate::wire::sse::{Part, Reader};
 
 /// A server's answer to one message.
@@ -125,7 +125,7 @@ async fn read(
         return read_events(response, id, limit).await;
     }
     let text = read_all(response, limit).await?;
-    Ok(match judge(status, text.clone(), id) {
+    Ok(match judge(status, &text, id) {
         _ if in_session && status == StatusCode::NOT_FOUND => Reply::NoSession,
         Some(said) => said,
         None => {
@@ -136,8 +136,8 @@ async fn read(
 }
 
 /// An answer that clients can read counts, however strange what is in it.
-fn judge(status: StatusCode, bytes: Bytes, id: Option<&Value>) -> Option<Reply> {
-    let message = Message::parse(bytes).ok()?;
+fn judge(status: StatusCode, bytes: &Bytes, id: Option<&Value>) -> Option<Reply> {
+    let message = Message::parse(rpc::without_mark(bytes)).ok()?;
     if let Some(error) = &message.error {
         let error = lenient::read(message.raw(error)).unwrap_or_default();
         return Some(Reply::Error(status, error));
@@ -171,7 +171,7 @@ async fn read_events(
             Part::Data(more) => data.extend_from_slice(more),
             Part::End => {
                 let message = Bytes::from(std::mem::take(&mut data));
-                answer = answer.take().or_else(|| judge(status, message, id));
+                answer = answer.take().or_else(|| judge(status, &message, id));
             }
         });
         if let Some(answer) = answer {
@@ -185,4 +185,26 @@ async fn read_events(
         status,
         "an event stream without an answer".to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_ours_in_each_form_of_its_id_and_after_a_mark() {
+        let ours = |mark: &str, given: &Value| {
+            let message = json!({"jsonrpc": "2.0", "id": given, "result": {}});
+            let message = Bytes::from(format!("{mark}{message}"));
+            judge(StatusCode::OK, &message, Some(&json!(1))).is_some()
+        };
+        for id in [json!(1), json!("1"), json!(1.0)] {
+            assert!(ours("", &id) && ours("\u{feff}", &id), "{id}");
+        }
+        for id in [json!(2), json!("2"), json!(1.5), json!(null)] {
+            assert!(!ours("", &id), "{id}");
+        }
+    }
 }

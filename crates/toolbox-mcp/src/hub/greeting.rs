@@ -28,6 +28,8 @@ pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-1
 /// The one revision that has batches of messages.
 pub const BATCHES: &str = "2025-03-26";
 
+/// Of a server that says nothing in the protocol.
+const OTHER_TRANSPORT: &str = "; if it serves HTTP, set transport to streamable-http";
 /// Revisions of a server that are kept.
 const MOST_VERSIONS: usize = 32;
 
@@ -218,6 +220,7 @@ impl Hub {
         self.discover = Discover::Unasked;
         self.legacy = Legacy::Unknown;
         self.link = Link::Greeting { since: now };
+        self.used = now;
         if self.crashes_in_a_row == 0 {
             self.found(Finding {
                 state: McpState::Starting,
@@ -387,6 +390,11 @@ impl Hub {
         }
         let words = self.garbage_words();
         let seconds = waited.as_secs();
+        let cure = if self.process.spoke {
+            ""
+        } else {
+            OTHER_TRANSPORT
+        };
         if waited >= self.limits.starting {
             let silent = words.is_empty() || self.process.spoke;
             self.found(Finding {
@@ -395,19 +403,21 @@ impl Hub {
                 } else {
                     McpState::NotMcp
                 },
-                evidence: format!("the handshake was not answered within {seconds} s{words}"),
+                evidence: format!("the handshake was not answered within {seconds} s{words}{cure}"),
                 success: None,
             });
         } else if !words.is_empty() && !self.process.spoke && waited >= self.limits.discover {
             self.found(Finding {
                 state: McpState::NotMcp,
-                evidence: format!("it has not answered the handshake for {seconds} s{words}"),
+                evidence: format!("it has not answered the handshake for {seconds} s{words}{cure}"),
                 success: None,
             });
         } else if self.state == McpState::Starting && self.finding.is_none() {
             self.found(Finding {
                 state: McpState::Starting,
-                evidence: format!("it runs, and has not answered the handshake for {seconds} s"),
+                evidence: format!(
+                    "it runs, and has not answered the handshake for {seconds} s{cure}"
+                ),
                 success: None,
             });
         }

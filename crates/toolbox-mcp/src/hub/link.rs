@@ -61,12 +61,18 @@ impl Hub {
         // Nobody waits for a server that is not meant to run, and a change of it connects at once.
         let retry_at = if reason.intended {
             now + LOOK_AGAIN
+        } else if reason.starting {
+            now
         } else {
             self.crashes_in_a_row += 1;
             now + self.pause()
         };
         self.found(Finding {
-            state: McpState::Unreachable,
+            state: if reason.starting {
+                McpState::Starting
+            } else {
+                McpState::Unreachable
+            },
             evidence: why.clone(),
             success: None,
         });

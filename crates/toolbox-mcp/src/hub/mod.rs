@@ -193,6 +193,8 @@ pub struct Hub {
     shied: bool,
     /// When `initialize` was sent last.
     greeted: Instant,
+    /// When it was connected, or a client last wanted anything.
+    used: Instant,
     /// Ends in a row, each after a short run.
     crashes_in_a_row: u32,
     ends: VecDeque<Instant>,
@@ -235,6 +237,7 @@ impl Hub {
             era: KnownEra::default(),
             shied: false,
             greeted: now,
+            used: now,
             crashes_in_a_row: 0,
             ends: VecDeque::new(),
             last_end: String::new(),
@@ -252,6 +255,7 @@ impl Hub {
 
     /// Takes what a client wants.
     pub fn input(&mut self, now: Instant, input: Input) {
+        self.used(now);
         match input {
             Input::Post(post) => self.post(now, post),
             Input::Batch {

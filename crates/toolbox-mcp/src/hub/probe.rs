@@ -2,7 +2,8 @@
 //!
 //! A probe is a call of the bridge's own through the same process that serves the clients: a `ping`, to which any answer
 //! will do. In its place the tools are listed right after the handshake, after the server said that they changed, and
-//! rarely otherwise: what a server writes to its standard output lands in its container's log.
+//! rarely otherwise: what a server writes to its standard output lands in its container's log. A server that nobody uses is
+//! pinged rarely as well.
 //!
 //! One probe is under way at a time. A server that works on calls one by one leaves it unanswered for as long as they take,
 //! so what an unanswered probe means depends on what else the server has to do.
@@ -34,6 +35,10 @@ const LIST_PAUSE: Duration = Duration::from_secs(10);
 const LIST_RETRY: Duration = Duration::from_mins(1);
 /// A silent server is probed again this often, because the probe before may be lost.
 const LOST: Duration = Duration::from_mins(1);
+/// A server that nobody used for so long is probed this often, and at once when somebody comes: some write a line of their
+/// log for each request.
+const UNUSED_AFTER: Duration = Duration::from_mins(5);
+const UNUSED_PAUSE: Duration = Duration::from_mins(1);
 /// Longest list that is kept to answer clients of a busy server.
 const KEPT_LIST: usize = 256 * 1024;
 
@@ -410,8 +415,21 @@ impl Hub {
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;
         let part = u32::try_from(self.jitter % 1000).unwrap_or_default();
-        let jitter = self.limits.probe_interval / 10 * part / 1000;
-        self.probe.due = Some(now + self.limits.probe_interval + jitter);
+        let unused = now.saturating_duration_since(self.used) >= UNUSED_AFTER;
+        let interval = if unused && self.sessions.is_empty() && !self.probe.missed {
+            UNUSED_PAUSE
+        } else {
+            self.limits.probe_interval
+        };
+        self.probe.due = Some(now + interval + interval / 10 * part / 1000);
+    }
+
+    /// Somebody uses the server, so its state matters now.
+    pub(super) fn used(&mut self, now: Instant) {
+        let before = std::mem::replace(&mut self.used, now);
+        if now.saturating_duration_since(before) >= UNUSED_AFTER {
+            self.probe.ask_now(now);
+        }
     }
 
     fn busy_words(&self, now: Instant) -> String {

@@ -32,10 +32,7 @@ impl Hub {
         match Message::parse(bytes.clone()) {
             Ok(message) => self.take(now, &message),
             // Some runtimes write one at the start of their output.
-            Err(Malformed::ByteOrderMark) => {
-                let rest = bytes.slice(rpc::BYTE_ORDER_MARK.len_utf8()..);
-                self.part(now, &rest);
-            }
+            Err(Malformed::ByteOrderMark) => self.part(now, &rpc::without_mark(&bytes)),
             Err(Malformed::Batch) => match rpc::batch(&bytes) {
                 Ok(parts) => {
                     for part in parts {

@@ -295,7 +295,9 @@ async fn a_server_that_listens_late_is_waited_for() {
         world.request(&message).send()
     });
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(world.state(), McpState::Starting);
+    let health = world.bridge.health().borrow().clone();
+    assert_eq!(health.state, McpState::Starting);
+    assert!(health.evidence.contains("nothing listens"), "{health:?}");
     let server = Server::default();
     "/messages/?session_id={}".clone_into(&mut server.endpoint.lock().unwrap());
     let router = Router::new()
@@ -309,4 +311,18 @@ async fn a_server_that_listens_late_is_waited_for() {
         answer[0]["result"]["serverInfo"]["name"], "in-process",
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_in_its_time_is_unreachable() {
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let limits = Limits::default().with_times(None, Some(Duration::from_secs(3)));
+    let process = EventServer::new(place(address, "/sse", Private::default()), limits);
+    let world = World::of(Arc::new(process), Options::default()).await;
+    let (health, after) = world.becomes(McpState::Unreachable, LIMIT).await;
+    assert!(health.evidence.contains("nothing listens"), "{health:?}");
+    assert!(after >= Duration::from_secs(3), "{after:?}");
 }

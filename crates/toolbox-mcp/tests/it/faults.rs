@@ -113,7 +113,8 @@ async fn a_server_that_never_answers_is_not_healthy() {
     assert_eq!(world.state(), McpState::Starting);
     let evidence = world.bridge.health().borrow().evidence.clone();
     assert!(
-        evidence.contains("has not answered the handshake"),
+        evidence.contains("has not answered the handshake")
+            && evidence.contains("set transport to streamable-http"),
         "{evidence}"
     );
 }

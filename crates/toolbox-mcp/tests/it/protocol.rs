@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
+use toolbox_mcp::limits::Limits;
 
 use crate::world::{Client, World, messages, text_of};
 
@@ -160,7 +161,7 @@ async fn what_is_no_proper_request_is_refused() {
         .request(&list)
         .header("mcp-protocol-version", "1999-01-01");
     assert_eq!(version.send().await.unwrap().status(), 400);
-    let large = "x".repeat(4 * 1024 * 1024);
+    let large = "x".repeat(Limits::default().message_bytes);
     let large = world
         .request(&json!({"jsonrpc": "2.0", "method": large}))
         .send()

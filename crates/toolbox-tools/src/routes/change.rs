@@ -31,7 +31,7 @@ pub(super) fn delete(cx: RequestContext) -> Answer {
 fn change(cx: RequestContext, change: Change) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
-        let request = change_request(&cx)?;
+        let request = change_request(&cx).await?;
         let outcome = instances(&cx)?
             .change(&request, toolbox, &target, change)
             .await?;
@@ -42,8 +42,8 @@ fn change(cx: RequestContext, change: Change) -> Answer {
 pub(super) fn update(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let (toolbox, target) = instance(&cx)?;
-        let body: UpdateToolRequest = cx.json()?;
-        let request = change_request(&cx)?;
+        let body: UpdateToolRequest = cx.json().await?;
+        let request = change_request(&cx).await?;
         let outcome = instances(&cx)?
             .update(&request, toolbox, &target, &body.base_config_override_json)
             .await?;

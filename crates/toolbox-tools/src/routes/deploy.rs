@@ -17,7 +17,7 @@ pub(super) async fn deploy(
     toolbox: ToolboxId,
     body: InvokeRequest,
 ) -> Result<Reply, ApiError> {
-    let request = change_request(cx)?;
+    let request = change_request(cx).await?;
     let quotas = cx.state.config.quotas.as_ref()?;
     let tool = new_tool(body, quotas.max_instances)?;
     let outcome = instances(cx)?.deploy(&request, toolbox, &tool).await?;

@@ -186,6 +186,64 @@ fn requests_that_break_a_rule_reach_nobody() {
     assert!(world.rpc("operation").is_empty());
 }
 
+/// What stands at `field` of `body`, such as `a.b[0].c`.
+fn at<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
+    let pointer = field.replace(['.', '['], "/").replace(']', "");
+    body.pointer(&format!("/{pointer}"))
+}
+
+#[test]
+fn every_broken_rule_is_told_under_the_name_that_the_caller_wrote() {
+    let body = json!({
+    "toolCatalogId": CATALOG, "instanceNameOnToolbox": "x", "baseConfigOverrideJson": {
+        "dockerImage": "not an image!",
+        "environmentVariables": {"KEY": "a\0", "LONG": "x".repeat(40_000)},
+        "portMappings": [
+            {"containerPort": 0, "hostPort": 0}, {"containerPort": 80, "hostPort": 22},
+            {"containerPort": 80, "hostPort": 22},
+        ],
+        "command": ["a\0"], "entrypoint": ["a\0"],
+        "volumes": [{"name": "A", "path": "x"}, {"name": "A", "path": "/proc"}],
+        "resources": {"memory": "0.3k", "cpu": ".001", "pids": 0},
+        "endpointPath": "no path", "transport": "sse",
+    }});
+    let world = empty();
+    let seen = deploy(&world, body.clone(), &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let errors = seen.body["error"]["details"]["errors"].as_array().unwrap();
+    assert!(errors.len() >= 15, "{errors:?}");
+    for error in errors {
+        let field = error["field"].as_str().unwrap();
+        assert!(at(&body, field).is_some(), "{field} is not in the request");
+        let words = error["message"].as_str().unwrap();
+        for name in ["memory_bytes", "mcp_path", "host_port", "container_port"] {
+            assert!(!words.contains(name), "{words}");
+        }
+    }
+    let message = seen.body["error"]["message"].as_str().unwrap();
+    let first = format!(
+        "{}: {} (and {} more)",
+        errors[0]["field"].as_str().unwrap(),
+        errors[0]["message"].as_str().unwrap(),
+        errors.len() - 1
+    );
+    assert_eq!(message, first);
+}
+
+#[test]
+fn quantities_that_docker_takes_are_taken() {
+    let mut body = body();
+    body["baseConfigOverrideJson"]["resources"] = json!({"memory": "0.3g", "cpu": ".5"});
+    let world = empty();
+    world.agent(|_| answer(202, &new("pulling")));
+    assert_eq!(deploy(&world, body, &[]).status, 202);
+    let begun = world.rpc("begin_tool_instance_operation");
+    assert_eq!(
+        begun[0]["spec"]["resources"],
+        json!({"memory_bytes": 322_122_547, "cpus": 0.5})
+    );
+}
+
 #[test]
 fn a_key_is_passed_with_a_fingerprint_of_its_request() {
     let world = empty();

@@ -14,7 +14,7 @@ use crate::host::{change_request, instances};
 /// `POST /`: the toolbox is named in the body.
 pub(super) fn at_root(cx: RequestContext) -> Answer {
     Box::pin(async move {
-        let body: InvokeRequest = cx.json()?;
+        let body: InvokeRequest = cx.json().await?;
         let toolbox = toolbox_id(body.toolbox_id.as_deref().unwrap_or_default())?;
         if body.action.is_none() && body.tool_catalog_id.is_none() {
             return Err(unknown_action());
@@ -27,7 +27,7 @@ pub(super) fn at_root(cx: RequestContext) -> Answer {
 pub(super) fn at_toolbox(cx: RequestContext) -> Answer {
     Box::pin(async move {
         let toolbox = toolbox_id(cx.param(0))?;
-        let body: InvokeRequest = cx.json()?;
+        let body: InvokeRequest = cx.json().await?;
         if let Some(named) = body.toolbox_id.as_deref()
             && toolbox_id(named)? != toolbox
         {
@@ -59,14 +59,14 @@ async fn dispatch(
         Some("mcp") => return mcp::access(cx, toolbox, &target(&body)?).await,
         Some("logs") => {
             let target = target(&body)?;
-            return logs::logs(cx, toolbox, &target, LogOptions::from_body(&body)?).await;
+            return logs::logs(cx, toolbox, &target, LogOptions::from_body(cx, &body)?).await;
         }
         Some("update") => {
             let target = target(&body)?;
             let wanted = body.base_config_override_json.ok_or_else(|| {
                 ApiError::with_message(ErrorCode::InvalidRequest, "Give baseConfigOverrideJson")
             })?;
-            let request = change_request(cx)?;
+            let request = change_request(cx).await?;
             let outcome = instances(cx)?
                 .update(&request, toolbox, &target, &wanted)
                 .await?;
@@ -79,7 +79,7 @@ async fn dispatch(
         Some(_) => return Err(unknown_action()),
     };
     let target = target(&body)?;
-    let request = change_request(cx)?;
+    let request = change_request(cx).await?;
     let outcome = instances(cx)?
         .change(&request, toolbox, &target, command)
         .await?;

@@ -84,6 +84,25 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
             "2025-11-21T09:50:45.123456789Z",
             "2025-11-21T09:50:45.123456789Z",
         ),
+        // The plus of a zone that was not encoded is a space in a URL.
+        (
+            "2025-11-21T11:50:45+02:00",
+            "2025-11-21T09:50:45.000000000Z",
+        ),
+        (
+            "2025-11-21%2011:50:45.5+02:00",
+            "2025-11-21T09:50:45.500000000Z",
+        ),
+        ("2025-11-21T09:50:45", "2025-11-21T09:50:45.000000000Z"),
+        ("2025-11-21T09:50", "2025-11-21T09:50:00.000000000Z"),
+        ("2025-11-21", "2025-11-21T00:00:00.000000000Z"),
+        // Before the clock of the tests, 2026-01-01T00:00:00Z.
+        ("10m", "2025-12-31T23:50:00.000000000Z"),
+        ("1h30m", "2025-12-31T22:30:00.000000000Z"),
+        ("1.5h", "2025-12-31T22:30:00.000000000Z"),
+        ("2d", "2025-12-30T00:00:00.000000000Z"),
+        ("250ms", "2025-12-31T23:59:59.750000000Z"),
+        ("999999d", "1970-01-01T00:00:00.000000000Z"),
     ] {
         let world = World::new("running");
         world.agent(|_| Ok(lines()));
@@ -105,6 +124,16 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
         "soon",
         "-1",
         "1e300",
+        "",
+        "m",
+        "10x",
+        "10m5",
+        "1.2.3h",
+        "2025-11-2",
+        "2025-11-21T",
+        "2025-11-21T09",
+        "2025-11-21X09:50:45Z",
+        "9999999999999999999999d",
         "253402300800",
         "9999-12-31T23:59:59-01:00",
         "9999-12-31T23:59:59.9-23:59",
@@ -118,6 +147,32 @@ fn a_moment_reaches_the_agent_in_one_form_however_it_is_written() {
             "{given}"
         );
         assert!(world.sent_to_agent().is_empty());
+    }
+}
+
+#[test]
+fn as_many_lines_as_there_may_be_are_all() {
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/logs");
+    let sent = format!("GET /tools/{INSTANCE}/logs?follow=false&tail=10000");
+    let world = World::new("running");
+    world.agent(|_| Ok(lines()));
+    world.ask("GET", &format!("{path}?tail=all"), None);
+    for tail in [json!("all"), json!(10_000), json!("10000")] {
+        let body =
+            json!({"toolboxId": TOOLBOX, "action": "logs", "instanceId": INSTANCE, "tail": tail});
+        assert_eq!(world.ask("POST", "", Some(body)).status, 200);
+    }
+    assert_eq!(world.sent_to_agent(), vec![sent; 4]);
+    let body = json!({"toolboxId": TOOLBOX, "action": "logs", "instanceId": INSTANCE, "since": 1_763_718_645});
+    assert_eq!(world.ask("POST", "", Some(body)).status, 200);
+    assert!(world.sent_to_agent()[4].ends_with("&since=2025-11-21T09%3A50%3A45.000000000Z"));
+    for tail in ["ALL", "-1", "1.5", "10001", ""] {
+        let seen = world.ask("GET", &format!("{path}?tail={tail}"), None);
+        assert_eq!(
+            (seen.status, seen.code()),
+            (400, "invalid_request"),
+            "{tail}"
+        );
     }
 }
 

@@ -1,0 +1,168 @@
+//! The errors of every operation of the edge functions. For each code it is decided once which operations give it, so no
+//! operation's list is written by hand, and a new code cannot be forgotten.
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+
+use crate::error::ErrorCode;
+
+/// What decides which errors an operation gives.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    method: &'a str,
+    path: &'a str,
+    has_body: bool,
+}
+
+/// Which operations of a function give a code.
+pub(super) type Gives = fn(ErrorCode, Facts<'_>) -> bool;
+
+/// Adds to every operation the statuses that it can give, each with its codes.
+pub(super) fn add(openapi: &mut OpenApi, gives: Gives) {
+    for (path, item) in &mut openapi.paths.paths {
+        for (method, operation) in operations_of(item) {
+            let facts = Facts {
+                method,
+                path,
+                has_body: operation.request_body.is_some(),
+            };
+            add_to(operation, |code| gives(code, facts));
+        }
+    }
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem {
+        get,
+        post,
+        patch,
+        delete,
+        ..
+    } = item;
+    [
+        ("GET", get),
+        ("POST", post),
+        ("PATCH", patch),
+        ("DELETE", delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
+}
+
+fn add_to(operation: &mut Operation, gives: impl Fn(ErrorCode) -> bool) {
+    for code in ErrorCode::ALL.iter().copied().filter(|code| gives(*code)) {
+        let told = format!("`{}`: {}", code.as_str(), code.title());
+        let responses = &mut operation.responses.responses;
+        if let Some(RefOr::T(response)) = responses.get_mut(&code.status().to_string()) {
+            response.description = format!("{}\n\n{told}", response.description);
+            continue;
+        }
+        let envelope = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("ErrorEnvelope")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(told)
+            .content("application/json", envelope)
+            .build();
+        responses.insert(code.status().to_string(), RefOr::T(response));
+    }
+}
+
+/// `toolbox-tools`.
+pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    // A body may name any action.
+    let is_any = facts.method == "POST" && !facts.path.contains("{instance}");
+    let changes = facts.method != "GET";
+    let is_logs = facts.path.ends_with("/logs") || is_any;
+    let is_mcp = facts.path.ends_with("/mcp") || is_any;
+    let names_instance = facts.path.contains("{instance}") || is_any;
+    let asks_agent = changes || is_logs;
+    let ends_with = |action: &str| facts.path.ends_with(action) || is_any;
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::Forbidden
+        | C::InvalidRequest
+        | C::ToolboxNotFound
+        | C::Internal
+        | C::NotConfigured
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout
+        | C::AuthUnreachable => true,
+        C::InvalidJson | C::UnsupportedMediaType => facts.has_body,
+        C::InvalidAction
+        | C::CatalogToolNotFound
+        | C::NameTaken
+        | C::QuotaExceeded
+        | C::DeployFailed => is_any,
+        C::InstanceNotFound => names_instance,
+        C::IllegalState => changes || is_mcp,
+        // A body without meaning is read too, where there is an idempotency key.
+        C::BodyTooLarge
+        | C::BodyTooSlow
+        | C::OperationInProgress
+        | C::StateChanged
+        | C::ToolboxNotActive
+        | C::IdempotencyKeyReused
+        | C::ValidationFailed
+        | C::AgentStoreFailed => changes,
+        C::StartFailed => ends_with("/start") || ends_with("/restart"),
+        C::StopFailed => ends_with("/stop"),
+        C::UpdateFailed => facts.method == "PATCH" || is_any,
+        C::DeleteFailed => facts.method == "DELETE" || is_any,
+        C::ToolboxNotReady | C::AgentNotEnrolled | C::AgentUnauthorized => asks_agent || is_mcp,
+        C::AgentTooOld
+        | C::AgentPinUnsupported
+        | C::AgentBadResponse
+        | C::AgentFailed
+        | C::AgentCertificateInvalid
+        | C::AgentUnreachable
+        | C::AgentTimeout
+        | C::DockerFailed
+        | C::DockerUnreachable
+        | C::DockerTimeout => asks_agent,
+        // Of paths and methods that are no operation, and of the other function.
+        C::RouteNotFound
+        | C::MethodNotAllowed
+        | C::EnrolmentTokenInvalid
+        | C::EnrolmentTokenExpired
+        | C::EnrolmentTokenUsed
+        | C::HeartbeatKeyInvalid
+        | C::HeartbeatReplayed
+        | C::CertificateChanged
+        | C::SecretKeyRequired => false,
+    }
+}
+
+/// `heartbeat`.
+pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let is_tick = facts.path == "/tick";
+    let is_enrol = facts.path.ends_with("/enrol");
+    let is_beat = facts.has_body && !is_enrol;
+    match code {
+        C::Internal | C::NotConfigured => true,
+        C::SecretKeyRequired => is_tick,
+        C::AuthenticationRequired
+        | C::InvalidRequest
+        | C::Forbidden
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout => !is_tick,
+        C::HeartbeatKeyInvalid => !is_tick && !is_enrol,
+        C::EnrolmentTokenInvalid | C::EnrolmentTokenExpired | C::EnrolmentTokenUsed => is_enrol,
+        C::HeartbeatReplayed | C::CertificateChanged => is_beat,
+        C::InvalidJson
+        | C::BodyTooLarge
+        | C::BodyTooSlow
+        | C::UnsupportedMediaType
+        | C::ValidationFailed
+        | C::StateChanged => facts.has_body,
+        // Of paths and methods that are no operation, and of the other function.
+        _ => false,
+    }
+}
