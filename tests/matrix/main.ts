@@ -6,7 +6,8 @@ import { type Server, SERVERS } from "./servers.ts";
 
 const IMAGE = "toolbox/matrix:dev";
 const HOME = "/opt/matrix";
-const WIDTH = 2;
+/** Servers at once. */
+const WIDTH = 4;
 /** Of one client with one server, all its steps. */
 const PAIR_MS = 240_000;
 

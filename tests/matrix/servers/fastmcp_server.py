@@ -1,5 +1,6 @@
 """A server of PyPI fastmcp: the argument is its transport, `stdio`, `http` or `sse`. Serves at port 8000."""
 
+import asyncio
 import sys
 
 from fastmcp import Context, FastMCP
@@ -22,6 +23,8 @@ def large() -> str:
 async def count(ctx: Context) -> str:
     for number in range(3):
         await ctx.report_progress(number + 1, 3)
+        # Clients forget who waits for progress as soon as they see the answer.
+        await asyncio.sleep(0.1)
     return "counted"
 
 

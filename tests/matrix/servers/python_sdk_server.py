@@ -1,5 +1,7 @@
 """A server over standard streams, of PyPI mcp 1.x as it came in 1.6."""
 
+import asyncio
+
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
 
@@ -20,6 +22,8 @@ def large() -> str:
 async def count(ctx: Context) -> str:
     for number in range(3):
         await ctx.report_progress(number + 1, 3)
+        # Clients forget who waits for progress as soon as they see the answer.
+        await asyncio.sleep(0.1)
     return "counted"
 
 
