@@ -61,6 +61,10 @@ pub struct ConfigOverride {
     /// How long the MCP server may take to start, 1 to 1,800 seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_timeout_seconds: Option<u32>,
+    /// The MCP server (transport `stdio`) speaks the stateless revision 2026-07-28, and is asked for that first. Else every
+    /// client gets a revision with sessions, because a server that speaks both keeps to the one that it is asked for first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stateless_protocol: Option<bool>,
     /// Capabilities that it gets back; all others are dropped. Docker's defaults may be asked for, such as `CHOWN`, `SETUID`
     /// and `SETGID`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +128,7 @@ impl ConfigOverride {
             upstream_headers,
             call_timeout_seconds,
             start_timeout_seconds,
+            stateless_protocol,
             capabilities,
             user,
             stdin_open,
@@ -174,6 +179,7 @@ impl ConfigOverride {
             &mut spec.mcp_start_timeout_seconds,
             start_timeout_seconds.map(Some),
         );
+        set(&mut spec.mcp_stateless, stateless_protocol);
         set(&mut spec.image, docker_image);
         set(
             &mut spec.ports,

@@ -29,6 +29,9 @@ struct Arguments {
     /// Address, port and path of a server that speaks HTTP.
     #[arg(long, conflicts_with = "command")]
     url: Option<String>,
+    /// The server speaks the stateless revision.
+    #[arg(long)]
+    stateless: bool,
     /// The server and its arguments.
     #[arg(required_unless_present = "url", last = true)]
     command: Vec<OsString>,
@@ -39,9 +42,11 @@ async fn main() -> Result<(), std::io::Error> {
     let Arguments {
         listen,
         url,
+        stateless,
         command,
     } = Arguments::parse();
     let options = Options {
+        stateless,
         origins: Origins {
             loopback_only: true,
             ..Origins::default()

@@ -43,6 +43,7 @@ struct Made {
     transport: McpTransport,
     call: Option<Duration>,
     start: Option<Duration>,
+    stateless: bool,
 }
 
 impl Made {
@@ -52,6 +53,7 @@ impl Made {
             transport: spec.transport?,
             call: seconds(spec.mcp_call_timeout_seconds),
             start: seconds(spec.mcp_start_timeout_seconds),
+            stateless: spec.mcp_stateless,
         })
     }
 }
@@ -176,6 +178,7 @@ impl Keeper {
             limits: Limits::default().with_times(made.call, made.start),
             redactor: Redactor::new(spec.secrets()),
             known: self.remembered(id),
+            stateless: made.stateless,
             budget: self.budget.clone(),
             ..Options::default()
         };

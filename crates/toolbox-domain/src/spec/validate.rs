@@ -121,6 +121,7 @@ impl InstanceSpec {
             mcp_headers,
             mcp_call_timeout_seconds,
             mcp_start_timeout_seconds,
+            mcp_stateless,
             stdin_open,
         } = &mut spec;
         let image = ImageSource::parse_with(image, policy);
@@ -146,6 +147,14 @@ impl InstanceSpec {
             *mcp_start_timeout_seconds,
             &limits::START_SECONDS,
         );
+        if *mcp_stateless && *transport != Some(McpTransport::Stdio) {
+            check.refuse(
+                "mcp_stateless",
+                "stateless_without_stdio",
+                "set it only with the transport stdio; over HTTP each client asks for its own"
+                    .to_owned(),
+            );
+        }
         // A stdio server reads end-of-file at once otherwise, and exits.
         *stdin_open |= *transport == Some(McpTransport::Stdio);
         match image {

@@ -55,6 +55,10 @@ pub struct ToolSpec {
     /// How long the MCP server may take to start, in seconds; the bridge's default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mcp_start_timeout_seconds: Option<u32>,
+    /// The MCP server speaks the stateless revision, and is asked for that first. Others are asked first for a session,
+    /// because servers that know only sessions may end when anything else comes first. Only for the transport `stdio`.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub mcp_stateless: bool,
     /// Keep standard input open; always so for the transport `stdio`.
     pub stdin_open: bool,
 }

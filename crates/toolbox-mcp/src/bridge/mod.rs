@@ -40,6 +40,8 @@ pub struct Options {
     pub redactor: Redactor,
     /// What was learned of it at an earlier time.
     pub known: Memory,
+    /// It is said to speak the stateless revision, and is asked for that first. Over HTTP it has no effect.
+    pub stateless: bool,
     /// Web pages that may call.
     pub origins: Origins,
     /// Memory for long messages, shared by all bridges of the program.
@@ -72,6 +74,7 @@ pub fn start(
         inputs: receiver,
         wake: Arc::clone(&wake),
         limits: options.limits.clone(),
+        stateless: options.stateless,
         redactor: options.redactor.clone(),
         budget: options.budget.clone(),
         tracker,

@@ -37,6 +37,7 @@ pub(super) struct Runner {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) wake: Arc<Notify>,
     pub(super) limits: Limits,
+    pub(super) stateless: bool,
     pub(super) redactor: Redactor,
     pub(super) budget: Budget,
     pub(super) tracker: Tracker,
@@ -70,6 +71,9 @@ impl Runner {
             seed,
         );
         hub.recall(self.memory.borrow().era.clone());
+        if self.stateless {
+            hub.ask_stateless_first();
+        }
         let process = Arc::clone(&self.process);
         let mut opening: Option<Opening<'_>> = None;
         let mut live: Option<Live> = None;

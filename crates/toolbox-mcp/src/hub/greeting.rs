@@ -1,8 +1,8 @@
 //! The one real handshake with the server, in both eras of the protocol.
 //!
 //! It begins as a client of the older era would, with `initialize`: a server of that era may end when anything else comes
-//! first. `server/discover` is asked when a server refuses `initialize`, when one is remembered to do so, or when a client
-//! of the stateless era comes. A server that ends because of it is started again and not asked any more.
+//! first. `server/discover` is asked when a server refuses `initialize`, when one is remembered to do so or said to speak the
+//! stateless revision, or when a client of the stateless era comes. A server that ends because of it is started again and not asked any more.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -228,7 +228,11 @@ impl Hub {
                 success: None,
             });
         }
-        if self.era.only == Some(Only::Stateless) {
+        let stateless_first = match self.era.only {
+            Some(only) => only == Only::Stateless,
+            None => self.stateless_first,
+        };
+        if stateless_first {
             self.ask_discover(now);
         } else {
             self.greet_legacy(now);

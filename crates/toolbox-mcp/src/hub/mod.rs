@@ -189,6 +189,8 @@ pub struct Hub {
     legacy: LegacyEra,
     discover: Discover,
     era: KnownEra,
+    /// It is said to speak the stateless revision.
+    stateless_first: bool,
     /// It ended once because it was asked for an era that it does not speak. That is no fault of it.
     shied: bool,
     /// When `initialize` was sent last.
@@ -235,6 +237,7 @@ impl Hub {
             legacy: LegacyEra::Unknown,
             discover: Discover::Unasked,
             era: KnownEra::default(),
+            stateless_first: false,
             shied: false,
             greeted: now,
             used: now,
@@ -295,6 +298,13 @@ impl Hub {
     /// Takes up what was learned at an earlier time.
     pub fn recall(&mut self, era: KnownEra) {
         self.era = era;
+    }
+
+    /// Asks the server for the stateless revision first, until it shows that it does not speak it. What was remembered of
+    /// that does not count: a server that speaks both eras may have been held to the other one.
+    pub fn ask_stateless_first(&mut self) {
+        self.stateless_first = true;
+        self.era.only = None;
     }
 
     /// What was learned of the server's era.

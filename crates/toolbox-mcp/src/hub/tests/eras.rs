@@ -8,7 +8,7 @@ use toolbox_api::mcp::McpState;
 use super::world::{META, World, answer, json_of};
 use crate::hub::STATELESS;
 use crate::mailbox::Receiver;
-use crate::memory::Only;
+use crate::memory::{KnownEra, Only};
 use crate::process::Ended;
 
 fn methods(written: &[Value]) -> Vec<&str> {
@@ -44,6 +44,37 @@ fn an_unknown_server_is_asked_nothing_but_what_clients_of_sessions_ask() {
     for message in world.written() {
         assert_ne!(message["method"], "server/discover");
     }
+}
+
+#[test]
+fn a_server_that_is_said_to_be_stateless_is_asked_for_that_until_it_refuses() {
+    let begin = || {
+        let mut world = World::new();
+        world.written();
+        world.hub.recall(KnownEra {
+            image: None,
+            only: Some(Only::Sessions),
+        });
+        world.hub.ask_stateless_first();
+        again(&mut world);
+        world
+    };
+    let mut world = begin();
+    let asked = world.written();
+    assert_eq!(methods(&asked), ["server/discover"]);
+    world.server(&json!({"id": asked[0]["id"], "result": {
+        "supportedVersions": ["2025-11-25", STATELESS], "capabilities": {"tools": {}}}}));
+    let mut mail = list(&mut world);
+    let sent = world.written();
+    let listed = sent.iter().rfind(|m| m["method"] == "tools/list").unwrap();
+    world.server(&json!({"id": listed["id"], "result": {"tools": []}}));
+    assert!(answer(&mut mail).is_some());
+    assert!(!methods(&sent).contains(&"initialize"));
+
+    let mut world = begin();
+    let asked = world.written();
+    world.server(&json!({"id": asked[0]["id"], "error": {"code": -32601, "message": "no"}}));
+    assert_eq!(methods(&world.written()), ["initialize"]);
 }
 
 #[test]
