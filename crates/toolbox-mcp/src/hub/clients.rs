@@ -314,7 +314,7 @@ impl Hub {
             "notifications/initialized" | "notifications/roots/list_changed" => {
                 let session = post.session.and_then(|id| self.sessions.get(&id));
                 if session.is_some_and(|session| session.capabilities.roots) {
-                    self.roots_changed(now);
+                    self.roots_changed();
                 }
             }
             "notifications/cancelled" => self.cancel(now, &post),

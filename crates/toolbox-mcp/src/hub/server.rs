@@ -310,7 +310,7 @@ impl Hub {
             self.send_message(&super::as_text(&pong));
             return;
         }
-        let (session, call) = match self.meant(now, method, mode(message).as_deref()) {
+        let (session, call) = match self.meant(method, mode(message).as_deref()) {
             Ok(meant) if self.asked.len() < MAX_ASKED => meant,
             Ok(_) => {
                 self.decline(&id, code::UNAVAILABLE, "too many requests wait for clients");
@@ -331,7 +331,7 @@ impl Hub {
                 call,
                 since: now,
             };
-            self.question_begins(number, asked);
+            self.asked.insert(number, asked);
         } else {
             self.decline(&id, code::UNAVAILABLE, "the client does not listen");
         }

@@ -149,7 +149,7 @@ impl Hub {
         // One stream per session: an older one ends.
         session.listener = Some(reply);
         if session.capabilities.roots {
-            self.roots_listen(now);
+            self.roots_listen();
         }
     }
 
@@ -197,7 +197,7 @@ impl Hub {
             }
         }
         if session.capabilities.roots {
-            self.roots_changed(now);
+            self.roots_changed();
         }
         true
     }
