@@ -461,7 +461,7 @@ impl Refused {
             .as_ref()
             .filter(|_| message.kind == Kind::Request)?;
         let answer = rpc::error(message.raw(id), code::UNAVAILABLE, &words, None);
-        Some(Output::Stdout([&*answer, b"\n"].concat().into()))
+        Some(Output::Message(answer))
     }
 }
 

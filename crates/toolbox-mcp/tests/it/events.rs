@@ -118,7 +118,15 @@ async fn message(
         if argument == "break" {
             server.streams.lock().unwrap().remove(&session);
         } else if let Some(answer) = answer(&message) {
-            server.send(session, format!("event: message\ndata: {answer}\n\n"));
+            let event = format!("event: message\ndata: {answer}\n\n");
+            if argument == "halves" {
+                let (half, rest) = event.split_at(event.len() / 2);
+                server.send(session, half.to_owned());
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                server.send(session, rest.to_owned());
+            } else {
+                server.send(session, event);
+            }
         }
     };
     if holds {
@@ -190,6 +198,25 @@ async fn a_refused_message_ends_its_call_at_once_and_no_other() {
     let text = refused["error"]["message"].as_str().unwrap_or_default();
     assert!(text.contains("HTTP 413: too much"), "{refused}");
     assert_eq!(slow, "slow");
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_mix_with_an_answer_that_is_still_arriving() {
+    let (_server, world) = Server::start().await;
+    let plain = || world.client_as("2025-11-25", json!({}));
+    let (one, two) = (plain().await, plain().await);
+    let refused = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let begun = Instant::now();
+        let refused = two.call("echo", json!({"message": "refuse"})).await;
+        (refused, begun.elapsed())
+    };
+    let both = async { tokio::join!(one.echo("halves"), refused) };
+    let (whole, (refused, after)) = tokio::time::timeout(LIMIT, both).await.unwrap();
+    let text = refused["error"]["message"].as_str().unwrap_or_default();
+    assert!(text.contains("HTTP 413: too much"), "{refused}");
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert_eq!(whole, "halves");
 }
 
 #[tokio::test]
