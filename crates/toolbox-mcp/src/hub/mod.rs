@@ -404,6 +404,20 @@ impl Hub {
         }
     }
 
+    /// Whether so many more bytes of clients may wait for the server to read them.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.out.len() + bytes <= self.limits.queued_bytes
+    }
+
+    /// Answers the server itself. One that has left so much unread would not read this either.
+    fn answer_server(&mut self, answer: &Bytes) {
+        if self.out.len() <= 2 * self.limits.queued_bytes {
+            self.send_message(&as_text(answer));
+        } else {
+            self.discarded += answer.len();
+        }
+    }
+
     fn fresh_id(&mut self) -> u32 {
         let (calls, asked) = (&self.calls, &self.asked);
         self.ids

@@ -306,8 +306,7 @@ impl Hub {
         let id = message.raw(&span).to_owned();
         let method = &*message.method;
         if method == "ping" {
-            let pong = rpc::result(&id, "{}");
-            self.send_message(&super::as_text(&pong));
+            self.answer_server(&rpc::result(&id, "{}"));
             return;
         }
         let (session, call) = match self.meant(method, mode(message).as_deref()) {
@@ -364,8 +363,7 @@ impl Hub {
     }
 
     fn decline(&mut self, id: &str, number: i32, why: &str) {
-        let refusal = rpc::error(id, number, why, None);
-        self.send_message(&super::as_text(&refusal));
+        self.answer_server(&rpc::error(id, number, why, None));
     }
 
     pub(super) fn sweep_asked(&mut self, now: Instant) {

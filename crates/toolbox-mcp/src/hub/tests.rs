@@ -368,6 +368,45 @@ fn what_waits_for_a_server_is_bounded_in_bytes_too() {
 }
 
 #[test]
+fn a_server_that_reads_nothing_is_kept_no_more_than_its_bound() {
+    const MIB: usize = 1024 * 1024;
+    let most = 2 * Limits::default().queued_bytes + 2 * MIB;
+    let large = "a".repeat(MIB);
+    for method in ["ping", "sampling/createMessage"] {
+        let mut world = World::ready();
+        for _ in 0..70 {
+            world.server(&json!({"id": large, "method": method}));
+        }
+        let waits = world.hub.out().len();
+        assert!((MIB..most).contains(&waits), "{method}: {waits}");
+        assert!(world.hub.flooded(), "{method}");
+    }
+
+    // What a client answers or cancels.
+    let mut world = World::ready();
+    let session = world.open(&json!({"sampling": {}}));
+    let (mut mail, _) = world.call(session, &json!(1), &json!(1));
+    world.server(&json!({"id": "q", "method": "sampling/createMessage", "params": {}}));
+    let asked = message(&mut mail).unwrap();
+    let cancel = json!({"method": "notifications/cancelled",
+        "params": {"requestId": 1, "reason": large}});
+    for _ in 0..40 {
+        world.post(Some(session), &cancel);
+    }
+    let room = Limits::default().queued_bytes;
+    assert!(world.hub.out().len() <= room);
+    let reply = json!({"id": asked["id"], "result": {"text": large}});
+    let refused = answer(&mut world.post(Some(session), &reply)).unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(world.hub.out().len() <= room);
+    // Once the server reads, the answer is taken.
+    world.written();
+    let taken = answer(&mut world.post(Some(session), &reply)).unwrap();
+    assert_eq!(taken.status, 202);
+    assert_eq!(world.written()[0]["id"], "q");
+}
+
+#[test]
 fn a_cancellation_without_a_session_takes_no_waiting_call_of_another_client() {
     let mut world = World::new();
     let call = json!({"id": 5, "method": "tools/list", "params": {"_meta": {META: "2026-07-28"}}});
