@@ -140,6 +140,8 @@ impl Bridge {
             Err(Malformed::Batch) => return self.batch(headers, &bytes, accepts).await,
             Err(error) => return malformed(error),
         };
+        // A long message is not kept while its call is under way.
+        drop(bytes);
         let era = match checks::era(headers, &message, &fields) {
             Ok(era) => era,
             Err(refusal) => return refusal.into_response(),
