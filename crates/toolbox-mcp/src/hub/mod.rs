@@ -118,8 +118,6 @@ enum Owner {
     Discover,
     Initialize,
     Probe,
-    /// Its answer is ignored.
-    Nobody,
 }
 
 #[derive(Debug)]
@@ -430,12 +428,18 @@ impl Hub {
         self.out.extend_from_slice(b"\n");
     }
 
-    /// Sends a request of the bridge itself to the server. Returns its id.
-    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
+    /// Sends a request of the bridge itself to the server, and ignores its answer. Returns its id.
+    fn tell(&mut self, method: &str, params: &str) -> u32 {
         let id = self.fresh_id();
         self.send_message(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
         ));
+        id
+    }
+
+    /// Sends a request of the bridge itself to the server. Returns its id.
+    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
+        let id = self.tell(method, params);
         self.calls.insert(
             id,
             Call {

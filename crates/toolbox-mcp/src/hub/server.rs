@@ -129,7 +129,6 @@ impl Hub {
             Owner::Discover => self.discover_answered(now, message),
             Owner::Initialize => self.initialize_answered(now, message),
             Owner::Probe => self.probe_answered(now, number, message),
-            Owner::Nobody => {}
         }
     }
 

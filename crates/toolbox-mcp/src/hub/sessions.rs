@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Hub, Owner, unknown_session};
+use super::{Hub, Link, Owner, unknown_session};
 use crate::mailbox::{Answer, Sender};
 use crate::rpc::{Fields, Message, code, error};
 
@@ -187,13 +187,14 @@ impl Hub {
         self.waiting.retain(|(_, post)| post.session != Some(id));
         self.turns.held.retain(|(_, post)| post.session != Some(id));
         for uri in session.subscriptions {
-            if !self
+            let wanted = self
                 .sessions
                 .values()
-                .any(|s| s.subscriptions.contains(&uri))
-            {
+                .any(|s| s.subscriptions.contains(&uri));
+            // Another process knows only of what is replayed to it.
+            if !wanted && matches!(self.link, Link::Ready) && self.has_room(uri.len()) {
                 let params = serde_json::json!({ "uri": uri }).to_string();
-                self.send_request(now, Owner::Nobody, "resources/unsubscribe", &params);
+                self.tell("resources/unsubscribe", &params);
             }
         }
         if session.capabilities.roots {
@@ -237,10 +238,10 @@ impl Hub {
     }
 
     /// Restores the level and the subscriptions of the sessions in a new process.
-    pub(super) fn replay(&mut self, now: Instant) {
+    pub(super) fn replay(&mut self) {
         if let Some(level) = self.level() {
             let params = serde_json::json!({ "level": level }).to_string();
-            self.send_request(now, Owner::Nobody, "logging/setLevel", &params);
+            self.tell("logging/setLevel", &params);
         }
         let uris: HashSet<_> = self
             .sessions
@@ -249,7 +250,7 @@ impl Hub {
             .collect();
         for uri in uris {
             let params = serde_json::json!({ "uri": uri }).to_string();
-            self.send_request(now, Owner::Nobody, "resources/subscribe", &params);
+            self.tell("resources/subscribe", &params);
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
+use uuid::Uuid;
 
 use self::world::{META, World, answer, json_of, message};
 use super::Input;
@@ -404,6 +405,49 @@ fn a_server_that_reads_nothing_is_kept_no_more_than_its_bound() {
     let taken = answer(&mut world.post(Some(session), &reply)).unwrap();
     assert_eq!(taken.status, 202);
     assert_eq!(world.written()[0]["id"], "q");
+}
+
+/// A session with subscriptions to so many resources.
+fn subscribed(world: &mut World, resources: usize) -> Uuid {
+    let session = world.open(&json!({}));
+    for at in 0..resources {
+        let params = json!({"uri": format!("file:///{at}")});
+        let subscribe = json!({"id": at, "method": "resources/subscribe", "params": params});
+        world.post(Some(session), &subscribe);
+        let id = world.written().pop().unwrap()["id"].take();
+        world.server(&json!({"id": id, "result": {}}));
+    }
+    session
+}
+
+#[test]
+fn a_new_process_first_hears_the_handshake_whatever_ended_while_there_was_none() {
+    let mut world = World::ready();
+    let session = subscribed(&mut world, 1);
+    world.hub.ended(world.now, &Ended::default());
+    let reply = mailbox(0).0;
+    world.hub.input(world.now, Input::End { session, reply });
+    world.hub.connecting();
+    world.hub.connected(world.now, 1);
+    let methods: Vec<_> = world
+        .written()
+        .iter()
+        .map(|m| m["method"].clone())
+        .collect();
+    assert_eq!(methods, ["initialize"]);
+}
+
+#[test]
+fn requests_of_the_bridge_that_a_server_leaves_unanswered_take_no_calls_place() {
+    let mut world = World::ready();
+    let most = Limits::default().calls;
+    let session = subscribed(&mut world, most);
+    let reply = mailbox(0).0;
+    world.hub.input(world.now, Input::End { session, reply });
+    assert_eq!(world.written().len(), most, "each is unsubscribed");
+    let other = world.open(&json!({}));
+    let (_mail, sent) = world.call(other, &json!(1), &json!(1));
+    assert_eq!(sent["method"], "tools/call");
 }
 
 #[test]
