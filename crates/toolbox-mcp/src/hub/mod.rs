@@ -386,7 +386,13 @@ impl Hub {
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
-            if let Owner::Client { id, reply, .. } = call.owner {
+            if let Owner::Client {
+                session, id, reply, ..
+            } = call.owner
+            {
+                if let Some(session) = session.and_then(|s| self.sessions.get_mut(&s)) {
+                    session.used = now;
+                }
                 let seconds = now.saturating_duration_since(call.begun).as_secs();
                 let text = format!(
                     "the server did not answer {} within {seconds} s",

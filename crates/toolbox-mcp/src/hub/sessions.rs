@@ -203,15 +203,28 @@ impl Hub {
         true
     }
 
+    /// Sessions with a call that is under way, or waits to be.
+    fn in_use(&self) -> HashSet<Uuid> {
+        let calls = self.calls.values().filter_map(|call| match &call.owner {
+            Owner::Client { session, .. } => *session,
+            _ => None,
+        });
+        let waiting = self.waiting.iter().chain(&self.turns.held);
+        calls
+            .chain(waiting.filter_map(|(_, post)| post.session))
+            .collect()
+    }
+
     /// Makes room for one more session.
     pub(super) fn make_room(&mut self, now: Instant) {
         if self.sessions.len() < self.limits.sessions {
             return;
         }
+        let in_use = self.in_use();
         let oldest = self
             .sessions
             .iter()
-            .min_by_key(|(_, session)| (session.listens(), session.used))
+            .min_by_key(|(id, session)| (in_use.contains(*id), session.listens(), session.used))
             .map(|(id, _)| *id);
         if let Some(id) = oldest {
             self.end_session(now, id);
@@ -220,11 +233,13 @@ impl Hub {
 
     pub(super) fn sweep_sessions(&mut self, now: Instant) {
         let idle = self.limits.session_idle;
+        let in_use = self.in_use();
         let over: Vec<_> = self
             .sessions
             .iter()
             .filter(|(_, s)| !s.listens() && now.saturating_duration_since(s.used) > idle)
             .map(|(id, _)| *id)
+            .filter(|id| !in_use.contains(id))
             .collect();
         for id in over {
             self.end_session(now, id);

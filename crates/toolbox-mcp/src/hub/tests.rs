@@ -451,6 +451,35 @@ fn requests_of_the_bridge_that_a_server_leaves_unanswered_take_no_calls_place() 
 }
 
 #[test]
+fn a_session_lasts_as_long_as_its_calls_and_the_time_of_silence_after_them() {
+    let hours = Duration::from_hours(2);
+    for answered in [true, false] {
+        let limits = Limits::default().with_times(Some(hours), None);
+        let mut world = World::limited(limits);
+        world.greet();
+        let session = world.open(&json!({}));
+        let (mut mail, sent) = world.call(session, &json!(1), &json!(1));
+        for _ in 0..(hours.as_secs() - 60) {
+            world.pass(Duration::from_secs(1));
+            world.answer_probe();
+        }
+        // Others come, more than there is room for.
+        for _ in 0..Limits::default().sessions {
+            world.open(&json!({}));
+        }
+        assert!(answer(&mut mail).is_none());
+        if answered {
+            world.server(&json!({"id": sent["id"], "result": {}}));
+        }
+        world.pass(Duration::from_mins(2));
+        let end = json_of(&answer(&mut mail).unwrap());
+        assert_eq!(end["result"].is_object(), answered, "{end}");
+        assert!(!end.to_string().contains("session"), "{end}");
+        world.call(session, &json!(2), &json!(2));
+    }
+}
+
+#[test]
 fn a_cancellation_without_a_session_takes_no_waiting_call_of_another_client() {
     let mut world = World::new();
     let call = json!({"id": 5, "method": "tools/list", "params": {"_meta": {META: "2026-07-28"}}});
