@@ -309,6 +309,10 @@ impl Hub {
             return;
         }
         let (session, call) = match self.meant(method, mode(message).as_deref()) {
+            Ok(_) if id.len() > rpc::MOST_OF_ID => {
+                self.decline(&id, code::UNAVAILABLE, "its id is too long to be kept");
+                return;
+            }
             Ok(meant) if self.asked.len() < MAX_ASKED => meant,
             Ok(_) => {
                 self.decline(&id, code::UNAVAILABLE, "too many requests wait for clients");

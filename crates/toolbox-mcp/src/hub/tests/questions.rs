@@ -79,6 +79,24 @@ fn a_caller_without_the_capability_gets_the_error_of_the_protocol_and_nobody_els
 }
 
 #[test]
+fn a_question_whose_id_is_too_long_to_keep_is_declined() {
+    let mut world = World::ready();
+    let caller = world.open(&all());
+    let mut mail = call(&mut world, caller, "a");
+    reached(&mut world);
+    let id = "q".repeat(2000);
+    world.server(&json!({"id": id, "method": METHODS[0], "params": {}}));
+    assert_eq!(message(&mut mail), None);
+    let declined = world.written();
+    assert_eq!(declined[0]["id"], id);
+    assert!(
+        declined[0]["error"]["message"]
+            .to_string()
+            .contains("too long")
+    );
+}
+
+#[test]
 fn without_a_call_nobody_is_asked() {
     let mut world = World::ready();
     let idle = world.open(&all());
