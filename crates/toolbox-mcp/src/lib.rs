@@ -14,7 +14,8 @@
 //! Invariants: every answer comes from the server itself, now or a moment ago, or is an error that says it does not;
 //! `healthy` means that the server has listed its tools and has just answered a probe; health never decides whether a
 //! message passes; nothing is asked of a server that a client would not ask; no client is asked what the call of another
-//! caused; everything that waits is bounded in number, size and time.
+//! caused, be that call under way or given up within the last 15 min; everything that waits is bounded in number, size and
+//! time.
 
 pub mod bridge;
 #[cfg(feature = "child")]

@@ -13,6 +13,8 @@ use crate::redact::Redactor;
 pub enum Output {
     /// Protocol bytes.
     Stdout(Bytes),
+    /// A whole message that did not come with the protocol bytes, and may come between the parts of one that did.
+    Message(Bytes),
     /// What it logs.
     Stderr(Bytes),
     /// It ended; nothing follows.

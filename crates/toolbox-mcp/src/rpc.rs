@@ -3,9 +3,11 @@
 //! Only the few fields that a bridge needs are read. Everything else passes through byte for byte.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -36,6 +38,10 @@ pub mod code {
     pub const UNSUPPORTED_VERSION: i32 = -32022;
 }
 
+/// Longest id or progress token, in bytes of JSON.
+pub const MOST_OF_ID: usize = 1024;
+/// Longest address of a resource that is subscribed to, in bytes of JSON.
+pub const MOST_OF_URI: usize = 64 * 1024;
 /// Most messages of one batch.
 pub const MOST_IN_BATCH: usize = 100;
 /// What some programs write before a text in UTF-8.
@@ -72,6 +78,12 @@ pub enum Malformed {
     /// An id that is neither a text nor a number.
     #[error("id must be a text or a number; a notification has none")]
     Id,
+    /// An id or a progress token that is longer than is kept.
+    #[error("an id or a progress token has at most {MOST_OF_ID} bytes")]
+    LongId,
+    /// The address of a resource to subscribe to that is longer than is kept.
+    #[error("a uri to subscribe to has at most {MOST_OF_URI} bytes")]
+    LongUri,
     /// JSON, but no JSON-RPC 2.0 message.
     #[error("the message is no JSON-RPC 2.0 message")]
     NotRpc,
@@ -85,8 +97,10 @@ impl Malformed {
     pub const fn code(self) -> i32 {
         match self {
             Self::NotJson | Self::ByteOrderMark => code::PARSE,
-            Self::Batch | Self::BatchSize | Self::Id | Self::NotRpc => code::INVALID_REQUEST,
-            Self::Params => code::INVALID_PARAMS,
+            Self::Batch | Self::BatchSize | Self::Id | Self::LongId | Self::NotRpc => {
+                code::INVALID_REQUEST
+            }
+            Self::LongUri | Self::Params => code::INVALID_PARAMS,
         }
     }
 }
@@ -388,12 +402,46 @@ pub fn without_mark(bytes: &Bytes) -> Bytes {
 
 /// The messages of a batch, as they stand in it.
 pub fn batch(bytes: &Bytes) -> Result<Vec<Bytes>, Malformed> {
-    let parts: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|_| Malformed::NotJson)?;
-    if parts.is_empty() || parts.len() > MOST_IN_BATCH {
-        return Err(Malformed::BatchSize);
-    }
+    let Parts(parts) = serde_json::from_slice(bytes).map_err(|error| {
+        if error.is_data() {
+            Malformed::BatchSize
+        } else {
+            Malformed::NotJson
+        }
+    })?;
     let part = |part: &&RawValue| bytes.slice_ref(part.get().as_bytes());
     Ok(parts.iter().map(part).collect())
+}
+
+/// The parts of a batch. More than may be are not even collected.
+struct Parts<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Parts<'de>;
+
+            fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(text, "1 to {MOST_IN_BATCH} messages")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = seq.next_element()? {
+                    if parts.len() == MOST_IN_BATCH {
+                        return Err(A::Error::invalid_length(parts.len() + 1, &self));
+                    }
+                    parts.push(part);
+                }
+                if parts.is_empty() {
+                    return Err(A::Error::invalid_length(0, &self));
+                }
+                Ok(Parts(parts))
+            }
+        }
+        from.deserialize_seq(Bounded)
+    }
 }
 
 /// Where `value`, which was read from `text`, stands in it.
@@ -533,6 +581,20 @@ mod tests {
         ] {
             assert_eq!(number(id), None, "{id}");
         }
+    }
+
+    #[test]
+    fn of_a_batch_that_is_too_long_the_rest_is_not_read() {
+        let batch = |text: &str| batch(&Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(batch("[1, {}]").unwrap(), ["1", "{}"]);
+        let most = format!("[{}", "1,".repeat(MOST_IN_BATCH));
+        assert_eq!(batch(&format!("{most}1]")), Err(Malformed::BatchSize));
+        assert_eq!(
+            batch(&format!("{most}1, no JSON")),
+            Err(Malformed::BatchSize)
+        );
+        assert_eq!(batch("[]"), Err(Malformed::BatchSize));
+        assert_eq!(batch("[1, no JSON"), Err(Malformed::NotJson));
     }
 
     #[test]

@@ -208,7 +208,8 @@ impl Keeper {
                     let (bridge, task) = http::start(place, options);
                     (AnyBridge::Http(bridge), tokio::spawn(task))
                 } else {
-                    let process = EventServer::new(place, options.limits.clone());
+                    let process =
+                        EventServer::new(place, options.limits.clone(), options.budget.clone());
                     let (bridge, task) = bridge::start(Arc::new(process), options);
                     (AnyBridge::Stdio(bridge), tokio::spawn(task))
                 }

@@ -22,7 +22,7 @@ use crate::mailbox::mailbox;
 use crate::memory::Memory;
 use crate::process::ServerProcess;
 use crate::redact::Redactor;
-use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
+use crate::rpc::{self, Fields, Kind, MOST_OF_ID, MOST_OF_URI, Malformed, Message, code};
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, BodyError, Budget};
 use crate::wire::checks::{self, Era, Origins};
@@ -143,6 +143,8 @@ impl Bridge {
             Err(Malformed::Batch) => return self.batch(headers, &bytes, accepts).await,
             Err(error) => return malformed(error),
         };
+        // A long message is not kept while its call is under way.
+        drop(bytes);
         let era = match checks::era(headers, &message, &fields) {
             Ok(era) => era,
             Err(refusal) => return refusal.into_response(),
@@ -307,6 +309,14 @@ fn parse(bytes: Bytes) -> Result<(Message, Fields), Malformed> {
         return Err(Malformed::Id);
     }
     let fields = message.fields()?;
+    // These outlive the message: they are kept while a call or a subscription lasts.
+    let longer = |span: &Option<rpc::Span>, most| span.as_ref().is_some_and(|s| s.len() > most);
+    if longer(&message.id, MOST_OF_ID) || longer(&fields.meta.progress_token, MOST_OF_ID) {
+        return Err(Malformed::LongId);
+    }
+    if &*message.method == "resources/subscribe" && longer(&fields.uri, MOST_OF_URI) {
+        return Err(Malformed::LongUri);
+    }
     Ok((message, fields))
 }
 

@@ -16,7 +16,7 @@ use toolbox_api::mcp::McpHealth;
 use crate::health::Tracker;
 use crate::hub::{Hub, Input};
 use crate::limits::Limits;
-use crate::lines::Lines;
+use crate::lines::{Line, Lines};
 use crate::memory::Memory;
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
@@ -212,6 +212,10 @@ fn took(hub: &mut Hub, now: Instant, live: Option<&mut Live>, output: Option<Out
             while let Some(line) = live.lines.next_line() {
                 hub.line(now, line);
             }
+            true
+        }
+        Output::Message(bytes) => {
+            hub.line(now, Line::Whole(bytes));
             true
         }
         Output::Stderr(bytes) => {

@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::lines::{Line, Lines};
 use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::rpc::{self, Kind, Message, code};
+use crate::wire::body::Budget;
 use crate::wire::sse::{Part, Reader};
 
 /// How long a server that does not answer yet is waited for until the hub is told why.
@@ -45,6 +46,7 @@ pub struct EventServer {
     client: HttpClient,
     place: Arc<dyn Locate>,
     limits: Limits,
+    budget: Budget,
     /// Which version of the server does not answer, and since when.
     since: Mutex<Option<(u64, Instant)>>,
 }
@@ -76,12 +78,13 @@ impl ServerProcess for EventServer {
 }
 
 impl EventServer {
-    /// The server at `place`.
-    pub fn new(place: Arc<dyn Locate>, limits: Limits) -> Self {
+    /// The server at `place`. Long messages count in `budget` until the server has accepted them.
+    pub fn new(place: Arc<dyn Locate>, limits: Limits, budget: Budget) -> Self {
         Self {
             client: super::client(),
             place,
             limits,
+            budget,
             since: Mutex::new(None),
         }
     }
@@ -177,10 +180,12 @@ impl EventServer {
         let posts = Posts {
             client: self.client.clone(),
             endpoint: endpoint.into(),
-            patience: self.limits.call_in_all,
+            patience: self.limits.call,
+            budget: self.budget.clone(),
             pipe,
             buffer: BytesMut::new(),
-            lines: Lines::new(self.limits.message_bytes),
+            // The hub has bounded them already, so none is cut.
+            lines: Lines::new(usize::MAX),
             under_way: FuturesUnordered::new(),
             begun: 0,
             in_order: None,
@@ -365,6 +370,7 @@ struct Posts {
     endpoint: Arc<str>,
     /// How long a server may take to accept a message.
     patience: Duration,
+    budget: Budget,
     pipe: DuplexStream,
     buffer: BytesMut,
     lines: Lines,
@@ -419,6 +425,7 @@ impl Posts {
     }
 
     fn begin(&mut self, message: Bytes) {
+        let message = self.budget.count(message);
         self.begun += 1;
         self.in_order = Some(Instant::now() + IN_ORDER);
         let (number, patience) = (self.begun, self.patience);
@@ -426,15 +433,10 @@ impl Posts {
         let endpoint = Arc::clone(&self.endpoint);
         self.under_way.push(Box::pin(async move {
             let posted = post(&client, &target, &endpoint, message.clone());
-            let refused = tokio::time::timeout(patience, posted)
-                .await
-                .unwrap_or_else(|_| {
-                    Err(Refused::Other("it did not accept the message".to_owned()))
-                });
-            (
-                number,
-                refused.err().and_then(|refused| refused.output(message)),
-            )
+            // The hub gives up a call on its own, later if the call makes progress.
+            let refused = tokio::time::timeout(patience, posted).await;
+            let refused = refused.ok().and_then(Result::err);
+            (number, refused.and_then(|refused| refused.output(message)))
         }));
     }
 }
@@ -461,7 +463,7 @@ impl Refused {
             .as_ref()
             .filter(|_| message.kind == Kind::Request)?;
         let answer = rpc::error(message.raw(id), code::UNAVAILABLE, &words, None);
-        Some(Output::Stdout([&*answer, b"\n"].concat().into()))
+        Some(Output::Message(answer))
     }
 }
 

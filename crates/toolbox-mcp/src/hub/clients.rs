@@ -253,11 +253,8 @@ impl Hub {
             refuse(post, 503, code::UNAVAILABLE, &text);
             return;
         }
-        if self.out.len() + post.message.bytes().len() > self.limits.queued_bytes {
-            let text = format!(
-                "the server does not read its input; {} bytes wait for it",
-                self.out.len()
-            );
+        if !self.has_room(post.message.bytes().len()) {
+            let text = self.unread();
             refuse(post, 503, code::UNAVAILABLE, &text);
             return;
         }
@@ -299,6 +296,11 @@ impl Hub {
         );
     }
 
+    fn unread(&self) -> String {
+        let bytes = self.out.len();
+        format!("the server does not read its input; {bytes} bytes wait for it")
+    }
+
     fn notification(&mut self, now: Instant, post: Post) {
         let post = if post.stateless {
             post
@@ -314,13 +316,11 @@ impl Hub {
             "notifications/initialized" | "notifications/roots/list_changed" => {
                 let session = post.session.and_then(|id| self.sessions.get(&id));
                 if session.is_some_and(|session| session.capabilities.roots) {
-                    self.roots_changed(now);
+                    self.roots_changed();
                 }
             }
             "notifications/cancelled" => self.cancel(now, &post),
-            _ if matches!(self.link, Link::Ready)
-                && self.out.len() + post.message.bytes().len() <= self.limits.queued_bytes =>
-            {
+            _ if matches!(self.link, Link::Ready) && self.has_room(post.message.bytes().len()) => {
                 rpc::put_line(&mut self.out, |out| {
                     out.extend_from_slice(post.message.bytes());
                 });
@@ -344,10 +344,13 @@ impl Hub {
             let number = id.to_string();
             // The server may still answer, and the caller may still wait; both only for a short time.
             call.deadline = Some(now + super::SWEEP * 8);
-            let mut edits = [(wanted.clone(), number.as_bytes())];
-            rpc::put_line(&mut self.out, |out| {
-                post.message.splice_into(&mut edits, out);
-            });
+            // Without room, the server hears of it at that deadline.
+            if self.has_room(post.message.bytes().len()) {
+                let mut edits = [(wanted.clone(), number.as_bytes())];
+                rpc::put_line(&mut self.out, |out| {
+                    post.message.splice_into(&mut edits, out);
+                });
+            }
         } else if post.session.is_some() {
             let stays = |(_, waiting): &(Instant, Box<Post>)| {
                 waiting.session != post.session
@@ -375,6 +378,11 @@ impl Hub {
         if let Some((n, asked)) = asked
             && let Some(span) = post.message.id.clone()
         {
+            if !self.has_room(post.message.bytes().len()) {
+                let body = rpc::error("null", code::UNAVAILABLE, &self.unread(), None);
+                post.reply.answer(Answer::refused(503, body));
+                return;
+            }
             let mut edits = [(span, &*asked.id)];
             rpc::put_line(&mut self.out, |out| {
                 post.message.splice_into(&mut edits, out);

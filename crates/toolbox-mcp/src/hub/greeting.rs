@@ -350,7 +350,7 @@ impl Hub {
                 self.era.only = None;
             }
             self.send_message(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-            self.replay(now);
+            self.replay();
             self.ready(now);
             return;
         }

@@ -99,8 +99,11 @@ impl Hub {
             why = format!("{why}; it last logged: {said}{}", lacking(said));
         }
         let mut calls = self.calls.values();
-        if calls.any(|call| matches!(call.owner, Owner::Discover)) {
-            // Some servers exit when they are asked for an era that they do not speak.
+        // Some servers exit when they are asked for an era that they do not speak, once they have started.
+        if calls.any(|call| {
+            matches!(call.owner, Owner::Discover)
+                && now.saturating_duration_since(call.begun) < self.limits.starting
+        }) {
             self.era.only = match (self.era.only, &self.legacy) {
                 (None, Legacy::Refused(_)) => Some(Only::Stateless),
                 _ => Some(Only::Sessions),

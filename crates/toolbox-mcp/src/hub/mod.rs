@@ -118,8 +118,6 @@ enum Owner {
     Discover,
     Initialize,
     Probe,
-    /// Its answer is ignored.
-    Nobody,
 }
 
 #[derive(Debug)]
@@ -398,7 +396,13 @@ impl Hub {
             self.send_message(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the caller no longer waits"}}}}"#
             ));
-            if let Owner::Client { id, reply, .. } = call.owner {
+            if let Owner::Client {
+                session, id, reply, ..
+            } = call.owner
+            {
+                if let Some(session) = session.and_then(|s| self.sessions.get_mut(&s)) {
+                    session.used = now;
+                }
                 let seconds = now.saturating_duration_since(call.begun).as_secs();
                 let text = format!(
                     "the server did not answer {} within {seconds} s",
@@ -414,6 +418,20 @@ impl Hub {
         }
     }
 
+    /// Whether so many more bytes of clients may wait for the server to read them.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.out.len() + bytes <= self.limits.queued_bytes
+    }
+
+    /// Answers the server itself. One that has left so much unread would not read this either.
+    fn answer_server(&mut self, answer: &Bytes) {
+        if self.out.len() <= 2 * self.limits.queued_bytes {
+            self.send_message(&as_text(answer));
+        } else {
+            self.discarded += answer.len();
+        }
+    }
+
     fn fresh_id(&mut self) -> u32 {
         let (calls, asked) = (&self.calls, &self.asked);
         self.ids
@@ -426,12 +444,18 @@ impl Hub {
         self.out.extend_from_slice(b"\n");
     }
 
-    /// Sends a request of the bridge itself to the server. Returns its id.
-    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
+    /// Sends a request of the bridge itself to the server, and ignores its answer. Returns its id.
+    fn tell(&mut self, method: &str, params: &str) -> u32 {
         let id = self.fresh_id();
         self.send_message(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
         ));
+        id
+    }
+
+    /// Sends a request of the bridge itself to the server. Returns its id.
+    fn send_request(&mut self, now: Instant, owner: Owner, method: &str, params: &str) -> u32 {
+        let id = self.tell(method, params);
         self.calls.insert(
             id,
             Call {

@@ -129,7 +129,6 @@ impl Hub {
             Owner::Discover => self.discover_answered(now, message),
             Owner::Initialize => self.initialize_answered(now, message),
             Owner::Probe => self.probe_answered(now, number, message),
-            Owner::Nobody => {}
         }
     }
 
@@ -306,11 +305,14 @@ impl Hub {
         let id = message.raw(&span).to_owned();
         let method = &*message.method;
         if method == "ping" {
-            let pong = rpc::result(&id, "{}");
-            self.send_message(&super::as_text(&pong));
+            self.answer_server(&rpc::result(&id, "{}"));
             return;
         }
-        let (session, call) = match self.meant(now, method, mode(message).as_deref()) {
+        let (session, call) = match self.meant(method, mode(message).as_deref()) {
+            Ok(_) if id.len() > rpc::MOST_OF_ID => {
+                self.decline(&id, code::UNAVAILABLE, "its id is too long to be kept");
+                return;
+            }
             Ok(meant) if self.asked.len() < MAX_ASKED => meant,
             Ok(_) => {
                 self.decline(&id, code::UNAVAILABLE, "too many requests wait for clients");
@@ -331,7 +333,7 @@ impl Hub {
                 call,
                 since: now,
             };
-            self.question_begins(number, asked);
+            self.asked.insert(number, asked);
         } else {
             self.decline(&id, code::UNAVAILABLE, "the client does not listen");
         }
@@ -364,8 +366,7 @@ impl Hub {
     }
 
     fn decline(&mut self, id: &str, number: i32, why: &str) {
-        let refusal = rpc::error(id, number, why, None);
-        self.send_message(&super::as_text(&refusal));
+        self.answer_server(&rpc::error(id, number, why, None));
     }
 
     pub(super) fn sweep_asked(&mut self, now: Instant) {

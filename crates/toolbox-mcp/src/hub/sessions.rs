@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Hub, Owner, unknown_session};
+use super::{Hub, Link, Owner, unknown_session};
 use crate::mailbox::{Answer, Sender};
 use crate::rpc::{Fields, Message, code, error};
 
@@ -149,7 +149,7 @@ impl Hub {
         // One stream per session: an older one ends.
         session.listener = Some(reply);
         if session.capabilities.roots {
-            self.roots_listen(now);
+            self.roots_listen();
         }
     }
 
@@ -187,19 +187,32 @@ impl Hub {
         self.waiting.retain(|(_, post)| post.session != Some(id));
         self.turns.held.retain(|(_, post)| post.session != Some(id));
         for uri in session.subscriptions {
-            if !self
+            let wanted = self
                 .sessions
                 .values()
-                .any(|s| s.subscriptions.contains(&uri))
-            {
+                .any(|s| s.subscriptions.contains(&uri));
+            // Another process knows only of what is replayed to it.
+            if !wanted && matches!(self.link, Link::Ready) && self.has_room(uri.len()) {
                 let params = serde_json::json!({ "uri": uri }).to_string();
-                self.send_request(now, Owner::Nobody, "resources/unsubscribe", &params);
+                self.tell("resources/unsubscribe", &params);
             }
         }
         if session.capabilities.roots {
-            self.roots_changed(now);
+            self.roots_changed();
         }
         true
+    }
+
+    /// Sessions with a call that is under way, or waits to be.
+    fn in_use(&self) -> HashSet<Uuid> {
+        let calls = self.calls.values().filter_map(|call| match &call.owner {
+            Owner::Client { session, .. } => *session,
+            _ => None,
+        });
+        let waiting = self.waiting.iter().chain(&self.turns.held);
+        calls
+            .chain(waiting.filter_map(|(_, post)| post.session))
+            .collect()
     }
 
     /// Makes room for one more session.
@@ -207,10 +220,11 @@ impl Hub {
         if self.sessions.len() < self.limits.sessions {
             return;
         }
+        let in_use = self.in_use();
         let oldest = self
             .sessions
             .iter()
-            .min_by_key(|(_, session)| (session.listens(), session.used))
+            .min_by_key(|(id, session)| (in_use.contains(*id), session.listens(), session.used))
             .map(|(id, _)| *id);
         if let Some(id) = oldest {
             self.end_session(now, id);
@@ -219,11 +233,13 @@ impl Hub {
 
     pub(super) fn sweep_sessions(&mut self, now: Instant) {
         let idle = self.limits.session_idle;
+        let in_use = self.in_use();
         let over: Vec<_> = self
             .sessions
             .iter()
             .filter(|(_, s)| !s.listens() && now.saturating_duration_since(s.used) > idle)
             .map(|(id, _)| *id)
+            .filter(|id| !in_use.contains(id))
             .collect();
         for id in over {
             self.end_session(now, id);
@@ -237,10 +253,10 @@ impl Hub {
     }
 
     /// Restores the level and the subscriptions of the sessions in a new process.
-    pub(super) fn replay(&mut self, now: Instant) {
+    pub(super) fn replay(&mut self) {
         if let Some(level) = self.level() {
             let params = serde_json::json!({ "level": level }).to_string();
-            self.send_request(now, Owner::Nobody, "logging/setLevel", &params);
+            self.tell("logging/setLevel", &params);
         }
         let uris: HashSet<_> = self
             .sessions
@@ -249,7 +265,7 @@ impl Hub {
             .collect();
         for uri in uris {
             let params = serde_json::json!({ "uri": uri }).to_string();
-            self.send_request(now, Owner::Nobody, "resources/subscribe", &params);
+            self.tell("resources/subscribe", &params);
         }
     }
 }

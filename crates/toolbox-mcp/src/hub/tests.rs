@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_api::mcp::McpState;
+use uuid::Uuid;
 
 use self::world::{META, World, answer, json_of, message};
 use super::Input;
@@ -365,6 +366,117 @@ fn what_waits_for_a_server_is_bounded_in_bytes_too() {
     let refused = mails.iter_mut().filter_map(answer).count();
     let room = Limits::default().queued_bytes / (1024 * 1024);
     assert!((40 - room..40).contains(&refused), "{refused} refused");
+}
+
+#[test]
+fn a_server_that_reads_nothing_is_kept_no_more_than_its_bound() {
+    const MIB: usize = 1024 * 1024;
+    let most = 2 * Limits::default().queued_bytes + 2 * MIB;
+    let large = "a".repeat(MIB);
+    for method in ["ping", "sampling/createMessage"] {
+        let mut world = World::ready();
+        for _ in 0..70 {
+            world.server(&json!({"id": large, "method": method}));
+        }
+        let waits = world.hub.out().len();
+        assert!((MIB..most).contains(&waits), "{method}: {waits}");
+        assert!(world.hub.flooded(), "{method}");
+    }
+
+    // What a client answers or cancels.
+    let mut world = World::ready();
+    let session = world.open(&json!({"sampling": {}}));
+    let (mut mail, _) = world.call(session, &json!(1), &json!(1));
+    world.server(&json!({"id": "q", "method": "sampling/createMessage", "params": {}}));
+    let asked = message(&mut mail).unwrap();
+    let cancel = json!({"method": "notifications/cancelled",
+        "params": {"requestId": 1, "reason": large}});
+    for _ in 0..40 {
+        world.post(Some(session), &cancel);
+    }
+    let room = Limits::default().queued_bytes;
+    assert!(world.hub.out().len() <= room);
+    let reply = json!({"id": asked["id"], "result": {"text": large}});
+    let refused = answer(&mut world.post(Some(session), &reply)).unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(world.hub.out().len() <= room);
+    // Once the server reads, the answer is taken.
+    world.written();
+    let taken = answer(&mut world.post(Some(session), &reply)).unwrap();
+    assert_eq!(taken.status, 202);
+    assert_eq!(world.written()[0]["id"], "q");
+}
+
+/// A session with subscriptions to so many resources.
+fn subscribed(world: &mut World, resources: usize) -> Uuid {
+    let session = world.open(&json!({}));
+    for at in 0..resources {
+        let params = json!({"uri": format!("file:///{at}")});
+        let subscribe = json!({"id": at, "method": "resources/subscribe", "params": params});
+        world.post(Some(session), &subscribe);
+        let id = world.written().pop().unwrap()["id"].take();
+        world.server(&json!({"id": id, "result": {}}));
+    }
+    session
+}
+
+#[test]
+fn a_new_process_first_hears_the_handshake_whatever_ended_while_there_was_none() {
+    let mut world = World::ready();
+    let session = subscribed(&mut world, 1);
+    world.hub.ended(world.now, &Ended::default());
+    let reply = mailbox(0).0;
+    world.hub.input(world.now, Input::End { session, reply });
+    world.hub.connecting();
+    world.hub.connected(world.now, 1);
+    let methods: Vec<_> = world
+        .written()
+        .iter()
+        .map(|m| m["method"].clone())
+        .collect();
+    assert_eq!(methods, ["initialize"]);
+}
+
+#[test]
+fn requests_of_the_bridge_that_a_server_leaves_unanswered_take_no_calls_place() {
+    let mut world = World::ready();
+    let most = Limits::default().calls;
+    let session = subscribed(&mut world, most);
+    let reply = mailbox(0).0;
+    world.hub.input(world.now, Input::End { session, reply });
+    assert_eq!(world.written().len(), most, "each is unsubscribed");
+    let other = world.open(&json!({}));
+    let (_mail, sent) = world.call(other, &json!(1), &json!(1));
+    assert_eq!(sent["method"], "tools/call");
+}
+
+#[test]
+fn a_session_lasts_as_long_as_its_calls_and_the_time_of_silence_after_them() {
+    let hours = Duration::from_hours(2);
+    for answered in [true, false] {
+        let limits = Limits::default().with_times(Some(hours), None);
+        let mut world = World::limited(limits);
+        world.greet();
+        let session = world.open(&json!({}));
+        let (mut mail, sent) = world.call(session, &json!(1), &json!(1));
+        for _ in 0..(hours.as_secs() - 60) {
+            world.pass(Duration::from_secs(1));
+            world.answer_probe();
+        }
+        // Others come, more than there is room for.
+        for _ in 0..Limits::default().sessions {
+            world.open(&json!({}));
+        }
+        assert!(answer(&mut mail).is_none());
+        if answered {
+            world.server(&json!({"id": sent["id"], "result": {}}));
+        }
+        world.pass(Duration::from_mins(2));
+        let end = json_of(&answer(&mut mail).unwrap());
+        assert_eq!(end["result"].is_object(), answered, "{end}");
+        assert!(!end.to_string().contains("session"), "{end}");
+        world.call(session, &json!(2), &json!(2));
+    }
 }
 
 #[test]

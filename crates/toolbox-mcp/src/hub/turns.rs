@@ -2,14 +2,14 @@
 //!
 //! Standard streams do not say on whose behalf a server asks. What one person is asked must not reach another, so a question
 //! goes to a client only when every call that may have caused it is that client's; otherwise it is declined, with the reason.
-//! A call may cause a question while it is under way, and for [`GIVEN_UP`] after its caller no longer waits. One exception
-//! keeps a person who thinks from holding up everybody: a call whose one question has been with its client for [`SETTLED`] is
-//! taken to wait for the answer and to ask nothing else meanwhile, unless it was seen to ask twice at once.
+//! A call may cause a question while it is under way, also while it waits for the answer to another, and for [`GIVEN_UP`]
+//! after its caller no longer waits, unless the server answers it before.
 //!
 //! So that two clients who can be asked each get their own, a call of such a client to a tool that may ask waits until no call
-//! of another client may, and keeps others waiting until it ends or waits for its own client: for [`HELD`] at most if the tool
-//! is known to ask, for [`UNKNOWN`] if nothing is known of it, because most ask nothing and those that do ask soon. A tool is
-//! known to be quiet once a call of it has ended without a question.
+//! of another client may, and keeps others waiting until it ends: for [`HELD`] at most if the tool is known to ask, for
+//! [`UNKNOWN`] if nothing is known of it, because most ask nothing and those that do ask soon. A tool is known to be quiet once
+//! a call of it has ended without a question. A person who thinks holds up only calls that may ask themselves: a call whose
+//! one question has been with its client for [`SETTLED`] keeps no others waiting.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,12 +24,16 @@ use crate::rpc::code;
 pub(super) const HELD: Duration = Duration::from_secs(10);
 /// The same for a tool of which nothing is known.
 pub(super) const UNKNOWN: Duration = Duration::from_secs(2);
-/// How long a call may still ask after its caller gave it up; servers need not heed a cancellation.
-pub(super) const GIVEN_UP: Duration = Duration::from_secs(30);
+/// How long a call may still ask after its caller gave it up. Servers need not heed a cancellation, and need not answer a
+/// call that was cancelled. A question that is open then is answered within this time, and the call may go on after that.
+pub(super) const GIVEN_UP: Duration = Duration::from_mins(15);
 /// How long a question must be with its client before its call is taken to wait. What is asked together comes together.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 /// Tools of which is remembered whether they ask.
 const MOST_KNOWN: usize = 4096;
+
+/// The question for roots.
+const ROOTS: &str = "roots/list";
 
 /// Requests during which no server asks anything.
 const ASKS_NOTHING: [&str; 15] = [
@@ -59,8 +63,14 @@ pub(super) struct Turn {
     alone_until: Option<Instant>,
     /// A question came that it may have caused.
     asked: bool,
-    /// Two of its questions were open at once.
-    overlapped: bool,
+}
+
+/// What keeps a call from its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    /// Nothing but calls that wait for an answer of their clients.
+    Thinking,
+    Calls,
 }
 
 /// A hash of method and name.
@@ -143,7 +153,7 @@ impl Turns {
 
     /// Whether nothing waits for time to pass.
     pub(super) fn idle(&self) -> bool {
-        self.held.is_empty() && self.given_up.is_empty() && !self.roots.changed
+        self.held.is_empty() && !self.roots.changed
     }
 
     /// The server answered a call that was given up.
@@ -176,6 +186,7 @@ impl Hub {
         } else if let Some(post) = self.if_room(Box::new(post)) {
             let patience = self.alone_for(&post).unwrap_or(HELD);
             self.turns.held.push_back((now + patience, post));
+            self.take_turns(now);
         }
     }
 
@@ -187,25 +198,32 @@ impl Hub {
                 .filter(|_| self.may_go(now, &post))
                 .map(|time| now + time),
             asked: false,
-            overlapped: false,
         });
         self.send(now, post, turn);
     }
 
     /// Lets calls go whose turn it is, or that have waited long enough.
     pub(super) fn take_turns(&mut self, now: Instant) {
-        while let Some((_, first)) = self.turns.held.front() {
-            let overdue = self.turns.held.iter().position(|(until, _)| *until <= now);
-            let next = overdue.or_else(|| self.may_go(now, first).then_some(0));
-            let Some((_, post)) = next.and_then(|at| self.turns.held.remove(at)) else {
-                break;
-            };
+        while let Some(at) = self.next_turn(now)
+            && let Some((_, post)) = self.turns.held.remove(at)
+        {
             // Without a session, a client cancels by leaving.
             if !(post.stateless && post.reply.abandoned()) {
                 self.go(now, *post);
             }
         }
-        self.tell_roots(now);
+        self.tell_roots();
+    }
+
+    /// Which of the calls that wait is next, if one can go. Only those pass others that these do not wait for.
+    fn next_turn(&self, now: Instant) -> Option<usize> {
+        let held = &self.turns.held;
+        let overdue = held.iter().position(|(until, _)| *until <= now);
+        overdue.or_else(|| {
+            let mut obstacles = held.iter().map(|(_, post)| self.obstacle(now, post));
+            let next = obstacles.position(|found| found != Some(Obstacle::Thinking))?;
+            self.may_go(now, &held.get(next)?.1).then_some(next)
+        })
     }
 
     pub(super) fn sweep_turns(&mut self, now: Instant) {
@@ -229,16 +247,27 @@ impl Hub {
 
     /// Whether a call can go without making it unclear whose the next question is.
     fn may_go(&self, now: Instant, post: &Post) -> bool {
-        if Tool::of(post).is_none() {
-            return true;
-        }
+        self.obstacle(now, post).is_none()
+    }
+
+    fn obstacle(&self, now: Instant, post: &Post) -> Option<Obstacle> {
+        Tool::of(post)?;
         let session = post.session.filter(|_| !post.stateless);
         let needs_alone = self.alone_for(post).is_some();
-        !self.may_ask().any(|(number, caller, turn)| {
-            (caller.is_none() || caller != session)
-                && (needs_alone || turn.alone_until.is_some_and(|until| until > now))
-                && !self.waits_for_its_client(now, number, caller, turn)
-        })
+        let others = self
+            .may_ask()
+            .filter(|(_, s, _)| s.is_none() || *s != session);
+        let obstacles = others.filter_map(|(number, session, turn)| {
+            let thinks = self.waits_for_its_client(now, number, session);
+            let alone = turn.alone_until.is_some_and(|until| until > now);
+            match (needs_alone, thinks) {
+                (true, true) => Some(Obstacle::Thinking),
+                (true, false) => Some(Obstacle::Calls),
+                (false, false) if alone => Some(Obstacle::Calls),
+                (false, _) => None,
+            }
+        });
+        obstacles.max()
     }
 
     /// Calls under way that may ask, and whose they are.
@@ -251,51 +280,39 @@ impl Hub {
             })
     }
 
-    /// See the module: whether a call asks nothing else just now, because it waits for an answer.
-    fn waits_for_its_client(
-        &self,
-        now: Instant,
-        number: u32,
-        session: Option<Uuid>,
-        turn: &Turn,
-    ) -> bool {
+    /// See the module: whether a call keeps no others waiting, because it waits for an answer itself.
+    fn waits_for_its_client(&self, now: Instant, number: u32, session: Option<Uuid>) -> bool {
         let mut open = self.asked.values().filter(|a| Some(a.session) == session);
         let (Some(question), None) = (open.next(), open.next()) else {
             return false;
         };
-        question.call == Some(number) && now >= question.since + SETTLED && !turn.overlapped
+        question.call == Some(number) && now >= question.since + SETTLED
     }
 
-    fn caller(&self, now: Instant) -> Caller {
-        let given_up = || self.turns.given_up.values().map(|(session, _)| *session);
-        let all = self.may_ask().map(|(_, session, _)| session);
-        match only(all.chain(given_up())) {
-            Caller::Several => {
-                let active = self
-                    .may_ask()
-                    .filter(|(n, session, turn)| {
-                        !self.waits_for_its_client(now, *n, *session, turn)
-                    })
-                    .map(|(_, session, _)| session);
-                match only(active.chain(given_up())) {
-                    Caller::Nobody => Caller::Several,
-                    found => found,
-                }
-            }
-            found => found,
-        }
+    /// Whose calls may have caused a request of the server.
+    fn caller(&self, method: &str) -> Caller {
+        // Roots are the server's own concern and not one call's, so a call that was given up hides nobody's.
+        let asks_of_calls = method != ROOTS;
+        let given_up = self.turns.given_up.values();
+        let given_up = given_up
+            .filter(|_| asks_of_calls)
+            .map(|(session, _)| *session);
+        only(
+            self.may_ask()
+                .map(|(_, session, _)| session)
+                .chain(given_up),
+        )
     }
 
     /// The session that a question is for, and the call that caused it if that is known; else the code and the reason for
     /// declining it.
     pub(super) fn meant(
         &mut self,
-        now: Instant,
         method: &str,
         mode: Option<&str>,
     ) -> Result<(Uuid, Option<u32>), (i32, &'static str)> {
-        let caller = self.caller(now);
-        self.note_question(now);
+        let caller = self.caller(method);
+        self.note_question();
         let meant = match caller {
             Caller::Session(id) => self.takes(id, method, mode).map(|()| id),
             Caller::Stateless => Err((
@@ -304,15 +321,15 @@ impl Hub {
             )),
             Caller::Several => Err((
                 code::UNAVAILABLE,
-                "calls of several clients are under way, and the request does not say whose it belongs to; call again when fewer are",
+                "calls of several clients are under way or were given up lately, and the request does not say whose it belongs to; call again when fewer are",
             )),
-            Caller::Nobody if method == "roots/list" => self.only_with_roots(),
+            Caller::Nobody if method == ROOTS => self.only_with_roots(),
             Caller::Nobody => Err((
                 code::UNAVAILABLE,
                 "no client's call is under way, so nobody can be asked",
             )),
         };
-        if method == "roots/list" {
+        if method == ROOTS {
             self.turns.roots.wanted = true;
             self.turns.roots.unclear =
                 caller == Caller::Nobody && meant.is_err_and(|(code, _)| code == code::UNAVAILABLE);
@@ -357,12 +374,8 @@ impl Hub {
     }
 
     /// The tools of calls that may have caused a question ask.
-    fn note_question(&mut self, now: Instant) {
-        let suspects: Vec<u32> = self
-            .may_ask()
-            .filter(|(n, session, turn)| !self.waits_for_its_client(now, *n, *session, turn))
-            .map(|(number, ..)| number)
-            .collect();
+    fn note_question(&mut self) {
+        let suspects: Vec<u32> = self.may_ask().map(|(number, ..)| number).collect();
         for number in suspects {
             if let Some(turn) = self.turn(number) {
                 turn.asked = true;
@@ -374,17 +387,6 @@ impl Hub {
 
     fn turn(&mut self, number: u32) -> Option<&mut Turn> {
         self.calls.get_mut(&number)?.turn.as_mut()
-    }
-
-    /// A client is being asked.
-    pub(super) fn question_begins(&mut self, number: u32, asked: Asked) {
-        if let Some(call) = asked.call
-            && self.asked.values().any(|other| other.call == Some(call))
-            && let Some(turn) = self.turn(call)
-        {
-            turn.overlapped = true;
-        }
-        self.asked.insert(number, asked);
     }
 
     /// A question was answered or withdrawn: its call goes on, and may ask again.
@@ -433,25 +435,25 @@ impl Hub {
     }
 
     /// The roots of a session began, changed or ended.
-    pub(super) fn roots_changed(&mut self, now: Instant) {
+    pub(super) fn roots_changed(&mut self) {
         self.turns.roots.changed = self.turns.roots.wanted;
-        self.tell_roots(now);
+        self.tell_roots();
     }
 
     /// A session that offers roots listens, which may tell it from those that are left behind.
-    pub(super) fn roots_listen(&mut self, now: Instant) {
+    pub(super) fn roots_listen(&mut self) {
         if self.turns.roots.unclear {
-            self.roots_changed(now);
+            self.roots_changed();
         }
     }
 
     /// Tells the server of changed roots, once no call hides whose roots it asks for then.
-    fn tell_roots(&mut self, now: Instant) {
+    fn tell_roots(&mut self) {
         let roots = &self.turns.roots;
         if !roots.changed || !matches!(self.link, Link::Ready) {
             return;
         }
-        let unclear = match self.caller(now) {
+        let unclear = match self.caller(ROOTS) {
             Caller::Nobody => false,
             Caller::Session(id) => self.only_with_roots() != Ok(id),
             Caller::Stateless | Caller::Several => true,

@@ -18,6 +18,7 @@ use toolbox_api::mcp::McpState;
 use toolbox_mcp::bridge::Options;
 use toolbox_mcp::http::{EventServer, Private};
 use toolbox_mcp::limits::Limits;
+use toolbox_mcp::wire::body::Budget;
 
 use super::http::{answer, place, serve};
 use super::world::{World, messages};
@@ -33,6 +34,8 @@ struct Server {
     endpoint: Arc<Mutex<String>>,
     /// A post is answered only when its call is done.
     holds_posts: Arc<AtomicBool>,
+    /// Posts that are never answered.
+    hanging: Arc<AtomicUsize>,
     /// The methods of all messages, in their order.
     seen: Arc<Mutex<Vec<String>>>,
 }
@@ -45,21 +48,49 @@ impl Server {
     async fn start_at(endpoint: &str) -> (Self, World) {
         let server = Self::default();
         endpoint.clone_into(&mut server.endpoint.lock().unwrap());
+        let world = server.world(Limits::default(), Budget::default()).await;
+        (server, world)
+    }
+
+    /// A bridge before it.
+    async fn world(&self, limits: Limits, budget: Budget) -> World {
         let router = Router::new()
             .route("/sse", get(stream))
             .route("/messages/", post(message))
-            .with_state(server.clone());
+            // Of messages with more than the usual bound, too.
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(self.clone());
         let address = serve(router).await;
         let place = place(address, "/sse", Private::default());
-        let process = EventServer::new(place, Limits::default());
-        let world = World::of(Arc::new(process), Options::default()).await;
-        (server, world)
+        let process = EventServer::new(place, limits.clone(), budget.clone());
+        let options = Options {
+            limits,
+            budget,
+            ..Options::default()
+        };
+        World::of(Arc::new(process), options).await
     }
 
     fn send(&self, session: usize, event: String) {
         if let Some(stream) = self.streams.lock().unwrap().get(&session) {
             let _ = stream.send(event);
         }
+    }
+}
+
+/// Counts itself while it lives.
+struct Here(Arc<AtomicUsize>);
+
+impl Here {
+    fn at(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -112,13 +143,25 @@ async fn message(
     }
     let holds = server.holds_posts.load(Ordering::Relaxed);
     let answered = async move {
+        if argument == "hang" {
+            let _here = Here::at(&server.hanging);
+            std::future::pending::<()>().await;
+        }
         if argument == "slow" {
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
         if argument == "break" {
             server.streams.lock().unwrap().remove(&session);
         } else if let Some(answer) = answer(&message) {
-            server.send(session, format!("event: message\ndata: {answer}\n\n"));
+            let event = format!("event: message\ndata: {answer}\n\n");
+            if argument == "halves" {
+                let (half, rest) = event.split_at(event.len() / 2);
+                server.send(session, half.to_owned());
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                server.send(session, rest.to_owned());
+            } else {
+                server.send(session, event);
+            }
         }
     };
     if holds {
@@ -193,6 +236,25 @@ async fn a_refused_message_ends_its_call_at_once_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_refusal_does_not_mix_with_an_answer_that_is_still_arriving() {
+    let (_server, world) = Server::start().await;
+    let plain = || world.client_as("2025-11-25", json!({}));
+    let (one, two) = (plain().await, plain().await);
+    let refused = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let begun = Instant::now();
+        let refused = two.call("echo", json!({"message": "refuse"})).await;
+        (refused, begun.elapsed())
+    };
+    let both = async { tokio::join!(one.echo("halves"), refused) };
+    let (whole, (refused, after)) = tokio::time::timeout(LIMIT, both).await.unwrap();
+    let text = refused["error"]["message"].as_str().unwrap_or_default();
+    assert!(text.contains("HTTP 413: too much"), "{refused}");
+    assert!(after < Duration::from_secs(1), "{after:?}");
+    assert_eq!(whole, "halves");
+}
+
+#[tokio::test]
 async fn a_server_that_accepts_a_call_only_when_it_is_done_serves_others_meanwhile() {
     let (server, world) = Server::start().await;
     server.holds_posts.store(true, Ordering::Relaxed);
@@ -209,6 +271,33 @@ async fn a_server_that_accepts_a_call_only_when_it_is_done_serves_others_meanwhi
     let (slow, (quick, after)) = tokio::join!(slow, quick);
     assert_eq!((slow.as_str(), quick.as_str()), ("slow", "quick"));
     assert!(after < Duration::from_secs(2), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_accepted_is_let_go_with_its_call_and_counts_until_then() {
+    let server = Server::default();
+    server.holds_posts.store(true, Ordering::Relaxed);
+    "/messages/?session_id={}".clone_into(&mut server.endpoint.lock().unwrap());
+    let limits = Limits::default().with_times(Some(Duration::from_secs(2)), None);
+    let budget = Budget::default();
+    let world = server.world(limits, budget.clone()).await;
+    let client = world.client_as("2025-11-25", json!({})).await;
+    let long = "x".repeat(1 << 20);
+    let call = client.call("echo", json!({"message": "hang", "more": long}));
+    let look = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        (server.hanging.load(Ordering::Relaxed), budget.used())
+    };
+    let (timed_out, (hanging, used)) = tokio::join!(call, look);
+    assert_eq!(timed_out["error"]["code"], -32001, "{timed_out}");
+    assert_eq!(hanging, 1);
+    assert!(used >= long.len(), "{used}");
+    let begun = Instant::now();
+    while server.hanging.load(Ordering::Relaxed) > 0 || budget.used() > 0 {
+        assert!(begun.elapsed() < LIMIT, "{} bytes are kept", budget.used());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(client.echo("next").await, "next");
 }
 
 #[tokio::test]
@@ -268,7 +357,7 @@ async fn what_is_no_stream_of_events_is_named_with_the_field_that_cures_it() {
         ),
     ] {
         let place = place(address, path, Private::default());
-        let process = EventServer::new(place, Limits::default());
+        let process = EventServer::new(place, Limits::default(), Budget::default());
         let world = World::of(Arc::new(process), Options::default()).await;
         let (health, _) = world.becomes(McpState::Unreachable, LIMIT).await;
         assert!(
@@ -286,7 +375,7 @@ async fn a_server_that_listens_late_is_waited_for() {
         listener.local_addr().unwrap()
     };
     let place = place(address, "/sse", Private::default());
-    let process = EventServer::new(place, Limits::default());
+    let process = EventServer::new(place, Limits::default(), Budget::default());
     let world = World::of(Arc::new(process), Options::default()).await;
     let initialize = tokio::spawn({
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
@@ -320,7 +409,11 @@ async fn a_server_that_does_not_start_in_its_time_is_unreachable() {
         listener.local_addr().unwrap()
     };
     let limits = Limits::default().with_times(None, Some(Duration::from_secs(3)));
-    let process = EventServer::new(place(address, "/sse", Private::default()), limits);
+    let process = EventServer::new(
+        place(address, "/sse", Private::default()),
+        limits,
+        Budget::default(),
+    );
     let world = World::of(Arc::new(process), Options::default()).await;
     let (health, after) = world.becomes(McpState::Unreachable, LIMIT).await;
     assert!(health.evidence.contains("nothing listens"), "{health:?}");

@@ -59,6 +59,40 @@ async fn a_batch_is_refused_with_words_in_other_revisions() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_message_is_bounded() {
+    let world = World::new(&[]).await;
+    let client = world.client().await;
+    let long = |bytes: usize| "x".repeat(bytes);
+    let with = |id: Value, params: Value| json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": params});
+    for (message, code, reason) in [
+        (
+            with(json!(long(1025)), json!({})),
+            -32600,
+            "an id or a progress token",
+        ),
+        (
+            with(json!(1), json!({"_meta": {"progressToken": long(1025)}})),
+            -32600,
+            "an id or a progress token",
+        ),
+        (
+            with(json!(1), json!({"uri": long(70_000)})),
+            -32602,
+            "a uri to subscribe to has at most",
+        ),
+    ] {
+        let response = client.request(&message).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{reason}");
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], code, "{body}");
+        let text = body["error"]["message"].as_str().unwrap();
+        assert!(text.contains(reason), "{text}");
+    }
+    // What is only passed on may be long.
+    assert_eq!(client.echo(&long(70_000)).await, long(70_000));
+}
+
+#[tokio::test]
 async fn what_is_almost_a_message_is_refused_with_the_reason() {
     let world = World::new(&[]).await;
     let client = world.client().await;

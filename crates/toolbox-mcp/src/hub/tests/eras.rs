@@ -148,6 +148,18 @@ fn a_server_that_ends_because_of_the_question_is_started_again_without_it() {
 }
 
 #[test]
+fn an_end_long_after_the_question_was_left_unanswered_has_another_cause() {
+    let mut world = World::ready();
+    let mut mail = list(&mut world);
+    world.pass(Duration::from_hours(3));
+    assert!(answer(&mut mail).is_some());
+    world.hub.ended(world.now, &Ended::default());
+    world.findings.extend(world.hub.finding());
+    assert_eq!(world.last().state, McpState::Unhealthy);
+    assert_eq!(world.hub.era().only, None);
+}
+
+#[test]
 fn a_server_that_refuses_initialize_and_ends_is_asked_for_the_other_era_first() {
     for ends in [false, true] {
         let mut world = World::new();

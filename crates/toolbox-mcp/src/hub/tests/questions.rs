@@ -79,6 +79,24 @@ fn a_caller_without_the_capability_gets_the_error_of_the_protocol_and_nobody_els
 }
 
 #[test]
+fn a_question_whose_id_is_too_long_to_keep_is_declined() {
+    let mut world = World::ready();
+    let caller = world.open(&all());
+    let mut mail = call(&mut world, caller, "a");
+    reached(&mut world);
+    let id = "q".repeat(2000);
+    world.server(&json!({"id": id, "method": METHODS[0], "params": {}}));
+    assert_eq!(message(&mut mail), None);
+    let declined = world.written();
+    assert_eq!(declined[0]["id"], id);
+    assert!(
+        declined[0]["error"]["message"]
+            .to_string()
+            .contains("too long")
+    );
+}
+
+#[test]
 fn without_a_call_nobody_is_asked() {
     let mut world = World::ready();
     let idle = world.open(&all());
@@ -116,7 +134,7 @@ fn two_clients_at_once_each_get_their_own() {
 }
 
 #[test]
-fn a_person_who_thinks_for_minutes_holds_nobody_back() {
+fn a_person_who_thinks_for_minutes_holds_back_only_who_may_ask_and_for_a_moment() {
     let mut world = World::ready();
     let (one, two, plain) = (
         world.open(&all()),
@@ -128,20 +146,22 @@ fn a_person_who_thinks_for_minutes_holds_nobody_back() {
     ask(&mut world, METHODS[1]);
     let asked_one = message(&mut mail_one).unwrap();
     // What the same call asks together is still its own.
-    let mut mail_plain = call(&mut world, plain, "b");
     let mut mail_two = call(&mut world, two, "a");
+    let mut mail_plain = call(&mut world, plain, "b");
     assert_eq!(reached(&mut world), Vec::<Value>::new());
     world.pass(SETTLED + Duration::from_millis(300));
     let quick = reached(&mut world);
     assert_eq!(quick.len(), 1, "the client that cannot be asked");
     done(&mut world, &quick[0]);
     assert!(answer(&mut mail_plain).is_some());
+    assert_eq!(reached(&mut world), Vec::<Value>::new());
+    world.pass(HELD);
     let second = reached(&mut world);
-    assert_eq!(second.len(), 1);
+    assert_eq!(second.len(), 1, "it has waited long enough");
     ask(&mut world, METHODS[1]);
-    let asked_two = message(&mut mail_two).unwrap();
-    reply(&mut world, two, &asked_two, "two");
-    assert_eq!(world.written()[0]["result"]["text"], "two");
+    let why = declined(&mut world);
+    assert!(why["message"].as_str().unwrap().contains("several clients"));
+    assert_eq!(message(&mut mail_two), None);
     done(&mut world, &second[0]);
     assert!(answer(&mut mail_two).is_some());
     world.pass(Duration::from_secs(90));
@@ -153,24 +173,41 @@ fn a_person_who_thinks_for_minutes_holds_nobody_back() {
 }
 
 #[test]
-fn a_call_that_asks_twice_at_once_is_never_taken_to_wait() {
+fn a_question_that_is_answered_soon_lets_the_next_client_have_its_own() {
     let mut world = World::ready();
     let (one, two) = (world.open(&all()), world.open(&all()));
     let mut mail_one = call(&mut world, one, "a");
-    ask(&mut world, METHODS[0]);
+    let first = reached(&mut world);
     ask(&mut world, METHODS[1]);
-    let asked = [
-        message(&mut mail_one).unwrap(),
-        message(&mut mail_one).unwrap(),
-    ];
-    reply(&mut world, one, &asked[0], "x");
+    let asked = message(&mut mail_one).unwrap();
     let mut mail_two = call(&mut world, two, "a");
-    world.pass(Duration::from_mins(1));
-    world.written();
-    ask(&mut world, METHODS[0]);
-    assert_eq!(message(&mut mail_two), None);
-    let why = declined(&mut world);
-    assert!(why["message"].as_str().unwrap().contains("several clients"));
+    world.pass(Duration::from_secs(5));
+    reply(&mut world, one, &asked, "one");
+    done(&mut world, &first[0]);
+    assert_eq!(reached(&mut world).len(), 1);
+    ask(&mut world, METHODS[1]);
+    assert!(message(&mut mail_two).is_some());
+}
+
+/// A tool may ask while its first question is open: some stop waiting for an answer without a word.
+#[test]
+fn what_a_call_asks_while_it_waits_for_an_answer_reaches_no_other_client() {
+    for together in [false, true] {
+        let mut world = World::ready();
+        let (one, two) = (world.open(&all()), world.open(&all()));
+        let mut mail_one = call(&mut world, one, "a");
+        for method in &METHODS[..=usize::from(together)] {
+            ask(&mut world, method);
+            assert!(message(&mut mail_one).is_some());
+        }
+        let mut mail_two = call(&mut world, two, "a");
+        world.pass(Duration::from_mins(1));
+        assert_eq!(reached(&mut world).len(), 2);
+        ask(&mut world, METHODS[0]);
+        assert_eq!(message(&mut mail_two), None);
+        let why = declined(&mut world);
+        assert!(why["message"].as_str().unwrap().contains("several clients"));
+    }
 }
 
 #[test]
@@ -256,11 +293,16 @@ fn what_a_call_asks_that_was_given_up_reaches_nobody() {
             let cancel = json!({"method": "notifications/cancelled", "params": {"requestId": 1}});
             world.post(Some(one), &cancel);
         }
+        world.pass(Duration::from_mins(14));
         let mut mail = call(&mut world, two, "a");
-        world.pass(Duration::from_secs(15));
         ask(&mut world, METHODS[0]);
         assert_eq!(message(&mut mail), None);
         declined(&mut world);
+        // After that, it is taken to have ended.
+        world.pass(Duration::from_mins(2));
+        let mut mail = call(&mut world, two, "a");
+        ask(&mut world, METHODS[0]);
+        assert!(message(&mut mail).is_some());
     }
 }
 
@@ -416,8 +458,6 @@ struct ServerCall {
     id: Value,
     caller: u64,
     open: Vec<u64>,
-    /// It had two questions open at once.
-    overlapped: bool,
     given_up: Option<Instant>,
 }
 
@@ -486,14 +526,12 @@ impl Play {
         client.mails.push(mail);
     }
 
-    /// A call asks one or two things, as long as it waits for no answer. One that was seen to ask twice at once asks
-    /// whenever it likes.
+    /// A call asks one or two things at any time, also while it waits for an answer, and after it was given up.
     fn ask(&mut self, which: usize, how: usize) {
         let now = self.world.now;
         let mut able: Vec<_> = self
             .calls
             .iter_mut()
-            .filter(|c| c.open.is_empty() || c.overlapped)
             .filter(|c| c.given_up.is_none_or(|at| now < at + GIVEN_UP))
             .collect();
         if able.is_empty() {
@@ -511,11 +549,6 @@ impl Play {
         }
         for question in questions {
             self.world.server(&question);
-        }
-        self.look();
-        // Only what was not declined is open now.
-        for call in &mut self.calls {
-            call.overlapped |= call.open.len() > 1;
         }
     }
 
@@ -572,7 +605,6 @@ impl Play {
                     id,
                     caller: message["params"]["arguments"]["caller"].as_u64().unwrap(),
                     open: Vec::new(),
-                    overlapped: false,
                     given_up: None,
                 }),
                 Some("notifications/cancelled") => {

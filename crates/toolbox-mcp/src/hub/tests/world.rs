@@ -25,9 +25,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::limited(Limits::default())
+    }
+
+    pub(super) fn limited(limits: Limits) -> Self {
         let now = Instant::now();
         let redactor = Redactor::new(["hunter22"]);
-        let mut hub = Hub::new(now, Limits::default(), redactor, 7);
+        let mut hub = Hub::new(now, limits, redactor, 7);
         hub.connecting();
         hub.connected(now, 1);
         Self {
