@@ -272,7 +272,7 @@ impl Instance {
             // Somebody removed the container, which the next look shows; or the network, which the next attempt makes.
             (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
             }
-            (Step::Create(version, _), RuntimeError::ImageMissing) => {
+            (Step::Create(version, _), RuntimeError::ImageMissing { .. }) => {
                 if let Some(release) = steps::release(record, *version) {
                     self.memory.observed.images.remove(&release.revision);
                 }

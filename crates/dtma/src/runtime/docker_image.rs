@@ -68,9 +68,12 @@ impl DockerEngine {
             (None, _) => self.fetch(request, progress, toolbox).await?,
         }
         let now = self.local_image(request.image()).await?;
+        let now = now.ok_or_else(|| RuntimeError::ImageMissing {
+            message: "it is not there after it was fetched".to_owned(),
+        })?;
         Ok(Ensured {
             pulled: matches!(request, ImageRequest::Pull { .. }),
-            ..Ensured::here(now.ok_or(RuntimeError::ImageMissing)?.digest)
+            ..Ensured::here(now.digest)
         })
     }
 
