@@ -236,14 +236,14 @@ async fn trial(
     }
 }
 
-/// Gets the image, and remembers that the agent pulled it.
+/// Gets the image, and remembers that the agent brought it. One that was here before is somebody else's to remove.
 async fn ensure_image(
     shared: &Arc<Shared>,
     request: &ImageRequest,
     progress: &ProgressSink,
 ) -> Result<StepEnd, RuntimeError> {
     let ensured = shared.runtime.ensure_image(request, progress).await?;
-    if ensured.pulled {
+    if ensured.pulled && ensured.is_new {
         let store = Arc::clone(&shared.store);
         let image = request.image().to_owned();
         let added = tokio::task::spawn_blocking(move || store.add_pulled(&image)).await;

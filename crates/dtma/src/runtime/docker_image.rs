@@ -37,6 +37,7 @@ impl DockerEngine {
         toolbox: String,
     ) -> Result<Ensured, RuntimeError> {
         let here = self.local_image(request.image()).await?;
+        let is_new = here.is_none();
         match (here, request) {
             (
                 Some(image),
@@ -73,6 +74,7 @@ impl DockerEngine {
         })?;
         Ok(Ensured {
             pulled: matches!(request, ImageRequest::Pull { .. }),
+            is_new,
             ..Ensured::here(now.digest)
         })
     }
