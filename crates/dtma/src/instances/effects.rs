@@ -229,6 +229,10 @@ impl Instance {
     /// A container that was stopped or removed because it had lost its confinement is made anew once.
     fn note_made_anew(&mut self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
+        // It was stopped or removed because the instance is.
+        if record.desired != Desired::Running {
+            return;
+        }
         let observed = &mut self.memory.observed;
         let lost = [Some(&record.current), record.next.as_ref()]
             .into_iter()
