@@ -317,7 +317,7 @@ async fn a_volume_with_data_keeps_its_owner() {
     assert_eq!(view["update_failed"], true, "{view}");
     let message = view["reason"]["message"].as_str().unwrap();
     assert!(
-        message.contains("all capabilities are dropped") && message.contains("in user"),
+        message.contains("it may lack a right") && message.contains("user says whom it runs as"),
         "{message}"
     );
 }
