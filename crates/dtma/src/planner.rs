@@ -205,10 +205,14 @@ fn running(situation: &Situation<'_>) -> Step {
         };
     };
     if situation.current.failed {
-        return if is_alive(container) && container.confinement != Confinement::Held {
-            stop(container)
-        } else {
-            Step::Done(Settled::Failed)
+        // One that is unhealthy still runs, and may recover.
+        return match container.confinement {
+            Confinement::Adjustable if container.state == ContainerState::Running => {
+                Step::Adjust(Version::Current, container.id.clone())
+            }
+            Confinement::Held => Step::Done(Settled::Failed),
+            _ if is_alive(container) => stop(container),
+            _ => Step::Done(Settled::Failed),
         };
     }
     if container.name != situation.name {
@@ -282,7 +286,7 @@ fn confine(container: &Seen, version: Version, has_image: bool) -> Option<Step> 
     match container.confinement {
         Confinement::Held => None,
         Confinement::Adjustable => Some(Step::Adjust(version, container.id.clone())),
-        // It serves until it can be made anew.
+        // It serves while its image is fetched, and is stopped where that fails.
         Confinement::Lost if !has_image => Some(Step::EnsureImage(version)),
         Confinement::Lost => Some(retire(container)),
         Confinement::Impossible => Some(Step::Reject(version, container.id.clone())),

@@ -477,9 +477,18 @@ fn a_loosened_container_keeps_running_where_it_can_and_is_made_anew_where_it_can
             "{state:?} {confinement:?}"
         );
     }
-    // What was given up does not run unconfined.
-    for confinement in [C::Impossible, C::Lost, C::Adjustable] {
+    // What was given up does not run unconfined, and goes on running where its limits can be put back.
+    for confinement in [C::Impossible, C::Lost] {
         assert_eq!(step(S::Running, confinement, true, true), Step::Stop(id()));
+    }
+    let failed = |state, confinement| step(state, confinement, true, true);
+    assert_eq!(
+        failed(S::Running, C::Adjustable),
+        Step::Adjust(version, id())
+    );
+    assert_eq!(failed(S::Paused, C::Adjustable), Step::Unpause(id()));
+    for (state, confinement) in [(S::Running, C::Held), (S::Exited, C::Adjustable)] {
+        assert_eq!(failed(state, confinement), Step::Done(Settled::Failed));
     }
 }
 

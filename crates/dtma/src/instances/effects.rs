@@ -1,5 +1,6 @@
 //! How the end of a step changes an instance's record and memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,11 +60,20 @@ impl Instance {
         };
         let mut containers: Vec<_> = self.memory.observed.containers.iter().collect();
         containers.sort_by_key(|c| c.revision != Some(record.current.revision));
+        // A copy of a container carries its labels. Where the agent has a volume of its own, or somebody gave theirs a name,
+        // it is not the instance's.
+        let own: BTreeSet<&str> = containers
+            .iter()
+            .flat_map(|c| &c.volumes)
+            .filter(|v| volumes::is_named_by_agent(record.id, &v.name))
+            .map(|v| v.path.as_str())
+            .collect();
         let found = containers
-            .into_iter()
+            .iter()
             .filter(|c| c.revision.is_some())
             .flat_map(|c| &c.volumes)
-            .filter(|v| v.path.starts_with('/') && !volumes::is_named_by_agent(record.id, &v.name));
+            .filter(|v| v.path.starts_with('/') && volumes::is_named_by_docker(&v.name))
+            .filter(|v| !own.contains(v.path.as_str()));
         let mut is_news = false;
         for volume in found {
             record
@@ -219,6 +229,10 @@ impl Instance {
     /// A container that was stopped or removed because it had lost its confinement is made anew once.
     fn note_made_anew(&mut self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
+        // It was stopped or removed because the instance is.
+        if record.desired != Desired::Running {
+            return;
+        }
         let observed = &mut self.memory.observed;
         let lost = [Some(&record.current), record.next.as_ref()]
             .into_iter()
@@ -262,7 +276,7 @@ impl Instance {
             // Somebody removed the container, which the next look shows; or the network, which the next attempt makes.
             (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
             }
-            (Step::Create(version, _), RuntimeError::ImageMissing) => {
+            (Step::Create(version, _), RuntimeError::ImageMissing { .. }) => {
                 if let Some(release) = steps::release(record, *version) {
                     self.memory.observed.images.remove(&release.revision);
                 }

@@ -42,6 +42,8 @@ const UNHEALTHY: &str = "The health check of the image fails (docker inspect sho
 pub enum StepEnd {
     /// It is done.
     Done,
+    /// The container was paused on its trial, which goes on once it runs.
+    Paused,
     /// The image is here.
     Image(Ensured),
     /// The container ended on its trial, or is unhealthy, for this reason; and the instance's containers after it.
@@ -225,6 +227,7 @@ async fn trial(
                 let why = ReasonCode::Unhealthy.because(UNHEALTHY);
                 return Ok(StepEnd::Ended(why, after));
             }
+            (ContainerState::Paused, _) => return Ok(StepEnd::Paused),
             _ => {
                 // It only explains the end, so the step does not fail without it.
                 let platform = shared.runtime.foreign_platform(image).await.ok().flatten();
@@ -236,14 +239,14 @@ async fn trial(
     }
 }
 
-/// Gets the image, and remembers that the agent pulled it.
+/// Gets the image, and remembers that the agent brought it. One that was here before is somebody else's to remove.
 async fn ensure_image(
     shared: &Arc<Shared>,
     request: &ImageRequest,
     progress: &ProgressSink,
 ) -> Result<StepEnd, RuntimeError> {
     let ensured = shared.runtime.ensure_image(request, progress).await?;
-    if ensured.pulled {
+    if ensured.pulled && ensured.is_new {
         let store = Arc::clone(&shared.store);
         let image = request.image().to_owned();
         let added = tokio::task::spawn_blocking(move || store.add_pulled(&image)).await;
@@ -360,7 +363,7 @@ pub fn why_ended(
         .rfind(|line| line.stream == LogStream::Stderr && !line.line.trim().is_empty());
     let mut message = format!("The container ended at once with exit code {code}");
     if output.iter().any(|line| lacks_a_right(&line.line)) {
-        message += "; it was refused a right: all capabilities are dropped, so name those it needs in capabilities (such as CHOWN, SETUID, SETGID), or the user it is to run as in user";
+        message += "; it may lack a right: containers have no capabilities but those named in capabilities (such as CHOWN, SETUID, SETGID); user says whom it runs as";
     }
     if let Some(said) = said {
         let said = redactor.clean(&said.line);
@@ -369,7 +372,8 @@ pub fn why_ended(
     ReasonCode::Exited.because(message)
 }
 
-/// The tool says that it may not do something: change an owner, become another user, write to a folder.
+/// The tool says that something was not permitted. It may be its container's doing, such as a missing capability, or the
+/// answer of some other machine.
 fn lacks_a_right(line: &str) -> bool {
     const SIGNS: &[&str] = &[
         "operation not permitted",

@@ -237,7 +237,7 @@ impl DockerEngine {
                 if let Err(error) = owned.await {
                     // A container that exists is started as it is, so the next attempt must not find it.
                     self.remove(&id, true).await?;
-                    return Err(error);
+                    return Err(self.what_is_missing(error, &image).await);
                 }
                 Ok(id)
             }
@@ -245,7 +245,23 @@ impl DockerEngine {
                 *self.network_gate.lock().await = false;
                 Err(RuntimeError::NetworkMissing)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(self.what_is_missing(error, &image).await),
+        }
+    }
+
+    /// Docker also says that something is missing when it has an image, but not all that the image consists of. To get
+    /// the image again would then change nothing.
+    async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
+        let RuntimeError::ImageMissing { message } = error else {
+            return error;
+        };
+        match self.local_image(image).await {
+            Ok(None) => RuntimeError::ImageMissing { message },
+            Ok(Some(_)) => {
+                let text = format!("Docker has the image, but misses a part: {message}");
+                RuntimeError::refused(Operation::Create, None, &text)
+            }
+            Err(error) => error,
         }
     }
 
@@ -515,9 +531,11 @@ fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
             RuntimeError::NetworkMissing
         }
         (Operation::Create, 409) => RuntimeError::NameTaken,
-        // Nothing else that a creation names can be missing.
+        // It is the image, or a part of it.
         (Operation::Create, 404) if !lower.contains("no such container") => {
-            RuntimeError::ImageMissing
+            RuntimeError::ImageMissing {
+                message: one_line(message),
+            }
         }
         // Two removals at once, or the removal of one being created.
         (Operation::Remove, 409) if lower.contains("already in progress") => {
@@ -551,4 +569,54 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use axum::http::{StatusCode, Uri};
+    use serde_json::json;
+
+    use super::*;
+
+    /// An engine that creates nothing: it answers that something is not found. It may have the image.
+    async fn without_containers(has_image: bool) -> DockerEngine {
+        let answer = move |uri: Uri| async move {
+            let path = uri.path();
+            if path.ends_with("/version") {
+                (StatusCode::OK, Json(json!({"ApiVersion": "1.41"})))
+            } else if path.ends_with("/networks") {
+                let network = json!([{"Name": "toolbox-1", "Id": "1"}]);
+                (StatusCode::OK, Json(network))
+            } else if path.contains("/images/") && has_image {
+                (StatusCode::OK, Json(json!({"Id": "sha256:1"})))
+            } else {
+                let message = json!({"message": "content digest sha256:2: not found"});
+                (StatusCode::NOT_FOUND, Json(message))
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("tcp://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let toolbox = ToolboxId::new(uuid::Uuid::from_u128(1));
+        DockerEngine::new(&host, toolbox, "toolbox-1".to_owned(), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_here_is_not_taken_for_missing() {
+        let create = async |has_image| {
+            let engine = without_containers(has_image).await;
+            engine.create(&view::tests::request()).await.unwrap_err()
+        };
+        let missing = create(false).await;
+        assert!(
+            matches!(missing, RuntimeError::ImageMissing { .. }),
+            "{missing}"
+        );
+        let broken = create(true).await;
+        let why = broken.why(Operation::Create);
+        assert_eq!(why.code, ReasonCode::DockerFailed, "{}", why.message);
+        assert!(why.message.contains("sha256:2"), "{}", why.message);
+    }
 }

@@ -37,6 +37,7 @@ impl DockerEngine {
         toolbox: String,
     ) -> Result<Ensured, RuntimeError> {
         let here = self.local_image(request.image()).await?;
+        let is_new = here.is_none();
         match (here, request) {
             (
                 Some(image),
@@ -68,9 +69,13 @@ impl DockerEngine {
             (None, _) => self.fetch(request, progress, toolbox).await?,
         }
         let now = self.local_image(request.image()).await?;
+        let now = now.ok_or_else(|| RuntimeError::ImageMissing {
+            message: "it is not there after it was fetched".to_owned(),
+        })?;
         Ok(Ensured {
             pulled: matches!(request, ImageRequest::Pull { .. }),
-            ..Ensured::here(now.ok_or(RuntimeError::ImageMissing)?.digest)
+            is_new,
+            ..Ensured::here(now.digest)
         })
     }
 

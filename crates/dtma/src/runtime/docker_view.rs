@@ -385,12 +385,12 @@ pub(super) fn event(message: &EventMessage) -> Option<EngineEvent> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use toolbox_domain::spec::{InstanceSpec, SecretValue, ToolSpec};
 
     use super::*;
 
-    fn request() -> CreateContainer {
+    pub(in crate::runtime) fn request() -> CreateContainer {
         CreateContainer {
             instance: ToolInstanceId::new(uuid::Uuid::from_u128(7)),
             name: "n".into(),

@@ -23,8 +23,11 @@ pub enum RuntimeError {
     #[error("the container does not exist")]
     ContainerGone,
     /// The image is not on this machine.
-    #[error("the image is not on this machine")]
-    ImageMissing,
+    #[error("the image is not on this machine: {message}")]
+    ImageMissing {
+        /// Docker's sentence, on one line.
+        message: String,
+    },
     /// The toolbox's network is not there (any more).
     #[error("the toolbox's network does not exist")]
     NetworkMissing,
@@ -310,7 +313,7 @@ impl RuntimeError {
             Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft { .. } => {
                 ReasonCode::DockerFailed
             }
-            Self::ImageMissing => ReasonCode::ImageNotFound,
+            Self::ImageMissing { .. } => ReasonCode::ImageNotFound,
             Self::NameTaken => ReasonCode::NameConflict,
             Self::Refused { code, .. } => *code,
         };

@@ -160,6 +160,8 @@ pub struct Ensured {
     pub digest: Option<String>,
     /// It was pulled just now.
     pub pulled: bool,
+    /// Its name named nothing on this machine before.
+    pub is_new: bool,
     /// Why the registry did not answer, if it was asked and did not.
     pub not_asked: Option<String>,
 }
@@ -170,6 +172,7 @@ impl Ensured {
         Self {
             digest,
             pulled: false,
+            is_new: false,
             not_asked: None,
         }
     }

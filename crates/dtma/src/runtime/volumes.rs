@@ -37,6 +37,11 @@ pub fn is_named_by_agent(instance: ToolInstanceId, name: &str) -> bool {
     name.starts_with(&format!("toolbox-{instance}"))
 }
 
+/// Docker gave the volume its name: 64 hexadecimal digits.
+pub fn is_named_by_docker(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// The volumes for the paths that an image declares, except those where something else is mounted. `inherited` are volumes
 /// that Docker named, by path; they are used again.
 pub fn of_image(
@@ -113,6 +118,9 @@ mod tests {
             );
         }
         assert!(is_named_by_agent(id(), &plain[0].name));
+        assert!(!is_named_by_docker(&plain[0].name));
+        assert!(is_named_by_docker(&"0a1f".repeat(16)));
+        assert!(!is_named_by_docker("backups") && !is_named_by_docker(&"g".repeat(64)));
     }
 
     #[test]

@@ -10,10 +10,15 @@ use crate::docker;
 
 /// The test image, healthy while `/data/ok` is there.
 async fn image() -> String {
+    image_with("checked", "--interval=1s --retries=2", "/data/ok").await
+}
+
+/// The test image, healthy while `file` is there.
+async fn image_with(name: &str, options: &str, file: &str) -> String {
     docker::ensure_image().await;
-    let tag = "dtma-test/checked:1".to_owned();
+    let tag = format!("dtma-test/{name}:1");
     let dockerfile = format!(
-        "FROM {}\nHEALTHCHECK --interval=1s --timeout=5s --retries=2 CMD [\"/fixture\", \"exists\", \"/data/ok\"]\n",
+        "FROM {}\nHEALTHCHECK {options} --timeout=5s CMD [\"/fixture\", \"exists\", \"{file}\"]\n",
         docker::IMAGE
     );
     docker::build(&tag, &[("Dockerfile", dockerfile.as_bytes())]).await;
@@ -88,4 +93,28 @@ async fn an_update_whose_health_check_fails_is_rolled_back() {
         "{view}"
     );
     assert_eq!(view["container_id"], before["container_id"]);
+}
+
+#[tokio::test]
+async fn a_tool_that_is_paused_on_its_trial_goes_on_with_it() {
+    let agent = Agent::new().await;
+    let image = image_with("checked-late", "--interval=4s", "/fixture").await;
+    let tool = Tool::new(&["sleep"]).with("image", json!(image));
+    agent.deploy_for(&tool, 0).await.expect(202);
+    docker::eventually("it runs", Duration::from_secs(10), async || {
+        agent.containers(&tool).await.iter().any(docker::runs)
+    })
+    .await;
+    let id = agent.container(&tool).await.id.unwrap();
+    docker::connect().pause_container(&id).await.unwrap();
+    let view = agent
+        .until(&tool, "it is healthy", Duration::from_secs(20), |v| {
+            v["phase"] == "running" && v["settled"] == true
+        })
+        .await;
+    assert_eq!(
+        (&view["restart_count"], &view["container_id"]),
+        (&json!(0), &json!(id)),
+        "{view}"
+    );
 }

@@ -329,6 +329,13 @@ async fn an_image_that_the_agent_pulled_goes_when_nobody_uses_it_any_more() {
     agent.deploy(&third).await;
     agent.delete(&third).await.expect(200);
     assert!(!is_here(&image("2")).await);
+    // This one was here before, also where the registry is asked for it again.
+    registry.push_built(&name, "3", "").await;
+    let fourth = with_image(image("3")).refreshed();
+    agent.deploy(&fourth).await;
+    agent.delete(&fourth).await.expect(200);
+    assert!(is_here(&image("3")).await, "somebody else brought it");
+    docker::forget_image(&image("3")).await;
     // The agent did not pull this one.
     let built = Tool::new(&["sleep"]);
     agent.deploy(&built).await;

@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, HostConfig};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig};
+use bollard::query_parameters::{CreateContainerOptions, RemoveVolumeOptions};
 use reqwest::Method;
 use serde_json::json;
 
@@ -194,6 +195,63 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
     }
 }
 
+/// Makes a container as `docker commit` and `docker create -v` do: with the labels of the tool's, which the image carries. The
+/// agent removes it.
+async fn copy(agent: &Agent, tool: &Tool, binds: &[String]) {
+    let config = agent.container(tool).await.config.unwrap();
+    let body = ContainerCreateBody {
+        image: config.image,
+        labels: config.labels,
+        host_config: Some(HostConfig {
+            binds: Some(binds.to_vec()),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let docker = docker::connect();
+    docker
+        .create_container(None::<CreateContainerOptions>, body)
+        .await
+        .unwrap();
+    let what = "the copy is seen and removed";
+    docker::eventually(what, Duration::from_secs(20), async || {
+        agent.containers(tool).await.len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_of_the_container_does_not_change_its_volumes() {
+    let image = image("copied", "VOLUME /data").await;
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["count", "/data/starts"]).with("image", json!(image));
+    agent.deploy(&tool).await;
+    let (name, folder) = volume(&agent.container(&tool).await, "/data");
+    copy(&agent, &tool, &[]).await;
+
+    let tool = tool.next().with("env", json!({"A": "1"}));
+    agent.deploy(&tool).await;
+    assert_eq!(volume(&agent.container(&tool).await, "/data").0, name);
+    started(&folder, 2).await;
+    agent.delete(&tool).await.expect(200);
+    assert!(!exists(&name).await);
+}
+
+#[tokio::test]
+async fn a_volume_of_somebody_else_in_a_copy_outlives_the_instance() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    agent.deploy(&tool).await;
+    let other = format!("{}-backups", tool.container_name());
+    copy(&agent, &tool, &[format!("{other}:/data")]).await;
+    agent.delete(&tool).await.expect(200);
+    assert!(exists(&other).await);
+    docker::connect()
+        .remove_volume(&other, None::<RemoveVolumeOptions>)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn the_user_of_an_image_can_write_to_its_new_volumes() {
     let agent = Agent::new().await;
@@ -259,7 +317,7 @@ async fn a_volume_with_data_keeps_its_owner() {
     assert_eq!(view["update_failed"], true, "{view}");
     let message = view["reason"]["message"].as_str().unwrap();
     assert!(
-        message.contains("all capabilities are dropped") && message.contains("in user"),
+        message.contains("it may lack a right") && message.contains("user says whom it runs as"),
         "{message}"
     );
 }
