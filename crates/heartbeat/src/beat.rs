@@ -9,7 +9,7 @@ use toolbox_api::heartbeat::{
 };
 use toolbox_api::numbers::MAX_EXACT;
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
-use toolbox_clients::supabase::rows::ToldBy;
+use toolbox_clients::supabase::rows::HeartbeatRef;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_instances::record_reports;
@@ -25,7 +25,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let heartbeat = read(cx).await?;
     check(&heartbeat)?;
     // What was read, and not what was sent: its texts are harmless.
-    let told = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
+    let body = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
     let recorded = cx
         .state
         .supabase
@@ -36,7 +36,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
                 root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
-            &told,
+            &body,
         )
         .await?;
     let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {
@@ -60,7 +60,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
         }
     };
     // When this fails, so does the heartbeat: the agent tells everything again with the next one.
-    let told_by = ToldBy {
+    let heartbeat_ref = HeartbeatRef {
         toolbox_id,
         heartbeat: HeartbeatNumbers {
             boot: heartbeat.boot,
@@ -70,7 +70,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let recorded = record_reports(
         &cx.state.supabase,
         &cx.request_id,
-        told_by,
+        heartbeat_ref,
         &heartbeat.instances,
         news,
         missing,
