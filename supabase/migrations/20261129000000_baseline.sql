@@ -1343,6 +1343,10 @@ begin
   where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
   order by e.id for key share;
   perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
+  -- Each item takes tokens of the kind of its own events. Calls for other instances of the toolbox take the same ones.
+  perform from private.event_buckets b
+  where b.account_tool_environment_id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
+  order by b.account_tool_environment_id, b.kind for no key update;
   for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
     if is_superseded then
       result := jsonb_build_object('outcome', 'superseded');
@@ -1732,8 +1736,8 @@ begin
     when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
     else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
   end) then
-    -- A server that changes its tools all the time: the fingerprint told last stays, and a later report tells what has become
-    -- of all the changes as one.
+    -- A server that changes its tools all the time: the fingerprint told last stays, and a later report says that there were
+    -- several changes, and tells the last.
     if (
       select count(*) from public.tool_instance_events e
       where e.tool_instance_id = instance_id and e.action = 'tools_changed' and e.occurred_at > clock_timestamp() - interval '1 minute'
@@ -1745,7 +1749,10 @@ begin
       reason_code, reason, request_id, generation
     ) values (
       instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
-      instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+      instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed',
+      -- The agent tells the last change only, which may not be one of the list that was told last.
+      case when instance.mcp_tools_fingerprint <> mcp #>> '{tools_changed,from_fingerprint}' then 'Several changes; the last: ' else '' end
+        || private.text_of_tools_changed(mcp -> 'tools_changed'),
       record_tools_changed.request_id, instance.generation
     );
   end if;
@@ -1784,6 +1791,7 @@ declare
   news jsonb;
   missing jsonb;
   other_tools jsonb[];
+  confirms boolean;
 begin
   if jsonb_array_length(heartbeat -> 'instances') > 200 then
     raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
@@ -1841,8 +1849,9 @@ begin
     where i.id = l.id
   )
   select array_agg(s.id), array_agg(s.id) filter (where s.known is null), jsonb_agg(s.news order by s.id) filter (where s.news is not null),
-    array_agg(jsonb_build_object('id', s.id, 'generation', s.generation, 'mcp', s.mcp) order by s.id) filter (where s.counts and s.has_other_tools)
-  into named, unknown, news, other_tools
+    array_agg(jsonb_build_object('id', s.id, 'generation', s.generation, 'mcp', s.mcp) order by s.id) filter (where s.counts and s.has_other_tools),
+    coalesce(bool_and(s.counts and s.news is null) filter (where s.known is not null), true)
+  into named, unknown, news, other_tools, confirms
   from seen s;
 
   perform private.record_tools_changed((t ->> 'id')::uuid, (t ->> 'generation')::bigint, t -> 'mcp', request_id)
@@ -1850,21 +1859,25 @@ begin
   -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to have
   -- arrived.
   if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
-    select jsonb_agg(to_jsonb(i) - 'spec' order by i.id) into missing
+    select jsonb_agg(to_jsonb(i) - 'spec' order by i.id) filter (where i.updated_at < clock_timestamp() - interval '30 seconds'),
+      confirms and count(*) = 0
+    into missing, confirms
     from (
       select i.* from public.account_tool_instances i
       where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
-        and i.updated_at < clock_timestamp() - interval '30 seconds'
         and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
         and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
       order by i.id limit 200
     ) i;
+  else
+    confirms := false;
   end if;
-  return jsonb_build_object('unknown', coalesce(unknown, '{}'), 'news', coalesce(news, '[]'), 'missing', coalesce(missing, '[]'));
+  return jsonb_build_object('unknown', coalesce(unknown, '{}'), 'news', coalesce(news, '[]'), 'missing', coalesce(missing, '[]'),
+    'confirms', confirms);
 end;
 $$;
 comment on function private.compare_instance_reports is
-  'Stores the health that a heartbeat tells, and answers {unknown}, instances that are not of the toolbox; {news}, the rows that its reports may change; and {missing}, those that it should name and does not.';
+  'Stores the health that a heartbeat tells, and answers {unknown}, instances that are not of the toolbox; {news}, the rows that its reports may change; {missing}, those that it should name and does not; and {confirms}, whether all rows are as the agent tells: it names what should be on the machine, each at the generation of its row, and has no news.';
 
 revoke all on function private.compare_instance_reports from public, anon, authenticated, service_role;
 
@@ -1921,12 +1934,9 @@ begin
   compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
-    -- While something of it is not recorded, nobody may take the rows for what is on the machine.
-    instances_confirmed_at = case
-      when (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean
-        and compared -> 'news' = '[]' and compared -> 'missing' = '[]'
-      then clock_timestamp() else e.instances_confirmed_at
-    end,
+    -- While something of it is not recorded, or the agent has not heard of a change, nobody may take the rows for what is on the
+    -- machine.
+    instances_confirmed_at = case when (compared ->> 'confirms')::boolean then clock_timestamp() else e.instances_confirmed_at end,
     dtma_boot = sent_boot,
     dtma_sequence = sent_sequence,
     heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
@@ -1960,7 +1970,7 @@ begin
         and proven_key_id <> format('%s.%s', p ->> 'root_id', toolbox.dtma_key_epoch)
       then toolbox.dtma_key_epoch
     end
-  )) || compared;
+  )) || (compared - 'confirms');
 end;
 $$;
 comment on function public.record_heartbeat is

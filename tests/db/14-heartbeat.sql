@@ -102,6 +102,10 @@ select is(tests.confirms(tests.reported('{"phase": "stopped"}')), false, 'one wi
 select is(tests.confirms(tests.reported('{}', '{"instances": []}')), false, 'nor one that misses an instance');
 select is(tests.confirms(tests.reported('{}', '{"full": false}')), false, 'nor one that does not name all');
 select is(tests.confirms(tests.reported('{}', '{"docker_reachable": false}')), false, 'nor one that could not ask Docker');
+select tests.begin('{"action": "restart", "to_status": "stopping"}') \g /dev/null
+select is((tests.instance()).generation, 2::bigint, 'a command is another generation');
+select is(tests.confirms(tests.reported()), false, 'nor one of an agent that has not heard of it');
+select is(tests.confirms('{"full": true, "instances": []}'), false, 'nor one that does not name it yet');
 
 -- Status of the toolbox
 create function tests.heartbeat_in(was account_tool_environment_status_enum) returns text language plpgsql as $$

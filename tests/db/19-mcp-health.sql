@@ -24,23 +24,27 @@ select is((tests.instance()).mcp_health ->> 'evidence', 'tools/list was not answ
 select is((tests.instance()).mcp_tools_fingerprint, repeat('aa', 32), 'the fingerprint of the last list is kept');
 
 -- Another list
-select tests.tell(tests.health('bb', '{"tools_changed": {"from_fingerprint": "aa", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')) \g /dev/null
+select tests.tell(tests.health('bb', ('{"tools_changed": {"from_fingerprint": "' || repeat('aa', 32) || '", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')::jsonb)) \g /dev/null
 select results_eq('select tests.changes()', array['Added: send_mail, x; Changed: search'], 'another list of tools is an event, with the difference');
 select results_eq('select tests.new_events()', array['agent tools_changed running->running'], 'of the agent');
-select tests.tell(tests.health('bb', '{"tools_changed": {"from_fingerprint": "aa", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')) \g /dev/null
+select tests.tell(tests.health('bb', ('{"tools_changed": {"from_fingerprint": "' || repeat('aa', 32) || '", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')::jsonb)) \g /dev/null
 select is(count(*), 1::bigint, 'told once') from tests.changes();
 select tests.tell('{"phase": "stopped"}') \g /dev/null
 select is((tests.instance()).mcp_health, null, 'what does not run has no health');
-select tests.tell(tests.health('bb', '{"tools_changed": {"from_fingerprint": "aa", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')) \g /dev/null
+select tests.tell(tests.health('bb', ('{"tools_changed": {"from_fingerprint": "' || repeat('aa', 32) || '", "added": ["send_mail", "x"], "removed": [], "changed": ["search"]}}')::jsonb)) \g /dev/null
 select is(count(*), 1::bigint, 'nor is it told again after a stop') from tests.changes();
 select tests.tell('{"phase": "stopped"}') \g /dev/null
 select tests.tell(tests.health('cc')) \g /dev/null
 select results_eq('select tests.changes() offset 1', array['The server lists other tools than before'], 'a change is seen also when the agent forgot what was before');
 
+select tests.tell(tests.health('cd', '{"tools_changed": {"from_fingerprint": "not one", "added": ["x"], "removed": [], "changed": []}}')) \g /dev/null
+select results_eq('select tests.changes() offset 2', array['Several changes; the last: Added: x'], 'a change of another list than was told last says that it was not the only one');
+select tests.tell(tests.health('cc')) \g /dev/null
+
 -- A server nobody vouches for
-select tests.tell(tests.health('dd', jsonb_build_object('tools_changed', jsonb_build_object('from_fingerprint', 'cc',
+select tests.tell(tests.health('dd', jsonb_build_object('tools_changed', jsonb_build_object('from_fingerprint', repeat('cc', 32),
   'added', (select jsonb_agg(repeat('n', 500) || n) from generate_series(1, 100) n), 'removed', jsonb_build_array(E'a\nb\tc')))) ) \g /dev/null
-select reason as last_change from tests.changes() reason offset 2 \gset
+select reason as last_change from tests.changes() reason offset 4 \gset
 select cmp_ok(length(:'last_change'::text), '<', 4000, 'many long names make no long event');
 select matches(:'last_change'::text, 'n, …; Removed: a b c$', 'the rest is left out, line breaks too');
 select is((tests.instance()).mcp_health -> 'tools_changed', null, 'nor a large row');

@@ -151,6 +151,20 @@ select is(pg_temp.in_session('a', format('select id::text from public.account_to
 select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.answer('b'), 'recorded', 'then it goes on');
 
+-- Two records of one toolbox whose items cause events of different kinds: they lock the buckets in one order.
+select count(dblink_exec('a', format('insert into private.event_buckets (account_tool_environment_id, kind, tokens, filled_at)
+  values (''e2000000-0000-4000-8000-000000000001'', %L, 600, now()) on conflict do nothing', kind))) from unnest(array['deploy', 'observe']) kind \g /dev/null
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', 'select kind from private.event_buckets where kind = ''deploy'' and account_tool_environment_id = ''e2000000-0000-4000-8000-000000000001'' for update'),
+  'deploy', 'a record has locked the first bucket');
+select pg_temp.later('b', pg_temp.record(pg_temp.failed(1))) \g /dev/null
+select is(dblink_is_busy('b'), 1, 'another waits for it, whatever its events are');
+select is(pg_temp.in_session('a', 'select kind from private.event_buckets where kind = ''observe'' and account_tool_environment_id = ''e2000000-0000-4000-8000-000000000001'' for update nowait'),
+  'observe', 'and has not locked the second');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), 'recorded', 'then it goes on');
+select is(pg_temp.in_session('b', pg_temp.record(jsonb_build_array(pg_temp.item(1, 1, 'error', 'running')))), 'recorded', 'and the error passes');
+
 -- One token, used twice at the same time by two machines.
 select pg_temp.in_session('a', $$ select public.create_toolbox_enrolment('{"toolbox_id": "e2000000-0000-4000-8000-000000000001", "ttl_seconds": 60}') ->> 'token' $$) as token \gset
 create function pg_temp.enrol(token text, certificate text) returns text language sql as $$

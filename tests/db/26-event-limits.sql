@@ -7,14 +7,18 @@ select no_plan();
 -- The tools of a server that says five times a second that they are others.
 create function tests.list(n integer) returns jsonb language sql as $$
   select tests.tell(jsonb_build_object('mcp', jsonb_build_object('state', 'healthy', 'evidence', 'x', 'since', 'x', 'checked_at', 'x',
-    'tools_fingerprint', encode(sha256(n::text::bytea), 'hex'), 'tools_changed', jsonb_build_object('from_fingerprint', 'x',
+    'tools_fingerprint', encode(sha256(n::text::bytea), 'hex'), 'tools_changed', jsonb_build_object('from_fingerprint', encode(sha256((n - 1)::text::bytea), 'hex'),
     'added', jsonb_build_array('tool ' || n), 'removed', '[]'::jsonb, 'changed', '[]'::jsonb))))
+$$;
+create function tests.last_told() returns text language sql stable as $$
+  select reason from tool_instance_events where action = 'tools_changed' order by id desc limit 1
 $$;
 create function tests.told() returns bigint language sql stable as $$
   select count(*) from tool_instance_events where action = 'tools_changed'
 $$;
 select count(tests.list(n)) from generate_series(1, 100) n \g /dev/null
 select is(tests.told(), 5::bigint, 'a hundred changes within a minute are five events');
+select is(tests.last_told(), 'Added: tool 5', 'each with its own difference');
 select is((tests.instance()).mcp_health ->> 'tools_fingerprint', encode(sha256('100'), 'hex'), 'the row shows the latest list');
 create function tests.a_minute_passes() returns void language plpgsql as $$
 begin
@@ -25,6 +29,7 @@ end $$;
 select tests.a_minute_passes();
 select tests.list(100) \g /dev/null
 select is(tests.told(), 6::bigint, 'a minute later, what has become of them is one more');
+select is(tests.last_told(), 'Several changes; the last: Added: tool 100', 'which does not claim that it is all');
 select tests.list(100) \g /dev/null
 select is(tests.told(), 6::bigint, 'told once');
 

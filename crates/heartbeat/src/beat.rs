@@ -9,7 +9,7 @@ use toolbox_api::heartbeat::{
 };
 use toolbox_api::numbers::MAX_EXACT;
 use toolbox_clients::supabase::heartbeat::{HeartbeatOutcome, Sender, Stored, ToolboxKey};
-use toolbox_clients::supabase::rows::ToldBy;
+use toolbox_clients::supabase::rows::HeartbeatRef;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_instances::record_reports;
@@ -25,7 +25,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let heartbeat = read(cx).await?;
     check(&heartbeat)?;
     // What was read, and not what was sent: its texts are harmless.
-    let told = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
+    let body = serde_json::to_vec(&heartbeat).map_err(|error| ApiError::internal(&error))?;
     let recorded = cx
         .state
         .supabase
@@ -36,7 +36,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
                 root_id: &keys::root_id(&cx.state.config)?.to_string(),
                 request_id: &cx.request_id,
             },
-            &told,
+            &body,
         )
         .await?;
     let (mut desired_digest, unknown, news, missing, rotate_to_epoch) = match recorded {
@@ -60,7 +60,7 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
         }
     };
     // When this fails, so does the heartbeat: the agent tells everything again with the next one.
-    let told_by = ToldBy {
+    let heartbeat_ref = HeartbeatRef {
         toolbox_id,
         heartbeat: HeartbeatNumbers {
             boot: heartbeat.boot,
@@ -70,15 +70,15 @@ pub(crate) async fn beat(cx: &RequestContext) -> Result<Reply, ApiError> {
     let recorded = record_reports(
         &cx.state.supabase,
         &cx.request_id,
-        told_by,
+        heartbeat_ref,
         &heartbeat.instances,
         news,
         missing,
     )
     .await?;
-    for (id, error) in recorded.failed {
-        let what = format!("record instance {id}");
-        cx.state.log(&cx.request_id, &what, &error.into());
+    let failed: Vec<_> = recorded.failed.iter().map(|(id, _)| *id).collect();
+    if let Some((_, first)) = recorded.failed.into_iter().next() {
+        log_instances(cx, "record instance", &failed, &first.into());
     }
     if let Some(digest) = recorded.desired_digest {
         desired_digest = digest;
@@ -130,7 +130,7 @@ async fn offer(
 /// The heartbeat. A report that cannot be read is logged and left out, so that it keeps those of
 /// other instances from nothing. What is left is not `full`: an instance that it does not name may exist.
 async fn read(cx: &RequestContext) -> Result<Heartbeat, ApiError> {
-    let error = match cx.json().await {
+    let mut error: ApiError = match cx.json().await {
         Ok(heartbeat) => return Ok(heartbeat),
         Err(error) => error,
     };
@@ -140,30 +140,34 @@ async fn read(cx: &RequestContext) -> Result<Heartbeat, ApiError> {
     let Some(Value::Array(reports)) = body.get_mut("instances") else {
         return Err(error);
     };
-    let mut unreadable = Vec::new();
+    let before = reports.len();
+    let mut unreadable: Vec<ToolInstanceId> = Vec::new();
     reports.retain(|report| {
-        let read = InstanceReport::deserialize(report);
-        if read.is_err() {
+        let is_readable = InstanceReport::deserialize(report).is_ok();
+        if !is_readable {
             let id = report.get("id").and_then(Value::as_str);
-            unreadable.push(id.and_then(|id| id.parse::<ToolInstanceId>().ok()));
+            unreadable.extend(id.and_then(|id| id.parse::<ToolInstanceId>().ok()));
         }
-        read.is_ok()
+        is_readable
     });
-    if unreadable.is_empty() {
+    if reports.len() == before {
         return Err(error);
     }
     body.insert("full".to_owned(), false.into());
     let Ok(heartbeat) = Heartbeat::deserialize(Value::Object(body)) else {
         return Err(error);
     };
-    for id in unreadable {
-        let what = match id {
-            Some(id) => format!("read the report of instance {id}"),
-            None => "read a report".to_owned(),
-        };
-        cx.state.log(&cx.request_id, &what, &error);
-    }
+    error.cause = Some(error.message().to_owned());
+    log_instances(cx, "read the report of instance", &unreadable, &error);
     Ok(heartbeat)
+}
+
+/// Logs what failed for these instances in one line, with the cause of the first. A machine may repeat it with every heartbeat.
+fn log_instances(cx: &RequestContext, what: &str, ids: &[ToolInstanceId], first: &ApiError) {
+    let ids = ids.iter().take(MAX_INSTANCES).map(ToString::to_string);
+    let ids: Vec<_> = ids.collect();
+    let what = format!("{what} {}", ids.join(", "));
+    cx.state.log(&cx.request_id, what.trim_end(), first);
 }
 
 /// What the database would stumble over; one bad report must not hide why.

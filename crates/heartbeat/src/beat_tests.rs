@@ -357,9 +357,11 @@ fn a_report_that_cannot_be_read_is_left_out_and_the_others_are_recorded() {
         assert_eq!(world.asked("record_tool_instance_states").len(), 1);
         let log = world.host().log();
         assert!(
-            log.contains(&format!("read the report of instance {INSTANCE}")),
+            log.contains(&format!("read the report of instance {INSTANCE}"))
+                && log.contains(&format!("instances[0].{key}")),
             "{log}"
         );
+        world.assert_log_is_clean();
     }
     // What is no heartbeat stays one that is refused.
     for (key, value) in [
@@ -373,6 +375,47 @@ fn a_report_that_cannot_be_read_is_left_out_and_the_others_are_recorded() {
         let seen = world.ask("POST", &path(), KEY, &sent.to_string());
         assert_eq!(seen.refusal(), (400, "invalid_json"), "{key}");
     }
+}
+
+#[test]
+fn a_heartbeat_with_many_faults_is_one_line_in_the_log() {
+    let id = |n: usize| format!("22222222-2222-4222-8222-{n:012}");
+    let report = |n: usize, phase: &str| {
+        let mut report = heartbeat()["instances"][0].clone();
+        report["id"] = json!(id(n));
+        report["phase"] = json!(phase);
+        report
+    };
+    let many = |phase: &str, count: usize| {
+        let mut sent = heartbeat();
+        sent["instances"] = (0..count).map(|n| report(n, phase)).collect();
+        sent
+    };
+    let world = with_rows(&[], &[]);
+    let unreadable = many("hibernating", 2 * MAX_INSTANCES);
+    let seen = world.ask("POST", &path(), KEY, &unreadable.to_string());
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let log = world.host().log();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("instances[0].phase") && log.contains(&id(1)));
+    assert!(log.len() < 10_000, "{} bytes", log.len());
+
+    let rows: Vec<Value> = (0..3)
+        .map(|n| {
+            let mut row = row("hibernating");
+            row["id"] = json!(id(n));
+            row
+        })
+        .collect();
+    let world = with_rows(&rows, &[]);
+    let seen = world.ask("POST", &path(), KEY, &many("running", 3).to_string());
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let log = world.host().log();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for n in 0..3 {
+        assert!(log.contains(&id(n)), "{log}");
+    }
+    world.assert_log_is_clean();
 }
 
 #[test]

@@ -211,17 +211,28 @@ fn own_path(field: &str) -> String {
         };
         let (name, index) = segment.split_at(segment.find('[').unwrap_or(segment.len()));
         match name {
+            // Its fields stand beside the others here.
+            "confinement" if after.is_some() => {
+                rest = after;
+                continue;
+            }
             "image" => path.push_str("dockerImage"),
             "ports" => path.push_str("portMappings"),
             "mcp_path" => path.push_str("endpointPath"),
             "memory_bytes" => path.push_str("memory"),
             "cpus" => path.push_str("cpu"),
-            // The names of variables are the caller's own.
-            "env" => {
-                path.push_str("environmentVariables");
-                if let Some(variable) = after {
+            "mcp_call_timeout_seconds" => path.push_str("callTimeoutSeconds"),
+            "mcp_start_timeout_seconds" => path.push_str("startTimeoutSeconds"),
+            "add_capabilities" => path.push_str("capabilities"),
+            // The names of variables and headers are the caller's own.
+            "env" | "mcp_headers" => {
+                path.push_str(match name {
+                    "env" => "environmentVariables",
+                    _ => "upstreamHeaders",
+                });
+                if let Some(own) = after {
                     path.push('.');
-                    path.push_str(variable);
+                    path.push_str(own);
                 }
                 return path;
             }
@@ -420,6 +431,8 @@ fn decimal(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use toolbox_domain::spec::InstanceSpec;
+
     use super::*;
 
     #[test]
@@ -471,6 +484,64 @@ mod tests {
             (text("x"), None),
         ] {
             assert_eq!(cpus(&quantity), expected, "{quantity:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_rule_is_told_where_the_caller_wrote_it() {
+        use serde_json::json;
+        for (given, path) in [
+            (json!({"dockerImage": " "}), "dockerImage"),
+            (json!({"command": ["\0"]}), "command[0]"),
+            (json!({"entrypoint": ["\0"]}), "entrypoint[0]"),
+            (
+                json!({"environmentVariables": {"IMAGE": "\0"}}),
+                "environmentVariables.IMAGE",
+            ),
+            (
+                json!({"environmentVariables": {"a.b": "x"}}),
+                "environmentVariables",
+            ),
+            (
+                json!({"portMappings": [{"containerPort": 0}]}),
+                "portMappings[0].containerPort",
+            ),
+            (
+                json!({"portMappings": [{"containerPort": 1, "hostPort": 22}]}),
+                "portMappings[0].hostPort",
+            ),
+            (
+                json!({"volumes": [{"name": "A", "path": "/a"}]}),
+                "volumes[0].name",
+            ),
+            (json!({"resources": {"memory": 1}}), "resources.memory"),
+            (json!({"resources": {"cpu": 1000}}), "resources.cpu"),
+            (json!({"resources": {"pids": 0}}), "resources.pids"),
+            (json!({"endpointPath": "x"}), "endpointPath"),
+            (
+                json!({"transport": "sse", "upstreamHeaders": {"Host": "x"}}),
+                "upstreamHeaders.Host",
+            ),
+            (json!({"upstreamHeaders": {"X-A": "x"}}), "upstreamHeaders"),
+            (json!({"callTimeoutSeconds": 0}), "callTimeoutSeconds"),
+            (json!({"startTimeoutSeconds": 0}), "startTimeoutSeconds"),
+            (json!({"capabilities": ["X"]}), "capabilities[0]"),
+            (json!({"user": "root"}), "user"),
+        ] {
+            let wanted: ConfigOverride = serde_json::from_value(given.clone()).unwrap();
+            let mut spec = ToolSpec {
+                image: "x".to_owned(),
+                ..ToolSpec::default()
+            };
+            assert!(wanted.apply(&mut spec).is_empty(), "{given}");
+            let broken = InstanceSpec::validate(spec).err().unwrap_or_default();
+            let told: Vec<_> = broken.iter().map(ConfigOverride::violated).collect();
+            let fields: Vec<_> = told.iter().map(|error| error.field.as_str()).collect();
+            assert_eq!(
+                fields,
+                [format!("baseConfigOverrideJson.{path}")],
+                "{given}"
+            );
         }
     }
 

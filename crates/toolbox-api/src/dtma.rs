@@ -16,9 +16,10 @@ use crate::{numbers, texts};
 /// - 1: values of `env` are texts.
 /// - 2: values of `env` are in envelopes (`{key_id, value}`), which agents of version 1 refuse.
 ///
-/// The control plane commands no agent with a lower version: changes and lists are answered `agent_too_old`. It still records
-/// the heartbeats of such an agent, so that the toolbox and the version of its agent are seen. An agent with a higher version is
-/// commanded as one of this version: agents take what the versions before sent. So agents are updated before the control plane.
+/// The control plane commands no agent with a lower version: changes but deletions, and lists, are answered `agent_too_old`. It
+/// still records the heartbeats of such an agent, so that the toolbox and the version of its agent are seen. An agent with a
+/// higher version is commanded as one of this version: agents take what the versions before sent. So agents are updated before
+/// the control plane.
 pub const API_VERSION: u32 = 2;
 
 /// Longest time in seconds a caller may ask for with `Prefer: wait=N`.

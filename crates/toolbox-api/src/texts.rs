@@ -49,7 +49,7 @@ fn clean(text: String, most: usize, allowed: &str) -> String {
 /// Controls of terminals, and those that change the direction or the lines of a text.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    const EVIL: &str = "a\u{0}b\u{1b}[31mc\u{9b}d\r\ne\tf\u{202e}g";
+    const EVIL: &str = "a\u{0}b\u{1b}[31mc\u{9b}d\r\ne\tf\u{202e}g\u{61c}h";
 
     #[test]
     fn what_is_harmless_stays_as_it_is() {
@@ -75,7 +75,7 @@ mod tests {
         let kept = clean(EVIL.to_owned(), MAX_TEXT, "\n\t");
         assert_eq!(
             kept,
-            "a\u{fffd}b\u{fffd}[31mc\u{fffd}d\u{fffd}\ne\tf\u{fffd}g"
+            "a\u{fffd}b\u{fffd}[31mc\u{fffd}d\u{fffd}\ne\tf\u{fffd}g\u{fffd}h"
         );
     }
 

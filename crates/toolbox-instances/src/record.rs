@@ -7,8 +7,8 @@ use toolbox_api::dtma::ViewVersion;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::InstanceReport;
 use toolbox_clients::supabase::rows::{
-    BadRow, InstanceRow, ObservedRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
-    ToldBy,
+    BadRow, HeartbeatRef, InstanceRow, ObservedRow, OperationResult, ReadRow, RecordState,
+    RecordStep, Recorded,
 };
 use toolbox_clients::supabase::{DatabaseError, Supabase};
 use toolbox_domain::ids::{OperationId, ToolInstanceId};
@@ -147,11 +147,11 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Records a batch, each row by itself. With `told_by`, all of it must be of that toolbox.
+/// Records a batch, each row by itself. With `heartbeat_ref`, all of it must be of that toolbox.
 pub(crate) async fn record(
     database: &Supabase,
     request_id: &str,
-    told_by: Option<ToldBy>,
+    heartbeat_ref: Option<HeartbeatRef>,
     mut entries: Vec<Entry<'_>>,
 ) -> Result<Batch, DatabaseError> {
     let mut batch = Batch {
@@ -176,7 +176,9 @@ pub(crate) async fn record(
         if items.is_empty() {
             break;
         }
-        let recorded = database.record_states(request_id, told_by, &items).await?;
+        let recorded = database
+            .record_states(request_id, heartbeat_ref, &items)
+            .await?;
         batch.desired_digest = recorded.desired_digest;
         for (place, result) in places.into_iter().zip(recorded.results) {
             batch.rows[place] = match result {
@@ -225,7 +227,7 @@ pub struct Reports {
 pub async fn record_reports(
     database: &Supabase,
     request_id: &str,
-    told_by: ToldBy,
+    heartbeat_ref: HeartbeatRef,
     reports: &[InstanceReport],
     news: Vec<ReadRow>,
     missing: Vec<ReadRow>,
@@ -247,7 +249,7 @@ pub async fn record_reports(
     let of_missing = missing.into_iter().map(Entry::of_missing);
     let entries: Vec<_> = of_news.chain(of_missing).collect();
     let ids: Vec<_> = entries.iter().map(|entry| entry.row.id).collect();
-    let batch = record(database, request_id, Some(told_by), entries).await?;
+    let batch = record(database, request_id, Some(heartbeat_ref), entries).await?;
     if batch.is_incomplete {
         return Err(ApiError::new(ErrorCode::StateChanged));
     }

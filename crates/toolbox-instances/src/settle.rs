@@ -20,7 +20,7 @@ use crate::record::{self, Entry, Row};
 use crate::{Instances, view};
 
 /// Pause between looks at an MCP server that is starting.
-const HEAR_PAUSE: Duration = Duration::from_secs(1);
+const MCP_PAUSE: Duration = Duration::from_secs(1);
 
 /// What has become of a change when it is answered.
 #[derive(Debug)]
@@ -117,21 +117,21 @@ impl Operation {
         }
         self.view.state = OperationState::Succeeded;
         if let (Some(until), Observation::View(view)) = (until, &mut observation) {
-            self.hear(view, until).await;
+            self.wait_for_mcp(view, until).await;
         }
         self.outcome(Progress::Done, row.as_deref(), observation.view())
     }
 
-    /// Waits until the MCP server of what runs was heard, or was found not to answer. The end of the operation is recorded, so
+    /// Waits until the MCP server of what runs has answered, or was found not to. The end of the operation is recorded, so
     /// nothing else of the view is read anew.
-    async fn hear(&self, view: &mut ToolView, until: Duration) {
+    async fn wait_for_mcp(&self, view: &mut ToolView, until: Duration) {
         let clock = &*self.instances.clock;
         let is_starting = |view: &ToolView| {
             let mcp = view.mcp.as_ref();
             mcp.is_some_and(|mcp| mcp.state == McpState::Starting)
         };
-        while is_starting(view) && clock.now() + HEAR_PAUSE <= until {
-            clock.sleep(HEAR_PAUSE).await;
+        while is_starting(view) && clock.now() + MCP_PAUSE <= until {
+            clock.sleep(MCP_PAUSE).await;
             match self.agent.get(self.row.id, None, None).await {
                 Ok(now) if now.mcp.is_some() => view.mcp = now.mcp,
                 // What was known before is all that there is to say.

@@ -152,7 +152,7 @@ fn show(instance: &mut ToolInstanceView, view: ToolView) {
     instance.container_id = view.container_id;
     instance.image_digest = view.image_digest;
     instance.ports = view.ports;
-    // An agent of before does not say it here, and its heartbeats do.
+    // An older agent does not say it here, and its heartbeats do.
     if view.mcp.is_some() {
         instance.mcp = view.mcp;
     }

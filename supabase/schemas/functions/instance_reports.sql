@@ -20,6 +20,7 @@ declare
   news jsonb;
   missing jsonb;
   other_tools jsonb[];
+  confirms boolean;
 begin
   if jsonb_array_length(heartbeat -> 'instances') > 200 then
     raise exception 'instances in p.heartbeat may hold 200 at most' using errcode = 'invalid_parameter_value';
@@ -77,8 +78,9 @@ begin
     where i.id = l.id
   )
   select array_agg(s.id), array_agg(s.id) filter (where s.known is null), jsonb_agg(s.news order by s.id) filter (where s.news is not null),
-    array_agg(jsonb_build_object('id', s.id, 'generation', s.generation, 'mcp', s.mcp) order by s.id) filter (where s.counts and s.has_other_tools)
-  into named, unknown, news, other_tools
+    array_agg(jsonb_build_object('id', s.id, 'generation', s.generation, 'mcp', s.mcp) order by s.id) filter (where s.counts and s.has_other_tools),
+    coalesce(bool_and(s.counts and s.news is null) filter (where s.known is not null), true)
+  into named, unknown, news, other_tools, confirms
   from seen s;
 
   perform private.record_tools_changed((t ->> 'id')::uuid, (t ->> 'generation')::bigint, t -> 'mcp', request_id)
@@ -86,20 +88,24 @@ begin
   -- What a full heartbeat does not name is not on the machine: unless Docker could not be asked, or it is too new to have
   -- arrived.
   if (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean then
-    select jsonb_agg(to_jsonb(i) - 'spec' order by i.id) into missing
+    select jsonb_agg(to_jsonb(i) - 'spec' order by i.id) filter (where i.updated_at < clock_timestamp() - interval '30 seconds'),
+      confirms and count(*) = 0
+    into missing, confirms
     from (
       select i.* from public.account_tool_instances i
       where i.account_tool_environment_id = toolbox_id and i.id <> all (coalesce(named, '{}'))
-        and i.updated_at < clock_timestamp() - interval '30 seconds'
         and i.desired_status <> 'absent' and i.status_on_toolbox not in ('pending_delete', 'deleting', 'error')
         and not (i.status_on_toolbox = 'stopped' and i.desired_status = 'stopped')
       order by i.id limit 200
     ) i;
+  else
+    confirms := false;
   end if;
-  return jsonb_build_object('unknown', coalesce(unknown, '{}'), 'news', coalesce(news, '[]'), 'missing', coalesce(missing, '[]'));
+  return jsonb_build_object('unknown', coalesce(unknown, '{}'), 'news', coalesce(news, '[]'), 'missing', coalesce(missing, '[]'),
+    'confirms', confirms);
 end;
 $$;
 comment on function private.compare_instance_reports is
-  'Stores the health that a heartbeat tells, and answers {unknown}, instances that are not of the toolbox; {news}, the rows that its reports may change; and {missing}, those that it should name and does not.';
+  'Stores the health that a heartbeat tells, and answers {unknown}, instances that are not of the toolbox; {news}, the rows that its reports may change; {missing}, those that it should name and does not; and {confirms}, whether all rows are as the agent tells: it names what should be on the machine, each at the generation of its row, and has no news.';
 
 revoke all on function private.compare_instance_reports from public, anon, authenticated, service_role;

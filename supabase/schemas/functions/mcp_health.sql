@@ -51,8 +51,8 @@ begin
     when instance.mcp_tools_fingerprint is null then jsonb_typeof(mcp -> 'tools_changed') = 'object'
     else instance.mcp_tools_fingerprint <> mcp ->> 'tools_fingerprint'
   end) then
-    -- A server that changes its tools all the time: the fingerprint told last stays, and a later report tells what has become
-    -- of all the changes as one.
+    -- A server that changes its tools all the time: the fingerprint told last stays, and a later report says that there were
+    -- several changes, and tells the last.
     if (
       select count(*) from public.tool_instance_events e
       where e.tool_instance_id = instance_id and e.action = 'tools_changed' and e.occurred_at > clock_timestamp() - interval '1 minute'
@@ -64,7 +64,10 @@ begin
       reason_code, reason, request_id, generation
     ) values (
       instance.id, instance.account_tool_environment_id, 'agent', instance.account_tool_environment_id, 'tools_changed',
-      instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed', private.text_of_tools_changed(mcp -> 'tools_changed'),
+      instance.status_on_toolbox, instance.status_on_toolbox, 'tools_changed',
+      -- The agent tells the last change only, which may not be one of the list that was told last.
+      case when instance.mcp_tools_fingerprint <> mcp #>> '{tools_changed,from_fingerprint}' then 'Several changes; the last: ' else '' end
+        || private.text_of_tools_changed(mcp -> 'tools_changed'),
       record_tools_changed.request_id, instance.generation
     );
   end if;

@@ -50,12 +50,9 @@ begin
   compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
-    -- While something of it is not recorded, nobody may take the rows for what is on the machine.
-    instances_confirmed_at = case
-      when (heartbeat ->> 'full')::boolean and (heartbeat ->> 'docker_reachable')::boolean
-        and compared -> 'news' = '[]' and compared -> 'missing' = '[]'
-      then clock_timestamp() else e.instances_confirmed_at
-    end,
+    -- While something of it is not recorded, or the agent has not heard of a change, nobody may take the rows for what is on the
+    -- machine.
+    instances_confirmed_at = case when (compared ->> 'confirms')::boolean then clock_timestamp() else e.instances_confirmed_at end,
     dtma_boot = sent_boot,
     dtma_sequence = sent_sequence,
     heartbeat_interval_seconds = least(greatest((heartbeat ->> 'interval_seconds')::bigint, 1), 300),
@@ -89,7 +86,7 @@ begin
         and proven_key_id <> format('%s.%s', p ->> 'root_id', toolbox.dtma_key_epoch)
       then toolbox.dtma_key_epoch
     end
-  )) || compared;
+  )) || (compared - 'confirms');
 end;
 $$;
 comment on function public.record_heartbeat is

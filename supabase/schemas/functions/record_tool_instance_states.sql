@@ -197,6 +197,10 @@ begin
   where e.id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
   order by e.id for key share;
   perform from public.account_tool_instances i where i.id = any (ids) order by i.id for update;
+  -- Each item takes tokens of the kind of its own events. Calls for other instances of the toolbox take the same ones.
+  perform from private.event_buckets b
+  where b.account_tool_environment_id in (select i.account_tool_environment_id from public.account_tool_instances i where i.id = any (ids))
+  order by b.account_tool_environment_id, b.kind for no key update;
   for item in select e from jsonb_array_elements(p -> 'items') with ordinality as s (e, n) order by n loop
     if is_superseded then
       result := jsonb_build_object('outcome', 'superseded');

@@ -163,6 +163,40 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::ValidationFailed
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of the other function.
-        _ => false,
+        C::RouteNotFound
+        | C::MethodNotAllowed
+        | C::InvalidAction
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::ToolboxNotFound
+        | C::InstanceNotFound
+        | C::CatalogToolNotFound
+        | C::OperationInProgress
+        | C::NameTaken
+        | C::IllegalState
+        | C::ToolboxNotActive
+        | C::IdempotencyKeyReused
+        | C::QuotaExceeded
+        | C::AgentPinUnsupported
+        | C::DeployFailed
+        | C::StartFailed
+        | C::StopFailed
+        | C::UpdateFailed
+        | C::DeleteFailed
+        | C::AgentBadResponse
+        | C::AgentFailed
+        | C::AgentTooOld
+        | C::AgentUnauthorized
+        | C::AgentCertificateInvalid
+        | C::DockerFailed
+        | C::AgentStoreFailed
+        | C::AgentUnreachable
+        | C::ToolboxNotReady
+        | C::AgentNotEnrolled
+        | C::DockerUnreachable
+        | C::AuthUnreachable
+        | C::AgentTimeout
+        | C::DockerTimeout => false,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toolbox_api::dtma::Reason;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
-use toolbox_api::problem::{CONTENT_TYPE, FieldError, ProblemCode};
+use toolbox_api::problem::{CONTENT_TYPE, FieldError, Problem, ProblemCode};
 use toolbox_domain::retry::Fault;
 use toolbox_http::retry::Transience;
 use toolbox_http::{Response, TransportError};
@@ -188,21 +188,12 @@ impl From<AgentError> for ApiError {
     }
 }
 
-/// The members of a problem that are used.
-#[derive(Deserialize)]
-struct Wire {
-    code: String,
-    detail: String,
-    #[serde(default)]
-    errors: Vec<FieldError>,
-}
-
 /// The problem document of an answer, if it is one with a code this version knows.
 fn problem(answer: &Response) -> Option<Box<AgentProblem>> {
     if !content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE)) {
         return None;
     }
-    let problem: Wire = serde_json::from_slice(&answer.body).ok()?;
+    let problem: Problem = serde_json::from_slice(&answer.body).ok()?;
     Some(Box::new(AgentProblem {
         code: ProblemCode::from_code(&problem.code)?,
         status: answer.status,

@@ -268,7 +268,7 @@ fn log_path(id: ToolInstanceId, query: &LogQuery, follow: bool) -> String {
         path.push_str("&since=");
         path.push_str(&toolbox_domain::names::encode_segment(since));
     }
-    // Agents of before know no such parameter.
+    // Older agents know no such parameter.
     if let Some(stream) = query.stream {
         let _ = write!(path, "&stream={}", stream.as_str());
     }

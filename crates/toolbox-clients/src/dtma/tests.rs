@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolbox_api::error::ErrorCode;
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::problem::FieldError;
 use toolbox_domain::keys::AgentKey;
 use toolbox_domain::retry::Fault;
 use toolbox_http::recorded::{Recorded, run};
@@ -107,6 +108,26 @@ fn each_way_to_fail_has_its_own_code() {
     ] {
         let text = format!("{told:?}");
         assert_eq!(error_of(told).code(), code, "{text}");
+    }
+}
+
+#[test]
+fn no_text_of_a_problem_keeps_control_characters_or_its_length() {
+    let evil = format!("a\u{1b}[31mb\u{202e}c{}", "x".repeat(5000));
+    let body = serde_json::json!({
+        "type": "urn:toolbox:problem:invalid_spec", "title": "t", "status": 422, "detail": evil, "code": "invalid_spec",
+        "retryable": false, "errors": [{"field": evil, "code": evil, "message": evil}],
+    });
+    let told = answer(422, "application/problem+json", &body.to_string());
+    let details = ApiError::from(error_of(told)).details.unwrap();
+    let FieldError {
+        field,
+        code,
+        message,
+    } = &details.errors[0];
+    for text in [&details.reason.unwrap().message, field, code, message] {
+        assert!(text.starts_with("a\u{fffd}[31mb\u{fffd}cx"), "{text:?}");
+        assert!(text.len() < 4100);
     }
 }
 

@@ -24,8 +24,8 @@ use toolbox_http::{Call, Clock, Request, Response, Transport};
 
 pub use error::DatabaseError;
 use rows::{
-    BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, RecordState, RecordStates,
-    RecordedStates, RecordedStatesWire, SpecRow, ToldBy,
+    BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, HeartbeatRef, RecordState,
+    RecordStates, RecordedStates, RecordedStatesWire, SpecRow,
 };
 
 /// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
@@ -164,12 +164,12 @@ impl Supabase {
     pub async fn record_states(
         &self,
         request_id: &str,
-        told_by: Option<ToldBy>,
+        heartbeat_ref: Option<HeartbeatRef>,
         items: &[RecordState<'_>],
     ) -> Result<RecordedStates, DatabaseError> {
         let p = RecordStates {
             request_id,
-            told_by,
+            heartbeat_ref,
             items,
         };
         let body = argument(&p);

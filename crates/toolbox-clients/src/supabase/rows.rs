@@ -382,7 +382,7 @@ pub struct RecordState<'a> {
 
 /// The heartbeat that told of what is to be recorded.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct ToldBy {
+pub struct HeartbeatRef {
     /// The toolbox to which all instances must belong, and whose digest is to be answered.
     pub toolbox_id: ToolboxId,
     /// Once a later one is recorded, nothing of this one is.
@@ -397,7 +397,7 @@ pub(super) struct RecordStates<'a> {
     pub(super) request_id: &'a str,
     /// The heartbeat, for what one told.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(super) told_by: Option<ToldBy>,
+    pub(super) heartbeat_ref: Option<HeartbeatRef>,
     /// What to write.
     pub(super) items: &'a [RecordState<'a>],
 }
