@@ -2,9 +2,10 @@
 //! older HTTP with events ([`EventServer`]) is made to look like standard streams.
 //!
 //! A server is reached at one address of this machine, which is looked up anew for each request. Of a request only the head
-//! is understood, and nothing of an answer, which streams. A body is held until its answer begins, because a server may move its
+//! is understood, and of an answer only whether it goes on; it streams. A body is held until its answer begins, because a server may move its
 //! endpoint; a redirect is followed only on the same server.
 
+mod answer;
 mod events;
 mod probe;
 mod probe_call;
@@ -18,13 +19,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
+use self::answer::Call;
 pub use self::events::EventServer;
 use self::send::{Outgoing, Unsent};
 use crate::bridge::{Options, too_much};
@@ -40,6 +41,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Idle connections kept to the server.
 const IDLE: usize = 32;
 
+/// The method of a request of the stateless era, which its body repeats.
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// Headers that pass to the server. Everything else, above all the caller's key and cookies, stays here.
 const TO_SERVER: [HeaderName; 8] = [
     header::ACCEPT,
@@ -47,7 +50,7 @@ const TO_SERVER: [HeaderName; 8] = [
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("mcp-protocol-version"),
-    HeaderName::from_static("mcp-method"),
+    METHOD,
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("traceparent"),
 ];
@@ -239,8 +242,13 @@ impl HttpBridge {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
-        // A stream on which a client listens is no call.
-        let under_way = (head.method == Method::POST).then(|| UnderWay::new(&self.calls));
+        let listens = head.method == Method::GET
+            || head
+                .headers
+                .get(METHOD)
+                .is_some_and(|method| method == "subscriptions/listen");
+        // A stream on which a client listens is no call: it may be silent.
+        let call = (!listens).then(|| Call::new(UnderWay::new(&self.calls), limits));
         let outgoing = Outgoing {
             method: head.method,
             path: &target.path,
@@ -255,7 +263,7 @@ impl HttpBridge {
                     let text = format!("the server answered {text}");
                     failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
                 }
-                None => back(response, under_way),
+                None => answer::back(response, call),
             },
             Ok(Err(Unsent::Malformed)) => failed(
                 StatusCode::BAD_REQUEST,
@@ -299,23 +307,6 @@ fn to_server(headers: &HeaderMap) -> HeaderMap {
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
-}
-
-fn back(response: Response<hyper::body::Incoming>, under_way: Option<UnderWay>) -> Response<Body> {
-    let (head, body) = response.into_parts();
-    // The call ends with its answer, or with the client that no longer reads it.
-    let body = body.map_frame(move |frame| {
-        let _ = &under_way;
-        frame
-    });
-    let mut back = Response::new(Body::new(body));
-    *back.status_mut() = head.status;
-    for (name, value) in &head.headers {
-        if TO_CLIENT.contains(name) {
-            back.headers_mut().append(name, value.clone());
-        }
-    }
-    back
 }
 
 fn failed(status: StatusCode, number: i32, text: &str) -> Response<Body> {

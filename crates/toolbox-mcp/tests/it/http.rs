@@ -526,3 +526,66 @@ async fn what_clients_can_read_makes_no_http_server_sick() {
         assert_eq!(health.tool_count, Some(1));
     }
 }
+
+/// An event stream that begins at once, and then has `piece` five times a second, for ever or `times`.
+fn streaming(piece: &'static str, times: usize) -> axum::response::Response {
+    let pieces = futures_util::stream::unfold(0, move |n| async move {
+        if n > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        (n < times).then(|| {
+            (
+                Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())),
+                n + 1,
+            )
+        })
+    });
+    let body = axum::body::Body::from_stream(pieces);
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_does_not_go_on_ends_and_counts_no_more() {
+    let any_of = any(|headers: HeaderMap, body: Bytes| async move {
+        let said = String::from_utf8_lossy(&body).into_owned();
+        if said.contains("hang") || headers["accept"] == "text/event-stream" {
+            streaming(": ping\r\n\r\n", usize::MAX)
+        } else if said.contains("work") {
+            streaming("data: {\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n\n", 15)
+        } else {
+            mcp(body).await
+        }
+    });
+    let address = serve(Router::new().route("/mcp", any_of)).await;
+    let limits = Limits::default().with_times(Some(Duration::from_secs(1)), None);
+    let world = World::with(place(address, "/mcp", Private::default()), limits).await;
+    world.becomes(McpState::Healthy).await;
+    let begin = |text: &str, method: &'static str| {
+        let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call",
+            "params": {"name": "echo", "arguments": {"message": text}}});
+        let request = world.http.post(&world.url).header("mcp-method", method);
+        let request = request.header("accept", "application/json, text/event-stream");
+        request.json(&message).send()
+    };
+    let hung = begin("hang", "tools/call").await.unwrap().text();
+    let hung = tokio::time::timeout(LIMIT, hung).await;
+    assert!(
+        hung.expect("the call ended").is_err(),
+        "and not as if whole"
+    );
+    // What makes progress goes on, beyond the time that it may be silent.
+    let works = begin("work", "tools/call").await.unwrap().text().await;
+    assert_eq!(works.unwrap().matches("data:").count(), 15);
+    // Who listens may hear nothing for as long as there is nothing.
+    let listening = world
+        .http
+        .get(&world.url)
+        .header("accept", "text/event-stream");
+    for listening in [
+        listening.send().await.unwrap(),
+        begin("hang", "subscriptions/listen").await.unwrap(),
+    ] {
+        let heard = tokio::time::timeout(Duration::from_secs(3), listening.bytes()).await;
+        assert!(heard.is_err(), "a stream on which a client listens ended");
+    }
+}
