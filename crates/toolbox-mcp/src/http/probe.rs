@@ -26,6 +26,11 @@ const MAX_PAGES: u32 = 50;
 const EXPLAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a look for the older transport may take.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the end of a session may take.
+const END: Duration = Duration::from_secs(1);
+/// So many probes in a row without an answer are made in one session, unless calls are under way; then the server may have
+/// lost it.
+const SAME_SESSION: u32 = 3;
 /// Pause between probes while nothing listens yet.
 const NOT_YET: Duration = Duration::from_millis(500);
 
@@ -59,6 +64,7 @@ impl Prober {
     pub(super) async fn run(mut self) {
         let mut terms: Option<Terms> = None;
         let mut since: Option<Instant> = None;
+        let mut unanswered = 0_u32;
         // Ends with the last handle on the bridge.
         while !self.publish.is_closed() {
             let begun = Instant::now();
@@ -80,15 +86,24 @@ impl Prober {
                     let started = *since.get_or_insert(begun);
                     let deadline = self.limits.probe;
                     let asking = self.probe(&target, &mut terms);
-                    let found = match tokio::time::timeout(deadline, asking).await {
+                    let asked = tokio::time::timeout(deadline, asking).await;
+                    unanswered = if asked.is_ok() { 0 } else { unanswered + 1 };
+                    let found = match asked {
                         Ok(Ok(success)) => self.judged(success),
-                        Ok(Err(ProbeFailure(state, words))) => finding(state, words),
+                        Ok(Err(ProbeFailure(state, words))) => {
+                            self.end(terms.take()).await;
+                            finding(state, words)
+                        }
                         Err(_) => {
-                            terms = None;
                             let seconds = deadline.as_secs();
                             let words = format!("the server did not answer within {seconds} s");
                             match self.calls.load(Ordering::Relaxed) {
-                                0 => finding(McpState::Unhealthy, words),
+                                0 => {
+                                    if unanswered.is_multiple_of(SAME_SESSION) {
+                                        self.end(terms.take()).await;
+                                    }
+                                    finding(McpState::Unhealthy, words)
+                                }
                                 // Slow is not sick: it may do one thing at a time.
                                 calls => finding(
                                     McpState::Degraded,
@@ -117,16 +132,22 @@ impl Prober {
                 () = self.publish.closed() => break,
             }
         }
-        if let Some(Terms {
+        self.end(terms).await;
+    }
+
+    /// Ends a session that is used no more.
+    async fn end(&self, terms: Option<Terms>) {
+        let Some(Terms {
             target,
             session: Some(session),
             ..
         }) = terms
-        {
-            let ending = probe_call::end(&self.client, &target, &session);
-            // Best effort: the server would end the session by itself.
-            let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
-        }
+        else {
+            return;
+        };
+        let ending = probe_call::end(&self.client, &target, &session);
+        // Best effort: the server would end the session by itself.
+        let _ = tokio::time::timeout(END, ending).await;
     }
 
     /// A server that has just started may not listen yet. It is probed more often, and counts as starting, unless waiting
@@ -193,20 +214,19 @@ impl Prober {
     ) -> Result<Success, ProbeFailure> {
         // A session may have ended with the server's last process; then once more from the start.
         for _ in 0..2 {
-            let agreed = match terms.take() {
+            let agreed = match terms.clone() {
                 Some(agreed) => agreed,
-                None => self.agree(target).await?,
+                None => self.agree(target, terms).await?,
             };
             let begun = Instant::now();
             if let Some(tools) = self.list(&agreed).await? {
-                let server = agreed.identity.clone();
-                *terms = Some(agreed);
                 return Ok(Success {
                     latency: begun.elapsed(),
-                    server,
+                    server: agreed.identity,
                     tools: Arc::new(tools),
                 });
             }
+            *terms = None;
             tracing::debug!("the probe's session has ended; opening another");
         }
         let words = "its sessions end at once";
@@ -270,10 +290,20 @@ impl Prober {
     }
 
     /// Finds out which era of the protocol the server speaks, and agrees with it on a revision. It begins as a client of
-    /// the older era would: a server of that era may make a session of any other first request.
-    async fn agree(&self, target: &Target) -> Result<Terms, ProbeFailure> {
+    /// the older era would: a server of that era may make a session of any other first request. A session is in `held` as
+    /// soon as there is one, so that it can be ended whatever comes.
+    async fn agree(
+        &self,
+        target: &Target,
+        held: &mut Option<Terms>,
+    ) -> Result<Terms, ProbeFailure> {
         let refusal = match self.initialize(target).await? {
-            Ok(terms) => return Ok(terms),
+            Ok(terms) => {
+                *held = Some(terms.clone());
+                let method = "notifications/initialized";
+                self.call(&terms, method, json!({}), false).await?;
+                return Ok(terms);
+            }
             Err(refusal) => refusal,
         };
         let mut terms = Terms {
@@ -291,6 +321,7 @@ impl Prober {
         {
             terms.identity = identity;
             terms.has_tools = tools;
+            *held = Some(terms.clone());
             return Ok(terms);
         }
         let ProbeFailure(state, mut words) = refusal;
@@ -300,7 +331,7 @@ impl Prober {
         Err(ProbeFailure(state, words))
     }
 
-    /// Begins a session; or the server's refusal, which one that takes stateless requests only gives as well.
+    /// The answer to `initialize`; or the server's refusal, which one that takes stateless requests only gives as well.
     async fn initialize(
         &self,
         target: &Target,
@@ -337,16 +368,15 @@ impl Prober {
                 return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
             }
         };
+        terms.session = session;
         let Some((version, identity, has_tools)) = read_initialize(&result) else {
+            self.end(Some(terms)).await;
             let words = "the answer to initialize names no protocol revision".to_owned();
             return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
         };
         terms.version = version;
         terms.identity = identity;
         terms.has_tools = has_tools;
-        terms.session = session;
-        let method = "notifications/initialized";
-        self.call(&terms, method, json!({}), false).await?;
         Ok(Ok(terms))
     }
 

@@ -589,3 +589,51 @@ async fn a_call_whose_answer_does_not_go_on_ends_and_counts_no_more() {
         assert!(heard.is_err(), "a stream on which a client listens ended");
     }
 }
+
+#[tokio::test]
+async fn probes_that_fail_leave_no_sessions_behind() {
+    for fails in ["error", "hangs", "refuses initialized"] {
+        let (begun, live) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, alive) = (Arc::clone(&begun), Arc::clone(&live));
+        let server = any(move |method: axum::http::Method, body: Bytes| {
+            let (begun, live) = (Arc::clone(&counted), Arc::clone(&alive));
+            async move {
+                if method == axum::http::Method::DELETE {
+                    live.fetch_sub(1, Ordering::Relaxed);
+                    return axum::http::StatusCode::OK.into_response();
+                }
+                let message: Value = serde_json::from_slice(&body).unwrap();
+                match message["method"].as_str().unwrap() {
+                    "initialize" => {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                        live.fetch_add(1, Ordering::Relaxed);
+                        ([("mcp-session-id", "s")], mcp(body).await).into_response()
+                    }
+                    "tools/list" if fails == "hangs" => std::future::pending().await,
+                    "tools/list" => axum::http::StatusCode::BAD_REQUEST.into_response(),
+                    _ if fails == "refuses initialized" => {
+                        // The connection breaks.
+                        panic!("by intent")
+                    }
+                    _ => mcp(body).await,
+                }
+            }
+        });
+        let limits = Limits {
+            probe_interval: Duration::from_millis(50),
+            probe: Duration::from_millis(300),
+            ..Limits::default()
+        };
+        let address = serve(Router::new().route("/mcp", server)).await;
+        let world = World::with(place(address, "/mcp", Private::default()), limits).await;
+        let several = async {
+            while begun.load(Ordering::Relaxed) < 4 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, several).await.expect(fails);
+        let live = live.load(Ordering::Relaxed);
+        assert!(live <= 1, "{fails}: {live} sessions");
+        drop(world);
+    }
+}
