@@ -13,9 +13,9 @@ mod send;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
@@ -30,6 +30,7 @@ pub use self::events::EventServer;
 use self::send::{Outgoing, Unsent};
 use crate::bridge::{Options, too_much};
 use crate::health::Tracker;
+use crate::limits::UNUSED_AFTER;
 use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::redact::Redactor;
@@ -126,24 +127,62 @@ pub struct HttpBridge {
     health: watch::Receiver<Arc<McpHealth>>,
     memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
-    /// Calls under way, until their answers are whole.
-    calls: Arc<AtomicUsize>,
+    usage: Arc<Usage>,
     options: Arc<Options>,
 }
 
+/// How the server is used.
+struct Usage {
+    /// Calls under way, until their answers are whole.
+    calls: AtomicUsize,
+    /// When somebody came last. A leaf lock, never held across an await.
+    last: Mutex<Instant>,
+    /// Somebody came after a time of no use.
+    returned: Notify,
+}
+
+impl Usage {
+    fn new(now: Instant) -> Self {
+        Self {
+            calls: AtomicUsize::new(0),
+            last: Mutex::new(now),
+            returned: Notify::new(),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Instant> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody uses it.
+    fn goes_on(&self, now: Instant) {
+        let before = std::mem::replace(&mut *self.last(), now);
+        if now.saturating_duration_since(before) >= UNUSED_AFTER {
+            self.returned.notify_one();
+        }
+    }
+
+    /// Nobody has used it for some time.
+    fn ended(&self, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(*self.last()) >= UNUSED_AFTER;
+        idle && self.calls.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// A call under way.
-struct UnderWay(Arc<AtomicUsize>);
+struct UnderWay(Arc<Usage>);
 
 impl UnderWay {
-    fn new(calls: &Arc<AtomicUsize>) -> Self {
-        calls.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(calls))
+    fn new(usage: &Arc<Usage>) -> Self {
+        usage.calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(usage))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.0.goes_on(Instant::now());
     }
 }
 
@@ -158,12 +197,12 @@ pub fn start(
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
-    let calls = Arc::new(AtomicUsize::new(0));
+    let usage = Arc::new(Usage::new(Instant::now()));
     let prober = probe::Prober {
         client: client.clone(),
         place: Arc::clone(&place),
         limits: options.limits.clone(),
-        calls: Arc::clone(&calls),
+        usage: Arc::clone(&usage),
         wake: Arc::clone(&wake),
         tracker,
         publish,
@@ -175,7 +214,7 @@ pub fn start(
         health,
         memory,
         wake,
-        calls,
+        usage,
         options: Arc::new(options),
     };
     (bridge, prober.run())
@@ -235,6 +274,7 @@ impl HttpBridge {
                 );
             }
         };
+        self.usage.goes_on(Instant::now());
         let (head, body) = request.into_parts();
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
@@ -248,7 +288,7 @@ impl HttpBridge {
                 .get(METHOD)
                 .is_some_and(|method| method == "subscriptions/listen");
         // A stream on which a client listens is no call: it may be silent.
-        let call = (!listens).then(|| Call::new(UnderWay::new(&self.calls), limits));
+        let call = (!listens).then(|| Call::new(UnderWay::new(&self.usage), limits));
         let outgoing = Outgoing {
             method: head.method,
             path: &target.path,
@@ -311,4 +351,28 @@ fn to_server(headers: &HeaderMap) -> HeaderMap {
 
 fn failed(status: StatusCode, number: i32, text: &str) -> Response<Body> {
     reply::json(status, rpc::error("null", number, text, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_unused_after_a_time_without_calls_and_who_returns_is_noticed() {
+        let begun = Instant::now();
+        let usage = Arc::new(Usage::new(begun));
+        assert!(!usage.ended(begun));
+        let later = begun + UNUSED_AFTER;
+        assert!(usage.ended(later));
+        let call = UnderWay::new(&usage);
+        assert!(!usage.ended(later), "a call is under way");
+        drop(call);
+        usage.goes_on(begun + Duration::from_secs(1));
+        assert!(usage.returned.notified().now_or_never().is_none());
+        usage.goes_on(later + Duration::from_secs(1));
+        assert!(usage.returned.notified().now_or_never().is_some());
+        assert!(!usage.ended(later + Duration::from_secs(1)));
+    }
 }

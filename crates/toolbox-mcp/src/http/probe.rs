@@ -1,8 +1,9 @@
 //! Asks an HTTP server at intervals whether it works: `initialize` once per session, or `server/discover` where that is
-//! refused, then `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
+//! refused, then `tools/list`; from then on `ping`, and `tools/list` now and then, because nothing tells it that they
+//! changed. It has one session of its own and ends it, so that probing leaves nothing behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -12,16 +13,19 @@ use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
 use super::probe_call::{self, Exchange, Reply, Silence};
-use super::{HttpClient, Locate, Target, events};
+use super::{HttpClient, Locate, Target, Usage, events};
 use crate::health::{Finding, Identity, Success, Tracker};
 use crate::hub::{STATELESS, initialize_params, read_discover, read_initialize, stateless_params};
 use crate::lenient;
-use crate::limits::Limits;
+use crate::limits::{Limits, UNUSED_PAUSE};
 use crate::memory::Memory;
+use crate::rpc::code;
 use crate::tools::{Page, Toolset};
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
+/// How often the tools are read again.
+const LIST_AGAIN: Duration = Duration::from_mins(5);
 /// How long a server that has just started is not asked why it does not answer.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a look for the older transport may take.
@@ -38,8 +42,7 @@ pub(super) struct Prober {
     pub(super) client: HttpClient,
     pub(super) place: Arc<dyn Locate>,
     pub(super) limits: Limits,
-    /// Calls of clients under way.
-    pub(super) calls: Arc<AtomicUsize>,
+    pub(super) usage: Arc<Usage>,
     pub(super) wake: Arc<Notify>,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
@@ -55,6 +58,15 @@ struct Terms {
     stateless: bool,
     session: Option<String>,
     version: String,
+    /// Its tools, and when they were read.
+    listed: Option<(Instant, Arc<Toolset>)>,
+}
+
+/// A server that has answered.
+struct Answered {
+    success: Success,
+    /// Set if it was asked for its tools.
+    listed: bool,
 }
 
 /// A probe that failed.
@@ -89,7 +101,7 @@ impl Prober {
                     let asked = tokio::time::timeout(deadline, asking).await;
                     unanswered = if asked.is_ok() { 0 } else { unanswered + 1 };
                     let found = match asked {
-                        Ok(Ok(success)) => self.judged(success),
+                        Ok(Ok(answered)) => self.judged(answered),
                         Ok(Err(ProbeFailure(state, words))) => {
                             self.end(terms.take()).await;
                             finding(state, words)
@@ -97,7 +109,7 @@ impl Prober {
                         Err(_) => {
                             let seconds = deadline.as_secs();
                             let words = format!("the server did not answer within {seconds} s");
-                            match self.calls.load(Ordering::Relaxed) {
+                            match self.usage.calls.load(Ordering::Relaxed) {
                                 0 => {
                                     if unanswered.is_multiple_of(SAME_SESSION) {
                                         self.end(terms.take()).await;
@@ -128,7 +140,13 @@ impl Prober {
             });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => {
+                    // Another process may have other tools.
+                    if let Some(terms) = &mut terms {
+                        terms.listed = None;
+                    }
+                }
+                () = self.usage.returned.notified() => {}
                 () = self.publish.closed() => break,
             }
         }
@@ -179,19 +197,26 @@ impl Prober {
             return (found, NOT_YET * 2);
         }
         let part = uuid::Uuid::new_v4().as_u64_pair().0 % 1000;
-        let jitter =
-            self.limits.probe_interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
-        (found, self.limits.probe_interval + jitter)
+        let mut interval = self.limits.probe_interval;
+        if found.success.is_some() && self.usage.ended(Instant::now()) {
+            interval = interval.max(UNUSED_PAUSE);
+        }
+        let jitter = interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
+        (found, interval + jitter)
     }
 
     fn succeeded(&self) -> bool {
         self.tracker.health().last_success_at.is_some()
     }
 
-    fn judged(&self, success: Success) -> Finding {
-        let milliseconds = success.latency.as_millis();
+    fn judged(&self, Answered { success, listed }: Answered) -> Finding {
+        let (count, milliseconds) = (success.tools.len(), success.latency.as_millis());
         let slow = success.latency > self.limits.slow;
-        let words = format!("listed {} tools in {milliseconds} ms", success.tools.len());
+        let words = if listed {
+            format!("listed {count} tools in {milliseconds} ms")
+        } else {
+            format!("answered in {milliseconds} ms; it has {count} tools")
+        };
         Finding {
             state: if slow {
                 McpState::Degraded
@@ -211,22 +236,39 @@ impl Prober {
         &self,
         target: &Target,
         terms: &mut Option<Terms>,
-    ) -> Result<Success, ProbeFailure> {
+    ) -> Result<Answered, ProbeFailure> {
         // A session may have ended with the server's last process; then once more from the start.
         for _ in 0..2 {
+            let begins = terms.is_none();
             let agreed = match terms.clone() {
                 Some(agreed) => agreed,
                 None => self.agree(target, terms).await?,
             };
             let begun = Instant::now();
-            if let Some(tools) = self.list(&agreed).await? {
-                return Ok(Success {
+            let known = match &agreed.listed {
+                _ if !agreed.has_tools => Some(Arc::default()),
+                Some((at, tools)) if at.elapsed() < LIST_AGAIN => Some(Arc::clone(tools)),
+                _ => None,
+            };
+            let listed = known.is_none();
+            let tools = match known {
+                Some(tools) => self.ping(&agreed, begins).await?.then_some(tools),
+                None => self.list(&agreed).await?.map(Arc::new),
+            };
+            if let Some(tools) = tools {
+                if let Some(terms) = terms
+                    && listed
+                {
+                    terms.listed = Some((begun, Arc::clone(&tools)));
+                }
+                let success = Success {
                     latency: begun.elapsed(),
                     server: agreed.identity,
-                    tools: Arc::new(tools),
-                });
+                    tools,
+                };
+                return Ok(Answered { success, listed });
             }
-            *terms = None;
+            self.end(terms.take()).await;
             tracing::debug!("the probe's session has ended; opening another");
         }
         let words = "its sessions end at once";
@@ -313,6 +355,7 @@ impl Prober {
             stateless: true,
             session: None,
             version: STATELESS.to_owned(),
+            listed: None,
         };
         let params = stateless_params(None);
         let (said, _) = self.call(&terms, "server/discover", params, true).await?;
@@ -343,6 +386,7 @@ impl Prober {
             stateless: false,
             session: None,
             version: String::new(),
+            listed: None,
         };
         let params = initialize_params(&json!({}));
         let (said, session) = self.call(&terms, "initialize", params, true).await?;
@@ -380,15 +424,32 @@ impl Prober {
         Ok(Ok(terms))
     }
 
+    /// Whether it answers: anything will do. Some servers answer with an error when a session has ended, which one that has
+    /// just begun has not.
+    async fn ping(&self, terms: &Terms, begins: bool) -> Result<bool, ProbeFailure> {
+        // The stateless era has no ping.
+        let (method, params) = if terms.stateless {
+            ("server/discover", stateless_params(None))
+        } else {
+            ("ping", json!({}))
+        };
+        match self.call(terms, method, params, true).await?.0 {
+            Reply::Result(_) => Ok(true),
+            Reply::NoSession | Reply::Elsewhere(_) => Ok(false),
+            Reply::Error(status, error) => {
+                refused(status)?;
+                let unknown = error.get("code") == Some(&code::METHOD_NOT_FOUND.into());
+                Ok(status.is_success() || unknown || begins || terms.session.is_none())
+            }
+            Reply::Other(status, text) => Err(no_answer(terms, method, status, &text)),
+        }
+    }
+
     /// Its tools; none when the session has ended.
     async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, ProbeFailure> {
         let mut tools = Toolset::default();
         let mut cursor: Option<String> = None;
-        let method = match (terms.has_tools, terms.stateless) {
-            (true, _) => "tools/list",
-            (false, true) => "server/discover",
-            (false, false) => "ping",
-        };
+        let method = "tools/list";
         for _ in 0..MAX_PAGES {
             let params = match &cursor {
                 cursor if terms.stateless => stateless_params(cursor.as_deref()),
@@ -403,18 +464,8 @@ impl Prober {
                     let words = format!("{method} was answered with an error: {words}");
                     return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
-                Reply::Other(status, text) => {
-                    let text = terms.target.private.redactor.clean(&text);
-                    let words = format!(
-                        "{method} was answered with HTTP {}: {text}",
-                        status.as_u16()
-                    );
-                    return Err(ProbeFailure(McpState::Unhealthy, words));
-                }
+                Reply::Other(status, text) => return Err(no_answer(terms, method, status, &text)),
             };
-            if !terms.has_tools {
-                return Ok(Some(tools));
-            }
             let page = Page::read(&result).and_then(|page| tools.add(&page).map(|()| page));
             let page =
                 page.map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
@@ -426,6 +477,13 @@ impl Prober {
         let words = format!("its list of tools has no end after {MAX_PAGES} pages");
         Err(ProbeFailure(McpState::Unhealthy, words))
     }
+}
+
+fn no_answer(terms: &Terms, method: &str, status: StatusCode, text: &str) -> ProbeFailure {
+    let text = terms.target.private.redactor.clean(text);
+    let status = status.as_u16();
+    let words = format!("{method} was answered with HTTP {status}: {text}");
+    ProbeFailure(McpState::Unhealthy, words)
 }
 
 /// Statuses that are a failure in either era of the protocol.

@@ -637,3 +637,63 @@ async fn probes_that_fail_leave_no_sessions_behind() {
         drop(world);
     }
 }
+
+/// A server that keeps what it is asked, with or without tools.
+fn counting(tools: bool) -> (Arc<std::sync::Mutex<Vec<String>>>, Router) {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = post(move |body: Bytes| {
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        let method = message["method"].as_str().unwrap_or_default().to_owned();
+        seen.lock().unwrap().push(method.clone());
+        async move {
+            let id = &message["id"];
+            let answer = match method.as_str() {
+                "ping" => {
+                    json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "no"}})
+                }
+                "initialize" if !tools => json!({"jsonrpc": "2.0", "id": id,
+                    "result": {"protocolVersion": "2025-03-26", "capabilities": {}}}),
+                _ => return mcp(body).await,
+            };
+            ([("content-type", "application/json")], answer.to_string()).into_response()
+        }
+    });
+    (asked, Router::new().route("/mcp", server))
+}
+
+#[tokio::test]
+async fn a_server_is_pinged_between_lists_and_any_answer_will_do() {
+    for tools in [true, false] {
+        let (asked, router) = counting(tools);
+        let limits = Limits {
+            probe_interval: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let place = place(serve(router).await, "/mcp", Private::default());
+        let world = World::with(place, limits).await;
+        let count = |method: &str| {
+            let asked = asked.lock().unwrap();
+            asked.iter().filter(|asked| *asked == method).count()
+        };
+        let several = async {
+            while count("ping") < 5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, several).await.unwrap();
+        let health = world.bridge.health().borrow().clone();
+        assert_eq!(health.state, McpState::Healthy, "{}", health.evidence);
+        assert_eq!(health.tool_count, Some(u32::from(tools)));
+        assert_eq!(count("tools/list"), usize::from(tools));
+        assert_eq!(count("initialize"), 1);
+        // Something about the server changed.
+        world.bridge.wake();
+        let again = async {
+            while tools && count("tools/list") < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, again).await.unwrap();
+    }
+}
