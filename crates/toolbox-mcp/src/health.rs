@@ -1,5 +1,6 @@
 //! Turns findings into a server's health, with its evidence and its age.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,73 @@ pub struct Identity {
     pub version: Option<String>,
 }
 
+/// Lines at the end of an output among which the one is looked for that explains an end. A trace of Node may have thirty.
+pub const LAST_LINES: usize = 40;
+/// A line under way is held up to so many bytes; less is shown.
+const LINE_BYTES: usize = 64 * 1024;
+
+/// The line of the last ones of an output that explains an end most likely; none if all are blank. That is the last, but of a
+/// trace the line that names the error.
+pub fn telling<'a>(lines: impl DoubleEndedIterator<Item = &'a str>) -> Option<&'a str> {
+    let lines = lines.rev().filter(|line| !line.trim().is_empty());
+    let (mut in_trace, mut plain, mut last) = (false, None, None);
+    for line in lines.take(LAST_LINES) {
+        let text = line.trim();
+        let noise =
+            text.starts_with("Node.js v") || text.starts_with("at ") || text.starts_with('}');
+        // Such a line belongs to one above it.
+        in_trace |= noise || line.starts_with([' ', '\t']);
+        if !in_trace || text.contains("Error:") || text.contains("Error [") {
+            return Some(text);
+        }
+        plain = plain.or((!noise).then_some(text));
+        last = last.or(Some(text));
+    }
+    plain.or(last)
+}
+
+/// The last lines that a server logged, as they may be shown.
+#[derive(Debug, Default)]
+pub struct LastLines {
+    partial: Vec<u8>,
+    lines: VecDeque<String>,
+}
+
+impl LastLines {
+    /// Takes what was logged.
+    pub fn push(&mut self, bytes: &[u8], redactor: &Redactor) {
+        self.partial.extend_from_slice(bytes);
+        let Some(end) = memchr::memrchr(b'\n', &self.partial) else {
+            self.partial.truncate(LINE_BYTES);
+            return;
+        };
+        let rest = self.partial.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.partial, rest);
+        let text = String::from_utf8_lossy(&whole);
+        let lines = text.lines().rev().filter(|line| !line.trim().is_empty());
+        let lines: Vec<_> = lines.take(LAST_LINES).collect();
+        for line in lines.into_iter().rev() {
+            // Whether it is indented is kept.
+            let indent = if line.starts_with([' ', '\t']) {
+                " "
+            } else {
+                ""
+            };
+            if self.lines.len() == LAST_LINES {
+                self.lines.pop_front();
+            }
+            self.lines
+                .push_back(format!("{indent}{}", redactor.clean(line)));
+        }
+    }
+
+    /// The line that explains an end of the server now; none if it logged nothing.
+    pub fn telling(&mut self, redactor: &Redactor) -> Option<String> {
+        self.push(b"\n", redactor);
+        telling(self.lines.iter().map(String::as_str)).map(str::to_owned)
+    }
+}
+
 /// Words of a last line that tell of a setting which is missing or wrong.
 const SETTINGS: [&str; 9] = [
     "api key",
@@ -59,6 +127,8 @@ const SETTINGS: [&str; 9] = [
 /// A clause that names the field which likely cures an end whose last line was this; empty where nothing is likely.
 pub fn lacking(said: &str) -> &'static str {
     let said = said.to_ascii_lowercase();
+    // What a parser met is no key.
+    let said = said.replace("unexpected token", "");
     if SETTINGS.iter().any(|word| said.contains(word)) {
         "; it may lack a setting: set environmentVariables"
     } else {
@@ -178,6 +248,76 @@ mod tests {
                 tools: Arc::new(set),
             }),
         }
+    }
+
+    #[test]
+    fn an_end_is_explained_by_the_error_and_not_by_the_end_of_its_trace() {
+        let node = "/app/index.js:5\n    throw new Error(\"FOO_API_KEY is required\");\n    ^\n\n\
+            Error: FOO_API_KEY is required\n    at Object.<anonymous> (/app/index.js:5:7)\n    \
+            at node:internal/main/run_main_module:28:49\n\nNode.js v20.20.2\n";
+        let module = "node:internal/modules/esm/resolve:873\n  throw new ERR_MODULE_NOT_FOUND(x);\n        ^\n\n\
+            Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'x'\n    at a (b:1:1) {\n  \
+            code: 'ERR_MODULE_NOT_FOUND'\n}\n\nNode.js v22.1.0";
+        let pydantic = "starting\npydantic_core.ValidationError: 1 error for Settings\nfoo\n  Field required\n    \
+            For further information visit https://errors.pydantic.dev\n";
+        for (said, line, field) in [
+            (node, "Error: FOO_API_KEY is required", true),
+            (
+                module,
+                "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'x'",
+                false,
+            ),
+            (
+                pydantic,
+                "pydantic_core.ValidationError: 1 error for Settings",
+                false,
+            ),
+            (
+                "Traceback:\n  File \"a\", line 1\nKeyError: 'API_KEY'\n",
+                "KeyError: 'API_KEY'",
+                true,
+            ),
+            ("Error: of long ago\nlistening\n\n", "listening", false),
+            (
+                "SyntaxError: Unexpected token '}'\n    at a:1\n",
+                "SyntaxError: Unexpected token '}'",
+                false,
+            ),
+            (
+                "Unexpected token: the token FOO is not valid",
+                "Unexpected token: the token FOO is not valid",
+                true,
+            ),
+            ("    at a:1\n}\n", "}", false),
+        ] {
+            assert_eq!(telling(said.lines()), Some(line));
+            assert_eq!(!lacking(line).is_empty(), field, "{line}");
+            // However it arrives, and without secrets.
+            for size in [1, 7, 4096] {
+                let mut last = LastLines::default();
+                for piece in said.as_bytes().chunks(size) {
+                    last.push(piece, &Redactor::default());
+                }
+                assert_eq!(last.telling(&Redactor::default()).as_deref(), Some(line));
+            }
+            let redactor = Redactor::new([line]);
+            let mut last = LastLines::default();
+            said.as_bytes()
+                .chunks(3)
+                .for_each(|piece| last.push(piece, &redactor));
+            let shown = last.telling(&redactor).unwrap();
+            assert!(line.len() < 6 || !shown.contains(line), "{shown}");
+        }
+        assert_eq!(telling(" \n\n".lines()), None);
+        let mut long = LastLines::default();
+        for n in 0..1000 {
+            long.push(
+                format!("{n}\n").repeat(100).as_bytes(),
+                &Redactor::default(),
+            );
+            long.push(&[b'x'; 1000], &Redactor::default());
+        }
+        assert!(long.lines.len() <= LAST_LINES && long.partial.len() <= 2 * LINE_BYTES);
     }
 
     #[test]

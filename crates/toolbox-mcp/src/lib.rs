@@ -9,7 +9,8 @@
 //! - [`health`], [`tools`], [`memory`]: a server's state with its evidence, what changed about its tools, and what is
 //!   remembered of it;
 //! - [`wire`]: streamable HTTP as clients see it;
-//! - [`redact`]: a server's output without the secrets it was given; [`limits`]: every bound.
+//! - [`redact`]: a server's output without the secrets it was given; [`limits`]: the bounds that
+//!   can be set.
 //!
 //! Invariants: every answer comes from the server itself, now or a moment ago, or is an error that says it does not;
 //! `healthy` means that the server has listed its tools and has just answered a probe; health never decides whether a

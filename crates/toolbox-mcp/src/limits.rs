@@ -1,8 +1,14 @@
-//! Bounds of a bridge, in one place.
+//! Bounds of a bridge that can be set, in one place.
 
 use std::time::Duration;
 
-/// Every bound of one server's bridge.
+/// A server that nobody used for so long is probed this often, and at once when somebody comes: some write a line of their
+/// log for each request.
+pub(crate) const UNUSED_AFTER: Duration = Duration::from_mins(5);
+/// Pause between two probes of such a server.
+pub(crate) const UNUSED_PAUSE: Duration = Duration::from_mins(1);
+
+/// Bounds of one server's bridge. Those that nobody sets stand where they are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest message in either direction, in bytes.
@@ -54,7 +60,8 @@ impl Default for Limits {
             ready: Duration::from_mins(2),
             discover: Duration::from_secs(2),
             starting: Duration::from_mins(2),
-            // Interval, jitter and deadline together stay below 15 s, so a hung server is noticed within that time.
+            // With jitter and deadline, a server in use that hangs is noticed within 14 s; within 19 s if the probe lists
+            // its tools, which takes two deadlines; within 71 s if nobody has used it for some minutes.
             probe_interval: Duration::from_secs(8),
             probe: Duration::from_secs(5),
             slow: Duration::from_secs(2),

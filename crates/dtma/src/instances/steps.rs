@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{ContainerHealth, Desired, LogLine, LogStream};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_mcp::health::lacking;
+use toolbox_mcp::health::{LAST_LINES, lacking, telling};
 use toolbox_mcp::redact::Redactor;
 
 use crate::planner::{Step, Version};
@@ -23,9 +23,6 @@ use crate::runtime::{
 };
 
 use super::Shared;
-
-/// Lines of its output that may explain the end of a container.
-const LAST_LINES: u32 = 20;
 
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
@@ -311,7 +308,7 @@ fn rest_of_trial(container: Option<&Container>, now: OffsetDateTime) -> Duration
 /// The last lines of a container's output, to explain its end; none if they cannot be read.
 async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
     let query = LogQuery {
-        tail: LAST_LINES,
+        tail: u32::try_from(LAST_LINES).unwrap_or(u32::MAX),
         since: None,
         follow: false,
         stream: None,
@@ -320,7 +317,7 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
         let Ok(lines) = shared.runtime.logs(container, query).await else {
             return Vec::new();
         };
-        let lines = lines.take(LAST_LINES as usize);
+        let lines = lines.take(LAST_LINES);
         lines.filter_map(|line| async { line.ok() }).collect().await
     };
     tokio::time::timeout(Duration::from_secs(5), read)
@@ -329,7 +326,7 @@ async fn last_lines(shared: &Shared, container: &ContainerId) -> Vec<LogLine> {
 }
 
 /// Why a container ended on its trial. `platform` is the image's and the machine's, if they differ. Of what the tool printed
-/// only its last line of standard error is shown, without the secrets that it was given.
+/// only the line of standard error that tells most is shown, without the secrets that it was given.
 pub fn why_ended(
     container: &Container,
     output: &[LogLine],
@@ -360,13 +357,15 @@ pub fn why_ended(
     }
     let said = output
         .iter()
-        .rfind(|line| line.stream == LogStream::Stderr && !line.line.trim().is_empty());
+        .filter(|line| line.stream == LogStream::Stderr)
+        .map(|line| line.line.as_str());
+    let said = telling(said);
     let mut message = format!("The container ended at once with exit code {code}");
     if output.iter().any(|line| lacks_a_right(&line.line)) {
         message += "; it may lack a right: containers have no capabilities but those named in capabilities (such as CHOWN, SETUID, SETGID); user says whom it runs as";
     }
     if let Some(said) = said {
-        let said = redactor.clean(&said.line);
+        let said = redactor.clean(said);
         message.extend([SAID, &said, lacking(&said)]);
     }
     ReasonCode::Exited.because(message)

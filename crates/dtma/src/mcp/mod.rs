@@ -205,7 +205,9 @@ impl Handle {
                 .as_ref()
                 .is_some_and(|health| health.state != McpState::Starting);
             if decided || Instant::now() >= until {
-                return found;
+                // It may have ended meanwhile.
+                let now = self.find(view.id).and_then(|served| served.entry.view());
+                return now.map_or(found, |now| self.with_health(&now));
             }
             // Its bridge may not be there yet, or be replaced.
             tokio::time::sleep(LOOK).await;

@@ -31,7 +31,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 const LOGGED: Duration = Duration::from_millis(500);
 /// How long Docker may take to give the part of its log that is missing.
 const READ: Duration = Duration::from_secs(10);
-/// Lines that are held while that part is read, and for one reader.
+/// Lines that are held while that part is read, the newest ones, and for one reader.
 const HELD: usize = 4096;
 /// How long a reader that follows waits for a server to be attached to.
 const ATTACH: Duration = Duration::from_secs(3);
@@ -59,6 +59,8 @@ struct State {
     filling: Option<Filling>,
     /// The last write failed, which has been said.
     failed: bool,
+    /// The newer file may end within a line.
+    torn: bool,
 }
 
 /// An attachment of which the part before it is still missing.
@@ -66,7 +68,7 @@ struct Filling {
     container: ContainerId,
     since: OffsetDateTime,
     /// Lines that came by it so far.
-    held: Vec<LogLine>,
+    held: VecDeque<LogLine>,
 }
 
 /// Ends with its attachment.
@@ -110,6 +112,7 @@ impl StderrLog {
             let mut state = log.state();
             state.last = last;
             state.size = size;
+            state.torn = size > 0;
         }
         log
     }
@@ -135,7 +138,7 @@ impl StderrLog {
         let mut state = self.state();
         state.turn += 1;
         let turn = state.turn;
-        let mut held = Vec::new();
+        let mut held = VecDeque::new();
         if let Some(before) = state.filling.take() {
             // Docker's log of the same container has these lines too, those of another one does not.
             if before.container == container {
@@ -191,8 +194,13 @@ impl StderrLog {
             truncated: cut < text.len(),
         };
         match &mut state.filling {
-            Some(filling) if filling.held.len() < HELD => filling.held.push(line),
-            Some(_) => {}
+            Some(filling) => {
+                // What a server says last explains its end.
+                if filling.held.len() == HELD {
+                    filling.held.pop_front();
+                }
+                filling.held.push_back(line);
+            }
             None => self.keep(state, [line]),
         }
     }
@@ -225,14 +233,22 @@ impl StderrLog {
         if state.size > FILE_BYTES {
             fs::rename(&self.newer, &self.older)?;
             state.size = 0;
+            state.torn = false;
         }
         let mut file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o600)
             .open(&self.newer)?;
+        if state.torn {
+            file.write_all(b"\n")?;
+        }
+        // A full disk may take a part of it.
+        state.torn = true;
         state.size += bytes.len() as u64;
-        file.write_all(bytes)
+        file.write_all(bytes)?;
+        state.torn = false;
+        Ok(())
     }
 
     /// Adds what was written before the attachment, from Docker's log.
@@ -307,12 +323,12 @@ impl StderrLog {
         let lines = [&self.older, &self.newer].into_iter().filter_map(|path| {
             // It may not exist yet.
             let file = File::open(path).ok()?;
-            Some(BufReader::new(file).lines().map_while(Result::ok))
+            Some(BufReader::new(file).split(b'\n').map_while(Result::ok))
         });
         lines
             .flatten()
             // A line of which only a part was written, as when the machine lost power, is left out.
-            .filter_map(|line| serde_json::from_str(&line).ok())
+            .filter_map(|line| serde_json::from_slice(&line).ok())
             .collect()
     }
 
@@ -422,5 +438,48 @@ mod tests {
         assert!(on_disk <= 2 * (FILE_BYTES + 20_000), "{on_disk}");
         StderrLog::remove(folder.path(), id);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_line_of_which_a_part_was_written_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = ToolInstanceId::from(uuid::Uuid::new_v4());
+        let log = StderrLog::open(folder.path(), id);
+        let tear = |log: &StderrLog| {
+            let mut file = OpenOptions::new().append(true).open(&log.newer).unwrap();
+            // Within a character.
+            file.write_all(b"{\"stream\":\"stderr\",\"line\":\"\xc3")
+                .unwrap();
+        };
+        log.take(b"one\n");
+        // As a write that fails leaves it.
+        tear(&log);
+        log.state().torn = true;
+        log.take(b"two\nthree\n");
+        assert!(!log.state().torn);
+        assert_eq!(texts(&log), ["one", "two", "three"]);
+        // As an agent that ends leaves it.
+        tear(&log);
+        let again = StderrLog::open(folder.path(), id);
+        again.take(b"four\n");
+        assert_eq!(texts(&again), ["one", "two", "three", "four"]);
+    }
+
+    #[test]
+    fn of_what_comes_while_the_part_before_is_read_the_last_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = ToolInstanceId::from(uuid::Uuid::new_v4());
+        let log = StderrLog::open(folder.path(), id);
+        log.state().filling = Some(Filling {
+            container: ContainerId::new("a"),
+            since: OffsetDateTime::now_utc(),
+            held: VecDeque::new(),
+        });
+        for n in 0..2 * HELD {
+            log.take(format!("{n}\n").as_bytes());
+        }
+        let held = log.state().filling.take().unwrap().held;
+        assert_eq!(held.len(), HELD);
+        assert_eq!(held.back().unwrap().line, (2 * HELD - 1).to_string());
     }
 }

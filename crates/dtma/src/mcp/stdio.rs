@@ -1,5 +1,6 @@
 //! An instance's container as a server over standard streams, through Docker's attach.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, LogStream, Phase};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_mcp::health::lacking;
+use toolbox_mcp::health::{LAST_LINES, lacking, telling};
 use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use toolbox_mcp::redact::Redactor;
 
@@ -172,34 +173,35 @@ async fn final_output(
     let ended = ended(&shared, id, &container).await;
     // A container may have ended before it was attached to, so its last line is read from the log.
     let last = last_line(&shared, &container.id, container.started_at).await;
-    last.map(|line| Output::Stderr(line.into()))
+    last.map(|line| Output::Stderr(format!("\n{line}\n").into()))
         .into_iter()
         .chain([Output::Ended(ended)])
         .collect()
 }
 
-/// The last line a container wrote to standard error.
+/// The line that explains a container's end, of the last ones it wrote to standard error.
 async fn last_line(
     shared: &Shared,
     container: &ContainerId,
     since: Option<OffsetDateTime>,
 ) -> Option<String> {
     let query = LogQuery {
-        tail: 20,
+        tail: u32::try_from(LAST_LINES).unwrap_or(u32::MAX),
         since,
         follow: false,
         stream: Some(LogStream::Stderr),
     };
     let reading = async {
-        let mut last = None;
+        let mut last = VecDeque::new();
         if let Ok(mut lines) = shared.runtime.logs(container, query).await {
             while let Some(Ok(line)) = lines.next().await {
-                if !line.line.trim().is_empty() {
-                    last = Some(line.line);
+                if last.len() == LAST_LINES {
+                    last.pop_front();
                 }
+                last.push_back(line.line);
             }
         }
-        last
+        telling(last.iter().map(String::as_str)).map(str::to_owned)
     };
     tokio::time::timeout(END, reading).await.ok().flatten()
 }

@@ -2,9 +2,10 @@
 //! older HTTP with events ([`EventServer`]) is made to look like standard streams.
 //!
 //! A server is reached at one address of this machine, which is looked up anew for each request. Of a request only the head
-//! is understood, and nothing of an answer, which streams. A body is held until its answer begins, because a server may move its
+//! is understood, and of an answer only whether it goes on; it streams. A body is held until its answer begins, because a server may move its
 //! endpoint; a redirect is followed only on the same server.
 
+mod answer;
 mod events;
 mod probe;
 mod probe_call;
@@ -12,23 +13,24 @@ mod send;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
+use self::answer::Call;
 pub use self::events::EventServer;
 use self::send::{Outgoing, Unsent};
 use crate::bridge::{Options, too_much};
 use crate::health::Tracker;
+use crate::limits::UNUSED_AFTER;
 use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::redact::Redactor;
@@ -40,6 +42,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Idle connections kept to the server.
 const IDLE: usize = 32;
 
+/// The method of a request of the stateless era, which its body repeats.
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// Headers that pass to the server. Everything else, above all the caller's key and cookies, stays here.
 const TO_SERVER: [HeaderName; 8] = [
     header::ACCEPT,
@@ -47,7 +51,7 @@ const TO_SERVER: [HeaderName; 8] = [
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("mcp-protocol-version"),
-    HeaderName::from_static("mcp-method"),
+    METHOD,
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("traceparent"),
 ];
@@ -123,24 +127,62 @@ pub struct HttpBridge {
     health: watch::Receiver<Arc<McpHealth>>,
     memory: watch::Receiver<Memory>,
     wake: Arc<Notify>,
-    /// Calls under way, until their answers are whole.
-    calls: Arc<AtomicUsize>,
+    usage: Arc<Usage>,
     options: Arc<Options>,
 }
 
+/// How the server is used.
+struct Usage {
+    /// Calls under way, until their answers are whole.
+    calls: AtomicUsize,
+    /// When somebody came last. A leaf lock, never held across an await.
+    last: Mutex<Instant>,
+    /// Somebody came after a time of no use.
+    returned: Notify,
+}
+
+impl Usage {
+    fn new(now: Instant) -> Self {
+        Self {
+            calls: AtomicUsize::new(0),
+            last: Mutex::new(now),
+            returned: Notify::new(),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Instant> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody uses it.
+    fn goes_on(&self, now: Instant) {
+        let before = std::mem::replace(&mut *self.last(), now);
+        if now.saturating_duration_since(before) >= UNUSED_AFTER {
+            self.returned.notify_one();
+        }
+    }
+
+    /// Nobody has used it for some time.
+    fn ended(&self, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(*self.last()) >= UNUSED_AFTER;
+        idle && self.calls.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// A call under way.
-struct UnderWay(Arc<AtomicUsize>);
+struct UnderWay(Arc<Usage>);
 
 impl UnderWay {
-    fn new(calls: &Arc<AtomicUsize>) -> Self {
-        calls.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(calls))
+    fn new(usage: &Arc<Usage>) -> Self {
+        usage.calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(usage))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.0.goes_on(Instant::now());
     }
 }
 
@@ -155,12 +197,12 @@ pub fn start(
     let (publish, health) = watch::channel(Arc::new(tracker.health().clone()));
     let (remember, memory) = watch::channel(options.known.clone());
     let wake = Arc::new(Notify::new());
-    let calls = Arc::new(AtomicUsize::new(0));
+    let usage = Arc::new(Usage::new(Instant::now()));
     let prober = probe::Prober {
         client: client.clone(),
         place: Arc::clone(&place),
         limits: options.limits.clone(),
-        calls: Arc::clone(&calls),
+        usage: Arc::clone(&usage),
         wake: Arc::clone(&wake),
         tracker,
         publish,
@@ -172,7 +214,7 @@ pub fn start(
         health,
         memory,
         wake,
-        calls,
+        usage,
         options: Arc::new(options),
     };
     (bridge, prober.run())
@@ -232,6 +274,7 @@ impl HttpBridge {
                 );
             }
         };
+        self.usage.goes_on(Instant::now());
         let (head, body) = request.into_parts();
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
@@ -239,8 +282,13 @@ impl HttpBridge {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
-        // A stream on which a client listens is no call.
-        let under_way = (head.method == Method::POST).then(|| UnderWay::new(&self.calls));
+        let listens = head.method == Method::GET
+            || head
+                .headers
+                .get(METHOD)
+                .is_some_and(|method| method == "subscriptions/listen");
+        // A stream on which a client listens is no call: it may be silent.
+        let call = (!listens).then(|| Call::new(UnderWay::new(&self.usage), limits));
         let outgoing = Outgoing {
             method: head.method,
             path: &target.path,
@@ -255,7 +303,7 @@ impl HttpBridge {
                     let text = format!("the server answered {text}");
                     failed(StatusCode::BAD_GATEWAY, code::UNAVAILABLE, &text)
                 }
-                None => back(response, under_way),
+                None => answer::back(response, call),
             },
             Ok(Err(Unsent::Malformed)) => failed(
                 StatusCode::BAD_REQUEST,
@@ -301,23 +349,30 @@ fn to_server(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn back(response: Response<hyper::body::Incoming>, under_way: Option<UnderWay>) -> Response<Body> {
-    let (head, body) = response.into_parts();
-    // The call ends with its answer, or with the client that no longer reads it.
-    let body = body.map_frame(move |frame| {
-        let _ = &under_way;
-        frame
-    });
-    let mut back = Response::new(Body::new(body));
-    *back.status_mut() = head.status;
-    for (name, value) in &head.headers {
-        if TO_CLIENT.contains(name) {
-            back.headers_mut().append(name, value.clone());
-        }
-    }
-    back
-}
-
 fn failed(status: StatusCode, number: i32, text: &str) -> Response<Body> {
     reply::json(status, rpc::error("null", number, text, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_unused_after_a_time_without_calls_and_who_returns_is_noticed() {
+        let begun = Instant::now();
+        let usage = Arc::new(Usage::new(begun));
+        assert!(!usage.ended(begun));
+        let later = begun + UNUSED_AFTER;
+        assert!(usage.ended(later));
+        let call = UnderWay::new(&usage);
+        assert!(!usage.ended(later), "a call is under way");
+        drop(call);
+        usage.goes_on(begun + Duration::from_secs(1));
+        assert!(usage.returned.notified().now_or_never().is_none());
+        usage.goes_on(later + Duration::from_secs(1));
+        assert!(usage.returned.notified().now_or_never().is_some());
+        assert!(!usage.ended(later + Duration::from_secs(1)));
+    }
 }

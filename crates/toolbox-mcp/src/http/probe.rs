@@ -1,8 +1,9 @@
 //! Asks an HTTP server at intervals whether it works: `initialize` once per session, or `server/discover` where that is
-//! refused, then `tools/list`. It has one session of its own and ends it, so that probing leaves nothing behind.
+//! refused, then `tools/list`; from then on `ping`, and `tools/list` now and then, because nothing tells it that they
+//! changed. It has one session of its own and ends it, so that probing leaves nothing behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -12,20 +13,28 @@ use tokio::sync::{Notify, watch};
 use toolbox_api::mcp::{McpHealth, McpState};
 
 use super::probe_call::{self, Exchange, Reply, Silence};
-use super::{HttpClient, Locate, Target, events};
+use super::{HttpClient, Locate, Target, Usage, events};
 use crate::health::{Finding, Identity, Success, Tracker};
 use crate::hub::{STATELESS, initialize_params, read_discover, read_initialize, stateless_params};
 use crate::lenient;
-use crate::limits::Limits;
+use crate::limits::{Limits, UNUSED_PAUSE};
 use crate::memory::Memory;
+use crate::rpc::code;
 use crate::tools::{Page, Toolset};
 
 /// Pages of tools that are read.
 const MAX_PAGES: u32 = 50;
+/// How often the tools are read again.
+const LIST_AGAIN: Duration = Duration::from_mins(5);
 /// How long a server that has just started is not asked why it does not answer.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a look for the older transport may take.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the end of a session may take.
+const END: Duration = Duration::from_secs(1);
+/// So many probes in a row without an answer are made in one session, unless calls are under way; then the server may have
+/// lost it.
+const SAME_SESSION: u32 = 3;
 /// Pause between probes while nothing listens yet.
 const NOT_YET: Duration = Duration::from_millis(500);
 
@@ -33,8 +42,7 @@ pub(super) struct Prober {
     pub(super) client: HttpClient,
     pub(super) place: Arc<dyn Locate>,
     pub(super) limits: Limits,
-    /// Calls of clients under way.
-    pub(super) calls: Arc<AtomicUsize>,
+    pub(super) usage: Arc<Usage>,
     pub(super) wake: Arc<Notify>,
     pub(super) tracker: Tracker,
     pub(super) publish: watch::Sender<Arc<McpHealth>>,
@@ -50,6 +58,15 @@ struct Terms {
     stateless: bool,
     session: Option<String>,
     version: String,
+    /// Its tools, and when they were read.
+    listed: Option<(Instant, Arc<Toolset>)>,
+}
+
+/// A server that has answered.
+struct Answered {
+    success: Success,
+    /// Set if it was asked for its tools.
+    listed: bool,
 }
 
 /// A probe that failed.
@@ -59,6 +76,7 @@ impl Prober {
     pub(super) async fn run(mut self) {
         let mut terms: Option<Terms> = None;
         let mut since: Option<Instant> = None;
+        let mut unanswered = 0_u32;
         // Ends with the last handle on the bridge.
         while !self.publish.is_closed() {
             let begun = Instant::now();
@@ -80,15 +98,24 @@ impl Prober {
                     let started = *since.get_or_insert(begun);
                     let deadline = self.limits.probe;
                     let asking = self.probe(&target, &mut terms);
-                    let found = match tokio::time::timeout(deadline, asking).await {
-                        Ok(Ok(success)) => self.judged(success),
-                        Ok(Err(ProbeFailure(state, words))) => finding(state, words),
+                    let asked = tokio::time::timeout(deadline, asking).await;
+                    unanswered = if asked.is_ok() { 0 } else { unanswered + 1 };
+                    let found = match asked {
+                        Ok(Ok(answered)) => self.judged(answered),
+                        Ok(Err(ProbeFailure(state, words))) => {
+                            self.end(terms.take()).await;
+                            finding(state, words)
+                        }
                         Err(_) => {
-                            terms = None;
                             let seconds = deadline.as_secs();
                             let words = format!("the server did not answer within {seconds} s");
-                            match self.calls.load(Ordering::Relaxed) {
-                                0 => finding(McpState::Unhealthy, words),
+                            match self.usage.calls.load(Ordering::Relaxed) {
+                                0 => {
+                                    if unanswered.is_multiple_of(SAME_SESSION) {
+                                        self.end(terms.take()).await;
+                                    }
+                                    finding(McpState::Unhealthy, words)
+                                }
                                 // Slow is not sick: it may do one thing at a time.
                                 calls => finding(
                                     McpState::Degraded,
@@ -113,20 +140,32 @@ impl Prober {
             });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => {
+                    // Another process may have other tools.
+                    if let Some(terms) = &mut terms {
+                        terms.listed = None;
+                    }
+                }
+                () = self.usage.returned.notified() => {}
                 () = self.publish.closed() => break,
             }
         }
-        if let Some(Terms {
+        self.end(terms).await;
+    }
+
+    /// Ends a session that is used no more.
+    async fn end(&self, terms: Option<Terms>) {
+        let Some(Terms {
             target,
             session: Some(session),
             ..
         }) = terms
-        {
-            let ending = probe_call::end(&self.client, &target, &session);
-            // Best effort: the server would end the session by itself.
-            let _ = tokio::time::timeout(Duration::from_secs(1), ending).await;
-        }
+        else {
+            return;
+        };
+        let ending = probe_call::end(&self.client, &target, &session);
+        // Best effort: the server would end the session by itself.
+        let _ = tokio::time::timeout(END, ending).await;
     }
 
     /// A server that has just started may not listen yet. It is probed more often, and counts as starting, unless waiting
@@ -158,19 +197,26 @@ impl Prober {
             return (found, NOT_YET * 2);
         }
         let part = uuid::Uuid::new_v4().as_u64_pair().0 % 1000;
-        let jitter =
-            self.limits.probe_interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
-        (found, self.limits.probe_interval + jitter)
+        let mut interval = self.limits.probe_interval;
+        if found.success.is_some() && self.usage.ended(Instant::now()) {
+            interval = interval.max(UNUSED_PAUSE);
+        }
+        let jitter = interval / 10 * u32::try_from(part).unwrap_or_default() / 1000;
+        (found, interval + jitter)
     }
 
     fn succeeded(&self) -> bool {
         self.tracker.health().last_success_at.is_some()
     }
 
-    fn judged(&self, success: Success) -> Finding {
-        let milliseconds = success.latency.as_millis();
+    fn judged(&self, Answered { success, listed }: Answered) -> Finding {
+        let (count, milliseconds) = (success.tools.len(), success.latency.as_millis());
         let slow = success.latency > self.limits.slow;
-        let words = format!("listed {} tools in {milliseconds} ms", success.tools.len());
+        let words = if listed {
+            format!("listed {count} tools in {milliseconds} ms")
+        } else {
+            format!("answered in {milliseconds} ms; it has {count} tools")
+        };
         Finding {
             state: if slow {
                 McpState::Degraded
@@ -190,23 +236,39 @@ impl Prober {
         &self,
         target: &Target,
         terms: &mut Option<Terms>,
-    ) -> Result<Success, ProbeFailure> {
+    ) -> Result<Answered, ProbeFailure> {
         // A session may have ended with the server's last process; then once more from the start.
         for _ in 0..2 {
-            let agreed = match terms.take() {
+            let begins = terms.is_none();
+            let agreed = match terms.clone() {
                 Some(agreed) => agreed,
-                None => self.agree(target).await?,
+                None => self.agree(target, terms).await?,
             };
             let begun = Instant::now();
-            if let Some(tools) = self.list(&agreed).await? {
-                let server = agreed.identity.clone();
-                *terms = Some(agreed);
-                return Ok(Success {
+            let known = match &agreed.listed {
+                _ if !agreed.has_tools => Some(Arc::default()),
+                Some((at, tools)) if at.elapsed() < LIST_AGAIN => Some(Arc::clone(tools)),
+                _ => None,
+            };
+            let listed = known.is_none();
+            let tools = match known {
+                Some(tools) => self.ping(&agreed, begins).await?.then_some(tools),
+                None => self.list(&agreed).await?.map(Arc::new),
+            };
+            if let Some(tools) = tools {
+                if let Some(terms) = terms
+                    && listed
+                {
+                    terms.listed = Some((begun, Arc::clone(&tools)));
+                }
+                let success = Success {
                     latency: begun.elapsed(),
-                    server,
-                    tools: Arc::new(tools),
-                });
+                    server: agreed.identity,
+                    tools,
+                };
+                return Ok(Answered { success, listed });
             }
+            self.end(terms.take()).await;
             tracing::debug!("the probe's session has ended; opening another");
         }
         let words = "its sessions end at once";
@@ -270,10 +332,20 @@ impl Prober {
     }
 
     /// Finds out which era of the protocol the server speaks, and agrees with it on a revision. It begins as a client of
-    /// the older era would: a server of that era may make a session of any other first request.
-    async fn agree(&self, target: &Target) -> Result<Terms, ProbeFailure> {
+    /// the older era would: a server of that era may make a session of any other first request. A session is in `held` as
+    /// soon as there is one, so that it can be ended whatever comes.
+    async fn agree(
+        &self,
+        target: &Target,
+        held: &mut Option<Terms>,
+    ) -> Result<Terms, ProbeFailure> {
         let refusal = match self.initialize(target).await? {
-            Ok(terms) => return Ok(terms),
+            Ok(terms) => {
+                *held = Some(terms.clone());
+                let method = "notifications/initialized";
+                self.call(&terms, method, json!({}), false).await?;
+                return Ok(terms);
+            }
             Err(refusal) => refusal,
         };
         let mut terms = Terms {
@@ -283,6 +355,7 @@ impl Prober {
             stateless: true,
             session: None,
             version: STATELESS.to_owned(),
+            listed: None,
         };
         let params = stateless_params(None);
         let (said, _) = self.call(&terms, "server/discover", params, true).await?;
@@ -291,6 +364,7 @@ impl Prober {
         {
             terms.identity = identity;
             terms.has_tools = tools;
+            *held = Some(terms.clone());
             return Ok(terms);
         }
         let ProbeFailure(state, mut words) = refusal;
@@ -300,7 +374,7 @@ impl Prober {
         Err(ProbeFailure(state, words))
     }
 
-    /// Begins a session; or the server's refusal, which one that takes stateless requests only gives as well.
+    /// The answer to `initialize`; or the server's refusal, which one that takes stateless requests only gives as well.
     async fn initialize(
         &self,
         target: &Target,
@@ -312,6 +386,7 @@ impl Prober {
             stateless: false,
             session: None,
             version: String::new(),
+            listed: None,
         };
         let params = initialize_params(&json!({}));
         let (said, session) = self.call(&terms, "initialize", params, true).await?;
@@ -337,28 +412,44 @@ impl Prober {
                 return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
             }
         };
+        terms.session = session;
         let Some((version, identity, has_tools)) = read_initialize(&result) else {
+            self.end(Some(terms)).await;
             let words = "the answer to initialize names no protocol revision".to_owned();
             return Ok(Err(ProbeFailure(McpState::NotMcp, words)));
         };
         terms.version = version;
         terms.identity = identity;
         terms.has_tools = has_tools;
-        terms.session = session;
-        let method = "notifications/initialized";
-        self.call(&terms, method, json!({}), false).await?;
         Ok(Ok(terms))
+    }
+
+    /// Whether it answers: anything will do. Some servers answer with an error when a session has ended, which one that has
+    /// just begun has not.
+    async fn ping(&self, terms: &Terms, begins: bool) -> Result<bool, ProbeFailure> {
+        // The stateless era has no ping.
+        let (method, params) = if terms.stateless {
+            ("server/discover", stateless_params(None))
+        } else {
+            ("ping", json!({}))
+        };
+        match self.call(terms, method, params, true).await?.0 {
+            Reply::Result(_) => Ok(true),
+            Reply::NoSession | Reply::Elsewhere(_) => Ok(false),
+            Reply::Error(status, error) => {
+                refused(status)?;
+                let unknown = error.get("code") == Some(&code::METHOD_NOT_FOUND.into());
+                Ok(status.is_success() || unknown || begins || terms.session.is_none())
+            }
+            Reply::Other(status, text) => Err(no_answer(terms, method, status, &text)),
+        }
     }
 
     /// Its tools; none when the session has ended.
     async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, ProbeFailure> {
         let mut tools = Toolset::default();
         let mut cursor: Option<String> = None;
-        let method = match (terms.has_tools, terms.stateless) {
-            (true, _) => "tools/list",
-            (false, true) => "server/discover",
-            (false, false) => "ping",
-        };
+        let method = "tools/list";
         for _ in 0..MAX_PAGES {
             let params = match &cursor {
                 cursor if terms.stateless => stateless_params(cursor.as_deref()),
@@ -373,18 +464,8 @@ impl Prober {
                     let words = format!("{method} was answered with an error: {words}");
                     return Err(ProbeFailure(McpState::Unhealthy, words));
                 }
-                Reply::Other(status, text) => {
-                    let text = terms.target.private.redactor.clean(&text);
-                    let words = format!(
-                        "{method} was answered with HTTP {}: {text}",
-                        status.as_u16()
-                    );
-                    return Err(ProbeFailure(McpState::Unhealthy, words));
-                }
+                Reply::Other(status, text) => return Err(no_answer(terms, method, status, &text)),
             };
-            if !terms.has_tools {
-                return Ok(Some(tools));
-            }
             let page = Page::read(&result).and_then(|page| tools.add(&page).map(|()| page));
             let page =
                 page.map_err(|error| ProbeFailure(McpState::Unhealthy, error.to_string()))?;
@@ -396,6 +477,13 @@ impl Prober {
         let words = format!("its list of tools has no end after {MAX_PAGES} pages");
         Err(ProbeFailure(McpState::Unhealthy, words))
     }
+}
+
+fn no_answer(terms: &Terms, method: &str, status: StatusCode, text: &str) -> ProbeFailure {
+    let text = terms.target.private.redactor.clean(text);
+    let status = status.as_u16();
+    let words = format!("{method} was answered with HTTP {status}: {text}");
+    ProbeFailure(McpState::Unhealthy, words)
 }
 
 /// Statuses that are a failure in either era of the protocol.

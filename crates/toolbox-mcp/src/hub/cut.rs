@@ -23,20 +23,24 @@ impl Hub {
     pub(super) fn cut(&mut self, now: Instant, cut: &Cut) {
         let limit = self.limits.message_bytes;
         let length = cut.length;
-        let why = if cut.for_memory {
-            format!(
+        let (why, data) = if cut.for_memory {
+            let why = format!(
                 "the message has {length} bytes, and the memory for long messages of all servers is used up; try again"
+            );
+            (
+                why,
+                json!({ "reason": "memory_used_up", "length_bytes": length }),
             )
         } else {
-            format!(
+            let why = format!(
                 "the message has {length} bytes, more than the {limit} that one message may have"
+            );
+            (
+                why,
+                json!({ "reason": "message_too_large", "length_bytes": length, "limit_bytes": limit }),
             )
         };
-        let error = json!({
-            "code": code::UNAVAILABLE,
-            "message": why,
-            "data": { "reason": "message_too_large", "length_bytes": length, "limit_bytes": limit },
-        });
+        let error = json!({ "code": code::UNAVAILABLE, "message": why, "data": data });
         match outline(&cut.head, &cut.tail) {
             Outline {
                 id: Some(id),

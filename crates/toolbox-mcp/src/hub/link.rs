@@ -79,12 +79,9 @@ impl Hub {
         self.down(now, &why, retry_at);
     }
 
-    /// What the server logs; its last line explains an end.
+    /// What the server logs; one of its last lines explains an end.
     pub fn logged(&mut self, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        if let Some(line) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-            self.process.last_log = self.redactor.clean(line);
-        }
+        self.process.last_log.push(text, &self.redactor);
     }
 
     /// The server ended.
@@ -94,9 +91,8 @@ impl Hub {
             .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let mut why = ended.words();
-        if !self.process.last_log.is_empty() {
-            let said = &self.process.last_log;
-            why = format!("{why}; it last logged: {said}{}", lacking(said));
+        if let Some(said) = self.process.last_log.telling(&self.redactor) {
+            why = format!("{why}; it last logged: {said}{}", lacking(&said));
         }
         let mut calls = self.calls.values();
         // Some servers exit when they are asked for an era that they do not speak, once they have started.

@@ -40,7 +40,7 @@ pub use self::mirrors::Parameter;
 use self::probe::Probe;
 use self::sessions::Session;
 use self::turns::{Turn, Turns};
-use crate::health::Finding;
+use crate::health::{Finding, LastLines};
 use crate::limits::Limits;
 use crate::mailbox::{Answer, Sender};
 use crate::memory::KnownEra;
@@ -147,7 +147,7 @@ struct Asked {
 struct Process {
     since: Option<Instant>,
     revision: u64,
-    last_log: String,
+    last_log: LastLines,
     /// Whether any message of it could be read.
     spoke: bool,
     /// When it last answered anything.

@@ -19,6 +19,7 @@ use super::mirrors::Mirrors;
 use super::{Hub, Owner, Post};
 use crate::health::{Finding, Identity, Success};
 use crate::lenient;
+use crate::limits::{UNUSED_AFTER, UNUSED_PAUSE};
 use crate::rpc::Message;
 use crate::tools::{Page, Toolset};
 
@@ -35,10 +36,6 @@ const LIST_PAUSE: Duration = Duration::from_secs(10);
 const LIST_RETRY: Duration = Duration::from_mins(1);
 /// A silent server is probed again this often, because the probe before may be lost.
 const LOST: Duration = Duration::from_mins(1);
-/// A server that nobody used for so long is probed this often, and at once when somebody comes: some write a line of their
-/// log for each request.
-const UNUSED_AFTER: Duration = Duration::from_mins(5);
-const UNUSED_PAUSE: Duration = Duration::from_mins(1);
 /// Longest list that is kept to answer clients of a busy server.
 const KEPT_LIST: usize = 256 * 1024;
 

@@ -526,3 +526,174 @@ async fn what_clients_can_read_makes_no_http_server_sick() {
         assert_eq!(health.tool_count, Some(1));
     }
 }
+
+/// An event stream that begins at once, and then has `piece` five times a second, for ever or `times`.
+fn streaming(piece: &'static str, times: usize) -> axum::response::Response {
+    let pieces = futures_util::stream::unfold(0, move |n| async move {
+        if n > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        (n < times).then(|| {
+            (
+                Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())),
+                n + 1,
+            )
+        })
+    });
+    let body = axum::body::Body::from_stream(pieces);
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_does_not_go_on_ends_and_counts_no_more() {
+    let any_of = any(|headers: HeaderMap, body: Bytes| async move {
+        let said = String::from_utf8_lossy(&body).into_owned();
+        if said.contains("hang") || headers["accept"] == "text/event-stream" {
+            streaming(": ping\r\n\r\n", usize::MAX)
+        } else if said.contains("work") {
+            streaming("data: {\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n\n", 15)
+        } else {
+            mcp(body).await
+        }
+    });
+    let address = serve(Router::new().route("/mcp", any_of)).await;
+    let limits = Limits::default().with_times(Some(Duration::from_secs(1)), None);
+    let world = World::with(place(address, "/mcp", Private::default()), limits).await;
+    world.becomes(McpState::Healthy).await;
+    let begin = |text: &str, method: &'static str| {
+        let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call",
+            "params": {"name": "echo", "arguments": {"message": text}}});
+        let request = world.http.post(&world.url).header("mcp-method", method);
+        let request = request.header("accept", "application/json, text/event-stream");
+        request.json(&message).send()
+    };
+    let hung = begin("hang", "tools/call").await.unwrap().text();
+    let hung = tokio::time::timeout(LIMIT, hung).await;
+    assert!(
+        hung.expect("the call ended").is_err(),
+        "and not as if whole"
+    );
+    // What makes progress goes on, beyond the time that it may be silent.
+    let works = begin("work", "tools/call").await.unwrap().text().await;
+    assert_eq!(works.unwrap().matches("data:").count(), 15);
+    // Who listens may hear nothing for as long as there is nothing.
+    let listening = world
+        .http
+        .get(&world.url)
+        .header("accept", "text/event-stream");
+    for listening in [
+        listening.send().await.unwrap(),
+        begin("hang", "subscriptions/listen").await.unwrap(),
+    ] {
+        let heard = tokio::time::timeout(Duration::from_secs(3), listening.bytes()).await;
+        assert!(heard.is_err(), "a stream on which a client listens ended");
+    }
+}
+
+#[tokio::test]
+async fn probes_that_fail_leave_no_sessions_behind() {
+    for fails in ["error", "hangs", "refuses initialized"] {
+        let (begun, live) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, alive) = (Arc::clone(&begun), Arc::clone(&live));
+        let server = any(move |method: axum::http::Method, body: Bytes| {
+            let (begun, live) = (Arc::clone(&counted), Arc::clone(&alive));
+            async move {
+                if method == axum::http::Method::DELETE {
+                    live.fetch_sub(1, Ordering::Relaxed);
+                    return axum::http::StatusCode::OK.into_response();
+                }
+                let message: Value = serde_json::from_slice(&body).unwrap();
+                match message["method"].as_str().unwrap() {
+                    "initialize" => {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                        live.fetch_add(1, Ordering::Relaxed);
+                        ([("mcp-session-id", "s")], mcp(body).await).into_response()
+                    }
+                    "tools/list" if fails == "hangs" => std::future::pending().await,
+                    "tools/list" => axum::http::StatusCode::BAD_REQUEST.into_response(),
+                    _ if fails == "refuses initialized" => {
+                        // The connection breaks.
+                        panic!("by intent")
+                    }
+                    _ => mcp(body).await,
+                }
+            }
+        });
+        let limits = Limits {
+            probe_interval: Duration::from_millis(50),
+            probe: Duration::from_millis(300),
+            ..Limits::default()
+        };
+        let address = serve(Router::new().route("/mcp", server)).await;
+        let world = World::with(place(address, "/mcp", Private::default()), limits).await;
+        let several = async {
+            while begun.load(Ordering::Relaxed) < 4 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, several).await.expect(fails);
+        let live = live.load(Ordering::Relaxed);
+        assert!(live <= 1, "{fails}: {live} sessions");
+        drop(world);
+    }
+}
+
+/// A server that keeps what it is asked, with or without tools.
+fn counting(tools: bool) -> (Arc<std::sync::Mutex<Vec<String>>>, Router) {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = post(move |body: Bytes| {
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        let method = message["method"].as_str().unwrap_or_default().to_owned();
+        seen.lock().unwrap().push(method.clone());
+        async move {
+            let id = &message["id"];
+            let answer = match method.as_str() {
+                "ping" => {
+                    json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "no"}})
+                }
+                "initialize" if !tools => json!({"jsonrpc": "2.0", "id": id,
+                    "result": {"protocolVersion": "2025-03-26", "capabilities": {}}}),
+                _ => return mcp(body).await,
+            };
+            ([("content-type", "application/json")], answer.to_string()).into_response()
+        }
+    });
+    (asked, Router::new().route("/mcp", server))
+}
+
+#[tokio::test]
+async fn a_server_is_pinged_between_lists_and_any_answer_will_do() {
+    for tools in [true, false] {
+        let (asked, router) = counting(tools);
+        let limits = Limits {
+            probe_interval: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let place = place(serve(router).await, "/mcp", Private::default());
+        let world = World::with(place, limits).await;
+        let count = |method: &str| {
+            let asked = asked.lock().unwrap();
+            asked.iter().filter(|asked| *asked == method).count()
+        };
+        let several = async {
+            while count("ping") < 5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, several).await.unwrap();
+        let health = world.bridge.health().borrow().clone();
+        assert_eq!(health.state, McpState::Healthy, "{}", health.evidence);
+        assert_eq!(health.tool_count, Some(u32::from(tools)));
+        assert_eq!(count("tools/list"), usize::from(tools));
+        assert_eq!(count("initialize"), 1);
+        // Something about the server changed.
+        world.bridge.wake();
+        let again = async {
+            while tools && count("tools/list") < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, again).await.unwrap();
+    }
+}

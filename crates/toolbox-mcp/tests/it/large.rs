@@ -82,6 +82,10 @@ async fn memory_for_long_messages_is_bounded_over_all_servers() {
     let answer = client.call("large", json!({"bytes": 6 * MIB})).await;
     let text = answer["error"]["message"].as_str().unwrap();
     assert!(text.contains("memory for long messages"), "{text}");
+    // The message is within its own limit.
+    let data = &answer["error"]["data"];
+    assert_eq!(data["reason"], "memory_used_up", "{answer}");
+    assert!(data.get("limit_bytes").is_none(), "{answer}");
     let held = {
         let mut held = budget.hold();
         held.set(3 * MIB);
