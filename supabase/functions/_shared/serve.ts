@@ -118,7 +118,7 @@ function internalError(request: Request, environment: Record<string, string>): R
       "access-control-expose-headers": "x-request-id",
       "cache-control": "no-store",
       "x-request-id": request_id,
-      ...(origin === undefined || origin === "*" ? {} : { vary: "origin" }),
+      ...(origin === "*" ? {} : { vary: "origin" }),
     },
   });
 }
