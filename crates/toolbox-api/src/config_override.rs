@@ -223,6 +223,7 @@ fn own_path(field: &str) -> String {
             "cpus" => path.push_str("cpu"),
             "mcp_call_timeout_seconds" => path.push_str("callTimeoutSeconds"),
             "mcp_start_timeout_seconds" => path.push_str("startTimeoutSeconds"),
+            "mcp_stateless" => path.push_str("statelessProtocol"),
             "add_capabilities" => path.push_str("capabilities"),
             // The names of variables and headers are the caller's own.
             "env" | "mcp_headers" => {
@@ -525,6 +526,7 @@ mod tests {
             (json!({"upstreamHeaders": {"X-A": "x"}}), "upstreamHeaders"),
             (json!({"callTimeoutSeconds": 0}), "callTimeoutSeconds"),
             (json!({"startTimeoutSeconds": 0}), "startTimeoutSeconds"),
+            (json!({"statelessProtocol": true}), "statelessProtocol"),
             (json!({"capabilities": ["X"]}), "capabilities[0]"),
             (json!({"user": "root"}), "user"),
         ] {
