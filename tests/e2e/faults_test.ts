@@ -24,7 +24,7 @@ import { healed, logFaults, snapshot } from "./faults/truth.ts";
 /** What callers alone see and record: heartbeats would tell the truth meanwhile, and repair (heartbeat_test.ts). */
 const SILENT = { dtmaHttp: true };
 /** Deadline of one call to the agent or the database; lowered so that the whole table runs in a few minutes. */
-const UPSTREAM_MS = 2_500;
+const UPSTREAM_MS = 3_000;
 /** Scheduling on a busy machine of two cores. */
 const SLACK_MS = 1_500;
 /** A read calls the database once and the agent once. */
