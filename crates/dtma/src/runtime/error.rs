@@ -421,7 +421,7 @@ mod tests {
                 R::StartFailed,
             ),
             (
-                "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: chdir to cwd (\"/root/app\") set in config.json failed: permission denied: unknown",
+                "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: chdir to cwd (\"/srv/app\") set in config.json failed: permission denied: unknown",
                 R::StartFailed,
             ),
             // Docker 20.10 says this while it shuts down.

@@ -78,6 +78,10 @@ impl DatabaseError {
                 Fault::Status(status),
                 "PostgREST has no connection to Postgres",
             ),
+            // Postgres is ending, has crashed, or is not up yet.
+            (_, "57P01" | "57P02" | "57P03") => {
+                Self::unreachable(Fault::Status(status), "Postgres takes no statements")
+            }
             (401, _) => Self::TokenRefused,
             (403, "42501") => Self::Forbidden,
             (502 | 503, _) => Self::unreachable(Fault::Status(status), &code),

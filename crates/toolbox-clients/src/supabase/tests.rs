@@ -56,6 +56,11 @@ fn each_way_to_fail_has_its_own_code() {
             1,
         ),
         (
+            told(500, r#"{"code":"57P01"}"#),
+            ErrorCode::DatabaseUnreachable,
+            1,
+        ),
+        (
             told(401, r#"{"code":"PGRST301"}"#),
             ErrorCode::InvalidToken,
             1,
