@@ -4,8 +4,8 @@ create table public.alert_channels (
   user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
   name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
   kind text not null check (kind in ('webhook', 'email')),
-  -- Plain http is for receivers that the operator names; the address is checked before each call.
-  webhook_url text check (webhook_url ~ '^https?://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
+  -- The address is checked before each call.
+  webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
   -- Standard Webhooks: 24 to 64 random bytes.
   webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
   is_enabled boolean not null default true,

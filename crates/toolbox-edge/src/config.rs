@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::email::EmailProvider;
+use toolbox_domain::address::Allowed;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -22,7 +24,11 @@ pub const VARIABLES: &[&str] = &[
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_EMAIL_FROM",
+    "TOOLBOX_EMAIL_KEY",
+    "TOOLBOX_EMAIL_URL",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
@@ -63,6 +69,17 @@ pub struct Config {
     pub agents: Result<AgentConfig, ConfigError>,
     /// For the function that deploys tools.
     pub quotas: Result<Quotas, ConfigError>,
+    /// For functions that tell users of alerts.
+    pub alerts: Result<AlertConfig, ConfigError>,
+}
+
+/// How alerts reach users.
+#[derive(Clone)]
+pub struct AlertConfig {
+    /// `TOOLBOX_ALLOWED_WEBHOOKS`: targets of webhooks that count although they are not public.
+    pub allowed: Allowed,
+    /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
+    pub email: Option<EmailProvider>,
 }
 
 /// What the keys of agents are derived from.
@@ -164,6 +181,7 @@ impl Config {
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
+            alerts: AlertConfig::read(&get),
         })
     }
 }
@@ -242,6 +260,29 @@ impl AgentConfig {
                 (is_previous_wrong, "BACKEND_TO_DTMA_API_KEY_PREVIOUS"),
             ])),
         }
+    }
+}
+
+impl AlertConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let allowed = get("TOOLBOX_ALLOWED_WEBHOOKS")
+            .unwrap_or_default()
+            .parse::<Allowed>()
+            .map_err(|_| ConfigError(vec!["TOOLBOX_ALLOWED_WEBHOOKS"]))?;
+        let url = get("TOOLBOX_EMAIL_URL").filter(|url| url.starts_with("http"));
+        let (key, from) = (get("TOOLBOX_EMAIL_KEY"), get("TOOLBOX_EMAIL_FROM"));
+        let email = match (url, key, from) {
+            (Some(url), Some(key), Some(from)) => Some(EmailProvider { url, key, from }),
+            (None, None, None) if get("TOOLBOX_EMAIL_URL").is_none() => None,
+            (url, key, from) => {
+                return Err(ConfigError::of([
+                    (url.is_none(), "TOOLBOX_EMAIL_URL"),
+                    (key.is_none(), "TOOLBOX_EMAIL_KEY"),
+                    (from.is_none(), "TOOLBOX_EMAIL_FROM"),
+                ]));
+            }
+        };
+        Ok(Self { allowed, email })
     }
 }
 
