@@ -598,6 +598,11 @@ create table public.tool_instance_operations (
   started_at timestamptz not null default now(),
   lease_expires_at timestamptz not null,
   finished_at timestamptz,
+  -- What the instance ran when the operation ended.
+  instance_name text,
+  image text,
+  image_digest text,
+  is_sealed boolean not null default false,
   constraint tool_instance_operations_user_id_idempotency_key_key unique (user_id, idempotency_key),
   constraint finished_operations_have_a_time check ((state = 'in_progress') = (finished_at is null)),
   constraint failed_operations_have_a_reason check (
@@ -612,6 +617,8 @@ create index tool_instance_operations_tool_instance_id_idx on public.tool_instan
 create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
 create index tool_instance_operations_finished_at_idx on public.tool_instance_operations (finished_at)
   where finished_at is not null;
+create index tool_instance_operations_unsealed_idx
+  on public.tool_instance_operations (account_tool_environment_id, finished_at, id) where finished_at is not null and not is_sealed;
 create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
   where previous_spec is not null;
 
@@ -626,7 +633,7 @@ create policy "owners read their operations" on public.tool_instance_operations
 revoke all on public.tool_instance_operations from public, anon, authenticated, service_role;
 grant select (
   id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, state, generation, previous_desired,
-  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at
+  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at, instance_name, image, image_digest, is_sealed
 ) on public.tool_instance_operations to authenticated;
 grant select on public.tool_instance_operations to service_role;
 
@@ -649,6 +656,10 @@ comment on column public.tool_instance_operations.answered_code is 'Error code i
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
 comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
+comment on column public.tool_instance_operations.instance_name is 'Display name of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image is 'Image of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image_digest is 'Digest of the image last observed when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.is_sealed is 'Whether its receipt was written.';
 
 -- supabase/schemas/tool_instance_events.sql
 -- Who did what to an instance. A trigger of account_tool_instances writes it.
@@ -893,6 +904,177 @@ comment on column public.toolbox_events.detail is 'What belongs to it, by kind: 
 comment on column public.toolbox_events.result is 'succeeded, or the stable code of what went wrong; events_limited where later ones are left out.';
 comment on column public.toolbox_events.request_id is 'Request that caused it.';
 
+-- supabase/schemas/operation_receipts.sql
+-- Who had what done, and how it ended: one receipt per ended operation, in an order per toolbox, each authenticated together with
+-- the one before it by a key that the database does not have. The job seal_receipts of heartbeat/tick writes them, because
+-- operations also end in the database alone.
+create table public.operation_receipts (
+  -- No foreign key: receipts outlive the toolbox.
+  toolbox_id uuid not null,
+  number bigint not null check (number > 0),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  operation_id uuid unique,
+  -- The very bytes that are authenticated.
+  content text not null check (octet_length(content) <= 8192),
+  key_id text not null check (key_id ~ '^[0-9a-f]{16}$'),
+  mac text not null check (mac ~ '^[0-9a-f]{64}$'),
+  sealed_at timestamptz not null default clock_timestamp(),
+  primary key (toolbox_id, number)
+);
+create index operation_receipts_user_id_idx on public.operation_receipts (user_id);
+create index operation_receipts_sealed_at_idx on public.operation_receipts (sealed_at);
+
+create function private.keep_receipts() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- Out go those whose time is over, from the oldest on; and all with their user.
+  if tg_op = 'DELETE' and (
+    old.sealed_at < now() - private.retention() or not exists (select from auth.users u where u.id = old.user_id)
+  ) then
+    return old;
+  end if;
+  raise exception 'operation_receipts is append-only' using errcode = 'insufficient_privilege';
+end;
+$$;
+comment on function private.keep_receipts() is 'Refuses every change of receipts, to every role, until their time is over.';
+
+create trigger append_only before update or delete on public.operation_receipts
+  for each row execute function private.keep_receipts();
+create trigger append_only_truncate before truncate on public.operation_receipts
+  for each statement execute function private.keep_receipts();
+
+alter table public.operation_receipts enable row level security;
+create policy "owners read their receipts" on public.operation_receipts
+  for select to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.operation_receipts from public, anon, authenticated, service_role;
+grant select on public.operation_receipts to authenticated, service_role;
+revoke all on function private.keep_receipts() from public, anon, authenticated, service_role;
+
+comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, the last one for ever.';
+comment on column public.operation_receipts.toolbox_id is 'The chain: the toolbox, which may be gone since.';
+comment on column public.operation_receipts.number is 'Place in the chain, without gaps.';
+comment on column public.operation_receipts.user_id is 'The owner of the toolbox; decides who may read.';
+comment on column public.operation_receipts.operation_id is 'The operation; null in a checkpoint, which says from which receipt on the chain was kept.';
+comment on column public.operation_receipts.content is 'The receipt, as JSON: who, what, image, result, and the mac of the receipt before.';
+comment on column public.operation_receipts.key_id is 'Fingerprint of the key.';
+comment on column public.operation_receipts.mac is 'HMAC-SHA256 of content, in hex.';
+comment on column public.operation_receipts.sealed_at is 'When it was written.';
+
+-- supabase/schemas/functions/receipts.sql
+-- How ended operations get their receipts. The key is not here: what is to be sealed is given out, and comes back authenticated.
+
+create function private.keep_outcome() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- What ran when the operation ended; a later one may change it before the receipt is written.
+  select i.instance_name_on_toolbox, i.docker_image_url, i.image_digest into new.instance_name, new.image, new.image_digest
+  from public.account_tool_instances i where i.id = new.tool_instance_id;
+  return new;
+end;
+$$;
+comment on function private.keep_outcome() is 'Keeps with an operation that ends what its instance ran.';
+
+create trigger keep_outcome before update on public.tool_instance_operations
+  for each row when (old.state = 'in_progress' and new.state <> 'in_progress')
+  execute function private.keep_outcome();
+
+create function public.get_unsealed_operations(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  chains jsonb;
+begin
+  with chosen as (
+    (select distinct o.account_tool_environment_id as id from public.tool_instance_operations o
+     where o.finished_at is not null and not o.is_sealed limit 20)
+    union
+    (select distinct r.toolbox_id from public.operation_receipts r
+     where r.sealed_at < now() - private.retention()
+       and exists (select from public.operation_receipts later where later.toolbox_id = r.toolbox_id and later.number > r.number)
+     limit 20)
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'toolbox_id', c.id,
+    'user_id', coalesce(e.user_id, head.user_id),
+    'head', case when head.number is not null then jsonb_build_object('number', head.number, 'mac', head.mac) end,
+    'expired', (
+      select jsonb_build_object('number', old.number, 'mac', old.mac) from (
+        select r.number, r.mac, r.sealed_at from public.operation_receipts r where r.toolbox_id = c.id order by r.number limit 1000
+      ) old
+      where old.sealed_at < now() - private.retention() and old.number < head.number order by old.number desc limit 1
+    ),
+    'operations', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'operation_id', o.id, 'user_id', o.user_id, 'instance_id', o.tool_instance_id, 'instance_name', o.instance_name,
+        'action', o.action, 'generation', o.generation, 'request_id', o.request_id, 'image', left(o.image, 1000),
+        'image_digest', left(o.image_digest, 200), 'result', o.state, 'error_code', o.error_code,
+        'started_at', o.started_at, 'finished_at', o.finished_at
+      ) order by o.finished_at, o.id)
+      from (
+        select * from public.tool_instance_operations ended
+        where ended.account_tool_environment_id = c.id and ended.finished_at is not null and not ended.is_sealed
+        order by ended.finished_at, ended.id limit 50
+      ) o
+    ), '[]')
+  )), '[]') into chains
+  from chosen c
+  left join public.account_tool_environments e on e.id = c.id
+  left join lateral (
+    select r.number, r.mac, r.user_id from public.operation_receipts r where r.toolbox_id = c.id order by r.number desc limit 1
+  ) head on true;
+  return jsonb_build_object('outcome', 'found', 'chains', chains);
+end;
+$$;
+comment on function public.get_unsealed_operations is
+  'Chains with ended operations that have no receipt yet, or with receipts whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
+
+create function public.seal_operations(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  of_toolbox constant uuid := p ->> 'toolbox_id';
+  expected constant bigint := coalesce((p ->> 'head_number')::bigint, 0);
+  head record;
+  receipt jsonb;
+  place bigint := expected;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id', 'receipts');
+  -- Two ticks at once: one of them seals.
+  if not pg_try_advisory_xact_lock(hashtextextended('receipts of ' || of_toolbox::text, 0)) then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  select r.number, r.mac into head from public.operation_receipts r where r.toolbox_id = of_toolbox order by r.number desc limit 1;
+  if coalesce(head.number, 0) <> expected or head.mac is distinct from p ->> 'head_mac' then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  for receipt in select r from jsonb_array_elements(p -> 'receipts') with ordinality as s (r, n) order by n loop
+    place := place + 1;
+    insert into public.operation_receipts (toolbox_id, number, user_id, operation_id, content, key_id, mac)
+    values (
+      of_toolbox, place, (p ->> 'user_id')::uuid, (receipt ->> 'operation_id')::uuid,
+      receipt ->> 'content', receipt ->> 'key_id', receipt ->> 'mac'
+    );
+    update public.tool_instance_operations o set is_sealed = true where o.id = (receipt ->> 'operation_id')::uuid;
+  end loop;
+  delete from public.operation_receipts r where r.toolbox_id = of_toolbox and r.number <= (p ->> 'delete_through')::bigint;
+  return jsonb_build_object('outcome', 'sealed', 'count', place - expected);
+end;
+$$;
+comment on function public.seal_operations is
+  'Appends receipts to the chain of a toolbox whose head is still (head_number, head_mac), and deletes those up to delete_through, whose time must be over. Answers {outcome}: sealed with a count, or superseded.';
+
+revoke all on function private.keep_outcome(), public.get_unsealed_operations, public.seal_operations
+  from public, anon, authenticated, service_role;
+grant execute on function public.get_unsealed_operations, public.seal_operations to service_role;
+
 -- supabase/schemas/alert_channels.sql
 -- Where a user is told of alerts. Users write their own through PostgREST; the secret of a webhook is written and never read.
 create table public.alert_channels (
@@ -900,8 +1082,8 @@ create table public.alert_channels (
   user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
   name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
   kind text not null check (kind in ('webhook', 'email')),
-  -- Plain http is for receivers that the operator names; the address is checked before each call.
-  webhook_url text check (webhook_url ~ '^https?://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
+  -- The address is checked before each call.
+  webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
   -- Standard Webhooks: 24 to 64 random bytes.
   webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
   is_enabled boolean not null default true,
@@ -2913,7 +3095,7 @@ declare
 begin
   with old as (
     select o.id from public.tool_instance_operations o
-    where o.finished_at < now() - private.retention()
+    where o.finished_at < now() - private.retention() and o.is_sealed
       -- Of an instance that is there, the last operation stays, by which agents know what its generation is; and the
       -- spec that an update may still go back to.
       and not (
@@ -2933,7 +3115,7 @@ begin
 end;
 $$;
 comment on function private.delete_old_operations is
-  'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
+  'Deletes operations that ended longer ago than private.retention() and have a receipt, but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
 
 revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;

@@ -84,7 +84,7 @@ declare
 begin
   with old as (
     select o.id from public.tool_instance_operations o
-    where o.finished_at < now() - private.retention()
+    where o.finished_at < now() - private.retention() and o.is_sealed
       -- Of an instance that is there, the last operation stays, by which agents know what its generation is; and the
       -- spec that an update may still go back to.
       and not (
@@ -104,7 +104,7 @@ begin
 end;
 $$;
 comment on function private.delete_old_operations is
-  'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
+  'Deletes operations that ended longer ago than private.retention() and have a receipt, but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
 
 revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;
