@@ -22,6 +22,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod names;
 pub mod objects;
+pub mod receipts;
 pub mod recovery;
 pub mod retry;
 pub mod spec;

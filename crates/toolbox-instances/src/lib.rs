@@ -11,6 +11,7 @@
 //!      follower observes its end after the answer.
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
+//! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
 //! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes.
 //!
 //! What the database says when the agent could not do it:
@@ -31,6 +32,7 @@ pub mod logs;
 mod mcp;
 mod observation;
 pub mod reach;
+pub mod receipts;
 mod record;
 mod settle;
 mod spec;
