@@ -5,6 +5,7 @@
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
 //!   code fails with.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
+//! - [`machine`]: how the agent and its machine are, and how the agent is replaced; the agent and the companion speak it.
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
@@ -19,6 +20,7 @@ pub mod dtma;
 pub mod edge;
 pub mod error;
 pub mod heartbeat;
+pub mod machine;
 pub mod mcp;
 pub mod moment;
 pub mod numbers;

@@ -9,6 +9,9 @@ use crate::dtma::{
     ToolView,
 };
 use crate::edge::LogFilter;
+use crate::machine::{
+    Accepted, Begun, Diagnosis, LastVersionChange, MachineStatus, RedeployRequest,
+};
 use crate::problem::{Problem, ProblemCode};
 
 #[derive(OpenApi)]
@@ -21,7 +24,7 @@ use crate::problem::{Problem, ProblemCode};
         health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, mcp_send,
         mcp_listen, mcp_end
     ),
-    components(schemas(ProblemCode)),
+    components(schemas(ProblemCode, MachineStatus, Diagnosis, Accepted, RedeployRequest, Begun, LastVersionChange)),
     modifiers(&BearerKey, &BearerToken),
     security(("toolbox_key" = []))
 )]

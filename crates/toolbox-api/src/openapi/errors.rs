@@ -125,9 +125,12 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerFailed
         | C::DockerUnreachable
         | C::DockerTimeout => asks_agent,
-        // Of paths and methods that are no operation, and of the other function.
+        // Of paths and methods that are no operation, and of other functions.
         C::RouteNotFound
         | C::MethodNotAllowed
+        | C::VersionChangeInProgress
+        | C::NoPreviousVersion
+        | C::CompanionUnreachable
         | C::EnrolmentTokenInvalid
         | C::EnrolmentTokenExpired
         | C::EnrolmentTokenUsed
@@ -162,9 +165,12 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::UnsupportedMediaType
         | C::ValidationFailed
         | C::StateChanged => facts.has_body,
-        // Of paths and methods that are no operation, and of the other function.
+        // Of paths and methods that are no operation, and of other functions.
         C::RouteNotFound
         | C::MethodNotAllowed
+        | C::VersionChangeInProgress
+        | C::NoPreviousVersion
+        | C::CompanionUnreachable
         | C::InvalidAction
         | C::InvalidToken
         | C::UserTokenRequired
