@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod rows;
 #[cfg(test)]
 mod tests;
+pub mod toolbox_events;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
