@@ -52,7 +52,7 @@ impl Doctor {
     async fn docker(&self) -> Check {
         let start = "Start Docker on the machine: systemctl start docker";
         match tokio::time::timeout(DOCKER_LIMIT, self.runtime.info()).await {
-            Ok(Ok(engine)) => check(
+            Ok(Ok(engine)) => Check::new(
                 "docker",
                 Verdict::Ok,
                 format!(
@@ -61,11 +61,11 @@ impl Doctor {
                 ),
             ),
             Ok(Err(error)) => {
-                check("docker", Verdict::Failed, crate::error_chain(&error)).then(start)
+                Check::new("docker", Verdict::Failed, crate::error_chain(&error)).then(start)
             }
             Err(_) => {
                 let evidence = format!("Docker did not answer within {} s", DOCKER_LIMIT.as_secs());
-                check("docker", Verdict::Failed, evidence)
+                Check::new("docker", Verdict::Failed, evidence)
                     .then("Restart Docker on the machine: systemctl restart docker")
             }
         }
@@ -73,7 +73,7 @@ impl Doctor {
 
     async fn companion(&self) -> Check {
         let Some(companion) = &self.companion else {
-            return check(
+            return Check::new(
                 "companion",
                 Verdict::NotChecked,
                 "the agent is told of no companion (DTMA_COMPANION_PORT)",
@@ -81,9 +81,9 @@ impl Doctor {
         };
         let (state, evidence) = companion.state().await;
         if state.reachable {
-            check("companion", Verdict::Ok, evidence)
+            Check::new("companion", Verdict::Ok, evidence)
         } else {
-            check("companion", Verdict::Failed, evidence)
+            Check::new("companion", Verdict::Failed, evidence)
                 .then("Start the companion on the machine: systemctl start dtma-companion")
         }
     }
@@ -93,7 +93,7 @@ impl Doctor {
 /// fetched, nor records written.
 fn disk(disk: Option<&DiskMetrics>, free_percent: u8) -> Check {
     let Some(disk) = disk.filter(|disk| disk.total_bytes > 0) else {
-        return check(
+        return Check::new(
             "disk",
             Verdict::NotChecked,
             "the disk could not be measured",
@@ -114,33 +114,12 @@ fn disk(disk: Option<&DiskMetrics>, free_percent: u8) -> Check {
         disk.free_bytes >> 20,
         disk.total_bytes >> 20,
     );
-    let found = check("disk", verdict, evidence);
+    let found = Check::new("disk", verdict, evidence);
     match verdict {
         Verdict::Ok => found,
         _ => found.then(
             "Free space on the machine, such as with docker image prune --all, or enlarge the disk",
         ),
-    }
-}
-
-fn check(name: &str, verdict: Verdict, evidence: impl Into<String>) -> Check {
-    Check {
-        name: name.to_owned(),
-        verdict,
-        evidence: evidence.into(),
-        action: None,
-    }
-}
-
-/// What to do about a check.
-trait Then {
-    fn then(self, action: impl Into<String>) -> Check;
-}
-
-impl Then for Check {
-    fn then(mut self, action: impl Into<String>) -> Check {
-        self.action = Some(action.into());
-        self
     }
 }
 

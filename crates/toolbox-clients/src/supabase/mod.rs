@@ -6,6 +6,7 @@
 mod error;
 pub mod heartbeat;
 pub mod jobs;
+pub mod machines;
 pub mod rows;
 #[cfg(test)]
 mod tests;

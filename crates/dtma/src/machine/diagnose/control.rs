@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use toolbox_api::machine::{Check, Verdict};
 use toolbox_domain::retry::Fault;
 
-use super::{Doctor, Then, check};
+use super::Doctor;
 use crate::control::client::{ControlClient, Seen};
 
 /// How long each step may take.
@@ -61,7 +61,7 @@ pub(super) async fn checks(doctor: &Doctor) -> Vec<Check> {
         Ok(client) => client.look(LIMIT).await,
         Err(error) => {
             done.push(
-                check("control_tls", Verdict::Failed, crate::error_chain(&error))
+                Check::new("control_tls", Verdict::Failed, crate::error_chain(&error))
                     .then("Correct DTMA_CONTROL_CA_FILE on the machine"),
             );
             done.extend(not_checked(3, "the control plane was not asked"));
@@ -70,7 +70,7 @@ pub(super) async fn checks(doctor: &Doctor) -> Vec<Check> {
     };
     match seen {
         Ok(seen) => {
-            done.push(check(
+            done.push(Check::new(
                 "control_tls",
                 Verdict::Ok,
                 format!("the control plane answered {}", seen.status),
@@ -83,7 +83,7 @@ pub(super) async fn checks(doctor: &Doctor) -> Vec<Check> {
             } else {
                 "Look at the project: its functions do not answer"
             };
-            done.push(check("control_tls", Verdict::Failed, error.to_string()).then(action));
+            done.push(Check::new("control_tls", Verdict::Failed, error.to_string()).then(action));
             done.extend(not_checked(3, "the control plane did not answer"));
         }
     }
@@ -92,7 +92,7 @@ pub(super) async fn checks(doctor: &Doctor) -> Vec<Check> {
 
 fn not_checked(from: usize, why: &str) -> Vec<Check> {
     let rest = NAMES.iter().skip(from);
-    rest.map(|name| check(name, Verdict::NotChecked, why))
+    rest.map(|name| Check::new(name, Verdict::NotChecked, why))
         .collect()
 }
 
@@ -104,7 +104,7 @@ async fn resolve(url: &Uri) -> Result<(Check, Vec<SocketAddr>), Check> {
         _ => 443,
     });
     let action = "Correct the machine's name servers (/etc/resolv.conf), or DTMA_CONTROL_URL";
-    let failed = |why: String| check("control_dns", Verdict::Failed, why).then(action);
+    let failed = |why: String| Check::new("control_dns", Verdict::Failed, why).then(action);
     let found = match timeout(LIMIT, lookup_host((plain, port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => return Err(failed(format!("'{plain}' was not found: {error}"))),
@@ -119,7 +119,7 @@ async fn resolve(url: &Uri) -> Result<(Check, Vec<SocketAddr>), Check> {
         return Err(failed(format!("'{plain}' has no address")));
     };
     let evidence = format!("'{plain}' is {}", first.ip());
-    Ok((check("control_dns", Verdict::Ok, evidence), found))
+    Ok((Check::new("control_dns", Verdict::Ok, evidence), found))
 }
 
 /// Connects to one of the addresses after the other, as HTTP does.
@@ -132,7 +132,7 @@ async fn connect(addresses: &[SocketAddr]) -> Check {
             Ok(Ok(_)) => {
                 let took = begun.elapsed().as_millis();
                 let evidence = format!("connected to {address} in {took} ms");
-                return check("control_tcp", Verdict::Ok, evidence);
+                return Check::new("control_tcp", Verdict::Ok, evidence);
             }
             Ok(Err(error)) => evidence = format!("no connection to {address}: {error}"),
             Err(_) => {
@@ -142,7 +142,7 @@ async fn connect(addresses: &[SocketAddr]) -> Check {
             }
         }
     }
-    check("control_tcp", Verdict::Failed, evidence)
+    Check::new("control_tcp", Verdict::Failed, evidence)
         .then("Let the machine's firewall pass connections to the control plane")
 }
 
@@ -152,7 +152,7 @@ fn clock(seen: &Seen) -> Check {
         .as_deref()
         .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok());
     let Some(theirs) = theirs else {
-        return check(
+        return Check::new(
             "clock",
             Verdict::NotChecked,
             "the control plane's answer has no date",
@@ -172,7 +172,7 @@ fn clock(seen: &Seen) -> Check {
             -ahead
         ),
     };
-    let found = check("clock", verdict, evidence);
+    let found = Check::new("clock", verdict, evidence);
     if verdict == Verdict::Ok {
         return found;
     }
