@@ -1,9 +1,11 @@
 //! The program `dtma`: reads its configuration, sets up the log, runs the agent until a signal.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use dtma::config::Config;
+use dtma::machine::log::{LogRing, Tee};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::Layer;
@@ -15,7 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    if let Err(error) = set_up_log(&config.log) {
+    let log = Arc::new(LogRing::default());
+    if let Err(error) = set_up_log(&config.log, &log) {
         eprintln!("dtma: {error}");
         return ExitCode::FAILURE;
     }
@@ -32,7 +35,7 @@ async fn main() -> ExitCode {
             _ = interrupt.recv() => {}
         }
     };
-    match dtma::agent::run(config, stop).await {
+    match dtma::agent::run(config, log, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = dtma::error_chain(&error), "the agent failed");
@@ -41,9 +44,9 @@ async fn main() -> ExitCode {
     }
 }
 
-/// JSON lines on standard error. bollard logs whole requests, with the secrets in them, below `warn`: no filter can
+/// JSON lines on standard error, the last of which `ring` keeps. bollard logs whole requests, with the secrets in them, below `warn`: no filter can
 /// turn that on.
-fn set_up_log(filter: &str) -> Result<(), String> {
+fn set_up_log(filter: &str, ring: &Arc<LogRing>) -> Result<(), String> {
     let filter: Targets = filter
         .parse()
         .map_err(|_| format!("expected DTMA_LOG to be a level or a filter, got '{filter}'"))?;
@@ -55,7 +58,7 @@ fn set_up_log(filter: &str) -> Result<(), String> {
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_writer(std::io::stderr);
+        .with_writer(Tee(Arc::clone(ring)));
     tracing_subscriber::registry()
         .with(lines.with_filter(filter.and(no_secrets)))
         .try_init()

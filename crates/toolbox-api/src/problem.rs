@@ -78,6 +78,12 @@ codes! {
         PortsExhausted = "ports_exhausted", 409, "No host port is free";
         /// The instance is being deleted.
         InstanceDeleting = "instance_deleting", 409, "The tool instance is being deleted";
+        /// The agent is being redeployed or rolled back already.
+        VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already";
+        /// There is no version to go back to.
+        NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
+        /// The agent cannot hand a redeploy or a rollback on.
+        CompanionUnreachable = "companion_unreachable", 503, "The companion on this machine cannot be reached";
         /// Docker does not answer on its socket.
         DockerUnreachable = "docker_unreachable", 503, "Docker does not answer";
         /// Docker did not answer in time.
@@ -98,7 +104,10 @@ impl ProblemCode {
     pub const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::DockerUnreachable | Self::DockerTimeout | Self::ShuttingDown
+            Self::DockerUnreachable
+                | Self::DockerTimeout
+                | Self::CompanionUnreachable
+                | Self::ShuttingDown
         )
     }
 }

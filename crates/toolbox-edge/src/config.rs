@@ -9,6 +9,7 @@ use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
+use toolbox_domain::machine_operation::AgentVersion;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -23,12 +24,14 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
     "TOOLBOX_EMAIL_FROM",
     "TOOLBOX_EMAIL_KEY",
     "TOOLBOX_EMAIL_URL",
+    "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_SSH_CA_KEY",
@@ -39,6 +42,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A worker lives shorter than this.
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
+const DEFAULT_COMPANION_PORT: u16 = 3000;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
 /// part fails the requests that need it and no others.
@@ -74,6 +78,8 @@ pub struct Config {
     pub quotas: Result<Quotas, ConfigError>,
     /// For functions that tell users of alerts.
     pub alerts: Result<AlertConfig, ConfigError>,
+    /// For the function that looks after machines.
+    pub machines: Result<MachineConfig, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -83,6 +89,15 @@ pub struct AlertConfig {
     pub allowed: Allowed,
     /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
     pub email: Option<EmailProvider>,
+}
+
+/// How machines are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
+    pub companion_port: u16,
+    /// `TOOLBOX_AGENT_VERSION`: the version that agents are redeployed to unless another is given.
+    pub agent_version: Option<AgentVersion>,
 }
 
 /// What the keys of agents are derived from.
@@ -186,6 +201,7 @@ impl Config {
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
+            machines: MachineConfig::read(&get),
         })
     }
 }
@@ -296,6 +312,26 @@ impl Quotas {
         Ok(Self {
             max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
         })
+    }
+}
+
+impl MachineConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
+        let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
+        match (port, version) {
+            (None | Some(Some(1..)), None | Some(Some(_))) => Ok(Self {
+                companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+                agent_version: version.flatten(),
+            }),
+            (port, version) => Err(ConfigError::of([
+                (
+                    matches!(port, Some(None | Some(0))),
+                    "TOOLBOX_COMPANION_PORT",
+                ),
+                (matches!(version, Some(None)), "TOOLBOX_AGENT_VERSION"),
+            ])),
+        }
     }
 }
 
@@ -527,6 +563,32 @@ mod tests {
             assert_eq!(
                 setting(value),
                 Err("set TOOLBOX_ANONYMOUS_USERS".to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn machines_have_a_port_of_the_companion_and_may_have_a_version() {
+        let config =
+            |more: &[(&str, &str)]| read(&[PROJECT.as_slice(), more].concat()).unwrap().machines;
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.companion_port, plain.agent_version), (3000, None));
+        let set = config(&[
+            ("TOOLBOX_COMPANION_PORT", "3101"),
+            ("TOOLBOX_AGENT_VERSION", "1.2.3"),
+        ])
+        .unwrap();
+        assert_eq!(set.companion_port, 3101);
+        assert_eq!(set.agent_version.unwrap().as_str(), "1.2.3");
+        for port in ["0", "65536", "x"] {
+            let error = config(&[
+                ("TOOLBOX_COMPANION_PORT", port),
+                ("TOOLBOX_AGENT_VERSION", "v1"),
+            ])
+            .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "set TOOLBOX_COMPANION_PORT, TOOLBOX_AGENT_VERSION"
             );
         }
     }

@@ -153,6 +153,9 @@ impl AgentError {
                 ProblemCode::StaleGeneration
                 | ProblemCode::GenerationGap
                 | ProblemCode::InstanceDeleting => ErrorCode::StateChanged,
+                ProblemCode::VersionChangeInProgress => ErrorCode::VersionChangeInProgress,
+                ProblemCode::NoPreviousVersion => ErrorCode::NoPreviousVersion,
+                ProblemCode::CompanionUnreachable => ErrorCode::CompanionUnreachable,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,

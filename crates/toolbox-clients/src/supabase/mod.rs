@@ -7,6 +7,7 @@ pub mod alerts;
 mod error;
 pub mod heartbeat;
 pub mod jobs;
+pub mod machines;
 pub mod rows;
 #[cfg(test)]
 mod tests;
