@@ -9,6 +9,7 @@
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
+//! - [`ssh`]: what SSH's forced command prints.
 //! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
@@ -25,4 +26,5 @@ pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
+pub mod ssh;
 mod texts;
