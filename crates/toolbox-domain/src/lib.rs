@@ -10,6 +10,7 @@
 //! - [`lifecycle`]: the state machine of tool instances and of toolboxes.
 //! - [`retry`] and [`recovery`]: what to try again, when, and when to stop.
 //! - [`spec`]: what may run in a container; image references and Git sources.
+//! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
 
@@ -18,6 +19,7 @@ mod string_enum;
 pub mod ids;
 pub mod keys;
 pub mod lifecycle;
+pub mod machine_operation;
 pub mod names;
 pub mod objects;
 pub mod recovery;
