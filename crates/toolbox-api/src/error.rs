@@ -71,6 +71,12 @@ codes! {
         VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
         /// There is no version to go back to.
         NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
+        /// The machine was not told where releases are.
+        ReleasesNotConfigured = "releases_not_configured", 409, "The machine was not told where releases are";
+        /// There is no such release.
+        ReleaseUnknown = "release_unknown", 404, "There is no such release";
+        /// Releases cannot be asked for, or what is there is none.
+        ReleaseUnavailable = "release_unavailable", 502, "The machine could not fetch the release";
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large", 413, "The request body is too large";
         /// The body is of a media type that is not JSON.

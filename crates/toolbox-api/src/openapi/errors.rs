@@ -130,6 +130,9 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
         | C::NoPreviousVersion
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable
         | C::CompanionUnreachable
         | C::EnrolmentTokenInvalid
         | C::EnrolmentTokenExpired
@@ -170,6 +173,9 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
         | C::NoPreviousVersion
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable
         | C::CompanionUnreachable
         | C::InvalidAction
         | C::InvalidToken
