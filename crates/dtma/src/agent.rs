@@ -169,6 +169,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             health: Arc::new(move |id| mcp.health(id)),
             orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
+            ssh: config.control.ssh(),
             state_dir: config.machine.state_dir,
             token_file: config.enrolment_token_file,
             interval: config.heartbeat_interval,

@@ -11,6 +11,8 @@ use clap::{Args, Parser};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::AgentKey;
 
+use crate::ssh::SshHost;
+
 /// Most keys in a key file: the one in use and its predecessors during a rotation.
 const MAX_KEYS: usize = 4;
 /// Largest key file, in bytes.
@@ -133,6 +135,30 @@ pub struct ControlConfig {
     /// addresses of its interfaces and loopback are in it anyway. The certificate is made at the first start and kept.
     #[arg(long, env = "DTMA_TLS_NAMES", value_delimiter = ',', value_parser = parse_tls_name, value_name = "NAMES")]
     pub tls_names: Vec<String>,
+
+    /// File with the ed25519 host key of this machine's sshd. The agent tells it to the control plane when it enrols, so that
+    /// the machine can be reached by SSH when the agent does not answer; without the file it cannot.
+    #[arg(
+        long,
+        env = "DTMA_SSH_HOST_KEY_FILE",
+        default_value = "/etc/ssh/ssh_host_ed25519_key.pub",
+        value_name = "FILE"
+    )]
+    pub ssh_host_key_file: PathBuf,
+
+    /// Port of this machine's sshd, told with its host key.
+    #[arg(long, env = "DTMA_SSH_PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    pub ssh_port: u16,
+}
+
+impl ControlConfig {
+    /// How this machine's sshd is reached and known.
+    pub fn ssh(&self) -> SshHost {
+        SshHost {
+            key_file: self.ssh_host_key_file.clone(),
+            port: self.ssh_port,
+        }
+    }
 }
 
 /// The key file cannot be used.

@@ -92,7 +92,7 @@ impl fmt::Display for Enrolled {
 /// Enrols this machine. An agent that runs holds the state folder, and takes a token from its file by itself.
 pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let (machine, control) = (config.machine, config.control);
-    let url = control.control_url.ok_or(EnrolmentError::NoControlPlane)?;
+    let url = control.control_url.clone().ok_or(EnrolmentError::NoControlPlane)?;
     let token = match &config.enrolment_token_file {
         Some(file) => enrol::token(file),
         None => enrol::parse(&input()?),
@@ -109,7 +109,13 @@ pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let keys = KeyRing::load(folder, &[])?;
     let client = ControlClient::new(&url, machine.toolbox_id, control.control_ca_file.as_deref())?;
     let pem = identity.as_ref().map_or("", |i| i.certificate_pem.as_str());
-    enrol::enrol(&client, &keys, &token, pem)
+    let ssh = control.ssh();
+    let about = enrol::Machine {
+        certificate_pem: pem,
+        ssh: &ssh,
+        state_dir: folder,
+    };
+    enrol::enrol(&client, &keys, &token, about)
         .await
         .map_err(EnrolmentError::Enrol)?;
     if let Some(file) = &config.enrolment_token_file {

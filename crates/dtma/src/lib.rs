@@ -10,6 +10,7 @@
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
+//! - [`ssh`]: SSH to this machine, for when the agent does not answer;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
 //! The program has other commands ([`cli`]): [`enrolment`] for one enrolment, and [`companion`], which keeps the agent
@@ -39,6 +40,7 @@ pub mod reason;
 pub mod record;
 pub mod runtime;
 pub mod server;
+pub mod ssh;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ToolInstanceId;
 use crate::names::ContainerName;
 
+/// The user of the machine whom the control plane signs in as.
+pub const SSH_USER: &str = "toolbox-ssh";
+
+/// What sshd runs for that user, whatever was asked for. It reads the operation from `SSH_ORIGINAL_COMMAND`.
+pub const FORCED_COMMAND: &str = "sudo -n /usr/local/bin/dtma ssh-command";
+
 /// Most bytes of an operation's text; the longest one has fewer.
 pub const MAX_TEXT_BYTES: usize = 128;
 
@@ -144,9 +150,10 @@ impl FromStr for AgentVersion {
     fn from_str(text: &str) -> Result<Self, OperationError> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-');
         let starts = text.as_bytes().first().is_some_and(u8::is_ascii_digit);
-        match starts && text.len() <= MAX_VERSION_CHARS && text.bytes().all(legal) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(OperationError::Version),
+        if starts && text.len() <= MAX_VERSION_CHARS && text.bytes().all(legal) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(OperationError::Version)
         }
     }
 }
@@ -307,9 +314,7 @@ impl FromStr for PredecessorCommand {
             ["systemctl", "is-active", "dtma"] => {
                 Ok(Self::Operation(MachineOperation::AgentStatus))
             }
-            ["uptime"] | ["free", "-h"] | ["df", "-h"] => {
-                Ok(Self::Operation(MachineOperation::HostHealth))
-            }
+            ["uptime"] | ["free" | "df", "-h"] => Ok(Self::Operation(MachineOperation::HostHealth)),
             _ => text.parse().map(Self::Operation),
         }
     }
@@ -338,17 +343,19 @@ fn logged(target: &str, tail: Tail) -> Result<PredecessorCommand, OperationError
 /// The words between single spaces. A text with anything but printable ASCII has none.
 fn words(text: &str) -> Result<Vec<&str>, OperationError> {
     let plain = text.len() <= MAX_TEXT_BYTES && text.bytes().all(|b| matches!(b, b' '..=b'~'));
-    match plain {
-        true => Ok(text.split(' ').collect()),
-        false => Err(OperationError::Unknown),
+    if plain {
+        Ok(text.split(' ').collect())
+    } else {
+        Err(OperationError::Unknown)
     }
 }
 
 fn instance(word: &str) -> Result<ToolInstanceId, OperationError> {
     let id: ToolInstanceId = word.parse().map_err(|_| OperationError::Id)?;
-    match id.to_string() == word {
-        true => Ok(id),
-        false => Err(OperationError::Id),
+    if id.to_string() == word {
+        Ok(id)
+    } else {
+        Err(OperationError::Id)
     }
 }
 
@@ -359,8 +366,9 @@ fn name(word: &str) -> Result<ContainerName, OperationError> {
 /// A number without a sign or zeros before it.
 fn tail(word: &str) -> Result<Tail, OperationError> {
     let lines: u16 = word.parse().map_err(|_| OperationError::Tail)?;
-    match lines.to_string() == word {
-        true => lines.try_into(),
-        false => Err(OperationError::Tail),
+    if lines.to_string() == word {
+        lines.try_into()
+    } else {
+        Err(OperationError::Tail)
     }
 }

@@ -25,6 +25,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_ANONYMOUS_USERS",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub refuse_anonymous: bool,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
+    /// `TOOLBOX_SSH_CA_KEY`: the seed of the key whose certificates machines let in by SSH. Without it none is reached so.
+    pub ssh_ca_key: Option<String>,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
     pub upstream_timeout: Duration,
     /// For functions that call agents or give them keys.
@@ -161,6 +164,7 @@ impl Config {
             issuers,
             refuse_anonymous,
             allowed_origins,
+            ssh_ca_key: get("TOOLBOX_SSH_CA_KEY"),
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
