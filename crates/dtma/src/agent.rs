@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use toolbox_domain::names::agent_host;
 use toolbox_domain::spec::ImagePolicy;
+use toolbox_http::native::{Native, SetupError};
 use toolbox_mcp::wire::body::Budget;
 
 use crate::api::{AppState, router};
@@ -23,6 +24,10 @@ use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Changes, Shared, Tombstones, watcher};
 use crate::keys::{KeyRing, KeysError};
+use crate::machine::companion::Companion;
+use crate::machine::diagnose::Doctor;
+use crate::machine::history::History;
+use crate::machine::log::LogRing;
 use crate::mcp;
 use crate::metrics::Machine;
 use crate::ports::PortTable;
@@ -62,6 +67,9 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The companion could not be called.
+    #[error("TLS to the companion cannot be set up")]
+    Companion(#[from] SetupError),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
     Listen {
@@ -73,8 +81,12 @@ pub enum StartError {
     Ended,
 }
 
-/// Runs the agent until `stop` ends. Containers go on running afterwards.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+/// Runs the agent until `stop` ends. Containers go on running afterwards. `log` holds the end of what the program logs.
+pub async fn run(
+    config: Config,
+    log: Arc<LogRing>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
     config.check()?;
     let of_file = match &config.machine.key_file {
         Some(file) => read_keys(file)?,
@@ -140,13 +152,35 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     );
     tasks.spawn(keeping);
     let restart = Arc::new(Notify::new());
+    let machine = Arc::new(Machine::new(config.machine.state_dir.clone()));
+    let history = Arc::new(History::default());
+    let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
+    let until = shutdown.clone();
+    tasks.spawn(async move { sampled.run(state_dir, until).await });
+    let companion = companion(&config, identity.as_ref())?;
+    let doctor = Arc::new(Doctor {
+        toolbox: config.machine.toolbox_id,
+        runtime: Arc::clone(&shared.runtime),
+        machine: Arc::clone(&machine),
+        disk_free_percent: config.disk_free,
+        control_url: config.control.control_url.clone(),
+        control_ca_file: config.control.control_ca_file.clone(),
+        companion: companion.clone(),
+    });
     let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
         probe: Arc::new(EngineProbe::new(Arc::clone(&shared.runtime))),
         runtime: Arc::clone(&shared.runtime),
         keys,
-        machine: Arc::new(Machine::new(config.machine.state_dir.clone())),
+        machine,
+        history,
+        log,
+        doctor,
+        companion,
+        certificate_sha256: identity
+            .as_ref()
+            .map(|i| i.certificate_sha256.as_str().into()),
         toolbox: config.machine.toolbox_id,
         policy,
         orphans,
@@ -247,6 +281,19 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
     let names = &config.control.tls_names;
     let identity = Identity::load_or_make(&config.machine.state_dir, config.machine.toolbox_id, names)?;
     Ok(Some(identity))
+}
+
+/// The way to the companion, if there is one.
+fn companion(
+    config: &Config,
+    identity: Option<&Identity>,
+) -> Result<Option<Arc<Companion>>, StartError> {
+    let Some(port) = config.companion_port else {
+        return Ok(None);
+    };
+    let pem = identity.map(|i| i.certificate_pem.as_str());
+    let companion = Companion::new(Native::new()?, config.machine.toolbox_id, port, pem);
+    Ok(Some(Arc::new(companion)))
 }
 
 /// The client of the control plane, if there is one.

@@ -55,6 +55,15 @@ pub struct Config {
     #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
     pub port_range: RangeInclusive<u16>,
 
+    /// Port of the companion on this machine. The agent tells whether it answers.
+    #[arg(long, env = "DTMA_COMPANION_PORT", value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    pub companion_port: Option<u16>,
+
+    /// Share of the disk with the state folder that should be free, in percent: 0 to 100. A diagnosis warns of less, and
+    /// fails below a quarter of it.
+    #[arg(long, env = "DTMA_DISK_FREE", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100), value_name = "PERCENT")]
+    pub disk_free: u8,
+
     /// Memory for MCP messages over 64 KiB, of all servers together, in MiB: 32 to 4096. What is taken in beyond it is refused.
     #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
     pub mcp_memory: u16,

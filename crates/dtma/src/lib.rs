@@ -9,6 +9,7 @@
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`machine`]: how the agent and its machine are, for who looks after them;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`ssh`]: SSH to this machine, for when the agent does not answer;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
@@ -32,6 +33,7 @@ pub mod durable;
 pub mod enrolment;
 pub mod instances;
 pub mod keys;
+pub mod machine;
 pub mod mcp;
 pub mod metrics;
 pub mod planner;

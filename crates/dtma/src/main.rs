@@ -1,9 +1,11 @@
 //! The program `dtma`: reads its command line, sets up the log, runs the command until its end or a signal.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use dtma::cli::{Cli, Command, with_command};
+use dtma::machine::log::{LogRing, Tee};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::Layer;
@@ -20,7 +22,8 @@ async fn main() -> ExitCode {
         Command::Companion(config) => &config.machine.log,
         Command::Enrol(config) => &config.machine.log,
     };
-    if let Err(error) = set_up_log(filter) {
+    let log = Arc::new(LogRing::default());
+    if let Err(error) = set_up_log(filter, &log) {
         eprintln!("dtma: {error}");
         return ExitCode::FAILURE;
     }
@@ -39,7 +42,7 @@ async fn main() -> ExitCode {
     };
     match cli.command {
         Command::Agent(config) if config.candidate => ended(dtma::candidate::run(*config, stop).await),
-        Command::Agent(config) => ended(dtma::agent::run(*config, stop).await),
+        Command::Agent(config) => ended(dtma::agent::run(*config, log, stop).await),
         Command::Companion(config) => ended(dtma::companion::run(*config, stop).await),
         Command::Enrol(config) => tokio::select! {
             () = stop => ExitCode::FAILURE,
@@ -68,9 +71,9 @@ fn ended<E: std::error::Error>(end: Result<(), E>) -> ExitCode {
     }
 }
 
-/// JSON lines on standard error. bollard logs whole requests, with the secrets in them, below `warn`: no filter can
+/// JSON lines on standard error, the last of which `ring` keeps. bollard logs whole requests, with the secrets in them, below `warn`: no filter can
 /// turn that on.
-fn set_up_log(filter: &str) -> Result<(), String> {
+fn set_up_log(filter: &str, ring: &Arc<LogRing>) -> Result<(), String> {
     let filter: Targets = filter
         .parse()
         .map_err(|_| format!("expected DTMA_LOG to be a level or a filter, got '{filter}'"))?;
@@ -82,7 +85,7 @@ fn set_up_log(filter: &str) -> Result<(), String> {
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_writer(std::io::stderr);
+        .with_writer(Tee(Arc::clone(ring)));
     tracing_subscriber::registry()
         .with(lines.with_filter(filter.and(no_secrets)))
         .try_init()

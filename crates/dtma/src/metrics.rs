@@ -46,6 +46,11 @@ impl Machine {
     }
 }
 
+/// Load average of the last minute.
+pub fn load_average() -> Option<f64> {
+    proc("loadavg").split_whitespace().next()?.parse().ok()
+}
+
 fn proc(file: &str) -> String {
     fs::read_to_string(Path::new("/proc").join(file)).unwrap_or_default()
 }

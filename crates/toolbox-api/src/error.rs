@@ -103,6 +103,8 @@ codes! {
         UpdateFailed = "update_failed", 502, "The instance could not be updated";
         /// The instance could not be deleted; `details.reason` says why.
         DeleteFailed = "delete_failed", 502, "The instance could not be deleted";
+        /// The agent could not be replaced; `details.reason` says why.
+        RedeployFailed = "redeploy_failed", 502, "The agent could not be replaced; the version before it was kept";
         /// The agent answered something that is not its protocol.
         AgentBadResponse = "agent_bad_response", 502, "The agent's answer could not be understood";
         /// The agent answered with a server error.
@@ -152,7 +154,7 @@ pub struct ErrorEnvelope {
 }
 
 /// The error itself.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// Stable code, one of [`ErrorCode`].
@@ -167,7 +169,7 @@ pub struct ErrorBody {
 }
 
 /// What more there is to say about an error.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ErrorDetails {

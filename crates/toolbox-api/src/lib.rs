@@ -1,5 +1,6 @@
 //! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
 //!
+//! - [`console`]: what the edge function `toolbox-dtma-console` speaks to its callers.
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
@@ -16,6 +17,7 @@
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
 
 mod config_override;
+pub mod console;
 pub mod dtma;
 pub mod edge;
 pub mod error;

@@ -229,6 +229,25 @@ pub struct Check {
     pub action: Option<String>,
 }
 
+impl Check {
+    /// A check that needs nothing done about it.
+    pub fn new(name: &str, verdict: Verdict, evidence: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            verdict,
+            evidence: evidence.into(),
+            action: None,
+        }
+    }
+
+    /// The same with the one thing to do.
+    #[must_use]
+    pub fn then(mut self, action: impl Into<String>) -> Self {
+        self.action = Some(action.into());
+        self
+    }
+}
+
 /// Answer of `POST /v1/machine/restart`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -12,7 +12,7 @@ use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::error::ApiError;
-use super::{AppState, auth, host, logs, mcp, request_id, telemetry, tools};
+use super::{AppState, auth, host, logs, machine, mcp, request_id, telemetry, tools};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,24 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             "/tools/{id}/logs",
             Access::Key,
             get(logs::logs),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/status",
+            Access::Key,
+            get(machine::status),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/diagnose",
+            Access::Key,
+            get(machine::diagnose),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/logs",
+            Access::Key,
+            get(machine::logs),
         ),
         route(Method::GET, MCP, Access::Mcp, get(mcp::serve)),
         route(Method::POST, MCP, Access::Mcp, post(mcp::serve)),

@@ -21,10 +21,10 @@ use crate::problem::{Problem, ProblemCode};
         description = "The agent that manages the containers of one toolbox. Every error is an RFC 9457 problem with a stable code."
     ),
     paths(
-        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, mcp_send,
-        mcp_listen, mcp_end
+        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
+        machine_diagnose, machine_logs, mcp_send, mcp_listen, mcp_end
     ),
-    components(schemas(ProblemCode, MachineStatus, Diagnosis, Accepted, RedeployRequest, Begun, LastVersionChange)),
+    components(schemas(ProblemCode, Accepted, RedeployRequest, Begun, LastVersionChange)),
     modifiers(&BearerKey, &BearerToken),
     security(("toolbox_key" = []))
 )]
@@ -127,6 +127,20 @@ fn restart() {}
         ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn logs() {}
+
+/// The agent, its machine with the metrics of the last hour, Docker and the companion.
+#[utoipa::path(get, path = "/v1/machine/status", responses((status = 200, body = MachineStatus), (status = 401, body = Problem)))]
+fn machine_status() {}
+
+/// What is wrong on the machine, and what to do about it.
+#[utoipa::path(get, path = "/v1/machine/diagnose", responses((status = 200, body = Diagnosis), (status = 401, body = Problem)))]
+fn machine_diagnose() {}
+
+/// The end of the agent's own log; with `follow=true` each new line too, until the agent stops.
+#[utoipa::path(get, path = "/v1/machine/logs",
+    params(("tail" = Option<u32>, Query, description = "lines from the end, at most 5000; 100 when absent"), ("follow" = Option<bool>, Query)),
+    responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = Problem), (status = 401, body = Problem)))]
+fn machine_logs() {}
 
 /// Sends a JSON-RPC message to the instance's MCP server (streamable HTTP), whatever the server itself speaks.
 #[utoipa::path(post, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])), request_body(content = String, content_type = "application/json"),
