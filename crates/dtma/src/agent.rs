@@ -18,6 +18,7 @@ use toolbox_http::native::{Native, SetupError};
 use toolbox_mcp::wire::body::Budget;
 
 use crate::api::{AppState, router};
+use crate::companion::agent::on_loopback;
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
@@ -95,7 +96,11 @@ pub async fn run(
     let policy = ImagePolicy {
         allow_loopback_http: config.allow_loopback_git,
     };
-    let store = Arc::new(Store::open(&config.machine.state_dir, config.machine.toolbox_id, policy)?);
+    let store = Arc::new(Store::open(
+        &config.machine.state_dir,
+        config.machine.toolbox_id,
+        policy,
+    )?);
     let loaded = store.load()?;
     let keys = Arc::new(KeyRing::load(&config.machine.state_dir, &of_file)?);
     let identity = identity(&config)?;
@@ -237,39 +242,39 @@ struct Parts {
 }
 
 impl Parts {
-/// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of open requests, then for
-/// that of all tasks.
-async fn until_stopped(mut self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-    let mut has_ended = false;
-    let end = tokio::select! {
-        () = stop => {
-            tracing::info!("stopping; containers go on running");
-            Ok(())
+    /// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of open requests, then for
+    /// that of all tasks.
+    async fn until_stopped(mut self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut has_ended = false;
+        let end = tokio::select! {
+            () = stop => {
+                tracing::info!("stopping; containers go on running");
+                Ok(())
+            }
+            Some(ended) = self.tasks.join_next() => {
+                tracing::error!(?ended, "a task ended by itself");
+                Err(StartError::Ended)
+            }
+            ended = &mut self.serving => {
+                tracing::error!(?ended, "the server ended by itself");
+                has_ended = true;
+                Err(StartError::Ended)
+            }
+        };
+        self.end_requests.send_replace(true);
+        // Each task bounds the time of its end.
+        if !has_ended && let Err(error) = self.serving.await {
+            tracing::error!(%error, "the server panicked");
         }
-        Some(ended) = self.tasks.join_next() => {
-            tracing::error!(?ended, "a task ended by itself");
-            Err(StartError::Ended)
+        self.begin_shutdown.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task panicked");
+            }
         }
-        ended = &mut self.serving => {
-            tracing::error!(?ended, "the server ended by itself");
-            has_ended = true;
-            Err(StartError::Ended)
-        }
-    };
-    self.end_requests.send_replace(true);
-    // Each task bounds the time of its end.
-    if !has_ended && let Err(error) = self.serving.await {
-        tracing::error!(%error, "the server panicked");
+        tracing::info!("stopped");
+        end
     }
-    self.begin_shutdown.send_replace(true);
-    while let Some(ended) = self.tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a task panicked");
-        }
-    }
-    tracing::info!("stopped");
-    end
-}
 }
 
 /// The certificate, unless plain HTTP is asked for.
@@ -279,7 +284,8 @@ fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
         return Ok(None);
     }
     let names = &config.control.tls_names;
-    let identity = Identity::load_or_make(&config.machine.state_dir, config.machine.toolbox_id, names)?;
+    let identity =
+        Identity::load_or_make(&config.machine.state_dir, config.machine.toolbox_id, names)?;
     Ok(Some(identity))
 }
 
@@ -292,7 +298,8 @@ fn companion(
         return Ok(None);
     };
     let pem = identity.map(|i| i.certificate_pem.as_str());
-    let companion = Companion::new(Native::new()?, config.machine.toolbox_id, port, pem);
+    let address = on_loopback(SocketAddr::new(config.listen.ip(), port));
+    let companion = Companion::new(Native::new()?, config.machine.toolbox_id, address, pem);
     Ok(Some(Arc::new(companion)))
 }
 
@@ -349,7 +356,10 @@ mod tests {
         let serving = tokio::spawn(async move {
             instances::stopped(&mut ending).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
-            assert!(!*early.borrow_and_update(), "requests end before what they need");
+            assert!(
+                !*early.borrow_and_update(),
+                "requests end before what they need"
+            );
         });
         let parts = Parts {
             tasks,

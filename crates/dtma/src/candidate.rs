@@ -52,20 +52,29 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     config.check()?;
     let mut faults = Vec::new();
     let machine = &config.machine;
-    let transport = match (machine.insecure_http, Identity::load(&machine.state_dir, machine.toolbox_id)?) {
+    let transport = match (
+        machine.insecure_http,
+        Identity::load(&machine.state_dir, machine.toolbox_id)?,
+    ) {
         (true, _) => Transport::Plain,
         (false, Some(identity)) => Transport::Tls(Tls {
             config: identity.server_config()?,
             host: agent_host(machine.toolbox_id).into(),
         }),
         (false, None) => {
-            faults.push(fault("certificate_missing", "There is no certificate in the state folder that could be used"));
+            faults.push(fault(
+                "certificate_missing",
+                "There is no certificate in the state folder that could be used",
+            ));
             Transport::Plain
         }
     };
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listening = TcpListener::bind(wanted).await;
-    let listener = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
+    let listener = listening.map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })?;
     let address = listener.local_addr().unwrap_or(wanted);
     let docker = docker(&config).await;
     let reachable = docker.is_ok();
@@ -107,11 +116,15 @@ fn state(config: &Config) -> Result<(), Reason> {
     let policy = ImagePolicy {
         allow_loopback_http: config.allow_loopback_git,
     };
-    let unreadable = |error: &dyn std::error::Error| fault("state_unreadable", crate::error_chain(error));
+    let unreadable =
+        |error: &dyn std::error::Error| fault("state_unreadable", crate::error_chain(error));
     let looked = store::look(folder, policy).map_err(|e| unreadable(&e))?;
     if looked.unreadable > 0 {
         let all = looked.readable + looked.unreadable;
-        let message = format!("This version cannot read {} of {all} records of tools", looked.unreadable);
+        let message = format!(
+            "This version cannot read {} of {all} records of tools",
+            looked.unreadable
+        );
         return Err(fault("state_unreadable", message));
     }
     let of_file = match &config.machine.key_file {
@@ -125,11 +138,19 @@ fn state(config: &Config) -> Result<(), Reason> {
 async fn docker(config: &Config) -> Result<(), Reason> {
     let machine = &config.machine;
     let telemetry = Arc::new(Telemetry::default());
-    let engine = DockerEngine::new(&machine.docker_host, machine.toolbox_id, String::new(), telemetry);
+    let engine = DockerEngine::new(
+        &machine.docker_host,
+        machine.toolbox_id,
+        String::new(),
+        telemetry,
+    );
     match tokio::time::timeout(DOCKER_LIMIT, engine.info()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(fault("docker_unreachable", crate::error_chain(&error))),
-        Err(_) => Err(fault("docker_unreachable", format!("Docker did not answer within {} s", DOCKER_LIMIT.as_secs()))),
+        Err(_) => Err(fault(
+            "docker_unreachable",
+            format!("Docker did not answer within {} s", DOCKER_LIMIT.as_secs()),
+        )),
     }
 }
 
@@ -140,13 +161,19 @@ async fn control_plane(config: &Config) -> Result<(), Reason> {
     let (Some(url), Some(key)) = (&control.control_url, keys.and_then(|keys| keys.own())) else {
         return Ok(());
     };
-    let unreachable = |error: &dyn std::error::Error| fault("control_plane_unreachable", crate::error_chain(error));
+    let unreachable = |error: &dyn std::error::Error| {
+        fault("control_plane_unreachable", crate::error_chain(error))
+    };
     let client = ControlClient::new(url, machine.toolbox_id, control.control_ca_file.as_deref());
     let client = client.map_err(|e| unreachable(&e))?;
     let request_id = uuid::Uuid::new_v4().to_string();
     match client.desired(&key, &request_id).await {
         Ok(_) => Ok(()),
-        Err(error @ CallError::Refused { status: 400..=499, .. }) => Err(fault("control_plane_refused", crate::error_chain(&error))),
+        Err(
+            error @ CallError::Refused {
+                status: 400..=499, ..
+            },
+        ) => Err(fault("control_plane_refused", crate::error_chain(&error))),
         Err(error) => Err(unreachable(&error)),
     }
 }

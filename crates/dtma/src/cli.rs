@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::companion::config::CompanionConfig;
 use crate::config::Config;
-use crate::enrolment::EnrolConfig;
+use crate::config::companion::CompanionConfig;
+use crate::config::enrol::EnrolConfig;
 
 /// DTMA drives the Docker Engine of one toolbox to the desired state that the control plane gives it.
 ///
@@ -61,7 +61,14 @@ mod tests {
         }
         let companion = parse(&[&["companion"], &ID[..]].concat()).unwrap();
         assert!(matches!(companion.command, Command::Companion(_)));
-        let enrol = parse(&[&["enrol"], &ID[..], &["--control-url", "https://h/heartbeat"]].concat());
+        let enrol = parse(
+            &[
+                &["enrol"],
+                &ID[..],
+                &["--control-url", "https://h/heartbeat"],
+            ]
+            .concat(),
+        );
         assert!(matches!(enrol.unwrap().command, Command::Enrol(_)));
         assert!(parse(&["unknown"]).is_err());
         assert_eq!(with_command([OsString::from("dtma")]), ["dtma", "agent"]);

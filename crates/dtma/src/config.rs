@@ -1,6 +1,9 @@
 //! Flags and environment variables of the agent, and those that it shares with the machine's other programs. Nothing
 //! else reads the environment.
 
+pub mod companion;
+pub mod enrol;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -4,11 +4,10 @@ use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
-use clap::Args;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::spec::ImagePolicy;
 
-use crate::config::{ControlConfig, MachineConfig};
+use crate::config::enrol::EnrolConfig;
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::enrol::{self, EnrolError};
 use crate::control::hint;
@@ -18,21 +17,6 @@ use crate::tls::{Identity, TlsError};
 
 /// Longest input that is read for a token, in bytes.
 const MAX_INPUT: u64 = 1024;
-
-/// What an enrolment needs.
-#[derive(Clone, Debug, Args)]
-pub struct EnrolConfig {
-    #[command(flatten)]
-    pub machine: MachineConfig,
-
-    #[command(flatten)]
-    pub control: ControlConfig,
-
-    /// File with the single-use token (`tbe_...`); it is removed once it was used. Without it, the token is read from
-    /// standard input. A command line can be seen by every user of the machine, so there is no flag for the token itself.
-    #[arg(long, env = "DTMA_ENROLMENT_TOKEN_FILE", value_name = "FILE")]
-    pub enrolment_token_file: Option<PathBuf>,
-}
 
 /// Why the machine is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +69,21 @@ impl fmt::Display for Enrolled {
         if let Some(sha256) = &self.certificate_sha256 {
             writeln!(f, "SHA-256 of its certificate: {sha256}")?;
         }
-        write!(f, "Keys and certificate are in {}.", self.state_dir.display())
+        write!(
+            f,
+            "Keys and certificate are in {}.",
+            self.state_dir.display()
+        )
     }
 }
 
 /// Enrols this machine. An agent that runs holds the state folder, and takes a token from its file by itself.
 pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let (machine, control) = (config.machine, config.control);
-    let url = control.control_url.clone().ok_or(EnrolmentError::NoControlPlane)?;
+    let url = control
+        .control_url
+        .clone()
+        .ok_or(EnrolmentError::NoControlPlane)?;
     let token = match &config.enrolment_token_file {
         Some(file) => enrol::token(file),
         None => enrol::parse(&input()?),
@@ -104,7 +95,11 @@ pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let _state = Store::open(folder, machine.toolbox_id, ImagePolicy::default())?;
     let identity = match machine.insecure_http {
         true => None,
-        false => Some(Identity::load_or_make(folder, machine.toolbox_id, &control.tls_names)?),
+        false => Some(Identity::load_or_make(
+            folder,
+            machine.toolbox_id,
+            &control.tls_names,
+        )?),
     };
     let keys = KeyRing::load(folder, &[])?;
     let client = ControlClient::new(&url, machine.toolbox_id, control.control_ca_file.as_deref())?;

@@ -41,7 +41,9 @@ async fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Agent(config) if config.candidate => ended(dtma::candidate::run(*config, stop).await),
+        Command::Agent(config) if config.candidate => {
+            ended(dtma::candidate::run(*config, stop).await)
+        }
         Command::Agent(config) => ended(dtma::agent::run(*config, log, stop).await),
         Command::Companion(config) => ended(dtma::companion::run(*config, stop).await),
         Command::Enrol(config) => tokio::select! {

@@ -99,6 +99,30 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             get(machine::status),
         ),
         route(
+            Method::POST,
+            "/v1/machine/restart",
+            Access::Key,
+            post(machine::restart),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/redeploy",
+            Access::Key,
+            post(machine::redeploy),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/rollback",
+            Access::Key,
+            post(machine::rollback),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/operation",
+            Access::Key,
+            get(machine::operation),
+        ),
+        route(
             Method::GET,
             "/v1/machine/diagnose",
             Access::Key,

@@ -40,21 +40,33 @@ impl Agents {
                 certificate: identity.certificate_pem.into(),
                 proxy: format!("http://{address}").into(),
             };
-            (format!("https://{}/health", agent_host(self.machine.toolbox_id)), Some(pin))
+            (
+                format!("https://{}/health", agent_host(self.machine.toolbox_id)),
+                Some(pin),
+            )
         };
         let mut call = Call::new(Request::new("GET", url), LIMIT);
         (call.pin, call.max_answer) = (pin, MAX_BYTES);
-        let answer = self.http.send(call).await.map_err(|error| crate::error_chain(&error))?;
+        let answer = self
+            .http
+            .send(call)
+            .await
+            .map_err(|error| crate::error_chain(&error))?;
         if answer.status != 200 {
             return Err(format!("it answers {}", answer.status));
         }
-        serde_json::from_slice(&answer.body).map_err(|_| "its answer could not be understood".to_owned())
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| "its answer could not be understood".to_owned())
     }
 }
 
 /// Where a program that listens at `address` is reached from its own machine.
 pub fn on_loopback(address: SocketAddr) -> SocketAddr {
     let unspecified = address.ip().is_unspecified();
-    let ip = if unspecified { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+    let ip = if unspecified {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        address.ip()
+    };
     SocketAddr::new(ip, address.port())
 }

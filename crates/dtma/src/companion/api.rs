@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use toolbox_api::dtma::{AgentHealth, MAX_BODY_BYTES};
 use toolbox_api::machine::{
-    Accepted, AgentCondition, AgentState, Begun, CertificateState, CompanionState, DEFAULT_LOG_LINES,
-    DockerState, HostState, LastVersionChange, MAX_LOG_LINES, MachineStatus, RedeployRequest, ServedBy,
-    VersionChangeKind,
+    Accepted, AgentCondition, AgentState, Begun, CertificateState, CompanionState,
+    DEFAULT_LOG_LINES, DockerState, HostState, LastVersionChange, MAX_LOG_LINES, MachineStatus,
+    RedeployRequest, ServedBy, VersionChangeKind,
 };
 use toolbox_api::problem::ProblemCode;
 use toolbox_domain::machine_operation::AgentVersion;
@@ -56,7 +56,10 @@ struct AppState {
 
 /// The router with everything around it. Only `GET /health` asks for no key.
 pub fn router(companion: Arc<Companion>, shutdown: watch::Receiver<bool>) -> Router {
-    let state = AppState { companion, shutdown };
+    let state = AppState {
+        companion,
+        shutdown,
+    };
     Router::new()
         .route("/health", get(health))
         .route("/v1/machine/status", get(status))
@@ -65,33 +68,53 @@ pub fn router(companion: Arc<Companion>, shutdown: watch::Receiver<bool>) -> Rou
         .route("/v1/machine/rollback", post(rollback))
         .route("/v1/machine/operation", get(operation))
         .route("/v1/machine/logs", get(logs))
-        .route("/internal/agents/{agent}/ensure-tool-environment", post(ensure))
+        .route(
+            "/internal/agents/{agent}/ensure-tool-environment",
+            post(ensure),
+        )
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), require_key))
-        .layer(from_fn_with_state(Arc::new(Telemetry::default()), request_id::name_and_log))
+        .layer(from_fn_with_state(
+            Arc::new(Telemetry::default()),
+            request_id::name_and_log,
+        ))
         .with_state(state)
 }
 
 async fn unknown() -> ApiError {
-    ApiError::new(ProblemCode::RouteUnknown, "This companion has no such route; tools are the agent's")
+    ApiError::new(
+        ProblemCode::RouteUnknown,
+        "This companion has no such route; tools are the agent's",
+    )
 }
 
 /// axum adds the `Allow` header.
 async fn not_allowed() -> ApiError {
-    ApiError::new(ProblemCode::MethodNotAllowed, "The Allow header names the methods of this route")
+    ApiError::new(
+        ProblemCode::MethodNotAllowed,
+        "The Allow header names the methods of this route",
+    )
 }
 
 /// The keys are the agent's, as they are on the disk: it may just have got others.
 async fn require_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/health" {
+    if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/health"
+    {
         return next.run(request).await;
     }
     let headers = request.headers();
-    let secret = headers.get(X_INTERNAL_API_SECRET).and_then(|v| v.to_str().ok());
-    let key = Some(presented(headers)).filter(|key| !key.is_empty()).or(secret);
-    let (key, machine) = (key.unwrap_or_default().to_owned(), state.companion.config.machine.clone());
+    let secret = headers
+        .get(X_INTERNAL_API_SECRET)
+        .and_then(|v| v.to_str().ok());
+    let key = Some(presented(headers))
+        .filter(|key| !key.is_empty())
+        .or(secret);
+    let (key, machine) = (
+        key.unwrap_or_default().to_owned(),
+        state.companion.config.machine.clone(),
+    );
     let accepted = blocking(move || {
         let of_file = match &machine.key_file {
             Some(file) => read_keys(file).map_err(std::io::Error::other)?,
@@ -102,10 +125,21 @@ async fn require_key(State(state): State<AppState>, request: Request, next: Next
     });
     match accepted.await {
         Ok(true) => next.run(request).await,
-        Ok(false) => ApiError::new(ProblemCode::Unauthorized, "The Authorization header holds no accepted key").into_response(),
+        Ok(false) => ApiError::new(
+            ProblemCode::Unauthorized,
+            "The Authorization header holds no accepted key",
+        )
+        .into_response(),
         Err(error) => {
-            tracing::error!(error = crate::error_chain(&error), "could not read the keys");
-            ApiError::new(ProblemCode::Internal, "The companion could not read the machine's keys").into_response()
+            tracing::error!(
+                error = crate::error_chain(&error),
+                "could not read the keys"
+            );
+            ApiError::new(
+                ProblemCode::Internal,
+                "The companion could not read the machine's keys",
+            )
+            .into_response()
         }
     }
 }
@@ -119,7 +153,10 @@ async fn health() -> Response {
 async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
     let companion = state.companion;
     let config = &companion.config;
-    let (asked, engine) = tokio::join!(companion.agents.health(config.agent), companion.probe.engine());
+    let (asked, engine) = tokio::join!(
+        companion.agents.health(config.agent),
+        companion.probe.engine()
+    );
     let installed = companion.versions.get(Link::Current).map(String::from);
     let agent = match asked {
         Ok(health) => AgentState {
@@ -146,12 +183,18 @@ async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
     let previous_version = companion.versions.get(Link::Previous).map(String::from);
     Json(MachineStatus {
         toolbox_id: config.machine.toolbox_id,
-        agent: AgentState { previous_version, ..agent },
+        agent: AgentState {
+            previous_version,
+            ..agent
+        },
         host: HostState {
             now: companion.machine.read(),
             samples: Vec::new(),
         },
-        certificate: transport_sha256(config).map(|sha256| CertificateState { sha256, not_after: None }),
+        certificate: transport_sha256(config).map(|sha256| CertificateState {
+            sha256,
+            not_after: None,
+        }),
         docker: DockerState {
             reachable: engine.is_some(),
             version: engine.map(|engine| engine.version),
@@ -177,7 +220,10 @@ async fn restart(State(state): State<AppState>) -> Result<Response, ApiError> {
         };
         match again.await {
             Ok(()) => tracing::info!("the agent was restarted"),
-            Err(error) => tracing::error!(error = crate::error_chain(&error), "could not restart the agent"),
+            Err(error) => tracing::error!(
+                error = crate::error_chain(&error),
+                "could not restart the agent"
+            ),
         }
         drop(hold);
     });
@@ -232,7 +278,9 @@ impl From<&BeginError> for ApiError {
 async fn operation(State(state): State<AppState>) -> Json<LastVersionChange> {
     let folder = state.companion.config.machine.state_dir.clone();
     let operation = blocking(move || Ok(record::read(&folder))).await;
-    Json(LastVersionChange { operation: operation.ok().flatten() })
+    Json(LastVersionChange {
+        operation: operation.ok().flatten(),
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -244,10 +292,13 @@ struct LogParams {
 }
 
 /// The agent's own log.
-async fn logs(State(state): State<AppState>, Params(params): Params<LogParams>) -> Result<Response, ApiError> {
+async fn logs(
+    State(state): State<AppState>,
+    Params(params): Params<LogParams>,
+) -> Result<Response, ApiError> {
     let tail = params.tail.unwrap_or(DEFAULT_LOG_LINES);
-    if tail == 0 || tail > MAX_LOG_LINES {
-        let detail = format!("Expected tail to be 1 to {MAX_LOG_LINES}");
+    if tail > MAX_LOG_LINES {
+        let detail = format!("Expected tail to be at most {MAX_LOG_LINES}");
         return Err(ApiError::new(ProblemCode::InvalidBody, detail));
     }
     let log = state.companion.supervision.log(tail, params.follow).await;
@@ -258,7 +309,10 @@ async fn logs(State(state): State<AppState>, Params(params): Params<LogParams>) 
     })?;
     let mut shutdown = state.shutdown.clone();
     let parts = parts.take_until(async move { stopped(&mut shutdown).await });
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     Ok((headers, Body::from_stream(parts)).into_response())
 }
 
@@ -272,14 +326,22 @@ async fn ensure(State(state): State<AppState>, Path(agent): Path<String>) -> Res
     }
     let until = Instant::now() + ENSURE_LIMIT;
     let mut why = match companion.agents.health(companion.config.agent).await {
-        Ok(health) if health.status == AgentHealth::Healthy => return ready(own, "The agent is healthy"),
+        Ok(health) if health.status == AgentHealth::Healthy => {
+            return ready(own, "The agent is healthy");
+        }
         Ok(_) => "Docker does not answer it".to_owned(),
         Err(why) => {
             // Whoever has the agent in hand is starting it.
             if let Ok(_hold) = companion.agent_in_hand.try_lock()
                 && let Err(error) = companion.supervision.start().await
             {
-                return failure(ProblemCode::AgentNotHealthy, &format!("The agent could not be started: {}", crate::error_chain(&error)));
+                return failure(
+                    ProblemCode::AgentNotHealthy,
+                    &format!(
+                        "The agent could not be started: {}",
+                        crate::error_chain(&error)
+                    ),
+                );
             }
             why
         }
@@ -287,21 +349,34 @@ async fn ensure(State(state): State<AppState>, Path(agent): Path<String>) -> Res
     while Instant::now() < until {
         sleep(LOOK).await;
         why = match companion.agents.health(companion.config.agent).await {
-            Ok(health) if health.status == AgentHealth::Healthy => return ready(own, "The agent was started and is healthy"),
+            Ok(health) if health.status == AgentHealth::Healthy => {
+                return ready(own, "The agent was started and is healthy");
+            }
             Ok(_) => "Docker does not answer it".to_owned(),
             Err(why) => why,
         };
     }
-    failure(ProblemCode::AgentNotHealthy, &format!("The agent is not healthy within {} s: {why}", ENSURE_LIMIT.as_secs()))
+    failure(
+        ProblemCode::AgentNotHealthy,
+        &format!(
+            "The agent is not healthy within {} s: {why}",
+            ENSURE_LIMIT.as_secs()
+        ),
+    )
 }
 
 fn ready(toolbox: toolbox_domain::ids::ToolboxId, message: &str) -> Response {
     // Which droplet this is and where it is reached is known to the control plane, not to the machine.
-    let data = json!({"agent_id": toolbox, "droplet_id": null, "status": "active", "ip_address": null});
+    let data =
+        json!({"agent_id": toolbox, "droplet_id": null, "status": "active", "ip_address": null});
     Json(json!({"success": true, "message": message, "data": data})).into_response()
 }
 
 fn failure(code: ProblemCode, error: &str) -> Response {
     let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(json!({"success": false, "error": error, "code": code}))).into_response()
+    (
+        status,
+        Json(json!({"success": false, "error": error, "code": code})),
+    )
+        .into_response()
 }

@@ -20,8 +20,9 @@ use super::release::ReleaseError;
 use super::supervision::SupervisionError;
 use super::trial::TrialError;
 use super::versions::Link;
-use super::{blocking, config, trial};
+use super::{blocking, trial};
 use crate::agent;
+use crate::config::companion::read_settings;
 
 /// How long the agent may take to end: its open requests, and then its own parts.
 pub const PATIENCE: Duration = Duration::from_secs(agent::DRAIN.as_secs() + 10);
@@ -50,7 +51,9 @@ enum Fault {
     Release(#[from] ReleaseError),
     #[error(transparent)]
     Trial(#[from] TrialError),
-    #[error("the version {0} is installed with another content; give the release a version of its own")]
+    #[error(
+        "the version {0} is installed with another content; give the release a version of its own"
+    )]
     OtherContent(AgentVersion),
     #[error("could not change the installed versions")]
     Versions(#[from] io::Error),
@@ -91,9 +94,14 @@ impl Companion {
         kind: VersionChangeKind,
         version: Option<AgentVersion>,
     ) -> Result<VersionChange, BeginError> {
-        let hold = Arc::clone(&self.agent_in_hand).try_lock_owned().map_err(|_| BeginError::Busy)?;
+        let hold = Arc::clone(&self.agent_in_hand)
+            .try_lock_owned()
+            .map_err(|_| BeginError::Busy)?;
         let to = match (kind, version) {
-            (VersionChangeKind::Rollback, _) => self.versions.get(Link::Previous).ok_or(BeginError::NoPrevious)?,
+            (VersionChangeKind::Rollback, _) => self
+                .versions
+                .get(Link::Previous)
+                .ok_or(BeginError::NoPrevious)?,
             (VersionChangeKind::Redeploy, Some(version)) => {
                 self.releases.sha256(&version).await?;
                 version
@@ -103,7 +111,13 @@ impl Companion {
         let from = self.versions.get(Link::Current);
         let change = record::begin(kind, from.as_ref(), &to);
         self.keep(&change).await.map_err(BeginError::Record)?;
-        tracing::info!(id = change.id, ?kind, from = change.from, to = change.to, "changing the agent's version");
+        tracing::info!(
+            id = change.id,
+            ?kind,
+            from = change.from,
+            to = change.to,
+            "changing the agent's version"
+        );
         let companion = Arc::clone(self);
         let begun = change.clone();
         tokio::spawn(async move { companion.carry_out(change, to, from, hold).await });
@@ -113,20 +127,30 @@ impl Companion {
     /// What an earlier companion left unfinished is put right: where the new agent serves already, that was the end; else the
     /// old version is started again.
     pub(super) async fn recover(&self) {
-        let Some(mut change) = record::read(&self.config.machine.state_dir) else { return };
+        let Some(mut change) = record::read(&self.config.machine.state_dir) else {
+            return;
+        };
         if change.phase.is_end() {
             return;
         }
         let from: Option<AgentVersion> = change.from.as_ref().and_then(|v| v.parse().ok());
         let to: Option<AgentVersion> = change.to.parse().ok();
-        let interrupted = reason("companion_ended", "The companion was ended in the middle of the change");
+        let interrupted = reason(
+            "companion_ended",
+            "The companion was ended in the middle of the change",
+        );
         tracing::warn!(id = change.id, phase = ?change.phase, "an earlier companion left a change of the agent's version unfinished");
-        let (Phase::Draining | Phase::Starting, Some(from), Some(to)) = (change.phase, from, to) else {
+        let (Phase::Draining | Phase::Starting, Some(from), Some(to)) = (change.phase, from, to)
+        else {
             // The agent that ran was not touched yet.
-            return self.end(&mut change, Phase::Failed, Some(interrupted)).await;
+            return self
+                .end(&mut change, Phase::Failed, Some(interrupted))
+                .await;
         };
         let serves = self.agents.health(self.config.agent).await;
-        if serves.is_ok_and(|health| health.status == AgentHealth::Healthy && health.version == to.as_str()) {
+        if serves.is_ok_and(|health| {
+            health.status == AgentHealth::Healthy && health.version == to.as_str()
+        }) {
             return self.succeed(&mut change, Some(&from)).await;
         }
         self.go_back(&mut change, &from, interrupted).await;
@@ -142,12 +166,16 @@ impl Companion {
         match self.prepare(&mut change, &to).await {
             Err(fault) => {
                 // The agent that runs was not touched.
-                self.end(&mut change, Phase::Failed, Some(fault.reason())).await;
+                self.end(&mut change, Phase::Failed, Some(fault.reason()))
+                    .await;
             }
             Ok(()) => match (self.replace(&mut change, &to).await, &from) {
                 (Ok(()), _) => self.succeed(&mut change, from.as_ref()).await,
                 (Err(fault), Some(from)) => self.go_back(&mut change, from, fault.reason()).await,
-                (Err(fault), None) => self.end(&mut change, Phase::Failed, Some(fault.reason())).await,
+                (Err(fault), None) => {
+                    self.end(&mut change, Phase::Failed, Some(fault.reason()))
+                        .await
+                }
             },
         }
         drop(hold);
@@ -160,9 +188,16 @@ impl Companion {
         }
         self.step(change, Phase::Candidate).await?;
         let file = self.config.settings_file.clone();
-        let settings = blocking(move || config::read_settings(&file)).await?;
+        let settings = blocking(move || read_settings(&file)).await?;
         let newest_api = change.kind == VersionChangeKind::Redeploy;
-        trial::run(&self.agents, &self.versions.program(to), &settings, to, newest_api).await?;
+        trial::run(
+            &self.agents,
+            &self.versions.program(to),
+            &settings,
+            to,
+            newest_api,
+        )
+        .await?;
         Ok(())
     }
 
@@ -173,7 +208,11 @@ impl Companion {
         match installed {
             Some(actual) if actual == expected => return Ok(()),
             // The one that runs, or may have to run again, must not change under its name.
-            Some(_) if [Link::Current, Link::Previous].iter().any(|l| self.versions.get(*l).as_ref() == Some(version)) => {
+            Some(_)
+                if [Link::Current, Link::Previous]
+                    .iter()
+                    .any(|l| self.versions.get(*l).as_ref() == Some(version)) =>
+            {
                 return Err(Fault::OtherContent(version.clone()));
             }
             _ => {}
@@ -201,12 +240,20 @@ impl Companion {
         let mut ends = 0;
         loop {
             let why = match self.agents.health(self.config.agent).await {
-                Ok(health) if health.version != version.as_str() => format!("version {} answers", health.version),
-                Ok(health) if health.status != AgentHealth::Healthy => "Docker does not answer it".to_owned(),
+                Ok(health) if health.version != version.as_str() => {
+                    format!("version {} answers", health.version)
+                }
+                Ok(health) if health.status != AgentHealth::Healthy => {
+                    "Docker does not answer it".to_owned()
+                }
                 Ok(_) => return Ok(()),
                 Err(why) => why,
             };
-            ends = if self.supervision.runs().await? { 0 } else { ends + 1 };
+            ends = if self.supervision.runs().await? {
+                0
+            } else {
+                ends + 1
+            };
             if ends >= MOST_ENDS {
                 return Err(Fault::Ends);
             }
@@ -221,7 +268,9 @@ impl Companion {
         let (versions, from) = (self.versions.clone(), from.cloned());
         let tidied = blocking(move || {
             match from {
-                Some(from) if versions.get(Link::Current).as_ref() != Some(&from) => versions.set(Link::Previous, &from)?,
+                Some(from) if versions.get(Link::Current).as_ref() != Some(&from) => {
+                    versions.set(Link::Previous, &from)?
+                }
                 _ => {}
             }
             versions.prune()
@@ -241,8 +290,17 @@ impl Companion {
         match back.await {
             Ok(()) => self.end(change, Phase::RolledBack, Some(why)).await,
             Err(fault) => {
-                let message = format!("{}; and the version before did not come back: {}", why.message, crate::error_chain(&fault));
-                self.end(change, Phase::Failed, Some(reason("rollback_failed", message))).await;
+                let message = format!(
+                    "{}; and the version before did not come back: {}",
+                    why.message,
+                    crate::error_chain(&fault)
+                );
+                self.end(
+                    change,
+                    Phase::Failed,
+                    Some(reason("rollback_failed", message)),
+                )
+                .await;
             }
         }
     }
@@ -256,7 +314,13 @@ impl Companion {
     async fn end(&self, change: &mut VersionChange, phase: Phase, why: Option<Reason>) {
         record::end(change, phase, why);
         let why = change.reason.as_ref();
-        tracing::info!(id = change.id, ?phase, code = why.map(|r| &*r.code), why = why.map(|r| &*r.message), "the change of the agent's version ended");
+        tracing::info!(
+            id = change.id,
+            ?phase,
+            code = why.map(|r| &*r.code),
+            why = why.map(|r| &*r.message),
+            "the change of the agent's version ended"
+        );
         if let Err(error) = self.keep(change).await {
             tracing::error!(%error, "could not keep how the change ended");
         }

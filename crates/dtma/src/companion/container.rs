@@ -10,15 +10,16 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    BuildImageOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    BuildImageOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::config::{CompanionConfig, read_settings};
 use super::supervision::{LogParts, Step, Supervision, SupervisionError};
 use super::versions::Versions;
+use crate::config::companion::{CompanionConfig, read_settings};
 
 /// An image without a file.
 const IMAGE: &str = "toolbox/dtma-host:1";
@@ -54,34 +55,57 @@ impl Container {
             Docker::connect_with_unix(&self.docker_host, limit, version)
         };
         let failed = |error| SupervisionError::Docker("be reached", error);
-        opened.map_err(failed)?.negotiate_version().await.map_err(failed)
+        opened
+            .map_err(failed)?
+            .negotiate_version()
+            .await
+            .map_err(failed)
     }
 
     /// What Docker shows of the container; none when there is none.
     async fn found(&self, docker: &Docker) -> Result<Option<(bool, String)>, SupervisionError> {
-        match docker.inspect_container(&self.name, None::<InspectContainerOptions>).await {
+        match docker
+            .inspect_container(&self.name, None::<InspectContainerOptions>)
+            .await
+        {
             Ok(container) => {
                 let runs = container.state.and_then(|s| s.running) == Some(true);
                 Ok(Some((runs, container.id.unwrap_or_default())))
             }
-            Err(DockerError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(SupervisionError::Docker("show the agent's container", error)),
+            Err(DockerError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => Err(SupervisionError::Docker(
+                "show the agent's container",
+                error,
+            )),
         }
     }
 
     /// The container as it should be, with the settings as they are now.
     async fn create(&self, docker: &Docker) -> Result<(), SupervisionError> {
         self.ensure_image(docker).await?;
-        let settings = read_settings(&self.settings).map_err(|error| SupervisionError::Io("read the settings", error))?;
-        let env = settings.into_iter().map(|(name, value)| format!("{name}={value}"));
+        let settings = read_settings(&self.settings)
+            .map_err(|error| SupervisionError::Io("read the settings", error))?;
+        let env = settings
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"));
         let path = |path: &std::path::Path| path.display().to_string();
         let folders = [
             (path(&self.state_dir), ""),
             (self.settings.parent().map(path).unwrap_or_default(), ""),
             (path(self.versions.dir()), ":ro"),
-            (self.docker_host.strip_prefix("unix://").unwrap_or_default().to_owned(), ""),
+            (
+                self.docker_host
+                    .strip_prefix("unix://")
+                    .unwrap_or_default()
+                    .to_owned(),
+                "",
+            ),
         ];
-        let binds = folders.into_iter().filter(|(path, _)| path.starts_with('/'));
+        let binds = folders
+            .into_iter()
+            .filter(|(path, _)| path.starts_with('/'));
         let program = path(&self.versions.current_program());
         let body = ContainerCreateBody {
             image: Some(IMAGE.to_owned()),
@@ -98,18 +122,30 @@ impl Container {
                     name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
                     maximum_retry_count: None,
                 }),
-                binds: Some(binds.map(|(path, mode)| format!("{path}:{path}{mode}")).collect()),
+                binds: Some(
+                    binds
+                        .map(|(path, mode)| format!("{path}:{path}{mode}"))
+                        .collect(),
+                ),
                 log_config: Some(HostConfigLogConfig {
                     typ: Some("json-file".to_owned()),
-                    config: Some([("max-size", "10m"), ("max-file", "3")].map(|(n, v)| (n.to_owned(), v.to_owned())).into()),
+                    config: Some(
+                        [("max-size", "10m"), ("max-file", "3")]
+                            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                            .into(),
+                    ),
                 }),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&self.name)
+            .build();
         let created = docker.create_container(Some(options), body).await;
-        created.map(drop).map_err(|error| SupervisionError::Docker("make the agent's container", error))
+        created
+            .map(drop)
+            .map_err(|error| SupervisionError::Docker("make the agent's container", error))
     }
 
     async fn ensure_image(&self, docker: &Docker) -> Result<(), SupervisionError> {
@@ -121,7 +157,9 @@ impl Container {
         let mut header = tar::Header::new_gnu();
         header.set_size(DOCKERFILE.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, "Dockerfile", DOCKERFILE.as_bytes()).map_err(failed)?;
+        archive
+            .append_data(&mut header, "Dockerfile", DOCKERFILE.as_bytes())
+            .map_err(failed)?;
         let context = archive.into_inner().map_err(failed)?;
         let options = BuildImageOptionsBuilder::default().t(IMAGE).build();
         let body = bollard::body_full(Bytes::from(context));
@@ -135,8 +173,14 @@ impl Container {
     async fn remove(&self, docker: &Docker) -> Result<(), SupervisionError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).build();
         match docker.remove_container(&self.name, Some(options)).await {
-            Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-            Err(error) => Err(SupervisionError::Docker("remove the agent's container", error)),
+            Ok(())
+            | Err(DockerError::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => Err(SupervisionError::Docker(
+                "remove the agent's container",
+                error,
+            )),
         }
     }
 }
@@ -151,7 +195,9 @@ impl Supervision for Container {
             // Made anew each time, so that it has the settings of now.
             self.remove(&docker).await?;
             self.create(&docker).await?;
-            let started = docker.start_container(&self.name, None::<StartContainerOptions>).await;
+            let started = docker
+                .start_container(&self.name, None::<StartContainerOptions>)
+                .await;
             started.map_err(|error| SupervisionError::Docker("start the agent's container", error))
         })
     }
@@ -163,8 +209,15 @@ impl Supervision for Container {
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
             match docker.stop_container(&self.name, Some(options)).await {
                 // 304: it does not run. 404: there is none.
-                Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 304 | 404, .. }) => Ok(()),
-                Err(error) => Err(SupervisionError::Docker("stop the agent's container", error)),
+                Ok(())
+                | Err(DockerError::DockerResponseServerError {
+                    status_code: 304 | 404,
+                    ..
+                }) => Ok(()),
+                Err(error) => Err(SupervisionError::Docker(
+                    "stop the agent's container",
+                    error,
+                )),
             }
         })
     }
@@ -187,7 +240,10 @@ impl Supervision for Container {
                 .build();
             let lines = docker.logs(&self.name, Some(options));
             Ok(lines
-                .map(|line| line.map(|line| line.into_bytes()).map_err(std::io::Error::other))
+                .map(|line| {
+                    line.map(|line| line.into_bytes())
+                        .map_err(std::io::Error::other)
+                })
                 .boxed())
         })
     }

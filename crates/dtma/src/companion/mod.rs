@@ -10,7 +10,6 @@
 pub mod agent;
 pub mod api;
 pub mod change;
-pub mod config;
 mod container;
 mod process;
 mod programs;
@@ -31,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch as value};
 use toolbox_domain::names::agent_host;
 
+use crate::config::companion::CompanionConfig;
 use crate::control::client::{ClientError, native};
 use crate::instances::stopped;
 use crate::metrics::Machine;
@@ -41,7 +41,6 @@ use crate::server::{self, Tls, Transport};
 use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
 use agent::Agents;
-use config::CompanionConfig;
 use release::Releases;
 use supervision::Supervision;
 use versions::Versions;
@@ -65,7 +64,10 @@ pub enum CompanionError {
     Tls(#[from] TlsError),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
 }
 
 /// What the companion works with.
@@ -93,7 +95,10 @@ impl Companion {
         let engine: Arc<dyn ContainerRuntime> = Arc::new(engine);
         Ok(Self {
             supervision: supervision::of(&config, &versions),
-            releases: Releases::new(config.release_url.as_ref(), config.control_ca_file.as_deref())?,
+            releases: Releases::new(
+                config.release_url.as_ref(),
+                config.control_ca_file.as_deref(),
+            )?,
             agents: Agents::new(native(None)?, config.machine.clone()),
             probe: EngineProbe::new(engine),
             machine: Machine::new(config.machine.state_dir.clone()),
@@ -105,7 +110,10 @@ impl Companion {
 }
 
 /// Runs the companion until `stop` ends. The agent goes on running afterwards.
-pub async fn run(config: CompanionConfig, stop: impl Future<Output = ()>) -> Result<(), CompanionError> {
+pub async fn run(
+    config: CompanionConfig,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CompanionError> {
     let address = config.listen();
     if config.machine.insecure_http && !address.ip().is_loopback() {
         return Err(CompanionError::InsecureOffLoopback(address));
@@ -127,7 +135,10 @@ pub async fn run(config: CompanionConfig, stop: impl Future<Output = ()>) -> Res
 }
 
 /// Serves with the machine's certificate, once there is one, and again when there is another.
-async fn serve(companion: Arc<Companion>, shutdown: value::Receiver<bool>) -> Result<(), CompanionError> {
+async fn serve(
+    companion: Arc<Companion>,
+    shutdown: value::Receiver<bool>,
+) -> Result<(), CompanionError> {
     let config = &companion.config;
     let address = config.listen();
     let mut stop = shutdown.clone();
@@ -174,7 +185,10 @@ fn transport(config: &CompanionConfig) -> Result<Option<(Transport, Option<Strin
         config: identity.server_config()?,
         host: agent_host(machine.toolbox_id).into(),
     };
-    Ok(Some((Transport::Tls(tls), Some(identity.certificate_sha256))))
+    Ok(Some((
+        Transport::Tls(tls),
+        Some(identity.certificate_sha256),
+    )))
 }
 
 fn transport_sha256(config: &CompanionConfig) -> Option<String> {
@@ -187,7 +201,9 @@ fn transport_sha256(config: &CompanionConfig) -> Option<String> {
 }
 
 /// Runs what blocks where that is allowed.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

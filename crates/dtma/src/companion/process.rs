@@ -11,10 +11,10 @@ use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::config::{CompanionConfig, read_settings};
 use super::programs;
 use super::supervision::{LogParts, Step, Supervision, SupervisionError, output};
 use super::versions::Versions;
+use crate::config::companion::{CompanionConfig, read_settings};
 use crate::durable;
 
 const PID: &str = "agent.pid";
@@ -44,12 +44,17 @@ impl Process {
         let (pid, begun) = text.trim().split_once(' ')?;
         let number: i32 = pid.parse().ok()?;
         // Numbers are given again, but not with the same time of start.
-        (begun_at(number).as_deref() == Some(begun)).then(|| Pid::from_raw(number)).flatten()
+        (begun_at(number).as_deref() == Some(begun))
+            .then(|| Pid::from_raw(number))
+            .flatten()
     }
 
     fn spawn(&self) -> io::Result<()> {
         let settings = read_settings(&self.settings)?;
-        let log = File::options().create(true).append(true).open(self.folder.join(LOG))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(LOG))?;
         // The name of the version rather than of the link, so that it can be seen which one runs.
         let program = std::fs::canonicalize(self.versions.current_program())?;
         let mut child = programs::agent(&program, &settings, log)?;
@@ -69,7 +74,8 @@ impl Process {
 
 /// When the process began, in ticks since boot; none when there is no process, or only what is left of one.
 fn begun_at(pid: i32) -> Option<String> {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let stat =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     // The second field is the program's name in brackets, which may hold anything.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
@@ -81,7 +87,9 @@ impl Supervision for Process {
         Box::pin(async {
             match self.running() {
                 Some(_) => Ok(()),
-                None => self.spawn().map_err(|error| SupervisionError::Io("start the agent", error)),
+                None => self
+                    .spawn()
+                    .map_err(|error| SupervisionError::Io("start the agent", error)),
             }
         })
     }
@@ -90,10 +98,13 @@ impl Supervision for Process {
         Box::pin(async move {
             let until = Instant::now() + patience;
             for signal in [Signal::TERM, Signal::KILL] {
-                let Some(pid) = self.running() else { return Ok(()) };
+                let Some(pid) = self.running() else {
+                    return Ok(());
+                };
                 // It may have ended in between.
                 let _ = kill_process(pid, signal);
-                while self.running().is_some() && (signal == Signal::KILL || Instant::now() < until) {
+                while self.running().is_some() && (signal == Signal::KILL || Instant::now() < until)
+                {
                     sleep(LOOK).await;
                 }
             }
@@ -118,7 +129,9 @@ impl Supervision for Process {
             }
             args.push(&file);
             let child = programs::reading("tail", &args);
-            Ok(output(child.map_err(|error| SupervisionError::Io("read the log", error))?))
+            Ok(output(child.map_err(|error| {
+                SupervisionError::Io("read the log", error)
+            })?))
         })
     }
 }

@@ -20,13 +20,20 @@ fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .stdin(Stdio::null());
     command
 }
 
 /// Starts an agent that lives on when this process ends.
-pub(super) fn agent(program: &Path, settings: &[(String, String)], log: std::fs::File) -> io::Result<Child> {
+pub(super) fn agent(
+    program: &Path,
+    settings: &[(String, String)],
+    log: std::fs::File,
+) -> io::Result<Child> {
     command(program)
         .arg("agent")
         .envs(settings.iter().map(|(name, value)| (name, value)))
@@ -48,7 +55,11 @@ pub(super) fn candidate(program: &Path, settings: &[(String, String)]) -> io::Re
 }
 
 /// Runs a program of the system to its end; what it wrote to standard error belongs to its failure.
-pub(super) async fn run<A: AsRef<OsStr>>(program: &str, args: &[A], limit: Duration) -> io::Result<(ExitStatus, String)> {
+pub(super) async fn run<A: AsRef<OsStr>>(
+    program: &str,
+    args: &[A],
+    limit: Duration,
+) -> io::Result<(ExitStatus, String)> {
     let running = command(Path::new(program))
         .args(args)
         .stdout(Stdio::null())

@@ -27,7 +27,11 @@ pub fn write(state_dir: &Path, change: &VersionChange) -> io::Result<()> {
 }
 
 /// A change that begins now.
-pub fn begin(kind: VersionChangeKind, from: Option<&AgentVersion>, to: &AgentVersion) -> VersionChange {
+pub fn begin(
+    kind: VersionChangeKind,
+    from: Option<&AgentVersion>,
+    to: &AgentVersion,
+) -> VersionChange {
     VersionChange {
         id: Uuid::new_v4().to_string(),
         kind,

@@ -78,7 +78,11 @@ impl Releases {
         let file = format!("{}.sha256", program(version));
         let text = self.text(&file).await?;
         // As sha256sum writes it: the checksum, and the file's name.
-        let checksum = text.split_whitespace().next().unwrap_or_default().to_lowercase();
+        let checksum = text
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_lowercase();
         let is_one = checksum.len() == 64 && checksum.bytes().all(|b| b.is_ascii_hexdigit());
         is_one
             .then_some(checksum)
@@ -86,8 +90,14 @@ impl Releases {
     }
 
     /// The program of a version, which has this SHA-256.
-    pub async fn program(&self, version: &AgentVersion, expected: &str) -> Result<Vec<u8>, ReleaseError> {
-        let bytes = self.get(&program(version), PROGRAM_LIMIT, MAX_PROGRAM_BYTES).await?;
+    pub async fn program(
+        &self,
+        version: &AgentVersion,
+        expected: &str,
+    ) -> Result<Vec<u8>, ReleaseError> {
+        let bytes = self
+            .get(&program(version), PROGRAM_LIMIT, MAX_PROGRAM_BYTES)
+            .await?;
         let actual = hex(&Sha256::digest(&bytes));
         if actual != expected {
             let expected = expected.to_owned();
@@ -111,7 +121,11 @@ impl Releases {
             file: file.to_owned(),
             why,
         };
-        let answer = self.http.send(call).await.map_err(|error| unreachable(crate::error_chain(&error)))?;
+        let answer = self
+            .http
+            .send(call)
+            .await
+            .map_err(|error| unreachable(crate::error_chain(&error)))?;
         match answer.status {
             200 => Ok(answer.body),
             404 => Err(ReleaseError::Unknown(file.to_owned())),

@@ -12,11 +12,11 @@ use futures_util::stream::BoxStream;
 use tokio::io::AsyncReadExt;
 use tokio::process::Child;
 
-use super::config::{CompanionConfig, SupervisionKind};
 use super::container::Container;
 use super::process::Process;
 use super::programs;
 use super::versions::Versions;
+use crate::config::companion::{CompanionConfig, SupervisionKind};
 
 /// What could not be done with the agent's program.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,11 @@ impl Supervision for Systemd {
 
     fn stop(&self, patience: Duration) -> Step<'_, ()> {
         // The unit's own TimeoutStopSec kills it.
-        Box::pin(async move { self.call("stop", patience + SYSTEMCTL_LIMIT).await.map(drop) })
+        Box::pin(async move {
+            self.call("stop", patience + SYSTEMCTL_LIMIT)
+                .await
+                .map(drop)
+        })
     }
 
     fn runs(&self) -> Step<'_, bool> {
@@ -100,12 +104,22 @@ impl Supervision for Systemd {
     fn log(&self, tail: u32, follow: bool) -> Step<'_, LogParts> {
         Box::pin(async move {
             let tail = tail.to_string();
-            let mut args = vec!["--unit", UNIT, "--output", "cat", "--no-pager", "--lines", &tail];
+            let mut args = vec![
+                "--unit",
+                UNIT,
+                "--output",
+                "cat",
+                "--no-pager",
+                "--lines",
+                &tail,
+            ];
             if follow {
                 args.push("--follow");
             }
             let child = programs::reading("journalctl", &args);
-            Ok(output(child.map_err(|error| SupervisionError::Io("run journalctl", error))?))
+            Ok(output(child.map_err(|error| {
+                SupervisionError::Io("run journalctl", error)
+            })?))
         })
     }
 }

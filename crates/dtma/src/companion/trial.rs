@@ -92,7 +92,9 @@ async fn report(child: &mut Child) -> Result<Report, TrialError> {
         };
         return Err(TrialError::Ended(how));
     }
-    read.ok().and_then(|_| serde_json::from_str(&line).ok()).ok_or(TrialError::NoReport)
+    read.ok()
+        .and_then(|_| serde_json::from_str(&line).ok())
+        .ok_or(TrialError::NoReport)
 }
 
 async fn check(
@@ -113,7 +115,9 @@ async fn check(
     }
     match agents.health(report.address).await {
         Ok(health) if health.status == AgentHealth::Healthy => Ok(()),
-        Ok(_) => Err(TrialError::Unhealthy("Docker does not answer it".to_owned())),
+        Ok(_) => Err(TrialError::Unhealthy(
+            "Docker does not answer it".to_owned(),
+        )),
         Err(why) => Err(TrialError::Unhealthy(why)),
     }
 }

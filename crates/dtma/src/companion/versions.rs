@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -108,7 +108,9 @@ impl Versions {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name();
-            let version = name.to_str().and_then(|name| name.parse::<AgentVersion>().ok());
+            let version = name
+                .to_str()
+                .and_then(|name| name.parse::<AgentVersion>().ok());
             if let Some(version) = version
                 && entry.file_type()?.is_dir()
                 && !kept.contains(&Some(version))
@@ -130,7 +132,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 /// Whether `program` is an executable of Linux for this machine; what it is instead otherwise.
 pub fn check_format(program: &[u8]) -> Result<(), &'static str> {
     /// `e_machine` of ELF.
-    const MACHINE: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+    const MACHINE: u16 = if cfg!(target_arch = "aarch64") {
+        183
+    } else {
+        62
+    };
     let header = program.get(..20).ok_or("it is too short")?;
     if &header[..4] != b"\x7fELF" {
         return Err("it is no program of Linux (ELF)");
@@ -165,11 +171,17 @@ mod tests {
         versions.set(Link::Current, &b).unwrap();
         versions.set(Link::Previous, &a).unwrap();
         assert_eq!(versions.get(Link::Current), Some(b.clone()));
-        assert_eq!(fs::read(versions.current_program()).unwrap(), b.as_str().as_bytes());
+        assert_eq!(
+            fs::read(versions.current_program()).unwrap(),
+            b.as_str().as_bytes()
+        );
         versions.prune().unwrap();
         assert!(versions.program(&a).exists() && versions.program(&b).exists());
         assert!(!versions.program(&c).exists());
-        let mode = fs::metadata(versions.program(&a)).unwrap().permissions().mode();
+        let mode = fs::metadata(versions.program(&a))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o755);
         assert_eq!(versions.sha256(&c).unwrap(), None);
         assert_eq!(versions.sha256(&a).unwrap().unwrap().len(), 64);
@@ -183,7 +195,12 @@ mod tests {
         check_format(&own).unwrap();
         let mut other = own[..64].to_vec();
         other[18] ^= 1;
-        for wrong in [&b"#!/bin/sh\nexec sleep 1000000000\n"[..], b"", &own[..10], &other] {
+        for wrong in [
+            &b"#!/bin/sh\nexec sleep 1000000000\n"[..],
+            b"",
+            &own[..10],
+            &other,
+        ] {
             assert!(check_format(wrong).is_err());
         }
     }

@@ -51,7 +51,10 @@ pub(super) async fn run(companion: Arc<Companion>, mut shutdown: watch::Receiver
             if let Ok(_hold) = companion.agent_in_hand.try_lock()
                 && let Err(error) = look(&companion, &mut seen).await
             {
-                tracing::warn!(error = crate::error_chain(&error), "could not look after the agent; trying again");
+                tracing::warn!(
+                    error = crate::error_chain(&error),
+                    "could not look after the agent; trying again"
+                );
             }
             sleep(PERIOD).await;
         }
@@ -83,7 +86,12 @@ async fn look(companion: &Companion, seen: &mut Seen) -> Result<(), SupervisionE
     seen.starts = seen.starts.saturating_add(1);
     let pause = PAUSES.next_delay(seen.starts.min(32), Duration::ZERO, unit_random(), None);
     seen.not_before = Some(now + pause.unwrap_or(PAUSES.cap));
-    tracing::warn!(runs, why, starts = seen.starts, "the agent does not answer; starting it");
+    tracing::warn!(
+        runs,
+        why,
+        starts = seen.starts,
+        "the agent does not answer; starting it"
+    );
     if runs {
         companion.supervision.stop(PATIENCE).await?;
     }

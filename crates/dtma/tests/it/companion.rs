@@ -52,7 +52,10 @@ fn broken(folder: &Path, define: &str) -> Vec<u8> {
         .arg(&program)
         .arg(source)
         .status();
-    assert!(built.expect("these tests need musl-gcc").success(), "{define}");
+    assert!(
+        built.expect("these tests need musl-gcc").success(),
+        "{define}"
+    );
     fs::read(program).unwrap()
 }
 
@@ -68,10 +71,18 @@ impl Releases {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let files: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
-        let serve = async |State(files): State<Arc<Mutex<BTreeMap<String, Vec<u8>>>>>, UrlPath(path): UrlPath<String>| {
-            files.lock().unwrap().get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
+        let serve = async |State(files): State<Arc<Mutex<BTreeMap<String, Vec<u8>>>>>,
+                           UrlPath(path): UrlPath<String>| {
+            files
+                .lock()
+                .unwrap()
+                .get(&path)
+                .cloned()
+                .ok_or(StatusCode::NOT_FOUND)
         };
-        let router = Router::new().route("/{*path}", get(serve)).with_state(Arc::clone(&files));
+        let router = Router::new()
+            .route("/{*path}", get(serve))
+            .with_state(Arc::clone(&files));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { files, address }
     }
@@ -80,14 +91,22 @@ impl Releases {
     fn add(&self, version: &str, program: Vec<u8>) {
         let mut files = self.files.lock().unwrap();
         let name = format!("{version}/dtma-{}", std::env::consts::ARCH);
-        let sum = Sha256::digest(&program).iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
-        files.insert(format!("{name}.sha256"), format!("{sum}  dtma\n").into_bytes());
+        let sum = Sha256::digest(&program)
+            .iter()
+            .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
+        files.insert(
+            format!("{name}.sha256"),
+            format!("{sum}  dtma\n").into_bytes(),
+        );
         files.insert(name, program);
         files.insert("latest".to_owned(), format!("{version}\n").into_bytes());
     }
 
     fn set(&self, path: &str, bytes: &[u8]) {
-        self.files.lock().unwrap().insert(path.to_owned(), bytes.to_vec());
+        self.files
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), bytes.to_vec());
     }
 }
 
@@ -128,7 +147,10 @@ impl Machine {
             ("DTMA_LISTEN", format!("127.0.0.1:{}", agent.port())),
             ("DTMA_TOOLBOX_ID", agent.toolbox.to_string()),
             ("DTMA_STATE_DIR", agent.state.display().to_string()),
-            ("DTMA_PORT_RANGE", format!("{}-{}", agent.ports.0, agent.ports.1)),
+            (
+                "DTMA_PORT_RANGE",
+                format!("{}-{}", agent.ports.0, agent.ports.1),
+            ),
             ("DTMA_INSECURE_HTTP", "true".to_owned()),
             ("DTMA_CONTROL_URL", stub.url()),
             ("DTMA_ENROLMENT_TOKEN_FILE", token.display().to_string()),
@@ -152,7 +174,11 @@ impl Machine {
     /// Starts the companion.
     fn start(&mut self) {
         let folder = self.agent.folder.path();
-        let log = File::options().create(true).append(true).open(folder.join("companion.log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("companion.log"))
+            .unwrap();
         #[allow(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(PROGRAM);
         let child = command
@@ -163,7 +189,10 @@ impl Machine {
             .arg(format!("--listen=127.0.0.1:{}", self.agent.port()))
             .arg(format!("--companion-port={}", self.port))
             .arg(format!("--versions-dir={}", self.versions.display()))
-            .arg(format!("--settings-file={}", folder.join("dtma.env").display()))
+            .arg(format!(
+                "--settings-file={}",
+                folder.join("dtma.env").display()
+            ))
             .arg(format!("--release-url=http://{}", self.releases.address))
             .arg("--log=dtma=debug,info")
             .args(&self.flags)
@@ -190,7 +219,11 @@ impl Machine {
     fn log(&self) -> String {
         let log = fs::read_to_string(self.agent.folder.path().join("companion.log"));
         let agent = fs::read_to_string(self.agent.state.join("agent.log"));
-        format!("{}\nagent: {}", log.unwrap_or_default(), agent.unwrap_or_default())
+        format!(
+            "{}\nagent: {}",
+            log.unwrap_or_default(),
+            agent.unwrap_or_default()
+        )
     }
 
     /// Waits until the agent is healthy, as this version.
@@ -204,7 +237,11 @@ impl Machine {
                     return;
                 }
             }
-            assert!(Instant::now() < end, "version {version} is not healthy: {}", self.log());
+            assert!(
+                Instant::now() < end,
+                "version {version} is not healthy: {}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -216,7 +253,9 @@ impl Machine {
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let request = reqwest::Client::new().request(method, url).bearer_auth(&self.agent.key);
+        let request = reqwest::Client::new()
+            .request(method, url)
+            .bearer_auth(&self.agent.key);
         let request = match body {
             Some(body) => request.json(&body),
             None => request,
@@ -226,12 +265,16 @@ impl Machine {
 
     async fn redeploy(&self, version: &str) -> Answer {
         let body = json!({"version": version});
-        self.send(Method::POST, "/v1/machine/redeploy", Some(body)).await
+        self.send(Method::POST, "/v1/machine/redeploy", Some(body))
+            .await
     }
 
     /// The change of this id, once it has ended; waits for the companion, too.
     async fn ended(&self, id: &Value) -> Value {
-        self.until_phase(id, |phase| ["healthy", "rolled_back", "failed"].contains(&phase)).await
+        self.until_phase(id, |phase| {
+            ["healthy", "rolled_back", "failed"].contains(&phase)
+        })
+        .await
     }
 
     async fn until_phase(&self, id: &Value, wanted: impl Fn(&str) -> bool) -> Value {
@@ -242,7 +285,11 @@ impl Machine {
             if &change["id"] == id && wanted(change["phase"].as_str().unwrap()) {
                 return change;
             }
-            assert!(Instant::now() < end, "the change does not go on: {change}; {}", self.log());
+            assert!(
+                Instant::now() < end,
+                "the change does not go on: {change}; {}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -251,7 +298,10 @@ impl Machine {
     async fn redeployed(&self, version: &str) -> Value {
         let begun = self.redeploy(version).await.expect(202);
         let change = self.ended(&begun["id"]).await;
-        let told = self.call(Method::GET, "/v1/machine/operation").await.expect(200);
+        let told = self
+            .call(Method::GET, "/v1/machine/operation")
+            .await
+            .expect(200);
         assert_eq!(told["operation"], change);
         change
     }
@@ -278,13 +328,27 @@ async fn the_companion_brings_the_agent_up_and_answers_for_the_machine() {
     let machine = Machine::new().await;
     let first = machine.agent_pid().unwrap();
     kill_process(first, Signal::KILL).unwrap();
-    let status = machine.call(Method::GET, "/v1/machine/status").await.expect(200);
-    assert_eq!((&status["agent"]["health"], &status["served_by"]), (&json!("down"), &json!("companion")), "{status}");
+    let status = machine
+        .call(Method::GET, "/v1/machine/status")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&status["agent"]["health"], &status["served_by"]),
+        (&json!("down"), &json!("companion")),
+        "{status}"
+    );
     machine.healthy(OLD).await;
     let second = machine.agent_pid().unwrap();
     assert_ne!(first, second);
-    let status = machine.call(Method::GET, "/v1/machine/status").await.expect(200);
-    assert_eq!((&status["agent"]["health"], &status["agent"]["version"]), (&json!("healthy"), &json!(OLD)), "{status}");
+    let status = machine
+        .call(Method::GET, "/v1/machine/status")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&status["agent"]["health"], &status["agent"]["version"]),
+        (&json!("healthy"), &json!(OLD)),
+        "{status}"
+    );
     assert_eq!(status["docker"]["reachable"], true);
 
     // One that hangs is ended and started.
@@ -296,36 +360,73 @@ async fn the_companion_brings_the_agent_up_and_answers_for_the_machine() {
     }
     machine.healthy(OLD).await;
 
-    let restarted = machine.call(Method::POST, "/v1/machine/restart").await.expect(202);
+    let restarted = machine
+        .call(Method::POST, "/v1/machine/restart")
+        .await
+        .expect(202);
     assert_eq!(restarted["accepted"], true);
     let log = machine.call(Method::GET, "/v1/machine/logs?tail=20").await;
     assert_eq!(log.status, 200);
-    assert!(log.body.as_str().unwrap().contains("listening"), "{}", log.body);
-    machine.call(Method::GET, "/v1/machine/logs?tail=0").await.expect_problem(400, "invalid_body");
+    assert!(
+        log.body.as_str().unwrap().contains("listening"),
+        "{}",
+        log.body
+    );
+    machine
+        .call(Method::GET, "/v1/machine/logs?tail=9999")
+        .await
+        .expect_problem(400, "invalid_body");
     machine.call(Method::POST, "/v1/machine/rollback").await;
 }
 
 #[tokio::test]
 async fn only_the_toolboxs_key_opens_the_companion_and_only_for_its_own_toolbox() {
     let mut machine = Machine::new().await;
-    let own = format!("/internal/agents/{}/ensure-tool-environment", machine.agent.toolbox);
-    let other = format!("/internal/agents/{}/ensure-tool-environment", uuid::Uuid::new_v4());
+    let own = format!(
+        "/internal/agents/{}/ensure-tool-environment",
+        machine.agent.toolbox
+    );
+    let other = format!(
+        "/internal/agents/{}/ensure-tool-environment",
+        uuid::Uuid::new_v4()
+    );
     let pid = machine.agent_pid().unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     let ready = machine.call(Method::POST, &own).await.expect(200);
-    assert_eq!((&ready["success"], &ready["data"]["status"]), (&json!(true), &json!("active")), "{ready}");
+    assert_eq!(
+        (&ready["success"], &ready["data"]["status"]),
+        (&json!(true), &json!("active")),
+        "{ready}"
+    );
     machine.healthy(OLD).await;
     let refused = machine.call(Method::POST, &other).await.expect(404);
-    assert_eq!((&refused["success"], &refused["code"]), (&json!(false), &json!("toolbox_unknown")));
+    assert_eq!(
+        (&refused["success"], &refused["code"]),
+        (&json!(false), &json!("toolbox_unknown"))
+    );
     // As callers of the old design present it.
     let url = format!("http://127.0.0.1:{}{own}", machine.port);
-    let request = reqwest::Client::new().post(url).header("x-internal-api-secret", &machine.agent.key);
+    let request = reqwest::Client::new()
+        .post(url)
+        .header("x-internal-api-secret", &machine.agent.key);
     machine.agent.send(request).await.expect(200);
 
-    machine.call(Method::GET, "/tools").await.expect_problem(404, "route_unknown");
-    machine.call(Method::POST, "/v1/machine/rollback").await.expect_problem(409, "no_previous_version");
-    machine.redeploy("9.9.9").await.expect_problem(404, "release_unknown");
-    machine.redeploy("../x").await.expect_problem(400, "invalid_body");
+    machine
+        .call(Method::GET, "/tools")
+        .await
+        .expect_problem(404, "route_unknown");
+    machine
+        .call(Method::POST, "/v1/machine/rollback")
+        .await
+        .expect_problem(409, "no_previous_version");
+    machine
+        .redeploy("9.9.9")
+        .await
+        .expect_problem(404, "release_unknown");
+    machine
+        .redeploy("../x")
+        .await
+        .expect_problem(400, "invalid_body");
     machine.agent.key = format!("tbk_{}", "ab".repeat(32));
     for (method, path) in [
         (Method::GET, "/v1/machine/status"),
@@ -337,7 +438,10 @@ async fn only_the_toolboxs_key_opens_the_companion_and_only_for_its_own_toolbox(
         (Method::POST, own.as_str()),
         (Method::GET, "/unknown"),
     ] {
-        machine.call(method, path).await.expect_problem(401, "unauthorized");
+        machine
+            .call(method, path)
+            .await
+            .expect_problem(401, "unauthorized");
     }
     let health = machine.call(Method::GET, "/health").await.expect(200);
     assert_eq!(health["status"], "healthy");
@@ -352,26 +456,51 @@ async fn a_redeployment_and_a_rollback_leave_containers_as_they_are() {
     let keys = fs::read(machine.agent.state.join("keys.json")).unwrap();
     machine.releases.add("0.1.1", program_of("0.1.1"));
     // Without a version it is the latest.
-    let begun = machine.call(Method::POST, "/v1/machine/redeploy").await.expect(202);
+    let begun = machine
+        .call(Method::POST, "/v1/machine/redeploy")
+        .await
+        .expect(202);
     let busy = machine.call(Method::POST, "/v1/machine/restart").await;
     busy.expect_problem(409, "version_change_in_progress");
     let change = machine.ended(&begun["id"]).await;
     assert_eq!(change["phase"], "healthy", "{change}; {}", machine.log());
-    assert_eq!((&change["from"], &change["to"]), (&json!(OLD), &json!("0.1.1")));
+    assert_eq!(
+        (&change["from"], &change["to"]),
+        (&json!(OLD), &json!("0.1.1"))
+    );
     machine.healthy("0.1.1").await;
-    let status = machine.call(Method::GET, "/v1/machine/status").await.expect(200);
+    let status = machine
+        .call(Method::GET, "/v1/machine/status")
+        .await
+        .expect(200);
     assert_eq!(status["agent"]["previous_version"], OLD);
 
-    let begun = machine.call(Method::POST, "/v1/machine/rollback").await.expect(202);
+    let begun = machine
+        .call(Method::POST, "/v1/machine/rollback")
+        .await
+        .expect(202);
     let change = machine.ended(&begun["id"]).await;
-    assert_eq!((&change["phase"], &change["kind"]), (&json!("healthy"), &json!("rollback")), "{change}");
+    assert_eq!(
+        (&change["phase"], &change["kind"]),
+        (&json!("healthy"), &json!("rollback")),
+        "{change}"
+    );
     machine.healthy(OLD).await;
-    assert_eq!((machine.link("current").as_deref(), machine.link("previous").as_deref()), (Some(OLD), Some("0.1.1")));
+    assert_eq!(
+        (
+            machine.link("current").as_deref(),
+            machine.link("previous").as_deref()
+        ),
+        (Some(OLD), Some("0.1.1"))
+    );
     let after = machine.agent.settled(&tool).await;
     for field in ["container_id", "started_at", "phase"] {
         assert_eq!(after[field], before[field], "{field}");
     }
-    assert_eq!(fs::read(machine.agent.state.join("keys.json")).unwrap(), keys);
+    assert_eq!(
+        fs::read(machine.agent.state.join("keys.json")).unwrap(),
+        keys
+    );
     assert_eq!(machine.stub.plane().enrolments, 1);
 
     // A third version takes the place of the one before the last.
@@ -388,7 +517,9 @@ async fn a_version_that_cannot_serve_leaves_the_old_agent_as_it_is() {
     let pid = machine.agent_pid();
     let folder = machine.agent.folder.path().to_owned();
     let report = |api: u32, version: &str| {
-        format!(r#"REPORT="{{\"version\":\"{version}\",\"api_version\":{api},\"address\":\"127.0.0.1:1\",\"faults\":[]}}""#)
+        format!(
+            r#"REPORT="{{\"version\":\"{version}\",\"api_version\":{api},\"address\":\"127.0.0.1:1\",\"faults\":[]}}""#
+        )
     };
     let mut foreign = program_of("0.1.1");
     foreign[18] ^= 0xff;
@@ -399,31 +530,57 @@ async fn a_version_that_cannot_serve_leaves_the_old_agent_as_it_is() {
         ("candidate_unhealthy", broken(&folder, &report(2, "0.2.3"))),
         ("candidate_malformed", broken(&folder, r#"REPORT="hello""#)),
         ("wrong_architecture", foreign),
-        ("wrong_architecture", b"#!/bin/sh\nexec sleep 1000\n".to_vec()),
+        (
+            "wrong_architecture",
+            b"#!/bin/sh\nexec sleep 1000\n".to_vec(),
+        ),
         ("candidate_silent", broken(&folder, "HANGS")),
     ];
     for (at, (code, program)) in cases.into_iter().enumerate() {
         let version = format!("0.2.{at}");
         machine.releases.add(&version, program);
         let change = machine.redeployed(&version).await;
-        assert_eq!((&change["phase"], &change["reason"]["code"]), (&json!("failed"), &json!(code)), "{change}");
+        assert_eq!(
+            (&change["phase"], &change["reason"]["code"]),
+            (&json!("failed"), &json!(code)),
+            "{change}"
+        );
         assert_eq!(machine.agent_pid(), pid, "{code}");
     }
     // Another content than its checksum says.
     machine.releases.add("0.3.0", program_of("0.1.1"));
-    machine.releases.set(&format!("0.3.0/dtma-{}", std::env::consts::ARCH), b"other");
+    machine
+        .releases
+        .set(&format!("0.3.0/dtma-{}", std::env::consts::ARCH), b"other");
     let change = machine.redeployed("0.3.0").await;
     assert_eq!(change["reason"]["code"], "checksum_differs", "{change}");
     // Another content under the name of the version that runs.
     machine.releases.add(OLD, program_of("0.1.1"));
-    assert_eq!(machine.redeployed(OLD).await["reason"]["code"], "version_exists");
+    assert_eq!(
+        machine.redeployed(OLD).await["reason"]["code"],
+        "version_exists"
+    );
     // What the new version could not do either.
     machine.releases.add("0.1.1", program_of("0.1.1"));
     machine.stub.plane().fault = crate::stub::Fault::Down;
-    assert_eq!(machine.redeployed("0.1.1").await["reason"]["code"], "control_plane_unreachable");
+    assert_eq!(
+        machine.redeployed("0.1.1").await["reason"]["code"],
+        "control_plane_unreachable"
+    );
     machine.stub.plane().fault = crate::stub::Fault::None;
-    fs::write(machine.agent.state.join("instances").join(format!("{}.json", uuid::Uuid::new_v4())), b"{\"format\":99}").unwrap();
-    assert_eq!(machine.redeployed("0.1.1").await["reason"]["code"], "state_unreadable");
+    fs::write(
+        machine
+            .agent
+            .state
+            .join("instances")
+            .join(format!("{}.json", uuid::Uuid::new_v4())),
+        b"{\"format\":99}",
+    )
+    .unwrap();
+    assert_eq!(
+        machine.redeployed("0.1.1").await["reason"]["code"],
+        "state_unreadable"
+    );
     assert_eq!(machine.agent_pid(), pid);
     machine.healthy(OLD).await;
     assert_eq!(machine.link("current").as_deref(), Some(OLD));
@@ -444,11 +601,19 @@ async fn a_version_that_breaks_once_it_serves_gives_way_to_the_old_one() {
     machine.start();
     machine.healthy(OLD).await;
     let folder = machine.agent.folder.path().to_owned();
-    for (version, define, code) in [("0.1.1", "EXITS_LATER", "agent_ended"), ("0.1.2", "HANGS_LATER", "agent_not_healthy")] {
+    for (version, define, code) in [
+        ("0.1.1", "EXITS_LATER", "agent_ended"),
+        ("0.1.2", "HANGS_LATER", "agent_not_healthy"),
+    ] {
         put_good(&machine, version);
         machine.releases.add(version, broken(&folder, define));
         let change = machine.redeployed(version).await;
-        assert_eq!((&change["phase"], &change["reason"]["code"]), (&json!("rolled_back"), &json!(code)), "{change}; {}", machine.log());
+        assert_eq!(
+            (&change["phase"], &change["reason"]["code"]),
+            (&json!("rolled_back"), &json!(code)),
+            "{change}; {}",
+            machine.log()
+        );
         machine.healthy(OLD).await;
         assert_eq!(machine.link("current").as_deref(), Some(OLD));
     }
@@ -462,33 +627,53 @@ async fn a_companion_that_is_killed_in_the_middle_puts_the_machine_right_at_its_
     // While a candidate is tried, nothing has changed.
     machine.releases.add("0.2.0", broken(&folder, "HANGS"));
     let begun = machine.redeploy("0.2.0").await.expect(202);
-    machine.until_phase(&begun["id"], |phase| phase == "candidate").await;
+    machine
+        .until_phase(&begun["id"], |phase| phase == "candidate")
+        .await;
     machine.kill_companion();
     machine.start();
     let change = machine.ended(&begun["id"]).await;
-    assert_eq!((&change["phase"], &change["reason"]["code"]), (&json!("failed"), &json!("companion_ended")));
+    assert_eq!(
+        (&change["phase"], &change["reason"]["code"]),
+        (&json!("failed"), &json!("companion_ended"))
+    );
     assert_eq!(machine.agent_pid(), pid);
 
     // While the new one is waited for, the old one comes back.
     put_good(&machine, "0.1.1");
-    machine.releases.add("0.1.1", broken(&folder, "HANGS_LATER"));
+    machine
+        .releases
+        .add("0.1.1", broken(&folder, "HANGS_LATER"));
     let begun = machine.redeploy("0.1.1").await.expect(202);
-    machine.until_phase(&begun["id"], |phase| phase == "starting").await;
+    machine
+        .until_phase(&begun["id"], |phase| phase == "starting")
+        .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     machine.kill_companion();
     machine.start();
     let change = machine.ended(&begun["id"]).await;
-    assert_eq!((&change["phase"], &change["reason"]["code"]), (&json!("rolled_back"), &json!("companion_ended")), "{}", machine.log());
+    assert_eq!(
+        (&change["phase"], &change["reason"]["code"]),
+        (&json!("rolled_back"), &json!("companion_ended")),
+        "{}",
+        machine.log()
+    );
     machine.healthy(OLD).await;
 
     // One that serves already has succeeded.
     machine.releases.add("0.1.2", program_of("0.1.2"));
     let begun = machine.redeploy("0.1.2").await.expect(202);
-    machine.until_phase(&begun["id"], |phase| phase == "starting").await;
+    machine
+        .until_phase(&begun["id"], |phase| phase == "starting")
+        .await;
     machine.kill_companion();
     machine.start();
     let change = machine.ended(&begun["id"]).await;
-    let serves = if change["phase"] == "healthy" { "0.1.2" } else { OLD };
+    let serves = if change["phase"] == "healthy" {
+        "0.1.2"
+    } else {
+        OLD
+    };
     machine.healthy(serves).await;
     assert_eq!(machine.link("current").as_deref(), Some(serves));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{MachineConfig, parse_web_url};
+use super::{MachineConfig, parse_web_url};
 
 /// What keeps the agent's program running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +43,12 @@ pub struct CompanionConfig {
     pub supervision: SupervisionKind,
 
     /// Name of the agent's container, where Docker keeps it running.
-    #[arg(long, env = "DTMA_CONTAINER", default_value = "dtma", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "DTMA_CONTAINER",
+        default_value = "dtma",
+        value_name = "NAME"
+    )]
     pub container: String,
 
     /// Folder with a folder of each installed version of this program, and the links `current` and `previous`.
@@ -109,7 +114,9 @@ fn parse_settings(text: &str) -> Vec<(String, String)> {
 /// systemd takes quotes around a value for no part of it.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
-        let inner = value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
+        let inner = value
+            .strip_prefix(quote)
+            .and_then(|v| v.strip_suffix(quote));
         if let Some(inner) = inner {
             return inner;
         }
