@@ -49,7 +49,9 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
     JSON.parse(
       await machine.sh(
         `curl -ksS --fail-with-body -X ${method} -H 'authorization: Bearer ${await key()}' ` +
-          `-H 'content-type: application/json' ${body === undefined ? "" : `-d '${body}'`} https://127.0.0.1:3000${path}`,
+          `-H 'content-type: application/json' ${
+            body === undefined ? "" : `-d '${body}'`
+          } https://127.0.0.1:3000${path}`,
       ),
     );
   const agentContainer = () => machine.sh("docker inspect --format '{{.Id}} {{.State.Running}}' dtma");
@@ -169,7 +171,9 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
   await t.step("uninstalled without further words, tools and state stay", async () => {
     const text = succeeded(await machine.install(release, ["uninstall"]));
     assertMatch(text, /go on running/);
-    await machine.sh("! test -e /usr/local/bin/dtma && ! test -e /etc/init.d/dtma-companion && test -e /var/lib/dtma/keys.json");
+    await machine.sh(
+      "! test -e /usr/local/bin/dtma && ! test -e /etc/init.d/dtma-companion && test -e /var/lib/dtma/keys.json",
+    );
     await machine.sh("! docker inspect dtma >/dev/null 2>&1 && ! pgrep -x dtma");
     assertEquals((await tools()).length, 1);
   });
@@ -188,7 +192,10 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
       "ls -d /usr/local/lib/dtma /usr/local/bin/dtma /etc/dtma /var/lib/dtma /etc/init.d/dtma-companion /etc/logrotate.d/dtma 2>/dev/null || true",
     );
     assertEquals(left, "");
-    assertEquals(await machine.sh("docker volume ls -q; docker network ls --filter label=io.toolbox.toolbox_id -q"), "");
+    assertEquals(
+      await machine.sh("docker volume ls -q; docker network ls --filter label=io.toolbox.toolbox_id -q"),
+      "",
+    );
   });
 });
 

@@ -23,6 +23,7 @@ use toolbox_api::machine::{
     RedeployRequest, ServedBy, VersionChangeKind,
 };
 use toolbox_api::problem::ProblemCode;
+use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::AgentVersion;
 
 use super::change::{BeginError, PATIENCE};
@@ -320,7 +321,7 @@ async fn logs(
 async fn ensure(State(state): State<AppState>, Path(agent): Path<String>) -> Response {
     let companion = state.companion;
     let own = companion.config.machine.toolbox_id;
-    if agent.parse() != Ok(own) {
+    if agent.parse::<ToolboxId>().ok() != Some(own) {
         let error = "This machine is another toolbox; its companion serves its own toolbox only";
         return failure(ProblemCode::ToolboxUnknown, error);
     }
@@ -365,7 +366,7 @@ async fn ensure(State(state): State<AppState>, Path(agent): Path<String>) -> Res
     )
 }
 
-fn ready(toolbox: toolbox_domain::ids::ToolboxId, message: &str) -> Response {
+fn ready(toolbox: ToolboxId, message: &str) -> Response {
     // Which droplet this is and where it is reached is known to the control plane, not to the machine.
     let data =
         json!({"agent_id": toolbox, "droplet_id": null, "status": "active", "ip_address": null});

@@ -31,7 +31,7 @@ pub struct CompanionConfig {
 
     /// Address and port the agent listens on.
     #[arg(
-        long,
+        long = "listen",
         env = "DTMA_LISTEN",
         default_value = "127.0.0.1:30000",
         value_name = "ADDRESS:PORT"

@@ -59,10 +59,20 @@ fn broken(folder: &Path, define: &str) -> Vec<u8> {
     fs::read(program).unwrap()
 }
 
+type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+async fn serve(
+    State(files): State<Files>,
+    UrlPath(path): UrlPath<String>,
+) -> Result<Vec<u8>, StatusCode> {
+    let files = files.lock().unwrap();
+    files.get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
+}
+
 /// Where releases are: files by their path, served to whoever asks.
 #[derive(Clone)]
 struct Releases {
-    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    files: Files,
     address: SocketAddr,
 }
 
@@ -70,16 +80,7 @@ impl Releases {
     async fn new() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let files: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
-        let serve = async |State(files): State<Arc<Mutex<BTreeMap<String, Vec<u8>>>>>,
-                           UrlPath(path): UrlPath<String>| {
-            files
-                .lock()
-                .unwrap()
-                .get(&path)
-                .cloned()
-                .ok_or(StatusCode::NOT_FOUND)
-        };
+        let files = Files::default();
         let router = Router::new()
             .route("/{*path}", get(serve))
             .with_state(Arc::clone(&files));
