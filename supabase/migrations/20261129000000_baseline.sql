@@ -693,7 +693,7 @@ end;
 $$;
 comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
 
-create function private.keep_tool_instance_events() returns trigger
+create function private.keep_events() returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -706,15 +706,15 @@ begin
   ) then
     return old;
   end if;
-  raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
+  raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
 end;
 $$;
-comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role, until the time of an event is over.';
+comment on function private.keep_events() is 'Refuses every change of a history, to every role, until the time of an event is over.';
 
 create trigger append_only before update or delete on public.tool_instance_events
-  for each row execute function private.keep_tool_instance_events();
+  for each row execute function private.keep_events();
 create trigger append_only_truncate before truncate on public.tool_instance_events
-  for each statement execute function private.keep_tool_instance_events();
+  for each statement execute function private.keep_events();
 
 -- A machine says as much as it likes. What it says becomes history only while there is a token for it, per toolbox and kind.
 create table private.event_buckets (
@@ -791,7 +791,7 @@ revoke all on public.tool_instance_events from public, anon, authenticated, serv
 grant select on public.tool_instance_events to authenticated, service_role;
 revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
 revoke all on function
-  private.set_event_context, private.keep_tool_instance_events(), private.take_event_token, private.count_dropped_event
+  private.set_event_context, private.keep_events(), private.take_event_token, private.count_dropped_event
   from public, anon, authenticated, service_role;
 
 comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';
@@ -809,6 +809,152 @@ comment on column public.tool_instance_events.reason is 'Sentence when there is 
 comment on column public.tool_instance_events.request_id is 'Request that caused it.';
 comment on column public.tool_instance_events.operation_id is 'Operation it belongs to.';
 comment on column public.tool_instance_events.generation is 'Generation of the instance after the change.';
+
+-- supabase/schemas/toolbox_events.sql
+-- Who did what to a toolbox itself: its agent restarted, replaced, reached by SSH. The functions write it.
+create table public.toolbox_events (
+  id bigint generated always as identity primary key,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane')),
+  actor_id uuid,
+  kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,63}$'),
+  detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object' and octet_length(detail::text) <= 4096),
+  result text not null check (result ~ '^[a-z][a-z0-9_]{0,63}$'),
+  request_id text check (char_length(request_id) between 1 and 200),
+  constraint users_have_an_id check (actor_kind <> 'user' or actor_id is not null)
+);
+create index toolbox_events_environment_id_idx on public.toolbox_events (account_tool_environment_id, id);
+create index toolbox_events_occurred_at_idx on public.toolbox_events (occurred_at);
+
+create trigger append_only before update or delete on public.toolbox_events
+  for each row execute function private.keep_events();
+create trigger append_only_truncate before truncate on public.toolbox_events
+  for each statement execute function private.keep_events();
+
+create function public.record_toolbox_event(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  actor constant text := p ->> 'actor_kind';
+  kind constant text := p ->> 'kind';
+  -- Instances have buckets of their own, named by their actions.
+  bucket constant text := 'toolbox_' || kind;
+  is_told boolean := false;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'actor_kind', 'kind', 'result');
+  perform from public.account_tool_environments e where e.id = toolbox_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  -- What a machine says becomes history only while there is a token for it. What users do is always kept.
+  if actor = 'agent' and not private.take_event_token(toolbox_id, bucket) then
+    is_told := private.count_dropped_event(toolbox_id, bucket);
+    if not is_told then
+      return jsonb_build_object('outcome', 'limited');
+    end if;
+  end if;
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+  values (
+    toolbox_id, actor, (p ->> 'actor_id')::uuid, kind,
+    case when is_told then '{}' else coalesce(nullif(p -> 'detail', 'null'), '{}') end,
+    case when is_told then 'events_limited' else p ->> 'result' end,
+    p ->> 'request_id'
+  );
+  return jsonb_build_object('outcome', case when is_told then 'limited' else 'recorded' end);
+end;
+$$;
+comment on function public.record_toolbox_event is
+  'Adds one event to the history of a toolbox. Answers {outcome}: recorded; limited when the agent of the toolbox causes more events than are kept; or not_found. detail is an object of 4096 bytes at most, without secrets: the owner reads it.';
+
+alter table public.toolbox_events enable row level security;
+create policy "owners read the history of their toolboxes" on public.toolbox_events
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+revoke all on public.toolbox_events from public, anon, authenticated, service_role;
+grant select on public.toolbox_events to authenticated, service_role;
+revoke all on sequence public.toolbox_events_id_seq from public, anon, authenticated, service_role;
+revoke all on function public.record_toolbox_event from public, anon, authenticated, service_role;
+grant execute on function public.record_toolbox_event to service_role;
+
+comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and SSH use. Kept as long as private.retention() says.';
+comment on column public.toolbox_events.id is 'Order of events.';
+comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
+comment on column public.toolbox_events.occurred_at is 'When it was recorded.';
+comment on column public.toolbox_events.actor_kind is 'user, agent (the machine reported it), or control_plane.';
+comment on column public.toolbox_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.toolbox_events.kind is 'What was done, as a stable code.';
+comment on column public.toolbox_events.detail is 'What belongs to it, by kind: operation, exit code, duration, versions. Never a secret.';
+comment on column public.toolbox_events.result is 'succeeded, or the stable code of what went wrong; events_limited where later ones are left out.';
+comment on column public.toolbox_events.request_id is 'Request that caused it.';
+
+-- supabase/schemas/ssh_checks.sql
+-- Whether the SSH server of a machine greets: checked at most once a minute, whoever asks and in how many functions.
+create table private.ssh_checks (
+  account_tool_environment_id uuid primary key references public.account_tool_environments (id) on delete cascade,
+  begun_at timestamptz not null default clock_timestamp(),
+  seen jsonb check (jsonb_typeof(seen) = 'object' and octet_length(seen::text) <= 4096)
+);
+comment on table private.ssh_checks is 'The last check of each machine''s SSH server.';
+comment on column private.ssh_checks.account_tool_environment_id is 'The toolbox.';
+comment on column private.ssh_checks.begun_at is 'When the check began; the next may begin a minute later.';
+comment on column private.ssh_checks.seen is 'What it saw, as toolbox-dtma-console answers it; null while it goes on.';
+
+create function public.begin_ssh_check(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+begin
+  perform private.require_keys(p, 'toolbox_id');
+  perform from public.account_tool_environments e where e.id = toolbox_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  insert into private.ssh_checks as c (account_tool_environment_id) values (toolbox_id)
+    on conflict (account_tool_environment_id) do update set begun_at = excluded.begun_at, seen = null
+    where c.begun_at <= excluded.begun_at - interval '1 minute';
+  if found then
+    return jsonb_build_object('outcome', 'due');
+  end if;
+  return jsonb_build_object(
+    'outcome', 'recent',
+    'seen', (select c.seen from private.ssh_checks c where c.account_tool_environment_id = toolbox_id)
+  );
+end;
+$$;
+comment on function public.begin_ssh_check is
+  'Asks to check the SSH server of a machine. Answers {outcome}: due, once a minute; recent with what the last check saw; or not_found.';
+
+create function public.record_ssh_check(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'seen');
+  update private.ssh_checks c set seen = p -> 'seen'
+    where c.account_tool_environment_id = (p ->> 'toolbox_id')::uuid;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'not_found' end);
+end;
+$$;
+comment on function public.record_ssh_check is 'Keeps what a check saw. Answers {outcome}: recorded or not_found.';
+
+alter table private.ssh_checks enable row level security;
+revoke all on private.ssh_checks from public, anon, authenticated, service_role;
+revoke all on function public.begin_ssh_check from public, anon, authenticated, service_role;
+revoke all on function public.record_ssh_check from public, anon, authenticated, service_role;
+grant execute on function public.begin_ssh_check to service_role;
+grant execute on function public.record_ssh_check to service_role;
 
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.
@@ -2100,6 +2246,28 @@ $$;
 comment on function private.delete_old_events is
   'Deletes events older than private.retention(), but for the last event and the last change of status of each instance that is there; 1000 a call; returns how many.';
 
+create function private.delete_old_toolbox_events() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select e.id from public.toolbox_events e
+    where e.occurred_at < now() - private.retention()
+    order by e.occurred_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.toolbox_events e using old where e.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_toolbox_events is
+  'Deletes events of toolboxes older than private.retention(); 1000 a call; returns how many.';
+
 create function private.delete_old_operations() returns integer
 language plpgsql security definer
 set search_path = ''
@@ -2131,7 +2299,7 @@ $$;
 comment on function private.delete_old_operations is
   'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
 
-revoke all on function private.delete_old_events, private.delete_old_operations
+revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_operations
   from public, anon, authenticated, service_role;
 
 -- supabase/schemas/functions/run_job.sql
@@ -2151,6 +2319,7 @@ begin
     when 'mark_silent_toolboxes' then private.mark_silent_toolboxes()
     when 'end_expired_leases' then private.end_expired_leases()
     when 'delete_old_events' then private.delete_old_events()
+    when 'delete_old_toolbox_events' then private.delete_old_toolbox_events()
     when 'delete_old_operations' then private.delete_old_operations()
   end;
   if count is null then
@@ -2160,7 +2329,7 @@ begin
 end;
 $$;
 comment on function public.run_job is
-  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events or delete_old_operations. Answers {outcome: done, count}.';
+  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events, delete_old_toolbox_events or delete_old_operations. Answers {outcome: done, count}.';
 
 revoke all on function public.run_job from public, anon, authenticated, service_role;
 grant execute on function public.run_job to service_role;

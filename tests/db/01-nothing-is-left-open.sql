@@ -100,7 +100,8 @@ select set_eq(
   $$ select signature from tests.routines where has_function_privilege('service_role', oid, 'EXECUTE') $$,
   $$ values ('begin_tool_instance_operation(jsonb)'), ('record_tool_instance_states(jsonb)'), ('create_toolbox_enrolment(jsonb)'),
      ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
-     ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)') $$,
+     ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'),
+     ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -91,8 +91,8 @@ select matches(
 -- As the route calls it.
 select tests.act_as('service') \g /dev/null
 select results_eq(
-  $$ select run_job(jsonb_build_object('job', job)) from unnest(array['mark_silent_toolboxes', 'end_expired_leases', 'delete_old_events', 'delete_old_operations']) job $$,
-  $$ select '{"outcome": "done", "count": 0}'::jsonb from generate_series(1, 4) $$, 'each job says how much it did');
+  $$ select run_job(jsonb_build_object('job', job)) from unnest(array['mark_silent_toolboxes', 'end_expired_leases', 'delete_old_events', 'delete_old_toolbox_events', 'delete_old_operations']) job $$,
+  $$ select '{"outcome": "done", "count": 0}'::jsonb from generate_series(1, 5) $$, 'each job says how much it did');
 select throws_ok($$ select run_job('{"job": "drop"}') $$, '22023', null, 'a job that is none is refused');
 select throws_ok($$ select run_job('{}') $$, '22023', null, 'and so is none');
 select tests.act_as('postgres') \g /dev/null

@@ -34,6 +34,10 @@ const JOBS: &[Job] = &[
         run: in_database,
     },
     Job {
+        name: "delete_old_toolbox_events",
+        run: in_database,
+    },
+    Job {
         name: "delete_old_operations",
         run: in_database,
     },

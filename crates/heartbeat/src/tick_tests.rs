@@ -32,6 +32,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
         .on("run_job", &done(2))
         .on("run_job", &done(1))
         .on("run_job", &done(1000))
+        .on("run_job", &done(4))
         .on("run_job", &done(0));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
@@ -41,6 +42,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
             {"job": "mark_silent_toolboxes", "outcome": "done", "count": 2},
             {"job": "end_expired_leases", "outcome": "done", "count": 1},
             {"job": "delete_old_events", "outcome": "done", "count": 1000},
+            {"job": "delete_old_toolbox_events", "outcome": "done", "count": 4},
             {"job": "delete_old_operations", "outcome": "done", "count": 0},
         ]})
     );
@@ -52,6 +54,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
             "mark_silent_toolboxes",
             "end_expired_leases",
             "delete_old_events",
+            "delete_old_toolbox_events",
             "delete_old_operations"
         ]
     );

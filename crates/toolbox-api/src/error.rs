@@ -67,6 +67,16 @@ codes! {
         HeartbeatReplayed = "heartbeat_replayed", 409, "A later heartbeat was accepted before";
         /// The toolbox presents another certificate than the one it enrolled.
         CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
+        /// The agent is being redeployed or rolled back already.
+        VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
+        /// There is no version to go back to.
+        NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
+        /// The machine was not told where releases are.
+        ReleasesNotConfigured = "releases_not_configured", 409, "The machine was not told where releases are";
+        /// There is no such release.
+        ReleaseUnknown = "release_unknown", 404, "There is no such release";
+        /// Releases cannot be asked for, or what is there is none.
+        ReleaseUnavailable = "release_unavailable", 502, "The machine could not fetch the release";
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large", 413, "The request body is too large";
         /// The body is of a media type that is not JSON.
@@ -93,6 +103,8 @@ codes! {
         UpdateFailed = "update_failed", 502, "The instance could not be updated";
         /// The instance could not be deleted; `details.reason` says why.
         DeleteFailed = "delete_failed", 502, "The instance could not be deleted";
+        /// The agent could not be replaced; `details.reason` says why.
+        RedeployFailed = "redeploy_failed", 502, "The agent could not be replaced; the version before it was kept";
         /// The agent answered something that is not its protocol.
         AgentBadResponse = "agent_bad_response", 502, "The agent's answer could not be understood";
         /// The agent answered with a server error.
@@ -112,6 +124,8 @@ codes! {
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
         /// Nothing listens at the agent's address.
         AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
+        /// The companion on the machine cannot be reached.
+        CompanionUnreachable = "companion_unreachable", 503, "The companion on the machine cannot be reached";
         /// The toolbox has no address yet.
         ToolboxNotReady = "toolbox_not_ready", 503, "The toolbox has no address yet";
         /// The agent has not enrolled a certificate, and its address is not loopback.
@@ -140,7 +154,7 @@ pub struct ErrorEnvelope {
 }
 
 /// The error itself.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// Stable code, one of [`ErrorCode`].
@@ -155,7 +169,7 @@ pub struct ErrorBody {
 }
 
 /// What more there is to say about an error.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ErrorDetails {

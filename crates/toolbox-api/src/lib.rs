@@ -1,10 +1,12 @@
 //! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
 //!
+//! - [`console`]: what the edge function `toolbox-dtma-console` speaks to its callers.
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
 //!   code fails with.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
+//! - [`machine`]: how the agent and its machine are, and how the agent is replaced; the agent and the companion speak it.
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
@@ -16,10 +18,12 @@
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
 
 mod config_override;
+pub mod console;
 pub mod dtma;
 pub mod edge;
 pub mod error;
 pub mod heartbeat;
+pub mod machine;
 pub mod mcp;
 pub mod moment;
 pub mod numbers;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_domain::machine_operation::AgentVersion;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -21,8 +22,10 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_SSH_CA_KEY",
@@ -33,6 +36,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A worker lives shorter than this.
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
+const DEFAULT_COMPANION_PORT: u16 = 3000;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
 /// part fails the requests that need it and no others.
@@ -66,6 +70,17 @@ pub struct Config {
     pub agents: Result<AgentConfig, ConfigError>,
     /// For the function that deploys tools.
     pub quotas: Result<Quotas, ConfigError>,
+    /// For the function that looks after machines.
+    pub machines: Result<MachineConfig, ConfigError>,
+}
+
+/// How machines are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
+    pub companion_port: u16,
+    /// `TOOLBOX_AGENT_VERSION`: the version that agents are redeployed to unless another is given.
+    pub agent_version: Option<AgentVersion>,
 }
 
 /// What the keys of agents are derived from.
@@ -168,6 +183,7 @@ impl Config {
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
+            machines: MachineConfig::read(&get),
         })
     }
 }
@@ -255,6 +271,26 @@ impl Quotas {
         Ok(Self {
             max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
         })
+    }
+}
+
+impl MachineConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
+        let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
+        match (port, version) {
+            (None | Some(Some(1..)), None | Some(Some(_))) => Ok(Self {
+                companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+                agent_version: version.flatten(),
+            }),
+            (port, version) => Err(ConfigError::of([
+                (
+                    matches!(port, Some(None | Some(0))),
+                    "TOOLBOX_COMPANION_PORT",
+                ),
+                (matches!(version, Some(None)), "TOOLBOX_AGENT_VERSION"),
+            ])),
+        }
     }
 }
 
@@ -486,6 +522,32 @@ mod tests {
             assert_eq!(
                 setting(value),
                 Err("set TOOLBOX_ANONYMOUS_USERS".to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn machines_have_a_port_of_the_companion_and_may_have_a_version() {
+        let config =
+            |more: &[(&str, &str)]| read(&[PROJECT.as_slice(), more].concat()).unwrap().machines;
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.companion_port, plain.agent_version), (3000, None));
+        let set = config(&[
+            ("TOOLBOX_COMPANION_PORT", "3101"),
+            ("TOOLBOX_AGENT_VERSION", "1.2.3"),
+        ])
+        .unwrap();
+        assert_eq!(set.companion_port, 3101);
+        assert_eq!(set.agent_version.unwrap().as_str(), "1.2.3");
+        for port in ["0", "65536", "x"] {
+            let error = config(&[
+                ("TOOLBOX_COMPANION_PORT", port),
+                ("TOOLBOX_AGENT_VERSION", "v1"),
+            ])
+            .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "set TOOLBOX_COMPANION_PORT, TOOLBOX_AGENT_VERSION"
             );
         }
     }

@@ -20,6 +20,10 @@ fn main() -> ExitCode {
     };
     let documents = [
         ("toolbox-tools.openapi.json", openapi::toolbox_tools()),
+        (
+            "toolbox-dtma-console.openapi.json",
+            openapi::toolbox_dtma_console(),
+        ),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];

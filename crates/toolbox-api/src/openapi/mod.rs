@@ -4,6 +4,7 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod console;
 mod errors;
 mod heartbeat;
 mod tools;
@@ -14,6 +15,11 @@ use utoipa::openapi::OpenApi;
 /// The edge function `toolbox-tools`.
 pub fn toolbox_tools() -> OpenApi {
     tools::Document::openapi()
+}
+
+/// The edge function `toolbox-dtma-console`.
+pub fn toolbox_dtma_console() -> OpenApi {
+    console::Document::openapi()
 }
 
 /// The edge function `heartbeat`.

@@ -153,14 +153,24 @@ impl AgentError {
                 ProblemCode::StaleGeneration
                 | ProblemCode::GenerationGap
                 | ProblemCode::InstanceDeleting => ErrorCode::StateChanged,
+                ProblemCode::VersionChangeInProgress => ErrorCode::VersionChangeInProgress,
+                ProblemCode::NoPreviousVersion => ErrorCode::NoPreviousVersion,
+                ProblemCode::ReleasesNotConfigured => ErrorCode::ReleasesNotConfigured,
+                ProblemCode::ReleaseUnknown => ErrorCode::ReleaseUnknown,
+                ProblemCode::ReleaseUnavailable => ErrorCode::ReleaseUnavailable,
+                ProblemCode::CompanionUnreachable => ErrorCode::CompanionUnreachable,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,
                 ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
-                ProblemCode::ShuttingDown => ErrorCode::AgentUnreachable,
+                ProblemCode::ShuttingDown | ProblemCode::AgentNotHealthy => {
+                    ErrorCode::AgentUnreachable
+                }
                 ProblemCode::InvalidBody
                 | ProblemCode::BodyTooLarge
                 | ProblemCode::UnsupportedMediaType
+                | ProblemCode::ToolboxUnknown
+                | ProblemCode::LogUnavailable
                 | ProblemCode::Internal => ErrorCode::AgentFailed,
             },
         }

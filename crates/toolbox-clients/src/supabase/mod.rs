@@ -6,9 +6,11 @@
 mod error;
 pub mod heartbeat;
 pub mod jobs;
+pub mod machines;
 pub mod rows;
 #[cfg(test)]
 mod tests;
+pub mod toolbox_events;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
