@@ -192,7 +192,10 @@ impl KeyRing {
     /// A key that callers may present, for programs of this machine that are callers themselves.
     pub fn of_callers(&self) -> Option<String> {
         let held = self.held.borrow();
-        let current = held.accepted.iter().find(|accepted| accepted.until.is_none());
+        let current = held
+            .accepted
+            .iter()
+            .find(|accepted| accepted.until.is_none());
         current.map(|accepted| accepted.key.expose().to_owned())
     }
 

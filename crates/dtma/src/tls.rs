@@ -27,7 +27,7 @@ use toolbox_domain::names::agent_host;
 use crate::durable;
 
 /// Key and certificate in one file, so that there is never one without the other.
-pub(crate) const FILE: &str = "tls.pem";
+const FILE: &str = "tls.pem";
 /// Most names in the certificate beside the toolbox's own; a machine with more has bridges that nobody calls it by.
 const MAX_NAMES: usize = 64;
 
@@ -117,10 +117,10 @@ impl Identity {
     fn parse(path: PathBuf, pem: &str) -> Option<Self> {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()?;
-        let certificate_pem = certificate_in(pem)?.to_owned();
+        let begin = pem.find("-----BEGIN CERTIFICATE-----")?;
         let certificate_sha256 = crate::record::hex(&Sha256::digest(&certificate));
         Some(Self {
-            certificate_pem,
+            certificate_pem: pem[begin..].to_owned(),
             certificate_sha256,
             path,
             certificate,
@@ -200,11 +200,6 @@ fn addresses() -> Vec<IpAddr> {
             .map(if_addrs::Interface::ip),
     );
     found
-}
-
-/// The certificate in the text of the identity's file, which has the key before it.
-pub(crate) fn certificate_in(pem: &str) -> Option<&str> {
-    pem.find("-----BEGIN CERTIFICATE-----").map(|begin| &pem[begin..])
 }
 
 #[cfg(test)]

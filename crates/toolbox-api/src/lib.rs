@@ -5,6 +5,7 @@
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
 //!   code fails with.
+//! - [`executor`]: what the edge function `ssh-command-executor` speaks to its callers.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
 //! - [`machine`]: how the agent and its machine are, and how the agent is replaced; the agent and the companion speak it.
 //! - [`mcp`]: health of MCP servers, in both.
@@ -22,6 +23,7 @@ pub mod console;
 pub mod dtma;
 pub mod edge;
 pub mod error;
+pub mod executor;
 pub mod heartbeat;
 pub mod machine;
 pub mod mcp;

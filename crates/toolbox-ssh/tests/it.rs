@@ -29,10 +29,16 @@ fn limits() -> Limits {
 }
 
 async fn ask(port: u16, host_key: &str) -> (Result<End, SshError>, Vec<u8>) {
+    ask_at(port, host_key, 0).await
+}
+
+/// Asks while this side's clock differs by so many seconds.
+async fn ask_at(port: u16, host_key: &str, differs: i64) -> (Result<End, SshError>, Vec<u8>) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs();
+    let now = now.checked_add_signed(differs).unwrap();
     let authority = Authority::parse(SEED).unwrap();
     let credentials = authority.issue(TOOLBOX.parse().unwrap(), now, &randomness().unwrap());
     let mut output = Vec::new();
@@ -72,8 +78,6 @@ async fn each_way_to_misbehave_has_its_own_error_within_its_deadline() {
             SshError::Deadline(Phase::Authentication),
         ),
         (Manner::Refuses, SshError::NotAdmitted),
-        (Manner::IsBehind, SshError::ClockBehind),
-        (Manner::IsAhead, SshError::ClockAhead),
         (Manner::StallsAtChannel, SshError::Deadline(Phase::Channel)),
         (Manner::RefusesChannel, SshError::ChannelRefused),
         (Manner::StallsAtExec, SshError::Deadline(Phase::Exec)),
@@ -119,4 +123,21 @@ async fn a_closed_port_is_told_apart_from_a_silent_address() {
         connect("127.0.0.1", port, SHORT).await.map(drop),
         Err(SshError::Refused)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_differs_is_named_whichever_way_it_differs() {
+    let (port, host_key) = servers::start(Manner::Answers).await;
+    for differs in [-55, 55] {
+        assert_eq!(ask_at(port, &host_key, differs).await.0, Ok(End::Exited(0)));
+    }
+    // It is this side that goes wrong here, so the machine seems to be behind when this side is ahead.
+    for (differs, wanted) in [
+        (65, SshError::ClockBehind),
+        (86_400 * 365, SshError::ClockBehind),
+        (-65, SshError::ClockAhead),
+        (-86_400 * 365, SshError::ClockAhead),
+    ] {
+        assert_eq!(ask_at(port, &host_key, differs).await.0, Err(wanted));
+    }
 }

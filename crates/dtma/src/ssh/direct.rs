@@ -14,7 +14,7 @@ use toolbox_domain::machine_operation::{InstanceAction, Tail};
 use toolbox_domain::spec::ImagePolicy;
 
 use super::command::Refused;
-use super::config::SshConfig;
+use crate::config::ssh::SshConfig;
 use crate::instances::Command;
 use crate::instances::command::Change;
 use crate::record::short_id;
@@ -27,9 +27,18 @@ use crate::telemetry::Telemetry;
 const MAX_LINES_BYTES: usize = 2 * 1024 * 1024;
 
 /// Changes an instance.
-pub(super) async fn change(config: &SshConfig, action: InstanceAction, id: ToolInstanceId) -> Result<CommandAnswer, Refused> {
+pub(super) async fn change(
+    config: &SshConfig,
+    action: InstanceAction,
+    id: ToolInstanceId,
+) -> Result<CommandAnswer, Refused> {
     // Held to the end.
-    let store = Store::open(&config.state_dir, config.toolbox_id, ImagePolicy::default()).map_err(|error| match error {
+    let store = Store::open(
+        &config.machine.state_dir,
+        config.machine.toolbox_id,
+        ImagePolicy::default(),
+    )
+    .map_err(|error| match error {
         StoreError::Locked { .. } => Refused::new(
             exit::UNAVAILABLE,
             "agent_not_answering",
@@ -54,12 +63,15 @@ pub(super) async fn change(config: &SshConfig, action: InstanceAction, id: ToolI
             InstanceAction::Restart => Command::Restart(None),
             InstanceAction::Remove => Command::Delete(None),
         };
-        let change = command.apply(id, Some(record), OffsetDateTime::now_utc(), |_, held| Ok(held.to_vec()));
-        let change = change.map_err(|error| Refused::new(exit::FAILED, "not_possible", error.to_string()))?;
+        let change = command.apply(id, Some(record), OffsetDateTime::now_utc(), |_, held| {
+            Ok(held.to_vec())
+        });
+        let change = change
+            .map_err(|error| Refused::new(exit::FAILED, "not_possible", error.to_string()))?;
         if let Change::Record(wanted) = change {
-            store
-                .save(&wanted)
-                .map_err(|error| Refused::new(exit::FAILED, "store_failed", crate::error_chain(&error)))?;
+            store.save(&wanted).map_err(|error| {
+                Refused::new(exit::FAILED, "store_failed", crate::error_chain(&error))
+            })?;
         }
     }
     if matches!(action, InstanceAction::Stop | InstanceAction::Restart) {
@@ -83,7 +95,10 @@ pub(super) async fn change(config: &SshConfig, action: InstanceAction, id: ToolI
         for container in &containers {
             runtime.remove(&container.id, false).await.map_err(docker)?;
         }
-        runtime.remove_volumes(id, Vec::new()).await.map_err(docker)?;
+        runtime
+            .remove_volumes(id, Vec::new())
+            .await
+            .map_err(docker)?;
     }
     let state = state(&runtime.observe(id).await.map_err(docker)?);
     Ok(CommandAnswer {
@@ -95,14 +110,29 @@ pub(super) async fn change(config: &SshConfig, action: InstanceAction, id: ToolI
 }
 
 /// The last lines of an instance. Needs neither the agent nor its lock.
-pub(super) async fn logs(config: &SshConfig, id: ToolInstanceId, tail: Tail) -> Result<CommandAnswer, Refused> {
+pub(super) async fn logs(
+    config: &SshConfig,
+    id: ToolInstanceId,
+    tail: Tail,
+) -> Result<CommandAnswer, Refused> {
     let runtime = engine(config);
     let containers = runtime.observe(id).await.map_err(docker)?;
-    let newest = containers.iter().max_by_key(|container| (container.started_at, container.revision));
+    let newest = containers
+        .iter()
+        .max_by_key(|container| (container.started_at, container.revision));
     let container = newest.ok_or_else(|| {
-        Refused::new(exit::UNKNOWN_INSTANCE, "instance_unknown", "This machine has no container of such an instance")
+        Refused::new(
+            exit::UNKNOWN_INSTANCE,
+            "instance_unknown",
+            "This machine has no container of such an instance",
+        )
     })?;
-    let query = LogQuery { tail: tail.get().into(), since: None, follow: false, stream: None };
+    let query = LogQuery {
+        tail: tail.get().into(),
+        since: None,
+        follow: false,
+        stream: None,
+    };
     let mut stream = runtime.logs(&container.id, query).await.map_err(docker)?;
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(line) = stream.next().await {
@@ -126,12 +156,20 @@ pub(super) async fn logs(config: &SshConfig, id: ToolInstanceId, tail: Tail) -> 
 }
 
 fn engine(config: &SshConfig) -> DockerEngine {
-    let network = format!("toolbox-{}", short_id(config.toolbox_id));
-    DockerEngine::new(&config.docker_host, config.toolbox_id, network, Arc::new(Telemetry::default()))
+    let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
+    DockerEngine::new(
+        &config.machine.docker_host,
+        config.machine.toolbox_id,
+        network,
+        Arc::new(Telemetry::default()),
+    )
 }
 
 fn state(containers: &[Container]) -> InstanceState {
-    if containers.iter().any(|container| container.state == ContainerState::Running) {
+    if containers
+        .iter()
+        .any(|container| container.state == ContainerState::Running)
+    {
         InstanceState::Running
     } else if containers.is_empty() {
         InstanceState::Absent
@@ -142,8 +180,12 @@ fn state(containers: &[Container]) -> InstanceState {
 
 fn docker(error: RuntimeError) -> Refused {
     match error {
-        RuntimeError::Unreachable { .. } => Refused::new(exit::UNAVAILABLE, "docker_unreachable", error.to_string()),
-        RuntimeError::Timeout { .. } => Refused::new(exit::TIMEOUT, "docker_timeout", error.to_string()),
+        RuntimeError::Unreachable { .. } => {
+            Refused::new(exit::UNAVAILABLE, "docker_unreachable", error.to_string())
+        }
+        RuntimeError::Timeout { .. } => {
+            Refused::new(exit::TIMEOUT, "docker_timeout", error.to_string())
+        }
         error => Refused::new(exit::FAILED, "docker_failed", error.to_string()),
     }
 }

@@ -10,10 +10,10 @@ use toolbox_domain::retry::Fault;
 use toolbox_http::native::Native;
 use toolbox_http::{Call, Pin, Request, Transport};
 
-use super::config::SshConfig;
 use crate::config::read_keys;
+use crate::config::ssh::SshConfig;
 use crate::keys::KeyRing;
-use crate::{durable, tls};
+use crate::tls::Identity;
 
 /// Largest answer, in bytes.
 const MAX_ANSWER: usize = 3 * 1024 * 1024;
@@ -52,28 +52,42 @@ impl Local {
 
     /// Its companion.
     pub fn companion(config: &SshConfig) -> Result<Self, LocalError> {
-        Self::at(config, config.companion_listen, CommandBy::Companion)
+        let listen = SocketAddr::new(config.listen.ip(), config.companion_port);
+        Self::at(config, listen, CommandBy::Companion)
     }
 
     fn at(config: &SshConfig, listen: SocketAddr, by: CommandBy) -> Result<Self, LocalError> {
         let absent = |what: &str| LocalError::Absent(what.to_owned());
-        let ip = if listen.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
+        let ip = if listen.ip().is_unspecified() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            listen.ip()
+        };
         let address = SocketAddr::new(ip, listen.port());
-        let of_file = config.key_file.as_deref().map(read_keys).transpose();
+        let machine = &config.machine;
+        let of_file = machine.key_file.as_deref().map(read_keys).transpose();
         let of_file = of_file.map_err(|_| absent("the key file cannot be used"))?;
-        let ring = KeyRing::load(&config.state_dir, &of_file.unwrap_or_default());
+        let ring = KeyRing::load(&machine.state_dir, &of_file.unwrap_or_default());
         let ring = ring.map_err(|_| absent("the stored keys cannot be used"))?;
-        let key = ring.of_callers().ok_or_else(|| absent("the machine is not enrolled"))?;
-        let (base, pin) = if config.insecure_http {
+        let key = ring
+            .of_callers()
+            .ok_or_else(|| absent("the machine is not enrolled"))?;
+        let (base, pin) = if machine.insecure_http {
             (format!("http://{address}"), None)
         } else {
-            let pem = durable::read(&config.state_dir.join(tls::FILE)).ok().flatten();
-            let certificate = pem.as_deref().and_then(tls::certificate_in);
-            let certificate = certificate.ok_or_else(|| absent("the agent has no certificate"))?;
+            let identity = Identity::load(&machine.state_dir, machine.toolbox_id)
+                .ok()
+                .flatten();
+            let certificate = identity
+                .ok_or_else(|| absent("the agent has no certificate"))?
+                .certificate_pem;
             let proxy = format!("http://{address}").into();
             (
-                format!("https://{}", agent_host(config.toolbox_id)),
-                Some(Pin { certificate: certificate.into(), proxy }),
+                format!("https://{}", agent_host(machine.toolbox_id)),
+                Some(Pin {
+                    certificate: certificate.into(),
+                    proxy,
+                }),
             )
         };
         Ok(Self {
@@ -95,7 +109,9 @@ impl Local {
         limit: Duration,
     ) -> Result<LocalAnswer, LocalError> {
         let mut request = Request::new(method, format!("{}{path}", self.base));
-        request.headers.set("authorization", format!("Bearer {}", self.key));
+        request
+            .headers
+            .set("authorization", format!("Bearer {}", self.key));
         if method != "GET" {
             // Less than the deadline, so that the answer still arrives.
             let wait = limit.as_secs().saturating_sub(2).min(20);
@@ -109,7 +125,11 @@ impl Local {
         call.pin.clone_from(&self.pin);
         call.max_answer = MAX_ANSWER;
         let answer = self.http.send(call).await.map_err(|error| {
-            let text = format!("nobody answers at {}: {}", self.address, crate::error_chain(&error));
+            let text = format!(
+                "nobody answers at {}: {}",
+                self.address,
+                crate::error_chain(&error)
+            );
             match error.fault {
                 Fault::Refused | Fault::Tls => LocalError::Absent(text),
                 _ => LocalError::Lost(text),

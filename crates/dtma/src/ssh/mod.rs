@@ -3,12 +3,11 @@
 //! - [`SshHost`]: what an enrolment tells of the machine's sshd;
 //! - [`setup`]: `dtma ssh-setup`, which lets the control plane in, for the forced command only;
 //! - [`command`]: `dtma ssh-command`, the forced command: one operation of the closed set, one line of JSON. It asks the
-//!   agent or its companion ([`local`]), and does itself ([`direct`]) what neither can while the agent is dead.
+//!   agent or its companion (`local`), and does itself (`direct`) what neither can while the agent is dead.
 //!
-//! Both commands run as root, read the machine's settings ([`config`]) and start programs of the system ([`programs`]).
+//! Both commands run as root, read the machine's settings ([`crate::config::ssh`]) and start programs of the system (`programs`).
 
 pub mod command;
-pub mod config;
 mod direct;
 mod hangup;
 mod local;

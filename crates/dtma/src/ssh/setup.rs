@@ -9,13 +9,12 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use toolbox_domain::machine_operation::{FORCED_COMMAND, SSH_USER};
 
 use super::CA_FILE;
-use super::config::{SettingsError, SshConfig};
 use super::programs::{self, ProgramError};
+use crate::config::ssh::{SettingsError, SshConfig, SshSetup};
 
 const SSHD: &str = "/usr/sbin/sshd";
 const SSHD_SETTINGS: &str = "/etc/ssh/sshd_config";
@@ -25,14 +24,6 @@ const SUDO_RULE: &str = "/etc/sudoers.d/50-toolbox";
 const SSHD_PID: &str = "/run/sshd.pid";
 /// How long a program of the system may take.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// Sets SSH up on this machine, or takes it back. Run it as root, after the machine was enrolled.
-#[derive(Clone, Debug, Args)]
-pub struct SshSetup {
-    /// Takes back what was set up.
-    #[arg(long)]
-    pub remove: bool,
-}
 
 /// Why SSH is not set up.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +40,9 @@ pub enum SetupError {
     )]
     NoAuthority,
     /// Settings in the folder beside sshd's file would not be read.
-    #[error("{SSHD_SETTINGS} does not include sshd_config.d/*.conf; add that line at its beginning")]
+    #[error(
+        "{SSHD_SETTINGS} does not include sshd_config.d/*.conf; add that line at its beginning"
+    )]
     NoInclude,
     /// A file cannot be written.
     #[error("could not {0} '{1}'")]
@@ -65,36 +58,66 @@ pub async fn run(command: &SshSetup) -> Result<String, SetupError> {
         return remove().await;
     }
     let config = SshConfig::of_machine()?;
-    for (program, name) in [(SSHD, "sshd (openssh-server)"), ("/usr/bin/sudo", "sudo"), ("/usr/sbin/visudo", "visudo (sudo)")] {
+    for (program, name) in [
+        (SSHD, "sshd (openssh-server)"),
+        ("/usr/bin/sudo", "sudo"),
+        ("/usr/sbin/visudo", "visudo (sudo)"),
+    ] {
         if !Path::new(program).exists() {
             return Err(SetupError::Missing(name));
         }
     }
-    let authority = config.state_dir.join(CA_FILE);
+    let authority = config.machine.state_dir.join(CA_FILE);
     if !authority.exists() {
         return Err(SetupError::NoAuthority);
     }
-    let settings = fs::read_to_string(SSHD_SETTINGS).map_err(|error| SetupError::Io("read", SSHD_SETTINGS.into(), error))?;
-    let includes = |line: &str| line.trim_start().starts_with("Include") && line.contains("sshd_config.d/*.conf");
+    let settings = fs::read_to_string(SSHD_SETTINGS)
+        .map_err(|error| SetupError::Io("read", SSHD_SETTINGS.into(), error))?;
+    let includes = |line: &str| {
+        line.trim_start().starts_with("Include") && line.contains("sshd_config.d/*.conf")
+    };
     if !settings.lines().any(includes) {
         return Err(SetupError::NoInclude);
     }
 
-    if programs::run("getent", &["passwd", SSH_USER], LIMIT).await.is_err() {
+    if programs::run("getent", &["passwd", SSH_USER], LIMIT)
+        .await
+        .is_err()
+    {
         // A password that nothing matches: an account that is locked is not let in with a key either.
-        let args = ["--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/sh", "--password", "*", SSH_USER];
+        let args = [
+            "--system",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/bin/sh",
+            "--password",
+            "*",
+            SSH_USER,
+        ];
         programs::run("useradd", &args, LIMIT).await?;
     }
     let draft = Path::new("/etc/sudoers.d/.toolbox-draft");
     write(draft, &sudo_rule(), 0o440)?;
-    let checked = programs::run("visudo", &["-c", "-q", "-f", "/etc/sudoers.d/.toolbox-draft"], LIMIT).await;
+    let checked = programs::run(
+        "visudo",
+        &["-c", "-q", "-f", "/etc/sudoers.d/.toolbox-draft"],
+        LIMIT,
+    )
+    .await;
     if let Err(error) = checked {
         let _ = fs::remove_file(draft);
         return Err(error.into());
     }
-    fs::rename(draft, SUDO_RULE).map_err(|error| SetupError::Io("write", SUDO_RULE.into(), error))?;
+    fs::rename(draft, SUDO_RULE)
+        .map_err(|error| SetupError::Io("write", SUDO_RULE.into(), error))?;
     // sshd reads it as the user, and takes it from nobody but root.
-    write(Path::new(PRINCIPALS), &format!("{}\n", config.toolbox_id), 0o644)?;
+    write(
+        Path::new(PRINCIPALS),
+        &format!("{}\n", config.machine.toolbox_id),
+        0o644,
+    )?;
 
     let before = fs::read_to_string(OUR_SETTINGS).ok();
     let wanted = sshd_settings(&authority);
@@ -109,7 +132,10 @@ pub async fn run(command: &SshSetup) -> Result<String, SetupError> {
     if before.as_deref() != Some(&*wanted) {
         reload().await?;
     }
-    Ok(format!("SSH is set up: user {SSH_USER}, principal {}", config.toolbox_id))
+    Ok(format!(
+        "SSH is set up: user {SSH_USER}, principal {}",
+        config.machine.toolbox_id
+    ))
 }
 
 async fn remove() -> Result<String, SetupError> {
@@ -121,7 +147,10 @@ async fn remove() -> Result<String, SetupError> {
     if had_settings {
         reload().await?;
     }
-    if programs::run("getent", &["passwd", SSH_USER], LIMIT).await.is_ok() {
+    if programs::run("getent", &["passwd", SSH_USER], LIMIT)
+        .await
+        .is_ok()
+    {
         programs::run("userdel", &[SSH_USER], LIMIT).await?;
     }
     Ok("SSH's user, rule and settings are removed".to_owned())
@@ -131,7 +160,10 @@ async fn remove() -> Result<String, SetupError> {
 async fn reload() -> Result<(), SetupError> {
     if programs::has_systemd() {
         for unit in ["ssh.service", "sshd.service"] {
-            if programs::run("systemctl", &["is-active", "--quiet", unit], LIMIT).await.is_ok() {
+            if programs::run("systemctl", &["is-active", "--quiet", unit], LIMIT)
+                .await
+                .is_ok()
+            {
                 programs::run("systemctl", &["reload", unit], LIMIT).await?;
                 return Ok(());
             }
@@ -139,9 +171,13 @@ async fn reload() -> Result<(), SetupError> {
         return Ok(());
     }
     let pid = fs::read_to_string(SSHD_PID).ok();
-    let pid = pid.and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw);
+    let pid = pid
+        .and_then(|text| text.trim().parse().ok())
+        .and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        kill_process(pid, Signal::HUP).map_err(|error| SetupError::Io("signal the process in", SSHD_PID.into(), error.into()))?;
+        kill_process(pid, Signal::HUP).map_err(|error| {
+            SetupError::Io("signal the process in", SSHD_PID.into(), error.into())
+        })?;
     }
     Ok(())
 }
@@ -198,7 +234,9 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), SetupError> {
 
 fn delete(path: &str) -> Result<(), SetupError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SetupError::Io("remove", path.into(), error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SetupError::Io("remove", path.into(), error))
+        }
         _ => Ok(()),
     }
 }
@@ -210,8 +248,14 @@ mod tests {
     #[test]
     fn the_rule_is_for_one_user_and_one_command() {
         let rule = sudo_rule();
-        let grants: Vec<_> = rule.lines().filter(|line| line.contains("NOPASSWD")).collect();
-        assert_eq!(grants, ["toolbox-ssh ALL=(root) NOPASSWD: /usr/local/bin/dtma ssh-command"]);
+        let grants: Vec<_> = rule
+            .lines()
+            .filter(|line| line.contains("NOPASSWD"))
+            .collect();
+        assert_eq!(
+            grants,
+            ["toolbox-ssh ALL=(root) NOPASSWD: /usr/local/bin/dtma ssh-command"]
+        );
     }
 
     #[test]
@@ -219,7 +263,10 @@ mod tests {
         let settings = sshd_settings(Path::new("/var/lib/dtma/ssh_ca.pub"));
         let lines: Vec<_> = settings.lines().skip(1).collect();
         assert_eq!(lines[0], "Match User toolbox-ssh");
-        assert!(lines[1..].iter().all(|line| line.starts_with("    ")), "{settings}");
+        assert!(
+            lines[1..].iter().all(|line| line.starts_with("    ")),
+            "{settings}"
+        );
         assert!(settings.contains("    ForceCommand sudo -n /usr/local/bin/dtma ssh-command\n"));
     }
 }

@@ -25,10 +25,6 @@ pub enum Manner {
     StallsAtAuthentication,
     /// Refuses every certificate.
     Refuses,
-    /// Takes certificates of the past only.
-    IsBehind,
-    /// Takes certificates of the future only.
-    IsAhead,
     /// Does not say whether a channel is open.
     StallsAtChannel,
     /// Opens no channel.
@@ -45,15 +41,13 @@ pub enum Manner {
     Cuts,
 }
 
-pub const ALL: [(&str, Manner); 15] = [
+pub const ALL: [(&str, Manner); 13] = [
     ("answers", Manner::Answers),
     ("stalls_at_banner", Manner::StallsAtBanner),
     ("is_no_ssh", Manner::IsNoSsh),
     ("stalls_at_key_exchange", Manner::StallsAtKeyExchange),
     ("stalls_at_authentication", Manner::StallsAtAuthentication),
     ("refuses", Manner::Refuses),
-    ("is_behind", Manner::IsBehind),
-    ("is_ahead", Manner::IsAhead),
     ("stalls_at_channel", Manner::StallsAtChannel),
     ("refuses_channel", Manner::RefusesChannel),
     ("stalls_at_exec", Manner::StallsAtExec),
@@ -92,9 +86,7 @@ async fn serve(manner: Manner, mut socket: TcpStream, config: Arc<server::Config
         }
         Manner::StallsAtKeyExchange => b"SSH-2.0-stalls\r\n",
         _ => {
-            if let Ok(session) =
-                server::run_stream(config, socket, Server { manner, offers: 0 }).await
-            {
+            if let Ok(session) = server::run_stream(config, socket, Server(manner)).await {
                 let _ = session.await;
             }
             return;
@@ -107,10 +99,7 @@ async fn serve(manner: Manner, mut socket: TcpStream, config: Arc<server::Config
     }
 }
 
-struct Server {
-    manner: Manner,
-    offers: u32,
-}
+struct Server(Manner);
 
 async fn for_ever() {
     std::future::pending::<()>().await;
@@ -124,16 +113,12 @@ impl server::Handler for Server {
         _: &str,
         _: server::PublicKeyOffer<'_>,
     ) -> Result<Auth, russh::Error> {
-        self.offers += 1;
-        Ok(match self.manner {
+        Ok(match self.0 {
             Manner::StallsAtAuthentication => {
                 for_ever().await;
                 Auth::reject()
             }
             Manner::Refuses => Auth::reject(),
-            // The first offer is for now, the second for before, the third for after.
-            Manner::IsBehind if self.offers != 2 => Auth::reject(),
-            Manner::IsAhead if self.offers != 3 => Auth::reject(),
             _ => Auth::Accept,
         })
     }
@@ -152,7 +137,7 @@ impl server::Handler for Server {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        match self.manner {
+        match self.0 {
             Manner::StallsAtChannel => for_ever().await,
             Manner::RefusesChannel => {
                 reply
@@ -170,7 +155,7 @@ impl server::Handler for Server {
         _: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        match self.manner {
+        match self.0 {
             Manner::StallsAtExec => return Ok(()),
             Manner::RefusesExec => {
                 session.channel_failure(channel)?;
@@ -178,7 +163,7 @@ impl server::Handler for Server {
             }
             _ => session.channel_success(channel)?,
         }
-        match self.manner {
+        match self.0 {
             Manner::StallsAtOperation => {}
             Manner::Cuts => {
                 session.data(channel, b"{".to_vec())?;
