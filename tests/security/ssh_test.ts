@@ -90,7 +90,7 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
     assert.equal(restart.body.command, `restart ${id}`);
     assert.equal(restart.body.answer.state, "running");
     const lines = await operate({ kind: "instance_logs", id, tail: 10 });
-    assert(lines.body.success && Array.isArray(lines.body.answer.lines));
+    assert(lines.body.success && Array.isArray(lines.body.answer.entries));
     // Without agent, companion and init script nobody can; nothing is claimed.
     const agent = await operate({ kind: "agent_restart" });
     assert.deepEqual([agent.status, agent.body.success, agent.body.exitCode], [200, false, 69], JSON.stringify(agent.body));

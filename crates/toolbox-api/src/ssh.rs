@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::dtma::LogLine;
 use crate::texts;
 
 /// Most bytes of a forced command's line.
@@ -19,7 +20,10 @@ pub struct CommandAnswer {
     /// What the instance is now, where it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<InstanceState>,
-    /// Lines of a log, oldest first.
+    /// Lines of an instance, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Vec<LogLine>>,
+    /// Lines of the agent's log, oldest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<Vec<String>>,
     /// What the agent or its companion answered, or what the machine is like.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use time::OffsetDateTime;
+use toolbox_api::dtma::LogLine;
 use toolbox_api::ssh::{CommandAnswer, CommandBy, InstanceState, exit};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::machine_operation::{InstanceAction, Tail};
@@ -136,21 +137,23 @@ pub(super) async fn logs(
     let mut stream = runtime.logs(&container.id, query).await.map_err(docker)?;
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(line) = stream.next().await {
-        let line = line.map_err(docker)?.line;
-        bytes += line.len();
+        let line = line.map_err(docker)?;
+        bytes += line.line.len();
         lines.push(line);
     }
     // The last ones count.
     let mut first = 0;
     while bytes > MAX_LINES_BYTES {
-        bytes -= lines.get(first).map_or(bytes, String::len);
+        bytes -= lines
+            .get(first)
+            .map_or(bytes, |line: &LogLine| line.line.len());
         first += 1;
     }
     Ok(CommandAnswer {
         ok: true,
         by: CommandBy::Machine,
         state: Some(state(&containers)),
-        lines: Some(lines.split_off(first)),
+        entries: Some(lines.split_off(first)),
         ..CommandAnswer::default()
     })
 }
