@@ -678,3 +678,142 @@ async fn a_companion_that_is_killed_in_the_middle_puts_the_machine_right_at_its_
     machine.healthy(serves).await;
     assert_eq!(machine.link("current").as_deref(), Some(serves));
 }
+
+/// What a client of an MCP server met.
+#[derive(Default)]
+struct Met {
+    answered: u32,
+    /// Nobody listened, so nothing was sent.
+    refused: u32,
+    /// The agent said that it is stopping, or is not ready.
+    unavailable: u32,
+    /// The session was unknown to a new agent.
+    sessions: u32,
+    /// The connection broke after something may have been sent.
+    broken: u32,
+    longest_gap: Duration,
+}
+
+/// Calls until `calls` were answered; begins a new session when the last is gone, as the protocol wants.
+async fn client(url: String, key: String, calls: u32) -> Met {
+    // Each call has a connection of its own, so that it is known what became of it.
+    let http = reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap();
+    let (mut met, mut session, mut last) = (Met::default(), None::<String>, Instant::now());
+    let end = Instant::now() + Duration::from_secs(180);
+    while met.answered < calls {
+        assert!(
+            Instant::now() < end,
+            "{} of {calls} were answered",
+            met.answered
+        );
+        let request = http
+            .post(&url)
+            .bearer_auth(&key)
+            .header("accept", "application/json");
+        let sent = match &session {
+            None => request.json(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}})),
+            Some(id) => request.header("mcp-session-id", id).json(
+                &json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "note"}})),
+        };
+        let answer = match sent.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let count = if error.is_connect() {
+                    &mut met.refused
+                } else {
+                    &mut met.broken
+                };
+                *count += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        match (answer.status().as_u16(), &session) {
+            (200, None) => {
+                session = Some(
+                    answer.headers()["mcp-session-id"]
+                        .to_str()
+                        .unwrap()
+                        .to_owned(),
+                )
+            }
+            (200, Some(_)) => {
+                let body: Value = answer.json().await.unwrap();
+                if body["result"]["content"][0]["text"] == "over stdio" {
+                    met.answered += 1;
+                    met.longest_gap = met.longest_gap.max(last.elapsed());
+                    last = Instant::now();
+                } else {
+                    // The server's pipe ended with the agent that held it: the answer says so, and is no success.
+                    met.unavailable += 1;
+                }
+            }
+            (404, Some(_)) => {
+                met.sessions += 1;
+                session = None;
+            }
+            (503, _) => {
+                met.unavailable += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            (status, _) => panic!("{status}: {}", answer.text().await.unwrap()),
+        }
+    }
+    met
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_mcp_call_is_lost_while_the_agent_is_replaced() {
+    const CLIENTS: u32 = 8;
+    const CALLS: u32 = 1_000;
+    let machine = Machine::new().await;
+    let tool = Tool::new(&["mcp"]).with("transport", json!("stdio"));
+    machine.stub.want(&tool);
+    let before = machine.agent.deploy(&tool).await;
+    machine.releases.add("0.1.1", program_of("0.1.1"));
+    let url = machine.agent.url(&format!("/mcp/{}", tool.id));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(client(
+                url.clone(),
+                machine.agent.key.clone(),
+                CALLS / CLIENTS,
+            ))
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(machine.redeployed("0.1.1").await["phase"], "healthy");
+    let mut all = Met::default();
+    for client in clients {
+        let met = client.await.unwrap();
+        all.answered += met.answered;
+        all.refused += met.refused;
+        all.unavailable += met.unavailable;
+        all.sessions += met.sessions;
+        all.broken += met.broken;
+        all.longest_gap = all.longest_gap.max(met.longest_gap);
+    }
+    println!(
+        "redeployment: {} MCP calls answered, {} tries refused, {} told to wait, {} new sessions, {} connections broken; the longest gap was {} ms",
+        all.answered,
+        all.refused,
+        all.unavailable,
+        all.sessions,
+        all.broken,
+        all.longest_gap.as_millis()
+    );
+    assert_eq!(all.answered, CALLS);
+    assert!(all.sessions > 0, "the agent was replaced under the clients");
+    machine.healthy("0.1.1").await;
+    let after = machine.agent.settled(&tool).await;
+    assert_eq!(
+        (&after["container_id"], &after["started_at"]),
+        (&before["container_id"], &before["started_at"])
+    );
+    machine.agent.delete(&tool).await.expect(200);
+}
