@@ -14,8 +14,8 @@ use russh::{ChannelMsg, Disconnect, Preferred, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use toolbox_domain::machine_operation::{MachineOperation, SSH_USER};
 
-use crate::authority::{Credentials, Randomness};
 use crate::connect::Wire;
+use crate::credentials::{Credentials, Randomness};
 use crate::error::{Phase, SshError};
 use crate::host_key::HostKey;
 use crate::time::within;
