@@ -9,6 +9,7 @@ pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
 pub mod rows;
+pub mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod toolbox_events;
