@@ -27,7 +27,7 @@ export async function schedule(world: ChaosWorld, seed: number): Promise<Outcome
   world.answers.clear();
   // Many schedules cause more events than are kept of one toolbox. The log is to be whole here.
   await world.db.execute("delete from private.event_buckets where account_tool_environment_id = :'id';", {
-    id: world.toolbox,
+    id: world.toolboxId,
   });
   // What agreed after the last schedule must not have come apart by itself.
   const apart = untruths(world, await look(world));
