@@ -188,6 +188,9 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
             facts.has_body
         }
         C::VersionChangeInProgress => ends_with("/redeploy") || ends_with("/rollback"),
+        C::ReleasesNotConfigured | C::ReleaseUnknown | C::ReleaseUnavailable => {
+            ends_with("/redeploy")
+        }
         C::NoPreviousVersion => ends_with("/rollback"),
         C::RedeployFailed => ends_with("/redeploy") || ends_with("/rollback"),
         // What a diagnosis finds is in its checks.
