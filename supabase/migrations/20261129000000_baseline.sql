@@ -146,6 +146,8 @@ create table public.account_tool_environments (
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
+  ssh_host_key text check (ssh_host_key ~ '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}$'),
+  ssh_port integer not null default 22 check (ssh_port between 1 and 65535),
   -- The keys of the agent, by name and by hash.
   dtma_key_id text check (dtma_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
   dtma_key_epoch integer not null default 0 check (dtma_key_epoch >= 0),
@@ -264,14 +266,14 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
-  dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
+  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, insert, delete on public.account_tool_environments to service_role;
 grant update (
   name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
-  dtma_port, dtma_certificate_pem, dtma_token_hash, dtma_last_known_version, dtma_api_version,
+  dtma_port, dtma_certificate_pem, ssh_port, dtma_token_hash, dtma_last_known_version, dtma_api_version,
   dtma_health_details_json, last_heartbeat_at, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
@@ -294,6 +296,8 @@ comment on column public.account_tool_environments.public_ip_address is 'Where D
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
+comment on column public.account_tool_environments.ssh_host_key is 'The ed25519 host key of the machine''s sshd that the control plane pins; public by nature. Null: the machine is not reached by SSH. Written by an enrolment only.';
+comment on column public.account_tool_environments.ssh_port is 'Port of sshd on the machine''s address.';
 comment on column public.account_tool_environments.dtma_key_id is 'Names the key pair the agent proved last: fingerprint of the root secret, dot, epoch. Null: the current root, epoch 0. No secret.';
 comment on column public.account_tool_environments.dtma_key_epoch is 'Epoch of the keys the agent should have; a rotation or an enrolment increments it.';
 comment on column public.account_tool_environments.dtma_token_hash is 'SHA-256 in hex of the key DTMA calls the control plane with.';
@@ -1752,6 +1756,67 @@ revoke all on function
   from public, anon, authenticated, service_role;
 grant execute on function public.claim_alert_messages, public.record_alert_delivery, public.begin_alert_test to service_role;
 
+-- supabase/schemas/ssh_checks.sql
+-- Whether the SSH server of a machine greets: checked at most once a minute, whoever asks and in how many functions.
+create table private.ssh_checks (
+  account_tool_environment_id uuid primary key references public.account_tool_environments (id) on delete cascade,
+  begun_at timestamptz not null default clock_timestamp(),
+  seen jsonb check (jsonb_typeof(seen) = 'object' and octet_length(seen::text) <= 4096)
+);
+comment on table private.ssh_checks is 'The last check of each machine''s SSH server.';
+comment on column private.ssh_checks.account_tool_environment_id is 'The toolbox.';
+comment on column private.ssh_checks.begun_at is 'When the check began; the next may begin a minute later.';
+comment on column private.ssh_checks.seen is 'What it saw, as toolbox-dtma-console answers it; null while it goes on.';
+
+create function public.begin_ssh_check(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+begin
+  perform private.require_keys(p, 'toolbox_id');
+  perform from public.account_tool_environments e where e.id = toolbox_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  insert into private.ssh_checks as c (account_tool_environment_id) values (toolbox_id)
+    on conflict (account_tool_environment_id) do update set begun_at = excluded.begun_at, seen = null
+    where c.begun_at <= excluded.begun_at - interval '1 minute';
+  if found then
+    return jsonb_build_object('outcome', 'due');
+  end if;
+  return jsonb_build_object(
+    'outcome', 'recent',
+    'seen', (select c.seen from private.ssh_checks c where c.account_tool_environment_id = toolbox_id)
+  );
+end;
+$$;
+comment on function public.begin_ssh_check is
+  'Asks to check the SSH server of a machine. Answers {outcome}: due, once a minute; recent with what the last check saw; or not_found.';
+
+create function public.record_ssh_check(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'seen');
+  update private.ssh_checks c set seen = p -> 'seen'
+    where c.account_tool_environment_id = (p ->> 'toolbox_id')::uuid;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'not_found' end);
+end;
+$$;
+comment on function public.record_ssh_check is 'Keeps what a check saw. Answers {outcome}: recorded or not_found.';
+
+alter table private.ssh_checks enable row level security;
+revoke all on private.ssh_checks from public, anon, authenticated, service_role;
+revoke all on function public.begin_ssh_check from public, anon, authenticated, service_role;
+revoke all on function public.record_ssh_check from public, anon, authenticated, service_role;
+grant execute on function public.begin_ssh_check to service_role;
+grant execute on function public.record_ssh_check to service_role;
+
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.
 
@@ -2531,6 +2596,9 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
+    ssh_host_key = p ->> 'ssh_host_key',
+    ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
     dtma_last_known_version = coalesce(left(p ->> 'version', 100), e.dtma_last_known_version),
     dtma_api_version = coalesce((p ->> 'api_version')::integer, e.dtma_api_version)
   where e.id = toolbox.id
@@ -2540,7 +2608,7 @@ begin
 end;
 $$;
 comment on function public.enrol_toolbox is
-  'First step of an enrolment: spends the token, pins the certificate, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
+  'First step of an enrolment: spends the token, pins the certificate and SSH''s host key, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
 
 create function public.set_toolbox_key(p jsonb) returns jsonb
 language plpgsql security definer
