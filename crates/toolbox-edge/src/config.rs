@@ -9,8 +9,8 @@ use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
-use toolbox_domain::receipts::ReceiptKey;
 use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
