@@ -26,7 +26,12 @@ class Receiver implements AsyncDisposable {
   constructor(pair: { key: string; cert: string }) {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, ...pair }, async (request) => {
       const header = (name: string) => request.headers.get(`webhook-${name}`);
-      this.got.push({ id: header("id"), timestamp: header("timestamp"), signature: header("signature"), body: await request.text() });
+      this.got.push({
+        id: header("id"),
+        timestamp: header("timestamp"),
+        signature: header("signature"),
+        body: await request.text(),
+      });
       const status = this.next.shift() ?? 204;
       // Whoever follows it comes back here.
       return new Response(null, { status, headers: status === 302 ? { location: this.url } : {} });
@@ -47,7 +52,11 @@ class MailSimulator implements AsyncDisposable {
   readonly got: { key: string | null; id: string | null; body: Record<string, unknown> }[] = [];
   readonly #server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     const { headers } = request;
-    this.got.push({ key: headers.get("authorization"), id: headers.get("idempotency-key"), body: await request.json() });
+    this.got.push({
+      key: headers.get("authorization"),
+      id: headers.get("idempotency-key"),
+      body: await request.json(),
+    });
     return Response.json({ id: crypto.randomUUID() });
   });
 
@@ -137,7 +146,11 @@ Deno.test("alerts reach their user", async (t) => {
     const made = await rest(stack, "POST", "alert_messages?select=id", { channel_id: id });
     assert.equal(made.status, 201, JSON.stringify(made.json));
     const told = await eventually("the outcome", async () => {
-      const { json } = await rest(stack, "GET", `alert_messages?id=eq.${made.json[0].id}&select=state,last_status,last_code`);
+      const { json } = await rest(
+        stack,
+        "GET",
+        `alert_messages?id=eq.${made.json[0].id}&select=state,last_status,last_code`,
+      );
       return json[0].state === "pending" ? undefined : json[0];
     });
     assert.deepEqual(told, { state: "failed", last_status: 418, last_code: "target_refused" });
@@ -154,7 +167,11 @@ Deno.test("alerts reach their user", async (t) => {
     assertSigned(message);
     const { type, data } = parse(message);
     assert.equal(type, "alert.opened");
-    assert.deepEqual([data.alert.kind, data.alert.instance_id, data.alert.toolbox_id], ["instance_error", instance, toolbox]);
+    assert.deepEqual([data.alert.kind, data.alert.instance_id, data.alert.toolbox_id], [
+      "instance_error",
+      instance,
+      toolbox,
+    ]);
     assert.match(data.summary, /^Tool "My tool" on toolbox ".+" is in error \(crash_loop\): It ended five times$/);
   });
 
@@ -171,11 +188,17 @@ Deno.test("alerts reach their user", async (t) => {
     );
     const { rows } = { rows: await db.rows("select id from public.alerts where recovering_since is not null") };
     assert.equal(rows.length, 1);
-    await sql("update public.alerts set recovering_since = recovering_since - interval '1 minute' where recovering_since is not null");
+    await sql(
+      "update public.alerts set recovering_since = recovering_since - interval '1 minute' where recovering_since is not null",
+    );
     const message = await arrival(2);
     assertSigned(message);
     const { type, data } = parse(message);
-    assert.deepEqual([type, data.alert.kind, data.alert.id], ["alert.recovered", "instance_error", parse(receiver.got[0]).data.alert.id]);
+    assert.deepEqual([type, data.alert.kind, data.alert.id], [
+      "alert.recovered",
+      "instance_error",
+      parse(receiver.got[0]).data.alert.id,
+    ]);
     assert(data.alert.closed_at);
   });
 
@@ -193,7 +216,9 @@ Deno.test("alerts reach their user", async (t) => {
         );
         return row;
       });
-      await db.execute("update public.alert_messages set last_status = null, due_at = now() where id = :'id'", { id: first.id! });
+      await db.execute("update public.alert_messages set last_status = null, due_at = now() where id = :'id'", {
+        id: first.id!,
+      });
       return told;
     };
     assert.deepEqual(await due(), { last_status: 503, last_code: "target_refused", state: "pending" });
@@ -205,7 +230,10 @@ Deno.test("alerts reach their user", async (t) => {
       assert.equal(message.id, first.id);
     }
     await eventually("the delivery", async () => {
-      const { state, attempts } = await db.row<{ state: string; attempts: number }>("select state, attempts from public.alert_messages where id = :'id'", { id: first.id! });
+      const { state, attempts } = await db.row<{ state: string; attempts: number }>(
+        "select state, attempts from public.alert_messages where id = :'id'",
+        { id: first.id! },
+      );
       return state === "delivered" && attempts === 3 ? true : undefined;
     });
   });
@@ -219,9 +247,16 @@ Deno.test("alerts reach their user", async (t) => {
         caller.close();
       }
     })();
-    for (const host of [`127.0.0.1:${(inner.addr as Deno.NetAddr).port}`, `localhost:${(inner.addr as Deno.NetAddr).port}`]) {
+    for (
+      const host of [`127.0.0.1:${(inner.addr as Deno.NetAddr).port}`, `localhost:${(inner.addr as Deno.NetAddr).port}`]
+    ) {
       const name = `inner ${host}`;
-      const made = await rest(stack, "POST", "alert_channels?select=id", { name, kind: "webhook", webhook_url: `https://${host}/`, webhook_secret: SECRET });
+      const made = await rest(stack, "POST", "alert_channels?select=id", {
+        name,
+        kind: "webhook",
+        webhook_url: `https://${host}/`,
+        webhook_secret: SECRET,
+      });
       await rest(stack, "POST", "alert_rules", { channel_id: made.json[0].id, kind: "certificate_changed" });
     }
     await sql(
@@ -229,7 +264,9 @@ Deno.test("alerts reach their user", async (t) => {
        update public.account_tool_environments set dtma_certificate_pem = E'-----BEGIN CERTIFICATE-----\\nBBBB\\n-----END CERTIFICATE-----\\n' where id = :'toolbox'`,
     );
     await eventually("both refusals", async () => {
-      const rows = await db.rows<{ last_code: string }>("select last_code from public.alert_messages where state = 'failed'");
+      const rows = await db.rows<{ last_code: string }>(
+        "select last_code from public.alert_messages where state = 'failed'",
+      );
       return rows.length === 2 && rows.every((row) => row.last_code === "target_not_allowed") ? true : undefined;
     });
     inner.close();
@@ -248,7 +285,9 @@ Deno.test("alerts reach their user", async (t) => {
     assert.deepEqual([sent.body.from, sent.body.to], ["Toolbox <alerts@example.org>", [stack.ready.demo.email]]);
     assert.match(String(sent.body.subject), /version 1\.0\.0, older than 9\.0\.0/);
     await eventually("the delivery", async () => {
-      const { state } = await db.row<{ state: string }>("select state from public.alert_messages where id = :'id'", { id: sent.id! });
+      const { state } = await db.row<{ state: string }>("select state from public.alert_messages where id = :'id'", {
+        id: sent.id!,
+      });
       return state === "delivered" ? true : undefined;
     });
     assert.equal(mail.got.length, 1);
