@@ -28,10 +28,9 @@ const IN_DATABASE: [&str; 7] = [
 /// A world in which neither messages nor receipts are due.
 fn world() -> World {
     let world = World::new();
-    world.on(
-        "claim_alert_messages",
-        &json!({"outcome": "claimed", "messages": []}),
-    );
+    world
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}));
     world
 }
 
