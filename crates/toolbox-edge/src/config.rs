@@ -10,6 +10,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -35,6 +36,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_SSH_CA_KEY",
+    "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
 
@@ -80,6 +82,8 @@ pub struct Config {
     pub alerts: Result<AlertConfig, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
+    /// For the function that writes receipts: what `TOOLBOX_RECEIPT_KEY` gives, or the root secret without one.
+    pub receipt_key: Result<ReceiptKey, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -202,6 +206,7 @@ impl Config {
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
             machines: MachineConfig::read(&get),
+            receipt_key: receipt_key(&get),
         })
     }
 }
@@ -332,6 +337,17 @@ impl MachineConfig {
             agent_version: version.flatten(),
         })
     }
+}
+
+fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
+    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
+        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
+        None => (
+            "BACKEND_TO_DTMA_API_KEY",
+            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
+        ),
+    };
+    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
 }
 
 impl ConfigError {
