@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, join4, select};
-use toolbox_api::console::{ConsoleDiagnosis, Way};
+use toolbox_api::console::ConsoleDiagnosis;
 use toolbox_api::dtma::API_VERSION;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{AgentCondition, Check, MachineStatus, Verdict};

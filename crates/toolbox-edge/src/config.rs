@@ -274,19 +274,18 @@ impl MachineConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
         let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
-        match (port, version) {
-            (None | Some(Some(1..)), None | Some(Some(_))) => Ok(Self {
-                companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
-                agent_version: version.flatten(),
-            }),
-            (port, version) => Err(ConfigError::of([
-                (
-                    matches!(port, Some(None | Some(0))),
-                    "TOOLBOX_COMPANION_PORT",
-                ),
-                (matches!(version, Some(None)), "TOOLBOX_AGENT_VERSION"),
-            ])),
+        let is_port_wrong = matches!(port, Some(None | Some(0)));
+        let is_version_wrong = matches!(version, Some(None));
+        if is_port_wrong || is_version_wrong {
+            return Err(ConfigError::of([
+                (is_port_wrong, "TOOLBOX_COMPANION_PORT"),
+                (is_version_wrong, "TOOLBOX_AGENT_VERSION"),
+            ]));
         }
+        Ok(Self {
+            companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+            agent_version: version.flatten(),
+        })
     }
 }
 

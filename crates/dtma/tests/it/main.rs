@@ -25,6 +25,7 @@ mod images;
 mod kills;
 mod lifecycle;
 mod logs;
+mod machine;
 mod mcp;
 mod names;
 mod ports;
