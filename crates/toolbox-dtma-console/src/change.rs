@@ -113,7 +113,7 @@ pub(crate) async fn change(
             async |program| change.ask(program).await,
             async || {
                 let done = machine.execute(&change.operation()).await?;
-                let begun = serde_json::from_str::<Begun>(&done.stdout).ok();
+                let begun = serde_json::from_value::<Begun>(done.data).ok();
                 Ok(Accepted {
                     id: begun.map(|begun| begun.id),
                     details: done.details,

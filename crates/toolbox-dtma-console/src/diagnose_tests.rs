@@ -38,7 +38,7 @@ fn healthy() -> World {
     });
     world.executor(
         200,
-        json!({"success": true, "exitCode": 0, "stdout": "", "stderr": ""}),
+        json!({"success": true, "answer": {"ok": true, "by": "machine"}}),
     );
     world.agent(|path| match path {
         "GET /v1/machine/status" => answer(200, &machine("agent", "healthy")),

@@ -7,11 +7,13 @@ use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toolbox_api::console::ServiceCheck;
+use toolbox_api::dtma::Reason;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorEnvelope};
 use toolbox_api::machine::Verdict;
 use toolbox_clients::supabase::machines::SshCheck;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::MachineOperation;
+use toolbox_domain::objects;
 use toolbox_http::{Call, Request};
 
 use crate::machine::{Failed, Machine};
@@ -30,18 +32,29 @@ struct Execute<'a> {
 
 /// What the executor answers, as far as it is read here.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ExecutedWire {
     success: bool,
-    #[serde(default)]
-    exit_code: Option<i64>,
-    #[serde(default)]
-    stdout: String,
+    #[serde(default, deserialize_with = "objects::optional")]
+    answer: Option<AnswerWire>,
 }
 
-/// What an operation wrote, and all that the executor answered.
+/// What the machine said of the operation.
+#[derive(Default, Deserialize)]
+struct AnswerWire {
+    #[serde(default)]
+    lines: Vec<String>,
+    #[serde(default)]
+    data: Value,
+    #[serde(default, deserialize_with = "objects::optional")]
+    error: Option<Reason>,
+}
+
+/// What the machine said of an operation that was done, and all that the executor answered.
 pub(crate) struct Executed {
-    pub(crate) stdout: String,
+    /// Lines of a log.
+    pub(crate) lines: Vec<String>,
+    /// What the agent or the companion answered to the same question.
+    pub(crate) data: Value,
     pub(crate) details: Value,
 }
 
@@ -75,23 +88,23 @@ impl Machine {
             return Err(refused(&answer.body));
         }
         let details: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match serde_json::from_slice::<ExecutedWire>(&answer.body) {
-            Ok(done) if done.success && done.exit_code.unwrap_or_default() == 0 => Ok(Executed {
-                stdout: done.stdout,
+        let told = serde_json::from_slice::<ExecutedWire>(&answer.body);
+        let ExecutedWire { success, answer } = told.map_err(|_| {
+            unavailable("The answer of the function ssh-command-executor could not be understood")
+        })?;
+        let AnswerWire { lines, data, error } = answer.unwrap_or_default();
+        if success {
+            return Ok(Executed {
+                lines,
+                data,
                 details,
-            }),
-            Ok(done) => {
-                let code = done.exit_code.map_or(-1, |code| code);
-                let mut failed = unavailable(&format!(
-                    "The command on the machine ended with code {code}"
-                ));
-                failed.foreign_code = Some("ssh_command_failed".to_owned());
-                Err(failed)
-            }
-            Err(_) => Err(unavailable(
-                "The answer of the function ssh-command-executor could not be understood",
-            )),
+            });
         }
+        let why = error.unwrap_or_else(|| Reason {
+            code: "ssh_command_failed".to_owned(),
+            message: "The operation on the machine failed".to_owned(),
+        });
+        Err(told_by_others(&why.code, why.message))
     }
 
     /// Whether an SSH server greets, asked at most once a minute, whoever calls; in between the last answer counts.
@@ -188,10 +201,15 @@ fn refused(body: &[u8]) -> Failed {
     let Ok(ErrorEnvelope { error }) = serde_json::from_slice(body) else {
         return unavailable("The function ssh-command-executor is not there");
     };
-    let code = ErrorCode::from_code(&error.code).unwrap_or(ErrorCode::AgentUnreachable);
+    told_by_others(&error.code, error.message)
+}
+
+/// A failure with the code of another program, which may be none of ours.
+fn told_by_others(code: &str, message: String) -> Failed {
+    let known = ErrorCode::from_code(code).unwrap_or(ErrorCode::AgentUnreachable);
     Failed {
-        error: ApiError::with_message(code, error.message),
-        foreign_code: Some(error.code),
+        error: ApiError::with_message(known, message),
+        foreign_code: Some(code.to_owned()),
         is_final: false,
     }
 }
