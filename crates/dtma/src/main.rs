@@ -1,10 +1,10 @@
-//! The program `dtma`: reads its configuration, sets up the log, runs the agent until a signal.
+//! The program `dtma`: reads its command line, sets up the log, runs the command until its end or a signal.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use dtma::config::Config;
+use dtma::cli::{Cli, Command, with_command};
 use dtma::machine::log::{LogRing, Tee};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -16,9 +16,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// One thread serves a machine's handful of tools, and keeps the agent's memory small.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let config = Config::parse();
+    let cli = Cli::parse_from(with_command(std::env::args_os()));
+    let filter = match &cli.command {
+        Command::Agent(config) => &config.machine.log,
+        Command::Companion(config) => &config.machine.log,
+        Command::Enrol(config) => &config.machine.log,
+        // What they have to say is their output.
+        Command::SshSetup(_) | Command::SshCommand(_) => "error",
+    };
     let log = Arc::new(LogRing::default());
-    if let Err(error) = set_up_log(&config.log, &log) {
+    if let Err(error) = set_up_log(filter, &log) {
         eprintln!("dtma: {error}");
         return ExitCode::FAILURE;
     }
@@ -35,10 +42,41 @@ async fn main() -> ExitCode {
             _ = interrupt.recv() => {}
         }
     };
-    match dtma::agent::run(config, log, stop).await {
+    match cli.command {
+        Command::Agent(config) if config.candidate => {
+            ended(dtma::candidate::run(*config, stop).await)
+        }
+        Command::Agent(config) => ended(dtma::agent::run(*config, log, stop).await),
+        Command::Companion(config) => ended(dtma::companion::run(*config, stop).await),
+        Command::Enrol(config) => tokio::select! {
+            () = stop => ExitCode::FAILURE,
+            done = dtma::enrolment::run(*config) => said(done),
+        },
+        Command::SshSetup(setup) => said(dtma::ssh::setup::run(&setup).await),
+        Command::SshCommand(command) => ExitCode::from(dtma::ssh::command::run(&command).await),
+    }
+}
+
+/// The exit code for a command that says what it did, or why not.
+fn said<T: std::fmt::Display, E: std::error::Error>(done: Result<T, E>) -> ExitCode {
+    match done {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("dtma: {}", dtma::error_chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code for the end of a program that runs until a signal.
+fn ended<E: std::error::Error>(end: Result<(), E>) -> ExitCode {
+    match end {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = dtma::error_chain(&error), "the agent failed");
+            tracing::error!(error = dtma::error_chain(&error), "the program failed");
             ExitCode::FAILURE
         }
     }

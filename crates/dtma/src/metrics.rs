@@ -29,6 +29,11 @@ impl Machine {
         }
     }
 
+    /// The folder whose disk is meant.
+    pub fn folder(&self) -> &Path {
+        &self.state_dir
+    }
+
     /// Reads them. What cannot be read is 0, or absent.
     pub fn read(&self) -> SystemMetrics {
         let ticks = read_ticks();

@@ -261,7 +261,7 @@ pub struct Accepted {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RedeployRequest {
-    /// The version to run: 1 to 64 of `0-9A-Za-z.+-`, the first a digit. The one that runs when absent.
+    /// The version to run: 1 to 64 of `0-9A-Za-z.+-`, the first a digit. The latest release when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ToolInstanceId;
 use crate::names::ContainerName;
 
+/// The user of the machine whom the control plane signs in as.
+pub const SSH_USER: &str = "toolbox-ssh";
+
+/// What sshd runs for that user, whatever was asked for. It reads the operation from `SSH_ORIGINAL_COMMAND`.
+pub const FORCED_COMMAND: &str = "sudo -n /usr/local/bin/dtma ssh-command";
+
 /// Most bytes of an operation's text; the longest one has fewer.
 pub const MAX_TEXT_BYTES: usize = 128;
 
@@ -98,7 +104,7 @@ impl InstanceAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "u16", into = "u16")]
-pub struct Tail(#[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 5000))] u16);
+pub struct Tail(u16);
 
 impl Tail {
     /// The number.
@@ -308,9 +314,7 @@ impl FromStr for PredecessorCommand {
             ["systemctl", "is-active", "dtma"] => {
                 Ok(Self::Operation(MachineOperation::AgentStatus))
             }
-            ["uptime"] | ["free" | "df", "-h"] => {
-                Ok(Self::Operation(MachineOperation::HostHealth))
-            }
+            ["uptime"] | ["free" | "df", "-h"] => Ok(Self::Operation(MachineOperation::HostHealth)),
             _ => text.parse().map(Self::Operation),
         }
     }

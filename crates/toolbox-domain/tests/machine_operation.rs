@@ -1,4 +1,5 @@
 //! The closed set of operations on a machine: one text form, one JSON form, nothing else gets in.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;

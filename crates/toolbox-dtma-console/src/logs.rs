@@ -83,7 +83,7 @@ pub(crate) async fn logs(
                 let done = machine
                     .execute(&MachineOperation::AgentLogs { tail })
                     .await?;
-                Ok(done.lines)
+                Ok(done.lines.unwrap_or_default())
             },
         )
         .await;

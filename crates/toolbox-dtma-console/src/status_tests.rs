@@ -3,7 +3,7 @@ use toolbox_domain::retry::Fault;
 use toolbox_instances::testing::{TOOLBOX, answer, fault};
 
 use crate::FUNCTION;
-use crate::testing::{World, machine, path, row};
+use crate::testing::{World, executed, machine, path, row};
 
 fn service<'a>(body: &'a Value, name: &str) -> &'a Value {
     let all = body["services"].as_array().unwrap();
@@ -91,7 +91,10 @@ fn then_ssh_and_a_machine_that_nothing_reaches_is_no_success() {
     let world = World::new();
     world.agent(|_| fault(Fault::Timeout));
     let status = machine("companion", "down");
-    world.executor(200, json!({"success": true, "answer": {"ok": true, "by": "companion", "data": status}}));
+    world.executor(
+        200,
+        executed(&json!({"ok": true, "by": "companion", "data": status})),
+    );
     let seen = world.ask("GET", &path("status"), None);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(seen.body["method"], "ssh");

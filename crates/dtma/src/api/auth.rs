@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::router::{is_public, mcp_instance};
 
 /// What the caller presents as bearer token; nothing when there is none.
-fn presented(headers: &HeaderMap) -> &str {
+pub fn presented(headers: &HeaderMap) -> &str {
     headers
         .get(AUTHORIZATION)
         .and_then(|v| v.to_str().ok())

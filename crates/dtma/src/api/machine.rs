@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -11,15 +11,18 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use toolbox_api::dtma::API_VERSION;
 use toolbox_api::machine::{
-    AgentCondition, AgentState, CertificateState, DEFAULT_LOG_LINES, Diagnosis, DockerState,
-    HostState, MAX_LOG_LINES, MachineStatus, ServedBy,
+    Accepted, AgentCondition, AgentState, CertificateState, DEFAULT_LOG_LINES, Diagnosis,
+    DockerState, HostState, LastVersionChange, MAX_LOG_LINES, MachineStatus, RedeployRequest,
+    ServedBy,
 };
 use toolbox_api::problem::ProblemCode;
 
 use super::AppState;
+use super::auth::presented;
 use super::error::ApiError;
-use super::extract::Params;
+use super::extract::{OptionalJsonBody, Params};
 use crate::VERSION;
+use crate::companion::record;
 use crate::instances::view;
 use crate::machine::previous_version;
 
@@ -67,6 +70,61 @@ pub async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
 /// What is wrong on this machine.
 pub async fn diagnose(State(state): State<AppState>) -> Json<Diagnosis> {
     Json(state.doctor.diagnose().await)
+}
+
+/// Ends the agent, so that what keeps it running starts it again.
+pub async fn restart(State(state): State<AppState>) -> (StatusCode, Json<Accepted>) {
+    // Open requests are answered before it ends, this one too.
+    state.restart.notify_one();
+    (StatusCode::ACCEPTED, Json(Accepted { accepted: true }))
+}
+
+/// The companion replaces the agent, which cannot do that to itself.
+pub async fn redeploy(
+    state: State<AppState>,
+    headers: HeaderMap,
+    OptionalJsonBody(request): OptionalJsonBody<RedeployRequest>,
+) -> Result<Response, ApiError> {
+    let body = serde_json::to_vec(&request).unwrap_or_default();
+    hand_on(state, "/v1/machine/redeploy", &headers, body).await
+}
+
+/// The companion does this, too.
+pub async fn rollback(state: State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    hand_on(state, "/v1/machine/rollback", &headers, Vec::new()).await
+}
+
+async fn hand_on(
+    State(state): State<AppState>,
+    path: &str,
+    headers: &HeaderMap,
+    body: Vec<u8>,
+) -> Result<Response, ApiError> {
+    let unreachable = |detail: String| ApiError::new(ProblemCode::CompanionUnreachable, detail);
+    let companion = state.companion.as_ref().ok_or_else(|| {
+        unreachable(
+            "This machine was set up without a companion; run the installer on it".to_owned(),
+        )
+    })?;
+    let answer = companion.hand_on(path, presented(headers), body).await;
+    let answer =
+        answer.map_err(|error| unreachable(format!("The companion does not answer: {error}")))?;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let kind = answer
+        .headers
+        .get("content-type")
+        .unwrap_or("application/json")
+        .to_owned();
+    Ok((status, [(header::CONTENT_TYPE, kind)], answer.body).into_response())
+}
+
+/// The change of the agent's version that is under way, else the last one. The companion keeps it on the disk.
+pub async fn operation(State(state): State<AppState>) -> Json<LastVersionChange> {
+    let folder = state.machine.folder().to_owned();
+    let read = tokio::task::spawn_blocking(move || record::read(&folder)).await;
+    Json(LastVersionChange {
+        operation: read.ok().flatten(),
+    })
 }
 
 /// `?tail=100&follow=true`.

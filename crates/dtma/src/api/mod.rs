@@ -16,7 +16,7 @@ pub mod tools;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::ImagePolicy;
@@ -69,4 +69,6 @@ pub struct AppState {
     pub started: Instant,
     /// Turns true when the agent stops.
     pub shutdown: watch::Receiver<bool>,
+    /// Ends the agent, so that it is started again.
+    pub restart: Arc<Notify>,
 }

@@ -1,5 +1,7 @@
 //! The table of routes: who may call each, and which handler answers it.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -97,6 +99,30 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             get(machine::status),
         ),
         route(
+            Method::POST,
+            "/v1/machine/restart",
+            Access::Key,
+            post(machine::restart),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/redeploy",
+            Access::Key,
+            post(machine::redeploy),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/rollback",
+            Access::Key,
+            post(machine::rollback),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/operation",
+            Access::Key,
+            get(machine::operation),
+        ),
+        route(
             Method::GET,
             "/v1/machine/diagnose",
             Access::Key,
@@ -143,7 +169,10 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), auth::require_key))
-        .layer(from_fn_with_state(state.clone(), request_id::name_and_log))
+        .layer(from_fn_with_state(
+            Arc::clone(&state.telemetry),
+            request_id::name_and_log,
+        ))
         .with_state(state)
 }
 

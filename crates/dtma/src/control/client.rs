@@ -79,6 +79,19 @@ impl CallError {
     }
 }
 
+/// A client for calls over the network, which trusts the certificates in `ca_file` beside the public roots.
+pub fn native(ca_file: Option<&Path>) -> Result<Native, ClientError> {
+    let Some(file) = ca_file else {
+        return Ok(Native::new()?);
+    };
+    let path = file.to_owned();
+    match std::fs::read(file).map(|pem| Native::trusting(&pem)) {
+        Ok(Ok(http)) => Ok(http),
+        Ok(Err(source)) => Err(ClientError::Unusable { path, source }),
+        Err(source) => Err(ClientError::Unreadable { path, source }),
+    }
+}
+
 /// A client of the control plane.
 pub struct ControlClient {
     http: Native,
@@ -99,17 +112,7 @@ impl ControlClient {
     /// For the function at `url` and `toolbox`. `ca_file` holds certificates that are trusted beside the public roots.
     /// The configuration allows plain HTTP to this machine only.
     pub fn new(url: &Uri, toolbox: ToolboxId, ca_file: Option<&Path>) -> Result<Self, ClientError> {
-        let http = match ca_file {
-            None => Native::new()?,
-            Some(path) => {
-                let (file, path) = (path, path.to_owned());
-                match std::fs::read(file).map(|pem| Native::trusting(&pem)) {
-                    Ok(Ok(http)) => http,
-                    Ok(Err(source)) => return Err(ClientError::Unusable { path, source }),
-                    Err(source) => return Err(ClientError::Unreadable { path, source }),
-                }
-            }
-        };
+        let http = native(ca_file)?;
         let base = url.to_string();
         Ok(Self {
             http,

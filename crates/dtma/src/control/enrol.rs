@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::client::{CallError, ControlClient};
 use crate::durable;
 use crate::keys::{KeyRing, KeysError};
+use crate::ssh::{CA_FILE, SshHost};
 
 /// Longest token file.
 const MAX_TOKEN_CHARS: usize = 256;
@@ -16,24 +17,32 @@ const PREFIX: &str = "tbe_";
 
 /// Why the agent is not enrolled.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EnrolError {
-    /// The file holds no token. Its content is not repeated.
-    #[error("the enrolment token file holds no token; expected tbe_ and its characters")]
+pub enum EnrolError {
+    /// Something else than a token. It is not repeated.
+    #[error("what should be an enrolment token is none; expected tbe_ and its characters")]
     NoToken,
     #[error("could not read the enrolment token file")]
     Unreadable(#[source] std::io::Error),
     /// The control plane refused, or did not answer.
     #[error("the control plane did not enrol the toolbox")]
     Call(#[from] CallError),
+    /// The key of SSH's authority could not be kept.
+    #[error("could not keep the public key of the control plane's SSH authority")]
+    Authority(#[source] std::io::Error),
     /// The keys could not be kept. The same token with the same certificate gives them again.
     #[error("could not keep the keys of the enrolment")]
     Keys(#[from] KeysError),
 }
 
 /// The token in the file; none when there is no file, or nothing in it.
-pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
+pub fn token(file: &Path) -> Result<Option<String>, EnrolError> {
     let text = durable::read(file).map_err(EnrolError::Unreadable)?;
-    let token = text.as_deref().map_or("", str::trim);
+    parse(&text.unwrap_or_default())
+}
+
+/// The token in `text`; none when there is nothing in it.
+pub fn parse(text: &str) -> Result<Option<String>, EnrolError> {
+    let token = text.trim();
     let is_plain = token.len() <= MAX_TOKEN_CHARS && token.bytes().all(|b| b.is_ascii_graphic());
     match token.strip_prefix(PREFIX) {
         _ if token.is_empty() => Ok(None),
@@ -42,28 +51,50 @@ pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
     }
 }
 
-/// Enrols with `token`, stores the keys, and removes the file, because the token works only once.
-pub(super) async fn enrol(
+/// What is enrolled, and where what it gets is kept.
+pub struct Machine<'a> {
+    pub certificate_pem: &'a str,
+    pub ssh: &'a SshHost,
+    pub state_dir: &'a Path,
+}
+
+/// Enrols with `token`, and stores what it gets.
+pub async fn enrol(
     client: &ControlClient,
     keys: &KeyRing,
-    file: &Path,
     token: &str,
-    certificate_pem: &str,
+    machine: Machine<'_>,
 ) -> Result<(), EnrolError> {
+    let ssh_host_key = machine.ssh.key();
     let request = EnrolRequest {
         version: crate::VERSION.to_owned(),
         api_version: API_VERSION,
-        certificate_pem: certificate_pem.to_owned(),
+        certificate_pem: machine.certificate_pem.to_owned(),
+        ssh_port: ssh_host_key.is_some().then_some(machine.ssh.port),
+        ssh_host_key,
     };
     let request_id = Uuid::new_v4().to_string();
     let answer = client.enrol(token, &request, &request_id).await?;
+    // Before the keys: once they are kept, nobody asks for this again.
+    if let Some(authority) = &answer.ssh_ca_public_key {
+        durable::write(
+            machine.state_dir,
+            CA_FILE,
+            format!("{authority}\n").as_bytes(),
+        )
+        .map_err(EnrolError::Authority)?;
+    }
     keys.enrolled(answer.keys, answer.interval_seconds).await?;
     tracing::info!(request_id, "enrolled");
+    Ok(())
+}
+
+/// Removes the file of a token that was used, because it works only once.
+pub fn remove(file: &Path) {
     if let Err(error) = std::fs::remove_file(file) {
         tracing::warn!(%error, path = %file.display(), "could not remove the used enrolment token; remove it by hand");
         // On a read-only mount the token is tried again at the next start, and gives the same keys or a refusal.
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod batch;
 mod boot;
 pub mod client;
 mod desired;
-mod enrol;
+pub mod enrol;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +35,7 @@ use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 use crate::keys::KeyRing;
 use crate::metrics::Machine;
 use crate::runtime::probe::EngineProbe;
+use crate::ssh::SshHost;
 use batch::Batch;
 use boot::Counters;
 use client::{CallError, ControlClient, ReadInstance};
@@ -73,6 +74,8 @@ pub struct Control {
     pub orphans: watch::Sender<BTreeSet<ToolInstanceId>>,
     /// The certificate's SHA-256 and PEM; none without TLS.
     pub certificate: Option<(String, String)>,
+    /// This machine's sshd.
+    pub ssh: SshHost,
     pub state_dir: PathBuf,
     /// File with an enrolment token.
     pub token_file: Option<PathBuf>,
@@ -220,8 +223,14 @@ impl Reporter {
         };
         let pem = self.control.certificate.as_ref().map_or("", |(_, pem)| pem);
         let (client, keys) = (&self.control.client, &self.control.keys);
-        match enrol::enrol(client, keys, file, &token, pem).await {
+        let about = enrol::Machine {
+            certificate_pem: pem,
+            ssh: &self.control.ssh,
+            state_dir: &self.control.state_dir,
+        };
+        match enrol::enrol(client, keys, &token, about).await {
             Ok(()) => {
+                enrol::remove(file);
                 self.succeeded();
                 self.used_token = Some(token);
                 self.counters.reset();
@@ -461,7 +470,7 @@ impl Reporter {
 }
 
 /// What the machine's owner can do about a refusal. The other refusals pass by themselves, or are defects.
-fn hint(code: &str) -> Option<&'static str> {
+pub fn hint(code: &str) -> Option<&'static str> {
     match code {
         "certificate_changed" => Some(
             "the control plane trusts another certificate of this toolbox; enrol it again with a new token",
@@ -498,7 +507,7 @@ fn outcome(answer: &Result<HeartbeatResponse, CallError>) -> &'static str {
 }
 
 /// A random number in `[0, 1)`. It spreads the heartbeats of many agents over time.
-fn unit_random() -> f64 {
+pub fn unit_random() -> f64 {
     let bytes = *Uuid::new_v4().as_bytes();
     let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     f64::from(number) / (f64::from(u32::MAX) + 1.0)

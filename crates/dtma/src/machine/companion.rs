@@ -1,5 +1,6 @@
-//! Whether the companion answers. It presents the agent's certificate on another port of this machine.
+//! The companion as seen from the agent: it presents the agent's certificate on another port of this machine.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,10 +8,14 @@ use toolbox_api::machine::CompanionState;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::names::agent_host;
 use toolbox_http::native::Native;
-use toolbox_http::{Call, Pin, Request, Transport, TransportError};
+use toolbox_http::{Call, Pin, Request, Response as Answer, Transport, TransportError};
 
 /// How long it may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
+/// How long it may take to begin what is handed on: it asks first whether there is such a release.
+const HAND_ON_LIMIT: Duration = Duration::from_secs(25);
+/// Largest answer to that.
+const MAX_ANSWER: usize = 64 * 1024;
 
 /// The way to the companion.
 pub struct Companion {
@@ -26,14 +31,19 @@ struct Health {
 }
 
 impl Companion {
-    /// The companion of `toolbox` at `port` of this machine. Without a certificate it speaks plain HTTP, as the agent does.
-    pub fn new(http: Native, toolbox: ToolboxId, port: u16, certificate: Option<&str>) -> Self {
+    /// The companion of `toolbox` at this address. Without a certificate it speaks plain HTTP, as the agent does.
+    pub fn new(
+        http: Native,
+        toolbox: ToolboxId,
+        address: SocketAddr,
+        certificate: Option<&str>,
+    ) -> Self {
         let (url, pin) = match certificate {
-            None => (format!("http://127.0.0.1:{port}"), None),
+            None => (format!("http://{address}"), None),
             Some(pem) => {
                 let pin = Pin {
                     certificate: pem.into(),
-                    proxy: format!("http://127.0.0.1:{port}").into(),
+                    proxy: format!("http://{address}").into(),
                 };
                 (format!("https://{}", agent_host(toolbox)), Some(pin))
             }
@@ -48,6 +58,24 @@ impl Companion {
         let answer = self.http.send(call).await?;
         let health = serde_json::from_slice::<Health>(&answer.body).ok();
         Ok(health.filter(|_| answer.status == 200).map(|h| h.version))
+    }
+
+    /// Hands a request on, with the caller's own key; its answer.
+    pub async fn hand_on(
+        &self,
+        path: &str,
+        key: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, TransportError> {
+        let mut request = Request::new("POST", format!("{}{path}", self.url));
+        request
+            .headers
+            .set("authorization", format!("Bearer {key}"));
+        request.headers.set("content-type", "application/json");
+        request.body = body;
+        let mut call = Call::new(request, HAND_ON_LIMIT);
+        (call.pin, call.max_answer, call.keep_type) = (self.pin.clone(), MAX_ANSWER, true);
+        self.http.send(call).await
     }
 
     /// How it is, and the evidence for that.

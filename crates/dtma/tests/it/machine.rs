@@ -110,7 +110,10 @@ async fn the_log_can_be_read_and_followed_and_holds_no_key() {
     let refused = agent
         .bare_request(Method::GET, "/status")
         .bearer_auth(&secret);
-    agent.send(refused).await.expect_problem(401, "unauthorized");
+    agent
+        .send(refused)
+        .await
+        .expect_problem(401, "unauthorized");
     let line = lines.next().await.unwrap().unwrap();
     let line = String::from_utf8(line.to_vec()).unwrap();
     assert!(line.ends_with('\n') && line.contains("/status"), "{line}");
@@ -128,7 +131,12 @@ async fn docker_down_fails_and_docker_up_cures_it() {
     agent.start().await;
     let found = check(&agent, "docker").await;
     assert_eq!(found["verdict"], "failed");
-    assert!(found["action"].as_str().unwrap().contains("systemctl start docker"));
+    assert!(
+        found["action"]
+            .as_str()
+            .unwrap()
+            .contains("systemctl start docker")
+    );
     let status = get_json(&agent, "/v1/machine/status").await;
     assert_eq!(status["agent"]["health"], "degraded");
     agent.kill();
@@ -141,7 +149,10 @@ async fn docker_down_fails_and_docker_up_cures_it() {
 async fn a_full_disk_is_a_warning_or_a_failure() {
     let full = started(&flag("--disk-free", 100)).await;
     let found = check(&full, "disk").await;
-    assert!(found["verdict"] == "warning" || found["verdict"] == "failed", "{found}");
+    assert!(
+        found["verdict"] == "warning" || found["verdict"] == "failed",
+        "{found}"
+    );
     let enough = started(&flag("--disk-free", 0)).await;
     assert_verdict(&enough, "disk", "ok").await;
 }
@@ -179,7 +190,11 @@ async fn each_step_of_the_way_to_the_control_plane_is_told_apart() {
 async fn a_clock_that_is_wrong_is_told() {
     for (ahead, verdict) in [(3600, "failed"), (-20, "warning")] {
         let port = control_plane(ahead).await;
-        let agent = started(&flag("--control-url", format!("http://127.0.0.1:{port}/heartbeat"))).await;
+        let agent = started(&flag(
+            "--control-url",
+            format!("http://127.0.0.1:{port}/heartbeat"),
+        ))
+        .await;
         let found = check(&agent, "clock").await;
         assert_eq!(found["verdict"], verdict, "{found}");
         assert!(found["action"].as_str().unwrap().contains("timedatectl"));

@@ -14,6 +14,7 @@
 
 mod agent;
 mod api;
+mod companion;
 mod confinement;
 mod control;
 mod docker;

@@ -22,9 +22,9 @@ use crate::problem::{Problem, ProblemCode};
     ),
     paths(
         health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
-        machine_diagnose, machine_logs, mcp_send, mcp_listen, mcp_end
+        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end
     ),
-    components(schemas(ProblemCode, Accepted, RedeployRequest, Begun, LastVersionChange)),
+    components(schemas(ProblemCode)),
     modifiers(&BearerKey, &BearerToken),
     security(("toolbox_key" = []))
 )]
@@ -141,6 +141,25 @@ fn machine_diagnose() {}
     params(("tail" = Option<u32>, Query, description = "lines from the end, at most 5000; 100 when absent"), ("follow" = Option<bool>, Query)),
     responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = Problem), (status = 401, body = Problem)))]
 fn machine_logs() {}
+
+/// Ends the agent, once open requests are answered; it is started again by what keeps it running.
+#[utoipa::path(post, path = "/v1/machine/restart", responses((status = 202, body = Accepted), (status = 401, body = Problem)))]
+fn machine_restart() {}
+
+/// Replaces the agent by another version; the companion does it, and goes back by itself when the new one is not healthy.
+#[utoipa::path(post, path = "/v1/machine/redeploy", request_body = Option<RedeployRequest>,
+    responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 502, body = Problem), (status = 503, body = Problem)))]
+fn machine_redeploy() {}
+
+/// Replaces the agent by the version that ran before.
+#[utoipa::path(post, path = "/v1/machine/rollback",
+    responses((status = 202, body = Begun), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+fn machine_rollback() {}
+
+/// The change of the agent's version that is under way, else the last one.
+#[utoipa::path(get, path = "/v1/machine/operation", responses((status = 200, body = LastVersionChange), (status = 401, body = Problem)))]
+fn machine_operation() {}
 
 /// Sends a JSON-RPC message to the instance's MCP server (streamable HTTP), whatever the server itself speaks.
 #[utoipa::path(post, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])), request_body(content = String, content_type = "application/json"),
