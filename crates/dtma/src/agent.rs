@@ -307,6 +307,7 @@ fn companion(
 fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
     let ca_file = config.control.control_ca_file.as_deref();
     let client = config
+        .control
         .control_url
         .as_ref()
         .map(|url| ControlClient::new(url, config.machine.toolbox_id, ca_file));
