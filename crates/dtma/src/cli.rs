@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 use crate::config::companion::CompanionConfig;
 use crate::config::enrol::EnrolConfig;
+use crate::config::ssh::{SshCommand, SshSetup};
 
 /// DTMA drives the Docker Engine of one toolbox to the desired state that the control plane gives it.
 ///
@@ -27,6 +28,10 @@ pub enum Command {
     Companion(Box<CompanionConfig>),
     /// Enrols this machine with a single-use token, and ends.
     Enrol(Box<EnrolConfig>),
+    /// Lets the control plane in by SSH for this program's `ssh-command` only, or takes that back.
+    SshSetup(SshSetup),
+    /// Runs the one operation that the caller of SSH asked for; sshd starts it.
+    SshCommand(SshCommand),
 }
 
 /// The program's arguments, its name first. Callers from before there were commands give the agent's flags alone.

@@ -3,6 +3,7 @@
 
 pub mod companion;
 pub mod enrol;
+pub mod ssh;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -21,6 +21,8 @@ async fn main() -> ExitCode {
         Command::Agent(config) => &config.machine.log,
         Command::Companion(config) => &config.machine.log,
         Command::Enrol(config) => &config.machine.log,
+        // What they have to say is their output.
+        Command::SshSetup(_) | Command::SshCommand(_) => "error",
     };
     let log = Arc::new(LogRing::default());
     if let Err(error) = set_up_log(filter, &log) {
@@ -48,17 +50,24 @@ async fn main() -> ExitCode {
         Command::Companion(config) => ended(dtma::companion::run(*config, stop).await),
         Command::Enrol(config) => tokio::select! {
             () = stop => ExitCode::FAILURE,
-            done = dtma::enrolment::run(*config) => match done {
-                Ok(done) => {
-                    println!("{done}");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    eprintln!("dtma: {}", dtma::error_chain(&error));
-                    ExitCode::FAILURE
-                }
-            },
+            done = dtma::enrolment::run(*config) => said(done),
         },
+        Command::SshSetup(setup) => said(dtma::ssh::setup::run(&setup).await),
+        Command::SshCommand(command) => ExitCode::from(dtma::ssh::command::run(&command).await),
+    }
+}
+
+/// The exit code for a command that says what it did, or why not.
+fn said<T: std::fmt::Display, E: std::error::Error>(done: Result<T, E>) -> ExitCode {
+    match done {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("dtma: {}", dtma::error_chain(&error));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -39,6 +39,8 @@ codes! {
         Forbidden = "forbidden", 403, "The caller may not do this";
         /// The user has no account, and the operator wants one (`TOOLBOX_ANONYMOUS_USERS`).
         AnonymousRefused = "anonymous_refused", 403, "Anonymous users may not use this; sign in with an account";
+        /// What is asked for is none of the operations that may be done by SSH.
+        OperationNotAllowed = "operation_not_allowed", 403, "This is none of the operations that are allowed by SSH";
         /// No such path.
         RouteNotFound = "route_not_found", 404, "No such route";
         /// No such toolbox, or not the caller's.
@@ -122,6 +124,30 @@ codes! {
         AgentStoreFailed = "agent_store_failed", 502, "The agent could not store the desired state";
         /// The database answered something that is not its protocol.
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
+        /// What answers at the SSH port is no SSH server.
+        SshNoServer = "ssh_no_server", 502, "What answers at the machine's SSH port does not speak SSH 2";
+        /// SSH's key exchange failed.
+        SshKeyExchangeFailed = "ssh_key_exchange_failed", 502, "The SSH key exchange with the machine failed; does its sshd allow curve25519 and ed25519?";
+        /// The host key is another one than at the enrolment.
+        SshHostKeyChanged = "ssh_host_key_changed", 502, "The machine's SSH host key is not the enrolled one, so nothing was done; enrol the toolbox again if the machine is yours";
+        /// The machine takes certificates of another time only.
+        SshClockSkew = "ssh_clock_skew", 502, "The machine's clock differs from the control plane's by more than a minute; set it";
+        /// The machine refuses the certificate.
+        SshNotAdmitted = "ssh_not_admitted", 502, "The machine's sshd refused the certificate: it trusts another authority, or is set up for another toolbox; run dtma ssh-setup on it";
+        /// The machine opens no session.
+        SshChannelRefused = "ssh_channel_refused", 502, "The machine's sshd opened no session; it may be overloaded";
+        /// The machine does not run the forced command.
+        SshCommandRefused = "ssh_command_refused", 502, "The machine's sshd did not run the operation; run dtma ssh-setup on the machine";
+        /// More output than is read.
+        SshOutputTooLarge = "ssh_output_too_large", 502, "The machine answered with more than is read; ask for fewer lines";
+        /// The connection was cut.
+        SshConnectionLost = "ssh_connection_lost", 502, "The SSH connection was cut";
+        /// Nothing listens at the SSH port.
+        SshRefused = "ssh_refused", 503, "The machine refused the SSH connection; does its sshd run?";
+        /// There is no way to the machine.
+        SshUnreachable = "ssh_unreachable", 503, "The machine cannot be reached by SSH";
+        /// The machine told no host key.
+        SshNotEnrolled = "ssh_not_enrolled", 503, "The machine told no SSH host key when it enrolled; enrol it again with an sshd";
         /// Nothing listens at the agent's address.
         AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
         /// The companion on the machine cannot be reached.
@@ -138,6 +164,8 @@ codes! {
         AuthUnreachable = "auth_unreachable", 503, "The keys to check access tokens cannot be read";
         /// The agent did not answer in time.
         AgentTimeout = "agent_timeout", 504, "The agent did not answer in time";
+        /// The machine did not answer SSH in time; the message says in which phase.
+        SshTimeout = "ssh_timeout", 504, "The machine did not answer SSH in time";
         /// Docker on the machine did not answer in time.
         DockerTimeout = "docker_timeout", 504, "Docker on the machine did not answer in time";
         /// The database did not answer in time.
@@ -185,6 +213,9 @@ pub struct ErrorDetails {
     /// The instance as it is now, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_instance: Option<Box<crate::edge::ToolInstanceView>>,
+    /// What is allowed instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// The last accepted heartbeat: the next must have greater numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<HeartbeatNumbers>,

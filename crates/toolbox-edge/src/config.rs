@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::email::EmailProvider;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::machine_operation::AgentVersion;
 
 /// Every variable that is read, for the check against `.env.example`.
@@ -24,7 +26,11 @@ pub const VARIABLES: &[&str] = &[
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_EMAIL_FROM",
+    "TOOLBOX_EMAIL_KEY",
+    "TOOLBOX_EMAIL_URL",
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
@@ -70,8 +76,19 @@ pub struct Config {
     pub agents: Result<AgentConfig, ConfigError>,
     /// For the function that deploys tools.
     pub quotas: Result<Quotas, ConfigError>,
+    /// For functions that tell users of alerts.
+    pub alerts: Result<AlertConfig, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
+}
+
+/// How alerts reach users.
+#[derive(Clone)]
+pub struct AlertConfig {
+    /// `TOOLBOX_ALLOWED_WEBHOOKS`: targets of webhooks that count although they are not public.
+    pub allowed: Allowed,
+    /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
+    pub email: Option<EmailProvider>,
 }
 
 /// How machines are looked after.
@@ -183,6 +200,7 @@ impl Config {
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
+            alerts: AlertConfig::read(&get),
             machines: MachineConfig::read(&get),
         })
     }
@@ -265,6 +283,29 @@ impl AgentConfig {
     }
 }
 
+impl AlertConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let allowed = get("TOOLBOX_ALLOWED_WEBHOOKS")
+            .unwrap_or_default()
+            .parse::<Allowed>()
+            .map_err(|_| ConfigError(vec!["TOOLBOX_ALLOWED_WEBHOOKS"]))?;
+        let url = get("TOOLBOX_EMAIL_URL").filter(|url| url.starts_with("http"));
+        let (key, from) = (get("TOOLBOX_EMAIL_KEY"), get("TOOLBOX_EMAIL_FROM"));
+        let email = match (url, key, from) {
+            (Some(url), Some(key), Some(from)) => Some(EmailProvider { url, key, from }),
+            (None, None, None) if get("TOOLBOX_EMAIL_URL").is_none() => None,
+            (url, key, from) => {
+                return Err(ConfigError::of([
+                    (url.is_none(), "TOOLBOX_EMAIL_URL"),
+                    (key.is_none(), "TOOLBOX_EMAIL_KEY"),
+                    (from.is_none(), "TOOLBOX_EMAIL_FROM"),
+                ]));
+            }
+        };
+        Ok(Self { allowed, email })
+    }
+}
+
 impl Quotas {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES")?;
@@ -278,19 +319,18 @@ impl MachineConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
         let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
-        match (port, version) {
-            (None | Some(Some(1..)), None | Some(Some(_))) => Ok(Self {
-                companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
-                agent_version: version.flatten(),
-            }),
-            (port, version) => Err(ConfigError::of([
-                (
-                    matches!(port, Some(None | Some(0))),
-                    "TOOLBOX_COMPANION_PORT",
-                ),
-                (matches!(version, Some(None)), "TOOLBOX_AGENT_VERSION"),
-            ])),
+        let is_port_wrong = matches!(port, Some(None | Some(0)));
+        let is_version_wrong = matches!(version, Some(None));
+        if is_port_wrong || is_version_wrong {
+            return Err(ConfigError::of([
+                (is_port_wrong, "TOOLBOX_COMPANION_PORT"),
+                (is_version_wrong, "TOOLBOX_AGENT_VERSION"),
+            ]));
         }
+        Ok(Self {
+            companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+            agent_version: version.flatten(),
+        })
     }
 }
 

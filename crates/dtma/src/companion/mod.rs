@@ -12,7 +12,7 @@ pub mod api;
 pub mod change;
 mod container;
 mod process;
-mod programs;
+pub(crate) mod programs;
 pub mod record;
 pub mod release;
 pub mod supervision;

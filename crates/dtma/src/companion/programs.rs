@@ -55,7 +55,7 @@ pub(super) fn candidate(program: &Path, settings: &[(String, String)]) -> io::Re
 }
 
 /// Runs a program of the system to its end; what it wrote to standard error belongs to its failure.
-pub(super) async fn run<A: AsRef<OsStr>>(
+pub(crate) async fn run<A: AsRef<OsStr>>(
     program: &str,
     args: &[A],
     limit: Duration,
@@ -80,7 +80,7 @@ pub(super) async fn run<A: AsRef<OsStr>>(
 }
 
 /// Starts a program of the system whose output is read.
-pub(super) fn reading<A: AsRef<OsStr>>(program: &str, args: &[A]) -> io::Result<Child> {
+pub(crate) fn reading<A: AsRef<OsStr>>(program: &str, args: &[A]) -> io::Result<Child> {
     command(Path::new(program))
         .args(args)
         .stdout(Stdio::piped())

@@ -24,6 +24,10 @@ fn main() -> ExitCode {
             "toolbox-dtma-console.openapi.json",
             openapi::toolbox_dtma_console(),
         ),
+        (
+            "ssh-command-executor.openapi.json",
+            openapi::ssh_command_executor(),
+        ),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];

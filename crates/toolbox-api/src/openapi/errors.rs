@@ -128,7 +128,21 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerUnreachable
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
-        C::RouteNotFound
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
         | C::RedeployFailed
@@ -192,7 +206,21 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerUnreachable
         | C::DockerTimeout => !is_diagnosis,
         // Of paths that are no operation, and of other functions.
-        C::RouteNotFound
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
         | C::InstanceNotFound
         | C::CatalogToolNotFound
         | C::OperationInProgress
@@ -244,7 +272,21 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::ValidationFailed
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
-        C::RouteNotFound
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
         | C::RedeployFailed
@@ -287,4 +329,46 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::AgentTimeout
         | C::DockerTimeout => false,
     }
+}
+
+/// `ssh-command-executor`.
+pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    matches!(
+        code,
+        C::AuthenticationRequired
+            | C::InvalidToken
+            | C::UserTokenRequired
+            | C::AnonymousRefused
+            | C::Forbidden
+            | C::InvalidRequest
+            | C::ToolboxNotFound
+            | C::InstanceNotFound
+            | C::ToolboxNotReady
+            | C::Internal
+            | C::NotConfigured
+            | C::DatabaseBadResponse
+            | C::DatabaseUnreachable
+            | C::DatabaseTimeout
+            | C::AuthUnreachable
+            | C::InvalidJson
+            | C::UnsupportedMediaType
+            | C::BodyTooLarge
+            | C::BodyTooSlow
+            | C::ValidationFailed
+            | C::OperationNotAllowed
+            | C::SshNoServer
+            | C::SshKeyExchangeFailed
+            | C::SshHostKeyChanged
+            | C::SshClockSkew
+            | C::SshNotAdmitted
+            | C::SshChannelRefused
+            | C::SshCommandRefused
+            | C::SshOutputTooLarge
+            | C::SshConnectionLost
+            | C::SshRefused
+            | C::SshUnreachable
+            | C::SshNotEnrolled
+            | C::SshTimeout
+    )
 }

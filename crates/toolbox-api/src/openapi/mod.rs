@@ -6,6 +6,7 @@
 mod agent;
 mod console;
 mod errors;
+mod executor;
 mod heartbeat;
 mod tools;
 
@@ -20,6 +21,11 @@ pub fn toolbox_tools() -> OpenApi {
 /// The edge function `toolbox-dtma-console`.
 pub fn toolbox_dtma_console() -> OpenApi {
     console::Document::openapi()
+}
+
+/// The edge function `ssh-command-executor`.
+pub fn ssh_command_executor() -> OpenApi {
+    executor::Document::openapi()
 }
 
 /// The edge function `heartbeat`.

@@ -108,6 +108,11 @@ impl AgentError {
         matches!(self, Self::Problem(p) if p.code == ProblemCode::GenerationGap)
     }
 
+    /// There was no answer at all: the agent, or the way to it, is gone.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_))
+    }
+
     /// The command certainly changed nothing. Otherwise it may have been, or yet be, carried out.
     pub fn nothing_happened(&self) -> bool {
         match self {
