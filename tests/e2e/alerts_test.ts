@@ -131,6 +131,21 @@ Deno.test("alerts reach their user", async (t) => {
     }
   });
 
+  await t.step("a test says what the receiver said", async () => {
+    const [{ id }] = (await rest(stack, "GET", "alert_channels?select=id")).json;
+    receiver.next.push(418);
+    const made = await rest(stack, "POST", "alert_messages?select=id", { channel_id: id });
+    assert.equal(made.status, 201, JSON.stringify(made.json));
+    const told = await eventually("the outcome", async () => {
+      const { json } = await rest(stack, "GET", `alert_messages?id=eq.${made.json[0].id}&select=state,last_status,last_code`);
+      return json[0].state === "pending" ? undefined : json[0];
+    });
+    assert.deepEqual(told, { state: "failed", last_status: 418, last_code: "target_refused" });
+    const [message] = receiver.got.splice(0);
+    assertSigned(message);
+    assert.equal(JSON.parse(message.body).type, "alert.test");
+  });
+
   await t.step("a tool in error is told, signed", async () => {
     await sql(
       `update public.account_tool_instances set status_on_toolbox = 'error', instance_error_code = 'crash_loop', instance_error_message = 'It ended five times' where id = :'instance'`,

@@ -35,8 +35,8 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
-    "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_RECEIPT_KEY",
+    "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
 
@@ -80,10 +80,10 @@ pub struct Config {
     pub quotas: Result<Quotas, ConfigError>,
     /// For functions that tell users of alerts.
     pub alerts: Result<AlertConfig, ConfigError>,
-    /// For the function that looks after machines.
-    pub machines: Result<MachineConfig, ConfigError>,
     /// For the function that writes receipts: what `TOOLBOX_RECEIPT_KEY` gives, or the root secret without one.
     pub receipt_key: Result<ReceiptKey, ConfigError>,
+    /// For the function that looks after machines.
+    pub machines: Result<MachineConfig, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -205,8 +205,8 @@ impl Config {
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
-            machines: MachineConfig::read(&get),
             receipt_key: receipt_key(&get),
+            machines: MachineConfig::read(&get),
         })
     }
 }
@@ -320,6 +320,17 @@ impl Quotas {
     }
 }
 
+fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
+    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
+        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
+        None => (
+            "BACKEND_TO_DTMA_API_KEY",
+            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
+        ),
+    };
+    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
+}
+
 impl MachineConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
@@ -337,17 +348,6 @@ impl MachineConfig {
             agent_version: version.flatten(),
         })
     }
-}
-
-fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
-    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
-        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
-        None => (
-            "BACKEND_TO_DTMA_API_KEY",
-            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
-        ),
-    };
-    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
 }
 
 impl ConfigError {
