@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::email::EmailProvider;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -24,11 +27,16 @@ pub const VARIABLES: &[&str] = &[
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_EMAIL_FROM",
+    "TOOLBOX_EMAIL_KEY",
+    "TOOLBOX_EMAIL_URL",
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_SSH_CA_KEY",
+    "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
 
@@ -70,8 +78,21 @@ pub struct Config {
     pub agents: Result<AgentConfig, ConfigError>,
     /// For the function that deploys tools.
     pub quotas: Result<Quotas, ConfigError>,
+    /// For functions that tell users of alerts.
+    pub alerts: Result<AlertConfig, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
+    /// For the function that writes receipts: what `TOOLBOX_RECEIPT_KEY` gives, or the root secret without one.
+    pub receipt_key: Result<ReceiptKey, ConfigError>,
+}
+
+/// How alerts reach users.
+#[derive(Clone)]
+pub struct AlertConfig {
+    /// `TOOLBOX_ALLOWED_WEBHOOKS`: targets of webhooks that count although they are not public.
+    pub allowed: Allowed,
+    /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
+    pub email: Option<EmailProvider>,
 }
 
 /// How machines are looked after.
@@ -183,7 +204,9 @@ impl Config {
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
+            alerts: AlertConfig::read(&get),
             machines: MachineConfig::read(&get),
+            receipt_key: receipt_key(&get),
         })
     }
 }
@@ -265,6 +288,29 @@ impl AgentConfig {
     }
 }
 
+impl AlertConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let allowed = get("TOOLBOX_ALLOWED_WEBHOOKS")
+            .unwrap_or_default()
+            .parse::<Allowed>()
+            .map_err(|_| ConfigError(vec!["TOOLBOX_ALLOWED_WEBHOOKS"]))?;
+        let url = get("TOOLBOX_EMAIL_URL").filter(|url| url.starts_with("http"));
+        let (key, from) = (get("TOOLBOX_EMAIL_KEY"), get("TOOLBOX_EMAIL_FROM"));
+        let email = match (url, key, from) {
+            (Some(url), Some(key), Some(from)) => Some(EmailProvider { url, key, from }),
+            (None, None, None) if get("TOOLBOX_EMAIL_URL").is_none() => None,
+            (url, key, from) => {
+                return Err(ConfigError::of([
+                    (url.is_none(), "TOOLBOX_EMAIL_URL"),
+                    (key.is_none(), "TOOLBOX_EMAIL_KEY"),
+                    (from.is_none(), "TOOLBOX_EMAIL_FROM"),
+                ]));
+            }
+        };
+        Ok(Self { allowed, email })
+    }
+}
+
 impl Quotas {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES")?;
@@ -291,6 +337,17 @@ impl MachineConfig {
             agent_version: version.flatten(),
         })
     }
+}
+
+fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
+    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
+        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
+        None => (
+            "BACKEND_TO_DTMA_API_KEY",
+            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
+        ),
+    };
+    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
 }
 
 impl ConfigError {

@@ -12,6 +12,7 @@
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
 //! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`last_resort`]: SSH, where it cannot be reached.
+//! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
 //!
 //! What the database says when the agent could not do it:
 //! - The command certainly changed nothing (refused, rejected, wrong certificate and so on). The operation is failed with
@@ -32,6 +33,7 @@ pub mod logs;
 mod mcp;
 mod observation;
 pub mod reach;
+pub mod receipts;
 mod record;
 mod settle;
 mod spec;
