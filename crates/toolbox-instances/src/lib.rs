@@ -49,6 +49,8 @@ mod deploy_tests;
 #[cfg(test)]
 mod dispatch_tests;
 #[cfg(test)]
+mod last_resort_tests;
+#[cfg(test)]
 mod list_tests;
 #[cfg(test)]
 mod server_tests;
