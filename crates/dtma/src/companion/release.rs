@@ -10,6 +10,7 @@ use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_http::native::Native;
 use toolbox_http::{Call, Request, Transport};
 
+use super::blocking;
 use super::versions::check_format;
 use crate::control::client::{ClientError, native};
 use crate::record::hex;
@@ -98,7 +99,12 @@ impl Releases {
         let bytes = self
             .get(&program(version), PROGRAM_LIMIT, MAX_PROGRAM_BYTES)
             .await?;
-        let actual = hex(&Sha256::digest(&bytes));
+        let digest = move || Ok((hex(&Sha256::digest(&bytes)), bytes));
+        let failed = |error: std::io::Error| ReleaseError::Unreachable {
+            file: program(version),
+            why: error.to_string(),
+        };
+        let (actual, bytes) = blocking(digest).await.map_err(failed)?;
         if actual != expected {
             let expected = expected.to_owned();
             return Err(ReleaseError::ChecksumDiffers { expected, actual });

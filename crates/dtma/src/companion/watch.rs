@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 use toolbox_domain::retry::RetryPolicy;
 
 use super::Companion;
-use super::change::PATIENCE;
 use super::supervision::SupervisionError;
 use crate::control::unit_random;
 use crate::instances::stopped;
@@ -18,7 +17,9 @@ use crate::instances::stopped;
 /// How often the agent is asked.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Looks in a row without an answer, after which an agent that runs is ended and started.
-const MOST_SILENT: u32 = 6;
+const MOST_SILENT: u32 = 3;
+/// How long an agent that is silent has to end by itself.
+const SILENT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an agent must answer before its earlier failures are forgotten.
 const GOOD: Duration = Duration::from_mins(1);
 /// The pauses between starts.
@@ -93,7 +94,7 @@ async fn look(companion: &Companion, seen: &mut Seen) -> Result<(), SupervisionE
         "the agent does not answer; starting it"
     );
     if runs {
-        companion.supervision.stop(PATIENCE).await?;
+        companion.supervision.stop(SILENT_PATIENCE).await?;
     }
     seen.silent = 0;
     companion.supervision.start().await
