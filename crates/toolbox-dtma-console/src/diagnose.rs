@@ -43,8 +43,9 @@ pub(crate) async fn diagnose(cx: &RequestContext, id: ToolboxId) -> Result<Reply
             by_ssh(&machine),
         )
         .await;
+        let is_connected = connected.verdict == Verdict::Ok;
         checks.push(connected);
-        checks.extend(of_agent(&machine, &asked));
+        checks.extend(of_agent(&machine, is_connected, &asked));
         checks.push(heartbeat(&machine));
         let of_companion = Check::new(
             "companion_from_outside",
@@ -147,7 +148,11 @@ async fn connects(machine: &Machine) -> Check {
 }
 
 /// Certificate, key, version of the API, and whether it answers: from one call.
-fn of_agent(machine: &Machine, asked: &Result<Box<MachineStatus>, NoStatus>) -> [Check; 4] {
+fn of_agent(
+    machine: &Machine,
+    is_connected: bool,
+    asked: &Result<Box<MachineStatus>, NoStatus>,
+) -> [Check; 4] {
     let open = |name, why: &str| Check::new(name, Verdict::NotChecked, why);
     let tls = match &machine.row.toolbox.dtma_certificate_pem {
         Some(_) => Check::new("agent_tls", Verdict::Ok, "it has the enrolled certificate"),
@@ -207,11 +212,23 @@ fn of_agent(machine: &Machine, asked: &Result<Box<MachineStatus>, NoStatus>) -> 
                 Check::new("agent", Verdict::Ok, "it answers"),
             ]
         }
-        AgentError::Unreachable(_) | AgentError::CannotPin(_) => {
+        AgentError::Unreachable(_) if !is_connected => {
             let why = error.to_string();
             ["agent_tls", "agent_key", "agent_api", "agent"].map(|name| open(name, &why))
         }
-        AgentError::Timeout(_)
+        AgentError::CannotPin(_) => {
+            let why = "nothing is sent to what cannot be verified";
+            let tls = Check::new("agent_tls", Verdict::Failed, error.to_string())
+                .then("Run the functions where Deno.createHttpClient takes caCerts and proxy");
+            [
+                tls,
+                open("agent_key", why),
+                open("agent_api", why),
+                open("agent", why),
+            ]
+        }
+        AgentError::Unreachable(_)
+        | AgentError::Timeout(_)
         | AgentError::BadResponse { .. }
         | AgentError::Failed { .. }
         | AgentError::Problem(_) => {

@@ -101,7 +101,7 @@ fn each_fault_of_the_way_to_the_agent_fails_one_check_and_leaves_the_next_open()
             [
                 ("agent_tls", "not_checked"),
                 ("agent_key", "not_checked"),
-                ("agent", "not_checked"),
+                ("agent", "failed"),
             ],
         ),
     ] {

@@ -107,16 +107,12 @@ impl Machine {
 fn greeting_verdict(greeting: &[u8]) -> (Verdict, String) {
     let line = greeting.split(|b| *b == b'\n').next().unwrap_or_default();
     let is_plain = |b: &u8| matches!(b, b' '..=b'~' | b'\r');
-    match line.starts_with(b"SSH-2.0-") && line.iter().all(is_plain) {
-        true => (
-            Verdict::Ok,
-            format!("greets as {}", String::from_utf8_lossy(line).trim_end()),
-        ),
-        false => (
-            Verdict::Failed,
-            "what answers at the SSH port is no SSH server".to_owned(),
-        ),
+    if line.starts_with(b"SSH-2.0-") && line.iter().all(is_plain) {
+        let greeting = String::from_utf8_lossy(line);
+        return (Verdict::Ok, format!("greets as {}", greeting.trim_end()));
     }
+    let other = "what answers at the SSH port is no SSH server";
+    (Verdict::Failed, other.to_owned())
 }
 
 #[cfg(test)]

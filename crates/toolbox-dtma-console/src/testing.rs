@@ -107,6 +107,8 @@ impl World {
         let base = format!("http://127.0.0.1:{port}");
         self.transport.on(move |request| {
             let path = request.url.strip_prefix(&base)?;
+            // Another port may begin with the same digits.
+            let path = path.starts_with('/').then_some(path)?;
             Some(script(&format!("{} {path}", request.method)))
         });
     }

@@ -297,14 +297,11 @@ async fn dial(address: SocketAddr, greets: bool) -> Result<Vec<u8>, JsValue> {
         return Ok(Vec::new());
     }
     let array = Uint8Array::new_with_length(u32::try_from(MAX_GREETING).unwrap_or_default());
-    let read = JsFuture::from(connection.read(&array)?).await?;
+    JsFuture::from(connection.read(&array)?).await?;
     let mut greeting = array.to_vec();
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most the array's length"
-    )]
-    greeting.truncate(read.as_f64().unwrap_or_default() as usize);
+    // A greeting is text, and what was not read is zeros.
+    let end = greeting.iter().position(|byte| *byte == 0);
+    greeting.truncate(end.unwrap_or(MAX_GREETING));
     Ok(greeting)
 }
 
