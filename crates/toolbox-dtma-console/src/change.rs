@@ -113,10 +113,11 @@ pub(crate) async fn change(
             async |program| change.ask(program).await,
             async || {
                 let done = machine.execute(&change.operation()).await?;
-                let begun = serde_json::from_str::<Begun>(&done.stdout).ok();
+                let begun = done.data.clone();
+                let begun = begun.and_then(|data| serde_json::from_value::<Begun>(data).ok());
                 Ok(Accepted {
                     id: begun.map(|begun| begun.id),
-                    details: done.details,
+                    details: json!(done),
                 })
             },
         )

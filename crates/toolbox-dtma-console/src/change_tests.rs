@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
 use toolbox_instances::testing::{TOOLBOX, USER, answer, fault};
 
-use crate::testing::{World, machine, path, problem};
+use crate::testing::{World, executed, machine, path, problem};
 
 fn change(phase: &str) -> Value {
     json!({"operation": {"id": "c1", "kind": "redeploy", "from": "0.1.0", "to": "0.2.0", "phase": phase,
@@ -55,19 +55,19 @@ fn with_the_agent_dead_the_companion_restarts_it_and_with_both_dead_ssh() {
     world.companion(|_| fault(Fault::Refused));
     world.executor(
         200,
-        json!({"success": true, "exitCode": 0, "stdout": "", "stderr": ""}),
+        executed(&json!({"ok": true, "by": "companion", "data": {"accepted": true}})),
     );
     let seen = world.ask("POST", &path("restart"), None);
     assert_eq!((seen.status, &seen.body["method"]), (202, &json!("ssh")));
     assert_eq!(seen.body["attempts"].as_array().unwrap().len(), 2);
     world.executor(
         200,
-        json!({"success": false, "exitCode": 3, "stdout": "", "stderr": "x"}),
+        executed(&json!({"ok": false, "by": "machine", "error": {"code": "unavailable", "message": "Nobody answers"}})),
     );
     let seen = world.ask("POST", &path("restart"), None);
     assert_eq!(seen.refusal(), (503, "agent_unreachable"));
     assert_eq!(seen.body["success"], false);
-    assert_eq!(seen.body["attempts"][2]["code"], "ssh_command_failed");
+    assert_eq!(seen.body["attempts"][2]["code"], "ssh_command_refused");
     let events = world.sent("record_toolbox_event");
     assert_eq!(events[2]["p"]["result"], "agent_unreachable");
 }
@@ -242,7 +242,7 @@ fn logs_come_from_who_has_them() {
     world.agent(|_| fault(Fault::Refused));
     world.executor(
         200,
-        json!({"success": true, "exitCode": 0, "stdout": "by ssh\n", "stderr": ""}),
+        executed(&json!({"ok": true, "by": "machine", "lines": ["by ssh"]})),
     );
     let seen = world.ask("GET", &path("logs?tail=2"), None);
     assert_eq!(seen.body["logs"], json!(["by ssh"]));

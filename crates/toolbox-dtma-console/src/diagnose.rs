@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, join4, select};
-use toolbox_api::console::{ConsoleDiagnosis, Way};
+use toolbox_api::console::ConsoleDiagnosis;
 use toolbox_api::dtma::API_VERSION;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{AgentCondition, Check, MachineStatus, Verdict};
@@ -292,18 +292,14 @@ async fn by_ssh(machine: &Machine) -> Check {
             Verdict::Ok,
             "the machine has the enrolled host key, and runs operations",
         ),
-        Err(failed) => {
-            let code = failed
-                .foreign_code
-                .as_deref()
-                .unwrap_or_else(|| failed.error.code.as_str());
-            if code == "ssh_unavailable" {
-                return Check::new("ssh", Verdict::NotChecked, failed.error.message());
-            }
-            let evidence = format!("{} ({code})", failed.error.message());
-            Check::new("ssh", Verdict::Failed, evidence)
-                .then("Set SSH up on the machine (dtma ssh-setup), and enrol it again where its host key changed")
-        }
+        Err(failed) if failed.error.code == ErrorCode::NotConfigured => Check::new(
+            "ssh",
+            Verdict::NotChecked,
+            "the project has no key for SSH (TOOLBOX_SSH_CA_KEY)",
+        ),
+        Err(failed) => Check::new("ssh", Verdict::Failed, failed.error.message()).then(
+            "Set SSH up on the machine (dtma ssh-setup), and enrol it again where its host key changed",
+        ),
     }
 }
 

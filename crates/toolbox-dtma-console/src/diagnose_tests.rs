@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
 use toolbox_instances::testing::{answer, fault};
 
-use crate::testing::{AGENT, World, machine, path, problem, row};
+use crate::testing::{AGENT, World, executed, machine, path, problem, row};
 
 fn verdicts(world: &World) -> (Value, impl Fn(&str) -> String + use<>) {
     let seen = world.ask("GET", &path("diagnose"), None);
@@ -36,10 +36,7 @@ fn healthy() -> World {
         "GET /health" => answer(200, &json!({"version": "0.1.0"})),
         _ => problem("route_unknown", 404),
     });
-    world.executor(
-        200,
-        json!({"success": true, "exitCode": 0, "stdout": "", "stderr": ""}),
-    );
+    world.executor(200, executed(&json!({"ok": true, "by": "machine"})));
     world.agent(|path| match path {
         "GET /v1/machine/status" => answer(200, &machine("agent", "healthy")),
         "GET /v1/machine/diagnose" => answer(
@@ -192,7 +189,10 @@ fn what_the_rows_and_the_other_ways_tell_is_judged_too() {
     assert_eq!(verdicts(&world).1("companion_from_outside"), "failed");
     world.executor(502, json!({"error": {"code": "ssh_host_key_changed", "message": "Another host key", "request_id": "r"}}));
     assert_eq!(verdicts(&world).1("ssh"), "failed");
-    world.executor(404, json!({}));
+    world.executor(
+        500,
+        json!({"error": {"code": "not_configured", "message": "m", "request_id": "r"}}),
+    );
     assert_eq!(verdicts(&world).1("ssh"), "not_checked");
     world.agent(|path| match path {
         "GET /v1/machine/status" => {

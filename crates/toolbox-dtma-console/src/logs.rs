@@ -83,7 +83,7 @@ pub(crate) async fn logs(
                 let done = machine
                     .execute(&MachineOperation::AgentLogs { tail })
                     .await?;
-                Ok(done.stdout.lines().map(str::to_owned).collect())
+                Ok(done.lines.unwrap_or_default())
             },
         )
         .await;

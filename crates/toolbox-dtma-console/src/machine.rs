@@ -48,8 +48,6 @@ pub(crate) struct Unreached {
 /// One way did not work.
 pub(crate) struct Failed {
     pub(crate) error: ApiError,
-    /// The code where it is none of ours.
-    pub(crate) foreign_code: Option<String>,
     /// Another way may.
     pub(crate) is_final: bool,
 }
@@ -58,7 +56,6 @@ impl Failed {
     pub(crate) fn for_now(error: ApiError) -> Self {
         Self {
             error,
-            foreign_code: None,
             is_final: false,
         }
     }
@@ -245,15 +242,10 @@ fn failed(way: Way, error: AgentError) -> Failed {
     {
         error.code = ErrorCode::CompanionUnreachable;
     }
-    Failed {
-        error,
-        foreign_code: None,
-        is_final,
-    }
+    Failed { error, is_final }
 }
 
 fn attempt(way: Way, failed: &Failed, ms: u64) -> Attempt {
-    let code = failed.foreign_code.as_deref();
     let reason = failed
         .error
         .details
@@ -261,9 +253,7 @@ fn attempt(way: Way, failed: &Failed, ms: u64) -> Attempt {
         .and_then(|d| d.reason.as_ref());
     Attempt {
         way,
-        code: code
-            .unwrap_or_else(|| failed.error.code.as_str())
-            .to_owned(),
+        code: failed.error.code.as_str().to_owned(),
         message: match reason {
             Some(reason) => format!("{}: {}", failed.error.message(), reason.message),
             None => failed.error.message().to_owned(),

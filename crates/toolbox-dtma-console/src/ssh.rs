@@ -1,96 +1,40 @@
 //! SSH: operations through the function `ssh-command-executor`, so that this one carries no SSH; and whether an SSH server
 //! greets at all, which needs no login.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use toolbox_api::console::ServiceCheck;
-use toolbox_api::error::{ApiError, ErrorCode, ErrorEnvelope};
+use toolbox_api::error::ApiError;
 use toolbox_api::machine::Verdict;
+use toolbox_api::ssh::CommandAnswer;
 use toolbox_clients::supabase::machines::SshCheck;
-use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::MachineOperation;
-use toolbox_http::{Call, Request};
+use toolbox_instances::last_resort::{LastResort, SshExecutor, Tried};
 
 use crate::machine::{Failed, Machine};
 
-/// How long the executor may take: it connects, logs in and runs a command that may take half a minute itself.
-const EXECUTOR_LIMIT: Duration = Duration::from_secs(45);
 /// How long a server may take to greet.
 pub(crate) const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Execute<'a> {
-    toolbox_id: ToolboxId,
-    operation: &'a MachineOperation,
-}
-
-/// What the executor answers, as far as it is read here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ExecutedWire {
-    success: bool,
-    #[serde(default)]
-    exit_code: Option<i64>,
-    #[serde(default)]
-    stdout: String,
-}
-
-/// What an operation wrote, and all that the executor answered.
-pub(crate) struct Executed {
-    pub(crate) stdout: String,
-    pub(crate) details: Value,
-}
-
 impl Machine {
     /// Runs an operation by SSH, as the caller.
-    pub(crate) async fn execute(&self, operation: &MachineOperation) -> Result<Executed, Failed> {
+    pub(crate) async fn execute(
+        &self,
+        operation: &MachineOperation,
+    ) -> Result<Box<CommandAnswer>, Failed> {
         let config = &self.state.config;
-        let url = format!("{}/functions/v1/ssh-command-executor", config.supabase_url);
-        let mut request = Request::new("POST", url);
-        let headers = &mut request.headers;
-        headers.set("authorization", format!("Bearer {}", self.token));
-        headers.set("apikey", config.publishable_key.as_str());
-        headers.set("content-type", "application/json");
-        headers.set("x-request-id", &*self.request_id);
-        let body = Execute {
-            toolbox_id: self.row.toolbox.id,
-            operation,
+        let executor = SshExecutor {
+            transport: Arc::clone(&self.state.transport),
+            supabase_url: config.supabase_url.clone(),
+            publishable_key: config.publishable_key.clone(),
         };
-        request.body = serde_json::to_vec(&body)
-            .map_err(|error| Failed::for_now(ApiError::internal(&error)))?;
-        let answer = self
-            .state
-            .transport
-            .send(Call::new(request, EXECUTOR_LIMIT));
-        let answer = answer.await.map_err(|error| {
-            let mut unavailable = unavailable("The function ssh-command-executor did not answer");
-            unavailable.error = unavailable.error.caused_by(&error);
-            unavailable
-        })?;
-        if !answer.is_success() {
-            return Err(refused(&answer.body));
-        }
-        let details: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match serde_json::from_slice::<ExecutedWire>(&answer.body) {
-            Ok(done) if done.success && done.exit_code.unwrap_or_default() == 0 => Ok(Executed {
-                stdout: done.stdout,
-                details,
-            }),
-            Ok(done) => {
-                let code = done.exit_code.map_or(-1, |code| code);
-                let mut failed = unavailable(&format!(
-                    "The command on the machine ended with code {code}"
-                ));
-                failed.foreign_code = Some("ssh_command_failed".to_owned());
-                Err(failed)
-            }
-            Err(_) => Err(unavailable(
-                "The answer of the function ssh-command-executor could not be understood",
-            )),
+        let (toolbox, request_id) = (self.row.toolbox.id, &self.request_id);
+        let tried = executor.execute(&self.token, request_id, toolbox, operation);
+        match tried.await {
+            Tried::Done(answer) => Ok(answer),
+            Tried::Not(error) | Tried::Perhaps(error) => Err(Failed::for_now(error)),
         }
     }
 
@@ -172,27 +116,6 @@ fn greeting_verdict(greeting: &[u8]) -> (Verdict, String) {
             Verdict::Failed,
             "what answers at the SSH port is no SSH server".to_owned(),
         ),
-    }
-}
-
-fn unavailable(message: &str) -> Failed {
-    Failed {
-        error: ApiError::with_message(ErrorCode::AgentUnreachable, message),
-        foreign_code: Some("ssh_unavailable".to_owned()),
-        is_final: false,
-    }
-}
-
-/// What the executor refused, in its words; of a gateway without that function, only that.
-fn refused(body: &[u8]) -> Failed {
-    let Ok(ErrorEnvelope { error }) = serde_json::from_slice(body) else {
-        return unavailable("The function ssh-command-executor is not there");
-    };
-    let code = ErrorCode::from_code(&error.code).unwrap_or(ErrorCode::AgentUnreachable);
-    Failed {
-        error: ApiError::with_message(code, error.message),
-        foreign_code: Some(error.code),
-        is_final: false,
     }
 }
 

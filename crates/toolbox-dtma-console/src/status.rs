@@ -72,7 +72,9 @@ async fn reach_status(machine: &Machine) -> Result<Reached<MaybeStatus>, Unreach
             async |program| program.machine_status().await.map(Some),
             async || {
                 let done = machine.execute(&MachineOperation::AgentStatus).await?;
-                Ok::<MaybeStatus, Failed>(serde_json::from_str(&done.stdout).ok())
+                Ok::<MaybeStatus, Failed>(
+                    done.data.and_then(|data| serde_json::from_value(data).ok()),
+                )
             },
         )
         .await

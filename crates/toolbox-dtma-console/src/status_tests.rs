@@ -3,7 +3,7 @@ use toolbox_domain::retry::Fault;
 use toolbox_instances::testing::{TOOLBOX, answer, fault};
 
 use crate::FUNCTION;
-use crate::testing::{World, machine, path, row};
+use crate::testing::{World, executed, machine, path, row};
 
 fn service<'a>(body: &'a Value, name: &str) -> &'a Value {
     let all = body["services"].as_array().unwrap();
@@ -90,8 +90,11 @@ fn with_the_agent_down_the_companion_tells_of_it() {
 fn then_ssh_and_a_machine_that_nothing_reaches_is_no_success() {
     let world = World::new();
     world.agent(|_| fault(Fault::Timeout));
-    let status = machine("companion", "down").to_string();
-    world.executor(200, json!({"success": true, "exitCode": 0, "stdout": status, "stderr": "", "command": "agent-status"}));
+    let status = machine("companion", "down");
+    world.executor(
+        200,
+        executed(&json!({"ok": true, "by": "companion", "data": status})),
+    );
     let seen = world.ask("GET", &path("status"), None);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(seen.body["method"], "ssh");

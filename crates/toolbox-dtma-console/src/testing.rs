@@ -38,7 +38,7 @@ pub(crate) fn machine(served_by: &str, health: &str) -> Value {
 pub(crate) fn row() -> Value {
     json!({"id": TOOLBOX, "status": "active", "public_ip_address": "127.0.0.1", "dtma_port": AGENT,
         "dtma_certificate_pem": null, "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null,
-        "dtma_api_version": 2, "dtma_last_known_version": "0.1.0", "last_heartbeat_at": "2025-12-31T23:59:30+00:00"})
+        "dtma_api_version": 2, "dtma_last_known_version": "0.1.0", "last_heartbeat_at": "2025-12-31T23:59:30+00:00", "ssh_port": 22})
 }
 
 impl World {
@@ -160,6 +160,12 @@ impl World {
         assert_documented(&FUNCTION, &document, method, path, &seen);
         seen
     }
+}
+
+/// What the executor answers when the machine has answered this.
+pub(crate) fn executed(answer: &Value) -> Value {
+    json!({"success": answer["ok"], "exitCode": 0, "stdout": "", "stderr": "", "command": "x",
+        "timestamp": "2026-01-01T00:00:00Z", "duration": 1, "toolboxId": TOOLBOX, "answer": answer, "request_id": "r"})
 }
 
 /// A problem document of a program on the machine.

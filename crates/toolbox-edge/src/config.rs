@@ -10,6 +10,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -34,6 +35,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
@@ -78,6 +80,8 @@ pub struct Config {
     pub quotas: Result<Quotas, ConfigError>,
     /// For functions that tell users of alerts.
     pub alerts: Result<AlertConfig, ConfigError>,
+    /// For the function that writes receipts: what `TOOLBOX_RECEIPT_KEY` gives, or the root secret without one.
+    pub receipt_key: Result<ReceiptKey, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
 }
@@ -201,6 +205,7 @@ impl Config {
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
+            receipt_key: receipt_key(&get),
             machines: MachineConfig::read(&get),
         })
     }
@@ -313,6 +318,17 @@ impl Quotas {
             max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
         })
     }
+}
+
+fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
+    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
+        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
+        None => (
+            "BACKEND_TO_DTMA_API_KEY",
+            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
+        ),
+    };
+    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
 }
 
 impl MachineConfig {

@@ -11,6 +11,7 @@
 //!      follower observes its end after the answer.
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
+//! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
 //! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`last_resort`]: SSH, where it cannot be reached.
 //!
 //! What the database says when the agent could not do it:
@@ -32,6 +33,7 @@ pub mod logs;
 mod mcp;
 mod observation;
 pub mod reach;
+pub mod receipts;
 mod record;
 mod settle;
 mod spec;
@@ -46,6 +48,8 @@ mod change_tests;
 mod deploy_tests;
 #[cfg(test)]
 mod dispatch_tests;
+#[cfg(test)]
+mod last_resort_tests;
 #[cfg(test)]
 mod list_tests;
 #[cfg(test)]

@@ -115,19 +115,22 @@ dtma ssh-setup`);
   /** Sends each text through one connection of the ssh program. */
   async sendAll(texts: string[]): Promise<{ answers: Ended[]; canaries: string[] }> {
     await this.#steal();
+    // Where every user may write, so that a shell would have left something.
+    await this.sh("mkdir -p /run/open && chmod 1777 /run/open");
     const shared = ["-o", `ControlPath=${this.logs}/mux`];
     await this.ssh([...shared, "-o", "ControlMaster=yes", "-o", "ControlPersist=120"], "host-health");
     const answers: Ended[] = [];
     for (const text of texts) answers.push(await this.ssh(shared, text));
     await this.ssh([...shared, "-O", "exit"], "");
-    const found = await this.sh("find / -xdev -name 'canary*' -not -path '/proc/*' 2>/dev/null || true");
+    const found = await this.sh("ls /run/open");
     return { answers, canaries: found.split("\n").filter(Boolean) };
   }
 
   /** A key, and a certificate of the authority for it without a command that is forced. */
   async #steal(): Promise<void> {
     const seed = await Deno.makeTempDir();
-    await new Deno.Command("ssh-keygen", { args: ["-q", "-t", "ed25519", "-N", "", "-f", `${this.logs}/thief`] }).output();
+    await new Deno.Command("ssh-keygen", { args: ["-q", "-t", "ed25519", "-N", "", "-f", `${this.logs}/thief`] })
+      .output();
     await new Deno.Command("ssh-keygen", { args: ["-q", "-t", "ed25519", "-N", "", "-f", `${seed}/ca`] }).output();
     const ca = (await Deno.readTextFile(`${seed}/ca.pub`)).trim();
     await this.sh(`echo '${ca}' >> /var/lib/dtma/ssh_ca.pub`);
@@ -138,9 +141,43 @@ dtma ssh-setup`);
 
   /** Texts near the set, with what shells and option readers trip over; none of them is an operation. */
   hostileTexts(id: string, count: number): string[] {
-    const canary = "touch /run/canary";
-    const good = ["host-health", `start ${id}`, `logs ${id} 50`, "agent-status", "agent-redeploy 1.2.3", `docker stop ${id}`];
-    const bad = [`;${canary}`, `\n${canary}`, `|${canary}`, `&${canary}`, `$(${canary})`, `\`${canary}\``, `'`, `"`, `\\`, ` --host=tcp://evil:2375`, `\t`, `  `, ` #`, `\u00a0`, `é`, `\u202e`, `${"A".repeat(500)}`, `>/run/canary`, ` -H evil`, `\r\n`, ` *`, `~`, `{a,b}`, `$IFS`, `%0a${canary}`, ` || ${canary}`];
+    const canary = "touch /run/open/canary";
+    const good = [
+      "host-health",
+      `start ${id}`,
+      `logs ${id} 50`,
+      "agent-status",
+      "agent-redeploy 1.2.3",
+      `docker stop ${id}`,
+    ];
+    const bad = [
+      `;${canary}`,
+      `\n${canary}`,
+      `|${canary}`,
+      `&${canary}`,
+      `$(${canary})`,
+      `\`${canary}\``,
+      `'`,
+      `"`,
+      `\\`,
+      ` --host=tcp://evil:2375`,
+      `\t`,
+      `  `,
+      ` #`,
+      `\u00a0`,
+      `é`,
+      `\u202e`,
+      `${"A".repeat(500)}`,
+      `>/run/open/canary`,
+      ` -H evil`,
+      `\r\n`,
+      ` *`,
+      `~`,
+      `{a,b}`,
+      `$IFS`,
+      `%0a${canary}`,
+      ` || ${canary}`,
+    ];
     const texts: string[] = [];
     // The same texts in each run.
     for (let n = 0; texts.length < count; n++) {

@@ -26,6 +26,7 @@ mod images;
 mod kills;
 mod lifecycle;
 mod logs;
+mod machine;
 mod mcp;
 mod names;
 mod ports;

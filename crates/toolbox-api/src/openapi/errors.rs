@@ -187,9 +187,12 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         C::InvalidJson | C::UnsupportedMediaType | C::BodyTooLarge | C::BodyTooSlow => {
             facts.has_body
         }
-        C::VersionChangeInProgress => ends_with("/redeploy") || ends_with("/rollback"),
+        C::VersionChangeInProgress
+        | C::RedeployFailed
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable => ends_with("/redeploy") || ends_with("/rollback"),
         C::NoPreviousVersion => ends_with("/rollback"),
-        C::RedeployFailed => ends_with("/redeploy") || ends_with("/rollback"),
         // What a diagnosis finds is in its checks.
         C::ToolboxNotReady
         | C::AgentNotEnrolled

@@ -118,10 +118,14 @@ impl AgentError {
     pub fn may_work_otherwise(&self) -> bool {
         use toolbox_api::problem::ProblemCode as P;
         match self {
-            Self::Problem(problem) => {
-                problem.status >= 500
-                    || matches!(problem.code, P::RouteUnknown | P::MethodNotAllowed)
-            }
+            Self::Problem(problem) => matches!(
+                problem.code,
+                P::RouteUnknown
+                    | P::MethodNotAllowed
+                    | P::CompanionUnreachable
+                    | P::ShuttingDown
+                    | P::Internal
+            ),
             _ => true,
         }
     }

@@ -16,12 +16,7 @@ pub struct MachineRow {
     /// When its agent last reported.
     pub last_heartbeat_at: Option<String>,
     /// Where its SSH server listens.
-    #[serde(default = "default_ssh_port")]
     pub ssh_port: u16,
-}
-
-const fn default_ssh_port() -> u16 {
-    22
 }
 
 /// Whether the SSH server of a machine is to be checked.
@@ -58,7 +53,7 @@ impl Supabase {
         id: ToolboxId,
     ) -> Result<Option<MachineRow>, DatabaseError> {
         let query = format!(
-            "account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT},last_heartbeat_at"
+            "account_tool_environments?id=eq.{id}&limit=1&select={ENVIRONMENT},last_heartbeat_at,ssh_port"
         );
         let rows: Vec<MachineRow> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())

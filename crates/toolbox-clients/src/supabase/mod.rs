@@ -8,6 +8,7 @@ mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
+pub mod receipts;
 pub mod rows;
 pub mod ssh;
 #[cfg(test)]
