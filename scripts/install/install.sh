@@ -204,7 +204,7 @@ enrol() {
     set +a
     unset DTMA_ENROLMENT_TOKEN_FILE
     "$program" enrol "$@" <"$work/token"
-  ) || die "the machine did not join; run this again with a token that is good"
+  ) || die "the machine did not join, for the reason above; run this again when it is mended, with a token that is good"
   [ -z "$token_file" ] || rm -f "$token_file"
 }
 

@@ -16,8 +16,7 @@ function succeeded({ code, text }: Ended): string {
 
 Deno.test("a machine is installed, upgraded, kept alive, uninstalled and installed again", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "toolbox-install-" });
-  await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(() => Deno.remove(folder, { recursive: true }));
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
   const release = `${folder}/release`;
   const version = await makeRelease(release);
   await using stack = await startStack({ dtma: false });
@@ -135,6 +134,9 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
       stderr: "null",
     }).spawn();
     try {
+      await eventually("releases are served", () => machine.sh("curl -fsS http://127.0.0.1:8099/latest"), {
+        ms: 20_000,
+      });
       await machine.sh(
         "echo TOOLBOX_RELEASE_URL=http://127.0.0.1:8099 >>/etc/dtma/dtma.env && /etc/init.d/dtma-companion restart",
       );

@@ -93,13 +93,11 @@ pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let folder = &machine.state_dir;
     // Held to the end, so that no agent starts in between.
     let _state = Store::open(folder, machine.toolbox_id, ImagePolicy::default())?;
-    let identity = match machine.insecure_http {
-        true => None,
-        false => Some(Identity::load_or_make(
-            folder,
-            machine.toolbox_id,
-            &control.tls_names,
-        )?),
+    let identity = if machine.insecure_http {
+        None
+    } else {
+        let names = &control.tls_names;
+        Some(Identity::load_or_make(folder, machine.toolbox_id, names)?)
     };
     let keys = KeyRing::load(folder, &[])?;
     let client = ControlClient::new(&url, machine.toolbox_id, control.control_ca_file.as_deref())?;

@@ -212,8 +212,8 @@ async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
 /// Ends the agent, as far as it runs, and starts it again; after the answer.
 async fn restart(State(state): State<AppState>) -> Result<Response, ApiError> {
     let companion = state.companion;
-    let hold = Arc::clone(&companion.agent_in_hand).try_lock_owned();
-    let hold = hold.map_err(|_| ApiError::from(&BeginError::Busy))?;
+    let hold = companion.take_in_hand().await;
+    let hold = hold.ok_or_else(|| ApiError::from(&BeginError::Busy))?;
     tokio::spawn(async move {
         let again = async {
             companion.supervision.stop(PATIENCE).await?;

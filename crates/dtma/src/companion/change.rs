@@ -26,6 +26,8 @@ use crate::config::companion::read_settings;
 
 /// How long the agent may take to end: its open requests, and then its own parts.
 pub const PATIENCE: Duration = Duration::from_secs(agent::DRAIN.as_secs() + 10);
+/// How long whoever wants the agent waits for who has it in hand.
+const HAND_OVER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a new agent is healthy.
 const LOOK: Duration = Duration::from_millis(250);
 /// Looks in a row that find no process, after which a new agent is given up.
@@ -88,15 +90,20 @@ fn reason(code: &str, message: impl Into<String>) -> Reason {
 }
 
 impl Companion {
+    /// The agent in hand, to start and stop it; none while somebody else has it, a moment longer than a change takes to end
+    /// after it was seen to have ended.
+    pub async fn take_in_hand(&self) -> Option<OwnedMutexGuard<()>> {
+        let taking = Arc::clone(&self.agent_in_hand).lock_owned();
+        tokio::time::timeout(HAND_OVER, taking).await.ok()
+    }
+
     /// Begins a change; it goes on after this returned. The record tells how it goes.
     pub async fn begin(
         self: &Arc<Self>,
         kind: VersionChangeKind,
         version: Option<AgentVersion>,
     ) -> Result<VersionChange, BeginError> {
-        let hold = Arc::clone(&self.agent_in_hand)
-            .try_lock_owned()
-            .map_err(|_| BeginError::Busy)?;
+        let hold = self.take_in_hand().await.ok_or(BeginError::Busy)?;
         let to = match (kind, version) {
             (VersionChangeKind::Rollback, _) => self
                 .versions

@@ -48,10 +48,7 @@ pub(super) async fn run(companion: Arc<Companion>, mut shutdown: watch::Receiver
         }
         let mut seen = Seen::default();
         loop {
-            // Whoever has the agent in hand knows better.
-            if let Ok(_hold) = companion.agent_in_hand.try_lock()
-                && let Err(error) = look(&companion, &mut seen).await
-            {
+            if let Err(error) = look(&companion, &mut seen).await {
                 tracing::warn!(
                     error = crate::error_chain(&error),
                     "could not look after the agent; trying again"
@@ -84,6 +81,10 @@ async fn look(companion: &Companion, seen: &mut Seen) -> Result<(), SupervisionE
     if (runs && seen.silent < MOST_SILENT) || seen.not_before.is_some_and(|t| now < t) {
         return Ok(());
     }
+    // Whoever has the agent in hand knows better.
+    let Ok(_hold) = companion.agent_in_hand.try_lock() else {
+        return Ok(());
+    };
     seen.starts = seen.starts.saturating_add(1);
     let pause = PAUSES.next_delay(seen.starts.min(32), Duration::ZERO, unit_random(), None);
     seen.not_before = Some(now + pause.unwrap_or(PAUSES.cap));

@@ -18,6 +18,7 @@ use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use toolbox_api::dtma::API_VERSION;
 
 use crate::agent::{Agent, Answer, Tool, own_port};
@@ -484,8 +485,6 @@ async fn a_redeployment_and_a_rollback_leave_containers_as_they_are() {
         .call(Method::POST, "/v1/machine/redeploy")
         .await
         .expect(202);
-    let busy = machine.call(Method::POST, "/v1/machine/restart").await;
-    busy.expect_problem(409, "version_change_in_progress");
     let change = machine.ended(&begun["id"]).await;
     assert_eq!(change["phase"], "healthy", "{change}; {}", machine.log());
     assert_eq!(
@@ -663,6 +662,11 @@ async fn a_companion_that_is_killed_in_the_middle_puts_the_machine_right_at_its_
     machine
         .until_phase(&begun["id"], |phase| phase == "candidate")
         .await;
+    for path in ["restart", "redeploy", "rollback"] {
+        let path = format!("/v1/machine/{path}");
+        let busy = machine.call(Method::POST, &path).await;
+        busy.expect_problem(409, "version_change_in_progress");
+    }
     machine.kill_companion();
     machine.start();
     let change = machine.ended(&begun["id"]).await;
@@ -726,8 +730,8 @@ struct Met {
     longest_gap: Duration,
 }
 
-/// Calls until `calls` were answered; begins a new session when the last is gone, as the protocol wants.
-async fn client(url: String, key: String, calls: u32) -> Met {
+/// Calls until `calls` were answered and `done` is true; begins a new session when the last is gone, as the protocol wants.
+async fn client(url: String, key: String, calls: u32, done: watch::Receiver<bool>) -> Met {
     // Each call has a connection of its own, so that it is known what became of it.
     let http = reqwest::Client::builder()
         .pool_max_idle_per_host(0)
@@ -736,7 +740,7 @@ async fn client(url: String, key: String, calls: u32) -> Met {
         .unwrap();
     let (mut met, mut session, mut last) = (Met::default(), None::<String>, Instant::now());
     let end = Instant::now() + Duration::from_secs(180);
-    while met.answered < calls {
+    while met.answered < calls || !*done.borrow() {
         assert!(
             Instant::now() < end,
             "{} of {calls} were answered",
@@ -809,17 +813,16 @@ async fn no_mcp_call_is_lost_while_the_agent_is_replaced() {
     let before = machine.agent.deploy(&tool).await;
     machine.releases.add("0.1.1", program_of("0.1.1"));
     let url = machine.agent.url(&format!("/mcp/{}", tool.id));
+    let (end, done) = watch::channel(false);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            tokio::spawn(client(
-                url.clone(),
-                machine.agent.key.clone(),
-                CALLS / CLIENTS,
-            ))
+            let (key, calls) = (machine.agent.key.clone(), CALLS / CLIENTS);
+            tokio::spawn(client(url.clone(), key, calls, done.clone()))
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(machine.redeployed("0.1.1").await["phase"], "healthy");
+    let change = machine.redeployed("0.1.1").await;
+    assert_eq!(change["phase"], "healthy", "{change}; {}", machine.log());
+    end.send_replace(true);
     let mut all = Met::default();
     for client in clients {
         let met = client.await.unwrap();
@@ -839,7 +842,7 @@ async fn no_mcp_call_is_lost_while_the_agent_is_replaced() {
         all.broken,
         all.longest_gap.as_millis()
     );
-    assert_eq!(all.answered, CALLS);
+    assert!(all.answered >= CALLS);
     assert!(all.sessions > 0, "the agent was replaced under the clients");
     machine.healthy("0.1.1").await;
     let after = machine.agent.settled(&tool).await;
