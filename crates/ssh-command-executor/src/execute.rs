@@ -113,6 +113,7 @@ async fn find(
             InstanceFilter::Name(name)
         }
     };
+    let names_instance = matches!(filter, InstanceFilter::Id(_));
     let machine = cx
         .state
         .supabase
@@ -121,7 +122,7 @@ async fn find(
     let machine = machine.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))?;
     let operation = match asked {
         PredecessorCommand::Operation(operation) => {
-            if !matches!(filter_of(&operation), None) {
+            if names_instance {
                 instance(&machine)?;
             }
             operation
@@ -136,15 +137,6 @@ async fn find(
         },
     };
     Ok((machine, operation))
-}
-
-const fn filter_of(operation: &MachineOperation) -> Option<ToolInstanceId> {
-    match operation {
-        MachineOperation::Instance { id, .. } | MachineOperation::InstanceLogs { id, .. } => {
-            Some(*id)
-        }
-        _ => None,
-    }
 }
 
 /// The one instance that was looked for.
@@ -197,7 +189,11 @@ async fn by_ssh(
     };
     let authority = Authority::parse(cx.state.config.ssh_ca_key.as_deref().unwrap_or_default())
         .map_err(|error| not_configured(&error))?;
-    let address = machine.public_ip_address.as_deref();
+    // Postgres writes the length of a network after an address that is not a single host's.
+    let address = machine
+        .public_ip_address
+        .as_deref()
+        .and_then(|text| text.split('/').next());
     let address = address.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
     let host_key: Option<HostKey> = machine
         .ssh_host_key

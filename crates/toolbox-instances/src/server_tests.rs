@@ -129,7 +129,8 @@ fn a_machine_that_is_reached_in_another_way_takes_the_same_use_cases() {
     );
     assert_eq!(*lock(&direct.asked), ["Stop 5"]);
     let query = LogQuery::default();
-    let (_, lines) = run(instances.logs(&request, toolbox(), &target, &query)).unwrap();
+    let found = run(instances.logs(&request, toolbox(), &target, &query)).unwrap();
+    let lines = found.lines;
     assert_eq!(lines[0].line, "hello");
     assert!(world.sent_to_agent().is_empty(), "nothing went over HTTP");
 }

@@ -118,7 +118,8 @@ impl Operation {
             return self.not_sent(failed).await;
         };
         let trying = last_resort.execute(&self.token, &self.request_id, self.toolbox, &operation);
-        let answer = match trying.await {
+        let tried = trying.await;
+        let answer = match tried {
             Tried::Done(answer) => answer,
             Tried::Not(error) => {
                 self.log(&error);
