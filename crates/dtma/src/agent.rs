@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolbox_domain::names::agent_host;
-use toolbox_domain::spec::ImagePolicy;
 use toolbox_mcp::wire::body::Budget;
 
 use crate::api::{AppState, router};
@@ -80,10 +79,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         Some(file) => read_keys(file)?,
         None => Vec::new(),
     };
-    let policy = ImagePolicy {
-        allow_loopback_http: config.allow_loopback_git,
-    };
-    let store = Arc::new(Store::open(&config.state_dir, config.toolbox_id, policy)?);
+    let store = Arc::new(Store::open(&config.state_dir, config.toolbox_id)?);
     let loaded = store.load()?;
     let keys = Arc::new(KeyRing::load(&config.state_dir, &of_file)?);
     let identity = identity(&config)?;
@@ -114,7 +110,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     );
 
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
-    let shared = Arc::new(shared(&config, policy, store, Arc::clone(&tombstones)));
+    let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones)));
     let (begin_shutdown, shutdown) = watch::channel(false);
     let (instances, requests) = instances::channel(tombstones);
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
@@ -146,7 +142,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         keys,
         machine: Arc::new(Machine::new(config.state_dir.clone())),
         toolbox: config.toolbox_id,
-        policy,
+        sources: Arc::clone(&shared.sources),
         orphans,
         has_control_plane: client.is_some(),
         mcp: mcp.clone(),
@@ -229,18 +225,19 @@ fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
 /// What every instance needs.
 fn shared(
     config: &Config,
-    policy: ImagePolicy,
     store: Arc<Store>,
     tombstones: Arc<Tombstones>,
 ) -> Shared {
     let network = format!("toolbox-{}", short_id(config.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
-    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
+    let sources = Arc::new(config.allow_private_sources.clone());
+    let engine = DockerEngine::new(
         &config.docker_host,
         config.toolbox_id,
         network.clone(),
         Arc::clone(&telemetry),
-    ));
+    );
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.allowing(Arc::clone(&sources)));
     Shared {
         toolbox: config.toolbox_id,
         network,
@@ -248,7 +245,7 @@ fn shared(
         docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
-        policy,
+        sources,
         tombstones,
         changes: Arc::new(Changes::default()),
         telemetry,

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::AgentKey;
 
@@ -111,11 +112,16 @@ pub struct Config {
     #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 
-    /// Also build images from Git repositories at `http://127.0.0.1`; for development only.
-    #[arg(long, env = "DTMA_ALLOW_LOOPBACK_GIT", default_value_t = false, action = clap::ArgAction::Set,
-          value_parser = clap::builder::BoolishValueParser::new(),
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_loopback_git: bool,
+    /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
+    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
+    #[arg(
+        long,
+        env = "DTMA_ALLOW_PRIVATE_SOURCES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "LIST"
+    )]
+    pub allow_private_sources: Allowed,
 }
 
 /// The key file cannot be used.

@@ -8,7 +8,7 @@
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
-//! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
@@ -20,6 +20,7 @@
 pub mod agent;
 pub mod api;
 pub mod config;
+pub mod connections;
 pub mod control;
 pub mod durable;
 pub mod instances;

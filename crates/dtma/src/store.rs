@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{Desired, PortBinding, Reason, ToolSpec};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::names::DisplayName;
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+use toolbox_domain::spec::InstanceSpec;
 
 use crate::durable;
 use crate::record::{Record, Release, Restart, hex};
@@ -102,7 +102,6 @@ pub struct Store {
     deleted: PathBuf,
     pulled: PathBuf,
     quarantine: PathBuf,
-    policy: ImagePolicy,
     // Tests let it fail, as disks do.
     sync_folder: fn(&Path) -> io::Result<()>,
     // Held for its lock, which the kernel lets go when the process ends in whatever way.
@@ -111,7 +110,7 @@ pub struct Store {
 
 impl Store {
     /// Opens or makes the folder and locks it.
-    pub fn open(dir: &Path, toolbox: ToolboxId, policy: ImagePolicy) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, toolbox: ToolboxId) -> Result<Self, StoreError> {
         let (instances, quarantine) = (dir.join("instances"), dir.join("quarantine"));
         let (deleted, pulled) = (dir.join("deleted"), dir.join("pulled"));
         for folder in [dir, &instances, &quarantine, &deleted, &pulled] {
@@ -158,7 +157,6 @@ impl Store {
             deleted,
             pulled,
             quarantine,
-            policy,
             sync_folder: durable::sync_folder,
             _lock: lock,
         })
@@ -230,7 +228,7 @@ impl Store {
         if stored.id != id {
             return Err(Corrupt::OtherInstance(stored.id));
         }
-        stored.into_record(self.policy)
+        stored.into_record()
     }
 
     fn set_aside(&self, path: &Path, name: &str) -> Result<PathBuf, StoreError> {
@@ -470,7 +468,7 @@ impl StoredRecord {
         }
     }
 
-    fn into_record(self, policy: ImagePolicy) -> Result<Record, Corrupt> {
+    fn into_record(self) -> Result<Record, Corrupt> {
         Ok(Record {
             id: self.id,
             name: DisplayName::parse(&self.name).map_err(Corrupt::Name)?,
@@ -478,8 +476,8 @@ impl StoredRecord {
             generation: self.generation,
             desired: self.desired,
             requested_sha256: self.requested_sha256,
-            current: self.current.into_release(policy)?,
-            next: self.next.map(|n| n.into_release(policy)).transpose()?,
+            current: self.current.into_release()?,
+            next: self.next.map(|n| n.into_release()).transpose()?,
             update_failure: self.update_failure,
             restart: self.restart.and_then(|r| {
                 let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;
@@ -507,8 +505,8 @@ impl StoredRelease {
         }
     }
 
-    fn into_release(self, policy: ImagePolicy) -> Result<Release, Corrupt> {
-        let spec = InstanceSpec::validate_with(self.spec, policy)
+    fn into_release(self) -> Result<Release, Corrupt> {
+        let spec = InstanceSpec::validate(self.spec)
             .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
         Ok(Release {
             proven: self.proven,

@@ -157,7 +157,9 @@ impl AgentError {
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,
                 ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
-                ProblemCode::ShuttingDown => ErrorCode::AgentUnreachable,
+                ProblemCode::ShuttingDown | ProblemCode::TooManyConnections => {
+                    ErrorCode::AgentUnreachable
+                }
                 ProblemCode::InvalidBody
                 | ProblemCode::BodyTooLarge
                 | ProblemCode::UnsupportedMediaType
