@@ -29,6 +29,7 @@ mod mcp;
 mod names;
 mod ports;
 mod registry;
+mod sources;
 mod stub;
 mod survival;
 mod tls;
