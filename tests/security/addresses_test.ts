@@ -36,7 +36,8 @@ class Inner implements AsyncDisposable {
         const answer = this.answer(new Request(`http://${this.authority}${path ?? "/"}`), this.authority);
         const body = method === "HEAD" ? "" : await answer.text();
         const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
-        const text = `HTTP/1.1 ${answer.status} x\r\n${headers}content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`;
+        const text =
+          `HTTP/1.1 ${answer.status} x\r\n${headers}content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`;
         await connection.write(new TextEncoder().encode(text));
       })().catch(() => {}).finally(() => connection.close());
     }

@@ -27,7 +27,10 @@ class Stranger {
     const caCerts = [await Deno.readTextFile(world.ready.dtma!.certificate_file!)];
     const tls = await Deno.startTls(tcp, { hostname: name, caCerts });
     await tls.handshake();
-    await say(tls, kind === "asks for its health" ? "GET /health HTTP/1.1\r\nhost: x\r\n\r\n" : "GET /health HTTP/1.1\r\n");
+    await say(
+      tls,
+      kind === "asks for its health" ? "GET /health HTTP/1.1\r\nhost: x\r\n\r\n" : "GET /health HTTP/1.1\r\n",
+    );
     return new Stranger(tls);
   }
 

@@ -108,17 +108,13 @@ fn refused(message: String) -> RuntimeError {
 mod tests {
     use super::*;
 
-    fn ips(texts: &[&str]) -> Vec<IpAddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    async fn judged(allowed: &str, source: &str, found: &[&str]) -> Result<(), ReasonCode> {
+    /// What is said of `source` when its name leads to the addresses in `found`.
+    async fn judged(allowed: &str, source: &str, found: &str) -> Result<(), ReasonCode> {
         let sources = Sources::new(Arc::new(allowed.parse().unwrap()));
-        let found = ips(found);
-        let judged = sources
-            .check_with(&source.parse().unwrap(), |_, _| async { Ok(found) })
-            .await;
-        judged.map_err(|error| match error {
+        let source: Target = source.parse().unwrap();
+        let found: Vec<IpAddr> = found.split(' ').filter_map(|ip| ip.parse().ok()).collect();
+        let judged = sources.check_with(&source, |_, _| async { Ok(found) });
+        judged.await.map_err(|error| match error {
             RuntimeError::Refused { code, message } => {
                 assert!(message.contains("DTMA_ALLOW_PRIVATE_SOURCES"), "{message}");
                 assert!(!message.contains("10.0.0."), "{message}");
@@ -132,22 +128,23 @@ mod tests {
     async fn a_name_is_judged_by_each_address_that_it_leads_to() {
         let no = Err(ReasonCode::SourceNotPublic);
         for (allowed, source, found, judgement) in [
-            ("", "r.example.com", &["8.8.8.8", "2606:4700::1"][..], Ok(())),
-            ("", "r.example.com", &["127.0.0.1"], no),
-            ("", "r.example.com", &["8.8.8.8", "10.0.0.9"], no),
-            ("", "r.example.com", &["8.8.8.8", "::ffff:10.0.0.9"], no),
-            ("", "r.example.com:5000", &["64:ff9b::7f00:1"], no),
-            ("", "r.example.com", &["fd00::1"], no),
-            ("10.0.0.0/8", "r.example.com", &["10.0.0.9"], Ok(())),
-            ("10.0.0.0/8", "r.example.com", &["10.0.0.9", "127.0.0.1"], no),
-            ("10.0.0.9:5000", "r.example.com:5000", &["10.0.0.9"], Ok(())),
-            ("10.0.0.9:5000", "r.example.com:5001", &["10.0.0.9"], no),
-            ("r.example.com", "r.example.com:5000", &["127.0.0.1"], Ok(())),
-            ("", "127.0.0.1:5000", &[], no),
-            ("", "localhost:5000", &["8.8.8.8"], no),
-            ("127.0.0.1", "127.0.0.1:5000", &[], Ok(())),
+            ("", "r.example.com", "8.8.8.8 2606:4700::1", Ok(())),
+            ("", "r.example.com", "127.0.0.1", no),
+            ("", "r.example.com", "8.8.8.8 10.0.0.9", no),
+            ("", "r.example.com", "8.8.8.8 ::ffff:10.0.0.9", no),
+            ("", "r.example.com:5000", "64:ff9b::7f00:1", no),
+            ("", "r.example.com", "fd00::1", no),
+            ("10.0.0.0/8", "r.example.com", "10.0.0.9", Ok(())),
+            ("10.0.0.0/8", "r.example.com", "10.0.0.9 127.0.0.1", no),
+            ("10.0.0.9:5000", "r.example.com:5000", "10.0.0.9", Ok(())),
+            ("10.0.0.9:5000", "r.example.com:5001", "10.0.0.9", no),
+            ("r.example.com", "r.example.com:5000", "127.0.0.1", Ok(())),
+            ("", "127.0.0.1:5000", "", no),
+            ("", "localhost:5000", "8.8.8.8", no),
+            ("127.0.0.1", "127.0.0.1:5000", "", Ok(())),
         ] {
-            assert_eq!(judged(allowed, source, found).await, judgement, "{allowed} {source} {found:?}");
+            let given = format!("{allowed} {source} {found}");
+            assert_eq!(judged(allowed, source, found).await, judgement, "{given}");
         }
     }
 
@@ -159,7 +156,7 @@ mod tests {
             Err(io::Error::other("no such name"))
         });
         assert_eq!(none.await, Ok(()));
-        let silent = sources.check_with(&source, |_, _| std::future::pending());
+        let silent = sources.check_with(&source, |_, _| std::future::pending::<io::Result<Vec<IpAddr>>>());
         assert_eq!(silent.await, Ok(()));
     }
 
