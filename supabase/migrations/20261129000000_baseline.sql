@@ -39,7 +39,8 @@ revoke all on function private.touch_updated_at(), private.require_keys from pub
 create table private.settings (
   only_row boolean primary key default true check (only_row),
   -- Not less than a day: that long an idempotency key must be remembered.
-  retention_days integer not null check (retention_days between 1 and 36500)
+  retention_days integer not null default 90 check (retention_days between 1 and 36500),
+  agent_version text check (agent_version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$')
 );
 
 alter table private.settings enable row level security;
@@ -48,6 +49,7 @@ revoke all on private.settings from public, anon, authenticated, service_role;
 comment on table private.settings is 'Settings of the operator, one row at most.';
 comment on column private.settings.only_row is 'Always true: there is one row.';
 comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
+comment on column private.settings.agent_version is 'Version that agents should have; older ones are outdated. Null: none is.';
 
 create function private.retention() returns interval
 language sql stable
@@ -144,6 +146,8 @@ create table public.account_tool_environments (
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
+  ssh_host_key text check (ssh_host_key ~ '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}$'),
+  ssh_port integer not null default 22 check (ssh_port between 1 and 65535),
   -- The keys of the agent, by name and by hash.
   dtma_key_id text check (dtma_key_id ~ '^[0-9a-f]{8}\.[0-9]{1,9}$'),
   dtma_key_epoch integer not null default 0 check (dtma_key_epoch >= 0),
@@ -262,14 +266,14 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, dtma_key_id,
-  dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
+  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, insert, delete on public.account_tool_environments to service_role;
 grant update (
   name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
-  dtma_port, dtma_certificate_pem, dtma_token_hash, dtma_last_known_version, dtma_api_version,
+  dtma_port, dtma_certificate_pem, ssh_port, dtma_token_hash, dtma_last_known_version, dtma_api_version,
   dtma_health_details_json, last_heartbeat_at, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
@@ -292,6 +296,8 @@ comment on column public.account_tool_environments.public_ip_address is 'Where D
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
+comment on column public.account_tool_environments.ssh_host_key is 'The ed25519 host key of the machine''s sshd that the control plane pins; public by nature. Null: the machine is not reached by SSH. Written by an enrolment only.';
+comment on column public.account_tool_environments.ssh_port is 'Port of sshd on the machine''s address.';
 comment on column public.account_tool_environments.dtma_key_id is 'Names the key pair the agent proved last: fingerprint of the root secret, dot, epoch. Null: the current root, epoch 0. No secret.';
 comment on column public.account_tool_environments.dtma_key_epoch is 'Epoch of the keys the agent should have; a rotation or an enrolment increments it.';
 comment on column public.account_tool_environments.dtma_token_hash is 'SHA-256 in hex of the key DTMA calls the control plane with.';
@@ -596,6 +602,11 @@ create table public.tool_instance_operations (
   started_at timestamptz not null default now(),
   lease_expires_at timestamptz not null,
   finished_at timestamptz,
+  -- What the instance ran when the operation ended.
+  instance_name text,
+  image text,
+  image_digest text,
+  is_sealed boolean not null default false,
   constraint tool_instance_operations_user_id_idempotency_key_key unique (user_id, idempotency_key),
   constraint finished_operations_have_a_time check ((state = 'in_progress') = (finished_at is null)),
   constraint failed_operations_have_a_reason check (
@@ -610,6 +621,8 @@ create index tool_instance_operations_tool_instance_id_idx on public.tool_instan
 create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
 create index tool_instance_operations_finished_at_idx on public.tool_instance_operations (finished_at)
   where finished_at is not null;
+create index tool_instance_operations_unsealed_idx
+  on public.tool_instance_operations (account_tool_environment_id, finished_at, id) where finished_at is not null and not is_sealed;
 create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
   where previous_spec is not null;
 
@@ -624,7 +637,7 @@ create policy "owners read their operations" on public.tool_instance_operations
 revoke all on public.tool_instance_operations from public, anon, authenticated, service_role;
 grant select (
   id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, state, generation, previous_desired,
-  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at
+  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at, instance_name, image, image_digest, is_sealed
 ) on public.tool_instance_operations to authenticated;
 grant select on public.tool_instance_operations to service_role;
 
@@ -647,6 +660,10 @@ comment on column public.tool_instance_operations.answered_code is 'Error code i
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
 comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
+comment on column public.tool_instance_operations.instance_name is 'Display name of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image is 'Image of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image_digest is 'Digest of the image last observed when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.is_sealed is 'Whether its receipt was written.';
 
 -- supabase/schemas/tool_instance_events.sql
 -- Who did what to an instance. A trigger of account_tool_instances writes it.
@@ -689,7 +706,7 @@ end;
 $$;
 comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
 
-create function private.keep_tool_instance_events() returns trigger
+create function private.keep_events() returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -702,15 +719,15 @@ begin
   ) then
     return old;
   end if;
-  raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
+  raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
 end;
 $$;
-comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role, until the time of an event is over.';
+comment on function private.keep_events() is 'Refuses every change of a history, to every role, until the time of an event is over.';
 
 create trigger append_only before update or delete on public.tool_instance_events
-  for each row execute function private.keep_tool_instance_events();
+  for each row execute function private.keep_events();
 create trigger append_only_truncate before truncate on public.tool_instance_events
-  for each statement execute function private.keep_tool_instance_events();
+  for each statement execute function private.keep_events();
 
 -- A machine says as much as it likes. What it says becomes history only while there is a token for it, per toolbox and kind.
 create table private.event_buckets (
@@ -787,7 +804,7 @@ revoke all on public.tool_instance_events from public, anon, authenticated, serv
 grant select on public.tool_instance_events to authenticated, service_role;
 revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
 revoke all on function
-  private.set_event_context, private.keep_tool_instance_events(), private.take_event_token, private.count_dropped_event
+  private.set_event_context, private.keep_events(), private.take_event_token, private.count_dropped_event
   from public, anon, authenticated, service_role;
 
 comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';
@@ -805,6 +822,939 @@ comment on column public.tool_instance_events.reason is 'Sentence when there is 
 comment on column public.tool_instance_events.request_id is 'Request that caused it.';
 comment on column public.tool_instance_events.operation_id is 'Operation it belongs to.';
 comment on column public.tool_instance_events.generation is 'Generation of the instance after the change.';
+
+-- supabase/schemas/toolbox_events.sql
+-- Who did what to a toolbox itself: its agent restarted, replaced, reached by SSH. The functions write it.
+create table public.toolbox_events (
+  id bigint generated always as identity primary key,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane')),
+  actor_id uuid,
+  kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,63}$'),
+  detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object' and octet_length(detail::text) <= 4096),
+  result text not null check (result ~ '^[a-z][a-z0-9_]{0,63}$'),
+  request_id text check (char_length(request_id) between 1 and 200),
+  constraint users_have_an_id check (actor_kind <> 'user' or actor_id is not null)
+);
+create index toolbox_events_environment_id_idx on public.toolbox_events (account_tool_environment_id, id);
+create index toolbox_events_occurred_at_idx on public.toolbox_events (occurred_at);
+
+create trigger append_only before update or delete on public.toolbox_events
+  for each row execute function private.keep_events();
+create trigger append_only_truncate before truncate on public.toolbox_events
+  for each statement execute function private.keep_events();
+
+create function public.record_toolbox_event(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox_id constant uuid := p ->> 'toolbox_id';
+  actor constant text := p ->> 'actor_kind';
+  kind constant text := p ->> 'kind';
+  -- Instances have buckets of their own, named by their actions.
+  bucket constant text := 'toolbox_' || kind;
+  is_told boolean := false;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'actor_kind', 'kind', 'result');
+  perform from public.account_tool_environments e where e.id = toolbox_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  -- What a machine says becomes history only while there is a token for it. What users do is always kept.
+  if actor = 'agent' and not private.take_event_token(toolbox_id, bucket) then
+    is_told := private.count_dropped_event(toolbox_id, bucket);
+    if not is_told then
+      return jsonb_build_object('outcome', 'limited');
+    end if;
+  end if;
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+  values (
+    toolbox_id, actor, (p ->> 'actor_id')::uuid, kind,
+    case when is_told then '{}' else coalesce(nullif(p -> 'detail', 'null'), '{}') end,
+    case when is_told then 'events_limited' else p ->> 'result' end,
+    p ->> 'request_id'
+  );
+  return jsonb_build_object('outcome', case when is_told then 'limited' else 'recorded' end);
+end;
+$$;
+comment on function public.record_toolbox_event is
+  'Adds one event to the history of a toolbox. Answers {outcome}: recorded; limited when the agent of the toolbox causes more events than are kept; or not_found. detail is an object of 4096 bytes at most, without secrets: the owner reads it.';
+
+alter table public.toolbox_events enable row level security;
+create policy "owners read the history of their toolboxes" on public.toolbox_events
+  for select to authenticated using (
+    account_tool_environment_id in (
+      select e.id from public.account_tool_environments e where e.user_id = (select auth.uid())
+    )
+  );
+
+revoke all on public.toolbox_events from public, anon, authenticated, service_role;
+grant select on public.toolbox_events to authenticated, service_role;
+revoke all on sequence public.toolbox_events_id_seq from public, anon, authenticated, service_role;
+revoke all on function public.record_toolbox_event from public, anon, authenticated, service_role;
+grant execute on function public.record_toolbox_event to service_role;
+
+comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and SSH use. Kept as long as private.retention() says.';
+comment on column public.toolbox_events.id is 'Order of events.';
+comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
+comment on column public.toolbox_events.occurred_at is 'When it was recorded.';
+comment on column public.toolbox_events.actor_kind is 'user, agent (the machine reported it), or control_plane.';
+comment on column public.toolbox_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.toolbox_events.kind is 'What was done, as a stable code.';
+comment on column public.toolbox_events.detail is 'What belongs to it, by kind: operation, exit code, duration, versions. Never a secret.';
+comment on column public.toolbox_events.result is 'succeeded, or the stable code of what went wrong; events_limited where later ones are left out.';
+comment on column public.toolbox_events.request_id is 'Request that caused it.';
+
+-- supabase/schemas/operation_receipts.sql
+-- Who had what done, and how it ended: one receipt per ended operation, in an order per toolbox, each authenticated together with
+-- the one before it by a key that the database does not have. The job seal_receipts of heartbeat/tick writes them, because
+-- operations also end in the database alone.
+create table public.operation_receipts (
+  -- No foreign key: receipts outlive the toolbox.
+  toolbox_id uuid not null,
+  number bigint not null check (number > 0),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  operation_id uuid unique,
+  -- The very bytes that are authenticated.
+  content text not null check (octet_length(content) <= 8192),
+  key_id text not null check (key_id ~ '^[0-9a-f]{16}$'),
+  mac text not null check (mac ~ '^[0-9a-f]{64}$'),
+  sealed_at timestamptz not null default clock_timestamp(),
+  primary key (toolbox_id, number)
+);
+create index operation_receipts_user_id_idx on public.operation_receipts (user_id);
+create index operation_receipts_sealed_at_idx on public.operation_receipts (sealed_at);
+
+create function private.keep_receipts() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- Out go those whose time is over, from the oldest on; and all with their user.
+  if tg_op = 'DELETE' and (
+    old.sealed_at < now() - private.retention() or not exists (select from auth.users u where u.id = old.user_id)
+  ) then
+    return old;
+  end if;
+  raise exception 'operation_receipts is append-only' using errcode = 'insufficient_privilege';
+end;
+$$;
+comment on function private.keep_receipts() is 'Refuses every change of receipts, to every role, until their time is over.';
+
+create trigger append_only before update or delete on public.operation_receipts
+  for each row execute function private.keep_receipts();
+create trigger append_only_truncate before truncate on public.operation_receipts
+  for each statement execute function private.keep_receipts();
+
+alter table public.operation_receipts enable row level security;
+create policy "owners read their receipts" on public.operation_receipts
+  for select to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.operation_receipts from public, anon, authenticated, service_role;
+grant select on public.operation_receipts to authenticated, service_role;
+revoke all on function private.keep_receipts() from public, anon, authenticated, service_role;
+
+comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, the last one for ever.';
+comment on column public.operation_receipts.toolbox_id is 'The chain: the toolbox, which may be gone since.';
+comment on column public.operation_receipts.number is 'Place in the chain, without gaps.';
+comment on column public.operation_receipts.user_id is 'The owner of the toolbox; decides who may read.';
+comment on column public.operation_receipts.operation_id is 'The operation; null in a checkpoint, which says from which receipt on the chain was kept.';
+comment on column public.operation_receipts.content is 'The receipt, as JSON: who, what, image, result, and the mac of the receipt before.';
+comment on column public.operation_receipts.key_id is 'Fingerprint of the key.';
+comment on column public.operation_receipts.mac is 'HMAC-SHA256 of content, in hex.';
+comment on column public.operation_receipts.sealed_at is 'When it was written.';
+
+-- supabase/schemas/functions/receipts.sql
+-- How ended operations get their receipts. The key is not here: what is to be sealed is given out, and comes back authenticated.
+
+create function private.keep_outcome() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- What ran when the operation ended; a later one may change it before the receipt is written.
+  select i.instance_name_on_toolbox, i.docker_image_url, i.image_digest into new.instance_name, new.image, new.image_digest
+  from public.account_tool_instances i where i.id = new.tool_instance_id;
+  return new;
+end;
+$$;
+comment on function private.keep_outcome() is 'Keeps with an operation that ends what its instance ran.';
+
+create trigger keep_outcome before update on public.tool_instance_operations
+  for each row when (old.state = 'in_progress' and new.state <> 'in_progress')
+  execute function private.keep_outcome();
+
+create function public.get_unsealed_operations(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  chains jsonb;
+begin
+  with chosen as (
+    (select distinct o.account_tool_environment_id as id from public.tool_instance_operations o
+     where o.finished_at is not null and not o.is_sealed limit 20)
+    union
+    (select distinct r.toolbox_id from public.operation_receipts r
+     where r.sealed_at < now() - private.retention()
+       and exists (select from public.operation_receipts later where later.toolbox_id = r.toolbox_id and later.number > r.number)
+     limit 20)
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'toolbox_id', c.id,
+    'user_id', coalesce(e.user_id, head.user_id),
+    'head', case when head.number is not null then jsonb_build_object('number', head.number, 'mac', head.mac) end,
+    'expired', (
+      select jsonb_build_object('number', old.number, 'mac', old.mac) from (
+        select r.number, r.mac, r.sealed_at from public.operation_receipts r where r.toolbox_id = c.id order by r.number limit 1000
+      ) old
+      where old.sealed_at < now() - private.retention() and old.number < head.number order by old.number desc limit 1
+    ),
+    'operations', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'operation_id', o.id, 'user_id', o.user_id, 'instance_id', o.tool_instance_id, 'instance_name', o.instance_name,
+        'action', o.action, 'generation', o.generation, 'request_id', o.request_id, 'image', left(o.image, 1000),
+        'image_digest', left(o.image_digest, 200), 'result', o.state, 'error_code', o.error_code,
+        'started_at', o.started_at, 'finished_at', o.finished_at
+      ) order by o.finished_at, o.id)
+      from (
+        select * from public.tool_instance_operations ended
+        where ended.account_tool_environment_id = c.id and ended.finished_at is not null and not ended.is_sealed
+        order by ended.finished_at, ended.id limit 50
+      ) o
+    ), '[]')
+  )), '[]') into chains
+  from chosen c
+  left join public.account_tool_environments e on e.id = c.id
+  left join lateral (
+    select r.number, r.mac, r.user_id from public.operation_receipts r where r.toolbox_id = c.id order by r.number desc limit 1
+  ) head on true;
+  return jsonb_build_object('outcome', 'found', 'chains', chains);
+end;
+$$;
+comment on function public.get_unsealed_operations is
+  'Chains with ended operations that have no receipt yet, or with receipts whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
+
+create function public.seal_operations(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  of_toolbox constant uuid := p ->> 'toolbox_id';
+  expected constant bigint := coalesce((p ->> 'head_number')::bigint, 0);
+  head record;
+  receipt jsonb;
+  place bigint := expected;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id', 'receipts');
+  -- Two ticks at once: one of them seals.
+  if not pg_try_advisory_xact_lock(hashtextextended('receipts of ' || of_toolbox::text, 0)) then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  select r.number, r.mac into head from public.operation_receipts r where r.toolbox_id = of_toolbox order by r.number desc limit 1;
+  if coalesce(head.number, 0) <> expected or head.mac is distinct from p ->> 'head_mac' then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  for receipt in select r from jsonb_array_elements(p -> 'receipts') with ordinality as s (r, n) order by n loop
+    place := place + 1;
+    insert into public.operation_receipts (toolbox_id, number, user_id, operation_id, content, key_id, mac)
+    values (
+      of_toolbox, place, (p ->> 'user_id')::uuid, (receipt ->> 'operation_id')::uuid,
+      receipt ->> 'content', receipt ->> 'key_id', receipt ->> 'mac'
+    );
+    update public.tool_instance_operations o set is_sealed = true where o.id = (receipt ->> 'operation_id')::uuid;
+  end loop;
+  delete from public.operation_receipts r where r.toolbox_id = of_toolbox and r.number <= (p ->> 'delete_through')::bigint;
+  return jsonb_build_object('outcome', 'sealed', 'count', place - expected);
+end;
+$$;
+comment on function public.seal_operations is
+  'Appends receipts to the chain of a toolbox whose head is still (head_number, head_mac), and deletes those up to delete_through, whose time must be over. Answers {outcome}: sealed with a count, or superseded.';
+
+revoke all on function private.keep_outcome(), public.get_unsealed_operations, public.seal_operations
+  from public, anon, authenticated, service_role;
+grant execute on function public.get_unsealed_operations, public.seal_operations to service_role;
+
+-- supabase/schemas/alert_channels.sql
+-- Where a user is told of alerts. Users write their own through PostgREST; the secret of a webhook is written and never read.
+create table public.alert_channels (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  kind text not null check (kind in ('webhook', 'email')),
+  -- The address is checked before each call.
+  webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
+  -- Standard Webhooks: 24 to 64 random bytes.
+  webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
+  is_enabled boolean not null default true,
+  quiet_from time,
+  quiet_until time,
+  time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
+  last_tested_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
+  constraint only_webhooks_have_a_target check (
+    (kind = 'webhook') = (webhook_url is not null) and (kind = 'webhook') = (webhook_secret is not null)
+  ),
+  constraint quiet_hours_have_a_beginning_and_an_end check (
+    (quiet_from is null) = (quiet_until is null) and quiet_from is distinct from quiet_until or quiet_from is null and quiet_until is null
+  )
+);
+create index alert_channels_user_id_idx on public.alert_channels (user_id);
+
+create function private.is_time_zone(name text) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform now() at time zone name;
+  return true;
+exception when invalid_parameter_value then
+  return false;
+end;
+$$;
+comment on function private.is_time_zone is 'Whether Postgres knows the time zone.';
+
+create function private.guard_alert_channel() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if not private.is_time_zone(new.time_zone) then
+    raise exception 'Unknown time zone "%"; use a name such as Europe/Berlin', new.time_zone using errcode = 'check_violation';
+  end if;
+  if tg_op = 'INSERT' and 20 < (select count(*) from public.alert_channels c where c.user_id = new.user_id) then
+    raise exception 'A user may have 20 channels at most' using errcode = 'check_violation';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.guard_alert_channel() is 'Refuses unknown time zones and the 21st channel of a user.';
+
+create trigger guard after insert or update on public.alert_channels
+  for each row execute function private.guard_alert_channel();
+create trigger touch_updated_at before update on public.alert_channels
+  for each row execute function private.touch_updated_at();
+
+create function private.is_quiet(channel public.alert_channels) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  -- A zone that Postgres has forgotten since must not hold up every other channel.
+  local_time constant time := now() at time zone case when private.is_time_zone(channel.time_zone) then channel.time_zone else 'UTC' end;
+begin
+  return case
+    when channel.quiet_from is null then false
+    when channel.quiet_from < channel.quiet_until then local_time >= channel.quiet_from and local_time < channel.quiet_until
+    else local_time >= channel.quiet_from or local_time < channel.quiet_until
+  end;
+end;
+$$;
+comment on function private.is_quiet is 'Whether it is one of the channel''s quiet hours, which may lie across midnight.';
+
+alter table public.alert_channels enable row level security;
+create policy "owners read their channels" on public.alert_channels
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners make their channels" on public.alert_channels
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "owners change their channels" on public.alert_channels
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "owners remove their channels" on public.alert_channels
+  for delete to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.alert_channels from public, anon, authenticated, service_role;
+grant select (
+  id, user_id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone, last_tested_at, created_at, updated_at
+), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
+  update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
+  delete on public.alert_channels to authenticated;
+revoke all on function private.is_time_zone, private.guard_alert_channel(), private.is_quiet
+  from public, anon, authenticated, service_role;
+
+comment on table public.alert_channels is 'Where users are told of alerts: webhooks, and mail to their own address. 20 a user at most.';
+comment on column public.alert_channels.id is 'Named by rules.';
+comment on column public.alert_channels.user_id is 'The owner; never changes.';
+comment on column public.alert_channels.name is 'Display name, written by the owner.';
+comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
+comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
+comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
+comment on column public.alert_channels.is_enabled is 'Without it the channel is told nothing; messages that wait are sent when it comes back.';
+comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
+comment on column public.alert_channels.quiet_until is 'Until then.';
+comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';
+comment on column public.alert_channels.last_tested_at is 'When a test message was last asked for.';
+comment on column public.alert_channels.created_at is 'When it was made.';
+comment on column public.alert_channels.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/alert_rules.sql
+-- Of what a user wants to be told, and where. Users write their own through PostgREST.
+create table public.alert_rules (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  channel_id uuid not null references public.alert_channels (id) on delete cascade,
+  account_tool_environment_id uuid references public.account_tool_environments (id) on delete cascade,
+  kind text not null check (kind in (
+    'toolbox_silent', 'instance_error', 'instance_flapping', 'disk_full', 'certificate_changed', 'tools_changed', 'agent_outdated'
+  )),
+  disk_percent integer check (disk_percent between 10 and 99),
+  is_enabled boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint only_disks_have_a_percentage check (kind = 'disk_full' or disk_percent is null)
+);
+create index alert_rules_user_id_idx on public.alert_rules (user_id);
+create index alert_rules_channel_id_idx on public.alert_rules (channel_id);
+create index alert_rules_environment_id_idx on public.alert_rules (account_tool_environment_id);
+
+create function private.guard_alert_rule() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if not exists (select from public.alert_channels c where c.id = new.channel_id and c.user_id = new.user_id)
+    or new.account_tool_environment_id is not null and not exists (
+      select from public.account_tool_environments e where e.id = new.account_tool_environment_id and e.user_id = new.user_id
+    )
+  then
+    -- As if it did not exist: whose it is is nobody's business.
+    raise exception 'A rule needs a channel and a toolbox of its own user' using errcode = 'foreign_key_violation';
+  end if;
+  if tg_op = 'INSERT' and 100 < (select count(*) from public.alert_rules r where r.user_id = new.user_id) then
+    raise exception 'A user may have 100 rules at most' using errcode = 'check_violation';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.guard_alert_rule() is
+  'Refuses channels and toolboxes of others, and the 101st rule of a user.';
+
+create trigger guard after insert or update on public.alert_rules
+  for each row execute function private.guard_alert_rule();
+create trigger touch_updated_at before update on public.alert_rules
+  for each row execute function private.touch_updated_at();
+
+alter table public.alert_rules enable row level security;
+create policy "owners read their rules" on public.alert_rules
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners make their rules" on public.alert_rules
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "owners change their rules" on public.alert_rules
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "owners remove their rules" on public.alert_rules
+  for delete to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.alert_rules from public, anon, authenticated, service_role;
+grant select, insert (channel_id, account_tool_environment_id, kind, disk_percent, is_enabled),
+  update (channel_id, disk_percent, is_enabled), delete on public.alert_rules to authenticated;
+revoke all on function private.guard_alert_rule() from public, anon, authenticated, service_role;
+
+comment on table public.alert_rules is 'Of what users want to be told, and where. Changes after the rule was made count. 100 a user at most.';
+comment on column public.alert_rules.id is 'Named by alerts.';
+comment on column public.alert_rules.user_id is 'The owner; never changes.';
+comment on column public.alert_rules.channel_id is 'Where the user is told.';
+comment on column public.alert_rules.account_tool_environment_id is 'The toolbox it is about; null for all of the user''s.';
+comment on column public.alert_rules.kind is 'toolbox_silent, instance_error, instance_flapping, disk_full, certificate_changed, tools_changed or agent_outdated.';
+comment on column public.alert_rules.disk_percent is 'From which use of the disk on; null: 90.';
+comment on column public.alert_rules.is_enabled is 'Without it nothing new is told.';
+comment on column public.alert_rules.created_at is 'When it was made.';
+comment on column public.alert_rules.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/alerts.sql
+-- What a rule found, and the messages that tell it: the outbox. Triggers write both in the transaction of the change; the job
+-- deliver_alerts of heartbeat/tick sends.
+create table public.alerts (
+  id uuid primary key default gen_random_uuid(),
+  rule_id uuid not null references public.alert_rules (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  kind text not null,
+  -- The instance, which may be gone since, or the toolbox.
+  subject_id uuid not null,
+  subject_name text not null,
+  detail jsonb not null check (jsonb_typeof(detail) = 'object' and octet_length(detail::text) <= 8192),
+  opened_at timestamptz not null default clock_timestamp(),
+  times integer not null default 1,
+  last_at timestamptz not null default clock_timestamp(),
+  recovering_since timestamptz,
+  closed_at timestamptz
+);
+-- One alert per rule and subject while it lasts.
+create unique index alerts_open_idx on public.alerts (subject_id, rule_id) where closed_at is null;
+create index alerts_rule_id_idx on public.alerts (rule_id, subject_id, last_at);
+create index alerts_user_id_idx on public.alerts (user_id, opened_at);
+create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, opened_at);
+create index alerts_recovering_idx on public.alerts (recovering_since) where closed_at is null;
+create index alerts_closed_at_idx on public.alerts (closed_at);
+
+create table public.alert_messages (
+  id uuid primary key default gen_random_uuid(),
+  number bigint generated always as identity unique,
+  alert_id uuid not null references public.alerts (id) on delete cascade,
+  channel_id uuid not null references public.alert_channels (id) on delete cascade,
+  event text not null check (event in ('opened', 'recovered')),
+  state text not null default 'pending' check (state in ('pending', 'delivered', 'failed', 'skipped')),
+  attempts integer not null default 0,
+  due_at timestamptz not null default clock_timestamp(),
+  last_status integer,
+  last_code text check (last_code ~ '^[a-z][a-z0-9_]{0,63}$'),
+  created_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  constraint finished_messages_have_a_time check ((state = 'pending') = (finished_at is null))
+);
+create index alert_messages_alert_id_idx on public.alert_messages (alert_id, number);
+create index alert_messages_channel_id_idx on public.alert_messages (channel_id);
+create index alert_messages_due_idx on public.alert_messages (due_at) where state = 'pending';
+
+alter table public.alerts enable row level security;
+create policy "owners read their alerts" on public.alerts
+  for select to authenticated using (user_id = (select auth.uid()));
+alter table public.alert_messages enable row level security;
+create policy "owners read their messages" on public.alert_messages
+  for select to authenticated using (
+    alert_id in (select a.id from public.alerts a where a.user_id = (select auth.uid()))
+  );
+
+revoke all on public.alerts, public.alert_messages from public, anon, authenticated, service_role;
+grant select on public.alerts, public.alert_messages to authenticated, service_role;
+revoke all on sequence public.alert_messages_number_seq from public, anon, authenticated, service_role;
+
+comment on table public.alerts is 'What rules found. Closed ones are kept as long as private.retention() says.';
+comment on column public.alerts.id is 'Named by messages.';
+comment on column public.alerts.rule_id is 'The rule.';
+comment on column public.alerts.user_id is 'Whose it is; decides who may read.';
+comment on column public.alerts.account_tool_environment_id is 'The toolbox.';
+comment on column public.alerts.kind is 'The kind of the rule.';
+comment on column public.alerts.subject_id is 'What it is about: an instance, which may be gone since, or the toolbox.';
+comment on column public.alerts.subject_name is 'Its display name when the alert was opened.';
+comment on column public.alerts.detail is 'What was seen, by kind: reason, percentage, versions.';
+comment on column public.alerts.opened_at is 'When it began.';
+comment on column public.alerts.times is 'How often it was seen: what comes back at once, or happens again within ten minutes, is the same alert.';
+comment on column public.alerts.last_at is 'When it was seen last.';
+comment on column public.alerts.recovering_since is 'Since when it is no longer so; after a minute of that it is closed.';
+comment on column public.alerts.closed_at is 'When it ended; at once for what does not last.';
+comment on table public.alert_messages is 'The outbox: what channels are told of alerts, and what became of it.';
+comment on column public.alert_messages.id is 'Identity of the message, the same in each attempt.';
+comment on column public.alert_messages.number is 'Order of messages.';
+comment on column public.alert_messages.alert_id is 'The alert; decides who may read.';
+comment on column public.alert_messages.channel_id is 'Where it is told.';
+comment on column public.alert_messages.event is 'opened or recovered.';
+comment on column public.alert_messages.state is 'pending, delivered, failed after the last attempt, or skipped because the end was told instead.';
+comment on column public.alert_messages.attempts is 'How often delivery was begun.';
+comment on column public.alert_messages.due_at is 'When it is tried, or tried again; while it is being sent, when it is given up on and tried again.';
+comment on column public.alert_messages.last_status is 'HTTP status of the last answer; null without one.';
+comment on column public.alert_messages.last_code is 'Stable code of what went wrong last.';
+comment on column public.alert_messages.created_at is 'When it was written.';
+comment on column public.alert_messages.finished_at is 'When it was delivered or given up.';
+
+-- supabase/schemas/functions/raise_alerts.sql
+-- How changes of state become alerts. Triggers do it in the transaction of the change: no path can forget it. Rules and
+-- channels that are being removed are passed by, so that what a user does never holds up a heartbeat.
+
+create function private.open_alerts(
+  of_kind text, toolbox public.account_tool_environments, subject_id uuid, subject_name text, detail jsonb, lasts boolean,
+  disk_percent numeric default null
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  rule record;
+  known uuid;
+  recent constant bigint := 60;
+begin
+  for rule in
+    select r.id, r.channel_id
+    from public.alert_rules r join public.alert_channels c on c.id = r.channel_id
+    where r.user_id = toolbox.user_id and r.kind = of_kind and r.is_enabled and c.is_enabled
+      and coalesce(r.account_tool_environment_id, toolbox.id) = toolbox.id
+      and (open_alerts.disk_percent is null or open_alerts.disk_percent >= coalesce(r.disk_percent, 90))
+    order by r.id
+    for key share skip locked
+  loop
+    -- It lasts, or it came back at once: the same alert.
+    update public.alerts a
+    set recovering_since = null, last_at = clock_timestamp(), times = a.times + 1
+    where a.rule_id = rule.id and a.subject_id = open_alerts.subject_id and a.closed_at is null and a.recovering_since is not null;
+    -- What does not last is told once in ten minutes.
+    update public.alerts a
+    set last_at = clock_timestamp(), times = a.times + 1
+    where not lasts and a.id = (
+      select earlier.id from public.alerts earlier
+      where earlier.rule_id = rule.id and earlier.subject_id = open_alerts.subject_id
+        and earlier.last_at > clock_timestamp() - interval '10 minutes'
+      order by earlier.last_at desc limit 1
+    );
+    if found or exists (
+      select from public.alerts a
+      where a.rule_id = rule.id and a.subject_id = open_alerts.subject_id and a.closed_at is null
+    ) then
+      continue;
+    end if;
+    -- A machine that reports without end neither fills the table nor sends mail without end.
+    if recent <= (
+      select count(*) from public.alerts a
+      where a.account_tool_environment_id = toolbox.id and a.opened_at > clock_timestamp() - interval '1 hour'
+    ) then
+      continue;
+    end if;
+    insert into public.alerts (rule_id, user_id, account_tool_environment_id, kind, subject_id, subject_name, detail, closed_at)
+    values (
+      rule.id, toolbox.user_id, toolbox.id, of_kind, open_alerts.subject_id, open_alerts.subject_name,
+      jsonb_strip_nulls(open_alerts.detail), case when not lasts then clock_timestamp() end
+    )
+    on conflict do nothing
+    returning id into known;
+    if found then
+      insert into public.alert_messages (alert_id, channel_id, event) values (known, rule.channel_id, 'opened');
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.open_alerts is
+  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour for one toolbox at most. The caller holds the lock of the subject.';
+
+create function private.recover_alerts(of_kind text, subject_id uuid, disk_percent numeric default null) returns void
+language sql
+set search_path = ''
+as $$
+  update public.alerts a set recovering_since = clock_timestamp()
+  from public.alert_rules r
+  where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
+    and r.id = a.rule_id and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5);
+$$;
+comment on function private.recover_alerts is
+  'Notes that what the alerts of this kind are about is over; private.settle_alerts closes them when that has lasted a minute.';
+
+create function private.is_older_version(version text, than text) returns boolean
+language sql immutable
+set search_path = ''
+as $$
+  -- What are no numbers is not compared. A release comes after what leads to it (1.2.0-rc.1).
+  select coalesce(
+    case when v.parts = t.parts then version like '%-%' and than not like '%-%' else v.parts < t.parts end, false
+  )
+  from (select string_to_array(substring(version from '^(\d{1,9}(\.\d{1,9})*)([-+].*)?$'), '.')::integer[] as parts) v,
+    (select string_to_array(substring(than from '^(\d{1,9}(\.\d{1,9})*)([-+].*)?$'), '.')::integer[] as parts) t;
+$$;
+comment on function private.is_older_version is 'Whether one version comes before another, by their numbers.';
+
+create function private.alert_of_toolbox() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  disk constant jsonb := new.dtma_health_details_json #> '{system_metrics,disk}';
+  percent numeric;
+  wanted text;
+begin
+  if not exists (select from public.alert_rules r where r.user_id = new.user_id) then
+    return null;
+  end if;
+  if new.status <> old.status then
+    if new.status = 'unresponsive' then
+      perform private.open_alerts('toolbox_silent', new, new.id, new.name, jsonb_build_object('since', new.unresponsive_since), true);
+    elsif old.status = 'unresponsive' then
+      perform private.recover_alerts('toolbox_silent', new.id);
+    end if;
+  end if;
+  if old.dtma_certificate_sha256 is not null and new.dtma_certificate_sha256 is distinct from old.dtma_certificate_sha256 then
+    perform private.open_alerts('certificate_changed', new, new.id, new.name, jsonb_build_object(
+      'from', old.dtma_certificate_sha256, 'to', new.dtma_certificate_sha256, 'accepted', true
+    ), false);
+  end if;
+  if new.dtma_sequence is distinct from old.dtma_sequence then
+    -- An accepted heartbeat named the pinned certificate.
+    perform private.recover_alerts('certificate_changed', new.id);
+  end if;
+  if new.dtma_health_details_json is distinct from old.dtma_health_details_json then
+    if jsonb_typeof(disk -> 'used_bytes') = 'number' and (disk ->> 'total_bytes')::numeric > 0 then
+      percent := round(100 * (disk ->> 'used_bytes')::numeric / (disk ->> 'total_bytes')::numeric, 1);
+      perform private.open_alerts('disk_full', new, new.id, new.name, jsonb_build_object(
+        'percent', percent, 'mount', left(disk ->> 'mount', 255)
+      ), true, percent);
+      perform private.recover_alerts('disk_full', new.id, percent);
+    end if;
+  end if;
+  if (new.dtma_last_known_version, new.dtma_health_details_json) is distinct from (old.dtma_last_known_version, old.dtma_health_details_json)
+  then
+    wanted := (select s.agent_version from private.settings s);
+    if private.is_older_version(new.dtma_last_known_version, wanted) then
+      perform private.open_alerts('agent_outdated', new, new.id, new.name, jsonb_build_object(
+        'version', new.dtma_last_known_version, 'wanted', wanted
+      ), true);
+    else
+      perform private.recover_alerts('agent_outdated', new.id);
+    end if;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.alert_of_toolbox() is 'Turns changes of a toolbox into alerts of its owner.';
+
+create trigger raise_alerts after update on public.account_tool_environments
+  for each row when (
+    old.status is distinct from new.status
+    or old.dtma_certificate_sha256 is distinct from new.dtma_certificate_sha256
+    or old.dtma_sequence is distinct from new.dtma_sequence
+    or old.dtma_last_known_version is distinct from new.dtma_last_known_version
+    or old.dtma_health_details_json is distinct from new.dtma_health_details_json
+  )
+  execute function private.alert_of_toolbox();
+
+create function private.alert_of_instance() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  toolbox public.account_tool_environments;
+  ends bigint;
+begin
+  if tg_op = 'DELETE' then
+    perform private.recover_alerts('instance_error', old.id);
+    perform private.recover_alerts('instance_flapping', old.id);
+    return null;
+  end if;
+  select * into toolbox from public.account_tool_environments e
+  where e.id = new.account_tool_environment_id and exists (select from public.alert_rules r where r.user_id = e.user_id);
+  if not found then
+    return null;
+  end if;
+  if new.status_on_toolbox <> old.status_on_toolbox then
+    if new.status_on_toolbox = 'error' then
+      perform private.open_alerts('instance_error', toolbox, new.id, new.instance_name_on_toolbox, jsonb_build_object(
+        'reason_code', new.instance_error_code, 'reason', left(new.instance_error_message, 1000)
+      ), true);
+    elsif new.status_on_toolbox in ('running', 'stopped') then
+      perform private.recover_alerts('instance_error', new.id);
+    end if;
+    -- Ends of a tool that nobody asked for. The event of this one is written already: triggers run in the order of their names.
+    if old.status_on_toolbox = 'running' and new.status_on_toolbox in ('starting', 'stopped', 'error') then
+      ends := (
+        select count(*) from (
+          select e.occurred_at, e.actor_kind, e.from_status, e.to_status from public.tool_instance_events e
+          where e.tool_instance_id = new.id order by e.id desc limit 200
+        ) latest
+        where latest.occurred_at > clock_timestamp() - interval '10 minutes' and latest.actor_kind = 'agent'
+          and latest.from_status = 'running' and latest.to_status in ('starting', 'stopped', 'error')
+      );
+      if ends >= 5 then
+        perform private.open_alerts('instance_flapping', toolbox, new.id, new.instance_name_on_toolbox, jsonb_build_object(
+          'ends', ends, 'minutes', 10, 'reason_code', new.instance_error_code
+        ), true);
+      end if;
+    end if;
+  end if;
+  if new.mcp_tools_fingerprint <> old.mcp_tools_fingerprint then
+    perform private.open_alerts('tools_changed', toolbox, new.id, new.instance_name_on_toolbox, jsonb_build_object('change', (
+      select left(e.reason, 1000) from public.tool_instance_events e
+      where e.tool_instance_id = new.id and e.action = 'tools_changed' order by e.id desc limit 1
+    )), false);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.alert_of_instance() is 'Turns changes of an instance into alerts of its owner.';
+
+create trigger raise_alerts after update on public.account_tool_instances
+  for each row when (
+    old.status_on_toolbox is distinct from new.status_on_toolbox
+    or old.mcp_tools_fingerprint is distinct from new.mcp_tools_fingerprint
+  )
+  execute function private.alert_of_instance();
+create trigger raise_alerts_of_end after delete on public.account_tool_instances
+  for each row execute function private.alert_of_instance();
+
+-- What was over for a minute is told, and what flapped and has been quiet for ten.
+create function private.settle_alerts() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  settled integer := 0;
+  alert record;
+begin
+  for alert in
+    select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
+    from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    where a.closed_at is null and (
+      a.recovering_since < clock_timestamp() - interval '1 minute'
+      or a.kind = 'instance_flapping' and not exists (
+        select from public.tool_instance_events e
+        where e.tool_instance_id = a.subject_id and e.occurred_at > clock_timestamp() - interval '10 minutes'
+          and e.actor_kind = 'agent' and e.from_status = 'running' and e.to_status in ('starting', 'stopped', 'error')
+      )
+    )
+    order by a.recovering_since, a.id
+    limit 200
+    for update of a skip locked for key share of r skip locked
+  loop
+    update public.alerts a set closed_at = clock_timestamp() where a.id = alert.id;
+    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once.
+    update public.alert_messages m set state = 'skipped', finished_at = clock_timestamp()
+    where m.alert_id = alert.id and m.state = 'pending' and m.attempts = 0;
+    insert into public.alert_messages (alert_id, channel_id, event) values (alert.id, alert.channel_id, 'recovered');
+    settled := settled + 1;
+  end loop;
+  return settled;
+end;
+$$;
+comment on function private.settle_alerts is
+  'Closes alerts that have been over for a minute, with a message each; 200 a call; returns how many.';
+
+revoke all on function
+  private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.alert_of_instance(),
+  private.settle_alerts
+  from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/deliver_alerts.sql
+-- How messages leave the outbox. Each is taken with a lease, sent outside the database, and its outcome is written. Whoever
+-- dies in between has it sent again: receivers know a message by its id.
+
+create function private.alert_channel_json(channel public.alert_channels) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'kind', channel.kind, 'webhook_url', channel.webhook_url, 'webhook_secret', channel.webhook_secret,
+    -- Null while the address is not confirmed.
+    'email', case when channel.kind = 'email' then (
+      select u.email from auth.users u where u.id = channel.user_id and u.email_confirmed_at is not null
+    ) end
+  );
+$$;
+comment on function private.alert_channel_json is 'How a channel is reached, its secret included.';
+
+create function private.alert_message_json(message public.alert_messages) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', message.id, 'event', message.event, 'attempt', message.attempts,
+    'channel', private.alert_channel_json(c),
+    'alert', jsonb_build_object(
+      'id', a.id, 'kind', a.kind, 'toolbox_id', e.id, 'toolbox_name', e.name,
+      'instance_id', case when a.subject_id <> e.id then a.subject_id end,
+      'instance_name', case when a.subject_id <> e.id then a.subject_name end,
+      'detail', a.detail, 'opened_at', a.opened_at, 'closed_at', a.closed_at, 'times', a.times
+    )
+  )
+  from public.alerts a
+  join public.account_tool_environments e on e.id = a.account_tool_environment_id
+  join public.alert_channels c on c.id = message.channel_id
+  where a.id = message.alert_id;
+$$;
+comment on function private.alert_message_json is 'A message, its alert, and how its channel is reached.';
+
+create function public.claim_alert_messages(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 30;
+  most_of_a_channel constant integer := 3;
+  -- Longer than a delivery may take.
+  lease constant interval := interval '1 minute';
+  claimed jsonb;
+begin
+  with due as (
+    select m.id, row_number() over (partition by m.channel_id order by m.due_at, m.number) as place
+    from public.alert_messages m join public.alert_channels c on c.id = m.channel_id
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and not private.is_quiet(c)
+      -- What an alert has to tell is told in order.
+      and not exists (
+        select from public.alert_messages earlier
+        where earlier.alert_id = m.alert_id and earlier.number < m.number and earlier.state = 'pending'
+      )
+    order by m.due_at
+    limit 1000
+  ), taken as (
+    -- A channel that fails keeps no other waiting.
+    select m.id from public.alert_messages m
+    where m.id in (select d.id from due d where d.place <= most_of_a_channel) and m.state = 'pending' and m.due_at <= clock_timestamp()
+    order by m.due_at
+    limit most
+    for update skip locked
+  ), leased as (
+    update public.alert_messages m set attempts = m.attempts + 1, due_at = clock_timestamp() + lease
+    from taken t where m.id = t.id
+    returning m.*
+  )
+  select coalesce(jsonb_agg(private.alert_message_json(row(l.*)::public.alert_messages) order by l.number), '[]') into claimed from leased l;
+  return jsonb_build_object('outcome', 'claimed', 'messages', claimed);
+end;
+$$;
+comment on function public.claim_alert_messages is
+  'Takes messages that are due, 30 at most and 3 of a channel, for a minute. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
+
+create function public.record_alert_delivery(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  -- Before the second attempt, the third, and so on: about nine hours in all.
+  pauses constant interval[] := '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}';
+  attempt constant integer := p ->> 'attempt';
+  becomes constant text := case
+    when p ->> 'outcome' = 'delivered' then 'delivered'
+    when p ->> 'outcome' = 'retry' and attempt <= cardinality(pauses) then 'pending'
+    when p ->> 'outcome' in ('retry', 'failed') then 'failed'
+  end;
+begin
+  perform private.require_keys(p, 'message_id', 'attempt', 'outcome');
+  if becomes is null then
+    raise exception 'outcome in p must be delivered, retry or failed, not "%"', p ->> 'outcome' using errcode = 'invalid_parameter_value';
+  end if;
+  update public.alert_messages m
+  set state = becomes,
+    finished_at = case when becomes <> 'pending' then clock_timestamp() end,
+    last_status = (p ->> 'status')::integer,
+    last_code = p ->> 'code',
+    -- Up to a tenth longer, so that messages that failed together do not come back together.
+    due_at = case when becomes = 'pending' then clock_timestamp() + pauses[attempt] * (1 + random() / 10) else m.due_at end
+  where m.id = (p ->> 'message_id')::uuid and m.state = 'pending' and m.attempts = attempt;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'superseded' end, 'state', becomes);
+end;
+$$;
+comment on function public.record_alert_delivery is
+  'Writes what became of one attempt: delivered, retry (failed after the eighth), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
+
+create function public.begin_alert_test(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  channel public.alert_channels;
+begin
+  perform private.require_keys(p, 'user_id', 'channel_id');
+  select * into channel from public.alert_channels c
+  where c.id = (p ->> 'channel_id')::uuid and c.user_id = (p ->> 'user_id')::uuid for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if channel.last_tested_at > clock_timestamp() - interval '10 seconds' then
+    return jsonb_build_object('outcome', 'too_soon');
+  end if;
+  update public.alert_channels c set last_tested_at = clock_timestamp() where c.id = channel.id;
+  return jsonb_build_object('outcome', 'begun', 'channel', private.alert_channel_json(channel));
+end;
+$$;
+comment on function public.begin_alert_test is
+  'Lets a user test an own channel, once in ten seconds. Answers {outcome}: begun with the channel and its secret, not_found, or too_soon.';
+
+revoke all on function
+  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery,
+  public.begin_alert_test
+  from public, anon, authenticated, service_role;
+grant execute on function public.claim_alert_messages, public.record_alert_delivery, public.begin_alert_test to service_role;
 
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.
@@ -1585,6 +2535,9 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
+    ssh_host_key = p ->> 'ssh_host_key',
+    ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
     dtma_last_known_version = coalesce(left(p ->> 'version', 100), e.dtma_last_known_version),
     dtma_api_version = coalesce((p ->> 'api_version')::integer, e.dtma_api_version)
   where e.id = toolbox.id
@@ -1594,7 +2547,7 @@ begin
 end;
 $$;
 comment on function public.enrol_toolbox is
-  'First step of an enrolment: spends the token, pins the certificate, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
+  'First step of an enrolment: spends the token, pins the certificate and SSH''s host key, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
 
 create function public.set_toolbox_key(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1921,6 +2874,9 @@ begin
   if toolbox.dtma_certificate_pem is not null and toolbox.dtma_certificate_sha256 is distinct from certificate
     or toolbox.dtma_certificate_pem is null and pem is not null and private.certificate_sha256(pem) is distinct from certificate
   then
+    perform private.open_alerts('certificate_changed', toolbox, toolbox.id, toolbox.name, jsonb_build_object(
+      'from', toolbox.dtma_certificate_sha256, 'to', left(certificate, 64), 'accepted', false
+    ), true);
     return jsonb_build_object('outcome', 'certificate_changed');
   end if;
 
@@ -2093,6 +3049,50 @@ $$;
 comment on function private.delete_old_events is
   'Deletes events older than private.retention(), but for the last event and the last change of status of each instance that is there; 1000 a call; returns how many.';
 
+create function private.delete_old_toolbox_events() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select e.id from public.toolbox_events e
+    where e.occurred_at < now() - private.retention()
+    order by e.occurred_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.toolbox_events e using old where e.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_toolbox_events is
+  'Deletes events of toolboxes older than private.retention(); 1000 a call; returns how many.';
+
+create function private.delete_old_alerts() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select a.id from public.alerts a
+    where a.closed_at < now() - private.retention()
+    order by a.closed_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.alerts a using old where a.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_alerts is
+  'Deletes alerts, with their messages, that ended longer ago than private.retention(); 1000 a call; returns how many.';
+
 create function private.delete_old_operations() returns integer
 language plpgsql security definer
 set search_path = ''
@@ -2102,7 +3102,7 @@ declare
 begin
   with old as (
     select o.id from public.tool_instance_operations o
-    where o.finished_at < now() - private.retention()
+    where o.finished_at < now() - private.retention() and o.is_sealed
       -- Of an instance that is there, the last operation stays, by which agents know what its generation is; and the
       -- spec that an update may still go back to.
       and not (
@@ -2122,9 +3122,9 @@ begin
 end;
 $$;
 comment on function private.delete_old_operations is
-  'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
+  'Deletes operations that ended longer ago than private.retention() and have a receipt, but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
 
-revoke all on function private.delete_old_events, private.delete_old_operations
+revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;
 
 -- supabase/schemas/functions/run_job.sql
@@ -2144,6 +3144,9 @@ begin
     when 'mark_silent_toolboxes' then private.mark_silent_toolboxes()
     when 'end_expired_leases' then private.end_expired_leases()
     when 'delete_old_events' then private.delete_old_events()
+    when 'delete_old_toolbox_events' then private.delete_old_toolbox_events()
+    when 'settle_alerts' then private.settle_alerts()
+    when 'delete_old_alerts' then private.delete_old_alerts()
     when 'delete_old_operations' then private.delete_old_operations()
   end;
   if count is null then
@@ -2153,7 +3156,7 @@ begin
 end;
 $$;
 comment on function public.run_job is
-  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events or delete_old_operations. Answers {outcome: done, count}.';
+  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events, delete_old_toolbox_events, settle_alerts, delete_old_alerts or delete_old_operations. Answers {outcome: done, count}.';
 
 revoke all on function public.run_job from public, anon, authenticated, service_role;
 grant execute on function public.run_job to service_role;

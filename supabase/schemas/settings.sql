@@ -2,7 +2,8 @@
 create table private.settings (
   only_row boolean primary key default true check (only_row),
   -- Not less than a day: that long an idempotency key must be remembered.
-  retention_days integer not null check (retention_days between 1 and 36500)
+  retention_days integer not null default 90 check (retention_days between 1 and 36500),
+  agent_version text check (agent_version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$')
 );
 
 alter table private.settings enable row level security;
@@ -11,6 +12,7 @@ revoke all on private.settings from public, anon, authenticated, service_role;
 comment on table private.settings is 'Settings of the operator, one row at most.';
 comment on column private.settings.only_row is 'Always true: there is one row.';
 comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
+comment on column private.settings.agent_version is 'Version that agents should have; older ones are outdated. Null: none is.';
 
 create function private.retention() returns interval
 language sql stable

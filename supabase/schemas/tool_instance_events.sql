@@ -38,7 +38,7 @@ end;
 $$;
 comment on function private.set_event_context is 'Names the actor of the following writes in this transaction; all nulls clear it.';
 
-create function private.keep_tool_instance_events() returns trigger
+create function private.keep_events() returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -51,15 +51,15 @@ begin
   ) then
     return old;
   end if;
-  raise exception 'tool_instance_events is append-only' using errcode = 'insufficient_privilege';
+  raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
 end;
 $$;
-comment on function private.keep_tool_instance_events() is 'Refuses every change of history, to every role, until the time of an event is over.';
+comment on function private.keep_events() is 'Refuses every change of a history, to every role, until the time of an event is over.';
 
 create trigger append_only before update or delete on public.tool_instance_events
-  for each row execute function private.keep_tool_instance_events();
+  for each row execute function private.keep_events();
 create trigger append_only_truncate before truncate on public.tool_instance_events
-  for each statement execute function private.keep_tool_instance_events();
+  for each statement execute function private.keep_events();
 
 -- A machine says as much as it likes. What it says becomes history only while there is a token for it, per toolbox and kind.
 create table private.event_buckets (
@@ -136,7 +136,7 @@ revoke all on public.tool_instance_events from public, anon, authenticated, serv
 grant select on public.tool_instance_events to authenticated, service_role;
 revoke all on sequence public.tool_instance_events_id_seq from public, anon, authenticated, service_role;
 revoke all on function
-  private.set_event_context, private.keep_tool_instance_events(), private.take_event_token, private.count_dropped_event
+  private.set_event_context, private.keep_events(), private.take_event_token, private.count_dropped_event
   from public, anon, authenticated, service_role;
 
 comment on table public.tool_instance_events is 'Append-only history of instances: who, what, from, to, why, for which request. Kept as long as private.retention() says.';

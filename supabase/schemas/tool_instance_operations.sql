@@ -23,6 +23,11 @@ create table public.tool_instance_operations (
   started_at timestamptz not null default now(),
   lease_expires_at timestamptz not null,
   finished_at timestamptz,
+  -- What the instance ran when the operation ended.
+  instance_name text,
+  image text,
+  image_digest text,
+  is_sealed boolean not null default false,
   constraint tool_instance_operations_user_id_idempotency_key_key unique (user_id, idempotency_key),
   constraint finished_operations_have_a_time check ((state = 'in_progress') = (finished_at is null)),
   constraint failed_operations_have_a_reason check (
@@ -37,6 +42,8 @@ create index tool_instance_operations_tool_instance_id_idx on public.tool_instan
 create index tool_instance_operations_environment_id_idx on public.tool_instance_operations (account_tool_environment_id);
 create index tool_instance_operations_finished_at_idx on public.tool_instance_operations (finished_at)
   where finished_at is not null;
+create index tool_instance_operations_unsealed_idx
+  on public.tool_instance_operations (account_tool_environment_id, finished_at, id) where finished_at is not null and not is_sealed;
 create index tool_instance_operations_with_a_way_back on public.tool_instance_operations (tool_instance_id)
   where previous_spec is not null;
 
@@ -51,7 +58,7 @@ create policy "owners read their operations" on public.tool_instance_operations
 revoke all on public.tool_instance_operations from public, anon, authenticated, service_role;
 grant select (
   id, tool_instance_id, account_tool_environment_id, user_id, action, request_id, state, generation, previous_desired,
-  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at
+  error_code, error_message, answered_code, started_at, lease_expires_at, finished_at, instance_name, image, image_digest, is_sealed
 ) on public.tool_instance_operations to authenticated;
 grant select on public.tool_instance_operations to service_role;
 
@@ -74,3 +81,7 @@ comment on column public.tool_instance_operations.answered_code is 'Error code i
 comment on column public.tool_instance_operations.started_at is 'When it was accepted.';
 comment on column public.tool_instance_operations.lease_expires_at is 'Until then no other operation may start, except a stop or delete that takes its place.';
 comment on column public.tool_instance_operations.finished_at is 'When its outcome was recorded.';
+comment on column public.tool_instance_operations.instance_name is 'Display name of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image is 'Image of the instance when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.image_digest is 'Digest of the image last observed when it ended. Kept by a trigger.';
+comment on column public.tool_instance_operations.is_sealed is 'Whether its receipt was written.';

@@ -9,7 +9,7 @@ create function tests.age(ago interval) returns void language plpgsql as $$
 begin
   set local session_replication_role = replica;
   update tool_instance_events set occurred_at = occurred_at - ago;
-  update tool_instance_operations set started_at = started_at - ago, finished_at = finished_at - ago;
+  update tool_instance_operations set started_at = started_at - ago, finished_at = finished_at - ago, is_sealed = finished_at is not null;
   set local session_replication_role = origin;
 end $$;
 create function tests.actions() returns setof text language sql stable as $$
@@ -58,7 +58,7 @@ select results_eq('select tests.actions()', array['update', 'restart'], 'neither
 set local session_replication_role = replica;
 delete from account_tool_instances;
 set local session_replication_role = origin;
-update tool_instance_operations set state = 'abandoned', finished_at = now() - interval '91 days' where state = 'in_progress';
+update tool_instance_operations set state = 'abandoned', finished_at = now() - interval '91 days', is_sealed = true where state = 'in_progress';
 select is(private.delete_old_operations(), 2, 'operations of an instance that is gone go');
 select cmp_ok(private.delete_old_events(), '>', 0, 'and its events');
 select is_empty('select id::text from tool_instance_operations union all select id::text from tool_instance_events', 'all of them');
@@ -73,8 +73,8 @@ select throws_ok('update private.settings set retention_days = 0', '23514', null
 insert into tool_instance_events (tool_instance_id, account_tool_environment_id, actor_kind, action, generation, occurred_at)
   select gen_random_uuid(), 'e0000000-0000-4000-8000-000000000001', 'user', 'start', 1, now() - make_interval(days => 8, secs => n)
   from generate_series(1, 1300) n;
-insert into tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, state, lease_expires_at, finished_at)
-  select gen_random_uuid(), 'e0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'start', 'many', 1, 'succeeded', now(), now() - interval '8 days'
+insert into tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, state, lease_expires_at, finished_at, is_sealed)
+  select gen_random_uuid(), 'e0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000001', 'start', 'many', 1, 'succeeded', now(), now() - interval '8 days', true
   from generate_series(1, 1300);
 select results_eq('select private.delete_old_events() from generate_series(1, 3)', $$ values (1000), (300), (0) $$, 'a thousand events a call');
 select results_eq('select private.delete_old_operations() from generate_series(1, 3)', $$ values (1000), (300), (0) $$, 'a thousand operations a call');
@@ -91,8 +91,8 @@ select matches(
 -- As the route calls it.
 select tests.act_as('service') \g /dev/null
 select results_eq(
-  $$ select run_job(jsonb_build_object('job', job)) from unnest(array['mark_silent_toolboxes', 'end_expired_leases', 'delete_old_events', 'delete_old_operations']) job $$,
-  $$ select '{"outcome": "done", "count": 0}'::jsonb from generate_series(1, 4) $$, 'each job says how much it did');
+  $$ select run_job(jsonb_build_object('job', job)) from unnest(array['mark_silent_toolboxes', 'end_expired_leases', 'delete_old_events', 'delete_old_toolbox_events', 'settle_alerts', 'delete_old_alerts', 'delete_old_operations']) job $$,
+  $$ select '{"outcome": "done", "count": 0}'::jsonb from generate_series(1, 7) $$, 'each job says how much it did');
 select throws_ok($$ select run_job('{"job": "drop"}') $$, '22023', null, 'a job that is none is refused');
 select throws_ok($$ select run_job('{}') $$, '22023', null, 'and so is none');
 select tests.act_as('postgres') \g /dev/null

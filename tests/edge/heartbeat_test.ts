@@ -315,7 +315,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   }
   assert.deepEqual(database.asked, []);
 
-  const jobs = ["mark_silent_toolboxes", "end_expired_leases", "delete_old_events", "delete_old_operations"];
+  const jobs = ["mark_silent_toolboxes", "end_expired_leases", "delete_old_events", "delete_old_toolbox_events", "delete_old_operations"];
   for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
     const answer = await tick(headers);
     assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);

@@ -30,6 +30,7 @@ use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
 use crate::server::{self, Tls, Transport};
+use crate::ssh::SshHost;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
@@ -162,6 +163,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             health: Arc::new(move |id| mcp.health(id)),
             orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
+            ssh: SshHost {
+                key_file: config.ssh_host_key_file,
+                port: config.ssh_port,
+            },
             state_dir: config.state_dir,
             token_file: config.enrolment_token_file,
             interval: config.heartbeat_interval,

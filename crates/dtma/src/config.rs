@@ -81,6 +81,20 @@ pub struct Config {
     #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
+    /// File with the ed25519 host key of this machine's sshd. The agent tells it to the control plane when it enrols, so that
+    /// the machine can be reached by SSH when the agent does not answer; without the file it cannot.
+    #[arg(
+        long,
+        env = "DTMA_SSH_HOST_KEY_FILE",
+        default_value = "/etc/ssh/ssh_host_ed25519_key.pub",
+        value_name = "FILE"
+    )]
+    pub ssh_host_key_file: PathBuf,
+
+    /// Port of this machine's sshd, told with its host key.
+    #[arg(long, env = "DTMA_SSH_PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    pub ssh_port: u16,
+
     /// Folder for the desired state of every tool instance, the agent's keys and its certificate. It holds secrets of the
     /// tools and is kept at mode 0700.
     #[arg(

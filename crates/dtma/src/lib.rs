@@ -10,6 +10,7 @@
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
+//! - [`ssh`]: SSH to this machine, for when the agent does not answer;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
@@ -33,6 +34,7 @@ pub mod reason;
 pub mod record;
 pub mod runtime;
 pub mod server;
+pub mod ssh;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

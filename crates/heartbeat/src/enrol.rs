@@ -8,6 +8,8 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, EnrolRequest, EnrolResponse};
 use toolbox_clients::supabase::heartbeat::{EnrolToolbox, Enrolled, Refusal, Stored, ToolboxKey};
 use toolbox_edge::{Reply, RequestContext, reply};
+use toolbox_ssh::authority::Authority;
+use toolbox_ssh::host_key::HostKey;
 
 use crate::certificate::fingerprint;
 use crate::keys::Keys;
@@ -15,6 +17,11 @@ use crate::{presented, refused_field};
 
 /// Keys that were superseded before they were stored are derived anew this often.
 const ATTEMPTS: usize = 3;
+
+/// No server listens there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a port from 1 to 65535")]
+struct NotAPort;
 
 /// Enrols the toolbox and answers with its keys.
 pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
@@ -25,6 +32,14 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
     presented::check_api_version(request.api_version)?;
     let certificate_sha256 = fingerprint(&request.certificate_pem)
         .map_err(|error| refused_field("certificate_pem", &error))?;
+    if let Some(key) = &request.ssh_host_key {
+        key.parse::<HostKey>()
+            .map_err(|error| refused_field("ssh_host_key", &error))?;
+    }
+    if request.ssh_port == Some(0) {
+        return Err(refused_field("ssh_port", &NotAPort));
+    }
+    let ssh_ca_public_key = ssh_ca(cx)?.map(|authority| authority.public_key());
 
     let enrolment = EnrolToolbox {
         toolbox_id,
@@ -33,12 +48,15 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
         certificate_sha256: &certificate_sha256,
         version: &request.version,
         api_version: request.api_version,
+        ssh_host_key: request.ssh_host_key.as_deref(),
+        ssh_port: request.ssh_port,
     };
     for _ in 0..ATTEMPTS {
         if let Some(keys) = attempt(cx, &enrolment).await? {
             let answer = EnrolResponse {
                 keys: keys.reveal(),
                 interval_seconds: DEFAULT_INTERVAL_SECONDS,
+                ssh_ca_public_key,
             };
             return reply::json(200, &answer);
         }
@@ -47,6 +65,16 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
         ErrorCode::StateChanged,
         "The toolbox's keys were changed meanwhile; enrol again",
     ))
+}
+
+/// The authority that machines trust, where there is one.
+fn ssh_ca(cx: &RequestContext) -> Result<Option<Authority>, ApiError> {
+    let Some(key) = &cx.state.config.ssh_ca_key else {
+        return Ok(None);
+    };
+    Authority::parse(key)
+        .map(Some)
+        .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
 }
 
 /// The keys, once their hash is stored. None when a rotation or another enrolment came between: asking again then

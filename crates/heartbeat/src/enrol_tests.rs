@@ -171,3 +171,56 @@ fn what_is_no_token_or_no_certificate_reaches_no_database() {
     assert_eq!(seen.refusal(), (400, "invalid_request"));
     assert!(world.transport.sent().is_empty());
 }
+
+const HOST_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
+#[test]
+fn the_host_key_is_stored_and_the_authority_is_told_where_there_is_one() {
+    let mut body = body();
+    body["ssh_host_key"] = HOST_KEY.into();
+    body["ssh_port"] = 2222.into();
+    let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    for (variables, told) in [(vec![], false), (vec![("TOOLBOX_SSH_CA_KEY", seed)], true)] {
+        let world = World::with(&variables);
+        world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
+        world.on("set_toolbox_key", &json!({"outcome": "set"}));
+        let seen = world.ask("POST", &path(), TOKEN, &body.to_string());
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        let authority = seen.body["ssh_ca_public_key"].as_str().unwrap_or_default();
+        assert_eq!(
+            authority.starts_with("ssh-ed25519 AAAAC3"),
+            told,
+            "{authority}"
+        );
+        assert!(!seen.text.contains(seed));
+        let asked = &world.asked("enrol_toolbox")[0];
+        assert_eq!(
+            (&asked["ssh_host_key"], &asked["ssh_port"]),
+            (&HOST_KEY.into(), &2222.into())
+        );
+    }
+}
+
+#[test]
+fn what_is_no_host_key_and_no_authority_enrols_nobody() {
+    let world = World::new();
+    for (key, value) in [
+        ("ssh_host_key", json!("ssh-rsa AAAA")),
+        ("ssh_host_key", json!(format!("{HOST_KEY} comment"))),
+        ("ssh_host_key", json!("")),
+        ("ssh_port", json!(0)),
+    ] {
+        let mut body = body();
+        body[key] = value;
+        let seen = world.ask("POST", &path(), TOKEN, &body.to_string());
+        assert_eq!(seen.refusal(), (422, "validation_failed"), "{body}");
+        assert_eq!(seen.body["error"]["details"]["errors"][0]["field"], key);
+    }
+    assert!(world.transport.sent().is_empty());
+    // A typing error must not leave machines without their last way in, unnoticed.
+    let world = World::with(&[("TOOLBOX_SSH_CA_KEY", "SECRET")]);
+    let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
+    assert_eq!(seen.refusal(), (500, "not_configured"));
+    world.assert_log_is_clean();
+}

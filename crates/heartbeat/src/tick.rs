@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
+use toolbox_alerts::Sender;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
 use toolbox_edge::{Reply, RequestContext, reply};
@@ -30,7 +31,23 @@ const JOBS: &[Job] = &[
         run: in_database,
     },
     Job {
+        name: "settle_alerts",
+        run: in_database,
+    },
+    Job {
+        name: "deliver_alerts",
+        run: deliver_alerts,
+    },
+    Job {
         name: "delete_old_events",
+        run: in_database,
+    },
+    Job {
+        name: "delete_old_toolbox_events",
+        run: in_database,
+    },
+    Job {
+        name: "delete_old_alerts",
         run: in_database,
     },
     Job {
@@ -39,7 +56,7 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Longest that one job may take, and so the whole tick.
+/// Longest that one job of the database may take. The one that sends alerts waits for others too, and has bounds of its own.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Runs every job once and answers what became of each.
@@ -71,6 +88,24 @@ fn in_database<'a>(
     name: &'static str,
 ) -> LocalFuture<'a, Result<u32, ApiError>> {
     Box::pin(async move { Ok(cx.state.supabase.run_job(name, JOB_LIMIT).await?) })
+}
+
+/// Sends the messages of alerts that are due.
+fn deliver_alerts<'a>(
+    cx: &'a RequestContext,
+    _name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let config = cx.state.config.alerts.as_ref()?;
+        let sender = Sender {
+            supabase: &cx.state.supabase,
+            transport: &*cx.state.transport,
+            clock: &*cx.state.clock,
+            allowed: &config.allowed,
+            email: config.email.as_ref(),
+        };
+        Ok(sender.deliver_due().await?)
+    })
 }
 
 /// The caller must hold a secret key of the project. Opaque keys come in `apikey`; the legacy one is a JWT and comes as

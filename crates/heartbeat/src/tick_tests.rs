@@ -13,6 +13,27 @@ fn done(count: u32) -> Value {
     json!({"outcome": "done", "count": count})
 }
 
+/// The jobs that are functions of the database.
+const IN_DATABASE: [&str; 7] = [
+    "mark_silent_toolboxes",
+    "end_expired_leases",
+    "settle_alerts",
+    "delete_old_events",
+    "delete_old_toolbox_events",
+    "delete_old_alerts",
+    "delete_old_operations",
+];
+
+/// A world in which no message is due.
+fn world() -> World {
+    let world = World::new();
+    world.on(
+        "claim_alert_messages",
+        &json!({"outcome": "claimed", "messages": []}),
+    );
+    world
+}
+
 fn ask_with(world: &World, headers: &[(&'static str, &str)]) -> Seen {
     let mut given = Headers::default();
     for (name, value) in headers {
@@ -27,87 +48,103 @@ fn timed_out() -> TransportError {
 
 #[test]
 fn every_job_is_run_once_and_told_with_its_count() {
-    let world = World::new();
-    world
-        .on("run_job", &done(2))
-        .on("run_job", &done(1))
-        .on("run_job", &done(1000))
-        .on("run_job", &done(0));
+    let world = world();
+    for count in 1..=7 {
+        world.on("run_job", &done(count));
+    }
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
         seen.body,
         json!({"jobs": [
-            {"job": "mark_silent_toolboxes", "outcome": "done", "count": 2},
-            {"job": "end_expired_leases", "outcome": "done", "count": 1},
-            {"job": "delete_old_events", "outcome": "done", "count": 1000},
-            {"job": "delete_old_operations", "outcome": "done", "count": 0},
+            {"job": "mark_silent_toolboxes", "outcome": "done", "count": 1},
+            {"job": "end_expired_leases", "outcome": "done", "count": 2},
+            {"job": "settle_alerts", "outcome": "done", "count": 3},
+            {"job": "deliver_alerts", "outcome": "done", "count": 0},
+            {"job": "delete_old_events", "outcome": "done", "count": 4},
+            {"job": "delete_old_toolbox_events", "outcome": "done", "count": 5},
+            {"job": "delete_old_alerts", "outcome": "done", "count": 6},
+            {"job": "delete_old_operations", "outcome": "done", "count": 7},
         ]})
     );
     let asked = world.asked("run_job");
     let names: Vec<_> = asked.iter().map(|p| p["job"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        [
-            "mark_silent_toolboxes",
-            "end_expired_leases",
-            "delete_old_events",
-            "delete_old_operations"
-        ]
-    );
+    assert_eq!(names, IN_DATABASE);
     assert!(world.host().log().is_empty());
+}
+
+fn outcomes(seen: &Seen) -> Vec<(&str, &str, Option<&str>)> {
+    let jobs = seen.body["jobs"].as_array().unwrap().iter();
+    jobs.map(|job| {
+        let text = |name: &str| job[name].as_str();
+        (text("job").unwrap(), text("outcome").unwrap(), text("code"))
+    })
+    .collect()
 }
 
 #[test]
 fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let world = World::new();
     let refusal = json!({"code": "42501", "message": "SECRET"}).to_string();
+    let refused = Ok(Response::new(403, refusal.into_bytes()));
     world
+        .on_raw("claim_alert_messages", refused.clone())
         .on_raw("run_job", Err(timed_out()))
-        .on_raw("run_job", Ok(Response::new(403, refusal.into_bytes())))
+        .on_raw("run_job", refused)
         .on("run_job", &json!({"outcome": "else"}))
         .on("run_job", &done(3));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
-    let outcomes: Vec<_> = seen.body["jobs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|job| (job["outcome"].as_str().unwrap(), job["code"].as_str()))
-        .collect();
     assert_eq!(
-        outcomes,
+        outcomes(&seen)[..5],
         [
-            ("failed", Some("database_timeout")),
-            ("failed", Some("not_configured")),
-            ("failed", Some("database_bad_response")),
-            ("done", None),
+            ("mark_silent_toolboxes", "failed", Some("database_timeout")),
+            ("end_expired_leases", "failed", Some("not_configured")),
+            ("settle_alerts", "failed", Some("database_bad_response")),
+            ("deliver_alerts", "failed", Some("not_configured")),
+            ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][3]["count"], 3);
+    assert_eq!(seen.body["jobs"][4]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
-    assert!(log.contains("delete_old_events") && log.contains("database_timeout"));
+    assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
     world.assert_log_is_clean();
 }
 
 #[test]
 fn jobs_that_take_all_their_time_leave_the_others_theirs() {
-    let world = World::new();
+    let world = world();
     world
         .on_raw("run_job", Err(timed_out()))
         .on_raw("run_job", Err(timed_out()))
         .on("run_job", &done(7));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
-    let outcomes: Vec<_> = seen.body["jobs"]
-        .as_array()
-        .unwrap()
+    let failed = outcomes(&seen)
         .iter()
-        .map(|job| job["outcome"].as_str().unwrap())
-        .collect();
-    assert_eq!(outcomes, ["failed", "failed", "done", "done"]);
+        .filter(|job| job.1 == "failed")
+        .count();
+    assert_eq!(failed, 2);
     let limits: Vec<_> = world.transport.sent().iter().map(|c| c.deadline).collect();
-    assert_eq!(limits, [std::time::Duration::from_secs(4); 4]);
+    assert_eq!(limits, [std::time::Duration::from_secs(4); 8]);
+}
+
+#[test]
+fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
+    let world = World::with(&[("TOOLBOX_EMAIL_URL", "https://mail.example.org/emails")]);
+    world.on("run_job", &done(0));
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    let deliver = outcomes(&seen)[3];
+    assert_eq!(
+        deliver,
+        ("deliver_alerts", "failed", Some("not_configured"))
+    );
+    let log = world.host().log();
+    assert!(
+        log.contains("TOOLBOX_EMAIL_KEY, TOOLBOX_EMAIL_FROM"),
+        "{log}"
+    );
+    assert!(world.asked("claim_alert_messages").is_empty());
 }
 
 #[test]
@@ -117,7 +154,9 @@ fn any_secret_key_opens_it_in_either_header() {
         ("SUPABASE_SECRET_KEYS", keys),
         ("SUPABASE_SERVICE_ROLE_KEY", "legacy.service.role"),
     ]);
-    world.on("run_job", &done(0));
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}));
     for key in ["sb_secret_x", "sb_secret_y", "legacy.service.role"] {
         let bearer = format!("Bearer {key}");
         for header in [("apikey", key), ("authorization", bearer.as_str())] {

@@ -35,6 +35,12 @@ pub struct EnrolRequest {
     /// The agent's TLS certificate. A token that was used before is accepted again only with the same certificate,
     /// so a lost answer can be asked for again and a stolen token is worth nothing afterwards.
     pub certificate_pem: String,
+    /// The machine's SSH host key, `ssh-ed25519 AAAA…` without a comment. Without it the machine is not reached by SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<String>,
+    /// Port of the machine's sshd; 22 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_port: Option<u16>,
 }
 
 /// Answer of `POST /heartbeat/{toolbox}/enrol`.
@@ -45,6 +51,10 @@ pub struct EnrolResponse {
     pub keys: KeyPair,
     /// Seconds between two full heartbeats.
     pub interval_seconds: u32,
+    /// The key whose certificates the machine's sshd accepts for the user `toolbox-ssh`: `ssh-ed25519 AAAA…`. Absent where
+    /// the control plane has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_ca_public_key: Option<String>,
 }
 
 /// The keys of one toolbox, named by what they were derived from.

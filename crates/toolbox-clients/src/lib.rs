@@ -2,9 +2,11 @@
 //!
 //! - [`supabase`]: reads as the caller (row-level security decides), status writes with the secret key.
 //! - [`dtma`]: every route of the agent.
+//! - [`email`]: mail through an HTTP provider.
 //!
-//! Both turn whatever comes back into one typed error with one [`toolbox_api::error::ErrorCode`]. Errors are told
+//! The first two turn whatever comes back into one typed error with one [`toolbox_api::error::ErrorCode`]. Errors are told
 //! apart by status, media type and `code` members; never by the text of a message.
 
 pub mod dtma;
+pub mod email;
 pub mod supabase;

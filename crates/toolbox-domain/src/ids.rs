@@ -74,6 +74,10 @@ id! {
     CatalogToolId
 }
 id! {
+    /// A channel of alerts (`alert_channels.id`).
+    AlertChannelId
+}
+id! {
     /// A user of the application (`auth.users.id`).
     UserId
 }

@@ -11,6 +11,7 @@
 //! - [`retry`] and [`recovery`]: what to try again, when, and when to stop.
 //! - [`spec`]: what may run in a container; image references and Git sources.
 //! - [`address`]: which hosts and addresses a user may name as a target.
+//! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
 
@@ -20,6 +21,7 @@ pub mod address;
 pub mod ids;
 pub mod keys;
 pub mod lifecycle;
+pub mod machine_operation;
 pub mod names;
 pub mod objects;
 pub mod recovery;

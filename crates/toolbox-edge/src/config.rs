@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::email::EmailProvider;
+use toolbox_domain::address::Allowed;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -22,9 +24,14 @@ pub const VARIABLES: &[&str] = &[
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
     "TOOLBOX_ALLOWED_ORIGIN",
+    "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_EMAIL_FROM",
+    "TOOLBOX_EMAIL_KEY",
+    "TOOLBOX_EMAIL_URL",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
 
@@ -57,12 +64,25 @@ pub struct Config {
     pub refuse_anonymous: bool,
     /// `TOOLBOX_ALLOWED_ORIGIN`: `*`, or origins separated by commas.
     pub allowed_origins: Vec<String>,
+    /// `TOOLBOX_SSH_CA_KEY`: the seed of the key whose certificates machines let in by SSH. Without it none is reached so.
+    pub ssh_ca_key: Option<String>,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
     pub upstream_timeout: Duration,
     /// For functions that call agents or give them keys.
     pub agents: Result<AgentConfig, ConfigError>,
     /// For the function that deploys tools.
     pub quotas: Result<Quotas, ConfigError>,
+    /// For functions that tell users of alerts.
+    pub alerts: Result<AlertConfig, ConfigError>,
+}
+
+/// How alerts reach users.
+#[derive(Clone)]
+pub struct AlertConfig {
+    /// `TOOLBOX_ALLOWED_WEBHOOKS`: targets of webhooks that count although they are not public.
+    pub allowed: Allowed,
+    /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
+    pub email: Option<EmailProvider>,
 }
 
 /// What the keys of agents are derived from.
@@ -161,9 +181,11 @@ impl Config {
             issuers,
             refuse_anonymous,
             allowed_origins,
+            ssh_ca_key: get("TOOLBOX_SSH_CA_KEY"),
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
+            alerts: AlertConfig::read(&get),
         })
     }
 }
@@ -242,6 +264,29 @@ impl AgentConfig {
                 (is_previous_wrong, "BACKEND_TO_DTMA_API_KEY_PREVIOUS"),
             ])),
         }
+    }
+}
+
+impl AlertConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let allowed = get("TOOLBOX_ALLOWED_WEBHOOKS")
+            .unwrap_or_default()
+            .parse::<Allowed>()
+            .map_err(|_| ConfigError(vec!["TOOLBOX_ALLOWED_WEBHOOKS"]))?;
+        let url = get("TOOLBOX_EMAIL_URL").filter(|url| url.starts_with("http"));
+        let (key, from) = (get("TOOLBOX_EMAIL_KEY"), get("TOOLBOX_EMAIL_FROM"));
+        let email = match (url, key, from) {
+            (Some(url), Some(key), Some(from)) => Some(EmailProvider { url, key, from }),
+            (None, None, None) if get("TOOLBOX_EMAIL_URL").is_none() => None,
+            (url, key, from) => {
+                return Err(ConfigError::of([
+                    (url.is_none(), "TOOLBOX_EMAIL_URL"),
+                    (key.is_none(), "TOOLBOX_EMAIL_KEY"),
+                    (from.is_none(), "TOOLBOX_EMAIL_FROM"),
+                ]));
+            }
+        };
+        Ok(Self { allowed, email })
     }
 }
 

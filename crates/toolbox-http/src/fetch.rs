@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use futures_util::stream;
 use gloo_net::http::{Request as HostRequest, Response as HostResponse};
 use gloo_timers::callback::Timeout;
@@ -15,6 +16,7 @@ use js_sys::{Math, Reflect, Uint8Array};
 use serde::Serialize;
 use toolbox_domain::retry::Fault;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use wasm_streams::ReadableStream;
 use web_sys::{AbortController, RequestInit, RequestRedirect};
 
@@ -38,6 +40,8 @@ extern "C" {
     type Deno;
     #[wasm_bindgen(method, getter, js_name = createHttpClient)]
     fn client_maker(this: &Deno) -> Option<js_sys::Function>;
+    #[wasm_bindgen(method, getter, js_name = resolveDns)]
+    fn resolver(this: &Deno) -> Option<js_sys::Function>;
     #[wasm_bindgen(method, js_name = createHttpClient, catch)]
     fn create_http_client(this: &Deno, options: &JsValue) -> Result<HttpClient, JsValue>;
 }
@@ -100,6 +104,12 @@ fn js_error(error: &JsValue) -> TransportError {
         .dyn_ref::<js_sys::Error>()
         .map(|e| String::from(e.message()));
     classify(message.as_deref().unwrap_or("unknown error"))
+}
+
+/// Whether Deno says that there is no such thing.
+fn is_not_found(error: &JsValue) -> bool {
+    let error = error.dyn_ref::<js_sys::Error>();
+    error.is_some_and(|error| error.name() == "NotFound")
 }
 
 fn net_error(error: &gloo_net::Error) -> TransportError {
@@ -209,6 +219,42 @@ impl Transport for Fetch {
             Ok(answer(&response, BodyStream { inner }, call.keep_type))
         }))
     }
+
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Duration,
+    ) -> LocalFuture<'a, Result<Option<Vec<IpAddr>>, TransportError>> {
+        Box::pin(before(deadline, async move {
+            let resolver = GLOBAL.with(Global::deno).and_then(|deno| deno.resolver());
+            let Some(resolver) = resolver else {
+                return Ok(None);
+            };
+            let (of_four, of_six) = join(
+                lookup(&resolver, name, "A"),
+                lookup(&resolver, name, "AAAA"),
+            )
+            .await;
+            match (of_four, of_six) {
+                // A name has addresses of one kind, or of both.
+                (Ok(four), Ok(six)) => Ok(Some(four.into_iter().chain(six).collect())),
+                (Ok(found), Err(_)) | (Err(_), Ok(found)) => Ok(Some(found)),
+                (Err(error), Err(_)) if is_not_found(&error) => {
+                    Err(TransportError::new(Fault::Dns, "no such name"))
+                }
+                // The runtime has the function and does not let it work.
+                (Err(_), Err(_)) => Ok(None),
+            }
+        }))
+    }
+}
+
+/// The addresses that DNS has for `name`, of one type of record.
+async fn lookup(resolver: &js_sys::Function, name: &str, of: &str) -> Result<Vec<IpAddr>, JsValue> {
+    let asked = resolver.call2(&JsValue::UNDEFINED, &name.into(), &of.into())?;
+    let told = JsFuture::from(js_sys::Promise::from(asked)).await?;
+    let texts: Vec<String> = serde_wasm_bindgen::from_value(told)?;
+    Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
 /// Drops `work`, and so aborts its call, when `deadline` passes first.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, ready};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::once;
+use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
 use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError};
@@ -23,6 +25,7 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Answers calls by the first rule that matches, and keeps what was sent.
 #[derive(Default)]
 pub struct Recorded {
+    names: Mutex<Vec<(String, Option<Vec<IpAddr>>)>>,
     rules: Mutex<VecDeque<Rule>>,
     sent: Mutex<Vec<Call>>,
     clock: Option<Arc<JumpingClock>>,
@@ -49,6 +52,11 @@ impl Recorded {
         lock(&self.rules).push_front(Box::new(rule));
     }
 
+    /// The addresses of a name; none as a host that cannot ask. Other names do not exist.
+    pub fn on_name(&self, name: &str, addresses: Option<Vec<IpAddr>>) {
+        lock(&self.names).push((name.to_owned(), addresses));
+    }
+
     /// What was sent, in order.
     pub fn sent(&self) -> Vec<Call> {
         lock(&self.sent).clone()
@@ -70,7 +78,7 @@ impl Recorded {
             )
         };
         if let (Some(clock), Err(error)) = (&self.clock, &answer)
-            && error.fault == toolbox_domain::retry::Fault::Timeout
+            && error.fault == Fault::Timeout
         {
             clock.advance(call.deadline);
         }
@@ -100,6 +108,20 @@ impl Transport for Recorded {
                 body: BodyStream::new(once(ready(Ok(Bytes::from(body))))),
             })
         })
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+        _deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Vec<IpAddr>>, TransportError>> {
+        let names = lock(&self.names);
+        let found = names.iter().rev().find(|(of, _)| of == name);
+        let answer = match found {
+            Some((_, addresses)) => Ok(addresses.clone()),
+            None => Err(TransportError::new(Fault::Dns, "no such name")),
+        };
+        Box::pin(ready(answer))
     }
 }
 
@@ -165,7 +187,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use toolbox_domain::retry::{Fault, RetryPolicy};
+    use toolbox_domain::retry::RetryPolicy;
 
     use super::*;
     use crate::retry::{Transience, retry};

@@ -1,7 +1,8 @@
 //! What the control plane needs from the host to call HTTP, and what a call is.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,16 @@ pub trait Transport: ThreadSafe {
         call: Call,
         longest: Duration,
     ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>>;
+
+    /// The addresses of a name; none where the host has no way to ask.
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Vec<IpAddr>>, TransportError>> {
+        let _ = (name, deadline);
+        Box::pin(ready(Ok(None)))
+    }
 }
 
 /// Time and chance, so that tests can simulate both.

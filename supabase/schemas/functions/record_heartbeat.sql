@@ -37,6 +37,9 @@ begin
   if toolbox.dtma_certificate_pem is not null and toolbox.dtma_certificate_sha256 is distinct from certificate
     or toolbox.dtma_certificate_pem is null and pem is not null and private.certificate_sha256(pem) is distinct from certificate
   then
+    perform private.open_alerts('certificate_changed', toolbox, toolbox.id, toolbox.name, jsonb_build_object(
+      'from', toolbox.dtma_certificate_sha256, 'to', left(certificate, 64), 'accepted', false
+    ), true);
     return jsonb_build_object('outcome', 'certificate_changed');
   end if;
 

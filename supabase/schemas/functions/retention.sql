@@ -31,6 +31,50 @@ $$;
 comment on function private.delete_old_events is
   'Deletes events older than private.retention(), but for the last event and the last change of status of each instance that is there; 1000 a call; returns how many.';
 
+create function private.delete_old_toolbox_events() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select e.id from public.toolbox_events e
+    where e.occurred_at < now() - private.retention()
+    order by e.occurred_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.toolbox_events e using old where e.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_toolbox_events is
+  'Deletes events of toolboxes older than private.retention(); 1000 a call; returns how many.';
+
+create function private.delete_old_alerts() returns integer
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  deleted integer;
+begin
+  with old as (
+    select a.id from public.alerts a
+    where a.closed_at < now() - private.retention()
+    order by a.closed_at
+    limit 1000
+    for update skip locked
+  )
+  delete from public.alerts a using old where a.id = old.id;
+  get diagnostics deleted = row_count;
+  return deleted;
+end;
+$$;
+comment on function private.delete_old_alerts is
+  'Deletes alerts, with their messages, that ended longer ago than private.retention(); 1000 a call; returns how many.';
+
 create function private.delete_old_operations() returns integer
 language plpgsql security definer
 set search_path = ''
@@ -40,7 +84,7 @@ declare
 begin
   with old as (
     select o.id from public.tool_instance_operations o
-    where o.finished_at < now() - private.retention()
+    where o.finished_at < now() - private.retention() and o.is_sealed
       -- Of an instance that is there, the last operation stays, by which agents know what its generation is; and the
       -- spec that an update may still go back to.
       and not (
@@ -60,7 +104,7 @@ begin
 end;
 $$;
 comment on function private.delete_old_operations is
-  'Deletes operations that ended longer ago than private.retention(), but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
+  'Deletes operations that ended longer ago than private.retention() and have a receipt, but for the last of each instance that is there and those that may still be rolled back; 1000 a call; returns how many.';
 
-revoke all on function private.delete_old_events, private.delete_old_operations
+revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;

@@ -14,6 +14,9 @@ begin
     when 'mark_silent_toolboxes' then private.mark_silent_toolboxes()
     when 'end_expired_leases' then private.end_expired_leases()
     when 'delete_old_events' then private.delete_old_events()
+    when 'delete_old_toolbox_events' then private.delete_old_toolbox_events()
+    when 'settle_alerts' then private.settle_alerts()
+    when 'delete_old_alerts' then private.delete_old_alerts()
     when 'delete_old_operations' then private.delete_old_operations()
   end;
   if count is null then
@@ -23,7 +26,7 @@ begin
 end;
 $$;
 comment on function public.run_job is
-  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events or delete_old_operations. Answers {outcome: done, count}.';
+  'Does a bounded part of one job: mark_silent_toolboxes, end_expired_leases, delete_old_events, delete_old_toolbox_events, settle_alerts, delete_old_alerts or delete_old_operations. Answers {outcome: done, count}.';
 
 revoke all on function public.run_job from public, anon, authenticated, service_role;
 grant execute on function public.run_job to service_role;

@@ -120,6 +120,9 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
+    ssh_host_key = p ->> 'ssh_host_key',
+    ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
     dtma_last_known_version = coalesce(left(p ->> 'version', 100), e.dtma_last_known_version),
     dtma_api_version = coalesce((p ->> 'api_version')::integer, e.dtma_api_version)
   where e.id = toolbox.id
@@ -129,7 +132,7 @@ begin
 end;
 $$;
 comment on function public.enrol_toolbox is
-  'First step of an enrolment: spends the token, pins the certificate, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
+  'First step of an enrolment: spends the token, pins the certificate and SSH''s host key, ends all keys, begins a new epoch. Answers {outcome}: enrolled with the epoch to derive keys for, or refused with a reason: unknown, expired, used.';
 
 create function public.set_toolbox_key(p jsonb) returns jsonb
 language plpgsql security definer

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::client::{CallError, ControlClient};
 use crate::durable;
 use crate::keys::{KeyRing, KeysError};
+use crate::ssh::{CA_FILE, SshHost};
 
 /// Longest token file.
 const MAX_TOKEN_CHARS: usize = 256;
@@ -25,6 +26,9 @@ pub(super) enum EnrolError {
     /// The control plane refused, or did not answer.
     #[error("the control plane did not enrol the toolbox")]
     Call(#[from] CallError),
+    /// The key of SSH's authority could not be kept.
+    #[error("could not keep the public key of the control plane's SSH authority")]
+    Authority(#[source] std::io::Error),
     /// The keys could not be kept. The same token with the same certificate gives them again.
     #[error("could not keep the keys of the enrolment")]
     Keys(#[from] KeysError),
@@ -42,21 +46,40 @@ pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
     }
 }
 
+/// What is enrolled, and where what it gets is kept.
+pub(super) struct Machine<'a> {
+    pub(super) certificate_pem: &'a str,
+    pub(super) ssh: &'a SshHost,
+    pub(super) state_dir: &'a Path,
+}
+
 /// Enrols with `token`, stores the keys, and removes the file, because the token works only once.
 pub(super) async fn enrol(
     client: &ControlClient,
     keys: &KeyRing,
     file: &Path,
     token: &str,
-    certificate_pem: &str,
+    machine: Machine<'_>,
 ) -> Result<(), EnrolError> {
+    let ssh_host_key = machine.ssh.key();
     let request = EnrolRequest {
         version: crate::VERSION.to_owned(),
         api_version: API_VERSION,
-        certificate_pem: certificate_pem.to_owned(),
+        certificate_pem: machine.certificate_pem.to_owned(),
+        ssh_port: ssh_host_key.is_some().then_some(machine.ssh.port),
+        ssh_host_key,
     };
     let request_id = Uuid::new_v4().to_string();
     let answer = client.enrol(token, &request, &request_id).await?;
+    // Before the keys: once they are kept, nobody asks for this again.
+    if let Some(authority) = &answer.ssh_ca_public_key {
+        durable::write(
+            machine.state_dir,
+            CA_FILE,
+            format!("{authority}\n").as_bytes(),
+        )
+        .map_err(EnrolError::Authority)?;
+    }
     keys.enrolled(answer.keys, answer.interval_seconds).await?;
     tracing::info!(request_id, "enrolled");
     if let Err(error) = std::fs::remove_file(file) {

@@ -35,6 +35,7 @@ use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 use crate::keys::KeyRing;
 use crate::metrics::Machine;
 use crate::runtime::probe::EngineProbe;
+use crate::ssh::SshHost;
 use batch::Batch;
 use boot::Counters;
 use client::{CallError, ControlClient, ReadInstance};
@@ -73,6 +74,8 @@ pub struct Control {
     pub orphans: watch::Sender<BTreeSet<ToolInstanceId>>,
     /// The certificate's SHA-256 and PEM; none without TLS.
     pub certificate: Option<(String, String)>,
+    /// This machine's sshd.
+    pub ssh: SshHost,
     pub state_dir: PathBuf,
     /// File with an enrolment token.
     pub token_file: Option<PathBuf>,
@@ -220,7 +223,12 @@ impl Reporter {
         };
         let pem = self.control.certificate.as_ref().map_or("", |(_, pem)| pem);
         let (client, keys) = (&self.control.client, &self.control.keys);
-        match enrol::enrol(client, keys, file, &token, pem).await {
+        let about = enrol::Machine {
+            certificate_pem: pem,
+            ssh: &self.control.ssh,
+            state_dir: &self.control.state_dir,
+        };
+        match enrol::enrol(client, keys, file, &token, about).await {
             Ok(()) => {
                 self.succeeded();
                 self.used_token = Some(token);

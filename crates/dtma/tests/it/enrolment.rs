@@ -172,3 +172,23 @@ async fn keys_are_replaced_under_load_and_no_call_is_refused() {
         .await
         .expect_problem(401, "unauthorized");
 }
+
+#[tokio::test]
+async fn an_enrolment_tells_the_host_key_and_keeps_the_authority_that_sshd_is_to_trust() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+    let stub = Stub::new().await;
+    stub.plane().ssh_ca_public_key = Some("ssh-ed25519 AAAA".to_owned());
+    let mut agent = enrolling(&stub);
+    let file = agent.folder.path().join("host.pub");
+    docker::write(&file, format!("{key} root@machine\n").as_bytes());
+    agent
+        .extra
+        .push(format!("--ssh-host-key-file={}", file.display()));
+    agent.extra.push("--ssh-port=2222".to_owned());
+    agent.start().await;
+    stub.until("a heartbeat", SOON, |p| !p.heard.is_empty())
+        .await;
+    assert_eq!(stub.plane().ssh_host, (Some(key.to_owned()), Some(2222)));
+    let authority = std::fs::read_to_string(agent.state.join("ssh_ca.pub")).unwrap();
+    assert_eq!(authority, "ssh-ed25519 AAAA\n");
+}

@@ -52,6 +52,10 @@ pub struct Plane {
     pub keys: KeyPair,
     pub previous: Option<KeyPair>,
     pub interval_seconds: u32,
+    /// What it tells of SSH's authority.
+    pub ssh_ca_public_key: Option<String>,
+    /// What the last enrolment told of the machine's sshd.
+    pub ssh_host: (Option<String>, Option<u16>),
     /// Every heartbeat that was recorded.
     pub heard: Vec<(Instant, Heartbeat)>,
     pub replayed: u32,
@@ -90,6 +94,8 @@ impl Stub {
             keys: pair(),
             previous: None,
             interval_seconds: 60,
+            ssh_ca_public_key: None,
+            ssh_host: (None, None),
             heard: Vec::new(),
             replayed: 0,
             last: (0, 0),
@@ -202,6 +208,7 @@ async fn enrol(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> Res
         return refuse(409, "enrolment_token_used");
     }
     plane.enrolments += 1;
+    plane.ssh_host = (request.ssh_host_key, request.ssh_port);
     plane.last = (0, 0);
     plane.certificate = None;
     if plane.fault == Fault::LostAnswers {
@@ -210,6 +217,7 @@ async fn enrol(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> Res
     Json(EnrolResponse {
         keys: plane.keys.clone(),
         interval_seconds: plane.interval_seconds,
+        ssh_ca_public_key: plane.ssh_ca_public_key.clone(),
     })
     .into_response()
 }

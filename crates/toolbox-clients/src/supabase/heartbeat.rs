@@ -24,6 +24,10 @@ pub struct EnrolToolbox<'a> {
     pub version: &'a str,
     /// Version of the agent's API.
     pub api_version: u32,
+    /// SSH host key of the machine, as it is stored.
+    pub ssh_host_key: Option<&'a str>,
+    /// Port of its sshd; the usual one when absent.
+    pub ssh_port: Option<u16>,
 }
 
 /// Answer of `enrol_toolbox`.

@@ -1,6 +1,5 @@
 //! The jobs of the clock that are the database's own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,15 +20,8 @@ struct Ran {
 impl Supabase {
     /// Runs a bounded part of a job within `limit`; how many rows it dealt with. Never repeated: the next tick does that.
     pub async fn run_job(&self, job: &str, limit: Duration) -> Result<u32, DatabaseError> {
-        let hurried = Self {
-            transport: Arc::clone(&self.transport),
-            clock: Arc::clone(&self.clock),
-            base: self.base.clone(),
-            keys: self.keys.clone(),
-            deadline: self.deadline.min(limit),
-        };
         let body = argument(&RunJob { job });
-        let answer = hurried.call_function("run_job", &body).await?;
+        let answer = self.within(limit).call_function("run_job", &body).await?;
         let ran: Ran = parse(&answer)?;
         ran.count
             .filter(|_| ran.outcome == "done")

@@ -3,12 +3,14 @@
 //! Reads carry the caller's own token beside the publishable key, so row-level security decides
 //! what exists. The functions that write carry the secret key.
 
+pub mod alerts;
 mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod rows;
 #[cfg(test)]
 mod tests;
+pub mod toolbox_events;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -90,6 +92,17 @@ impl Supabase {
             base: format!("{url}/rest/v1"),
             keys,
             deadline,
+        }
+    }
+
+    /// The same with calls that end within `limit`.
+    fn within(&self, limit: Duration) -> Self {
+        Self {
+            transport: Arc::clone(&self.transport),
+            clock: Arc::clone(&self.clock),
+            base: self.base.clone(),
+            keys: self.keys.clone(),
+            deadline: self.deadline.min(limit),
         }
     }
 

@@ -7,6 +7,7 @@ use toolbox_http::recorded::{self, JumpingClock, run};
 use toolbox_http::{Response, TransportError};
 
 use super::rows::Recorded;
+use super::toolbox_events::{Actor, EventRecorded, ToolboxEvent};
 use super::*;
 
 const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
@@ -194,5 +195,48 @@ fn an_answer_to_another_number_of_records_is_none() {
     ] {
         let wire: RecordedStatesWire = serde_json::from_str(body).unwrap();
         assert!(wire.read(1).is_none(), "{body}");
+    }
+}
+
+#[test]
+fn an_event_names_who_caused_it_and_is_not_told_twice() {
+    let detail = serde_json::from_str(r#"{"via":"ssh"}"#).unwrap();
+    let user = "a0000000-0000-4000-8000-000000000001";
+    for (actor, kind, id) in [
+        (
+            Actor::User(user.parse().unwrap()),
+            r#""actor_kind":"user""#,
+            Some(user),
+        ),
+        (Actor::Agent, r#""actor_kind":"agent""#, Some(TOOLBOX)),
+        (Actor::ControlPlane, r#""actor_kind":"control_plane""#, None),
+    ] {
+        let transport = Arc::new(recorded::Recorded::new());
+        transport.on(|_| Some(told(200, r#"{"outcome":"limited"}"#)));
+        let event = ToolboxEvent {
+            toolbox: TOOLBOX.parse().unwrap(),
+            actor,
+            kind: "agent_restart",
+            detail: &detail,
+            result: "succeeded",
+            request_id: Some("r"),
+        };
+        let database = supabase(&transport, "sb_secret_x");
+        let recorded = run(database.record_toolbox_event(&event)).unwrap();
+        assert_eq!(recorded, EventRecorded::Limited);
+        let body = String::from_utf8(transport.sent()[0].request.body.clone()).unwrap();
+        assert!(body.contains(kind), "{body}");
+        let id = id.map(|id| format!(r#""actor_id":"{id}""#));
+        match id {
+            Some(id) => assert!(body.contains(&id), "{body}"),
+            None => assert!(!body.contains("actor_id"), "{body}"),
+        }
+        assert!(body.contains(r#""detail":{"via":"ssh"}"#), "{body}");
+
+        let transport = Arc::new(recorded::Recorded::new());
+        transport.on(|_| Some(told(502, "<html>")));
+        let database = supabase(&transport, "sb_secret_x");
+        run(database.record_toolbox_event(&event)).unwrap_err();
+        assert_eq!(transport.sent().len(), 1, "it may have arrived");
     }
 }

@@ -1,0 +1,269 @@
+//! Sending: one attempt for each message that is due.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use toolbox_api::alerts::{AlertData, AlertEvent, AlertTestResponse};
+use toolbox_api::moment;
+use toolbox_clients::email::{Email, EmailProvider};
+use toolbox_clients::supabase::alerts::{
+    AlertChannel, AlertDelivery, AlertMessage, AlertMessageEvent, AlertOutcome,
+};
+use toolbox_clients::supabase::{DatabaseError, Supabase};
+use toolbox_domain::address::{Allowed, Host, https_url};
+use toolbox_domain::retry::Fault;
+use toolbox_http::{Call, Clock, Request, Transport, TransportError};
+
+use crate::sign::signature;
+use crate::text;
+
+/// Longest wait for the database, before and after sending.
+const DATABASE_LIMIT: Duration = Duration::from_secs(4);
+/// Longest wait for a receiver. With the database before and after it, a tick stays below the 15 s its caller waits.
+const RECEIVER_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for the addresses of a receiver.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(1);
+const HTTPS_PORT: u16 = 443;
+
+/// Sends messages.
+pub struct Sender<'a> {
+    /// The database.
+    pub supabase: &'a Supabase,
+    /// Calls out.
+    pub transport: &'a dyn Transport,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Which targets count although they are not public.
+    pub allowed: &'a Allowed,
+    /// Where mail is handed over; none where the operator set none.
+    pub email: Option<&'a EmailProvider>,
+}
+
+/// What became of one attempt.
+struct Attempt {
+    outcome: AlertOutcome,
+    status: Option<u16>,
+    code: Option<&'static str>,
+}
+
+impl Attempt {
+    const fn failed(code: &'static str) -> Self {
+        Self {
+            outcome: AlertOutcome::Failed,
+            status: None,
+            code: Some(code),
+        }
+    }
+
+    const fn retry(code: &'static str) -> Self {
+        Self {
+            outcome: AlertOutcome::Retry,
+            status: None,
+            code: Some(code),
+        }
+    }
+}
+
+/// A message as both kinds of channels need it.
+struct Letter<'a> {
+    id: &'a str,
+    event: AlertEvent,
+    text: String,
+}
+
+impl Sender<'_> {
+    /// Sends what is due, each message once and all at the same time. How many there were.
+    pub async fn deliver_due(&self) -> Result<u32, DatabaseError> {
+        let messages = self.supabase.claim_alert_messages(DATABASE_LIMIT).await?;
+        let ended = join_all(messages.iter().map(|message| self.deliver(message))).await;
+        for recorded in ended {
+            recorded?;
+        }
+        Ok(u32::try_from(messages.len()).unwrap_or(u32::MAX))
+    }
+
+    async fn deliver(&self, message: &AlertMessage) -> Result<(), DatabaseError> {
+        let summary = text::summary(&message.alert, message.event);
+        let kind = match message.event {
+            AlertMessageEvent::Opened => "alert.opened",
+            AlertMessageEvent::Recovered => "alert.recovered",
+        };
+        let letter = Letter {
+            id: &message.id,
+            event: AlertEvent {
+                kind: kind.to_owned(),
+                timestamp: moment::format(self.clock.now()),
+                data: AlertData {
+                    summary,
+                    alert: Some(message.alert.clone()),
+                },
+            },
+            text: text::mail(&message.alert, message.event),
+        };
+        let attempt = self.send(&message.channel, &letter).await;
+        let delivery = AlertDelivery {
+            message_id: &message.id,
+            attempt: message.attempt,
+            outcome: attempt.outcome,
+            status: attempt.status,
+            code: attempt.code,
+        };
+        self.supabase
+            .record_alert_delivery(&delivery, DATABASE_LIMIT)
+            .await?;
+        Ok(())
+    }
+
+    /// Sends a test message with this id, and says what the receiver said.
+    pub async fn test(&self, channel: &AlertChannel, id: &str) -> AlertTestResponse {
+        let letter = Letter {
+            id,
+            event: AlertEvent {
+                kind: "alert.test".to_owned(),
+                timestamp: moment::format(self.clock.now()),
+                data: AlertData {
+                    summary: text::TEST.to_owned(),
+                    alert: None,
+                },
+            },
+            text: format!("{}.\n", text::TEST),
+        };
+        let attempt = self.send(channel, &letter).await;
+        AlertTestResponse {
+            delivered: attempt.outcome == AlertOutcome::Delivered,
+            status: attempt.status,
+            code: attempt.code.map(str::to_owned),
+            message: attempt.code.map(|code| sentence(code).to_owned()),
+        }
+    }
+
+    async fn send(&self, channel: &AlertChannel, letter: &Letter<'_>) -> Attempt {
+        match channel {
+            AlertChannel::Webhook {
+                webhook_url,
+                webhook_secret,
+            } => self.send_webhook(webhook_url, webhook_secret, letter).await,
+            AlertChannel::Email { email } => self.send_mail(email.as_deref(), letter).await,
+        }
+    }
+
+    async fn send_webhook(&self, url: &str, secret: &str, letter: &Letter<'_>) -> Attempt {
+        if let Err(attempt) = self.check_target(url).await {
+            return attempt;
+        }
+        // Texts and numbers always serialize.
+        let body = serde_json::to_vec(&letter.event).unwrap_or_default();
+        let seconds = self.clock.now().as_secs();
+        let Some(signature) = signature(secret, letter.id, seconds, &body) else {
+            return Attempt::failed("webhook_secret_invalid");
+        };
+        let mut request = Request::new("POST", url);
+        request.headers.set("content-type", "application/json");
+        request.headers.set("webhook-id", letter.id);
+        request
+            .headers
+            .set("webhook-timestamp", seconds.to_string());
+        request.headers.set("webhook-signature", signature);
+        request.body = body;
+        // Redirects are not followed: they would lead past the check.
+        let answer = self
+            .transport
+            .send(Call::new(request, RECEIVER_LIMIT))
+            .await;
+        outcome(answer.map(|answer| answer.status))
+    }
+
+    /// A user names the target, so it may lead into a network of ours. Where the host can resolve names each address
+    /// counts; where it cannot, TLS alone keeps inner services out: none has a certificate for the user's name.
+    async fn check_target(&self, url: &str) -> Result<(), Attempt> {
+        let refused = || Attempt::failed("target_not_allowed");
+        let target = https_url(url, self.allowed).map_err(|_| refused())?;
+        let Host::Name(name) = &target.host else {
+            return Ok(());
+        };
+        if self.allowed.has_target(&target) {
+            return Ok(());
+        }
+        let port = Some(target.port.unwrap_or(HTTPS_PORT));
+        match self.transport.resolve(name, RESOLVE_LIMIT).await {
+            Ok(Some(addresses)) => {
+                let mut addresses = addresses.into_iter();
+                if addresses.any(|ip| self.allowed.check_ip(ip, port).is_err()) {
+                    return Err(refused());
+                }
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(outcome(Err(error))),
+        }
+    }
+
+    async fn send_mail(&self, to: Option<&str>, letter: &Letter<'_>) -> Attempt {
+        let Some(provider) = self.email else {
+            return Attempt::failed("email_not_configured");
+        };
+        let Some(to) = to else {
+            return Attempt::failed("email_not_confirmed");
+        };
+        let subject = text::subject(&letter.event.data.summary);
+        let email = Email {
+            id: letter.id,
+            to,
+            subject: &subject,
+            text: &letter.text,
+        };
+        let answer = provider.send(self.transport, &email, RECEIVER_LIMIT).await;
+        outcome(answer.map(|answer| answer.status))
+    }
+}
+
+/// Every answer but success is tried again, as Standard Webhooks wants it; but a receiver that is gone for good is not.
+fn outcome(answer: Result<u16, TransportError>) -> Attempt {
+    match answer {
+        Ok(status @ 200..=299) => Attempt {
+            outcome: AlertOutcome::Delivered,
+            status: Some(status),
+            code: None,
+        },
+        Ok(410) => Attempt {
+            status: Some(410),
+            ..Attempt::failed("target_gone")
+        },
+        Ok(status) => Attempt {
+            status: Some(status),
+            ..Attempt::retry("target_refused")
+        },
+        Err(error) => Attempt::retry(match error.fault {
+            Fault::Timeout => "target_timeout",
+            Fault::Dns => "target_not_found",
+            Fault::Tls | Fault::CannotPin => "target_tls_failed",
+            Fault::BadBody => "target_answer_unreadable",
+            Fault::Refused | Fault::Reset | Fault::Status(_) => "target_unreachable",
+        }),
+    }
+}
+
+/// What a code means, for whoever pressed the test button.
+fn sentence(code: &str) -> &'static str {
+    match code {
+        "target_not_allowed" => {
+            "The URL is not https, or leads to an address that is not public; give a public one, or ask the operator to allow it"
+        }
+        "target_gone" => "The receiver says that it is gone for good; replace the URL",
+        "target_refused" => "The receiver answered with an error; see its log",
+        "target_timeout" => {
+            "The receiver did not answer within 5 seconds; let it answer first and work afterwards"
+        }
+        "target_not_found" => "The receiver's name has no address; correct the URL",
+        "target_tls_failed" => {
+            "The receiver's certificate is not accepted; give it one of a public authority"
+        }
+        "target_answer_unreadable" => {
+            "The receiver's answer is too large or cut off; answer with an empty body"
+        }
+        "email_not_configured" => "The operator has set no provider for mail; use a webhook",
+        "email_not_confirmed" => "The address of your account is not confirmed; confirm it",
+        "webhook_secret_invalid" => "The secret is not whsec_ and base64; replace it",
+        _ => "The receiver cannot be reached; see that it runs and that the URL is right",
+    }
+}
