@@ -228,11 +228,7 @@ fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
 }
 
 /// What every instance needs.
-fn shared(
-    config: &Config,
-    store: Arc<Store>,
-    tombstones: Arc<Tombstones>,
-) -> Shared {
+fn shared(config: &Config, store: Arc<Store>, tombstones: Arc<Tombstones>) -> Shared {
     let network = format!("toolbox-{}", short_id(config.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
     let sources = Arc::new(config.allow_private_sources.clone());

@@ -97,7 +97,8 @@ impl Table {
     /// Whoever speaks on the connection has shown who it is; false when there are too many of its kind, or when the
     /// connection was closed for another. Nobody becomes less than before.
     pub fn recognise(&mut self, number: Number, role: Role) -> bool {
-        let is_full = self.limits.all.saturating_sub(self.limits.reserved) <= self.count(Role::Client);
+        let is_full =
+            self.limits.all.saturating_sub(self.limits.reserved) <= self.count(Role::Client);
         let Some((_, held)) = self.open.get_mut(&number) else {
             return false;
         };

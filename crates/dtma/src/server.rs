@@ -75,15 +75,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
     drain: Duration,
 ) {
-    serve_at_most(
-        LIMITS,
-        listener,
-        transport,
-        router,
-        shutdown,
-        drain,
-    )
-    .await;
+    serve_at_most(LIMITS, listener, transport, router, shutdown, drain).await;
 }
 
 async fn serve_at_most(

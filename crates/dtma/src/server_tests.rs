@@ -137,7 +137,9 @@ async fn whoever_does_not_finish_the_handshake_is_closed_after_ten_seconds() {
 /// Connects from one of the machine's loopback addresses.
 async fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+        .unwrap();
     socket.connect(to).await.unwrap()
 }
 

@@ -100,7 +100,10 @@ impl ProblemCode {
     pub const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::DockerUnreachable | Self::DockerTimeout | Self::ShuttingDown | Self::TooManyConnections
+            Self::DockerUnreachable
+                | Self::DockerTimeout
+                | Self::ShuttingDown
+                | Self::TooManyConnections
         )
     }
 }

@@ -359,10 +359,19 @@ fn registries_and_git_hosts_that_are_not_public_are_refused_alike() {
         let list: Allowed = host.parse().unwrap();
         assert_eq!(judged(host, &list), Ok(()), "{host}");
     }
-    for host in ["ghcr.io", "registry.example.com:5000", "8.8.8.8:443", "127.0.0.1.host.io"] {
+    for host in [
+        "ghcr.io",
+        "registry.example.com:5000",
+        "8.8.8.8:443",
+        "127.0.0.1.host.io",
+    ] {
         assert_eq!(judged(host, &Allowed::default()), Ok(()), "{host}");
     }
-    for image in ["nginx", "owner/name:1", "https://github.com/owner/repository"] {
+    for image in [
+        "nginx",
+        "owner/name:1",
+        "https://github.com/owner/repository",
+    ] {
         let source = ImageSource::parse(image).unwrap();
         assert_eq!(source.check_address(&Allowed::default()), Ok(()), "{image}");
     }
@@ -378,10 +387,21 @@ fn git_over_http_is_for_hosts_that_somebody_must_list() {
     ] {
         let source = ImageSource::parse(given).unwrap();
         assert_eq!(source.to_string(), given);
-        assert!(source.check_address(&Allowed::default()).is_err(), "{given}");
+        assert!(
+            source.check_address(&Allowed::default()).is_err(),
+            "{given}"
+        );
     }
-    for given in ["http://host.io/r.git", "http://127.0.0.1.host.io/r.git", "http://8.8.8.8/r.git"] {
-        assert_eq!(ImageSource::parse(given), Err(ImageError::Insecure), "{given}");
+    for given in [
+        "http://host.io/r.git",
+        "http://127.0.0.1.host.io/r.git",
+        "http://8.8.8.8/r.git",
+    ] {
+        assert_eq!(
+            ImageSource::parse(given),
+            Err(ImageError::Insecure),
+            "{given}"
+        );
     }
 }
 

@@ -101,7 +101,10 @@ impl Reconciler<'_> {
                 ..put
             },
             Err(errors) => {
-                let errors: Vec<_> = errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+                let errors: Vec<_> = errors
+                    .iter()
+                    .map(|e| format!("{}: {}", e.field, e.message))
+                    .collect();
                 let message = format!("This agent cannot take the spec: {}", errors.join("; "));
                 return rejected(generation, "invalid_spec", message);
             }

@@ -620,10 +620,7 @@ mod tests {
             engine.create(&view::tests::request()).await.unwrap_err()
         };
         let missing = create(false).await;
-        assert!(
-            matches!(missing, RuntimeError::ImageMissing),
-            "{missing}"
-        );
+        assert!(matches!(missing, RuntimeError::ImageMissing), "{missing}");
         let broken = create(true).await;
         let why = broken.why(Operation::Create);
         assert_eq!(why.code, ReasonCode::DockerFailed, "{}", why.message);

@@ -317,7 +317,8 @@ impl RuntimeError {
         let code = match self {
             Self::Refused { code, message } => return code.because(message),
             Self::Unreachable { .. } | Self::Timeout { .. } => {
-                return ReasonCode::DockerUnreachable.because(format!("{self}; the agent keeps trying"));
+                return ReasonCode::DockerUnreachable
+                    .because(format!("{self}; the agent keeps trying"));
             }
             Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft => ReasonCode::DockerFailed,
             Self::ImageMissing => ReasonCode::ImageNotFound,
@@ -339,9 +340,7 @@ pub(super) fn log(operation: Operation, status: Option<u16>, text: &str) {
 const fn sentence(code: ReasonCode, operation: Operation) -> &'static str {
     match (code, operation) {
         (ReasonCode::ImageNotFound, _) => "The registry has no such image, or it is private",
-        (ReasonCode::ImageTagNotFound, _) => {
-            "The registry has no such tag or digest of this image"
-        }
+        (ReasonCode::ImageTagNotFound, _) => "The registry has no such tag or digest of this image",
         (ReasonCode::RegistryUnauthorized, _) => "The registry wants credentials for this image",
         (ReasonCode::RegistryUnreachable, _) => "The registry could not be reached",
         (ReasonCode::NoSpace, _) => "The machine's disk is full",

@@ -13,13 +13,19 @@ const MAX_PART: usize = 120;
 const NETWORK: &[(&str, &str)] = &[
     ("no such host", "its name is not known"),
     ("server misbehaving", "its name could not be looked up"),
-    ("temporary failure in name resolution", "its name could not be looked up"),
+    (
+        "temporary failure in name resolution",
+        "its name could not be looked up",
+    ),
     ("could not resolve host", "its name is not known"),
     ("connection refused", "it refuses connections"),
     ("connection reset", "it ended the connection"),
     ("no route to host", "there is no route to it"),
     ("network is unreachable", "there is no route to it"),
-    ("server gave http response to https client", "it does not speak TLS"),
+    (
+        "server gave http response to https client",
+        "it does not speak TLS",
+    ),
     ("x509:", "its certificate is not trusted"),
     ("ssl certificate problem", "its certificate is not trusted"),
     ("tls handshake timeout", "it did not answer in time"),
@@ -36,14 +42,20 @@ const NETWORK: &[(&str, &str)] = &[
     ("broken pipe", "it ended the connection"),
     ("remote branch", "it has no such branch or tag"),
     ("couldn't find remote ref", "it has no such branch or tag"),
-    ("did not match any file(s) known to git", "it has no such branch, tag or commit"),
+    (
+        "did not match any file(s) known to git",
+        "it has no such branch, tag or commit",
+    ),
     ("repository not found", "it has no such repository"),
     ("could not read username", "it asks for a user name"),
 ];
 
 /// What Docker could not do with a file.
 const FILE: &[(&str, &str)] = &[
-    ("executable file not found in $path", "executable file not found in $PATH"),
+    (
+        "executable file not found in $path",
+        "executable file not found in $PATH",
+    ),
     ("no such file or directory", "no such file or directory"),
     ("permission denied", "permission denied"),
     ("is a directory", "it is a directory"),
@@ -120,16 +132,22 @@ fn container(text: &str, lower: &str) -> Option<String> {
 
 /// The host port of `Bind for 127.0.0.1:31000 failed: …` and its like.
 fn port(text: &str) -> Option<u16> {
-    ["Bind for ", "listen tcp", "listen udp", "failed to bind host port for ", "exposing port "]
-        .iter()
-        .filter_map(|before| text.split_once(before))
-        .filter_map(|(_, after)| after.split(' ').find(|word| word.contains(':')))
-        .find_map(|address| {
-            let address = address.trim_end_matches(':');
-            // Newer engines add the address in the container.
-            let parts = address.splitn(3, ':').nth(1)?;
-            parts.parse().ok()
-        })
+    [
+        "Bind for ",
+        "listen tcp",
+        "listen udp",
+        "failed to bind host port for ",
+        "exposing port ",
+    ]
+    .iter()
+    .filter_map(|before| text.split_once(before))
+    .filter_map(|(_, after)| after.split(' ').find(|word| word.contains(':')))
+    .find_map(|address| {
+        let address = address.trim_end_matches(':');
+        // Newer engines add the address in the container.
+        let parts = address.splitn(3, ':').nth(1)?;
+        parts.parse().ok()
+    })
 }
 
 fn between<'a>(text: &'a str, before: &str, end: char) -> Option<&'a str> {

@@ -38,7 +38,10 @@ impl Sources {
     pub async fn check(&self, source: &Target) -> Result<(), RuntimeError> {
         self.check_with(source, |host, port| async move {
             let found = tokio::net::lookup_host((host.as_str(), port)).await?;
-            Ok(found.map(|at: SocketAddr| at.ip()).take(MAX_ADDRESSES + 1).collect())
+            Ok(found
+                .map(|at: SocketAddr| at.ip())
+                .take(MAX_ADDRESSES + 1)
+                .collect())
         })
         .await
     }
@@ -156,13 +159,17 @@ mod tests {
             Err(io::Error::other("no such name"))
         });
         assert_eq!(none.await, Ok(()));
-        let silent = sources.check_with(&source, |_, _| std::future::pending::<io::Result<Vec<IpAddr>>>());
+        let silent = sources.check_with(&source, |_, _| {
+            std::future::pending::<io::Result<Vec<IpAddr>>>()
+        });
         assert_eq!(silent.await, Ok(()));
     }
 
     #[tokio::test]
     async fn a_name_with_more_addresses_than_are_looked_at_is_refused() {
-        let many = (0..=MAX_ADDRESSES).map(|_| IpAddr::from([8, 8, 8, 8])).collect();
+        let many = (0..=MAX_ADDRESSES)
+            .map(|_| IpAddr::from([8, 8, 8, 8]))
+            .collect();
         let sources = Sources::default();
         let source: Target = "r.example.com".parse().unwrap();
         let judged = sources.check_with(&source, |_, _| async { Ok(many) }).await;

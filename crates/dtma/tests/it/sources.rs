@@ -47,10 +47,7 @@ impl Inner {
 }
 
 /// Answers by the name of the repository, as a registry does that wants its reader to repeat it.
-async fn answer(
-    State((asked, own)): State<(Arc<AtomicUsize>, SocketAddr)>,
-    uri: Uri,
-) -> Response {
+async fn answer(State((asked, own)): State<(Arc<AtomicUsize>, SocketAddr)>, uri: Uri) -> Response {
     asked.fetch_add(1, Ordering::Relaxed);
     let error = |status: u16, code: &str| {
         let body = json!({"errors": [{"code": code, "message": SECRET, "detail": SECRET}]});
@@ -185,7 +182,10 @@ async fn inner_addresses_are_refused_before_docker_hears_of_them() {
             assert_eq!(error["field"], "image", "{image}: {problem}");
             let message = error["message"].as_str().unwrap();
             assert!(message.contains("DTMA_ALLOW_PRIVATE_SOURCES"), "{message}");
-            agent.view(&tool).await.expect_problem(404, "instance_unknown");
+            agent
+                .view(&tool)
+                .await
+                .expect_problem(404, "instance_unknown");
         }
     }
     for host in ["127.1", "0x7f.0.0.2", "2130706434", "127.0.0.2."] {
@@ -209,10 +209,14 @@ async fn a_source_that_was_allowed_before_is_not_asked_once_it_is_not() {
     agent.private_sources = "";
     let before = registry.asked();
     agent.start().await;
-    docker::eventually("the agent refuses the source", Duration::from_secs(20), || async {
-        let view = agent.view(&tool).await.expect(200);
-        view["reason"]["code"] == "source_not_public"
-    })
+    docker::eventually(
+        "the agent refuses the source",
+        Duration::from_secs(20),
+        || async {
+            let view = agent.view(&tool).await.expect(200);
+            view["reason"]["code"] == "source_not_public"
+        },
+    )
     .await;
     assert_eq!(registry.asked(), before);
 }
