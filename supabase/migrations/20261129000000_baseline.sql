@@ -1094,7 +1094,6 @@ create table public.alert_channels (
   quiet_from time,
   quiet_until time,
   time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
-  last_tested_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
@@ -1170,7 +1169,7 @@ create policy "owners remove their channels" on public.alert_channels
 
 revoke all on public.alert_channels from public, anon, authenticated, service_role;
 grant select (
-  id, user_id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone, last_tested_at, created_at, updated_at
+  id, user_id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone, created_at, updated_at
 ), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   delete on public.alert_channels to authenticated;
@@ -1188,7 +1187,6 @@ comment on column public.alert_channels.is_enabled is 'Without it the channel is
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
 comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';
-comment on column public.alert_channels.last_tested_at is 'When a test message was last asked for.';
 comment on column public.alert_channels.created_at is 'When it was made.';
 comment on column public.alert_channels.updated_at is 'Kept by a trigger.';
 
@@ -1295,9 +1293,10 @@ create index alerts_closed_at_idx on public.alerts (closed_at);
 create table public.alert_messages (
   id uuid primary key default gen_random_uuid(),
   number bigint generated always as identity unique,
-  alert_id uuid not null references public.alerts (id) on delete cascade,
+  -- Null in a test.
+  alert_id uuid references public.alerts (id) on delete cascade,
   channel_id uuid not null references public.alert_channels (id) on delete cascade,
-  event text not null check (event in ('opened', 'recovered')),
+  event text not null default 'test' check (event in ('opened', 'recovered', 'test')),
   state text not null default 'pending' check (state in ('pending', 'delivered', 'failed', 'skipped')),
   attempts integer not null default 0,
   due_at timestamptz not null default clock_timestamp(),
@@ -1305,10 +1304,12 @@ create table public.alert_messages (
   last_code text check (last_code ~ '^[a-z][a-z0-9_]{0,63}$'),
   created_at timestamptz not null default clock_timestamp(),
   finished_at timestamptz,
+  constraint only_tests_have_no_alert check ((event = 'test') = (alert_id is null)),
   constraint finished_messages_have_a_time check ((state = 'pending') = (finished_at is null))
 );
 create index alert_messages_alert_id_idx on public.alert_messages (alert_id, number);
 create index alert_messages_channel_id_idx on public.alert_messages (channel_id);
+create index alert_messages_tests_idx on public.alert_messages (finished_at) where alert_id is null;
 create index alert_messages_due_idx on public.alert_messages (due_at) where state = 'pending';
 
 alter table public.alerts enable row level security;
@@ -1317,11 +1318,36 @@ create policy "owners read their alerts" on public.alerts
 alter table public.alert_messages enable row level security;
 create policy "owners read their messages" on public.alert_messages
   for select to authenticated using (
-    alert_id in (select a.id from public.alerts a where a.user_id = (select auth.uid()))
+    channel_id in (select c.id from public.alert_channels c where c.user_id = (select auth.uid()))
   );
+create policy "owners test their channels" on public.alert_messages
+  for insert to authenticated with check (
+    event = 'test' and channel_id in (select c.id from public.alert_channels c where c.user_id = (select auth.uid()))
+  );
+
+create function private.guard_alert_test() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if 1 < (
+    select count(*) from public.alert_messages m
+    where m.channel_id = new.channel_id and m.event = 'test' and m.created_at > clock_timestamp() - interval '10 seconds'
+  ) then
+    raise exception 'A channel is tested once in ten seconds' using errcode = 'check_violation';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.guard_alert_test() is 'Refuses a second test of a channel within ten seconds.';
+
+create trigger guard_test after insert on public.alert_messages
+  for each row when (new.event = 'test') execute function private.guard_alert_test();
 
 revoke all on public.alerts, public.alert_messages from public, anon, authenticated, service_role;
 grant select on public.alerts, public.alert_messages to authenticated, service_role;
+grant insert (channel_id) on public.alert_messages to authenticated;
+revoke all on function private.guard_alert_test() from public, anon, authenticated, service_role;
 revoke all on sequence public.alert_messages_number_seq from public, anon, authenticated, service_role;
 
 comment on table public.alerts is 'What rules found. Closed ones are kept as long as private.retention() says.';
@@ -1341,10 +1367,10 @@ comment on column public.alerts.closed_at is 'When it ended; at once for what do
 comment on table public.alert_messages is 'The outbox: what channels are told of alerts, and what became of it.';
 comment on column public.alert_messages.id is 'Identity of the message, the same in each attempt.';
 comment on column public.alert_messages.number is 'Order of messages.';
-comment on column public.alert_messages.alert_id is 'The alert; decides who may read.';
-comment on column public.alert_messages.channel_id is 'Where it is told.';
-comment on column public.alert_messages.event is 'opened or recovered.';
-comment on column public.alert_messages.state is 'pending, delivered, failed after the last attempt, or skipped because the end was told instead.';
+comment on column public.alert_messages.alert_id is 'The alert; null in a test.';
+comment on column public.alert_messages.channel_id is 'Where it is told; decides who may read.';
+comment on column public.alert_messages.event is 'opened, recovered, or test: what a user inserts.';
+comment on column public.alert_messages.state is 'pending, delivered, failed after the last attempt (of a test: the first), or skipped because the end was told instead.';
 comment on column public.alert_messages.attempts is 'How often delivery was begun.';
 comment on column public.alert_messages.due_at is 'When it is tried, or tried again; while it is being sent, when it is given up on and tried again.';
 comment on column public.alert_messages.last_status is 'HTTP status of the last answer; null without one.';
@@ -1637,19 +1663,19 @@ as $$
   select jsonb_build_object(
     'id', message.id, 'event', message.event, 'attempt', message.attempts,
     'channel', private.alert_channel_json(c),
-    'alert', jsonb_build_object(
+    'alert', case when a.id is not null then jsonb_build_object(
       'id', a.id, 'kind', a.kind, 'toolbox_id', e.id, 'toolbox_name', e.name,
       'instance_id', case when a.subject_id <> e.id then a.subject_id end,
       'instance_name', case when a.subject_id <> e.id then a.subject_name end,
       'detail', a.detail, 'opened_at', a.opened_at, 'closed_at', a.closed_at, 'times', a.times
-    )
+    ) end
   )
-  from public.alerts a
-  join public.account_tool_environments e on e.id = a.account_tool_environment_id
-  join public.alert_channels c on c.id = message.channel_id
-  where a.id = message.alert_id;
+  from public.alert_channels c
+  left join public.alerts a on a.id = message.alert_id
+  left join public.account_tool_environments e on e.id = a.account_tool_environment_id
+  where c.id = message.channel_id;
 $$;
-comment on function private.alert_message_json is 'A message, its alert, and how its channel is reached.';
+comment on function private.alert_message_json is 'A message, its alert unless it is a test, and how its channel is reached.';
 
 create function public.claim_alert_messages(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1666,7 +1692,7 @@ begin
   with due as (
     select m.id, row_number() over (partition by m.channel_id order by m.due_at, m.number) as place
     from public.alert_messages m join public.alert_channels c on c.id = m.channel_id
-    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and not private.is_quiet(c)
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and (m.event = 'test' or not private.is_quiet(c))
       -- What an alert has to tell is told in order.
       and not exists (
         select from public.alert_messages earlier
@@ -1702,8 +1728,13 @@ declare
   -- Before the second attempt, the third, and so on: about nine hours in all.
   pauses constant interval[] := '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}';
   attempt constant integer := p ->> 'attempt';
+  is_test constant boolean := exists (
+    select from public.alert_messages m where m.id = (p ->> 'message_id')::uuid and m.event = 'test'
+  );
   becomes constant text := case
     when p ->> 'outcome' = 'delivered' then 'delivered'
+    -- Whoever tests wants to know now.
+    when p ->> 'outcome' = 'retry' and is_test then 'failed'
     when p ->> 'outcome' = 'retry' and attempt <= cardinality(pauses) then 'pending'
     when p ->> 'outcome' in ('retry', 'failed') then 'failed'
   end;
@@ -1726,35 +1757,71 @@ $$;
 comment on function public.record_alert_delivery is
   'Writes what became of one attempt: delivered, retry (failed after the eighth), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
 
-create function public.begin_alert_test(p jsonb) returns jsonb
+revoke all on function
+  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
+  from public, anon, authenticated, service_role;
+grant execute on function public.claim_alert_messages, public.record_alert_delivery to service_role;
+
+-- supabase/schemas/ssh_checks.sql
+-- Whether the SSH server of a machine greets: checked at most once a minute, whoever asks and in how many functions.
+create table private.ssh_checks (
+  account_tool_environment_id uuid primary key references public.account_tool_environments (id) on delete cascade,
+  begun_at timestamptz not null default clock_timestamp(),
+  seen jsonb check (jsonb_typeof(seen) = 'object' and octet_length(seen::text) <= 4096)
+);
+comment on table private.ssh_checks is 'The last check of each machine''s SSH server.';
+comment on column private.ssh_checks.account_tool_environment_id is 'The toolbox.';
+comment on column private.ssh_checks.begun_at is 'When the check began; the next may begin a minute later.';
+comment on column private.ssh_checks.seen is 'What it saw, as toolbox-dtma-console answers it; null while it goes on.';
+
+create function public.begin_ssh_check(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
-  channel public.alert_channels;
+  toolbox_id constant uuid := p ->> 'toolbox_id';
 begin
-  perform private.require_keys(p, 'user_id', 'channel_id');
-  select * into channel from public.alert_channels c
-  where c.id = (p ->> 'channel_id')::uuid and c.user_id = (p ->> 'user_id')::uuid for no key update;
+  perform private.require_keys(p, 'toolbox_id');
+  perform from public.account_tool_environments e where e.id = toolbox_id for key share;
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if channel.last_tested_at > clock_timestamp() - interval '10 seconds' then
-    return jsonb_build_object('outcome', 'too_soon');
+  insert into private.ssh_checks as c (account_tool_environment_id) values (toolbox_id)
+    on conflict (account_tool_environment_id) do update set begun_at = excluded.begun_at, seen = null
+    where c.begun_at <= excluded.begun_at - interval '1 minute';
+  if found then
+    return jsonb_build_object('outcome', 'due');
   end if;
-  update public.alert_channels c set last_tested_at = clock_timestamp() where c.id = channel.id;
-  return jsonb_build_object('outcome', 'begun', 'channel', private.alert_channel_json(channel));
+  return jsonb_build_object(
+    'outcome', 'recent',
+    'seen', (select c.seen from private.ssh_checks c where c.account_tool_environment_id = toolbox_id)
+  );
 end;
 $$;
-comment on function public.begin_alert_test is
-  'Lets a user test an own channel, once in ten seconds. Answers {outcome}: begun with the channel and its secret, not_found, or too_soon.';
+comment on function public.begin_ssh_check is
+  'Asks to check the SSH server of a machine. Answers {outcome}: due, once a minute; recent with what the last check saw; or not_found.';
 
-revoke all on function
-  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery,
-  public.begin_alert_test
-  from public, anon, authenticated, service_role;
-grant execute on function public.claim_alert_messages, public.record_alert_delivery, public.begin_alert_test to service_role;
+create function public.record_ssh_check(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'seen');
+  update private.ssh_checks c set seen = p -> 'seen'
+    where c.account_tool_environment_id = (p ->> 'toolbox_id')::uuid;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'not_found' end);
+end;
+$$;
+comment on function public.record_ssh_check is 'Keeps what a check saw. Answers {outcome}: recorded or not_found.';
+
+alter table private.ssh_checks enable row level security;
+revoke all on private.ssh_checks from public, anon, authenticated, service_role;
+revoke all on function public.begin_ssh_check from public, anon, authenticated, service_role;
+revoke all on function public.record_ssh_check from public, anon, authenticated, service_role;
+grant execute on function public.begin_ssh_check to service_role;
+grant execute on function public.record_ssh_check to service_role;
 
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.
@@ -3087,6 +3154,10 @@ begin
   )
   delete from public.alerts a using old where a.id = old.id;
   get diagnostics deleted = row_count;
+  delete from public.alert_messages m where m.id in (
+    select test.id from public.alert_messages test
+    where test.alert_id is null and test.finished_at < now() - private.retention() order by test.finished_at limit 1000
+  );
   return deleted;
 end;
 $$;

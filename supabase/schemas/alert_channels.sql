@@ -12,7 +12,6 @@ create table public.alert_channels (
   quiet_from time,
   quiet_until time,
   time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
-  last_tested_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
@@ -88,7 +87,7 @@ create policy "owners remove their channels" on public.alert_channels
 
 revoke all on public.alert_channels from public, anon, authenticated, service_role;
 grant select (
-  id, user_id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone, last_tested_at, created_at, updated_at
+  id, user_id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone, created_at, updated_at
 ), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   delete on public.alert_channels to authenticated;
@@ -106,6 +105,5 @@ comment on column public.alert_channels.is_enabled is 'Without it the channel is
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
 comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';
-comment on column public.alert_channels.last_tested_at is 'When a test message was last asked for.';
 comment on column public.alert_channels.created_at is 'When it was made.';
 comment on column public.alert_channels.updated_at is 'Kept by a trigger.';

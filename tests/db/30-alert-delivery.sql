@@ -95,13 +95,17 @@ select tests.many(40);
 select is(count(*), 30::bigint, 'thirty at once at most') from tests.claim();
 select is(count(*), 10::bigint, 'the rest with the next tick') from tests.claim();
 
--- The test button.
-create function tests.test(p jsonb default '{}') returns text language sql as $$
-  select begin_alert_test('{"user_id": "a0000000-0000-4000-8000-000000000001", "channel_id": "d0000000-0000-4000-8000-000000000001"}'::jsonb || p) ->> 'outcome'
-$$;
-select is(tests.test('{"user_id": "b0000000-0000-4000-8000-000000000002"}'), 'not_found', 'a stranger tests no channel of the owner');
-select is(tests.test(), 'begun', 'the owner does');
-select is(tests.test(), 'too_soon', 'once in ten seconds');
+-- A test: at once, also in quiet hours, and tried once.
+delete from alert_messages;
+update alert_channels set quiet_from = (now() - interval '1 hour') at time zone 'UTC', quiet_until = (now() + interval '1 hour') at time zone 'UTC' where kind = 'webhook';
+insert into alert_messages (channel_id) values ('d0000000-0000-4000-8000-000000000001');
+select tests.claim() as test \gset
+select is(:'test'::jsonb ->> 'event', 'test', 'a test is sent in quiet hours');
+select is(:'test'::jsonb -> 'alert', 'null', 'and is about nothing');
+select is(tests.told(:'test', '{"outcome": "retry", "status": 500, "code": "target_refused"}'), 'recorded failed', 'what its receiver said is told at once');
+update alert_messages set finished_at = finished_at - interval '91 days';
+select is(private.delete_old_alerts(), 0, 'no alert is old');
+select is_empty('select from alert_messages', 'but tests go with their time');
 
 select * from finish();
 rollback;

@@ -1,14 +1,15 @@
 /**
  * docs/DEPLOY.md and the README are true: their commands, in their order, lead from an empty project to a tool that runs.
- * Simulated are Supabase's Management API and the way to another machine; the machine is this one.
+ * Simulated are Supabase's Management API and the way to the machine, which has its own Docker, network and folders.
  */
 import { deepStrictEqual as assertEquals, match as assertMatch, ok as assert } from "node:assert";
 import { join } from "node:path";
 import { Database } from "../e2e/lib/db.ts";
-import { Docker } from "../e2e/lib/docker.ts";
 import { eventually } from "../e2e/lib/wait.ts";
 import { PASSWORD, signUp } from "../e2e/lib/world.ts";
 import { functionsOf, repository } from "../lib/functions.ts";
+import { certificateFor, HeartbeatProxy } from "../chaos/proxy.ts";
+import { Machine } from "../install/machine.ts";
 import { startStack } from "../lib/stack.ts";
 import { startManagementApi } from "./management_api.ts";
 import { cliEnvironment, projectRef, supabase, writeProfile } from "./project.ts";
@@ -51,11 +52,6 @@ function cleanups() {
       for (const end of ends.reverse()) await end();
     },
   };
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 Deno.test("the README's short form has the same commands", () => {
@@ -110,27 +106,33 @@ Deno.test("the deployment guide leads to a tool that runs", async () => {
 exec '${supabase}' "$@" --yes --profile '${await writeProfile(home, api)}' --workdir '${project}'
 `,
   );
-  await program(join(bin, "ssh"), `#!/bin/bash\n[[ "$1" == root@127.0.0.1 ]] || exit 1\nexec bash -c "\${*:2}"\n`);
-
-  const port = freePort();
-  const name = `dtma-guide-${crypto.randomUUID()}`;
+  const machine = await Machine.open(folder);
+  clean.defer(() => machine[Symbol.asyncDispose]());
+  const { address, pid, uplink } = machine.droplet;
+  await program(
+    join(bin, "ssh"),
+    `#!/bin/bash
+[[ "$1" == root@${address} ]] || exit 1
+cd / && exec nsenter --target=${pid} --mount --net --pid -- env --ignore-environment HOME=/root \
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "cd /root && \${*:2}"
+`,
+  );
+  // A project's certificate is from a public authority; this one is from an authority that the machine is told of.
+  const certificate = await certificateFor(uplink, folder);
+  const proxy = await HeartbeatProxy.open(uplink, ready.url, certificate);
+  clean.defer(() => proxy[Symbol.asyncDispose]());
+  await Deno.mkdir(machine.droplet.path("/etc/dtma"));
+  await Deno.copyFile(certificate.authority, machine.droplet.path("/etc/dtma/authority.pem"));
+  await Deno.writeTextFile(
+    machine.droplet.path("/etc/dtma/dtma.env"),
+    "DTMA_CONTROL_CA_FILE=/etc/dtma/authority.pem\n",
+  );
   const script = replaced(blocks("docs/DEPLOY.md", "sh").join("\n"), {
     [`https://$PROJECT_REF.supabase.co`]: ready.url,
-    "203.0.113.7": "127.0.0.1",
-    "30000": `${port}`,
-    "/etc/dtma": join(folder, "etc"),
-    "dtma-state": name,
-    "--name dtma": `--name ${name}`,
-    // Other agents of this machine keep the ports of the default.
-    "toolbox/dtma:dev\n": "-e DTMA_PORT_RANGE=20000-20999 toolbox/dtma:dev\n",
-  });
-  const docker = async (...args: string[]) => await new Deno.Command("docker", { args }).output();
-  let toolbox = "";
-  clean.defer(async () => {
-    // The agent first: it would start the tools again.
-    await docker("rm", "--force", name);
-    await docker("volume", "rm", "--force", name);
-    if (toolbox !== "") await new Docker(toolbox).cleanUp();
+    "$SUPABASE_URL/functions/v1/heartbeat": `${proxy.url}/functions/v1/heartbeat`,
+    "203.0.113.7": address,
+    "make-release release": `make-release ${folder}/release`,
+    "tar -C release -c": `tar -C ${folder}/release -c`,
   });
 
   const real = Deno.env.get("HOME") ?? "/root";
@@ -151,7 +153,7 @@ exec '${supabase}' "$@" --yes --profile '${await writeProfile(home, api)}' --wor
   assertEquals(code, 0, log);
   assertEquals(api.unknown, [], "the CLI made requests the simulator does not know");
   assertEquals(api.uploads.map(({ slug }) => slug).sort(), functionsOf(repository).sort());
-  toolbox = log.match(/^TOOLBOX=(.*)$/m)![1];
+  const toolbox = log.match(/^TOOLBOX=(.*)$/m)![1];
 
   // The agent joins.
   await eventually("the toolbox is active", async () => {
@@ -161,6 +163,11 @@ exec '${supabase}' "$@" --yes --profile '${await writeProfile(home, api)}' --wor
     );
     return status === "active" ? true : undefined;
   });
+
+  // Its Docker has no registry to ask.
+  await new Deno.Command("bash", {
+    args: ["-c", `docker save toolbox/sample-mcp:dev | docker --host ${machine.droplet.dockerHost} load`],
+  }).output();
 
   // The README deploys a tool, and shows how to read the code of an error.
   await postgres.execute(await Deno.readTextFile(join(repository, "supabase/seed.sql")));

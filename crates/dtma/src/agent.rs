@@ -9,19 +9,25 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use toolbox_domain::names::agent_host;
+use toolbox_http::native::{Native, SetupError};
 use toolbox_mcp::wire::body::Budget;
 
 use crate::api::{AppState, router};
+use crate::companion::agent::on_loopback;
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Changes, Shared, Tombstones, watcher};
 use crate::keys::{KeyRing, KeysError};
+use crate::machine::companion::Companion;
+use crate::machine::diagnose::Doctor;
+use crate::machine::history::History;
+use crate::machine::log::LogRing;
 use crate::mcp;
 use crate::metrics::Machine;
 use crate::ports::PortTable;
@@ -30,13 +36,12 @@ use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
 use crate::server::{self, Tls, Transport};
-use crate::ssh::SshHost;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
 
-/// How long open requests may take when the agent stops; log followers end at once.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long open requests may take when the agent stops; what would not end by itself ends at once.
+pub const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long the first look at Docker may delay the first answer.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -62,6 +67,9 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The companion could not be called.
+    #[error("TLS to the companion cannot be set up")]
+    Companion(#[from] SetupError),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
     Listen {
@@ -73,21 +81,28 @@ pub enum StartError {
     Ended,
 }
 
-/// Runs the agent until `stop` ends. Containers go on running afterwards.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+/// Runs the agent until `stop` ends. Containers go on running afterwards. `log` holds the end of what the program logs.
+pub async fn run(
+    config: Config,
+    log: Arc<LogRing>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
     config.check()?;
-    let of_file = match &config.key_file {
+    let of_file = match &config.machine.key_file {
         Some(file) => read_keys(file)?,
         None => Vec::new(),
     };
-    let store = Arc::new(Store::open(&config.state_dir, config.toolbox_id)?);
+    let store = Arc::new(Store::open(
+        &config.machine.state_dir,
+        config.machine.toolbox_id,
+    )?);
     let loaded = store.load()?;
-    let keys = Arc::new(KeyRing::load(&config.state_dir, &of_file)?);
+    let keys = Arc::new(KeyRing::load(&config.machine.state_dir, &of_file)?);
     let identity = identity(&config)?;
     let transport = match &identity {
         Some(identity) => Transport::Tls(Tls {
             config: identity.server_config()?,
-            host: agent_host(config.toolbox_id).into(),
+            host: agent_host(config.machine.toolbox_id).into(),
         }),
         None => Transport::Plain,
     };
@@ -101,10 +116,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let address = listener.local_addr().unwrap_or(config.listen);
     tracing::info!(
         %address,
-        toolbox = %config.toolbox_id,
+        toolbox = %config.machine.toolbox_id,
         version = crate::VERSION,
         certificate_sha256 = identity.as_ref().map(|i| i.certificate_sha256.as_str()),
-        control_plane = config.control_url.as_ref().map(ToString::to_string),
+        control_plane = config.control.control_url.as_ref().map(ToString::to_string),
         instances = loaded.records.len(),
         quarantined = loaded.quarantined.len(),
         "listening"
@@ -112,6 +127,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
     let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones)));
+    let (end_requests, ending) = watch::channel(false);
     let (begin_shutdown, shutdown) = watch::channel(false);
     let (instances, requests) = instances::channel(tombstones);
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
@@ -130,19 +146,42 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let (mcp, keeping) = mcp::start(
         instances.clone(),
         Arc::clone(&shared),
-        &config.state_dir,
+        &config.machine.state_dir,
         Budget::new(usize::from(config.mcp_memory) * 1024 * 1024),
         shutdown.clone(),
     );
     tasks.spawn(keeping);
+    let restart = Arc::new(Notify::new());
+    let machine = Arc::new(Machine::new(config.machine.state_dir.clone()));
+    let history = Arc::new(History::default());
+    let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
+    let until = shutdown.clone();
+    tasks.spawn(async move { sampled.run(state_dir, until).await });
+    let companion = companion(&config, identity.as_ref())?;
+    let doctor = Arc::new(Doctor {
+        toolbox: config.machine.toolbox_id,
+        runtime: Arc::clone(&shared.runtime),
+        machine: Arc::clone(&machine),
+        disk_free_percent: config.disk_free,
+        control_url: config.control.control_url.clone(),
+        control_ca_file: config.control.control_ca_file.clone(),
+        companion: companion.clone(),
+    });
     let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
         probe: Arc::new(EngineProbe::new(Arc::clone(&shared.runtime))),
         runtime: Arc::clone(&shared.runtime),
         keys,
-        machine: Arc::new(Machine::new(config.state_dir.clone())),
-        toolbox: config.toolbox_id,
+        machine,
+        history,
+        log,
+        doctor,
+        companion,
+        certificate_sha256: identity
+            .as_ref()
+            .map(|i| i.certificate_sha256.as_str().into()),
+        toolbox: config.machine.toolbox_id,
         sources: Arc::clone(&shared.sources),
         orphans,
         has_control_plane: client.is_some(),
@@ -150,7 +189,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         telemetry: Arc::clone(&shared.telemetry),
         port: address.port(),
         started: Instant::now(),
-        shutdown: shutdown.clone(),
+        shutdown: ending.clone(),
+        restart: Arc::clone(&restart),
     };
     if let Some(client) = client {
         let control = Control {
@@ -163,84 +203,126 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
             health: Arc::new(move |id| mcp.health(id)),
             orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),
-            ssh: SshHost {
-                key_file: config.ssh_host_key_file,
-                port: config.ssh_port,
-            },
-            state_dir: config.state_dir,
+            ssh: config.control.ssh(),
+            state_dir: config.machine.state_dir,
             token_file: config.enrolment_token_file,
             interval: config.heartbeat_interval,
         };
         tasks.spawn(control::run(control, shutdown.clone()));
     }
     let router = router::router(state);
-    tasks.spawn(server::serve(listener, transport, router, shutdown, DRAIN));
-
-    until_stopped(tasks, stop, &begin_shutdown).await
-}
-
-/// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of all tasks.
-async fn until_stopped(
-    mut tasks: JoinSet<()>,
-    stop: impl Future<Output = ()>,
-    begin_shutdown: &watch::Sender<bool>,
-) -> Result<(), StartError> {
-    let end = tokio::select! {
-        () = stop => {
-            tracing::info!("stopping; containers go on running");
-            Ok(())
-        }
-        Some(ended) = tasks.join_next() => {
-            tracing::error!(?ended, "a task ended by itself");
-            Err(StartError::Ended)
+    let serving = tokio::spawn(server::serve(listener, transport, router, ending, DRAIN));
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = restart.notified() => tracing::info!("ending, to be started again"),
         }
     };
-    begin_shutdown.send_replace(true);
-    // Each task bounds the time of its end.
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a task panicked");
+    let parts = Parts {
+        tasks,
+        serving,
+        end_requests,
+        begin_shutdown,
+    };
+    parts.until_stopped(stop).await
+}
+
+/// What runs, and what ends it.
+struct Parts {
+    tasks: JoinSet<()>,
+    /// The server, which ends first: open requests need the others.
+    serving: JoinHandle<()>,
+    end_requests: watch::Sender<bool>,
+    begin_shutdown: watch::Sender<bool>,
+}
+
+impl Parts {
+    /// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of open requests, then for
+    /// that of all tasks.
+    async fn until_stopped(mut self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut has_ended = false;
+        let end = tokio::select! {
+            () = stop => {
+                tracing::info!("stopping; containers go on running");
+                Ok(())
+            }
+            Some(ended) = self.tasks.join_next() => {
+                tracing::error!(?ended, "a task ended by itself");
+                Err(StartError::Ended)
+            }
+            ended = &mut self.serving => {
+                tracing::error!(?ended, "the server ended by itself");
+                has_ended = true;
+                Err(StartError::Ended)
+            }
+        };
+        self.end_requests.send_replace(true);
+        // Each task bounds the time of its end.
+        if !has_ended && let Err(error) = self.serving.await {
+            tracing::error!(%error, "the server panicked");
         }
+        self.begin_shutdown.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task panicked");
+            }
+        }
+        tracing::info!("stopped");
+        end
     }
-    tracing::info!("stopped");
-    end
 }
 
 /// The certificate, unless plain HTTP is asked for.
 fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
-    if config.insecure_http {
+    if config.machine.insecure_http {
         tracing::warn!("speaking plain HTTP, because DTMA_INSECURE_HTTP is set");
         return Ok(None);
     }
-    let names = &config.tls_names;
-    let identity = Identity::load_or_make(&config.state_dir, config.toolbox_id, names)?;
+    let names = &config.control.tls_names;
+    let identity =
+        Identity::load_or_make(&config.machine.state_dir, config.machine.toolbox_id, names)?;
     Ok(Some(identity))
+}
+
+/// The way to the companion, if there is one.
+fn companion(
+    config: &Config,
+    identity: Option<&Identity>,
+) -> Result<Option<Arc<Companion>>, StartError> {
+    let Some(port) = config.companion_port else {
+        return Ok(None);
+    };
+    let pem = identity.map(|i| i.certificate_pem.as_str());
+    let address = on_loopback(SocketAddr::new(config.listen.ip(), port));
+    let companion = Companion::new(Native::new()?, config.machine.toolbox_id, address, pem);
+    Ok(Some(Arc::new(companion)))
 }
 
 /// The client of the control plane, if there is one.
 fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
-    let ca_file = config.control_ca_file.as_deref();
+    let ca_file = config.control.control_ca_file.as_deref();
     let client = config
+        .control
         .control_url
         .as_ref()
-        .map(|url| ControlClient::new(url, config.toolbox_id, ca_file));
+        .map(|url| ControlClient::new(url, config.machine.toolbox_id, ca_file));
     Ok(client.transpose()?)
 }
 
 /// What every instance needs.
 fn shared(config: &Config, store: Arc<Store>, tombstones: Arc<Tombstones>) -> Shared {
-    let network = format!("toolbox-{}", short_id(config.toolbox_id));
+    let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
     let sources = Arc::new(config.allow_private_sources.clone());
     let engine = DockerEngine::new(
-        &config.docker_host,
-        config.toolbox_id,
+        &config.machine.docker_host,
+        config.machine.toolbox_id,
         network.clone(),
         Arc::clone(&telemetry),
     );
     let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.allowing(Arc::clone(&sources)));
     Shared {
-        toolbox: config.toolbox_id,
+        toolbox: config.machine.toolbox_id,
         network,
         runtime,
         docker_returns: AtomicU64::new(0),
@@ -259,11 +341,27 @@ mod tests {
 
     async fn end_of(task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
         let (begin_shutdown, mut shutdown) = watch::channel(false);
+        let (end_requests, mut ending) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let mut early = shutdown.clone();
         tasks.spawn(async move { instances::stopped(&mut shutdown).await });
         tasks.spawn(task);
+        let serving = tokio::spawn(async move {
+            instances::stopped(&mut ending).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(
+                !*early.borrow_and_update(),
+                "requests end before what they need"
+            );
+        });
+        let parts = Parts {
+            tasks,
+            serving,
+            end_requests,
+            begin_shutdown,
+        };
         let stop = tokio::time::sleep(Duration::from_millis(100));
-        until_stopped(tasks, stop, &begin_shutdown).await
+        parts.until_stopped(stop).await
     }
 
     #[tokio::test(start_paused = true)]

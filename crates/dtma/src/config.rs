@@ -1,4 +1,9 @@
-//! Flags and environment variables. Nothing else reads the environment.
+//! Flags and environment variables of the agent, and those that it shares with the machine's other programs. Nothing
+//! else reads the environment.
+
+pub mod companion;
+pub mod enrol;
+pub mod ssh;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,21 +11,20 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Args, Parser};
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::AgentKey;
+
+use crate::ssh::SshHost;
 
 /// Most keys in a key file: the one in use and its predecessors during a rotation.
 const MAX_KEYS: usize = 4;
 /// Largest key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
 
-/// DTMA drives the Docker Engine of one toolbox to the desired state that the control plane gives it.
-///
-/// Every flag can be given as the environment variable named beside it; a flag wins over its variable.
+/// What the agent is told.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "dtma", version, max_term_width = 100)]
 pub struct Config {
     /// Address and port the API listens on.
     #[arg(
@@ -31,25 +35,11 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Id of the toolbox this machine is. Only containers labelled with it are ever changed.
-    #[arg(long, env = "DTMA_TOOLBOX_ID", value_name = "UUID")]
-    pub toolbox_id: ToolboxId,
+    #[command(flatten)]
+    pub machine: MachineConfig,
 
-    /// Speak plain HTTP, without TLS; for development only, and only on a loopback address.
-    #[arg(long, env = "DTMA_INSECURE_HTTP", default_value_t = false, action = clap::ArgAction::Set,
-          value_parser = clap::builder::BoolishValueParser::new(),
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub insecure_http: bool,
-
-    /// Further addresses and names that callers use for this machine, for its TLS certificate, separated by commas. The
-    /// addresses of its interfaces and loopback are in it anyway. The certificate is made at the first start and kept.
-    #[arg(long, env = "DTMA_TLS_NAMES", value_delimiter = ',', value_parser = parse_tls_name, value_name = "NAMES")]
-    pub tls_names: Vec<String>,
-
-    /// The control plane's function `heartbeat`, such as `https://<project>.supabase.co/functions/v1/heartbeat`: the
-    /// agent reports to it and takes the desired state from it. Plain HTTP is possible to a loopback address only.
-    #[arg(long, env = "DTMA_CONTROL_URL", value_parser = parse_control_url, value_name = "URL")]
-    pub control_url: Option<http::Uri>,
+    #[command(flatten)]
+    pub control: ControlConfig,
 
     /// File with the single-use token (`tbe_...`) that enrols this machine as its toolbox. The agent reads it once, keeps
     /// the keys it gets for it in its state folder, and removes the file. A new token in it enrols the machine again.
@@ -66,6 +56,91 @@ pub struct Config {
     #[arg(long, env = "DTMA_HEARTBEAT_INTERVAL", value_parser = clap::value_parser!(u32).range(1..=300), value_name = "SECONDS")]
     pub heartbeat_interval: Option<u32>,
 
+    /// Host ports that may be given to tools that ask for none in particular. Ports 22, 3000 and 30000 are never given.
+    #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
+    pub port_range: RangeInclusive<u16>,
+
+    /// Port of the companion on this machine. The agent tells whether it answers.
+    #[arg(long, env = "DTMA_COMPANION_PORT", value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
+    pub companion_port: Option<u16>,
+
+    /// Share of the disk with the state folder that should be free, in percent: 0 to 100. A diagnosis warns of less, and
+    /// fails below a quarter of it.
+    #[arg(long, env = "DTMA_DISK_FREE", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100), value_name = "PERCENT")]
+    pub disk_free: u8,
+
+    /// Memory for MCP messages over 64 KiB, of all servers together, in MiB: 32 to 4096. What is taken in beyond it is refused.
+    #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
+    pub mcp_memory: u16,
+
+    /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
+    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
+    #[arg(
+        long,
+        env = "DTMA_ALLOW_PRIVATE_SOURCES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "LIST"
+    )]
+    pub allow_private_sources: Allowed,
+
+    /// Only find out whether this program could serve the machine: read the state, ask Docker and the control plane, answer
+    /// `GET /health`, and print what was found as one line. Nothing is changed, and it ends with its standard input.
+    #[arg(long)]
+    pub candidate: bool,
+}
+
+/// What every program of a machine is told.
+#[derive(Clone, Debug, Args)]
+pub struct MachineConfig {
+    /// Id of the toolbox this machine is. Only containers labelled with it are ever changed.
+    #[arg(long, env = "DTMA_TOOLBOX_ID", value_name = "UUID")]
+    pub toolbox_id: ToolboxId,
+
+    /// Folder for the desired state of every tool instance, the agent's keys and its certificate. It holds secrets of the
+    /// tools and is kept at mode 0700.
+    #[arg(
+        long,
+        env = "DTMA_STATE_DIR",
+        default_value = "/var/lib/dtma",
+        value_name = "FOLDER"
+    )]
+    pub state_dir: PathBuf,
+
+    /// Speak plain HTTP, without TLS; for development only, and only on a loopback address.
+    #[arg(long, env = "DTMA_INSECURE_HTTP", default_value_t = false, action = clap::ArgAction::Set,
+          value_parser = clap::builder::BoolishValueParser::new(),
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub insecure_http: bool,
+
+    /// File with the key that callers present as a bearer token, for an agent that is not enrolled: `tbk_` and 64 hex
+    /// digits. Further lines hold keys that are still accepted while a key is being replaced (four in all). There is no
+    /// other way to pass a key. Once the agent is enrolled, the keys it got count and this file does not.
+    #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Docker Engine: `unix:///path` or `tcp://host:port`.
+    #[arg(
+        long,
+        env = "DTMA_DOCKER_HOST",
+        default_value = "unix:///var/run/docker.sock",
+        value_name = "URL"
+    )]
+    pub docker_host: String,
+
+    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
+    #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Where the control plane is, and what it and other callers know this machine by.
+#[derive(Clone, Debug, Args)]
+pub struct ControlConfig {
+    /// The control plane's function `heartbeat`, such as `https://<project>.supabase.co/functions/v1/heartbeat`: the
+    /// agent reports to it and takes the desired state from it. Plain HTTP is possible to a loopback address only.
+    #[arg(long, env = "DTMA_CONTROL_URL", value_parser = parse_control_url, value_name = "URL")]
+    pub control_url: Option<http::Uri>,
+
     /// File with further certificates (PEM) that the control plane's certificate may be issued by, beside the public ones.
     #[arg(
         long,
@@ -75,11 +150,10 @@ pub struct Config {
     )]
     pub control_ca_file: Option<PathBuf>,
 
-    /// File with the key that callers present as a bearer token, for an agent that is not enrolled: `tbk_` and 64 hex
-    /// digits. Further lines hold keys that are still accepted while a key is being replaced (four in all). There is no
-    /// other way to pass a key. Once the agent is enrolled, the keys it got count and this file does not.
-    #[arg(long, env = "DTMA_KEY_FILE", value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    /// Further addresses and names that callers use for this machine, for its TLS certificate, separated by commas. The
+    /// addresses of its interfaces and loopback are in it anyway. The certificate is made at the first start and kept.
+    #[arg(long, env = "DTMA_TLS_NAMES", value_delimiter = ',', value_parser = parse_tls_name, value_name = "NAMES")]
+    pub tls_names: Vec<String>,
 
     /// File with the ed25519 host key of this machine's sshd. The agent tells it to the control plane when it enrols, so that
     /// the machine can be reached by SSH when the agent does not answer; without the file it cannot.
@@ -94,48 +168,16 @@ pub struct Config {
     /// Port of this machine's sshd, told with its host key.
     #[arg(long, env = "DTMA_SSH_PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
     pub ssh_port: u16,
+}
 
-    /// Folder for the desired state of every tool instance, the agent's keys and its certificate. It holds secrets of the
-    /// tools and is kept at mode 0700.
-    #[arg(
-        long,
-        env = "DTMA_STATE_DIR",
-        default_value = "/var/lib/dtma",
-        value_name = "FOLDER"
-    )]
-    pub state_dir: PathBuf,
-
-    /// Docker Engine: `unix:///path` or `tcp://host:port`.
-    #[arg(
-        long,
-        env = "DTMA_DOCKER_HOST",
-        default_value = "unix:///var/run/docker.sock",
-        value_name = "URL"
-    )]
-    pub docker_host: String,
-
-    /// Host ports that may be given to tools that ask for none in particular. Ports 22, 3000 and 30000 are never given.
-    #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
-    pub port_range: RangeInclusive<u16>,
-
-    /// Memory for MCP messages over 64 KiB, of all servers together, in MiB: 32 to 4096. What is taken in beyond it is refused.
-    #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
-    pub mcp_memory: u16,
-
-    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
-    #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
-
-    /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
-    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
-    #[arg(
-        long,
-        env = "DTMA_ALLOW_PRIVATE_SOURCES",
-        default_value = "",
-        hide_default_value = true,
-        value_name = "LIST"
-    )]
-    pub allow_private_sources: Allowed,
+impl ControlConfig {
+    /// How this machine's sshd is reached and known.
+    pub fn ssh(&self) -> SshHost {
+        SshHost {
+            key_file: self.ssh_host_key_file.clone(),
+            port: self.ssh_port,
+        }
+    }
 }
 
 /// The key file cannot be used.
@@ -210,10 +252,10 @@ pub enum ConfigError {
 impl Config {
     /// Checks rules about several flags.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.insecure_http && !self.listen.ip().is_loopback() {
+        if self.machine.insecure_http && !self.listen.ip().is_loopback() {
             return Err(ConfigError::InsecureOffLoopback(self.listen));
         }
-        if self.key_file.is_none() && self.control_url.is_none() {
+        if self.machine.key_file.is_none() && self.control.control_url.is_none() {
             return Err(ConfigError::NoKeys);
         }
         Ok(())
@@ -228,8 +270,12 @@ fn parse_tls_name(text: &str) -> Result<String, String> {
 }
 
 fn parse_control_url(text: &str) -> Result<http::Uri, String> {
-    let expected =
-        "expected https://host/path of the function heartbeat, or http:// and a loopback address";
+    parse_web_url(text).map_err(|expected| format!("{expected}, of the function heartbeat"))
+}
+
+/// A URL that may be trusted with what is sent there, or fetched from there.
+pub fn parse_web_url(text: &str) -> Result<http::Uri, String> {
+    let expected = "expected https://host/path, or http:// and a loopback address";
     let url: http::Uri = text
         .trim_end_matches('/')
         .parse()

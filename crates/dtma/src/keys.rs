@@ -189,6 +189,16 @@ impl KeyRing {
         bool::from(found)
     }
 
+    /// A key that callers may present, for programs of this machine that are callers themselves.
+    pub fn of_callers(&self) -> Option<String> {
+        let held = self.held.borrow();
+        let current = held
+            .accepted
+            .iter()
+            .find(|accepted| accepted.until.is_none());
+        current.map(|accepted| accepted.key.expose().to_owned())
+    }
+
     /// The key the agent presents to the control plane; none before its enrolment.
     pub fn own(&self) -> Option<String> {
         let held = self.held.borrow();

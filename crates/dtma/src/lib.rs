@@ -9,9 +9,13 @@
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`machine`]: how the agent and its machine are, for who looks after them;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`ssh`]: SSH to this machine, for when the agent does not answer;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
+//!
+//! The program has other commands ([`cli`]): [`enrolment`] for one enrolment, and [`companion`], which keeps the agent
+//! running and replaces it by other versions; it starts each as a [`candidate`] first.
 //!
 //! Invariants: nothing lives only in memory; only containers labelled with the agent's own toolbox are changed; a command
 //! is acknowledged after its effect is durable; two versions of an instance never run at once.
@@ -20,12 +24,17 @@
 
 pub mod agent;
 pub mod api;
+pub mod candidate;
+pub mod cli;
+pub mod companion;
 pub mod config;
 pub mod connections;
 pub mod control;
 pub mod durable;
+pub mod enrolment;
 pub mod instances;
 pub mod keys;
+pub mod machine;
 pub mod mcp;
 pub mod metrics;
 pub mod planner;
@@ -40,8 +49,11 @@ pub mod telemetry;
 pub mod tls;
 mod tunnel;
 
-/// Version of the agent's program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Version of the program: that of its release where it was built for one.
+pub const VERSION: &str = match option_env!("DTMA_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
 
 /// An error and its causes in one line, for logs.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -29,6 +29,11 @@ impl Machine {
         }
     }
 
+    /// The folder whose disk is meant.
+    pub fn folder(&self) -> &Path {
+        &self.state_dir
+    }
+
     /// Reads them. What cannot be read is 0, or absent.
     pub fn read(&self) -> SystemMetrics {
         let ticks = read_ticks();
@@ -44,6 +49,11 @@ impl Machine {
             uptime_seconds: uptime(&proc("uptime")),
         }
     }
+}
+
+/// Load average of the last minute.
+pub fn load_average() -> Option<f64> {
+    proc("loadavg").split_whitespace().next()?.parse().ok()
 }
 
 fn proc(file: &str) -> String {

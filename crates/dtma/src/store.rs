@@ -87,12 +87,74 @@ pub struct Loaded {
     pub tombstones: Vec<Tombstone>,
 }
 
+/// What a look at a state folder found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Records that this program can read.
+    pub readable: usize,
+    /// Records that it cannot.
+    pub unreadable: usize,
+}
+
+/// Counts the records in `dir`, and changes nothing: the agent that owns them may be running. Blocks.
+pub fn look(dir: &Path) -> Result<Looked, StoreError> {
+    let folder = dir.join("instances");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Looked::default()),
+        Err(error) => return Err(at("list", &folder)(error)),
+    };
+    let mut looked = Looked::default();
+    for entry in entries {
+        let path = entry.map_err(at("list", &folder))?.path();
+        match (instance_of(&path), path.exists()) {
+            (Some(id), true) if read(&path, id).is_ok() => looked.readable += 1,
+            // One that is gone was removed meanwhile.
+            (Some(_), true) if path.exists() => looked.unreadable += 1,
+            _ => {}
+        }
+    }
+    Ok(looked)
+}
+
 /// That an instance was deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone {
     pub id: ToolInstanceId,
     /// The generation that deleted it.
     pub generation: u64,
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default()
+}
+
+/// The instance whose record a file of this name is.
+fn instance_of(path: &Path) -> Option<ToolInstanceId> {
+    file_name(path).strip_suffix(".json")?.parse().ok()
+}
+
+fn read(path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|f| f.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+        .map_err(Corrupt::Unreadable)?;
+    // The text of serde's errors may quote the file, which holds secrets.
+    let json = |e: serde_json::Error| Corrupt::NoRecord {
+        line: e.line(),
+        column: e.column(),
+    };
+    let header: Header = serde_json::from_slice(&bytes).map_err(json)?;
+    if !(OLDEST_FORMAT..=FORMAT).contains(&header.format) {
+        return Err(Corrupt::Format(header.format));
+    }
+    let stored: StoredRecord = serde_json::from_slice(&bytes).map_err(json)?;
+    if stored.id != id {
+        return Err(Corrupt::OtherInstance(stored.id));
+    }
+    stored.into_record()
 }
 
 /// The state folder of one agent, locked for it.
@@ -171,14 +233,8 @@ impl Store {
         let entries = fs::read_dir(&self.instances).map_err(at("list", &self.instances))?;
         for entry in entries {
             let path = entry.map_err(at("list", &self.instances))?.path();
-            let name = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .unwrap_or_default();
-            let Some(id) = name
-                .strip_suffix(".json")
-                .and_then(|n| n.parse::<ToolInstanceId>().ok())
-            else {
+            let name = file_name(&path);
+            let Some(id) = instance_of(&path) else {
                 if is_leftover(name) {
                     // A write that a crash cut short; the old record is still in place.
                     fs::remove_file(&path).map_err(at("remove", &path))?;
@@ -211,24 +267,7 @@ impl Store {
     }
 
     fn read(&self, path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|f| f.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
-            .map_err(Corrupt::Unreadable)?;
-        // The text of serde's errors may quote the file, which holds secrets.
-        let json = |e: serde_json::Error| Corrupt::NoRecord {
-            line: e.line(),
-            column: e.column(),
-        };
-        let header: Header = serde_json::from_slice(&bytes).map_err(json)?;
-        if !(OLDEST_FORMAT..=FORMAT).contains(&header.format) {
-            return Err(Corrupt::Format(header.format));
-        }
-        let stored: StoredRecord = serde_json::from_slice(&bytes).map_err(json)?;
-        if stored.id != id {
-            return Err(Corrupt::OtherInstance(stored.id));
-        }
-        stored.into_record()
+        read(path, id)
     }
 
     fn set_aside(&self, path: &Path, name: &str) -> Result<PathBuf, StoreError> {

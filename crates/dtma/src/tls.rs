@@ -103,6 +103,17 @@ impl Identity {
         })
     }
 
+    /// Reads the identity of `toolbox`, and changes nothing; none where there is none that could be used. Blocks.
+    pub fn load(state_dir: &Path, toolbox: ToolboxId) -> Result<Option<Self>, TlsError> {
+        let path = state_dir.join(FILE);
+        let pem = durable::read(&path).map_err(|source| TlsError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let identity = pem.and_then(|pem| Self::parse(path, &pem));
+        Ok(identity.filter(|identity| identity.is_for(&agent_host(toolbox))))
+    }
+
     fn parse(path: PathBuf, pem: &str) -> Option<Self> {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()?;
@@ -203,7 +214,10 @@ mod tests {
     fn an_identity_is_made_once_and_names_what_it_is_called_by() {
         let dir = tempfile::tempdir().unwrap();
         let names = ["203.0.113.7".to_owned(), "tools.example.org".to_owned()];
+        assert!(Identity::load(dir.path(), toolbox()).unwrap().is_none());
         let first = Identity::load_or_make(dir.path(), toolbox(), &names).unwrap();
+        let read = Identity::load(dir.path(), toolbox()).unwrap().unwrap();
+        assert_eq!(first.certificate_sha256, read.certificate_sha256);
         let again = Identity::load_or_make(dir.path(), toolbox(), &[]).unwrap();
         assert_eq!(first.certificate_sha256, again.certificate_sha256);
         assert_eq!(first.certificate_pem, again.certificate_pem);

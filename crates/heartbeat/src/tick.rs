@@ -14,6 +14,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_http::LocalFuture;
+use toolbox_instances::receipts::seal_due;
 
 /// A piece of work that comes back; how many rows it dealt with.
 struct Job {
@@ -29,6 +30,10 @@ const JOBS: &[Job] = &[
     Job {
         name: "end_expired_leases",
         run: in_database,
+    },
+    Job {
+        name: "seal_receipts",
+        run: seal_receipts,
     },
     Job {
         name: "settle_alerts",
@@ -56,7 +61,8 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Longest that one job of the database may take. The one that sends alerts waits for others too, and has bounds of its own.
+/// Longest that one job of the database may take. Those that send alerts and seal receipts have bounds of their own: 13 s
+/// and 8 s.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Runs every job once and answers what became of each.
@@ -88,6 +94,17 @@ fn in_database<'a>(
     name: &'static str,
 ) -> LocalFuture<'a, Result<u32, ApiError>> {
     Box::pin(async move { Ok(cx.state.supabase.run_job(name, JOB_LIMIT).await?) })
+}
+
+/// Writes receipts of operations that ended.
+fn seal_receipts<'a>(
+    cx: &'a RequestContext,
+    _name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let key = cx.state.config.receipt_key.as_ref()?;
+        seal_due(&cx.state.supabase, &*cx.state.clock, key).await
+    })
 }
 
 /// Sends the messages of alerts that are due.

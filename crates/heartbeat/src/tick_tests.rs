@@ -1,11 +1,12 @@
 use serde_json::{Value, json};
+use toolbox_domain::receipts::ReceiptKey;
 use toolbox_domain::retry::Fault;
 use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use toolbox_edge::recorded::Seen;
 
-use crate::testing::{KEY, TOKEN, World};
+use crate::testing::{INSTANCE, KEY, TOKEN, TOOLBOX, World};
 
 const SECRET: &str = "sb_secret_x";
 
@@ -24,7 +25,7 @@ const IN_DATABASE: [&str; 7] = [
     "delete_old_operations",
 ];
 
-/// A world in which no message is due.
+/// A world in which neither messages nor receipts are due.
 fn world() -> World {
     let world = World::new();
     world.on(
@@ -59,6 +60,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
         json!({"jobs": [
             {"job": "mark_silent_toolboxes", "outcome": "done", "count": 1},
             {"job": "end_expired_leases", "outcome": "done", "count": 2},
+            {"job": "seal_receipts", "outcome": "done", "count": 0},
             {"job": "settle_alerts", "outcome": "done", "count": 3},
             {"job": "deliver_alerts", "outcome": "done", "count": 0},
             {"job": "delete_old_events", "outcome": "done", "count": 4},
@@ -88,6 +90,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let refusal = json!({"code": "42501", "message": "SECRET"}).to_string();
     let refused = Ok(Response::new(403, refusal.into_bytes()));
     world
+        .on("get_unsealed_operations", &json!({"chains": []}))
         .on_raw("claim_alert_messages", refused.clone())
         .on_raw("run_job", Err(timed_out()))
         .on_raw("run_job", refused)
@@ -96,16 +99,17 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
-        outcomes(&seen)[..5],
+        outcomes(&seen)[..6],
         [
             ("mark_silent_toolboxes", "failed", Some("database_timeout")),
             ("end_expired_leases", "failed", Some("not_configured")),
+            ("seal_receipts", "done", None),
             ("settle_alerts", "failed", Some("database_bad_response")),
             ("deliver_alerts", "failed", Some("not_configured")),
             ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][4]["count"], 3);
+    assert_eq!(seen.body["jobs"][5]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
     assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
@@ -126,15 +130,17 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
         .count();
     assert_eq!(failed, 2);
     let limits: Vec<_> = world.transport.sent().iter().map(|c| c.deadline).collect();
-    assert_eq!(limits, [std::time::Duration::from_secs(4); 8]);
+    assert_eq!(limits, [std::time::Duration::from_secs(4); 9]);
 }
 
 #[test]
 fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
     let world = World::with(&[("TOOLBOX_EMAIL_URL", "https://mail.example.org/emails")]);
-    world.on("run_job", &done(0));
+    world
+        .on("run_job", &done(0))
+        .on("get_unsealed_operations", &json!({"chains": []}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
-    let deliver = outcomes(&seen)[3];
+    let deliver = outcomes(&seen)[4];
     assert_eq!(
         deliver,
         ("deliver_alerts", "failed", Some("not_configured"))
@@ -156,6 +162,7 @@ fn any_secret_key_opens_it_in_either_header() {
     ]);
     world
         .on("run_job", &done(0))
+        .on("get_unsealed_operations", &json!({"chains": []}))
         .on("claim_alert_messages", &json!({"messages": []}));
     for key in ["sb_secret_x", "sb_secret_y", "legacy.service.role"] {
         let bearer = format!("Bearer {key}");
@@ -218,4 +225,37 @@ fn it_is_no_toolbox_and_takes_no_other_method() {
     let world = World::new();
     let seen = world.ask("GET", "/tick", SECRET, "");
     assert_eq!(seen.refusal(), (405, "method_not_allowed"));
+}
+
+#[test]
+fn operations_that_ended_get_receipts_that_follow_the_last_one() {
+    let id = "33333333-3333-4333-8333-333333333333";
+    let chains = json!({"chains": [{
+        "toolbox_id": TOOLBOX, "user_id": id, "head": {"number": 4, "mac": "ab"}, "expired": null,
+        "operations": [{"operation_id": INSTANCE, "action": "start", "result": "succeeded"}],
+    }]});
+    let world = World::new();
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_unsealed_operations", &chains)
+        .on("seal_operations", &json!({"outcome": "sealed", "count": 1}));
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][2],
+        json!({"job": "seal_receipts", "outcome": "done", "count": 1})
+    );
+    let sealed = world.asked("seal_operations");
+    assert_eq!(
+        (&sealed[0]["head_number"], &sealed[0]["head_mac"]),
+        (&json!(4), &json!("ab"))
+    );
+    let receipt = &sealed[0]["receipts"][0];
+    let content = receipt["content"].as_str().unwrap();
+    let key = ReceiptKey::derive(toolbox_edge::recorded::ROOT.as_bytes()).unwrap();
+    assert_eq!(receipt["mac"], key.mac(content).unwrap());
+    assert!(
+        content.contains(r#""number":5,"operation_id":""#),
+        "{content}"
+    );
 }

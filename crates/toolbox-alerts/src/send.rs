@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use toolbox_api::alerts::{AlertData, AlertEvent, AlertTestResponse};
+use toolbox_api::alerts::{AlertData, AlertEvent};
 use toolbox_api::moment;
 use toolbox_clients::email::{Email, EmailProvider};
 use toolbox_clients::supabase::alerts::{
@@ -83,22 +83,23 @@ impl Sender<'_> {
     }
 
     async fn deliver(&self, message: &AlertMessage) -> Result<(), DatabaseError> {
-        let summary = text::summary(&message.alert, message.event);
         let kind = match message.event {
             AlertMessageEvent::Opened => "alert.opened",
             AlertMessageEvent::Recovered => "alert.recovered",
+            AlertMessageEvent::Test => "alert.test",
         };
+        let alert = message.alert.as_ref();
         let letter = Letter {
             id: &message.id,
             event: AlertEvent {
                 kind: kind.to_owned(),
                 timestamp: moment::format(self.clock.now()),
                 data: AlertData {
-                    summary,
-                    alert: Some(message.alert.clone()),
+                    summary: text::summary(alert, message.event),
+                    alert: alert.cloned(),
                 },
             },
-            text: text::mail(&message.alert, message.event),
+            text: text::mail(alert, message.event),
         };
         let attempt = self.send(&message.channel, &letter).await;
         let delivery = AlertDelivery {
@@ -112,29 +113,6 @@ impl Sender<'_> {
             .record_alert_delivery(&delivery, DATABASE_LIMIT)
             .await?;
         Ok(())
-    }
-
-    /// Sends a test message with this id, and says what the receiver said.
-    pub async fn test(&self, channel: &AlertChannel, id: &str) -> AlertTestResponse {
-        let letter = Letter {
-            id,
-            event: AlertEvent {
-                kind: "alert.test".to_owned(),
-                timestamp: moment::format(self.clock.now()),
-                data: AlertData {
-                    summary: text::TEST.to_owned(),
-                    alert: None,
-                },
-            },
-            text: format!("{}.\n", text::TEST),
-        };
-        let attempt = self.send(channel, &letter).await;
-        AlertTestResponse {
-            delivered: attempt.outcome == AlertOutcome::Delivered,
-            status: attempt.status,
-            code: attempt.code.map(str::to_owned),
-            message: attempt.code.map(|code| sentence(code).to_owned()),
-        }
     }
 
     async fn send(&self, channel: &AlertChannel, letter: &Letter<'_>) -> Attempt {
@@ -240,30 +218,5 @@ fn outcome(answer: Result<u16, TransportError>) -> Attempt {
             Fault::BadBody => "target_answer_unreadable",
             Fault::Refused | Fault::Reset | Fault::Status(_) => "target_unreachable",
         }),
-    }
-}
-
-/// What a code means, for whoever pressed the test button.
-fn sentence(code: &str) -> &'static str {
-    match code {
-        "target_not_allowed" => {
-            "The URL is not https, or leads to an address that is not public; give a public one, or ask the operator to allow it"
-        }
-        "target_gone" => "The receiver says that it is gone for good; replace the URL",
-        "target_refused" => "The receiver answered with an error; see its log",
-        "target_timeout" => {
-            "The receiver did not answer within 5 seconds; let it answer first and work afterwards"
-        }
-        "target_not_found" => "The receiver's name has no address; correct the URL",
-        "target_tls_failed" => {
-            "The receiver's certificate is not accepted; give it one of a public authority"
-        }
-        "target_answer_unreadable" => {
-            "The receiver's answer is too large or cut off; answer with an empty body"
-        }
-        "email_not_configured" => "The operator has set no provider for mail; use a webhook",
-        "email_not_confirmed" => "The address of your account is not confirmed; confirm it",
-        "webhook_secret_invalid" => "The secret is not whsec_ and base64; replace it",
-        _ => "The receiver cannot be reached; see that it runs and that the URL is right",
     }
 }

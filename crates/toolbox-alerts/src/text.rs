@@ -5,10 +5,13 @@ use toolbox_api::alerts::Alert;
 use toolbox_clients::supabase::alerts::AlertMessageEvent;
 
 /// What a test message says.
-pub(crate) const TEST: &str = "This is a test of the alerts of Toolbox; nothing has happened";
+const TEST: &str = "This is a test of the alerts of Toolbox; nothing has happened";
 
 /// One sentence, on one line.
-pub(crate) fn summary(alert: &Alert, event: AlertMessageEvent) -> String {
+pub(crate) fn summary(alert: Option<&Alert>, event: AlertMessageEvent) -> String {
+    let Some(alert) = alert else {
+        return TEST.to_owned();
+    };
     let detail = |name: &str| match alert.detail.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => "unknown".to_owned(),
@@ -67,13 +70,17 @@ pub(crate) fn summary(alert: &Alert, event: AlertMessageEvent) -> String {
 }
 
 /// The text of a mail: the sentence, and when.
-pub(crate) fn mail(alert: &Alert, event: AlertMessageEvent) -> String {
-    let mut text = format!("{}.\n\nSince {}", summary(alert, event), alert.opened_at);
-    if let Some(closed_at) = &alert.closed_at {
-        text.push_str(", until ");
-        text.push_str(closed_at);
+pub(crate) fn mail(alert: Option<&Alert>, event: AlertMessageEvent) -> String {
+    let mut text = format!("{}.\n", summary(alert, event));
+    if let Some(alert) = alert {
+        text.push_str("\nSince ");
+        text.push_str(&alert.opened_at);
+        if let Some(closed_at) = &alert.closed_at {
+            text.push_str(", until ");
+            text.push_str(closed_at);
+        }
+        text.push_str(".\n");
     }
-    text.push_str(".\n");
     text
 }
 

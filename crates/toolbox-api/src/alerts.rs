@@ -1,4 +1,4 @@
-//! What is sent to a channel of alerts, and what a test of one answers.
+//! What is sent to a channel of alerts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,18 +52,4 @@ pub struct Alert {
     pub closed_at: Option<String>,
     /// How often it was seen.
     pub times: u32,
-}
-
-/// What became of a test message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AlertTestResponse {
-    /// Whether the receiver took it.
-    pub delivered: bool,
-    /// The receiver's HTTP status; null when it gave none.
-    pub status: Option<u16>,
-    /// Why it was not delivered, as a code; null when it was.
-    pub code: Option<String>,
-    /// The same as a sentence that says what to do.
-    pub message: Option<String>,
 }

@@ -412,11 +412,23 @@ pub struct MutationResponse {
     pub tool_instance: Option<ToolInstanceView>,
     /// The operation.
     pub operation: OperationView,
+    /// `ssh` where the agent could not be reached and SSH did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// The request.
     #[serde(rename = "request_id")]
     pub request_id: String,
     /// Now.
     pub timestamp: String,
+}
+
+/// How a machine was reached where its agent could not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// By SSH.
+    Ssh,
 }
 
 /// Answer of logs without `follow`.
@@ -433,6 +445,9 @@ pub struct LogsResponse {
     /// The instance.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub instance_id: ToolInstanceId,
+    /// `ssh` where the agent could not be reached and SSH gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// Now.
     pub timestamp: String,
     /// The request.

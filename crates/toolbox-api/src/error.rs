@@ -39,6 +39,8 @@ codes! {
         Forbidden = "forbidden", 403, "The caller may not do this";
         /// The user has no account, and the operator wants one (`TOOLBOX_ANONYMOUS_USERS`).
         AnonymousRefused = "anonymous_refused", 403, "Anonymous users may not use this; sign in with an account";
+        /// What is asked for is none of the operations that may be done by SSH.
+        OperationNotAllowed = "operation_not_allowed", 403, "This is none of the operations that are allowed by SSH";
         /// No such path.
         RouteNotFound = "route_not_found", 404, "No such route";
         /// No such toolbox, or not the caller's.
@@ -67,6 +69,16 @@ codes! {
         HeartbeatReplayed = "heartbeat_replayed", 409, "A later heartbeat was accepted before";
         /// The toolbox presents another certificate than the one it enrolled.
         CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
+        /// The agent is being redeployed or rolled back already.
+        VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
+        /// There is no version to go back to.
+        NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
+        /// The machine was not told where releases are.
+        ReleasesNotConfigured = "releases_not_configured", 409, "The machine was not told where releases are";
+        /// There is no such release.
+        ReleaseUnknown = "release_unknown", 404, "There is no such release";
+        /// Releases cannot be asked for, or what is there is none.
+        ReleaseUnavailable = "release_unavailable", 502, "The machine could not fetch the release";
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large", 413, "The request body is too large";
         /// The body is of a media type that is not JSON.
@@ -93,6 +105,8 @@ codes! {
         UpdateFailed = "update_failed", 502, "The instance could not be updated";
         /// The instance could not be deleted; `details.reason` says why.
         DeleteFailed = "delete_failed", 502, "The instance could not be deleted";
+        /// The agent could not be replaced; `details.reason` says why.
+        RedeployFailed = "redeploy_failed", 502, "The agent could not be replaced; the version before it was kept";
         /// The agent answered something that is not its protocol.
         AgentBadResponse = "agent_bad_response", 502, "The agent's answer could not be understood";
         /// The agent answered with a server error.
@@ -110,8 +124,34 @@ codes! {
         AgentStoreFailed = "agent_store_failed", 502, "The agent could not store the desired state";
         /// The database answered something that is not its protocol.
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
+        /// What answers at the SSH port is no SSH server.
+        SshNoServer = "ssh_no_server", 502, "What answers at the machine's SSH port does not speak SSH 2";
+        /// SSH's key exchange failed.
+        SshKeyExchangeFailed = "ssh_key_exchange_failed", 502, "The SSH key exchange with the machine failed; does its sshd allow curve25519 and ed25519?";
+        /// The host key is another one than at the enrolment.
+        SshHostKeyChanged = "ssh_host_key_changed", 502, "The machine's SSH host key is not the enrolled one, so nothing was done; enrol the toolbox again if the machine is yours";
+        /// The machine takes certificates of another time only.
+        SshClockSkew = "ssh_clock_skew", 502, "The machine's clock differs from the control plane's by more than a minute; set it";
+        /// The machine refuses the certificate.
+        SshNotAdmitted = "ssh_not_admitted", 502, "The machine's sshd refused the certificate: it trusts another authority, or is set up for another toolbox; run dtma ssh-setup on it";
+        /// The machine opens no session.
+        SshChannelRefused = "ssh_channel_refused", 502, "The machine's sshd opened no session; it may be overloaded";
+        /// The machine does not run the forced command.
+        SshCommandRefused = "ssh_command_refused", 502, "The machine's sshd did not run the operation; run dtma ssh-setup on the machine";
+        /// More output than is read.
+        SshOutputTooLarge = "ssh_output_too_large", 502, "The machine answered with more than is read; ask for fewer lines";
+        /// The connection was cut.
+        SshConnectionLost = "ssh_connection_lost", 502, "The SSH connection was cut";
+        /// Nothing listens at the SSH port.
+        SshRefused = "ssh_refused", 503, "The machine refused the SSH connection; does its sshd run?";
+        /// There is no way to the machine.
+        SshUnreachable = "ssh_unreachable", 503, "The machine cannot be reached by SSH";
+        /// The machine told no host key.
+        SshNotEnrolled = "ssh_not_enrolled", 503, "The machine told no SSH host key when it enrolled; enrol it again with an sshd";
         /// Nothing listens at the agent's address.
         AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
+        /// The companion on the machine cannot be reached.
+        CompanionUnreachable = "companion_unreachable", 503, "The companion on the machine cannot be reached";
         /// The toolbox has no address yet.
         ToolboxNotReady = "toolbox_not_ready", 503, "The toolbox has no address yet";
         /// The agent has not enrolled a certificate, and its address is not loopback.
@@ -124,6 +164,8 @@ codes! {
         AuthUnreachable = "auth_unreachable", 503, "The keys to check access tokens cannot be read";
         /// The agent did not answer in time.
         AgentTimeout = "agent_timeout", 504, "The agent did not answer in time";
+        /// The machine did not answer SSH in time; the message says in which phase.
+        SshTimeout = "ssh_timeout", 504, "The machine did not answer SSH in time";
         /// Docker on the machine did not answer in time.
         DockerTimeout = "docker_timeout", 504, "Docker on the machine did not answer in time";
         /// The database did not answer in time.
@@ -140,7 +182,7 @@ pub struct ErrorEnvelope {
 }
 
 /// The error itself.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// Stable code, one of [`ErrorCode`].
@@ -155,7 +197,7 @@ pub struct ErrorBody {
 }
 
 /// What more there is to say about an error.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ErrorDetails {
@@ -171,6 +213,9 @@ pub struct ErrorDetails {
     /// The instance as it is now, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_instance: Option<Box<crate::edge::ToolInstanceView>>,
+    /// What is allowed instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// The last accepted heartbeat: the next must have greater numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<HeartbeatNumbers>,

@@ -1,15 +1,19 @@
 //! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
 //!
 //! - [`alerts`]: what channels of alerts are told.
+//! - [`console`]: what the edge function `toolbox-dtma-console` speaks to its callers.
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
 //! - [`edge`]: what the edge function `toolbox-tools` speaks to its callers.
 //! - [`error`]: codes, HTTP statuses and the JSON envelope of the edge functions, and [`error::ApiError`], what their
 //!   code fails with.
+//! - [`executor`]: what the edge function `ssh-command-executor` speaks to its callers.
 //! - [`heartbeat`]: what agents tell the edge function `heartbeat`.
+//! - [`machine`]: how the agent and its machine are, and how the agent is replaced; the agent and the companion speak it.
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
+//! - [`ssh`]: what SSH's forced command prints.
 //! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
@@ -17,14 +21,18 @@
 
 pub mod alerts;
 mod config_override;
+pub mod console;
 pub mod dtma;
 pub mod edge;
 pub mod error;
+pub mod executor;
 pub mod heartbeat;
+pub mod machine;
 pub mod mcp;
 pub mod moment;
 pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
+pub mod ssh;
 mod texts;

@@ -78,6 +78,24 @@ codes! {
         PortsExhausted = "ports_exhausted", 409, "No host port is free";
         /// The instance is being deleted.
         InstanceDeleting = "instance_deleting", 409, "The tool instance is being deleted";
+        /// The agent is being redeployed or rolled back already.
+        VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already";
+        /// There is no version to go back to.
+        NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
+        /// The machine was not told where releases are.
+        ReleasesNotConfigured = "releases_not_configured", 409, "This machine was not told where releases are";
+        /// There is no such release.
+        ReleaseUnknown = "release_unknown", 404, "There is no such release";
+        /// Releases cannot be asked for, or what is there is none.
+        ReleaseUnavailable = "release_unavailable", 502, "The release could not be fetched";
+        /// The companion serves its own machine only.
+        ToolboxUnknown = "toolbox_unknown", 404, "This machine is another toolbox";
+        /// The companion could not bring the agent up.
+        AgentNotHealthy = "agent_not_healthy", 503, "The agent is not healthy";
+        /// The agent's own log cannot be read.
+        LogUnavailable = "log_unavailable", 502, "The agent's log could not be read";
+        /// The agent cannot hand a redeploy or a rollback on.
+        CompanionUnreachable = "companion_unreachable", 503, "The companion on this machine cannot be reached";
         /// Docker does not answer on its socket.
         DockerUnreachable = "docker_unreachable", 503, "Docker does not answer";
         /// Docker did not answer in time.
@@ -102,6 +120,7 @@ impl ProblemCode {
             self,
             Self::DockerUnreachable
                 | Self::DockerTimeout
+                | Self::CompanionUnreachable
                 | Self::ShuttingDown
                 | Self::TooManyConnections
         )

@@ -77,6 +77,32 @@ impl Agent {
         write_private(&self.key_file, key.expose())
     }
 
+    /// The agent's program with its settings.
+    fn program(&self, paths: &Paths, data_dir: &Path, secrets: &Secrets) -> Program {
+        let program = Program::new("dtma", &paths.dtma, data_dir)
+            .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
+            .env("DTMA_STATE_DIR", self.state_dir.display().to_string())
+            // Registries and repositories of whoever develops and tests.
+            .env("DTMA_ALLOW_PRIVATE_SOURCES", "127.0.0.1");
+        match &self.way {
+            Way::Http => program
+                .env("DTMA_INSECURE_HTTP", "true")
+                .env("DTMA_KEY_FILE", self.key_file.display().to_string()),
+            Way::Enrolled { control_url } => program
+                .env("DTMA_CONTROL_URL", control_url)
+                .env("DTMA_HEARTBEAT_INTERVAL", HEARTBEAT_SECONDS.to_string()),
+        }
+    }
+
+    /// The enrolment of this machine, as the installer does it on any other.
+    pub(crate) fn enrolling(&self, paths: &Paths, data_dir: &Path, secrets: &Secrets) -> Program {
+        let token = self.token_file.display().to_string();
+        self.program(paths, data_dir, secrets)
+            .args(["enrol"])
+            .env("DTMA_ENROLMENT_TOKEN_FILE", token)
+    }
+
     /// Says how to run the agent. `restart` is off where tests kill it on purpose.
     pub(crate) fn unit(
         &self,
@@ -91,26 +117,14 @@ impl Agent {
         }
         std::fs::create_dir_all(&self.state_dir)
             .map_err(StackError::file("create", &self.state_dir))?;
-        let mut program = Program::new("dtma", &paths.dtma, data_dir)
-            .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
-            .env("DTMA_STATE_DIR", self.state_dir.display().to_string())
-            // Registries and repositories of whoever develops and tests.
-            .env("DTMA_ALLOW_PRIVATE_SOURCES", "127.0.0.1");
-        program = match &self.way {
-            Way::Http => {
-                self.write_key(secrets, 0)?;
-                // Keys of an enrolment would count more than the file.
-                let _ = std::fs::remove_file(self.state_dir.join(KEPT_KEYS));
-                program
-                    .env("DTMA_INSECURE_HTTP", "true")
-                    .env("DTMA_KEY_FILE", self.key_file.display().to_string())
-            }
-            Way::Enrolled { control_url } => program
-                .env("DTMA_CONTROL_URL", control_url)
-                .env("DTMA_HEARTBEAT_INTERVAL", HEARTBEAT_SECONDS.to_string()),
-        };
-        program.env.extend(env.iter().cloned());
+        if self.way == Way::Http {
+            self.write_key(secrets, 0)?;
+            // Keys of an enrolment would count more than the file.
+            let _ = std::fs::remove_file(self.state_dir.join(KEPT_KEYS));
+        }
+        let mut program = self
+            .program(paths, data_dir, secrets)
+            .envs(env.iter().cloned());
         program.log = Some(data_dir.join("logs/dtma.log"));
         let port = self.port;
         let token_file = self.token_file.clone();

@@ -80,6 +80,11 @@ impl Program {
         self
     }
 
+    pub(crate) fn envs(mut self, env: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(env);
+        self
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "starting processes is this module's job"

@@ -35,6 +35,8 @@ use crate::{demo, enrolment, now, postgrest, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// How long the enrolment of this machine may take.
+const ENROL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a stack from start to end.
 pub(crate) async fn up(args: &UpArgs) -> Result<(), StackError> {
@@ -219,6 +221,7 @@ impl<'a> Stack<'a> {
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
             proxy: Proxy::new(),
+            releases: self.data.path.join("releases"),
         };
         let router = gateway::router(Arc::new(gateway));
         serve(gateway_listener, router);
@@ -366,6 +369,9 @@ impl<'a> Stack<'a> {
         if !enrolment::is_done(db, toolbox, &agent.state_dir).await? {
             let token = enrolment::token(&self.url(), &self.secrets.secret_key, toolbox).await?;
             write_private(&agent.token_file, &token)?;
+            let enrolling = agent.enrolling(&self.paths, &self.data.path, &self.secrets);
+            let env = self.args.dtma_env.iter().cloned();
+            step("enrolment", enrolling.envs(env).finish(ENROL_LIMIT)).await?;
         }
         let since = enrolment::moment(db).await?;
         step("DTMA", handle.ask(Request::Start)).await?;

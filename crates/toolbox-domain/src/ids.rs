@@ -74,10 +74,6 @@ id! {
     CatalogToolId
 }
 id! {
-    /// A channel of alerts (`alert_channels.id`).
-    AlertChannelId
-}
-id! {
     /// A user of the application (`auth.users.id`).
     UserId
 }

@@ -24,6 +24,7 @@ pub mod lifecycle;
 pub mod machine_operation;
 pub mod names;
 pub mod objects;
+pub mod receipts;
 pub mod recovery;
 pub mod retry;
 pub mod spec;

@@ -104,7 +104,7 @@ impl InstanceAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "u16", into = "u16")]
-pub struct Tail(#[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 5000))] u16);
+pub struct Tail(u16);
 
 impl Tail {
     /// The number.

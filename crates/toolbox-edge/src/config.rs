@@ -9,6 +9,8 @@ use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
+use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -23,14 +25,17 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
     "TOOLBOX_EMAIL_FROM",
     "TOOLBOX_EMAIL_KEY",
     "TOOLBOX_EMAIL_URL",
+    "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
@@ -39,6 +44,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A worker lives shorter than this.
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
+const DEFAULT_COMPANION_PORT: u16 = 3000;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
 /// part fails the requests that need it and no others.
@@ -74,6 +80,10 @@ pub struct Config {
     pub quotas: Result<Quotas, ConfigError>,
     /// For functions that tell users of alerts.
     pub alerts: Result<AlertConfig, ConfigError>,
+    /// For the function that writes receipts: what `TOOLBOX_RECEIPT_KEY` gives, or the root secret without one.
+    pub receipt_key: Result<ReceiptKey, ConfigError>,
+    /// For the function that looks after machines.
+    pub machines: Result<MachineConfig, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -83,6 +93,15 @@ pub struct AlertConfig {
     pub allowed: Allowed,
     /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
     pub email: Option<EmailProvider>,
+}
+
+/// How machines are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
+    pub companion_port: u16,
+    /// `TOOLBOX_AGENT_VERSION`: the version that agents are redeployed to unless another is given.
+    pub agent_version: Option<AgentVersion>,
 }
 
 /// What the keys of agents are derived from.
@@ -186,6 +205,8 @@ impl Config {
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
+            receipt_key: receipt_key(&get),
+            machines: MachineConfig::read(&get),
         })
     }
 }
@@ -295,6 +316,36 @@ impl Quotas {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES")?;
         Ok(Self {
             max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
+        })
+    }
+}
+
+fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
+    let (name, secret) = match get("TOOLBOX_RECEIPT_KEY") {
+        Some(secret) => ("TOOLBOX_RECEIPT_KEY", secret),
+        None => (
+            "BACKEND_TO_DTMA_API_KEY",
+            get("BACKEND_TO_DTMA_API_KEY").unwrap_or_default(),
+        ),
+    };
+    ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
+}
+
+impl MachineConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
+        let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
+        let is_port_wrong = matches!(port, Some(None | Some(0)));
+        let is_version_wrong = matches!(version, Some(None));
+        if is_port_wrong || is_version_wrong {
+            return Err(ConfigError::of([
+                (is_port_wrong, "TOOLBOX_COMPANION_PORT"),
+                (is_version_wrong, "TOOLBOX_AGENT_VERSION"),
+            ]));
+        }
+        Ok(Self {
+            companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+            agent_version: version.flatten(),
         })
     }
 }
@@ -527,6 +578,32 @@ mod tests {
             assert_eq!(
                 setting(value),
                 Err("set TOOLBOX_ANONYMOUS_USERS".to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn machines_have_a_port_of_the_companion_and_may_have_a_version() {
+        let config =
+            |more: &[(&str, &str)]| read(&[PROJECT.as_slice(), more].concat()).unwrap().machines;
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.companion_port, plain.agent_version), (3000, None));
+        let set = config(&[
+            ("TOOLBOX_COMPANION_PORT", "3101"),
+            ("TOOLBOX_AGENT_VERSION", "1.2.3"),
+        ])
+        .unwrap();
+        assert_eq!(set.companion_port, 3101);
+        assert_eq!(set.agent_version.unwrap().as_str(), "1.2.3");
+        for port in ["0", "65536", "x"] {
+            let error = config(&[
+                ("TOOLBOX_COMPANION_PORT", port),
+                ("TOOLBOX_AGENT_VERSION", "v1"),
+            ])
+            .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "set TOOLBOX_COMPANION_PORT, TOOLBOX_AGENT_VERSION"
             );
         }
     }

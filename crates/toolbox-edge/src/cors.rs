@@ -9,7 +9,7 @@ const ALLOW_HEADERS: &str =
     "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-request-id";
 /// Longest list of headers that is repeated, in bytes.
 const MAX_ASKED: usize = 4096;
-const ALLOW_METHODS: &str = "GET, POST, PATCH, DELETE, OPTIONS";
+const ALLOW_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 const EXPOSE_HEADERS: &str = "x-request-id, preference-applied, location, retry-after";
 /// Browsers ask again after a day at most.
 const MAX_AGE: &str = "86400";

@@ -1,9 +1,10 @@
 //! What the functions need from the host beside HTTP and time.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-use toolbox_http::{BoxFuture, LocalFuture, ThreadSafe};
+use toolbox_http::{BoxFuture, LocalFuture, ThreadSafe, TransportError};
 
 /// Signature algorithms that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,10 @@ pub type KeyHandle = Rc<dyn Any>;
 #[error("the host cannot read the key")]
 pub struct UnusableKey;
 
-/// Signatures, randomness, work after the answer, and the log.
+/// Longest greeting that is read, in bytes: that of an SSH server is shorter.
+pub const MAX_GREETING: usize = 255;
+
+/// Signatures, randomness, work after the answer, connections, and the log.
 pub trait Host: ThreadSafe {
     /// Reads a key once, so that checks are cheap.
     fn import_key(&self, key: &KeyMaterial) -> LocalFuture<'_, Result<KeyHandle, UnusableKey>>;
@@ -78,6 +82,14 @@ pub trait Host: ThreadSafe {
 
     /// Runs work after the answer; the host keeps the worker alive for it as long as it may.
     fn background(&self, work: BoxFuture<'static, ()>);
+
+    /// Connects by TCP and hangs up again. Where the other side `greets`, what it says first is given. The caller bounds the
+    /// time.
+    fn dial(
+        &self,
+        address: SocketAddr,
+        greets: bool,
+    ) -> LocalFuture<'_, Result<Vec<u8>, TransportError>>;
 
     /// Writes one line to the operator's log.
     fn log_error(&self, line: &str);

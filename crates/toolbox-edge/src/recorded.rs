@@ -1,12 +1,17 @@
 //! A host for native tests: signatures are a fixed text, background work is kept until asked for. And a whole function on it.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use toolbox_domain::retry::Fault;
 use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
-use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request, TransportError};
 
 use crate::body::{Incoming, Unread};
 use crate::config::Config;
@@ -57,6 +62,19 @@ pub const fn signature(algorithm: Algorithm) -> &'static [u8] {
     }
 }
 
+/// A token of `user` that this host takes for signed, good until `expires`, in seconds since the epoch.
+pub fn user_token(user: &str, expires: u64) -> String {
+    let claims = json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
+        "role": "authenticated", "sub": user, "exp": expires});
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    format!(
+        "{}.{}.{}",
+        part(br#"{"alg":"HS256"}"#),
+        part(claims.to_string().as_bytes()),
+        part(signature(Algorithm::Hs256))
+    )
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct RecordedHost {
@@ -64,6 +82,8 @@ pub struct RecordedHost {
     background: Mutex<Vec<BoxFuture<'static, ()>>>,
     log: Mutex<Vec<String>>,
     checks: AtomicUsize,
+    listeners: Mutex<HashMap<u16, Vec<u8>>>,
+    dialed: Mutex<Vec<SocketAddr>>,
 }
 
 impl RecordedHost {
@@ -83,6 +103,16 @@ impl RecordedHost {
     /// The operator's log.
     pub fn log(&self) -> String {
         lock(&self.log).join("\n")
+    }
+
+    /// Something listens at this port from now on, and says this first.
+    pub fn listen(&self, port: u16, greeting: &[u8]) {
+        lock(&self.listeners).insert(port, greeting.to_vec());
+    }
+
+    /// Where it was connected to, in order.
+    pub fn dialed(&self) -> Vec<SocketAddr> {
+        lock(&self.dialed).clone()
     }
 
     /// How many signatures were checked.
@@ -117,6 +147,19 @@ impl Host for RecordedHost {
 
     fn background(&self, work: BoxFuture<'static, ()>) {
         lock(&self.background).push(work);
+    }
+
+    fn dial(
+        &self,
+        address: SocketAddr,
+        greets: bool,
+    ) -> LocalFuture<'_, Result<Vec<u8>, TransportError>> {
+        lock(&self.dialed).push(address);
+        let greeting = lock(&self.listeners).get(&address.port()).cloned();
+        let answer = greeting
+            .map(|greeting| if greets { greeting } else { Vec::new() })
+            .ok_or_else(|| TransportError::new(Fault::Refused, "recorded"));
+        Box::pin(std::future::ready(answer))
     }
 
     fn log_error(&self, line: &str) {

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use std::task::{Context, Poll};
 
 use js_sys::{Object, Promise, Uint8Array};
 use serde::Serialize;
-use toolbox_http::fetch::{Fetch, read_stream, to_host};
-use toolbox_http::{BoxFuture, Headers, LocalFuture, Request};
+use toolbox_http::fetch::{Fetch, js_error, read_stream, to_host};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request, TransportError};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 use web_sys::{Crypto, CryptoKey};
@@ -25,7 +26,7 @@ use crate::body::{BODY_LIMIT, Incoming, Unread};
 use crate::config::Config;
 use crate::context::FunctionState;
 use crate::entry::{READ_HEADERS, READ_HEADERS_OF_MUTATIONS, READ_HEADERS_OF_PREFLIGHTS, Service};
-use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
+use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, MAX_GREETING, UnusableKey};
 use crate::reply::{Body, Reply};
 use crate::router::Function;
 
@@ -43,6 +44,16 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
+
+    /// `Deno.connect`; fails in a runtime without it.
+    #[wasm_bindgen(js_namespace = Deno, js_name = connect, catch)]
+    fn connect(options: &JsValue) -> Result<Promise, JsValue>;
+    type Connection;
+    /// How many bytes were read into the array; null at the end.
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &Connection, into: &Uint8Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn close(this: &Connection) -> Result<(), JsValue>;
 
     #[wasm_bindgen(thread_local_v2, js_name = crypto)]
     static CRYPTO: Crypto;
@@ -252,6 +263,51 @@ struct ImportedKey {
     key: CryptoKey,
 }
 
+/// A connection that is being made or is there. It is closed when this is dropped, also if it is only there later.
+struct Dialed(Promise);
+
+impl Drop for Dialed {
+    fn drop(&mut self) {
+        let connection = JsFuture::from(self.0.clone());
+        spawn_local(async move {
+            if let Ok(connection) = connection.await {
+                // It may be closed already.
+                let _ = connection.unchecked_into::<Connection>().close();
+            }
+        });
+    }
+}
+
+/// What `Deno.connect` takes.
+#[derive(Serialize)]
+struct ConnectOptions {
+    hostname: String,
+    port: u16,
+}
+
+/// Connects, reads what the other side says first where that is wanted, and hangs up.
+async fn dial(address: SocketAddr, greets: bool) -> Result<Vec<u8>, JsValue> {
+    let options = ConnectOptions {
+        hostname: address.ip().to_string(),
+        port: address.port(),
+    };
+    let dialed = Dialed(connect(&to_host(&options)?)?);
+    let connection: Connection = JsFuture::from(dialed.0.clone()).await?.unchecked_into();
+    if !greets {
+        return Ok(Vec::new());
+    }
+    let array = Uint8Array::new_with_length(u32::try_from(MAX_GREETING).unwrap_or_default());
+    let read = JsFuture::from(connection.read(&array)?).await?;
+    let mut greeting = array.to_vec();
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most the array's length"
+    )]
+    greeting.truncate(read.as_f64().unwrap_or_default() as usize);
+    Ok(greeting)
+}
+
 /// What WebCrypto takes for an algorithm.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -363,6 +419,14 @@ impl Host for WebHost {
             Ok(JsValue::UNDEFINED)
         });
         self.wrapper.wait_until(&promise);
+    }
+
+    fn dial(
+        &self,
+        address: SocketAddr,
+        greets: bool,
+    ) -> LocalFuture<'_, Result<Vec<u8>, TransportError>> {
+        Box::pin(async move { dial(address, greets).await.map_err(|e| js_error(&e)) })
     }
 
     fn log_error(&self, line: &str) {

@@ -99,7 +99,8 @@ struct Held {
     _client: Option<Rc<PinnedClient>>,
 }
 
-fn js_error(error: &JsValue) -> TransportError {
+/// A failure of the host as an error of a call.
+pub fn js_error(error: &JsValue) -> TransportError {
     let message = error
         .dyn_ref::<js_sys::Error>()
         .map(|e| String::from(e.message()));

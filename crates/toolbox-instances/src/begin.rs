@@ -278,6 +278,7 @@ fn replayed(
     Ok(Outcome {
         action: intent.action,
         progress,
+        via: None,
         replayed: true,
         instance_id: operation.tool_instance_id,
         instance: settle::view_of(intent.instances, row, None)?,

@@ -60,6 +60,9 @@ impl Change {
 pub(crate) struct Operation {
     pub(crate) instances: Instances,
     pub(crate) request_id: Arc<str>,
+    /// The caller's access token.
+    pub(crate) token: Arc<str>,
+    pub(crate) toolbox: ToolboxId,
     pub(crate) agent: Arc<dyn InstanceAgent>,
     pub(crate) action: Action,
     pub(crate) view: OperationView,
@@ -121,6 +124,8 @@ impl Intent<'_> {
         let operation = Operation {
             instances: self.instances.clone(),
             request_id: Arc::clone(&self.request.id),
+            token: Arc::clone(&self.request.token),
+            toolbox: self.toolbox,
             agent,
             action: self.action,
             view: started.operation.into(),

@@ -11,7 +11,8 @@
 //!      follower observes its end after the answer.
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
-//! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes.
+//! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
+//! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`last_resort`]: SSH, where it cannot be reached.
 //!
 //! What the database says when the agent could not do it:
 //! - The command certainly changed nothing (refused, rejected, wrong certificate and so on). The operation is failed with
@@ -26,11 +27,13 @@ pub mod change;
 pub mod deploy;
 mod dispatch;
 pub mod find;
+pub mod last_resort;
 mod list;
 pub mod logs;
 mod mcp;
 mod observation;
 pub mod reach;
+pub mod receipts;
 mod record;
 mod settle;
 mod spec;
@@ -45,6 +48,8 @@ mod change_tests;
 mod deploy_tests;
 #[cfg(test)]
 mod dispatch_tests;
+#[cfg(test)]
+mod last_resort_tests;
 #[cfg(test)]
 mod list_tests;
 #[cfg(test)]
@@ -64,8 +69,10 @@ use toolbox_domain::ids::UserId;
 use toolbox_http::{BoxFuture, Clock, ThreadSafe};
 
 use crate::agent::Agents;
+use crate::last_resort::LastResort;
 
 pub use list::{Found, Listing};
+pub use logs::Lines;
 pub use mcp::McpAccess;
 pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
@@ -79,6 +86,8 @@ pub struct Instances {
     pub clock: Arc<dyn Clock>,
     /// The way to the agents.
     pub agents: Arc<dyn Agents>,
+    /// The way to machines whose agent cannot be reached, where there is one.
+    pub last_resort: Option<Arc<dyn LastResort>>,
     /// The program itself.
     pub host: Arc<dyn Host>,
 }

@@ -15,6 +15,8 @@ pub(crate) enum Observation {
     Gone,
     /// The agent shows nothing of it.
     Missing,
+    /// No agent answers; Docker shows this.
+    Docker(Observed),
 }
 
 impl Observation {
@@ -33,13 +35,15 @@ impl Observation {
             Self::Gone => true,
             Self::Missing => false,
             Self::View(view) => view.settled && view.generation >= generation,
+            // It was looked at after the command of this generation.
+            Self::Docker(_) => true,
         }
     }
 
     pub(crate) fn view(&self) -> Option<&ToolView> {
         match self {
             Self::View(view) => Some(view),
-            Self::Gone | Self::Missing => None,
+            Self::Gone | Self::Missing | Self::Docker(_) => None,
         }
     }
 
@@ -51,6 +55,14 @@ impl Observation {
                 generation: row.generation,
             },
             Self::Missing => Seen::Missing,
+            Self::Docker(observed) => Seen::View(View {
+                generation: row.generation,
+                observed: observed.clone(),
+                settled: true,
+                desired: row.desired().ok(),
+                failure: None,
+                rolled_back: false,
+            }),
         }
     }
 

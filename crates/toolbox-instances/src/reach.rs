@@ -34,16 +34,8 @@ impl Agents for HttpsAgents {
         toolbox: &EnvironmentRow,
         request_id: &Arc<str>,
     ) -> Result<Arc<dyn InstanceAgent>, ApiError> {
-        let (base, pin) = route(toolbox)?;
-        let key = self.key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
-        Ok(Arc::new(Agent::new(
-            Arc::clone(&self.transport),
-            base,
-            &key,
-            pin,
-            self.deadline,
-            Arc::clone(request_id),
-        )))
+        let agent = self.program_at(toolbox, toolbox.dtma_port, request_id)?;
+        Ok(Arc::new(agent))
     }
 
     fn mcp_endpoint(
@@ -66,13 +58,16 @@ fn base(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
         Some(_) => "https",
         None => "http",
     };
-    Ok(format!("{scheme}://{}", authority(toolbox)?))
+    Ok(format!(
+        "{scheme}://{}",
+        authority(toolbox, toolbox.dtma_port)?
+    ))
 }
 
-/// The agent of a toolbox as the control plane calls it: an enrolled one by the name in its certificate, through the
-/// agent's own tunnel.
-fn route(toolbox: &EnvironmentRow) -> Result<(String, Option<Pin>), ApiError> {
-    let address = format!("http://{}", authority(toolbox)?);
+/// A program of a toolbox's machine as the control plane calls it: of an enrolled one by the name in its certificate,
+/// through the program's own tunnel.
+fn route(toolbox: &EnvironmentRow, port: u16) -> Result<(String, Option<Pin>), ApiError> {
+    let address = format!("http://{}", authority(toolbox, port)?);
     Ok(match toolbox.dtma_certificate_pem.as_deref() {
         Some(pem) => {
             let pin = Pin {
@@ -85,19 +80,22 @@ fn route(toolbox: &EnvironmentRow) -> Result<(String, Option<Pin>), ApiError> {
     })
 }
 
-/// IP address and port of the agent. They come from a table that no user can write, and still only two kinds of agent
+/// IP address and port of a program. They come from a table that no user can write, and still only two kinds of agent
 /// are called: one with a pinned certificate, over TLS, or one on loopback. Plain HTTP to anywhere else would show the
 /// toolbox's key to the network.
-fn authority(toolbox: &EnvironmentRow) -> Result<String, ApiError> {
-    let address = toolbox
-        .public_ip_address
-        .as_deref()
-        .and_then(ip_address)
-        .ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))?;
+fn authority(toolbox: &EnvironmentRow, port: u16) -> Result<String, ApiError> {
+    let address = address(toolbox)?;
     if toolbox.dtma_certificate_pem.is_none() && !address.is_loopback() {
         return Err(ApiError::new(ErrorCode::AgentNotEnrolled));
     }
-    Ok(SocketAddr::new(address, toolbox.dtma_port).to_string())
+    Ok(SocketAddr::new(address, port).to_string())
+}
+
+/// The IP address of a toolbox's machine.
+pub fn address(toolbox: &EnvironmentRow) -> Result<IpAddr, ApiError> {
+    let text = toolbox.public_ip_address.as_deref();
+    text.and_then(ip_address)
+        .ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotReady))
 }
 
 /// Reads an address as Postgres prints an `inet`: with the length of its network where that is not a single host.
@@ -130,6 +128,25 @@ impl From<AgentKeyError> for ApiError {
 }
 
 impl HttpsAgents {
+    /// The program at a port of the toolbox's machine: its agent, or the companion, which has the same certificate and key.
+    pub fn program_at(
+        &self,
+        toolbox: &EnvironmentRow,
+        port: u16,
+        request_id: &Arc<str>,
+    ) -> Result<Agent, ApiError> {
+        let (base, pin) = route(toolbox, port)?;
+        let key = self.key(toolbox.id, toolbox.dtma_key_id.as_deref())?;
+        Ok(Agent::new(
+            Arc::clone(&self.transport),
+            base,
+            &key,
+            pin,
+            self.deadline,
+            Arc::clone(request_id),
+        ))
+    }
+
     /// The key that a toolbox's agent accepts from us: the one with the id it last proved to hold, or the first of the
     /// current root secret when it has proved none.
     fn key(&self, toolbox: ToolboxId, key_id: Option<&str>) -> Result<AgentKey, AgentKeyError> {

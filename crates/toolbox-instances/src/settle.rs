@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use toolbox_api::dtma::{Reason, ToolView};
-use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView};
+use toolbox_api::edge::{Action, OperationState, OperationView, ToolInstanceView, Via};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp::McpState;
+use toolbox_api::ssh;
 use toolbox_clients::dtma::AgentError;
 use toolbox_clients::supabase::DatabaseError;
 use toolbox_clients::supabase::rows::{
     BadRow, InstanceRow, OperationResult, ReadRow, RecordState, RecordStep, Recorded,
 };
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus, can_transition};
+use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus, Observed, can_transition};
+use toolbox_domain::machine_operation::{InstanceAction, MachineOperation};
 
 use crate::change::Operation;
+use crate::dispatch::SendError;
+use crate::last_resort::Tried;
 use crate::observation::{Observation, failure_of};
 use crate::record::{self, Entry, Row};
 use crate::{Instances, view};
@@ -29,6 +33,8 @@ pub struct Outcome {
     pub action: Action,
     /// How far it is.
     pub progress: Progress,
+    /// SSH did it, because the agent cannot be reached.
+    pub via: Option<Via>,
     /// The request was made before under the same key, and this is what has become of that one.
     pub replayed: bool,
     /// The instance's id.
@@ -70,13 +76,70 @@ impl Operation {
                     self.accept(observation.view())
                 }
             }
-            Err(failed) if failed.nothing_happened => Err(self.fail(failed.error).await),
-            Err(failed) => {
-                let error = ApiError::from(failed.error).with_operation(self.view.clone());
-                self.follow();
-                Err(error)
+            Err(failed) if failed.error.is_unreachable() && self.machine_operation().is_some() => {
+                self.by_ssh(failed).await
             }
+            Err(failed) => self.not_sent(failed).await,
         }
+    }
+
+    /// The command failed. It certainly changed nothing, or its end is observed later.
+    async fn not_sent(self, failed: SendError) -> Result<Outcome, ApiError> {
+        if failed.nothing_happened {
+            return Err(self.fail(failed.error).await);
+        }
+        let error = ApiError::from(failed.error).with_operation(self.view.clone());
+        self.follow();
+        Err(error)
+    }
+
+    /// What this operation is on the machine, where SSH can do it.
+    fn machine_operation(&self) -> Option<MachineOperation> {
+        self.instances.last_resort.as_ref()?;
+        let action = match self.action {
+            Action::Start => InstanceAction::Start,
+            Action::Stop => InstanceAction::Stop,
+            Action::Restart => InstanceAction::Restart,
+            Action::Delete => InstanceAction::Remove,
+            _ => return None,
+        };
+        Some(MachineOperation::Instance {
+            action,
+            id: self.row.id,
+        })
+    }
+
+    /// The agent cannot be reached: SSH may. Where it cannot either, the first failure is the answer, because it is the one
+    /// to mend.
+    async fn by_ssh(self, mut failed: SendError) -> Result<Outcome, ApiError> {
+        let (Some(last_resort), Some(operation)) =
+            (&self.instances.last_resort, self.machine_operation())
+        else {
+            return self.not_sent(failed).await;
+        };
+        let trying = last_resort.execute(&self.token, &self.request_id, self.toolbox, &operation);
+        let answer = match trying.await {
+            Tried::Done(answer) => answer,
+            Tried::Not(error) => {
+                self.log(&error);
+                return self.not_sent(failed).await;
+            }
+            Tried::Perhaps(error) => {
+                self.log(&error);
+                failed.nothing_happened = false;
+                return self.not_sent(failed).await;
+            }
+        };
+        let observed = match (self.action, answer.state) {
+            (Action::Start | Action::Restart, Some(ssh::InstanceState::Running)) => {
+                Observed::Running
+            }
+            (Action::Stop, Some(ssh::InstanceState::Stopped)) => Observed::Stopped,
+            // A deletion is over when the agent says that nothing is left; the rest is not what was asked for yet.
+            _ => return self.accept(None).map(by_ssh),
+        };
+        let settled = self.settle(Observation::Docker(observed), None).await;
+        settled.map(by_ssh)
     }
 
     /// The agent is done: records the end, then answers with it. Until `until` (since the epoch) the answer waits for what its
@@ -282,6 +345,7 @@ impl Operation {
         Ok(Outcome {
             action: self.action,
             progress,
+            via: None,
             replayed: false,
             instance_id: self.row.id,
             instance: view_of(&self.instances, row, view)?,
@@ -292,6 +356,13 @@ impl Operation {
     fn log(&self, error: &ApiError) {
         let what = self.action.as_str();
         self.instances.host.log(&self.request_id, what, error);
+    }
+}
+
+fn by_ssh(outcome: Outcome) -> Outcome {
+    Outcome {
+        via: Some(Via::Ssh),
+        ..outcome
     }
 }
 

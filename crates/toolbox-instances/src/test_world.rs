@@ -17,6 +17,7 @@ use toolbox_http::recorded::{lock, run};
 use crate::change::Change;
 use crate::deploy::NewTool;
 use crate::find::Target;
+use crate::last_resort::SshExecutor;
 use crate::reach::HttpsAgents;
 use crate::testing::{CATALOG, ControlPlane, INSTANCE, TOOLBOX, USER};
 use crate::{Host, Idempotency, Instances, Outcome, Progress, UserRequest};
@@ -207,6 +208,11 @@ impl World {
                 root_secret: ROOT.to_owned(),
                 previous_root_secret: Some(PREVIOUS_ROOT.to_owned()),
             }),
+            last_resort: Some(Arc::new(SshExecutor {
+                transport: Arc::clone(&plane.transport) as _,
+                supabase_url: "http://supabase".to_owned(),
+                publishable_key: "sb_publishable_x".to_owned(),
+            })),
             host: Arc::clone(&host) as _,
         };
         Self {

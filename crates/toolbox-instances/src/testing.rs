@@ -93,6 +93,13 @@ pub fn view(phase: &str, generation: u64) -> Value {
     })
 }
 
+/// What the function for SSH answers when the machine said this.
+pub fn by_ssh(said: &Value) -> Answer {
+    let body = json!({"success": said["ok"], "exitCode": 0, "stdout": "", "stderr": "", "command": "x",
+        "timestamp": "2026-01-01T00:00:00Z", "duration": 1, "toolboxId": TOOLBOX, "answer": said, "request_id": "x"});
+    answer(200, &body)
+}
+
 /// A JSON answer.
 #[allow(clippy::unnecessary_wraps, reason = "stands beside answers that fail")]
 pub fn answer(status: u16, body: &Value) -> Answer {
@@ -145,7 +152,19 @@ impl ControlPlane {
             tables,
         };
         plane.agent(|_| answer(200, &view("running", 4)));
+        plane.ssh(|_| {
+            let error = json!({"code": "ssh_not_enrolled", "message": "x", "request_id": "x"});
+            answer(503, &json!({ "error": error }))
+        });
         plane
+    }
+
+    /// Answers what is asked of the function for SSH from now on. The script gets the body.
+    pub fn ssh(&self, mut script: impl FnMut(Value) -> Answer + Send + 'static) {
+        self.transport.on(move |request| {
+            (request.url == "http://supabase/functions/v1/ssh-command-executor")
+                .then(|| script(serde_json::from_slice(&request.body).unwrap()))
+        });
     }
 
     /// What the tables hold now.

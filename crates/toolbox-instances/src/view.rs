@@ -46,6 +46,8 @@ pub(crate) fn live(
     match observation {
         Observation::Gone | Observation::Missing => instance.container_id = None,
         Observation::View(view) => show(&mut instance, *view),
+        // It says no more than the status.
+        Observation::Docker(_) => {}
     }
     Ok(instance)
 }

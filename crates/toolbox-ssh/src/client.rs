@@ -14,8 +14,8 @@ use russh::{ChannelMsg, Disconnect, Preferred, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use toolbox_domain::machine_operation::{MachineOperation, SSH_USER};
 
-use crate::authority::{Credentials, Randomness};
 use crate::connect::Wire;
+use crate::credentials::{Credentials, Randomness};
 use crate::error::{Phase, SshError};
 use crate::host_key::HostKey;
 use crate::time::within;
@@ -265,6 +265,7 @@ async fn authenticate(
         return Ok(());
     }
     // A machine that takes the same certificate for another time has another time.
+    let mut nobody = Nobody;
     for (certificate, skew) in [
         (&credentials.probes.before, SshError::ClockBehind),
         (&credentials.probes.after, SshError::ClockAhead),
@@ -273,7 +274,7 @@ async fn authenticate(
             return Err(SshError::Cut(Phase::Authentication));
         }
         let probing =
-            session.authenticate_certificate_with(SSH_USER, certificate.clone(), None, &mut Nobody);
+            session.authenticate_certificate_with(SSH_USER, certificate.clone(), None, &mut nobody);
         if let Err(Probed::Welcome) = probing.await {
             return Err(skew);
         }

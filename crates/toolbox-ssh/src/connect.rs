@@ -156,17 +156,15 @@ mod host {
         let buffer = Uint8Array::new_with_length(u32::try_from(BUFFER).unwrap_or(u32::MAX));
         let mut bytes = vec![0; BUFFER];
         while let Ok(read) = connection.read(&buffer).await {
-            let Some(count) = read.as_f64() else { break };
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a length of the buffer"
-            )]
-            let count = (count as usize).min(BUFFER);
-            buffer
-                .subarray(0, count as u32)
-                .copy_to(&mut bytes[..count]);
-            if to_client.write_all(&bytes[..count]).await.is_err() {
+            // Null at the end.
+            let Ok(Some(count)) = serde_wasm_bindgen::from_value::<Option<u32>>(read) else {
+                break;
+            };
+            let Some(read) = bytes.get_mut(..count as usize) else {
+                break;
+            };
+            buffer.subarray(0, count).copy_to(read);
+            if to_client.write_all(read).await.is_err() {
                 return;
             }
         }
@@ -185,12 +183,9 @@ mod host {
                 let Ok(written) = connection.write(&rest).await else {
                     return;
                 };
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a length of the bytes"
-                )]
-                let written = written.as_f64().unwrap_or_default() as u32;
+                let Ok(written) = serde_wasm_bindgen::from_value::<u32>(written) else {
+                    return;
+                };
                 rest = rest.subarray(written, rest.length());
             }
         }

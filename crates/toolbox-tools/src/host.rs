@@ -8,6 +8,7 @@ use toolbox_api::error::ApiError;
 use toolbox_edge::RequestContext;
 use toolbox_edge::host::Host as EdgeHost;
 use toolbox_http::BoxFuture;
+use toolbox_instances::last_resort::SshExecutor;
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::{Host, Idempotency, Instances, UserRequest};
 
@@ -24,6 +25,11 @@ pub(crate) fn instances(cx: &RequestContext) -> Result<Instances, ApiError> {
             root_secret: agents.root_secret.clone(),
             previous_root_secret: agents.previous_root_secret.clone(),
         }),
+        last_resort: Some(Arc::new(SshExecutor {
+            transport: Arc::clone(&state.transport),
+            supabase_url: state.config.supabase_url.clone(),
+            publishable_key: state.config.publishable_key.clone(),
+        })),
         host: Arc::new(FunctionHost(Arc::clone(&state.host))),
     })
 }

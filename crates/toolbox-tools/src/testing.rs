@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use toolbox_edge::body::Incoming;
-use toolbox_edge::recorded::{Function, RecordedHost, assert_documented};
+use toolbox_edge::recorded::{Function, RecordedHost, assert_documented, user_token};
 use toolbox_http::Headers;
 use toolbox_instances::testing::{NOW, USER};
 
@@ -110,35 +110,5 @@ impl World {
 
 /// What the signed-in owner presents.
 pub(crate) fn authorization() -> String {
-    format!("Bearer {}", token())
-}
-
-/// A token the recorded host takes for signed.
-fn token() -> String {
-    let claims = json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
-        "role": "authenticated", "sub": USER, "exp": NOW + 3600});
-    let part = |bytes: &[u8]| base64url(bytes);
-    format!(
-        "{}.{}.{}",
-        part(br#"{"alg":"HS256"}"#),
-        part(claims.to_string().as_bytes()),
-        part(b"signed-hs256")
-    )
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0_u32, |all, byte| (all << 8) | u32::from(*byte));
-        let group = group << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            text.push(char::from(
-                DIGITS[(group >> (18 - 6 * digit)) as usize & 63],
-            ));
-        }
-    }
-    text
+    format!("Bearer {}", user_token(USER, NOW + 3600))
 }

@@ -69,6 +69,10 @@ begin
   )
   delete from public.alerts a using old where a.id = old.id;
   get diagnostics deleted = row_count;
+  delete from public.alert_messages m where m.id in (
+    select test.id from public.alert_messages test
+    where test.alert_id is null and test.finished_at < now() - private.retention() order by test.finished_at limit 1000
+  );
   return deleted;
 end;
 $$;

@@ -15,7 +15,7 @@ use super::router::{is_public, mcp_instance};
 use crate::connections::{Connection, Role};
 
 /// What the caller presents as bearer token; nothing when there is none.
-fn presented(headers: &HeaderMap) -> &str {
+pub fn presented(headers: &HeaderMap) -> &str {
     headers
         .get(AUTHORIZATION)
         .and_then(|v| v.to_str().ok())

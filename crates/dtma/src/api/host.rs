@@ -24,15 +24,19 @@ const fn rating(reachable: bool) -> AgentHealth {
 
 /// Whether the agent answers, and whether Docker does.
 pub async fn health(State(state): State<AppState>) -> Json<Health> {
-    let reachable = state.probe.engine().await.is_some();
-    Json(Health {
+    Json(health_of(state.probe.engine().await.is_some()))
+}
+
+/// How an agent is whose Docker answers, or does not.
+pub fn health_of(reachable: bool) -> Health {
+    Health {
         status: rating(reachable),
         service: SERVICE.to_owned(),
         version: VERSION.to_owned(),
         api_version: API_VERSION,
         timestamp: view::text(OffsetDateTime::now_utc()),
         docker: DockerReachable { reachable },
-    })
+    }
 }
 
 /// Everything about the agent and its machine that the control plane may know.

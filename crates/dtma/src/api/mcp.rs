@@ -1,7 +1,10 @@
 //! `ANY /mcp/{id}`: an instance's MCP endpoint.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::Response;
+use futures_util::StreamExt;
 use toolbox_api::problem::ProblemCode;
 
 use super::AppState;
@@ -16,10 +19,17 @@ pub async fn serve(
     request: Request,
 ) -> Result<Response, ApiError> {
     if let Some(bridge) = state.mcp.bridge_of(id).await {
+        // A call is answered also while the agent stops; a stream on which a client listens would not end by itself.
+        if !listens(&request) {
+            return Ok(bridge.serve(request).await);
+        }
         let mut shutdown = state.shutdown.clone();
-        // A bridge's streams do not end by themselves.
+        let mut end = state.shutdown.clone();
         return tokio::select! {
-            response = bridge.serve(request) => Ok(response),
+            response = bridge.serve(request) => Ok(response.map(|body| {
+                let parts = body.into_data_stream();
+                Body::from_stream(parts.take_until(async move { stopped(&mut end).await }))
+            })),
             () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
         };
     }
@@ -29,4 +39,9 @@ pub async fn serve(
         ProblemCode::RouteUnknown,
         "This tool is no MCP server over standard streams, streamable HTTP or HTTP with events",
     ))
+}
+
+fn listens(request: &Request) -> bool {
+    let method = request.headers().get("mcp-method");
+    request.method() == Method::GET || method.is_some_and(|method| method == "subscriptions/listen")
 }

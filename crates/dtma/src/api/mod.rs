@@ -5,6 +5,7 @@ pub mod error;
 pub mod extract;
 pub mod host;
 pub mod logs;
+pub mod machine;
 pub mod mcp;
 pub mod prefer;
 pub mod request_id;
@@ -15,13 +16,17 @@ pub mod tools;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use crate::instances::InstancesHandle;
 use crate::keys::KeyRing;
+use crate::machine::companion::Companion;
+use crate::machine::diagnose::Doctor;
+use crate::machine::history::History;
+use crate::machine::log::LogRing;
 use crate::metrics::Machine;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::probe::EngineProbe;
@@ -38,6 +43,15 @@ pub struct AppState {
     /// Accepted keys.
     pub keys: Arc<KeyRing>,
     pub machine: Arc<Machine>,
+    /// The machine's metrics of the last hour.
+    pub history: Arc<History>,
+    /// The agent's own log.
+    pub log: Arc<LogRing>,
+    pub doctor: Arc<Doctor>,
+    /// None where none is configured.
+    pub companion: Option<Arc<Companion>>,
+    /// SHA-256 of the TLS certificate; none without TLS.
+    pub certificate_sha256: Option<Arc<str>>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
     /// Sources of images that are allowed although they are not public.
@@ -55,4 +69,6 @@ pub struct AppState {
     pub started: Instant,
     /// Turns true when the agent stops.
     pub shutdown: watch::Receiver<bool>,
+    /// Ends the agent, so that it is started again.
+    pub restart: Arc<Notify>,
 }

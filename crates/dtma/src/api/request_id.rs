@@ -1,5 +1,6 @@
 //! `x-request-id`: the caller's or a new one. It is in every answer and in the request's log line.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -9,13 +10,17 @@ use axum::response::Response;
 use toolbox_domain::ids::ToolInstanceId;
 use uuid::Uuid;
 
-use super::AppState;
+use crate::telemetry::Telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_CHARS: usize = 128;
 
 /// Names the request and logs its end. The log has the route, not the path, and neither query nor body.
-pub async fn name_and_log(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn name_and_log(
+    State(telemetry): State<Arc<Telemetry>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = request
         .headers()
         .get(X_REQUEST_ID)
@@ -39,7 +44,7 @@ pub async fn name_and_log(State(state): State<AppState>, request: Request, next:
     let mut response = next.run(request).await;
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
-    state.telemetry.request(&method, status);
+    telemetry.request(&method, status);
     let name = id
         .as_ref()
         .and_then(|i| i.to_str().ok())

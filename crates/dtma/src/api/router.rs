@@ -1,5 +1,7 @@
 //! The table of routes: who may call each, and which handler answers it.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -10,7 +12,7 @@ use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::error::ApiError;
-use super::{AppState, auth, host, logs, mcp, request_id, telemetry, tools};
+use super::{AppState, auth, host, logs, machine, mcp, request_id, telemetry, tools};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,48 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             Access::Key,
             get(logs::logs),
         ),
+        route(
+            Method::GET,
+            "/v1/machine/status",
+            Access::Key,
+            get(machine::status),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/restart",
+            Access::Key,
+            post(machine::restart),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/redeploy",
+            Access::Key,
+            post(machine::redeploy),
+        ),
+        route(
+            Method::POST,
+            "/v1/machine/rollback",
+            Access::Key,
+            post(machine::rollback),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/operation",
+            Access::Key,
+            get(machine::operation),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/diagnose",
+            Access::Key,
+            get(machine::diagnose),
+        ),
+        route(
+            Method::GET,
+            "/v1/machine/logs",
+            Access::Key,
+            get(machine::logs),
+        ),
         route(Method::GET, MCP, Access::Mcp, get(mcp::serve)),
         route(Method::POST, MCP, Access::Mcp, post(mcp::serve)),
         route(Method::DELETE, MCP, Access::Mcp, delete(mcp::serve)),
@@ -125,7 +169,10 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(state.clone(), auth::require_key))
-        .layer(from_fn_with_state(state.clone(), request_id::name_and_log))
+        .layer(from_fn_with_state(
+            Arc::clone(&state.telemetry),
+            request_id::name_and_log,
+        ))
         .with_state(state)
 }
 

@@ -1,5 +1,6 @@
 //! `/tools`: the instances and what can be asked of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use super::error::ApiError;
 use super::extract::{InstanceId, JsonBody, OptionalJsonBody, Params};
 use super::prefer::Wait;
 use crate::VERSION;
-use crate::instances::{Command, CommandError, Put};
+use crate::instances::{Command, CommandError, Entry, Put, stopped};
 
 /// How long an answer waits for the first decision if the caller did not ask to wait. Usually that is enough to know
 /// whether there is anything to do.
@@ -63,9 +64,8 @@ pub async fn show(
     entry.known().await.ok_or_else(unknown)?;
     let view = match wait.0 {
         Some(limit) => {
-            entry
-                .settled(params.generation.unwrap_or_default(), limit)
-                .await
+            let generation = params.generation.unwrap_or_default();
+            settled(&state, &mut entry, generation, limit).await
         }
         None => entry.view(),
     };
@@ -150,19 +150,35 @@ async fn carry_out(
     let begun = Instant::now();
     let mut entry = state.instances.command(id, command).await?;
     let view = match wait.0 {
-        Some(limit) => entry.settled(generation, limit).await,
+        Some(limit) => settled(state, &mut entry, generation, limit).await,
         None => entry.decided(DECISION_LIMIT).await,
     };
     match view {
         Some(view) => {
             // Without a wait, that was over before.
-            let until = begun + wait.0.unwrap_or_default();
+            let stops = *state.shutdown.borrow();
+            let until = begun + wait.0.filter(|_| !stops).unwrap_or_default();
             Ok(answer(state.mcp.heard(&view, until).await, wait))
         }
         None if is_deletion => Ok(removed(id, wait)),
         // Deleted by another caller in the meantime.
         None => Err(CommandError::Unknown(id).into()),
     }
+}
+
+/// What is known once the instance is done with `generation`, or the time is up, or the agent stops.
+async fn settled(
+    state: &AppState,
+    entry: &mut Entry,
+    generation: u64,
+    limit: Duration,
+) -> Option<Arc<ToolView>> {
+    let mut shutdown = state.shutdown.clone();
+    tokio::select! {
+        view = entry.settled(generation, limit) => return view,
+        () = stopped(&mut shutdown) => {}
+    }
+    entry.view()
 }
 
 /// 200 when nothing is left to do, else 202.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Uri;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
 use toolbox_api::heartbeat::{
     DesiredInstance, EnrolRequest, EnrolResponse, HeartbeatNumbers, HeartbeatResponse,
 };
@@ -78,27 +79,40 @@ impl CallError {
     }
 }
 
+/// A client for calls over the network, which trusts the certificates in `ca_file` beside the public roots.
+pub fn native(ca_file: Option<&Path>) -> Result<Native, ClientError> {
+    let Some(file) = ca_file else {
+        return Ok(Native::new()?);
+    };
+    let path = file.to_owned();
+    match std::fs::read(file).map(|pem| Native::trusting(&pem)) {
+        Ok(Ok(http)) => Ok(http),
+        Ok(Err(source)) => Err(ClientError::Unusable { path, source }),
+        Err(source) => Err(ClientError::Unreadable { path, source }),
+    }
+}
+
 /// A client of the control plane.
 pub struct ControlClient {
     http: Native,
     base: String,
 }
 
+/// What the control plane answers to a question without a key: it is there, and what time it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub status: u16,
+    /// Its header `date`.
+    pub date: Option<String>,
+    /// The machine's time in the middle of the call.
+    pub at: OffsetDateTime,
+}
+
 impl ControlClient {
     /// For the function at `url` and `toolbox`. `ca_file` holds certificates that are trusted beside the public roots.
     /// The configuration allows plain HTTP to this machine only.
     pub fn new(url: &Uri, toolbox: ToolboxId, ca_file: Option<&Path>) -> Result<Self, ClientError> {
-        let http = match ca_file {
-            None => Native::new()?,
-            Some(path) => {
-                let (file, path) = (path, path.to_owned());
-                match std::fs::read(file).map(|pem| Native::trusting(&pem)) {
-                    Ok(Ok(http)) => http,
-                    Ok(Err(source)) => return Err(ClientError::Unusable { path, source }),
-                    Err(source) => return Err(ClientError::Unreadable { path, source }),
-                }
-            }
-        };
+        let http = native(ca_file)?;
         let base = url.to_string();
         Ok(Self {
             http,
@@ -131,6 +145,19 @@ impl ControlClient {
     pub async fn desired(&self, key: &str, request_id: &str) -> Result<ReadState, CallError> {
         self.call("GET", "/desired", key, request_id, Vec::new())
             .await
+    }
+
+    /// Asks for what does not exist, without a key. Any answer shows that the control plane can be reached.
+    pub async fn look(&self, deadline: Duration) -> Result<Seen, TransportError> {
+        let request = Request::new("GET", format!("{}/look", self.base));
+        let begun = OffsetDateTime::now_utc();
+        let answer = self.http.send(Call::new(request, deadline)).await?;
+        let took = OffsetDateTime::now_utc() - begun;
+        Ok(Seen {
+            status: answer.status,
+            date: answer.headers.get("date").map(str::to_owned),
+            at: begun + took / 2,
+        })
     }
 
     async fn call<T: DeserializeOwned>(

@@ -17,9 +17,9 @@ const PREFIX: &str = "tbe_";
 
 /// Why the agent is not enrolled.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EnrolError {
-    /// The file holds no token. Its content is not repeated.
-    #[error("the enrolment token file holds no token; expected tbe_ and its characters")]
+pub enum EnrolError {
+    /// Something else than a token. It is not repeated.
+    #[error("what should be an enrolment token is none; expected tbe_ and its characters")]
     NoToken,
     #[error("could not read the enrolment token file")]
     Unreadable(#[source] std::io::Error),
@@ -35,9 +35,14 @@ pub(super) enum EnrolError {
 }
 
 /// The token in the file; none when there is no file, or nothing in it.
-pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
+pub fn token(file: &Path) -> Result<Option<String>, EnrolError> {
     let text = durable::read(file).map_err(EnrolError::Unreadable)?;
-    let token = text.as_deref().map_or("", str::trim);
+    parse(&text.unwrap_or_default())
+}
+
+/// The token in `text`; none when there is nothing in it.
+pub fn parse(text: &str) -> Result<Option<String>, EnrolError> {
+    let token = text.trim();
     let is_plain = token.len() <= MAX_TOKEN_CHARS && token.bytes().all(|b| b.is_ascii_graphic());
     match token.strip_prefix(PREFIX) {
         _ if token.is_empty() => Ok(None),
@@ -47,17 +52,16 @@ pub(super) fn token(file: &Path) -> Result<Option<String>, EnrolError> {
 }
 
 /// What is enrolled, and where what it gets is kept.
-pub(super) struct Machine<'a> {
-    pub(super) certificate_pem: &'a str,
-    pub(super) ssh: &'a SshHost,
-    pub(super) state_dir: &'a Path,
+pub struct Machine<'a> {
+    pub certificate_pem: &'a str,
+    pub ssh: &'a SshHost,
+    pub state_dir: &'a Path,
 }
 
-/// Enrols with `token`, stores the keys, and removes the file, because the token works only once.
-pub(super) async fn enrol(
+/// Enrols with `token`, and stores what it gets.
+pub async fn enrol(
     client: &ControlClient,
     keys: &KeyRing,
-    file: &Path,
     token: &str,
     machine: Machine<'_>,
 ) -> Result<(), EnrolError> {
@@ -82,11 +86,15 @@ pub(super) async fn enrol(
     }
     keys.enrolled(answer.keys, answer.interval_seconds).await?;
     tracing::info!(request_id, "enrolled");
+    Ok(())
+}
+
+/// Removes the file of a token that was used, because it works only once.
+pub fn remove(file: &Path) {
     if let Err(error) = std::fs::remove_file(file) {
         tracing::warn!(%error, path = %file.display(), "could not remove the used enrolment token; remove it by hand");
         // On a read-only mount the token is tried again at the next start, and gives the same keys or a refusal.
     }
-    Ok(())
 }
 
 #[cfg(test)]

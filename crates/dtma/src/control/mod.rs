@@ -14,7 +14,7 @@ mod batch;
 mod boot;
 pub mod client;
 mod desired;
-mod enrol;
+pub mod enrol;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -228,8 +228,9 @@ impl Reporter {
             ssh: &self.control.ssh,
             state_dir: &self.control.state_dir,
         };
-        match enrol::enrol(client, keys, file, &token, about).await {
+        match enrol::enrol(client, keys, &token, about).await {
             Ok(()) => {
+                enrol::remove(file);
                 self.succeeded();
                 self.used_token = Some(token);
                 self.counters.reset();
@@ -469,7 +470,7 @@ impl Reporter {
 }
 
 /// What the machine's owner can do about a refusal. The other refusals pass by themselves, or are defects.
-fn hint(code: &str) -> Option<&'static str> {
+pub fn hint(code: &str) -> Option<&'static str> {
     match code {
         "certificate_changed" => Some(
             "the control plane trusts another certificate of this toolbox; enrol it again with a new token",
@@ -506,7 +507,7 @@ fn outcome(answer: &Result<HeartbeatResponse, CallError>) -> &'static str {
 }
 
 /// A random number in `[0, 1)`. It spreads the heartbeats of many agents over time.
-fn unit_random() -> f64 {
+pub fn unit_random() -> f64 {
     let bytes = *Uuid::new_v4().as_bytes();
     let number = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     f64::from(number) / (f64::from(u32::MAX) + 1.0)

@@ -1,4 +1,18 @@
-//! SSH to this machine, for when the agent does not answer: what an enrolment tells of it and brings for it.
+//! SSH to this machine, for when the agent does not answer.
+//!
+//! - [`SshHost`]: what an enrolment tells of the machine's sshd;
+//! - [`setup`]: `dtma ssh-setup`, which lets the control plane in, for the forced command only;
+//! - [`command`]: `dtma ssh-command`, the forced command: one operation of the closed set, one line of JSON. It asks the
+//!   agent or its companion (`local`), and does itself (`direct`) what neither can while the agent is dead.
+//!
+//! Both commands run as root, read the machine's settings ([`crate::config::ssh`]) and start programs of the system (`programs`).
+
+pub mod command;
+mod direct;
+mod hangup;
+mod local;
+mod programs;
+pub mod setup;
 
 use std::fs::File;
 use std::io::Read;

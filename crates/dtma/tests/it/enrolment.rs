@@ -1,10 +1,13 @@
 //! Enrolment, keys and their rotation, the counters of heartbeats: against a stub of the control plane.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 
+use crate::agent::Agent;
 use crate::control::{SOON, enrolled, enrolled_with, enrolling};
 use crate::docker;
 use crate::stub::{Fault, Stub, pair};
@@ -191,4 +194,64 @@ async fn an_enrolment_tells_the_host_key_and_keeps_the_authority_that_sshd_is_to
     assert_eq!(stub.plane().ssh_host, (Some(key.to_owned()), Some(2222)));
     let authority = std::fs::read_to_string(agent.state.join("ssh_ca.pub")).unwrap();
     assert_eq!(authority, "ssh-ed25519 AAAA\n");
+}
+
+/// `dtma enrol` for the agent's toolbox, with `token` on its standard input; whether it succeeded, and what it said.
+fn enrol(agent: &Agent, stub: &Stub, token: &str) -> (bool, String) {
+    #[allow(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dtma"));
+    let mut child = command
+        .env_clear()
+        .arg("enrol")
+        .arg(format!("--toolbox-id={}", agent.toolbox))
+        .arg(format!("--control-url={}", stub.url()))
+        .arg(format!("--state-dir={}", agent.state.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(token.as_bytes()).unwrap();
+    drop(input);
+    let ended = child.wait_with_output().unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_enrolled_without_an_agent_and_an_agent_goes_on_from_there() {
+    let stub = Stub::new().await;
+    let mut agent = Agent::prepare();
+    agent.key_file = false;
+    agent.key.clone_from(&stub.plane().keys.control_to_agent);
+    agent.extra = vec![format!("--control-url={}", stub.url())];
+    agent.tls = true;
+    let (token, wrong) = (stub.plane().token.clone(), "tbe_wrong");
+    let (done, said) = enrol(&agent, &stub, wrong);
+    assert!(!done && said.contains("enrolment_token_invalid"), "{said}");
+    assert!(
+        said.contains("put a new token"),
+        "it says what to do: {said}"
+    );
+    for nothing in ["", "\n", "SECRET"] {
+        let (done, said) = enrol(&agent, &stub, nothing);
+        assert!(!done && !said.contains("SECRET"), "{said}");
+    }
+    let (done, said) = enrol(&agent, &stub, &token);
+    assert!(done, "{said}");
+    assert!(
+        said.contains("Enrolled this machine as toolbox") && !said.contains("tbe_"),
+        "{said}"
+    );
+    // A lost answer is asked for again.
+    assert!(enrol(&agent, &stub, &format!(" {token}\n")).0);
+    assert_eq!(stub.plane().enrolments, 2);
+
+    agent.start().await;
+    stub.until("a heartbeat", SOON, |p| !p.heard.is_empty())
+        .await;
+    assert_eq!(stub.plane().enrolments, 2);
+    let (done, said) = enrol(&agent, &stub, &token);
+    assert!(!done && said.contains("another agent is using"), "{said}");
 }

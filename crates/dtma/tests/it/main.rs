@@ -14,6 +14,7 @@
 
 mod agent;
 mod api;
+mod companion;
 mod confinement;
 mod control;
 mod docker;
@@ -25,6 +26,7 @@ mod images;
 mod kills;
 mod lifecycle;
 mod logs;
+mod machine;
 mod mcp;
 mod names;
 mod ports;

@@ -20,6 +20,14 @@ fn main() -> ExitCode {
     };
     let documents = [
         ("toolbox-tools.openapi.json", openapi::toolbox_tools()),
+        (
+            "toolbox-dtma-console.openapi.json",
+            openapi::toolbox_dtma_console(),
+        ),
+        (
+            "ssh-command-executor.openapi.json",
+            openapi::ssh_command_executor(),
+        ),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];

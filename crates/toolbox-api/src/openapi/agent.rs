@@ -9,6 +9,9 @@ use crate::dtma::{
     ToolView,
 };
 use crate::edge::LogFilter;
+use crate::machine::{
+    Accepted, Begun, Diagnosis, LastVersionChange, MachineStatus, RedeployRequest,
+};
 use crate::problem::{Problem, ProblemCode};
 
 #[derive(OpenApi)]
@@ -18,8 +21,8 @@ use crate::problem::{Problem, ProblemCode};
         description = "The agent that manages the containers of one toolbox. Every error is an RFC 9457 problem with a stable code."
     ),
     paths(
-        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, mcp_send,
-        mcp_listen, mcp_end
+        health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
+        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey, &BearerToken),
@@ -124,6 +127,39 @@ fn restart() {}
         ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn logs() {}
+
+/// The agent, its machine with the metrics of the last hour, Docker and the companion.
+#[utoipa::path(get, path = "/v1/machine/status", responses((status = 200, body = MachineStatus), (status = 401, body = Problem)))]
+fn machine_status() {}
+
+/// What is wrong on the machine, and what to do about it.
+#[utoipa::path(get, path = "/v1/machine/diagnose", responses((status = 200, body = Diagnosis), (status = 401, body = Problem)))]
+fn machine_diagnose() {}
+
+/// The end of the agent's own log; with `follow=true` each new line too, until the agent stops.
+#[utoipa::path(get, path = "/v1/machine/logs",
+    params(("tail" = Option<u32>, Query, description = "lines from the end, at most 5000; 100 when absent"), ("follow" = Option<bool>, Query)),
+    responses((status = 200, content_type = "text/plain", body = String), (status = 400, body = Problem), (status = 401, body = Problem)))]
+fn machine_logs() {}
+
+/// Ends the agent, once open requests are answered; it is started again by what keeps it running.
+#[utoipa::path(post, path = "/v1/machine/restart", responses((status = 202, body = Accepted), (status = 401, body = Problem)))]
+fn machine_restart() {}
+
+/// Replaces the agent by another version; the companion does it, and goes back by itself when the new one is not healthy.
+#[utoipa::path(post, path = "/v1/machine/redeploy", request_body = Option<RedeployRequest>,
+    responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 502, body = Problem), (status = 503, body = Problem)))]
+fn machine_redeploy() {}
+
+/// Replaces the agent by the version that ran before.
+#[utoipa::path(post, path = "/v1/machine/rollback",
+    responses((status = 202, body = Begun), (status = 401, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+fn machine_rollback() {}
+
+/// The change of the agent's version that is under way, else the last one.
+#[utoipa::path(get, path = "/v1/machine/operation", responses((status = 200, body = LastVersionChange), (status = 401, body = Problem)))]
+fn machine_operation() {}
 
 /// Sends a JSON-RPC message to the instance's MCP server (streamable HTTP), whatever the server itself speaks.
 #[utoipa::path(post, path = "/mcp/{id}", security(("toolbox_key" = []), ("mcp_token" = [])), request_body(content = String, content_type = "application/json"),

@@ -34,6 +34,7 @@ pub(super) fn add(openapi: &mut OpenApi, gives: Gives) {
 fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem {
         get,
+        put,
         post,
         patch,
         delete,
@@ -41,6 +42,7 @@ fn operations_of(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mu
     } = item;
     [
         ("GET", get),
+        ("PUT", put),
         ("POST", post),
         ("PATCH", patch),
         ("DELETE", delete),
@@ -125,9 +127,30 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerFailed
         | C::DockerUnreachable
         | C::DockerTimeout => asks_agent,
-        // Of paths and methods that are no operation, and of the other function.
-        C::RouteNotFound
+        // Of paths and methods that are no operation, and of other functions.
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
         | C::MethodNotAllowed
+        | C::VersionChangeInProgress
+        | C::RedeployFailed
+        | C::NoPreviousVersion
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable
+        | C::CompanionUnreachable
         | C::EnrolmentTokenInvalid
         | C::EnrolmentTokenExpired
         | C::EnrolmentTokenUsed
@@ -135,6 +158,95 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::HeartbeatReplayed
         | C::CertificateChanged
         | C::SecretKeyRequired => false,
+    }
+}
+
+/// `toolbox-dtma-console`.
+pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let is_any = facts.path == "/";
+    let posts = facts.method == "POST";
+    let ends_with = |action: &str| is_any && posts || facts.path.ends_with(action);
+    let is_diagnosis = facts.path.ends_with("/diagnose");
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::Forbidden
+        | C::InvalidRequest
+        | C::ToolboxNotFound
+        | C::Internal
+        | C::NotConfigured
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout
+        | C::AuthUnreachable => true,
+        C::InvalidAction => is_any,
+        C::MethodNotAllowed => is_any && !posts,
+        C::InvalidJson | C::UnsupportedMediaType | C::BodyTooLarge | C::BodyTooSlow => {
+            facts.has_body
+        }
+        C::VersionChangeInProgress
+        | C::RedeployFailed
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable => ends_with("/redeploy") || ends_with("/rollback"),
+        C::NoPreviousVersion => ends_with("/rollback"),
+        // What a diagnosis finds is in its checks.
+        C::ToolboxNotReady
+        | C::AgentNotEnrolled
+        | C::AgentUnauthorized
+        | C::AgentTooOld
+        | C::AgentPinUnsupported
+        | C::AgentBadResponse
+        | C::AgentFailed
+        | C::AgentCertificateInvalid
+        | C::AgentUnreachable
+        | C::AgentTimeout
+        | C::CompanionUnreachable
+        | C::DockerFailed
+        | C::DockerUnreachable
+        | C::DockerTimeout => !is_diagnosis,
+        // Of paths that are no operation, and of other functions.
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
+        | C::InstanceNotFound
+        | C::CatalogToolNotFound
+        | C::OperationInProgress
+        | C::NameTaken
+        | C::IllegalState
+        | C::StateChanged
+        | C::ToolboxNotActive
+        | C::EnrolmentTokenInvalid
+        | C::EnrolmentTokenExpired
+        | C::EnrolmentTokenUsed
+        | C::HeartbeatKeyInvalid
+        | C::HeartbeatReplayed
+        | C::CertificateChanged
+        | C::SecretKeyRequired
+        | C::ValidationFailed
+        | C::IdempotencyKeyReused
+        | C::QuotaExceeded
+        | C::DeployFailed
+        | C::StartFailed
+        | C::StopFailed
+        | C::UpdateFailed
+        | C::DeleteFailed
+        | C::AgentStoreFailed => false,
     }
 }
 
@@ -162,9 +274,30 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::UnsupportedMediaType
         | C::ValidationFailed
         | C::StateChanged => facts.has_body,
-        // Of paths and methods that are no operation, and of the other function.
-        C::RouteNotFound
+        // Of paths and methods that are no operation, and of other functions.
+        C::OperationNotAllowed
+        | C::SshNoServer
+        | C::SshKeyExchangeFailed
+        | C::SshHostKeyChanged
+        | C::SshClockSkew
+        | C::SshNotAdmitted
+        | C::SshChannelRefused
+        | C::SshCommandRefused
+        | C::SshOutputTooLarge
+        | C::SshConnectionLost
+        | C::SshRefused
+        | C::SshUnreachable
+        | C::SshNotEnrolled
+        | C::SshTimeout
+        | C::RouteNotFound
         | C::MethodNotAllowed
+        | C::VersionChangeInProgress
+        | C::RedeployFailed
+        | C::NoPreviousVersion
+        | C::ReleasesNotConfigured
+        | C::ReleaseUnknown
+        | C::ReleaseUnavailable
+        | C::CompanionUnreachable
         | C::InvalidAction
         | C::InvalidToken
         | C::UserTokenRequired
@@ -199,4 +332,46 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::AgentTimeout
         | C::DockerTimeout => false,
     }
+}
+
+/// `ssh-command-executor`.
+pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    matches!(
+        code,
+        C::AuthenticationRequired
+            | C::InvalidToken
+            | C::UserTokenRequired
+            | C::AnonymousRefused
+            | C::Forbidden
+            | C::InvalidRequest
+            | C::ToolboxNotFound
+            | C::InstanceNotFound
+            | C::ToolboxNotReady
+            | C::Internal
+            | C::NotConfigured
+            | C::DatabaseBadResponse
+            | C::DatabaseUnreachable
+            | C::DatabaseTimeout
+            | C::AuthUnreachable
+            | C::InvalidJson
+            | C::UnsupportedMediaType
+            | C::BodyTooLarge
+            | C::BodyTooSlow
+            | C::ValidationFailed
+            | C::OperationNotAllowed
+            | C::SshNoServer
+            | C::SshKeyExchangeFailed
+            | C::SshHostKeyChanged
+            | C::SshClockSkew
+            | C::SshNotAdmitted
+            | C::SshChannelRefused
+            | C::SshCommandRefused
+            | C::SshOutputTooLarge
+            | C::SshConnectionLost
+            | C::SshRefused
+            | C::SshUnreachable
+            | C::SshNotEnrolled
+            | C::SshTimeout
+    )
 }

@@ -4,7 +4,9 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod console;
 mod errors;
+mod executor;
 mod heartbeat;
 mod tools;
 
@@ -14,6 +16,16 @@ use utoipa::openapi::OpenApi;
 /// The edge function `toolbox-tools`.
 pub fn toolbox_tools() -> OpenApi {
     tools::Document::openapi()
+}
+
+/// The edge function `toolbox-dtma-console`.
+pub fn toolbox_dtma_console() -> OpenApi {
+    console::Document::openapi()
+}
+
+/// The edge function `ssh-command-executor`.
+pub fn ssh_command_executor() -> OpenApi {
+    executor::Document::openapi()
 }
 
 /// The edge function `heartbeat`.

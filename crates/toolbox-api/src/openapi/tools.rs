@@ -21,14 +21,15 @@ use crate::error::{ErrorCode, ErrorEnvelope};
     servers((url = "/functions/v1/toolbox-tools")),
     paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
-    modifiers(&Secrets, &Errors),
+    modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
 )]
 pub(super) struct Document;
 
-struct Secrets;
+/// What a user presents.
+pub(super) struct UserSecrets;
 
-impl Modify for Secrets {
+impl Modify for UserSecrets {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         if let Some(components) = openapi.components.as_mut() {
             let mut http = Http::new(HttpAuthScheme::Bearer);

@@ -109,6 +109,11 @@ impl AgentError {
         matches!(self, Self::Problem(p) if p.code == ProblemCode::GenerationGap)
     }
 
+    /// There was no answer at all: the agent, or the way to it, is gone.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_))
+    }
+
     /// The command certainly changed nothing. Otherwise it may have been, or yet be, carried out.
     pub fn nothing_happened(&self) -> bool {
         match self {
@@ -154,16 +159,26 @@ impl AgentError {
                 ProblemCode::StaleGeneration
                 | ProblemCode::GenerationGap
                 | ProblemCode::InstanceDeleting => ErrorCode::StateChanged,
+                ProblemCode::VersionChangeInProgress => ErrorCode::VersionChangeInProgress,
+                ProblemCode::NoPreviousVersion => ErrorCode::NoPreviousVersion,
+                ProblemCode::ReleasesNotConfigured => ErrorCode::ReleasesNotConfigured,
+                ProblemCode::ReleaseUnknown => ErrorCode::ReleaseUnknown,
+                ProblemCode::ReleaseUnavailable => ErrorCode::ReleaseUnavailable,
+                ProblemCode::CompanionUnreachable => ErrorCode::CompanionUnreachable,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,
                 ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
-                ProblemCode::ShuttingDown | ProblemCode::TooManyConnections => {
+                ProblemCode::ShuttingDown
+                | ProblemCode::AgentNotHealthy
+                | ProblemCode::TooManyConnections => {
                     ErrorCode::AgentUnreachable
                 }
                 ProblemCode::InvalidBody
                 | ProblemCode::BodyTooLarge
                 | ProblemCode::UnsupportedMediaType
+                | ProblemCode::ToolboxUnknown
+                | ProblemCode::LogUnavailable
                 | ProblemCode::Internal => ErrorCode::AgentFailed,
             },
         }

@@ -1,6 +1,7 @@
 //! The agent of one toolbox.
 
 mod error;
+mod machine;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use toolbox_domain::keys::AgentKey;
 use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
 
 pub use error::{AgentError, AgentProblem};
+pub use machine::{Alive, speaks_enough};
 
 /// Longest answer with logs that is kept in memory, in bytes.
 const MAX_LOGS: usize = 4 * 1024 * 1024;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::alerts::Alert;
-use toolbox_domain::ids::{AlertChannelId, UserId};
 
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
@@ -37,8 +36,8 @@ pub struct AlertMessage {
     pub attempt: u32,
     /// Where it goes.
     pub channel: AlertChannel,
-    /// What it is about.
-    pub alert: Alert,
+    /// What it is about; none in a test.
+    pub alert: Option<Alert>,
 }
 
 /// What a message tells of an alert.
@@ -49,6 +48,8 @@ pub enum AlertMessageEvent {
     Opened,
     /// It is over.
     Recovered,
+    /// Nothing: its user wants to see that messages arrive.
+    Test,
 }
 
 /// What became of one attempt.
@@ -80,31 +81,9 @@ pub struct AlertDelivery<'a> {
     pub code: Option<&'a str>,
 }
 
-/// Whether a test may be sent.
-pub enum AlertTest {
-    /// It may, there.
-    Begun(AlertChannel),
-    /// The user has no such channel.
-    NotFound,
-    /// The last one is less than ten seconds ago.
-    TooSoon,
-}
-
 #[derive(Deserialize)]
 struct Claimed {
     messages: Vec<AlertMessage>,
-}
-
-#[derive(Serialize)]
-struct BeginTest {
-    user_id: UserId,
-    channel_id: AlertChannelId,
-}
-
-#[derive(Deserialize)]
-struct TestWire {
-    outcome: String,
-    channel: Option<AlertChannel>,
 }
 
 #[derive(Deserialize)]
@@ -137,26 +116,6 @@ impl Supabase {
         match parse::<RecordedWire>(&answer)?.outcome.as_str() {
             "recorded" => Ok(true),
             "superseded" => Ok(false),
-            _ => Err(unexpected(&answer)),
-        }
-    }
-
-    /// Asks for a test of a channel that `user` must own.
-    pub async fn begin_alert_test(
-        &self,
-        user_id: UserId,
-        channel_id: AlertChannelId,
-    ) -> Result<AlertTest, DatabaseError> {
-        let body = argument(&BeginTest {
-            user_id,
-            channel_id,
-        });
-        let answer = self.call_once("begin_alert_test", &body).await?;
-        let told: TestWire = parse(&answer)?;
-        match (told.outcome.as_str(), told.channel) {
-            ("begun", Some(channel)) => Ok(AlertTest::Begun(channel)),
-            ("not_found", _) => Ok(AlertTest::NotFound),
-            ("too_soon", _) => Ok(AlertTest::TooSoon),
             _ => Err(unexpected(&answer)),
         }
     }

@@ -7,7 +7,10 @@ pub mod alerts;
 mod error;
 pub mod heartbeat;
 pub mod jobs;
+pub mod machines;
+pub mod receipts;
 pub mod rows;
+pub mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod toolbox_events;

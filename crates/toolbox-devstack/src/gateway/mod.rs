@@ -2,15 +2,17 @@
 //!
 //! `/auth/v1` is answered here ([`crate::auth`]); `/rest/v1` goes to PostgREST and `/functions/v1/<name>` to that
 //! function's worker, both streamed. A real gateway adds nothing to functions' answers, so neither does this one:
-//! their CORS is their own.
+//! their CORS is their own. `/releases` has releases of DTMA, which a project keeps elsewhere.
 
 mod connector;
 mod cors;
 mod keys;
 mod linger;
 mod proxy;
+mod releases;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) postgrest_port: u16,
     pub(crate) functions: BTreeMap<String, Function>,
     pub(crate) proxy: Proxy,
+    /// Folder with releases of DTMA.
+    pub(crate) releases: PathBuf,
 }
 
 /// The one entry: routes by prefix, because everything behind a prefix is another program's business.
@@ -62,6 +66,9 @@ impl Gateway {
         if let Some(rest) = path.strip_prefix("/functions/v1/") {
             let name = rest.split('/').next().unwrap_or_default().to_owned();
             return self.function(&name, request).await;
+        }
+        if let Some(inner) = path.strip_prefix("/releases/") {
+            return releases::file(&self.releases, inner).await;
         }
         let service = if path.starts_with("/auth/v1/") {
             Service::Auth

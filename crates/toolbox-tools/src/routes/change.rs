@@ -106,6 +106,7 @@ pub(super) fn answer(
             status: state,
             tool_instance: outcome.instance,
             operation: outcome.operation,
+            via: outcome.via,
             request_id: cx.request_id.to_string(),
             timestamp: cx.state.timestamp(),
         },

@@ -182,16 +182,17 @@ pub(super) async fn logs(
             .await?;
         return Ok(reply::stream("application/x-ndjson", stream));
     }
-    let (instance_id, entries) = instances
+    let found = instances
         .logs(&request, toolbox, target, &options.query)
         .await?;
     reply::json(
         200,
         &LogsResponse {
             success: true,
-            logs: entries.iter().map(|entry| entry.line.clone()).collect(),
-            entries,
-            instance_id,
+            logs: found.lines.iter().map(|entry| entry.line.clone()).collect(),
+            entries: found.lines,
+            instance_id: found.instance_id,
+            via: found.via,
             timestamp: cx.state.timestamp(),
             request_id: cx.request_id.to_string(),
         },

@@ -1,0 +1,23 @@
+//! Starts every server that misbehaves, prints where they are as one line of JSON, and serves until standard input ends.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../tests/servers/mod.rs"]
+mod servers;
+
+use std::io::{Read, Write};
+
+#[tokio::main]
+async fn main() {
+    let mut all = serde_json::Map::new();
+    for (name, manner) in servers::ALL {
+        let (port, host_key) = servers::start(manner).await;
+        all.insert(
+            name.to_owned(),
+            serde_json::json!({ "port": port, "host_key": host_key }),
+        );
+    }
+    println!("{}", serde_json::Value::Object(all));
+    std::io::stdout().flush().unwrap();
+    let waiting = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let _ = waiting.await;
+}
