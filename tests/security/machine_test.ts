@@ -1,6 +1,6 @@
 // A machine that was taken over and says what it likes, with its own key: what becomes of it in the shared database.
 import assert from "node:assert/strict";
-import { startStack } from "../lib/stack.ts";
+import { enrolmentToken, startStack } from "../lib/stack.ts";
 import { Database } from "../e2e/lib/db.ts";
 import { Machine } from "../e2e/lib/machine.ts";
 import type { Actor, World } from "../e2e/lib/world.ts";
@@ -109,5 +109,35 @@ Deno.test("what a machine says neither fills the database nor reaches a screen a
       { id: ids[0] },
     );
     assert(events > 0 && events <= 10, `30 changes became ${events} events`);
+  });
+
+  await t.step("versions and numbers that are none", async () => {
+    const numbers = [-1, 0, 1.5, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 64, 1e300, "1", null, [], {}];
+    const texts = [EVIL, "x".repeat(100_000), "", 1, null, [], {}];
+    for (
+      const more of [
+        ...numbers.flatMap((n) => [{ api_version: n }, { interval_seconds: n }, { boot: n }, { sequence: n }]),
+        ...texts.flatMap((text) => [{ version: text }, { certificate_sha256: text }, { certificate_pem: text }]),
+        ...numbers.map((n) => ({ instances: [report(ids[0], { generation: n })] })),
+        ...numbers.map((n) => ({ instances: [report(ids[0], { restart_count: n, exit_code: n })] })),
+        ...texts.map((text) => ({ instances: [report(ids[0], { phase: text, observed_at: text })] })),
+      ]
+    ) {
+      const reply = await machine.beat(more);
+      assert(reply.status < 500, `${JSON.stringify(more).slice(0, 200)}: ${reply.status} ${reply.text}`);
+      // A number that was taken moves the next ones on.
+      machine.boot++;
+    }
+    const another = await Machine.of(world, { userId: stack.ready.demo.user_id } as Actor);
+    const token = await enrolmentToken(stack.ready, another.toolboxId);
+    for (const more of [...numbers.map((n) => ({ api_version: n })), ...texts.map((text) => ({ version: text }))]) {
+      const json = { version: "1.0.0", api_version: 2, certificate_pem: another.certificate, ...more };
+      const reply = await another.call("/enrol", { method: "POST", key: token, json });
+      assert(reply.status < 500, `${JSON.stringify(more).slice(0, 200)}: ${reply.status} ${reply.text}`);
+    }
+    const rows = await db.rows("select to_jsonb(e)::text as text from public.account_tool_environments e");
+    for (const { text } of rows) {
+      assert(!/\\u001b|\\u0000|[\u0080-\u009f\u202e]|x{5000}/.test(String(text)), String(text));
+    }
   });
 });

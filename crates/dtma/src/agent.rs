@@ -13,7 +13,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use toolbox_domain::names::agent_host;
-use toolbox_domain::spec::ImagePolicy;
 use toolbox_http::native::{Native, SetupError};
 use toolbox_mcp::wire::body::Budget;
 
@@ -93,13 +92,9 @@ pub async fn run(
         Some(file) => read_keys(file)?,
         None => Vec::new(),
     };
-    let policy = ImagePolicy {
-        allow_loopback_http: config.allow_loopback_git,
-    };
     let store = Arc::new(Store::open(
         &config.machine.state_dir,
         config.machine.toolbox_id,
-        policy,
     )?);
     let loaded = store.load()?;
     let keys = Arc::new(KeyRing::load(&config.machine.state_dir, &of_file)?);
@@ -131,7 +126,7 @@ pub async fn run(
     );
 
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
-    let shared = Arc::new(shared(&config, policy, store, Arc::clone(&tombstones)));
+    let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones)));
     let (end_requests, ending) = watch::channel(false);
     let (begin_shutdown, shutdown) = watch::channel(false);
     let (instances, requests) = instances::channel(tombstones);
@@ -187,7 +182,7 @@ pub async fn run(
             .as_ref()
             .map(|i| i.certificate_sha256.as_str().into()),
         toolbox: config.machine.toolbox_id,
-        policy,
+        sources: Arc::clone(&shared.sources),
         orphans,
         has_control_plane: client.is_some(),
         mcp: mcp.clone(),
@@ -315,20 +310,17 @@ fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
 }
 
 /// What every instance needs.
-fn shared(
-    config: &Config,
-    policy: ImagePolicy,
-    store: Arc<Store>,
-    tombstones: Arc<Tombstones>,
-) -> Shared {
+fn shared(config: &Config, store: Arc<Store>, tombstones: Arc<Tombstones>) -> Shared {
     let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
-    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
+    let sources = Arc::new(config.allow_private_sources.clone());
+    let engine = DockerEngine::new(
         &config.machine.docker_host,
         config.machine.toolbox_id,
         network.clone(),
         Arc::clone(&telemetry),
-    ));
+    );
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.allowing(Arc::clone(&sources)));
     Shared {
         toolbox: config.machine.toolbox_id,
         network,
@@ -336,7 +328,7 @@ fn shared(
         docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
-        policy,
+        sources,
         tombstones,
         changes: Arc::new(Changes::default()),
         telemetry,

@@ -17,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use toolbox_api::dtma::{API_VERSION, Reason};
 use toolbox_domain::names::agent_host;
-use toolbox_domain::spec::ImagePolicy;
 
 use crate::agent::StartError;
 use crate::api::host;
@@ -113,12 +112,9 @@ fn fault(code: &str, message: impl Into<String>) -> Reason {
 /// The records, and the keys.
 fn state(config: &Config) -> Result<(), Reason> {
     let folder = &config.machine.state_dir;
-    let policy = ImagePolicy {
-        allow_loopback_http: config.allow_loopback_git,
-    };
     let unreadable =
         |error: &dyn std::error::Error| fault("state_unreadable", crate::error_chain(error));
-    let looked = store::look(folder, policy).map_err(|e| unreadable(&e))?;
+    let looked = store::look(folder).map_err(|e| unreadable(&e))?;
     if looked.unreadable > 0 {
         let all = looked.readable + looked.unreadable;
         let message = format!(

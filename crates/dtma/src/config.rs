@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::AgentKey;
 
@@ -72,11 +73,16 @@ pub struct Config {
     #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
     pub mcp_memory: u16,
 
-    /// Also build images from Git repositories at `http://127.0.0.1`; for development only.
-    #[arg(long, env = "DTMA_ALLOW_LOOPBACK_GIT", default_value_t = false, action = clap::ArgAction::Set,
-          value_parser = clap::builder::BoolishValueParser::new(),
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_loopback_git: bool,
+    /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
+    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
+    #[arg(
+        long,
+        env = "DTMA_ALLOW_PRIVATE_SOURCES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "LIST"
+    )]
+    pub allow_private_sources: Allowed,
 
     /// Only find out whether this program could serve the machine: read the state, ask Docker and the control plane, answer
     /// `GET /health`, and print what was found as one line. Nothing is changed, and it ends with its standard input.

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use toolbox_domain::ids::ToolboxId;
-use toolbox_domain::spec::ImagePolicy;
 
 use crate::config::enrol::EnrolConfig;
 use crate::control::client::{ClientError, ControlClient};
@@ -92,7 +91,7 @@ pub async fn run(config: EnrolConfig) -> Result<Enrolled, EnrolmentError> {
     let token = token.ok_or(EnrolmentError::NoToken)?;
     let folder = &machine.state_dir;
     // Held to the end, so that no agent starts in between.
-    let _state = Store::open(folder, machine.toolbox_id, ImagePolicy::default())?;
+    let _state = Store::open(folder, machine.toolbox_id)?;
     let identity = if machine.insecure_http {
         None
     } else {

@@ -8,7 +8,7 @@
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
-//! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`machine`]: how the agent and its machine are, for who looks after them;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`ssh`]: SSH to this machine, for when the agent does not answer;
@@ -28,6 +28,7 @@ pub mod candidate;
 pub mod cli;
 pub mod companion;
 pub mod config;
+pub mod connections;
 pub mod control;
 pub mod durable;
 pub mod enrolment;

@@ -14,6 +14,8 @@ pub enum ReasonCode {
     ImageTagNotFound,
     /// The registry wants credentials.
     RegistryUnauthorized,
+    /// The registry or the Git host is in an inner network.
+    SourceNotPublic,
     /// The registry could not be reached, or refused for now.
     RegistryUnreachable,
     /// The machine's disk is full.
@@ -57,6 +59,7 @@ impl ReasonCode {
             Self::ImageNotFound => "image_not_found",
             Self::ImageTagNotFound => "image_tag_not_found",
             Self::RegistryUnauthorized => "registry_unauthorized",
+            Self::SourceNotPublic => "source_not_public",
             Self::RegistryUnreachable => "registry_unreachable",
             Self::NoSpace => "no_space",
             Self::PlatformMismatch => "platform_mismatch",
@@ -120,14 +123,14 @@ impl From<Why> for Reason {
     }
 }
 
-/// Docker's text as one bounded line, fit for a sentence.
+/// A text of somebody else as one bounded line without control characters, fit for a sentence.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(MAX_DETAIL_CHARS));
     for (count, word) in text.split_whitespace().enumerate() {
         if count > 0 {
             line.push(' ');
         }
-        line.push_str(word);
+        line.extend(word.chars().filter(|c| !c.is_control()));
     }
     match line.char_indices().nth(MAX_DETAIL_CHARS) {
         Some((cut, _)) => format!("{}…", &line[..cut]),
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn docker_text_becomes_one_bounded_line() {
-        assert_eq!(one_line("a\n  b\tc"), "a b c");
+        assert_eq!(one_line("a\n  b\tc\u{1b}[31m\0"), "a b c[31m");
         let long = one_line(&"é".repeat(2_000));
         assert_eq!(long.chars().count(), MAX_DETAIL_CHARS + 1);
         assert!(long.ends_with('…'));

@@ -101,12 +101,14 @@ impl Release {
         match self.spec.image() {
             ImageSource::Reference(reference) => ImageRequest::Pull {
                 reference: reference.to_string(),
+                source: self.spec.image().target().clone(),
                 known: self.image_digest.clone(),
                 ask_again: reference.is_floating() && self.refresh_image,
                 pulled: self.pulled,
             },
             ImageSource::Git(source) => ImageRequest::Build {
                 remote: source.build_remote(),
+                source: source.target().clone(),
                 dockerfile: source.dockerfile().to_owned(),
                 // The whole id: an image that is here already is not built again, so no other instance may share its name.
                 tag: format!(

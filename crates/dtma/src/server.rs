@@ -3,17 +3,19 @@
 //! A TLS connection begins with TLS, or with the `CONNECT` of a client that takes the agent for the proxy of its own
 //! name (`tunnel`).
 //!
-//! One task per connection does the handshake too, so a slow caller delays nobody. Their number is bounded: beyond it,
-//! the one that has gone longest without a request makes room, and when all have sent one, the new one is closed. A
-//! connection that says nothing for a while is closed too, so callers that vanish leave nothing behind.
+//! One task per connection does the handshake too, so a slow caller delays nobody. Their number is bounded, and who makes
+//! room is decided in [`crate::connections`]: what surrounds the routes tells by [`Connection::recognise`] who has shown a
+//! key. A connection that says nothing for a while is closed too, so callers that vanish leave nothing behind.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,14 +25,19 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::connections::{Connection, Limits, Table};
 use crate::tunnel::{self, PromptAcks};
 
-/// Most connections at once. Bounds the memory and the file descriptors callers can make the agent use.
-const MAX_CONNECTIONS: usize = 512;
+/// How many connections there may be at once.
+const LIMITS: Limits = Limits {
+    all: 512,
+    strangers_per_address: 32,
+    reserved: 64,
+};
 /// How long a TLS handshake may take, the tunnel before it included.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, from the connection's begin or the end of the request before it.
@@ -68,45 +75,36 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
     drain: Duration,
 ) {
-    serve_at_most(
-        MAX_CONNECTIONS,
-        listener,
-        transport,
-        router,
-        shutdown,
-        drain,
-    )
-    .await;
+    serve_at_most(LIMITS, listener, transport, router, shutdown, drain).await;
 }
 
 async fn serve_at_most(
-    most: usize,
+    limits: Limits,
     listener: TcpListener,
     transport: Transport,
     router: Router,
     shutdown: watch::Receiver<bool>,
     drain: Duration,
 ) {
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(limits);
     let mut stop = shutdown.clone();
     loop {
         tokio::select! {
             () = crate::instances::stopped(&mut stop) => break,
-            Some(ended) = connections.open.join_next() => report(ended),
+            Some(ended) = connections.open.join_next_with_id() => connections.ended(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => if connections.make_room(most).await {
-                    let asked = Arc::new(AtomicBool::new(false));
+                Ok((stream, peer)) => if let Some(own) = connections.admit(peer.ip()).await {
+                    let number = own.number();
                     let serving = connection(
                         stream,
                         transport.clone(),
                         router.clone(),
-                        Arc::clone(&asked),
+                        own,
                         shutdown.clone(),
                     );
-                    let task = connections.open.spawn(serving);
-                    connections.silent.push_back(Silent { asked, task });
+                    connections.begun(number, serving);
                 } else {
-                    tracing::warn!(most, "closed a connection: there are too many");
+                    tracing::warn!("closed a connection: there are too many");
                 },
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
@@ -117,8 +115,8 @@ async fn serve_at_most(
     }
     drop(listener);
     let ended = async {
-        while let Some(ended) = connections.open.join_next().await {
-            report(ended);
+        while let Some(ended) = connections.open.join_next_with_id().await {
+            connections.ended(ended);
         }
     };
     if tokio::time::timeout(drain, ended).await.is_err() {
@@ -126,39 +124,61 @@ async fn serve_at_most(
     }
 }
 
-/// The connections there are.
-#[derive(Default)]
+/// The connections there are, and the tasks that serve them.
 struct Connections {
+    most: usize,
+    table: Arc<Mutex<Table>>,
     open: JoinSet<()>,
-    /// Those that have not sent a request, oldest first.
-    silent: VecDeque<Silent>,
-}
-
-struct Silent {
-    asked: Arc<AtomicBool>,
-    task: AbortHandle,
+    /// By the connection's number, to end it.
+    tasks: HashMap<u64, AbortHandle>,
+    numbers: HashMap<Id, u64>,
 }
 
 impl Connections {
-    /// Whether there is room for one more of at most `most`; a silent one ends for it.
-    async fn make_room(&mut self, most: usize) -> bool {
-        while let Some(ended) = self.open.try_join_next() {
-            report(ended);
+    fn new(limits: Limits) -> Self {
+        Self {
+            most: limits.all,
+            table: Arc::new(Mutex::new(Table::new(limits))),
+            open: JoinSet::new(),
+            tasks: HashMap::new(),
+            numbers: HashMap::new(),
         }
-        self.silent
-            .retain(|c| !c.task.is_finished() && !c.asked.load(Ordering::Relaxed));
-        if self.open.len() < most {
-            return true;
-        }
-        let Some(oldest) = self.silent.pop_front() else {
-            return false;
+    }
+
+    /// A place for a caller from `peer`. Another connection may end for it.
+    async fn admit(&mut self, peer: IpAddr) -> Option<Connection> {
+        let admitted = {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.admit(peer)?
         };
-        oldest.task.abort();
-        if let Some(ended) = self.open.join_next().await {
-            report(ended);
+        let own = Connection::new(admitted.number, Arc::clone(&self.table));
+        if let Some(other) = admitted.instead_of.and_then(|n| self.tasks.get(&n)) {
+            other.abort();
+            tracing::debug!(%peer, "closed a connection without a key to make room");
         }
-        tracing::debug!(most, "closed a silent connection to make room");
-        true
+        // Its socket goes with its task.
+        while self.open.len() >= self.most {
+            let ended = self.open.join_next_with_id().await?;
+            self.ended(ended);
+        }
+        Some(own)
+    }
+
+    fn begun(&mut self, number: u64, serving: impl Future<Output = ()> + Send + 'static) {
+        let task = self.open.spawn(serving);
+        self.numbers.insert(task.id(), number);
+        self.tasks.insert(number, task);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        if let Some(number) = self.numbers.remove(&id) {
+            self.tasks.remove(&number);
+        }
+        report(ended.map(drop));
     }
 }
 
@@ -183,7 +203,7 @@ async fn connection(
     stream: TcpStream,
     transport: Transport,
     router: Router,
-    asked: Arc<AtomicBool>,
+    own: Connection,
     mut shutdown: watch::Receiver<bool>,
 ) {
     if let Err(error) = keep_alive(&stream) {
@@ -192,14 +212,14 @@ async fn connection(
     // Answers are small and should not wait for more to come; a kernel that cannot do this only makes them slower.
     let _ = stream.set_nodelay(true);
     match transport {
-        Transport::Plain => requests(stream, router, asked, shutdown).await,
+        Transport::Plain => requests(stream, router, own, shutdown).await,
         Transport::Tls(tls) => {
             let done = tokio::select! {
                 done = tokio::time::timeout(HANDSHAKE_LIMIT, handshake(stream, tls)) => done,
                 () = crate::instances::stopped(&mut shutdown) => return,
             };
             match done {
-                Ok(Ok(stream)) => requests(stream, router, asked, shutdown).await,
+                Ok(Ok(stream)) => requests(stream, router, own, shutdown).await,
                 // Whoever trusts another certificate, or speaks no TLS, ends here.
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -220,12 +240,12 @@ async fn handshake(mut stream: TcpStream, tls: Tls) -> io::Result<TlsStream<Prom
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    asked: Arc<AtomicBool>,
+    own: Connection,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(own.clone());
         router.call(request)
     });
     let serving = http1::Builder::new()

@@ -2,41 +2,73 @@
 
 use std::net::SocketAddr;
 
+use axum::Extension;
+use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use super::*;
+use crate::connections::Role;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Serves `hi` over plain HTTP, until the sender is dropped.
-async fn started_plain(most: usize) -> (SocketAddr, watch::Sender<bool>) {
-    started(Transport::Plain, most).await
+/// Few places.
+const fn few(all: usize, strangers_per_address: usize) -> Limits {
+    Limits {
+        all,
+        strangers_per_address,
+        reserved: 1,
+    }
 }
 
-/// Serves `hi`, until the sender is dropped.
-async fn started(transport: Transport, most: usize) -> (SocketAddr, watch::Sender<bool>) {
+/// Serves `hi` over plain HTTP, until the sender is dropped.
+async fn started_plain(limits: Limits) -> (SocketAddr, watch::Sender<bool>) {
+    started(Transport::Plain, limits).await
+}
+
+/// Serves `hi`, and knows callers of `/key` and `/token`, until the sender is dropped.
+async fn started(transport: Transport, limits: Limits) -> (SocketAddr, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/", axum::routing::get(|| async { "hi" }));
+    let know = |role: Role| {
+        move |Extension(own): Extension<Connection>| async move {
+            if own.recognise(role) { "hi" } else { "no" }
+        }
+    };
+    let router = Router::new()
+        .route("/", get(|| async { "hi" }))
+        .route("/key", get(know(Role::Control)))
+        .route("/token", get(know(Role::Client)));
     let (sender, shutdown) = watch::channel(false);
     let drain = Duration::from_secs(1);
     tokio::spawn(async move {
-        serve_at_most(most, listener, transport, router, shutdown, drain).await;
+        serve_at_most(limits, listener, transport, router, shutdown, drain).await;
     });
     (address, sender)
 }
 
 /// Asks over an open connection and leaves it open.
 async fn ask(stream: &mut TcpStream) {
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    assert_eq!(told(stream, "/").await.as_deref(), Some("hi"));
+}
+
+/// The two letters that it answers, if it does.
+async fn told(stream: &mut TcpStream, path: &str) -> Option<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
     let mut text = Vec::new();
-    while !text.ends_with(b"\r\n\r\nhi") {
-        let read = stream.read_buf(&mut text).await.unwrap();
-        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&text));
+    loop {
+        match stream.read_buf(&mut text).await {
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&text);
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && body.len() == 2
+        {
+            return Some(body.to_owned());
+        }
     }
 }
 
@@ -49,7 +81,7 @@ async fn closed(stream: &mut TcpStream) {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_send_a_request_is_closed_after_ten_seconds() {
     for half in ["", "GET / HTTP/1.1\r\nhost:", "whole"] {
-        let (address, _stop) = started_plain(MAX_CONNECTIONS).await;
+        let (address, _stop) = started_plain(LIMITS).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         let begun = Instant::now();
         if half == "whole" {
@@ -75,7 +107,7 @@ async fn started_with_tls() -> (SocketAddr, watch::Sender<bool>) {
         config: identity.server_config().unwrap(),
         host: "agent.invalid".into(),
     });
-    started(tls, MAX_CONNECTIONS).await
+    started(tls, LIMITS).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,47 +134,76 @@ async fn whoever_does_not_finish_the_handshake_is_closed_after_ten_seconds() {
     }
 }
 
-#[tokio::test]
-async fn silent_connections_make_room_and_used_ones_stay() {
-    let (address, _stop) = started_plain(4).await;
-    let mut used = TcpStream::connect(address).await.unwrap();
-    ask(&mut used).await;
-    let mut silent = Vec::new();
-    for _ in 0..50 {
-        silent.push(TcpStream::connect(address).await.unwrap());
-    }
-    let served = async {
-        let mut late = TcpStream::connect(address).await.unwrap();
-        ask(&mut late).await;
-        ask(&mut used).await;
-        closed(&mut silent[0]).await;
-        late
-    };
-    let _late = tokio::time::timeout(SOON, served).await.unwrap();
+/// Connects from one of the machine's loopback addresses.
+async fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+        .unwrap();
+    socket.connect(to).await.unwrap()
 }
 
 #[tokio::test]
-async fn beyond_the_bound_a_connection_is_closed_when_all_others_are_used() {
-    let (address, _stop) = started_plain(2).await;
-    let mut used = Vec::new();
+async fn strangers_make_room_also_when_they_ask_and_known_callers_stay() {
+    let (address, _stop) = started_plain(few(8, 4)).await;
+    let mut known = connect_from(1, address).await;
+    assert_eq!(told(&mut known, "/key").await.as_deref(), Some("hi"));
+    let mut strangers = Vec::new();
+    for count in 0..60 {
+        let mut stream = connect_from(2 + count % 6, address).await;
+        let _ = told(&mut stream, "/").await;
+        strangers.push(stream);
+        let served = async {
+            ask(&mut known).await;
+            let mut late = connect_from(1, address).await;
+            assert_eq!(told(&mut late, "/key").await.as_deref(), Some("hi"));
+        };
+        tokio::time::timeout(SOON, served).await.unwrap();
+    }
+    tokio::time::timeout(SOON, closed(&mut strangers[0]))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn one_address_loses_its_oldest_stranger_only() {
+    let (address, _stop) = started_plain(few(100, 4)).await;
+    let mut other = connect_from(2, address).await;
+    ask(&mut other).await;
+    let mut crowd = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect_from(1, address).await;
+        ask(&mut stream).await;
+        crowd.push(stream);
+    }
+    let gone = tokio::time::timeout(SOON, closed(&mut crowd[0]));
+    gone.await.unwrap();
+    for stream in &mut crowd[1..] {
+        ask(stream).await;
+    }
+    ask(&mut other).await;
+}
+
+#[tokio::test]
+async fn beyond_the_bound_a_connection_is_closed_when_all_others_are_known() {
+    let (address, _stop) = started_plain(few(2, 4)).await;
+    let mut known = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        ask(&mut stream).await;
-        used.push(stream);
+        assert_eq!(told(&mut stream, "/key").await.as_deref(), Some("hi"));
+        known.push(stream);
     }
     let mut third = TcpStream::connect(address).await.unwrap();
     tokio::time::timeout(SOON, closed(&mut third))
         .await
         .unwrap();
-    ask(&mut used[0]).await;
+    ask(&mut known[0]).await;
     // One that ends leaves its place.
-    drop(used.pop());
+    drop(known.pop());
     let served = async {
         loop {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
-            let mut text = Vec::new();
-            if stream.read_to_end(&mut text).await.is_ok() && text.ends_with(b"hi") {
+            if told(&mut stream, "/").await.as_deref() == Some("hi") {
                 break;
             }
         }
@@ -151,8 +212,21 @@ async fn beyond_the_bound_a_connection_is_closed_when_all_others_are_used() {
 }
 
 #[tokio::test]
+async fn clients_with_a_token_leave_a_place_for_the_key() {
+    let (address, _stop) = started_plain(few(3, 4)).await;
+    let mut clients = Vec::new();
+    for answer in ["hi", "hi", "no"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(told(&mut stream, "/token").await.as_deref(), Some(answer));
+        clients.push(stream);
+    }
+    let mut control = TcpStream::connect(address).await.unwrap();
+    assert_eq!(told(&mut control, "/key").await.as_deref(), Some("hi"));
+}
+
+#[tokio::test]
 async fn the_kernel_watches_over_every_connection() {
-    let (address, _stop) = started_plain(4).await;
+    let (address, _stop) = started_plain(LIMITS).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     ask(&mut stream).await;
     let end = |port: u16| format!("0100007F:{port:04X}");

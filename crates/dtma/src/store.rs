@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{Desired, PortBinding, Reason, ToolSpec};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::names::DisplayName;
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+use toolbox_domain::spec::InstanceSpec;
 
 use crate::durable;
 use crate::record::{Record, Release, Restart, hex};
@@ -97,7 +97,7 @@ pub struct Looked {
 }
 
 /// Counts the records in `dir`, and changes nothing: the agent that owns them may be running. Blocks.
-pub fn look(dir: &Path, policy: ImagePolicy) -> Result<Looked, StoreError> {
+pub fn look(dir: &Path) -> Result<Looked, StoreError> {
     let folder = dir.join("instances");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -108,7 +108,7 @@ pub fn look(dir: &Path, policy: ImagePolicy) -> Result<Looked, StoreError> {
     for entry in entries {
         let path = entry.map_err(at("list", &folder))?.path();
         match (instance_of(&path), path.exists()) {
-            (Some(id), true) if read(&path, id, policy).is_ok() => looked.readable += 1,
+            (Some(id), true) if read(&path, id).is_ok() => looked.readable += 1,
             // One that is gone was removed meanwhile.
             (Some(_), true) if path.exists() => looked.unreadable += 1,
             _ => {}
@@ -136,7 +136,7 @@ fn instance_of(path: &Path) -> Option<ToolInstanceId> {
     file_name(path).strip_suffix(".json")?.parse().ok()
 }
 
-fn read(path: &Path, id: ToolInstanceId, policy: ImagePolicy) -> Result<Record, Corrupt> {
+fn read(path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|f| f.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
@@ -154,7 +154,7 @@ fn read(path: &Path, id: ToolInstanceId, policy: ImagePolicy) -> Result<Record, 
     if stored.id != id {
         return Err(Corrupt::OtherInstance(stored.id));
     }
-    stored.into_record(policy)
+    stored.into_record()
 }
 
 /// The state folder of one agent, locked for it.
@@ -164,7 +164,6 @@ pub struct Store {
     deleted: PathBuf,
     pulled: PathBuf,
     quarantine: PathBuf,
-    policy: ImagePolicy,
     // Tests let it fail, as disks do.
     sync_folder: fn(&Path) -> io::Result<()>,
     // Held for its lock, which the kernel lets go when the process ends in whatever way.
@@ -173,7 +172,7 @@ pub struct Store {
 
 impl Store {
     /// Opens or makes the folder and locks it.
-    pub fn open(dir: &Path, toolbox: ToolboxId, policy: ImagePolicy) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, toolbox: ToolboxId) -> Result<Self, StoreError> {
         let (instances, quarantine) = (dir.join("instances"), dir.join("quarantine"));
         let (deleted, pulled) = (dir.join("deleted"), dir.join("pulled"));
         for folder in [dir, &instances, &quarantine, &deleted, &pulled] {
@@ -220,7 +219,6 @@ impl Store {
             deleted,
             pulled,
             quarantine,
-            policy,
             sync_folder: durable::sync_folder,
             _lock: lock,
         })
@@ -269,7 +267,7 @@ impl Store {
     }
 
     fn read(&self, path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
-        read(path, id, self.policy)
+        read(path, id)
     }
 
     fn set_aside(&self, path: &Path, name: &str) -> Result<PathBuf, StoreError> {
@@ -509,7 +507,7 @@ impl StoredRecord {
         }
     }
 
-    fn into_record(self, policy: ImagePolicy) -> Result<Record, Corrupt> {
+    fn into_record(self) -> Result<Record, Corrupt> {
         Ok(Record {
             id: self.id,
             name: DisplayName::parse(&self.name).map_err(Corrupt::Name)?,
@@ -517,8 +515,8 @@ impl StoredRecord {
             generation: self.generation,
             desired: self.desired,
             requested_sha256: self.requested_sha256,
-            current: self.current.into_release(policy)?,
-            next: self.next.map(|n| n.into_release(policy)).transpose()?,
+            current: self.current.into_release()?,
+            next: self.next.map(|n| n.into_release()).transpose()?,
             update_failure: self.update_failure,
             restart: self.restart.and_then(|r| {
                 let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;
@@ -546,8 +544,8 @@ impl StoredRelease {
         }
     }
 
-    fn into_release(self, policy: ImagePolicy) -> Result<Release, Corrupt> {
-        let spec = InstanceSpec::validate_with(self.spec, policy)
+    fn into_release(self) -> Result<Release, Corrupt> {
+        let spec = InstanceSpec::validate(self.spec)
             .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
         Ok(Release {
             proven: self.proven,

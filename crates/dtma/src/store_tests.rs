@@ -7,7 +7,7 @@ use super::*;
 const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 
 fn open(dir: &Path) -> Store {
-    Store::open(dir, TOOLBOX.parse().unwrap(), ImagePolicy::default()).unwrap()
+    Store::open(dir, TOOLBOX.parse().unwrap()).unwrap()
 }
 
 fn record(n: u128) -> Record {
@@ -165,11 +165,11 @@ fn one_agent_per_folder_and_one_folder_per_toolbox() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     let toolbox = TOOLBOX.parse().unwrap();
-    let second = Store::open(dir.path(), toolbox, ImagePolicy::default());
+    let second = Store::open(dir.path(), toolbox);
     assert!(matches!(second, Err(StoreError::Locked { .. })));
     drop(first);
     let other = "00000000-0000-0000-0000-000000000001".parse().unwrap();
-    let stranger = Store::open(dir.path(), other, ImagePolicy::default());
+    let stranger = Store::open(dir.path(), other);
     assert!(matches!(stranger, Err(StoreError::OtherToolbox { .. })));
 }
 

@@ -99,16 +99,17 @@ impl ConfigOverride {
 
     /// A violated rule of a spec, where the caller can mend it.
     pub fn violated(error: &SpecError) -> FieldError {
+        Self::told(FieldError::from(error))
+    }
+
+    /// A rule of a spec that an agent says is violated, under the path where the caller set it.
+    pub fn told(error: FieldError) -> FieldError {
         let field = match error.field.as_str() {
             // It is about the whole.
             "" => "baseConfigOverrideJson".to_owned(),
             field => format!("baseConfigOverrideJson.{}", own_path(field)),
         };
-        FieldError {
-            field,
-            code: error.code.to_owned(),
-            message: error.message.clone(),
-        }
+        FieldError { field, ..error }
     }
 
     /// Makes of `spec` what the caller wants; what is left out stays. Variables are merged one by one, because nobody can

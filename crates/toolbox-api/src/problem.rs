@@ -106,6 +106,8 @@ codes! {
         StoreFailed = "store_failed", 507, "The desired state could not be stored";
         /// The agent is stopping.
         ShuttingDown = "shutting_down", 503, "The agent is shutting down";
+        /// More clients of MCP servers are connected than the agent serves at once.
+        TooManyConnections = "too_many_connections", 503, "Too many connections are open";
         /// A defect of the agent.
         Internal = "internal", 500, "Internal error";
     }
@@ -120,6 +122,7 @@ impl ProblemCode {
                 | Self::DockerTimeout
                 | Self::CompanionUnreachable
                 | Self::ShuttingDown
+                | Self::TooManyConnections
         )
     }
 }

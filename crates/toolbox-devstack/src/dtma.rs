@@ -82,7 +82,9 @@ impl Agent {
         let program = Program::new("dtma", &paths.dtma, data_dir)
             .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
-            .env("DTMA_STATE_DIR", self.state_dir.display().to_string());
+            .env("DTMA_STATE_DIR", self.state_dir.display().to_string())
+            // Registries and repositories of whoever develops and tests.
+            .env("DTMA_ALLOW_PRIVATE_SOURCES", "127.0.0.1");
         match &self.way {
             Way::Http => program
                 .env("DTMA_INSECURE_HTTP", "true")

@@ -12,7 +12,7 @@ mod validate;
 mod wire;
 
 pub use git::GitSource;
-pub use image::{ImageError, ImagePolicy, ImageReference, ImageSource};
+pub use image::{ImageError, ImageReference, ImageSource};
 pub use instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
 pub use secret::SecretValue;
 pub use validate::limits;

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use toolbox_domain::spec::{ImageError, ImagePolicy, ImageReference, ImageSource};
+use toolbox_domain::address::{AddressError, Allowed, Refusal};
+use toolbox_domain::spec::{ImageError, ImageReference, ImageSource};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -246,6 +247,10 @@ const REFUSED: &[(&str, ImageError)] = &[
     ("localhost:/x", E::Registry),
     ("localhost:+5/x", E::Registry),
     ("[::1/x", E::Registry),
+    ("127.1:5000/x", E::Registry),
+    ("2130706433:5000/x", E::Registry),
+    ("0x7f000001:5000/x", E::Registry),
+    ("127.0.0.1./x", E::Registry),
     ("[::zz]:5000/x", E::Registry),
     ("nginx:", E::Tag),
     ("nginx:-x", E::Tag),
@@ -275,18 +280,12 @@ const REFUSED: &[(&str, ImageError)] = &[
     ("http://example.com/r.git", E::Insecure),
     ("https://token@github.com/o/r", E::Credentials),
     ("https://u:p@host.io/r.git", E::Credentials),
-    ("https://localhost/r.git", E::GitHost),
-    ("https://a.localhost/r.git", E::GitHost),
-    ("http://127.0.0.1:8080/r.git", E::GitHost),
-    ("https://127.0.0.1/r.git", E::GitHost),
-    ("https://169.254.169.254/r.git", E::GitHost),
-    ("https://0.0.0.0/r.git", E::GitHost),
     ("https://127.1/r.git", E::GitHost),
+    ("https://127.0.0.1./r.git", E::GitHost),
+    ("https://0177.0.0.1/r.git", E::GitHost),
     ("https://2130706433/r.git", E::GitHost),
     ("https://0x7f000001/r.git", E::GitHost),
     ("https://host.io/.git", E::GitPath),
-    ("https://[::1]/r.git", E::GitHost),
-    ("https://[::ffff:127.0.0.1]/r.git", E::GitHost),
     ("https://-x.io/r.git", E::GitHost),
     ("https://host.io/../r.git", E::GitPath),
     ("https://host.io/a/.git", E::GitPath),
@@ -327,29 +326,80 @@ fn what_is_no_image_is_refused_with_its_code() {
     }
 }
 
+/// Both kinds of source at the same host are judged alike.
+fn judged(host: &str, allowed: &Allowed) -> Result<(), AddressError> {
+    let check = |text: String| ImageSource::parse(&text).unwrap().check_address(allowed);
+    let of_image = check(format!("{host}/owner/name:1"));
+    let of_git = check(format!("https://{host}/owner/name.git#main"));
+    assert_eq!(of_image, of_git, "{host}");
+    of_image
+}
+
 #[test]
-fn a_test_may_allow_git_over_http_on_this_machine_and_nowhere_else() {
-    let policy = ImagePolicy {
-        allow_loopback_http: true,
-    };
+fn registries_and_git_hosts_that_are_not_public_are_refused_alike() {
+    let inside = AddressError::NotPublic;
+    for (host, refusal) in [
+        ("127.0.0.1:5000", inside(Refusal::Loopback)),
+        ("127.9.9.9", inside(Refusal::Loopback)),
+        ("10.1.2.3:5000", inside(Refusal::Private)),
+        ("169.254.169.254", inside(Refusal::LinkLocal)),
+        ("0.0.0.0:5000", inside(Refusal::Unspecified)),
+        ("[::1]:5000", inside(Refusal::Loopback)),
+        ("[::127.0.0.1]:5000", inside(Refusal::Reserved)),
+        ("[::ffff:127.0.0.1]", inside(Refusal::Loopback)),
+        ("[64:ff9b::7f00:1]", inside(Refusal::Loopback)),
+        ("[2002:a9fe:a9fe::1]", inside(Refusal::LinkLocal)),
+        ("localhost:5000", AddressError::InnerName),
+        ("localhost", AddressError::InnerName),
+        ("a.localhost", AddressError::InnerName),
+        ("registry:5000", AddressError::InnerName),
+        ("metadata.google.internal", AddressError::InnerName),
+    ] {
+        assert_eq!(judged(host, &Allowed::default()), Err(refusal), "{host}");
+        let list: Allowed = host.parse().unwrap();
+        assert_eq!(judged(host, &list), Ok(()), "{host}");
+    }
+    for host in [
+        "ghcr.io",
+        "registry.example.com:5000",
+        "8.8.8.8:443",
+        "127.0.0.1.host.io",
+    ] {
+        assert_eq!(judged(host, &Allowed::default()), Ok(()), "{host}");
+    }
+    for image in [
+        "nginx",
+        "owner/name:1",
+        "https://github.com/owner/repository",
+    ] {
+        let source = ImageSource::parse(image).unwrap();
+        assert_eq!(source.check_address(&Allowed::default()), Ok(()), "{image}");
+    }
+}
+
+#[test]
+fn git_over_http_is_for_hosts_that_somebody_must_list() {
     for given in [
         "http://127.0.0.1:8080/r.git",
         "http://[::1]:8080/r.git#main:dir",
+        "http://localhost/r.git",
+        "http://git.lan/r.git",
     ] {
-        assert_eq!(
-            ImageSource::parse_with(given, policy).unwrap().to_string(),
-            given
+        let source = ImageSource::parse(given).unwrap();
+        assert_eq!(source.to_string(), given);
+        assert!(
+            source.check_address(&Allowed::default()).is_err(),
+            "{given}"
         );
     }
-    for (given, error) in [
-        ("http://host.io/r.git", ImageError::Insecure),
-        ("http://169.254.169.254/r.git", ImageError::GitHost),
-        ("http://127.0.0.1.host.io/r.git", ImageError::Insecure),
-        ("http://localhost/r.git", ImageError::GitHost),
+    for given in [
+        "http://host.io/r.git",
+        "http://127.0.0.1.host.io/r.git",
+        "http://8.8.8.8/r.git",
     ] {
         assert_eq!(
-            ImageSource::parse_with(given, policy),
-            Err(error),
+            ImageSource::parse(given),
+            Err(ImageError::Insecure),
             "{given}"
         );
     }
@@ -421,19 +471,19 @@ proptest! {
     #[test]
     fn what_is_printed_parses_to_itself(
         text in prop_oneof![near_reference(), near_git(), any::<String>(), "[ -~]{1,30}"],
-        allow_loopback_http in any::<bool>(),
     ) {
-        let policy = ImagePolicy { allow_loopback_http };
-        let Ok(source) = ImageSource::parse_with(&text, policy) else { return Ok(()) };
+        let Ok(source) = ImageSource::parse(&text) else { return Ok(()) };
         let printed = source.to_string();
-        prop_assert_eq!(ImageSource::parse_with(&printed, policy), Ok(source), "{} printed as {}", text, printed);
+        prop_assert_eq!(ImageSource::parse(&printed), Ok(source), "{} printed as {}", text, printed);
         prop_assert!(printed.bytes().all(|b| b.is_ascii_graphic()));
     }
 
     #[test]
     fn no_part_of_a_git_source_is_an_option_or_leaves_the_repository(text in near_git()) {
         let Ok(ImageSource::Git(git)) = ImageSource::parse(&text) else { return Ok(()) };
-        prop_assert!(git.url().starts_with("https://") && git.url().strip_suffix(".git").is_some());
+        let is_public = git.target().check(&Allowed::default()).is_ok();
+        prop_assert!(git.url().starts_with("https://") || !is_public);
+        prop_assert!(git.url().strip_suffix(".git").is_some());
         prop_assert!(git.git_ref().is_none_or(|r| !r.is_empty() && !r.starts_with('-')));
         let inside = |part: &str| !matches!(part, "" | "." | "..");
         prop_assert!(git.context_dir().is_empty() || git.context_dir().split('/').all(inside));

@@ -1,8 +1,8 @@
 //! Authentication: by the toolbox's key, or for an instance's MCP endpoint by its own token. Public routes need neither.
 
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method};
+use axum::http::header::{AUTHORIZATION, CONNECTION};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use toolbox_api::problem::ProblemCode;
@@ -12,6 +12,7 @@ use toolbox_mcp::wire::cors;
 use super::AppState;
 use super::error::ApiError;
 use super::router::{is_public, mcp_instance};
+use crate::connections::{Connection, Role};
 
 /// What the caller presents as bearer token; nothing when there is none.
 pub fn presented(headers: &HeaderMap) -> &str {
@@ -34,7 +35,8 @@ fn is_sign_in(path: &str) -> bool {
 }
 
 /// Lets a request pass if its route is public, its key is accepted, or it carries the token of the MCP endpoint that it
-/// calls. It surrounds the whole router, so new routes, wrong methods and unknown paths need a key too.
+/// calls. It surrounds the whole router, so new routes, wrong methods and unknown paths need a key too. What the caller
+/// has shown also decides whether its connection may be closed for others.
 pub async fn require_key(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let method = if request.method() == Method::HEAD {
         &Method::GET
@@ -46,8 +48,6 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
     if method == Method::OPTIONS && mcp_instance(path).is_some() {
         return cors::preflight(&Origins::default(), request.headers());
     }
-    let opened_by_token =
-        || mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id));
     if is_sign_in(path) {
         return ApiError::new(
             ProblemCode::RouteUnknown,
@@ -55,7 +55,24 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
         )
         .into_response();
     }
-    if is_public(method, path) || state.keys.accept(presented) || opened_by_token() {
+    let role = if presented.is_empty() {
+        Role::Stranger
+    } else if state.keys.accept(presented) {
+        Role::Control
+    } else if mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id)) {
+        Role::Client
+    } else {
+        Role::Stranger
+    };
+    let connection = request.extensions().get::<Connection>();
+    if role != Role::Stranger && connection.is_some_and(|own| !own.recognise(role)) {
+        let busy = "Too many clients of MCP servers are connected; close some";
+        let mut response = ApiError::new(ProblemCode::TooManyConnections, busy).into_response();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        return response;
+    }
+    if is_public(method, path) || role != Role::Stranger {
         next.run(request).await
     } else {
         ApiError::new(

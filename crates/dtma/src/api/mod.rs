@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::InstancesHandle;
 use crate::keys::KeyRing;
@@ -54,8 +54,8 @@ pub struct AppState {
     pub certificate_sha256: Option<Arc<str>>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
-    /// Which image sources are allowed.
-    pub policy: ImagePolicy,
+    /// Sources of images that are allowed although they are not public.
+    pub sources: Arc<Allowed>,
     /// Instances that the control plane does not know.
     pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
     /// The agent reports to a control plane.

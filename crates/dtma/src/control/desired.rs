@@ -2,14 +2,15 @@
 //!
 //! This repairs a command that was lost. Instances that the control plane does not name are left as they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use toolbox_api::dtma::{Desired, Reason};
 use toolbox_api::heartbeat::{DesiredInstance, digest_line};
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::spec::ImagePolicy;
 
 use crate::instances::{Changes, Command, CommandError, InstancesHandle, Put, Tombstones};
 
@@ -23,7 +24,7 @@ pub(super) struct Reconciler<'a> {
     pub(super) instances: &'a InstancesHandle,
     pub(super) tombstones: &'a Tombstones,
     pub(super) changes: &'a Changes,
-    pub(super) policy: ImagePolicy,
+    pub(super) sources: Arc<Allowed>,
 }
 
 /// The result for one instance.
@@ -94,14 +95,17 @@ impl Reconciler<'_> {
             self.changes.mark(id);
             return Applied::Same;
         }
-        let put = match Put::check(deploy, self.policy) {
+        let put = match Put::check(deploy, &self.sources) {
             Ok(put) => Put {
                 pulled: true,
                 ..put
             },
             Err(errors) => {
-                let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
-                let message = format!("This agent cannot take the spec: {}", fields.join(", "));
+                let errors: Vec<_> = errors
+                    .iter()
+                    .map(|e| format!("{}: {}", e.field, e.message))
+                    .collect();
+                let message = format!("This agent cannot take the spec: {}", errors.join("; "));
                 return rejected(generation, "invalid_spec", message);
             }
         };

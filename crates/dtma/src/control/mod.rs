@@ -339,7 +339,7 @@ impl Reporter {
             instances: &self.control.instances,
             tombstones: &self.control.shared.tombstones,
             changes: &self.control.shared.changes,
-            policy: self.control.shared.policy,
+            sources: Arc::clone(&self.control.shared.sources),
         };
         let mut applied = reconciler.apply(desired).await;
         applied.append(&mut unreadable);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toolbox_api::dtma::{Desired, ToolSpec};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+use toolbox_domain::spec::InstanceSpec;
 
 use crate::planner::NEXT_SUFFIX;
 use crate::record::{Record, Release};
@@ -29,13 +29,13 @@ pub fn best(containers: &[Container]) -> Option<&Container> {
 /// The record that `found` was made from; none if its labels cannot be read.
 ///
 /// What is not known is chosen to be safe: a container that has ended stays stopped, and an unfinished update is dropped.
-pub fn rebuild(id: ToolInstanceId, found: &Adoptable, policy: ImagePolicy) -> Option<Record> {
+pub fn rebuild(id: ToolInstanceId, found: &Adoptable) -> Option<Record> {
     let label = |name: &str| found.labels.get(name);
     let public: ToolSpec = serde_json::from_str(label(labels::SPEC)?).ok()?;
     let mut wire = labels::with_values(public, &found.environment);
     // Their values are not in Docker. Only the control plane, or the next deployment, can give them again.
     let lacks_headers = !std::mem::take(&mut wire.mcp_headers).is_empty();
-    let spec = InstanceSpec::validate_with(wire, policy).ok()?;
+    let spec = InstanceSpec::validate(wire).ok()?;
     let revision = found.container.revision?;
     let name = DisplayName::parse(label(labels::NAME)?).ok()?;
     let runs = matches!(
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_running_container_gives_back_its_spec_with_secrets() {
         let (found, wire) = adoptable(ContainerState::Running);
-        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        let record = rebuild(id(), &found).unwrap();
         assert_eq!(*record.current.spec.wire(), wire);
         assert_eq!(record.desired, Desired::Running);
         assert!(record.current.proven);
@@ -138,7 +138,7 @@ mod tests {
         let (mut found, wire) = adoptable(ContainerState::Running);
         let label = r#"{"image":"a/b:1","env":{"KEY":""},"ports":[],"volumes":[]}"#;
         found.labels.insert(labels::SPEC.to_owned(), label.into());
-        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        let record = rebuild(id(), &found).unwrap();
         assert_eq!(*record.current.spec.wire(), wire);
     }
 
@@ -156,7 +156,7 @@ mod tests {
             crate::record::spec_sha256(&wire),
         );
         found.container.revision = Some(4);
-        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        let record = rebuild(id(), &found).unwrap();
         assert!(record.current.spec.wire().mcp_headers.is_empty());
         assert_eq!((record.generation, record.current.revision), (3, 4));
 
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn an_ended_container_stays_stopped() {
         let (found, _) = adoptable(ContainerState::Exited);
-        let record = rebuild(id(), &found, ImagePolicy::default()).unwrap();
+        let record = rebuild(id(), &found).unwrap();
         assert_eq!(
             (record.desired, record.current.proven),
             (Desired::Stopped, false)
@@ -201,6 +201,6 @@ mod tests {
     fn labels_that_cannot_be_read_are_no_record() {
         let (mut found, _) = adoptable(ContainerState::Running);
         found.labels.insert(labels::SPEC.to_owned(), "{".into());
-        assert!(rebuild(id(), &found, ImagePolicy::default()).is_none());
+        assert!(rebuild(id(), &found).is_none());
     }
 }

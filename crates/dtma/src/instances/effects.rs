@@ -276,7 +276,7 @@ impl Instance {
             // Somebody removed the container, which the next look shows; or the network, which the next attempt makes.
             (_, RuntimeError::ContainerGone) | (Step::Create(..), RuntimeError::NetworkMissing) => {
             }
-            (Step::Create(version, _), RuntimeError::ImageMissing { .. }) => {
+            (Step::Create(version, _), RuntimeError::ImageMissing) => {
                 if let Some(release) = steps::release(record, *version) {
                     self.memory.observed.images.remove(&release.revision);
                 }
@@ -285,7 +285,7 @@ impl Instance {
             (Step::Start(_, container), RuntimeError::NetworkMissing) => {
                 self.memory.observed.unusable.insert(container.clone());
             }
-            (Step::Start(_, container), RuntimeError::TaskLeft { .. }) => {
+            (Step::Start(_, container), RuntimeError::TaskLeft) => {
                 tracing::warn!(instance = %self.id, container = container.as_str(), %error, "making the container anew; Docker has lost its process, which may still run");
                 self.memory.observed.unusable.insert(container.clone());
             }

@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use toolbox_api::dtma::ToolView;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_domain::spec::ImagePolicy;
 
 use crate::ports::PortTable;
 use crate::runtime::ContainerRuntime;
@@ -64,8 +64,8 @@ pub struct Shared {
     pub docker_returns: AtomicU64,
     pub store: Arc<Store>,
     pub ports: PortTable,
-    /// Which image sources are allowed.
-    pub policy: ImagePolicy,
+    /// Sources of images that are allowed although they are not public.
+    pub sources: Arc<Allowed>,
     /// What was deleted.
     pub tombstones: Arc<Tombstones>,
     /// What changed.

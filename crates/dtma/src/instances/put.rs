@@ -2,8 +2,11 @@
 
 use toolbox_api::dtma::{DeployRequest, Desired, PortBinding};
 use toolbox_api::problem::FieldError;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::{ImagePolicy, InstanceSpec};
+use toolbox_domain::spec::InstanceSpec;
+
+use crate::runtime::sources;
 
 /// A checked [`toolbox_api::dtma::DeployRequest`].
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +32,9 @@ pub struct Put {
 }
 
 impl Put {
-    /// Checks names and spec of `request` together, so that the caller sees everything at once.
-    pub fn check(request: DeployRequest, policy: ImagePolicy) -> Result<Self, Vec<FieldError>> {
+    /// Checks names and spec of `request` together, so that the caller sees everything at once. Its image may come from a
+    /// public address, or from one of `sources`.
+    pub fn check(request: DeployRequest, sources: &Allowed) -> Result<Self, Vec<FieldError>> {
         let field = |field: &str, code: &str, message: String| FieldError {
             field: field.to_owned(),
             code: code.to_owned(),
@@ -56,9 +60,15 @@ impl Put {
                 "expected running or stopped; use DELETE to remove".to_owned(),
             ));
         }
-        let spec = InstanceSpec::validate_with(request.spec, policy)
+        let spec = InstanceSpec::validate(request.spec)
             .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
             .ok();
+        if let Some(spec) = &spec
+            && let Err(error) = spec.image().check_address(sources)
+        {
+            let message = sources::refusal(spec.image().target(), error);
+            errors.push(field("image", error.code(), message));
+        }
         match (name, container_name, spec) {
             (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
                 generation: request.generation,

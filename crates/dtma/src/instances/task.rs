@@ -146,7 +146,7 @@ impl Instance {
         let containers = tokio::time::timeout(SHORT_LOOK, look).await.ok()?.ok()?;
         let best = adopt::best(&containers)?;
         let found = self.shared.runtime.describe(&best.id).await.ok()?;
-        let Some(mut record) = adopt::rebuild(self.id, &found, self.shared.policy) else {
+        let Some(mut record) = adopt::rebuild(self.id, &found) else {
             tracing::warn!(instance = %self.id, container = best.id.short(), "a container carries this toolbox's label, but its other labels cannot be read; left alone");
             return None;
         };

@@ -16,9 +16,11 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
+use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use super::hardening::Hardening;
+use super::sources::Sources;
 use super::types::{Deadlines, LogQuery};
 use super::{
     Adoptable, Attached, Call, Container, ContainerId, ContainerRuntime, CreateContainer,
@@ -43,6 +45,7 @@ pub struct DockerEngine {
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
     telemetry: Arc<Telemetry>,
+    pub(super) sources: Sources,
     // Docker's API needs a check before the network is created, so only one caller may do both at a time. Two networks
     // of one name would be ambiguous.
     pub(super) network_gate: tokio::sync::Mutex<bool>,
@@ -58,8 +61,15 @@ impl DockerEngine {
             deadlines: Deadlines::default(),
             client: Mutex::new(None),
             telemetry,
+            sources: Sources::default(),
             network_gate: tokio::sync::Mutex::new(false),
         }
+    }
+
+    /// Also fetches images from these sources, which are not public.
+    pub fn allowing(mut self, sources: Arc<Allowed>) -> Self {
+        self.sources = Sources::new(sources);
+        self
     }
 
     /// Where Docker is.
@@ -252,15 +262,16 @@ impl DockerEngine {
     /// Docker also says that something is missing when it has an image, but not all that the image consists of. To get
     /// the image again would then change nothing.
     async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
-        let RuntimeError::ImageMissing { message } = error else {
+        if error != RuntimeError::ImageMissing {
             return error;
-        };
+        }
         match self.local_image(image).await {
-            Ok(None) => RuntimeError::ImageMissing { message },
-            Ok(Some(_)) => {
-                let text = format!("Docker has the image, but misses a part: {message}");
-                RuntimeError::refused(Operation::Create, None, &text)
-            }
+            Ok(None) => RuntimeError::ImageMissing,
+            Ok(Some(_)) => RuntimeError::Refused {
+                code: ReasonCode::DockerFailed,
+                message: "Docker has the image, but misses a part of it; remove the image from the machine, then start the tool"
+                    .to_owned(),
+            },
             Err(error) => error,
         }
     }
@@ -533,9 +544,8 @@ fn refused(operation: Operation, status: u16, message: &str) -> RuntimeError {
         (Operation::Create, 409) => RuntimeError::NameTaken,
         // It is the image, or a part of it.
         (Operation::Create, 404) if !lower.contains("no such container") => {
-            RuntimeError::ImageMissing {
-                message: one_line(message),
-            }
+            super::error::log(operation, Some(status), message);
+            RuntimeError::ImageMissing
         }
         // Two removals at once, or the removal of one being created.
         (Operation::Remove, 409) if lower.contains("already in progress") => {
@@ -610,13 +620,10 @@ mod tests {
             engine.create(&view::tests::request()).await.unwrap_err()
         };
         let missing = create(false).await;
-        assert!(
-            matches!(missing, RuntimeError::ImageMissing { .. }),
-            "{missing}"
-        );
+        assert!(matches!(missing, RuntimeError::ImageMissing), "{missing}");
         let broken = create(true).await;
         let why = broken.why(Operation::Create);
         assert_eq!(why.code, ReasonCode::DockerFailed, "{}", why.message);
-        assert!(why.message.contains("sha256:2"), "{}", why.message);
+        assert!(why.message.contains("misses a part"), "{}", why.message);
     }
 }

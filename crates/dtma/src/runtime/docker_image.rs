@@ -8,6 +8,7 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
+use toolbox_domain::address::Target;
 use toolbox_domain::spec::{ImageReference, ResourceLimits};
 
 use super::docker::DockerEngine;
@@ -23,6 +24,19 @@ const MAX_LAYERS: usize = 256;
 const MIN_BUILD_MEMORY: u64 = 1024 * 1024 * 1024;
 /// Least CPU of a build, in billionths of a CPU.
 const MIN_BUILD_NANO_CPUS: u64 = 1_000_000_000;
+/// What Docker says of the progress of a pull, as far as users read it.
+const STAGES: &[&str] = &[
+    "Pulling from",
+    "Pulling fs layer",
+    "Waiting",
+    "Downloading",
+    "Verifying Checksum",
+    "Download complete",
+    "Extracting",
+    "Pull complete",
+    "Already exists",
+    "Retrying",
+];
 /// Period of the CPU quota, in microseconds.
 const CPU_PERIOD: i32 = 100_000;
 /// Weight of a build where CPUs are short; a container's is 1024.
@@ -43,12 +57,13 @@ impl DockerEngine {
                 Some(image),
                 ImageRequest::Pull {
                     reference,
+                    source,
                     ask_again: true,
                     pulled,
                     ..
                 },
             ) if self.has_registry(&image, reference, *pulled).await? => {
-                let asked = self.pull(reference, self.patience_when_here(), progress);
+                let asked = self.pull((reference, source), self.patience_when_here(), progress);
                 if let Err(error) = asked.await {
                     return kept(image.digest, reference, error);
                 }
@@ -69,9 +84,7 @@ impl DockerEngine {
             (None, _) => self.fetch(request, progress, toolbox).await?,
         }
         let now = self.local_image(request.image()).await?;
-        let now = now.ok_or_else(|| RuntimeError::ImageMissing {
-            message: "it is not there after it was fetched".to_owned(),
-        })?;
+        let now = now.ok_or(RuntimeError::ImageMissing)?;
         Ok(Ensured {
             pulled: matches!(request, ImageRequest::Pull { .. }),
             is_new,
@@ -132,22 +145,26 @@ impl DockerEngine {
         toolbox: String,
     ) -> Result<(), RuntimeError> {
         match request {
-            ImageRequest::Pull { reference, .. } => {
+            ImageRequest::Pull {
+                reference, source, ..
+            } => {
                 let silence = self.deadlines.silence;
                 let patience = Patience {
                     first: silence,
                     silence,
                     whole: self.deadlines.pull,
                 };
-                self.pull(reference, patience, progress).await
+                self.pull((reference, source), patience, progress).await
             }
             ImageRequest::Build {
                 remote,
+                source,
                 dockerfile,
                 tag,
                 instance,
                 resources,
             } => {
+                self.sources.check(source).await?;
                 let labels = HashMap::from([
                     (labels::TOOLBOX_ID.to_owned(), toolbox),
                     (labels::INSTANCE_ID.to_owned(), instance.to_string()),
@@ -244,10 +261,11 @@ impl DockerEngine {
 
     async fn pull(
         &self,
-        reference: &str,
+        (reference, source): (&str, &Target),
         patience: Patience,
         progress: &ProgressSink,
     ) -> Result<(), RuntimeError> {
+        self.sources.check(source).await?;
         let client = self.client().await?;
         let options = CreateImageOptionsBuilder::default()
             .from_image(reference)
@@ -261,7 +279,7 @@ impl DockerEngine {
             |step| {
                 layers.note(
                     step.id,
-                    step.status.unwrap_or_default(),
+                    &step.status.unwrap_or_default(),
                     step.progress_detail,
                 );
                 progress.send_replace(Some(layers.progress()));
@@ -445,16 +463,20 @@ struct Layer {
 }
 
 impl Layers {
-    fn note(&mut self, id: Option<String>, status: String, detail: Option<ProgressDetail>) {
-        let Some(id) = id.filter(|_| !status.starts_with("Pulling from")) else {
-            self.stage = status;
+    fn note(&mut self, id: Option<String>, status: &str, detail: Option<ProgressDetail>) {
+        let Some(status) = STAGES.iter().find(|stage| status.starts_with(*stage)) else {
+            return;
+        };
+        let status = *status;
+        let Some(id) = id.filter(|_| status != "Pulling from") else {
+            status.clone_into(&mut self.stage);
             return;
         };
         if self.layers.len() >= MAX_LAYERS && !self.layers.contains_key(&id) {
             return;
         }
         let layer = self.layers.entry(id).or_default();
-        if matches!(status.as_str(), "Pull complete" | "Already exists") {
+        if matches!(status, "Pull complete" | "Already exists") {
             layer.done = true;
             layer.current = layer.total.unwrap_or(layer.current);
         } else if status == "Downloading"
@@ -470,7 +492,7 @@ impl Layers {
                 .filter(|t| *t > 0)
                 .or(layer.total);
         }
-        self.stage = status;
+        self.stage = status.to_owned();
     }
 
     fn progress(&self) -> Progress {

@@ -38,11 +38,11 @@ fn layers_add_up() {
             total: Some(total),
         })
     };
-    layers.note(Some("latest".into()), "Pulling from a/b".into(), None);
-    layers.note(Some("l1".into()), "Downloading".into(), detail(5, 10));
-    layers.note(Some("l2".into()), "Downloading".into(), detail(1, 20));
-    layers.note(Some("l1".into()), "Pull complete".into(), None);
-    layers.note(Some("l3".into()), "Already exists".into(), None);
+    layers.note(Some("latest".into()), "Pulling from a/b", None);
+    layers.note(Some("l1".into()), "Downloading", detail(5, 10));
+    layers.note(Some("l2".into()), "Downloading", detail(1, 20));
+    layers.note(Some("l1".into()), "Pull complete", None);
+    layers.note(Some("l3".into()), "Already exists", None);
     let progress = layers.progress();
     assert_eq!(
         (progress.current_bytes, progress.total_bytes),

@@ -1,6 +1,11 @@
-//! What can go wrong with a call to Docker, and what Docker's sentences mean.
+//! What can go wrong with a call to Docker, and what Docker's sentences mean. The sentences themselves end here, in the
+//! log: see [`super::known`].
 
+use super::known;
 use crate::reason::{ReasonCode, Why, one_line};
+
+/// Where Docker's own sentences are logged, at the level `debug`: they may quote what others must not read.
+pub const LOG: &str = "dtma::engine";
 
 /// Why a call to Docker did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +28,8 @@ pub enum RuntimeError {
     #[error("the container does not exist")]
     ContainerGone,
     /// The image is not on this machine.
-    #[error("the image is not on this machine: {message}")]
-    ImageMissing {
-        /// Docker's sentence, on one line.
-        message: String,
-    },
+    #[error("the image is not on this machine")]
+    ImageMissing,
     /// The toolbox's network is not there (any more).
     #[error("the toolbox's network does not exist")]
     NetworkMissing,
@@ -35,17 +37,14 @@ pub enum RuntimeError {
     #[error("the container name is taken")]
     NameTaken,
     /// Docker lost this container's task, containerd holds it still: no start of this container can succeed any more.
-    #[error("Docker cannot start this container again: {message}")]
-    TaskLeft {
-        /// Docker's sentence, on one line.
-        message: String,
-    },
+    #[error("Docker cannot start this container again, because it has lost its process")]
+    TaskLeft,
     /// Docker refused or failed, and said why.
     #[error("{message}")]
     Refused {
         /// What Docker's sentence means.
         code: ReasonCode,
-        /// The sentence, on one line.
+        /// Our sentence.
         message: String,
     },
 }
@@ -225,7 +224,7 @@ fn classify_pull(status: Option<u16>, lower: &str) -> ReasonCode {
 }
 
 /// The status of the registry's answer, as Docker and containerd quote it: `403 Forbidden`.
-fn registry_status(lower: &str) -> Option<u16> {
+pub(super) fn registry_status(lower: &str) -> Option<u16> {
     const STATUSES: &[(&str, u16)] = &[
         ("401 unauthorized", 401),
         ("403 forbidden", 403),
@@ -285,19 +284,26 @@ fn is_of_a_step(lower: &str) -> bool {
 impl RuntimeError {
     /// What Docker answered during `operation`, classified. A message within a stream has no status.
     pub fn refused(operation: Operation, status: Option<u16>, text: &str) -> Self {
+        log(operation, status, text);
         // Messages of an engine after it was killed in the middle of a start.
         let text_end = text.trim_end().trim_end_matches(": unknown");
         let is_left = text.contains("task ") && text_end.ends_with(": already exists")
             || text_end.ends_with("id already in use")
             || text_end.ends_with("container with given ID already exists");
         if operation == Operation::Start && is_left {
-            return Self::TaskLeft {
-                message: one_line(text),
-            };
+            return Self::TaskLeft;
         }
+        let code = classify(operation, status, text);
+        let sentence = sentence(code, operation);
         Self::Refused {
-            code: classify(operation, status, text),
-            message: one_line(text),
+            code,
+            message: match known::part(operation, text) {
+                Some(part) => format!("{sentence}: {part}"),
+                None if code == ReasonCode::DockerFailed => {
+                    format!("{sentence}; the agent's log has what Docker said, at {LOG}=debug")
+                }
+                None => sentence.to_owned(),
+            },
         }
     }
 
@@ -309,50 +315,50 @@ impl RuntimeError {
     /// The reason a view gives for this error during `operation`.
     pub fn why(&self, operation: Operation) -> Why {
         let code = match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } => ReasonCode::DockerUnreachable,
-            Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft { .. } => {
-                ReasonCode::DockerFailed
+            Self::Refused { code, message } => return code.because(message),
+            Self::Unreachable { .. } | Self::Timeout { .. } => {
+                return ReasonCode::DockerUnreachable
+                    .because(format!("{self}; the agent keeps trying"));
             }
-            Self::ImageMissing { .. } => ReasonCode::ImageNotFound,
+            Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft => ReasonCode::DockerFailed,
+            Self::ImageMissing => ReasonCode::ImageNotFound,
             Self::NameTaken => ReasonCode::NameConflict,
-            Self::Refused { code, .. } => *code,
         };
-        let detail = self.to_string();
-        let message = match (code, operation) {
-            (ReasonCode::ImageNotFound, _) => {
-                format!("The registry has no such image, or it is private: {detail}")
-            }
-            (ReasonCode::ImageTagNotFound, _) => {
-                format!("The registry has no such tag or digest of this image: {detail}")
-            }
-            (ReasonCode::RegistryUnauthorized, _) => {
-                format!("The registry wants credentials for this image: {detail}")
-            }
-            (ReasonCode::RegistryUnreachable, _) => {
-                format!("The registry could not be reached: {detail}")
-            }
-            (ReasonCode::NoSpace, _) => format!("The machine's disk is full: {detail}"),
-            (ReasonCode::PlatformMismatch, _) => {
-                format!("The image is not built for this machine: {detail}")
-            }
-            (ReasonCode::BuildFailed, _) => format!("The image could not be built: {detail}"),
-            (ReasonCode::GitUnreachable, _) => {
-                format!("The Git repository could not be fetched: {detail}")
-            }
-            (ReasonCode::PortInUse, _) => format!("A host port is already in use: {detail}"),
-            (ReasonCode::NameConflict, _) => {
-                "Both names of the container are taken by other containers; remove one of them"
-                    .to_owned()
-            }
-            (ReasonCode::StartFailed, _) => {
-                format!("The container's entry point could not be run: {detail}")
-            }
-            (ReasonCode::DockerUnreachable, _) => format!("{detail}; the agent keeps trying"),
-            (_, Operation::Stop) => format!("The container could not be stopped: {detail}"),
-            (_, Operation::Remove) => format!("The container could not be removed: {detail}"),
-            _ => format!("Docker reported a failure: {detail}"),
-        };
-        code.because(message)
+        let sentence = sentence(code, operation);
+        match self {
+            Self::NameTaken => code.because(sentence),
+            _ => code.because(format!("{sentence}: {self}")),
+        }
+    }
+}
+
+/// Docker's own sentence, for whoever runs the machine.
+pub(super) fn log(operation: Operation, status: Option<u16>, text: &str) {
+    tracing::debug!(target: LOG, ?operation, status, said = ?one_line(text), "Docker refused");
+}
+
+const fn sentence(code: ReasonCode, operation: Operation) -> &'static str {
+    match (code, operation) {
+        (ReasonCode::ImageNotFound, _) => "The registry has no such image, or it is private",
+        (ReasonCode::ImageTagNotFound, _) => "The registry has no such tag or digest of this image",
+        (ReasonCode::RegistryUnauthorized, _) => "The registry wants credentials for this image",
+        (ReasonCode::RegistryUnreachable, _) => "The registry could not be reached",
+        (ReasonCode::NoSpace, _) => "The machine's disk is full",
+        (ReasonCode::PlatformMismatch, _) => "The image is not built for this machine",
+        (ReasonCode::BuildFailed, _) => "The image could not be built",
+        (ReasonCode::GitUnreachable, _) => "The Git repository could not be fetched",
+        (ReasonCode::PortInUse, _) => "A host port is already in use",
+        (ReasonCode::NameConflict, _) => {
+            "Both names of the container are taken by other containers; remove one of them"
+        }
+        (ReasonCode::StartFailed, _) => "The container's entry point could not be run",
+        (_, Operation::Pull) => "Docker could not pull the image",
+        (_, Operation::Build) => "Docker could not build the image",
+        (_, Operation::Create) => "Docker could not create the container",
+        (_, Operation::Start) => "Docker could not start the container",
+        (_, Operation::Stop) => "The container could not be stopped",
+        (_, Operation::Remove) => "The container could not be removed",
+        (_, Operation::Look) => "Docker reported a failure",
     }
 }
 
@@ -372,7 +378,7 @@ mod tests {
             assert!(
                 matches!(
                     RuntimeError::refused(Operation::Start, Some(409), text),
-                    RuntimeError::TaskLeft { .. }
+                    RuntimeError::TaskLeft
                 ),
                 "{text}"
             );

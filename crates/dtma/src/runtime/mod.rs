@@ -12,9 +12,11 @@ mod docker_resources;
 mod docker_view;
 pub mod error;
 pub mod hardening;
+mod known;
 pub mod labels;
 pub mod probe;
 pub mod sockets;
+pub mod sources;
 pub mod types;
 pub mod volumes;
 

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use time::OffsetDateTime;
 use tokio::io::AsyncWrite;
 use toolbox_api::dtma::{ContainerHealth, ForeignContainer, LogStream, PortBinding, Protocol};
+use toolbox_domain::address::Target;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::{InstanceSpec, ResourceLimits};
 
@@ -121,6 +122,8 @@ pub enum ImageRequest {
     Pull {
         /// Full reference with tag or digest.
         reference: String,
+        /// The registry.
+        source: Target,
         /// Content id of the image that it named before. While that image is here it is used, unless `ask_again`.
         known: Option<String>,
         /// Ask the registry even if an image from there is here: the reference may name another one by now.
@@ -132,6 +135,8 @@ pub enum ImageRequest {
     Build {
         /// Git context as Docker reads it: `url#ref:folder`.
         remote: String,
+        /// The host in it.
+        source: Target,
         /// Dockerfile within the folder.
         dockerfile: String,
         /// The tag it gets.

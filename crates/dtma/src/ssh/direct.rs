@@ -12,7 +12,6 @@ use toolbox_api::dtma::LogLine;
 use toolbox_api::ssh::{CommandAnswer, CommandBy, InstanceState, exit};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::machine_operation::{InstanceAction, Tail};
-use toolbox_domain::spec::ImagePolicy;
 
 use super::command::Refused;
 use crate::config::ssh::SshConfig;
@@ -37,7 +36,6 @@ pub(super) async fn change(
     let store = Store::open(
         &config.machine.state_dir,
         config.machine.toolbox_id,
-        ImagePolicy::default(),
     )
     .map_err(|error| match error {
         StoreError::Locked { .. } => Refused::new(

@@ -53,6 +53,8 @@ pub struct Agent {
     pub state: PathBuf,
     pub docker_host: String,
     pub extra: Vec<String>,
+    /// Where images may come from although it is not public: this machine, where tests have their registries.
+    pub private_sources: &'static str,
     /// Give it the key file.
     pub key_file: bool,
     /// Let it speak TLS.
@@ -117,6 +119,7 @@ impl Agent {
             folder,
             docker_host: "unix:///var/run/docker.sock".to_owned(),
             extra: Vec::new(),
+            private_sources: "127.0.0.1",
             key_file: true,
             tls: false,
             listen_flag: true,
@@ -182,6 +185,7 @@ impl Agent {
             .env("DTMA_TOOLBOX_ID", self.toolbox.to_string())
             .env("DTMA_STATE_DIR", &self.state)
             .env("DTMA_DOCKER_HOST", &self.docker_host)
+            .env("DTMA_ALLOW_PRIVATE_SOURCES", self.private_sources)
             .env(
                 "DTMA_PORT_RANGE",
                 format!("{}-{}", self.ports.0, self.ports.1),

@@ -383,7 +383,7 @@ fn help_documents_every_variable() {
         "DTMA_DOCKER_HOST",
         "DTMA_PORT_RANGE",
         "DTMA_LOG",
-        "DTMA_ALLOW_LOOPBACK_GIT",
+        "DTMA_ALLOW_PRIVATE_SOURCES",
         "DTMA_INSECURE_HTTP",
         "DTMA_TLS_NAMES",
         "DTMA_CONTROL_URL",

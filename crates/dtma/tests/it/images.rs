@@ -406,7 +406,7 @@ fn git(folder: &Path, arguments: &[&str]) {
 }
 
 /// Serves a repository over plain HTTP as files; the URL of the folder.
-async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
+pub async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
     let work = folder.join("work");
     std::fs::create_dir_all(work.join("server")).unwrap();
     std::fs::write(work.join("server/fixture"), docker::compile_fixture(folder)).unwrap();
@@ -436,7 +436,6 @@ async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
 #[tokio::test]
 async fn a_git_source_is_built_and_its_image_goes_with_the_instance() {
     let mut agent = Agent::prepare();
-    agent.extra = vec!["--allow-loopback-git".into()];
     agent.start().await;
     let folder = tempfile::tempdir().unwrap();
     let url = serve_repository(
@@ -466,7 +465,6 @@ async fn a_git_source_is_built_and_its_image_goes_with_the_instance() {
 #[tokio::test]
 async fn a_source_that_does_not_build_shows_the_end_of_its_log() {
     let mut agent = Agent::prepare();
-    agent.extra = vec!["--allow-loopback-git=true".into()];
     agent.start().await;
     let folder = tempfile::tempdir().unwrap();
     let url = serve_repository(
@@ -501,7 +499,6 @@ async fn a_source_that_does_not_build_shows_the_end_of_its_log() {
 #[tokio::test]
 async fn the_commands_of_a_build_are_limited() {
     let mut agent = Agent::prepare();
-    agent.extra = vec!["--allow-loopback-git".into()];
     agent.start().await;
     let folder = tempfile::tempdir().unwrap();
     let mark = uuid::Uuid::new_v4().to_string();

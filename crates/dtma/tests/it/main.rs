@@ -31,6 +31,7 @@ mod mcp;
 mod names;
 mod ports;
 mod registry;
+mod sources;
 mod stub;
 mod survival;
 mod tls;

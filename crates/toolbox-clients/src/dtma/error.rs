@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use toolbox_api::dtma::Reason;
+use toolbox_api::edge::ConfigOverride;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::problem::{CONTENT_TYPE, FieldError, Problem, ProblemCode};
 use toolbox_domain::retry::Fault;
@@ -168,7 +169,9 @@ impl AgentError {
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,
                 ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
-                ProblemCode::ShuttingDown | ProblemCode::AgentNotHealthy => {
+                ProblemCode::ShuttingDown
+                | ProblemCode::AgentNotHealthy
+                | ProblemCode::TooManyConnections => {
                     ErrorCode::AgentUnreachable
                 }
                 ProblemCode::InvalidBody
@@ -185,7 +188,13 @@ impl AgentError {
 impl From<AgentError> for ApiError {
     fn from(error: AgentError) -> Self {
         let mut api = Self::new(error.code()).caused_by(&error);
-        if let AgentError::Problem(problem) = error {
+        if let AgentError::Problem(mut problem) = error {
+            if problem.code == ProblemCode::InvalidSpec && !problem.errors.is_empty() {
+                let errors = std::mem::take(&mut problem.errors).into_iter();
+                let errors: Vec<_> = errors.map(ConfigOverride::told).collect();
+                api.message = Self::validation(errors.clone()).message;
+                problem.errors = errors;
+            }
             api.details = Some(Box::new(ErrorDetails {
                 reason: Some(Reason {
                     code: problem.code.as_str().to_owned(),

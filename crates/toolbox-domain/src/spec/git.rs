@@ -2,12 +2,13 @@
 //!
 //! Accepted: `https://github.com/owner/repository` (with or without `.git`), a GitHub link to a Dockerfile, and
 //! `https://host/path.git`, each but the link with an optional `#ref:folder`, as Docker writes it. A ref never begins
-//! with `-`: it ends up on git's command line.
+//! with `-`: it ends up on git's command line. `http` is read for hosts that are not public only: whether such a host may
+//! be used is asked later, of a list that whoever runs the machine keeps.
 
 use core::fmt;
-use core::net::IpAddr;
 
-use super::image::{ImageError, ImagePolicy, is_host_and_port};
+use super::image::ImageError;
+use crate::address::{Allowed, Target};
 
 const GITHUB: &str = "github.com";
 const DOCKERFILE: &str = "Dockerfile";
@@ -17,6 +18,7 @@ const MAX_REF_BYTES: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GitSource {
     url: String,
+    target: Target,
     git_ref: Option<String>,
     context_dir: String,
     dockerfile: String,
@@ -26,6 +28,11 @@ impl GitSource {
     /// Where to clone from, ending in `.git`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Host and port in the URL.
+    pub const fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Branch, tag or commit; the repository's default branch when absent.
@@ -79,7 +86,7 @@ impl fmt::Display for GitSource {
 }
 
 /// Reads a URL. The characters were checked.
-pub(super) fn parse_git(text: &str, policy: ImagePolicy) -> Result<GitSource, ImageError> {
+pub(super) fn parse_git(text: &str) -> Result<GitSource, ImageError> {
     let (scheme, rest) = text.split_once("://").ok_or(ImageError::Source)?;
     let (rest, fragment) = match rest.split_once('#') {
         Some((rest, fragment)) => (rest, Some(fragment)),
@@ -92,20 +99,14 @@ pub(super) fn parse_git(text: &str, policy: ImagePolicy) -> Result<GitSource, Im
     if host.contains('@') {
         return Err(ImageError::Credentials);
     }
-    if !is_host_and_port(host) {
-        return Err(ImageError::GitHost);
-    }
-    let host = host.to_ascii_lowercase();
-    if is_own_host(&host) {
-        if !policy.allow_loopback_http || !is_loopback_address(&host) {
-            return Err(ImageError::GitHost);
-        }
-    } else if scheme == "http" {
+    let target: Target = host.parse().map_err(|_| ImageError::GitHost)?;
+    if scheme == "http" && target.check(&Allowed::default()).is_ok() {
         return Err(ImageError::Insecure);
     }
     if path.contains('?') {
         return Err(ImageError::Source);
     }
+    let host = target.to_string();
     if matches!(host.as_str(), GITHUB | "www.github.com") {
         return parse_github(path, fragment);
     }
@@ -116,6 +117,7 @@ pub(super) fn parse_git(text: &str, policy: ImagePolicy) -> Result<GitSource, Im
     let (git_ref, context_dir) = parse_fragment(fragment)?;
     Ok(GitSource {
         url: format!("{scheme}://{host}/{path}"),
+        target,
         git_ref,
         context_dir,
         dockerfile: DOCKERFILE.to_owned(),
@@ -137,11 +139,13 @@ fn parse_github(path: &str, fragment: Option<&str>) -> Result<GitSource, ImageEr
         return Err(ImageError::GitPath);
     }
     let url = format!("https://{GITHUB}/{owner}/{repository}.git");
+    let target: Target = GITHUB.parse().map_err(|_| ImageError::GitHost)?;
     match (parts.next(), parts.next()) {
         (None, _) => {
             let (git_ref, context_dir) = parse_fragment(fragment)?;
             Ok(GitSource {
                 url,
+                target,
                 git_ref,
                 context_dir,
                 dockerfile: DOCKERFILE.to_owned(),
@@ -160,6 +164,7 @@ fn parse_github(path: &str, fragment: Option<&str>) -> Result<GitSource, ImageEr
             }
             Ok(GitSource {
                 url,
+                target,
                 git_ref: Some(git_ref.to_owned()),
                 context_dir: folders.join("/"),
                 dockerfile: (*file).to_owned(),
@@ -216,37 +221,4 @@ fn is_git_ref(text: &str) -> bool {
 fn is_dockerfile(file: &str) -> bool {
     let file = file.to_ascii_lowercase();
     file.contains("dockerfile") || file.contains("containerfile")
-}
-
-/// The machine itself, the address where clouds keep a machine's secrets, or a number that may stand for either.
-fn is_own_host(host: &str) -> bool {
-    let name = host_name(host);
-    match name.parse() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => {
-            let inner = ip.to_ipv4_mapped().is_some();
-            ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || inner
-        }
-        Err(_) => {
-            // Resolvers read 127.1 and 0x7f000001 as addresses too; no domain ends in a number.
-            let last = name.rsplit('.').next().unwrap_or(name);
-            last == "localhost"
-                || last.starts_with("0x")
-                || last.bytes().all(|b| b.is_ascii_digit())
-        }
-    }
-}
-
-fn is_loopback_address(host: &str) -> bool {
-    host_name(host)
-        .parse()
-        .is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-/// The host without its port and brackets.
-fn host_name(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    }
 }

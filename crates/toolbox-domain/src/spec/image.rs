@@ -1,10 +1,10 @@
 //! Where the image of a container comes from: a registry, or a Git repository with a Dockerfile.
 
 use core::fmt;
-use core::net::Ipv6Addr;
 use core::str::FromStr;
 
 use super::git::{GitSource, parse_git};
+use crate::address::{AddressError, Allowed, Target};
 
 /// Most bytes of an image source.
 const MAX_BYTES: usize = 2048;
@@ -58,8 +58,8 @@ pub enum ImageError {
     /// A URL with a user name or a password.
     #[error("remove user name and password from the URL; it is stored and shown")]
     Credentials,
-    /// The host of the Git source is no public host name.
-    #[error("give the host of the Git source as a name that the machine can reach")]
+    /// The host of the Git source is none.
+    #[error("write the host of the Git source as a name such as example.com, or as an IP address")]
     GitHost,
     /// The path of the Git source breaks the rules.
     #[error(
@@ -98,13 +98,6 @@ impl ImageError {
     }
 }
 
-/// Which sources are acceptable beyond the usual.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImagePolicy {
-    /// Accept `http://127.0.0.1…` as Git source. For tests, which have no certificate.
-    pub allow_loopback_http: bool,
-}
-
 /// Where the image comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageSource {
@@ -115,16 +108,12 @@ pub enum ImageSource {
 }
 
 impl ImageSource {
-    /// Reads an image reference or a Git source.
+    /// Reads an image reference or a Git source. Whether it may be fetched from there is another question:
+    /// [`ImageSource::check_address`].
     pub fn parse(text: &str) -> Result<Self, ImageError> {
-        Self::parse_with(text, ImagePolicy::default())
-    }
-
-    /// Like [`ImageSource::parse`], with what `policy` allows.
-    pub fn parse_with(text: &str, policy: ImagePolicy) -> Result<Self, ImageError> {
         check_characters(text)?;
         if text.contains("://") {
-            return parse_git(text, policy).map(Self::Git);
+            return parse_git(text).map(Self::Git);
         }
         if text.starts_with("git@") {
             return Err(ImageError::Source);
@@ -133,6 +122,19 @@ impl ImageSource {
             return Err(ImageError::SchemeMissing);
         }
         text.parse().map(Self::Reference)
+    }
+
+    /// Where it is fetched from.
+    pub const fn target(&self) -> &Target {
+        match self {
+            Self::Reference(reference) => &reference.target,
+            Self::Git(git) => git.target(),
+        }
+    }
+
+    /// Whether it may be fetched from there, as far as the text tells.
+    pub fn check_address(&self, allowed: &Allowed) -> Result<(), AddressError> {
+        self.target().check(allowed)
     }
 }
 
@@ -151,6 +153,7 @@ impl fmt::Display for ImageSource {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageReference {
     registry: String,
+    target: Target,
     repository: String,
     tag: Option<String>,
     digest: Option<String>,
@@ -212,7 +215,8 @@ impl FromStr for ImageReference {
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(ImageError::Tag);
         }
-        let (registry, repository) = split_registry(name)?;
+        let (target, repository) = split_registry(name)?;
+        let registry = target.to_string();
         let official = registry == DOCKER_HUB && !repository.contains('/');
         let repository = if official {
             format!("library/{repository}")
@@ -226,6 +230,7 @@ impl FromStr for ImageReference {
         let tag = tag.or(digest.is_none().then_some("latest"));
         Ok(Self {
             registry,
+            target,
             repository,
             tag: tag.map(str::to_owned),
             digest: digest.map(str::to_owned),
@@ -260,51 +265,17 @@ fn check_characters(text: &str) -> Result<(), ImageError> {
 }
 
 /// The first part of a name is a registry when it looks like a host: Docker's rule.
-fn split_registry(name: &str) -> Result<(String, &str), ImageError> {
+fn split_registry(name: &str) -> Result<(Target, &str), ImageError> {
+    let registry = |text: &str| text.parse().map_err(|_| ImageError::Registry);
     match name.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
-            if !is_host_and_port(first) {
-                return Err(ImageError::Registry);
-            }
-            let registry = first.to_ascii_lowercase();
-            let hub = matches!(
-                registry.as_str(),
-                "index.docker.io" | "registry-1.docker.io"
-            );
-            Ok((if hub { DOCKER_HUB.to_owned() } else { registry }, rest))
+            let hub = ["index.docker.io", "registry-1.docker.io"];
+            let is_hub = hub.iter().any(|hub| first.eq_ignore_ascii_case(hub));
+            let target = registry(if is_hub { DOCKER_HUB } else { first })?;
+            Ok((target, rest))
         }
-        _ => Ok((DOCKER_HUB.to_owned(), name)),
+        _ => Ok((registry(DOCKER_HUB)?, name)),
     }
-}
-
-/// `host`, `host:port`, `[ipv6]` or `[ipv6]:port`.
-pub(super) fn is_host_and_port(text: &str) -> bool {
-    let (host_is_legal, after) = if let Some(rest) = text.strip_prefix('[') {
-        let Some((ip, after)) = rest.split_once(']') else {
-            return false;
-        };
-        (ip.parse::<Ipv6Addr>().is_ok(), after)
-    } else {
-        let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
-        let legal = host.len() <= 253 && host.split('.').all(is_host_label);
-        (legal, after)
-    };
-    let port_is_legal = match after.strip_prefix(':') {
-        Some(port) => {
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0)
-        }
-        None => after.is_empty(),
-    };
-    host_is_legal && port_is_legal
-}
-
-fn is_host_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// Lower-case letters and digits, between them `.`, `_`, `__` or any number of `-`.

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
-use super::image::{ImagePolicy, ImageSource};
+use super::image::ImageSource;
 use super::instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
 use super::secret::SecretValue;
 use super::wire::{Confinement, McpTransport, PortSpec, Resources, ToolSpec, VolumeSpec};
@@ -98,12 +98,7 @@ pub mod limits {
 
 impl InstanceSpec {
     /// Checks every rule; all violations come back together.
-    pub fn validate(spec: ToolSpec) -> Result<Self, Vec<SpecError>> {
-        Self::validate_with(spec, ImagePolicy::default())
-    }
-
-    /// Like [`InstanceSpec::validate`], with the image sources that `policy` allows.
-    pub fn validate_with(mut spec: ToolSpec, policy: ImagePolicy) -> Result<Self, Vec<SpecError>> {
+    pub fn validate(mut spec: ToolSpec) -> Result<Self, Vec<SpecError>> {
         let mut check = Check { errors: Vec::new() };
         check.size(&spec);
         // Every field is named, so that none can be forgotten.
@@ -124,7 +119,7 @@ impl InstanceSpec {
             mcp_stateless,
             stdin_open,
         } = &mut spec;
-        let image = ImageSource::parse_with(image, policy);
+        let image = ImageSource::parse(image);
         if let Err(error) = image {
             check.refuse("image", error.code(), error.to_string());
         }
