@@ -22,6 +22,7 @@ use crate::companion::agent::on_loopback;
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
+use crate::firewall::{self, Firewall};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Changes, Shared, Tombstones, watcher};
 use crate::keys::{KeyRing, KeysError};
@@ -32,7 +33,6 @@ use crate::machine::log::LogRing;
 use crate::mcp;
 use crate::metrics::Machine;
 use crate::ports::PortTable;
-use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
@@ -131,13 +131,22 @@ pub async fn run(
     );
 
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
-    let shared = Arc::new(shared(&config, policy, store, Arc::clone(&tombstones)));
+    let shared = shared(&config, policy, store, Arc::clone(&tombstones), address);
+    let shared = Arc::new(shared);
+    for record in &loaded.records {
+        shared.firewall.set(record.id, Some(record)).await;
+    }
     let (end_requests, ending) = watch::channel(false);
     let (begin_shutdown, shutdown) = watch::channel(false);
     let (instances, requests) = instances::channel(tombstones);
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run(requests));
+    tasks.spawn(firewall::run(
+        Arc::clone(&shared.firewall),
+        Arc::clone(&shared.runtime),
+        shutdown.clone(),
+    ));
     let (looked, mut first_look) = watch::channel(false);
     tasks.spawn(watcher::run(
         Arc::clone(&shared),
@@ -157,7 +166,8 @@ pub async fn run(
     );
     tasks.spawn(keeping);
     let restart = Arc::new(Notify::new());
-    let machine = Arc::new(Machine::new(config.machine.state_dir.clone()));
+    let machine = Machine::new(config.machine.state_dir.clone());
+    let machine = Arc::new(machine.with_firewall(shared.firewall.state()));
     let history = Arc::new(History::default());
     let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
     let until = shutdown.clone();
@@ -320,22 +330,26 @@ fn shared(
     policy: ImagePolicy,
     store: Arc<Store>,
     tombstones: Arc<Tombstones>,
+    address: SocketAddr,
 ) -> Shared {
-    let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
     let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
         &config.machine.docker_host,
         config.machine.toolbox_id,
-        network.clone(),
+        config.network_pool.clone(),
         Arc::clone(&telemetry),
     ));
     Shared {
         toolbox: config.machine.toolbox_id,
-        network,
         runtime,
         docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
+        firewall: Arc::new(Firewall::new(
+            config.machine.toolbox_id,
+            address.port(),
+            Arc::clone(&telemetry),
+        )),
         policy,
         tombstones,
         changes: Arc::new(Changes::default()),

@@ -36,6 +36,7 @@ use toolbox_api::dtma::ToolView;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::ImagePolicy;
 
+use crate::firewall::Firewall;
 use crate::ports::PortTable;
 use crate::runtime::ContainerRuntime;
 use crate::store::Store;
@@ -58,12 +59,12 @@ const RECORD_LIMIT: Duration = Duration::from_secs(2);
 pub struct Shared {
     /// The toolbox whose containers are ours.
     pub toolbox: ToolboxId,
-    pub network: String,
     pub runtime: Arc<dyn ContainerRuntime>,
     /// How often Docker came back after its event stream was lost. It may be another engine each time.
     pub docker_returns: AtomicU64,
     pub store: Arc<Store>,
     pub ports: PortTable,
+    pub firewall: Arc<Firewall>,
     /// Which image sources are allowed.
     pub policy: ImagePolicy,
     /// What was deleted.

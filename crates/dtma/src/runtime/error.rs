@@ -28,9 +28,14 @@ pub enum RuntimeError {
         /// Docker's sentence, on one line.
         message: String,
     },
-    /// The toolbox's network is not there (any more).
-    #[error("the toolbox's network does not exist")]
+    /// A network of the tool is not there (any more).
+    #[error("a network of the tool does not exist")]
     NetworkMissing,
+    /// No network can be made for the tool.
+    #[error(
+        "every subnet of the agent's pool overlaps a network or a route of this machine; give it another pool (DTMA_NETWORK_POOL)"
+    )]
+    NoSubnet,
     /// Another container has the name.
     #[error("the container name is taken")]
     NameTaken,
@@ -315,6 +320,7 @@ impl RuntimeError {
             }
             Self::ImageMissing { .. } => ReasonCode::ImageNotFound,
             Self::NameTaken => ReasonCode::NameConflict,
+            Self::NoSubnet => ReasonCode::NetworkPoolExhausted,
             Self::Refused { code, .. } => *code,
         };
         let detail = self.to_string();
