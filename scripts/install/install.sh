@@ -204,7 +204,7 @@ enrol() {
     set +a
     unset DTMA_ENROLMENT_TOKEN_FILE
     "$program" enrol "$@" <"$work/token"
-  ) || die "the machine did not join, for the reason above; run this again when it is mended, with a token that is good"
+  ) || die "the machine did not join; run this again with a token that is good"
   [ -z "$token_file" ] || rm -f "$token_file"
 }
 
@@ -223,8 +223,9 @@ Restart=always
 RestartSec=2
 # Open requests may end: 30 s, and what comes after them.
 TimeoutStopSec=45
-# Docker's socket gives it the power of root anyway; the rest it does not need.
-CapabilityBoundingSet=
+# Docker's socket gives it the power of root anyway. It sets the rules that keep tools away from the machine; the rest it
+# does not need.
+CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths=/var/lib/dtma /etc/dtma
@@ -450,6 +451,8 @@ uninstall() {
     fi
   fi
   if [ "$purge" = yes ]; then
+    # The rules that kept its containers away from the machine.
+    ! have nft || nft delete table inet "toolbox_$(printf %.8s "$toolbox")" 2>/dev/null || true
     rm -rf "$state" "$etc"
     say "uninstalled, with everything of toolbox $toolbox; Docker itself stays"
   else

@@ -21,6 +21,7 @@ use crate::companion::agent::on_loopback;
 use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
+use crate::firewall::{self, Firewall};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{self, Changes, Shared, Tombstones, watcher};
 use crate::keys::{KeyRing, KeysError};
@@ -31,7 +32,6 @@ use crate::machine::log::LogRing;
 use crate::mcp;
 use crate::metrics::Machine;
 use crate::ports::PortTable;
-use crate::record::short_id;
 use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
@@ -126,13 +126,21 @@ pub async fn run(
     );
 
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
-    let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones)));
+    let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones), address));
+    for record in &loaded.records {
+        shared.firewall.set(record.id, Some(record)).await;
+    }
     let (end_requests, ending) = watch::channel(false);
     let (begin_shutdown, shutdown) = watch::channel(false);
     let (instances, requests) = instances::channel(tombstones);
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run(requests));
+    tasks.spawn(firewall::run(
+        Arc::clone(&shared.firewall),
+        Arc::clone(&shared.runtime),
+        shutdown.clone(),
+    ));
     let (looked, mut first_look) = watch::channel(false);
     tasks.spawn(watcher::run(
         Arc::clone(&shared),
@@ -152,7 +160,8 @@ pub async fn run(
     );
     tasks.spawn(keeping);
     let restart = Arc::new(Notify::new());
-    let machine = Arc::new(Machine::new(config.machine.state_dir.clone()));
+    let machine = Machine::new(config.machine.state_dir.clone());
+    let machine = Arc::new(machine.with_firewall(shared.firewall.state()));
     let history = Arc::new(History::default());
     let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
     let until = shutdown.clone();
@@ -310,25 +319,33 @@ fn client(config: &Config) -> Result<Option<ControlClient>, StartError> {
 }
 
 /// What every instance needs.
-fn shared(config: &Config, store: Arc<Store>, tombstones: Arc<Tombstones>) -> Shared {
-    let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
+fn shared(
+    config: &Config,
+    store: Arc<Store>,
+    tombstones: Arc<Tombstones>,
+    address: SocketAddr,
+) -> Shared {
     let telemetry = Arc::new(Telemetry::default());
     let sources = Arc::new(config.allow_private_sources.clone());
     let engine = DockerEngine::new(
         &config.machine.docker_host,
         config.machine.toolbox_id,
-        network.clone(),
+        config.network_pool.clone(),
         Arc::clone(&telemetry),
     );
     let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.allowing(Arc::clone(&sources)));
     Shared {
         toolbox: config.machine.toolbox_id,
-        network,
         runtime,
         docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
         sources,
+        firewall: Arc::new(Firewall::new(
+            config.machine.toolbox_id,
+            address.port(),
+            Arc::clone(&telemetry),
+        )),
         tombstones,
         changes: Arc::new(Changes::default()),
         telemetry,

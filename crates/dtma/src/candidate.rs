@@ -137,7 +137,7 @@ async fn docker(config: &Config) -> Result<(), Reason> {
     let engine = DockerEngine::new(
         &machine.docker_host,
         machine.toolbox_id,
-        String::new(),
+        Vec::new(),
         telemetry,
     );
     match tokio::time::timeout(DOCKER_LIMIT, engine.info()).await {

@@ -32,6 +32,9 @@ pub enum Command {
     SshSetup(SshSetup),
     /// Runs the one operation that the caller of SSH asked for; sshd starts it.
     SshCommand(SshCommand),
+    /// Tries to connect to each address; the agent runs this in a container. The exit code has a bit for each that answered.
+    #[command(hide = true)]
+    Probe { targets: Vec<String> },
 }
 
 /// The program's arguments, its name first. Callers from before there were commands give the agent's flags alone.

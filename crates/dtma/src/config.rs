@@ -12,10 +12,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
+use ipnet::Ipv4Net;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::keys::AgentKey;
 
+use crate::runtime::networks::POOL_LENGTHS;
 use crate::ssh::SshHost;
 
 /// Most keys in a key file: the one in use and its predecessors during a rotation.
@@ -59,6 +61,11 @@ pub struct Config {
     /// Host ports that may be given to tools that ask for none in particular. Ports 22, 3000 and 30000 are never given.
     #[arg(long, env = "DTMA_PORT_RANGE", default_value = "31000-32767", value_parser = parse_range, value_name = "FIRST-LAST")]
     pub port_range: RangeInclusive<u16>,
+
+    /// Private networks that the subnets of tools' networks are taken from, separated by commas, each of a prefix from /12 to
+    /// /26. A subnet that overlaps a route of this machine or another network of Docker is passed over.
+    #[arg(long, env = "DTMA_NETWORK_POOL", default_value = "10.213.0.0/16,172.30.0.0/16", value_delimiter = ',', value_parser = parse_pool, value_name = "NETWORKS")]
+    pub network_pool: Vec<Ipv4Net>,
 
     /// Port of the companion on this machine. The agent tells whether it answers.
     #[arg(long, env = "DTMA_COMPANION_PORT", value_parser = clap::value_parser!(u16).range(1..), value_name = "PORT")]
@@ -296,6 +303,17 @@ pub fn parse_web_url(text: &str) -> Result<http::Uri, String> {
     }
 }
 
+fn parse_pool(text: &str) -> Result<Ipv4Net, String> {
+    let net: Option<Ipv4Net> = text.trim().parse().ok();
+    net.filter(|net| POOL_LENGTHS.contains(&net.prefix_len()) && net.trunc() == *net)
+        .ok_or_else(|| {
+            let (least, most) = (POOL_LENGTHS.start(), POOL_LENGTHS.end());
+            format!(
+                "expected a network such as 10.213.0.0/16, of /{least} to /{most}, got '{text}'"
+            )
+        })
+}
+
 fn parse_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let expected = || format!("expected two ports such as 31000-32767, got '{text}'");
     let (first, last) = text.split_once('-').ok_or_else(expected)?;
@@ -318,6 +336,24 @@ mod tests {
         assert_eq!(parse_range("31000-32767"), Ok(31000..=32767));
         for text in ["", "1", "2-1", "0-5", "a-b", "1-70000"] {
             assert!(parse_range(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pools_are_networks_that_hold_subnets() {
+        for text in ["10.213.0.0/16", " 192.168.7.0/26", "172.16.0.0/12"] {
+            parse_pool(text).unwrap();
+        }
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.1/16",
+            "10.0.0.0/11",
+            "10.0.0.0/27",
+            "fd00::/16",
+            "x/16",
+        ] {
+            assert!(parse_pool(text).is_err(), "{text}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`planner`]: the next step, as a pure function;
 //! - [`runtime`]: what is needed of Docker, and Docker over bollard;
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
+//! - [`firewall`]: the rules that keep containers away from the machine;
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`machine`]: how the agent and its machine are, for who looks after them;
@@ -32,6 +33,7 @@ pub mod connections;
 pub mod control;
 pub mod durable;
 pub mod enrolment;
+pub mod firewall;
 pub mod instances;
 pub mod keys;
 pub mod machine;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use dtma::cli::{Cli, Command, with_command};
+use dtma::firewall::probe;
 use dtma::machine::log::{LogRing, Tee};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -22,7 +23,7 @@ async fn main() -> ExitCode {
         Command::Companion(config) => &config.machine.log,
         Command::Enrol(config) => &config.machine.log,
         // What they have to say is their output.
-        Command::SshSetup(_) | Command::SshCommand(_) => "error",
+        Command::SshSetup(_) | Command::SshCommand(_) | Command::Probe { .. } => "error",
     };
     let log = Arc::new(LogRing::default());
     if let Err(error) = set_up_log(filter, &log) {
@@ -53,6 +54,7 @@ async fn main() -> ExitCode {
             done = dtma::enrolment::run(*config) => said(done),
         },
         Command::SshSetup(setup) => said(dtma::ssh::setup::run(&setup).await),
+        Command::Probe { targets } => ExitCode::from(probe::attempt(targets.into_iter())),
         Command::SshCommand(command) => ExitCode::from(dtma::ssh::command::run(&command).await),
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use toolbox_api::dtma::{DiskMetrics, MemoryMetrics, SystemMetrics};
+use tokio::sync::watch;
+use toolbox_api::dtma::{DiskMetrics, HostFirewall, MemoryMetrics, SystemMetrics};
 
 /// Ticks of all CPUs since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,7 @@ struct CpuTicks {
 pub struct Machine {
     state_dir: PathBuf,
     last: Mutex<CpuTicks>,
+    firewall: Option<watch::Receiver<HostFirewall>>,
 }
 
 impl Machine {
@@ -26,7 +28,15 @@ impl Machine {
         Self {
             state_dir,
             last: Mutex::new(read_ticks()),
+            firewall: None,
         }
+    }
+
+    /// The same, with what is known of the rules that keep containers away from it.
+    #[must_use]
+    pub fn with_firewall(mut self, firewall: watch::Receiver<HostFirewall>) -> Self {
+        self.firewall = Some(firewall);
+        self
     }
 
     /// The folder whose disk is meant.
@@ -47,6 +57,7 @@ impl Machine {
             memory: memory(&proc("meminfo")),
             disk: disk(&self.state_dir),
             uptime_seconds: uptime(&proc("uptime")),
+            host_firewall: self.firewall.as_ref().map(|f| f.borrow().clone()),
         }
     }
 }
@@ -144,6 +155,8 @@ fn uptime(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use toolbox_api::dtma::FirewallState;
+
     use super::*;
 
     #[test]
@@ -171,7 +184,16 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory_and_a_disk() {
-        let metrics = Machine::new(std::env::temp_dir()).read();
+        let told = HostFirewall {
+            state: FirewallState::Verified,
+            detail: None,
+            since: String::new(),
+        };
+        let (_, firewall) = watch::channel(told.clone());
+        let metrics = Machine::new(std::env::temp_dir())
+            .with_firewall(firewall)
+            .read();
+        assert_eq!(metrics.host_firewall, Some(told));
         assert!(metrics.memory.total_bytes > 0);
         assert!(metrics.disk.is_some_and(|d| d.total_bytes > 0));
         assert!((0.0..=100.0).contains(&metrics.cpu_load_percent));

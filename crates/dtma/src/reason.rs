@@ -38,6 +38,8 @@ pub enum ReasonCode {
     PortInUse,
     /// Both names of the instance are taken by other containers.
     NameConflict,
+    /// No subnet is left for the instance's network.
+    NetworkPoolExhausted,
     /// Docker did not apply the confinement asked for.
     HardeningNotApplied,
     /// Docker could not run the container's entry point.
@@ -71,6 +73,7 @@ impl ReasonCode {
             Self::CrashLoop => "crash_loop",
             Self::PortInUse => "port_in_use",
             Self::NameConflict => "name_conflict",
+            Self::NetworkPoolExhausted => "network_pool_exhausted",
             Self::HardeningNotApplied => "hardening_not_applied",
             Self::StartFailed => "start_failed",
             Self::DockerUnreachable => "docker_unreachable",
@@ -89,6 +92,7 @@ impl ReasonCode {
                 | Self::GitUnreachable
                 | Self::PortInUse
                 | Self::NameConflict
+                | Self::NetworkPoolExhausted
                 | Self::DockerUnreachable
                 | Self::DockerFailed
                 | Self::StopFailed

@@ -6,7 +6,7 @@
 //! generation. `pulled/` holds one file for each image that the agent pulled, with its reference. Records may hold secrets:
 //! the folders are 0700 and the files 0600. Calls block: run them where blocking is allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -23,6 +23,7 @@ use toolbox_domain::spec::InstanceSpec;
 
 use crate::durable;
 use crate::record::{Record, Release, Restart, hex};
+use crate::runtime::networks;
 
 /// Version of the file format, and the oldest that is read; in format 1, values of the environment have no envelope. A
 /// file of another version is quarantined, never guessed at.
@@ -342,12 +343,7 @@ impl Store {
         if !self.pulled.join(file_of(reference)).exists() {
             return Ok(false);
         }
-        for entry in fs::read_dir(&self.instances).map_err(at("list", &self.instances))? {
-            let path = entry.map_err(at("list", &self.instances))?.path();
-            let stem = path.file_stem().and_then(|n| n.to_str());
-            let Some(id) = stem.and_then(|n| n.parse::<ToolInstanceId>().ok()) else {
-                continue;
-            };
+        for (id, path) in self.record_files()? {
             if id == except {
                 continue;
             }
@@ -361,6 +357,37 @@ impl Store {
             }
         }
         Ok(true)
+    }
+
+    /// The networks of all instances of `toolbox`; none when a record cannot be read, which may need any of them.
+    pub fn networks(&self, toolbox: ToolboxId) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let mut names = BTreeSet::new();
+        for (id, path) in self.record_files()? {
+            let record = match self.read(&path, id) {
+                Ok(record) => record,
+                // Removed since the folder was listed.
+                Err(Corrupt::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    continue;
+                }
+                Err(_) => return Ok(None),
+            };
+            names.insert(networks::of_instance(toolbox, id));
+            let releases = std::iter::once(&record.current).chain(&record.next);
+            names.extend(releases.flat_map(|r| networks::of_spec(toolbox, &r.spec)));
+        }
+        Ok(Some(names))
+    }
+
+    /// The files of records, by the ids that they name.
+    fn record_files(&self) -> Result<Vec<(ToolInstanceId, PathBuf)>, StoreError> {
+        let paths: Result<Vec<_>, _> = fs::read_dir(&self.instances)
+            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect());
+        let paths = paths.map_err(at("list", &self.instances))?;
+        let of = |path: PathBuf| {
+            let id = path.file_stem()?.to_str()?.parse().ok()?;
+            Some((id, path))
+        };
+        Ok(paths.into_iter().filter_map(of).collect())
     }
 
     /// Forgets a pulled image. Forgetting none succeeds.

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use toolbox_api::dtma::{Phase, ToolView};
+use toolbox_api::dtma::{FirewallState, Phase, ToolView};
 
 /// Content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,6 +33,7 @@ pub struct Telemetry {
     instances: Family<Label, Gauge>,
     /// Restarts of containers that ended although they should run.
     pub restarts: Counter,
+    firewall: Family<Label, Gauge>,
     heartbeats: Family<Label, Counter>,
     heartbeat_duration: Histogram,
     push_delay: Histogram,
@@ -54,6 +55,9 @@ impl Default for Telemetry {
         let restarts = Counter::default();
         let help = "Restarts of containers that ended although they should run";
         registry.register("dtma_instance_restarts", help, restarts.clone());
+        let firewall = Family::default();
+        let help = "Whether containers are kept away from the machine: 1 for the state that holds";
+        registry.register("dtma_host_firewall", help, firewall.clone());
         let heartbeats = Family::default();
         let help = "Heartbeats by what became of them";
         registry.register("dtma_heartbeats", help, heartbeats.clone());
@@ -82,6 +86,7 @@ impl Default for Telemetry {
             registry,
             instances,
             restarts,
+            firewall,
             heartbeats,
             heartbeat_duration,
             push_delay,
@@ -98,6 +103,20 @@ impl fmt::Debug for Telemetry {
 }
 
 impl Telemetry {
+    /// What is known of the rules that keep containers away from the machine.
+    pub fn firewall(&self, state: FirewallState) {
+        for one in [
+            FirewallState::Verified,
+            FirewallState::Unverified,
+            FirewallState::Ineffective,
+            FirewallState::Unavailable,
+        ] {
+            self.firewall
+                .get_or_create(&[("state", one.as_str())])
+                .set((one == state).into());
+        }
+    }
+
     /// A heartbeat ended as `outcome` after `took`.
     pub fn heartbeat(&self, outcome: &'static str, took: Duration) {
         self.heartbeats.get_or_create(&[("outcome", outcome)]).inc();
@@ -239,6 +258,7 @@ mod tests {
     fn metrics_have_the_names_that_are_promised() {
         let telemetry = Telemetry::default();
         telemetry.restarts.inc();
+        telemetry.firewall(FirewallState::Verified);
         telemetry.heartbeat("recorded", Duration::from_millis(20));
         telemetry.pushed(Duration::from_millis(30));
         telemetry.docker("list containers", Duration::from_millis(2));
@@ -248,6 +268,8 @@ mod tests {
             "dtma_build_info{version=\"",
             "dtma_instances{phase=\"running\"} 0",
             "dtma_instance_restarts_total 1",
+            "dtma_host_firewall{state=\"verified\"} 1",
+            "dtma_host_firewall{state=\"ineffective\"} 0",
             "dtma_heartbeats_total{outcome=\"recorded\"} 1",
             "dtma_heartbeat_duration_seconds_count 1",
             "dtma_state_push_delay_seconds_bucket{le=\"0.1\"} 1",

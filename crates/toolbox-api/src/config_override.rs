@@ -72,6 +72,15 @@ pub struct ConfigOverride {
     /// User that it runs as instead of the image's: `uid` or `uid:gid`, in numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Networks that it shares with the tools of the same toolbox that name them too, at most 8. There the tools reach each
+    /// other by their container names. Without one, no other tool reaches it but through its published ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<String>>,
+    /// What it may reach of its machine, at most 16: `host:PORT` for a port of the machine (the name of the machine is
+    /// `host.docker.internal`), `169.254.x.y:PORT` for a link-local address such as cloud metadata; `/udp` at the end for
+    /// UDP. All else of the machine is refused to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_access: Option<Vec<String>>,
     /// Keep standard input open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin_open: Option<bool>,
@@ -132,6 +141,8 @@ impl ConfigOverride {
             stateless_protocol,
             capabilities,
             user,
+            networks,
+            host_access,
             stdin_open,
         } = self;
         for (name, value) in environment_variables.unwrap_or_default() {
@@ -191,6 +202,8 @@ impl ConfigOverride {
         set(&mut spec.volumes, volumes);
         set(&mut spec.mcp_path, endpoint_path.map(Some));
         set(&mut spec.confinement.add_capabilities, capabilities);
+        set(&mut spec.networks, networks);
+        set(&mut spec.host_access, host_access);
         set(&mut spec.confinement.user, user.map(Some));
         set(&mut spec.stdin_open, stdin_open);
         let mut errors = Vec::new();
@@ -530,6 +543,8 @@ mod tests {
             (json!({"statelessProtocol": true}), "statelessProtocol"),
             (json!({"capabilities": ["X"]}), "capabilities[0]"),
             (json!({"user": "root"}), "user"),
+            (json!({"networks": ["A"]}), "networks[0]"),
+            (json!({"hostAccess": ["host:22"]}), "hostAccess[0]"),
         ] {
             let wanted: ConfigOverride = serde_json::from_value(given.clone()).unwrap();
             let mut spec = ToolSpec {

@@ -464,6 +464,54 @@ pub struct SystemMetrics {
     pub disk: Option<DiskMetrics>,
     /// Seconds since the machine booted.
     pub uptime_seconds: u64,
+    /// Whether containers are kept away from the machine; agents of before do not say.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional"
+    )]
+    pub host_firewall: Option<HostFirewall>,
+}
+
+/// Whether containers are kept away from the machine itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HostFirewall {
+    /// What is known of it.
+    pub state: FirewallState,
+    /// Why it is not `verified`.
+    #[serde(default, deserialize_with = "texts::optional_line")]
+    pub detail: Option<String>,
+    /// Since when, RFC 3339.
+    #[serde(deserialize_with = "texts::line")]
+    pub since: String,
+}
+
+/// What is known of the rules that keep containers away from the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum FirewallState {
+    /// They are set, and a container that tried was refused.
+    Verified,
+    /// They are set, but no container could try them.
+    Unverified,
+    /// They are set, but a container reached the machine.
+    Ineffective,
+    /// They cannot be set.
+    Unavailable,
+}
+
+impl FirewallState {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Unverified => "unverified",
+            Self::Ineffective => "ineffective",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// Memory of the machine, in bytes.

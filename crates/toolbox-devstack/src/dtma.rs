@@ -190,6 +190,13 @@ pub(crate) async fn end_containers(search: &str, toolbox: Uuid, what: Containers
         let _ = docker(verb).args(containers).finish(DOCKER_LIMIT).await;
     }
     if what == Containers::Remove {
+        // The agent's rules stay as long as its containers may. Without the program there is nobody to tell, and no harm.
+        let table: String = toolbox.to_string().chars().take(8).collect();
+        let _ = Program::new("nft", "nft", "/")
+            .args(["delete", "table", "inet", &format!("toolbox_{table}")])
+            .env("PATH", search)
+            .finish(DOCKER_LIMIT)
+            .await;
         for kind in ["network", "volume"] {
             let found = listed(
                 docker(&[kind, "ls", "-q", "--filter", &label])

@@ -5,6 +5,7 @@
 //! or every violated rule at once.
 
 mod git;
+mod host_access;
 mod image;
 mod instance;
 mod secret;
@@ -12,6 +13,7 @@ mod validate;
 mod wire;
 
 pub use git::GitSource;
+pub use host_access::{HostAccess, HostTarget};
 pub use image::{ImageError, ImageReference, ImageSource};
 pub use instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
 pub use secret::SecretValue;

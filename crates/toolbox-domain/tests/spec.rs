@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;
 use toolbox_domain::spec::{
-    Confinement, InstanceSpec, McpTransport, Port, PortSpec, Protocol, ResourceLimits, Resources,
-    SecretValue, ToolSpec, VolumeSpec, limits,
+    Confinement, HostAccess, InstanceSpec, McpTransport, Port, PortSpec, Protocol, ResourceLimits,
+    Resources, SecretValue, ToolSpec, VolumeSpec, limits,
 };
 
 fn raw() -> ToolSpec {
@@ -374,6 +374,27 @@ const BROKEN: &[(Break, &str, &str)] = &[
         "user_invalid",
     ),
     (
+        |s| s.networks = texts(&["a", "A b"]),
+        "networks[1]",
+        "network_name_invalid",
+    ),
+    (|s| s.networks = texts(&["a"; 9]), "networks", "too_many"),
+    (
+        |s| s.host_access = texts(&["host:1"; 17]),
+        "host_access",
+        "too_many",
+    ),
+    (
+        |s| s.host_access = texts(&["host:5432", "10.0.0.1:80"]),
+        "host_access[1]",
+        "host_access_invalid",
+    ),
+    (
+        |s| s.host_access = texts(&["host:30000"]),
+        "host_access[0]",
+        "host_port_reserved",
+    ),
+    (
         |s| s.confinement.add_capabilities = texts(&["ALL"]),
         "confinement.add_capabilities[0]",
         "capability_unknown",
@@ -513,10 +534,20 @@ fn what_was_checked_is_checked_to_itself() {
             ..Confinement::default()
         },
         transport: Some(McpTransport::Stdio),
+        networks: texts(&["b", "a", "b"]),
+        host_access: texts(&[
+            "169.254.169.254:80",
+            "host:53/udp",
+            "host:53/tcp",
+            "host:53",
+        ]),
         ..raw()
     })
     .unwrap();
     assert_eq!(InstanceSpec::validate(spec.wire().clone()).unwrap(), spec);
+    assert_eq!(spec.wire().networks, ["a", "b"]);
+    let access = ["host:53", "host:53/udp", "169.254.169.254:80"];
+    assert_eq!(spec.wire().host_access, access);
 }
 
 #[test]
@@ -650,4 +681,38 @@ fn timeouts_of_the_mcp_server_are_bounded() {
 fn an_agent_of_before_takes_a_spec_without_the_new_fields() {
     let written = serde_json::to_string(&raw()).unwrap();
     assert!(!written.contains("mcp_"), "{written}");
+}
+
+#[test]
+fn what_may_be_reached_of_the_machine_is_a_port_of_it_or_of_a_link_local_address() {
+    for text in [
+        "host:1",
+        "host:65535/udp",
+        "169.254.0.1:80",
+        "169.254.169.254:53/udp",
+    ] {
+        let access: HostAccess = text.parse().unwrap();
+        assert_eq!(access.to_string(), text);
+    }
+    for text in [
+        "",
+        "host",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:+1",
+        "host:1/",
+        "host:1/sctp",
+        "host:1/udp/tcp",
+        "Host:1",
+        "127.0.0.1:1",
+        "10.0.0.1:1",
+        "[fe80::1]:1",
+        "169.254.1:1",
+        ":1",
+        "host:1:2",
+        "*:1",
+    ] {
+        assert!(text.parse::<HostAccess>().is_err(), "{text}");
+    }
 }

@@ -55,8 +55,6 @@ export class Docker {
       const names = (await docker(kind, "ls", "--quiet", "--filter", label)).split("\n").filter(Boolean);
       if (names.length) await docker(kind, "rm", ...names).catch(() => {});
     }
-    // The network also goes by its derived name, should it lack the label.
-    await docker("network", "rm", `toolbox-${this.toolboxId.slice(0, 8)}`).catch(() => {});
   }
 }
 

@@ -23,6 +23,8 @@ export interface ConfigOverride {
   upstreamHeaders?: Record<string, string | null>;
   callTimeoutSeconds?: number;
   startTimeoutSeconds?: number;
+  networks?: string[];
+  hostAccess?: string[];
   stdinOpen?: boolean;
 }
 

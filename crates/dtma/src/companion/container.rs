@@ -117,6 +117,8 @@ impl Container {
                 network_mode: Some("host".to_owned()),
                 readonly_rootfs: Some(true),
                 cap_drop: Some(vec!["ALL".to_owned()]),
+                // For the rules that keep tools away from the machine.
+                cap_add: Some(vec!["NET_ADMIN".to_owned()]),
                 security_opt: Some(vec!["no-new-privileges".to_owned()]),
                 restart_policy: Some(RestartPolicy {
                     name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),

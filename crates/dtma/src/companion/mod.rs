@@ -89,7 +89,7 @@ impl Companion {
         let engine = DockerEngine::new(
             &config.machine.docker_host,
             config.machine.toolbox_id,
-            String::new(),
+            Vec::new(),
             Arc::new(Telemetry::default()),
         );
         let engine: Arc<dyn ContainerRuntime> = Arc::new(engine);

@@ -178,8 +178,8 @@ impl Instance {
                 }
             }
             (Step::Adjust(version, container), _) => {
-                let asked =
-                    steps::release(record, *version).map(|r| steps::confinement(&self.shared, r));
+                let asked = steps::release(record, *version)
+                    .map(|r| steps::confinement(&self.shared, self.id, r));
                 let found = self.memory.observed.find(container);
                 if let (Some(asked), Some(found)) = (asked, found) {
                     let limits = asked.differences(&found.hardening).join(", ");
@@ -240,7 +240,8 @@ impl Instance {
             .find(|release| {
                 observed.find(container).is_some_and(|c| {
                     c.revision == Some(release.revision)
-                        && observed.confinement(c, release, &self.shared) == Confinement::Lost
+                        && observed.confinement(c, (record.id, *release), &self.shared)
+                            == Confinement::Lost
                 })
             })
             .map(|release| release.revision);
@@ -258,7 +259,7 @@ impl Instance {
         let (Some(release), Some(found)) = (steps::release(record, version), found) else {
             return;
         };
-        let missing = steps::confinement(&self.shared, release)
+        let missing = steps::confinement(&self.shared, self.id, release)
             .differences(&found.hardening)
             .join(", ");
         self.memory.attempts.crashes.excuse(&found.clone());
@@ -436,6 +437,7 @@ impl Instance {
         match tokio::task::spawn_blocking(move || store.remove(id)).await {
             Ok(Ok(())) => {
                 tracing::info!(instance = %id, "deleted");
+                self.shared.firewall.set(id, None).await;
                 self.record = None;
                 self.release_unused_ports();
             }

@@ -36,6 +36,7 @@ use toolbox_api::dtma::ToolView;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
+use crate::firewall::Firewall;
 use crate::ports::PortTable;
 use crate::runtime::ContainerRuntime;
 use crate::store::Store;
@@ -58,7 +59,6 @@ const RECORD_LIMIT: Duration = Duration::from_secs(2);
 pub struct Shared {
     /// The toolbox whose containers are ours.
     pub toolbox: ToolboxId,
-    pub network: String,
     pub runtime: Arc<dyn ContainerRuntime>,
     /// How often Docker came back after its event stream was lost. It may be another engine each time.
     pub docker_returns: AtomicU64,
@@ -66,6 +66,7 @@ pub struct Shared {
     pub ports: PortTable,
     /// Sources of images that are allowed although they are not public.
     pub sources: Arc<Allowed>,
+    pub firewall: Arc<Firewall>,
     /// What was deleted.
     pub tombstones: Arc<Tombstones>,
     /// What changed.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 use toolbox_api::dtma::ContainerHealth;
+use toolbox_domain::ids::ToolInstanceId;
 
 use super::{Shared, steps};
 use crate::planner::{Confinement, Seen, Trial, Version};
 use crate::record::{Record, Release};
 use crate::runtime::hardening::Hardening;
-use crate::runtime::{Container, ContainerId};
+use crate::runtime::{Container, ContainerId, ContainerState, networks};
 
 /// How often limits are put back that do not hold. After that the container is made anew.
 const MAX_ADJUSTMENTS: u32 = 3;
@@ -90,7 +91,7 @@ impl Observed {
                     version: made_from.map(|(v, _)| v),
                     state: container.state,
                     confinement: made_from.map_or(Confinement::Held, |(_, r)| {
-                        self.confinement(container, r, shared)
+                        self.confinement(container, (record.id, r), shared)
                     }),
                     trial: if self.tried.contains(&container.id) {
                         Trial::Passed
@@ -113,11 +114,19 @@ impl Observed {
     pub fn confinement(
         &self,
         container: &Container,
-        release: &Release,
+        (id, release): (ToolInstanceId, &Release),
         shared: &Shared,
     ) -> Confinement {
-        let asked = steps::confinement(shared, release);
-        let differences = asked.differences(&container.hardening);
+        let asked = steps::confinement(shared, id, release);
+        let mut differences = asked.differences(&container.hardening);
+        // One of an agent of before leaves the network of all tools when it is next started, not while it serves.
+        let serves = matches!(
+            container.state,
+            ContainerState::Running | ContainerState::Paused
+        );
+        if serves && container.hardening.network == networks::former(shared.toolbox) {
+            differences.retain(|difference| *difference != "network");
+        }
         if differences.is_empty() {
             Confinement::Held
         } else if Hardening::can_be_put_back(&differences)

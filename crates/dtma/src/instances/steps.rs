@@ -92,6 +92,8 @@ pub fn begin(
         Step::Create(version, name) => {
             let request = creation(&shared, record, release(record, version)?, name);
             Box::pin(async move {
+                // It may need its exceptions as soon as it runs.
+                shared.firewall.settled().await;
                 shared.runtime.create(&request).await?;
                 Ok(StepEnd::Done)
             })
@@ -101,7 +103,7 @@ pub fn begin(
             Ok(StepEnd::Done)
         }),
         Step::Adjust(version, container) => {
-            let asked = confinement(&shared, release(record, version)?);
+            let asked = confinement(&shared, id, release(record, version)?);
             Box::pin(async move {
                 shared.runtime.adjust(&container, &asked).await?;
                 Ok(StepEnd::Done)
@@ -152,6 +154,7 @@ pub fn begin(
             Box::pin(async move {
                 shared.runtime.remove_volumes(id, inherited).await?;
                 shared.runtime.remove_builds(id, None).await?;
+                shared.runtime.remove_network(id).await?;
                 for image in images {
                     drop_unused_image(&shared, id, image).await;
                 }
@@ -255,8 +258,8 @@ async fn ensure_image(
 }
 
 /// The confinement that a release's container must have.
-pub fn confinement(shared: &Shared, release: &Release) -> Hardening {
-    Hardening::of(&release.spec, &shared.network)
+pub fn confinement(shared: &Shared, id: ToolInstanceId, release: &Release) -> Hardening {
+    Hardening::of(&release.spec, shared.toolbox, id)
 }
 
 fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -> CreateContainer {
@@ -291,7 +294,8 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
             })
             .collect(),
         inherited_volumes: record.inherited_volumes.clone(),
-        hardening: confinement(shared, release),
+        host_name: record.container_name.clone(),
+        hardening: confinement(shared, record.id, release),
     }
 }
 

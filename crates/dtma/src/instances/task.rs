@@ -318,6 +318,7 @@ impl Instance {
         let Some(record) = self.record.clone() else {
             return true;
         };
+        self.shared.firewall.set(self.id, Some(&record)).await;
         let store = Arc::clone(&self.shared.store);
         let saved = tokio::task::spawn_blocking(move || store.save(&record)).await;
         self.unsaved = !matches!(saved, Ok(Ok(())));

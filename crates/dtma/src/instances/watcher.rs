@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use toolbox_domain::ids::ToolInstanceId;
 
 use super::{InstancesHandle, Shared, stopped};
-use crate::runtime::RuntimeError;
+use crate::runtime::{RuntimeError, networks};
 
 /// How often all containers are listed although no event came.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -83,9 +84,29 @@ async fn watch_once(
                     shared.docker_returns.fetch_add(1, Ordering::Relaxed);
                 }
                 let ours: BTreeSet<_> = inventory.ours.into_iter().map(|(id, _)| id).collect();
-                instances.inventory(ours.into_iter().collect()).await;
+                instances.inventory(ours.iter().copied().collect()).await;
                 looked.send_replace(true);
+                remove_unwanted_networks(shared, &ours).await?;
             }
         }
     }
+}
+
+/// Removes networks that belong to no instance any more: neither to a record nor to one of `containers`.
+async fn remove_unwanted_networks(
+    shared: &Shared,
+    containers: &BTreeSet<ToolInstanceId>,
+) -> Result<(), RuntimeError> {
+    let (store, toolbox) = (Arc::clone(&shared.store), shared.toolbox);
+    let of_records = tokio::task::spawn_blocking(move || store.networks(toolbox)).await;
+    let Ok(Ok(Some(mut wanted))) = of_records else {
+        return Ok(());
+    };
+    wanted.insert(networks::of_builds(toolbox));
+    wanted.extend(
+        containers
+            .iter()
+            .map(|id| networks::of_instance(toolbox, *id)),
+    );
+    shared.runtime.remove_networks_except(&wanted).await
 }

@@ -3,8 +3,9 @@
 //! The connection is made at the first call and again after an outage, so the agent starts and answers
 //! while Docker is down. The API version is negotiated from what the daemon says it supports at most.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,11 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
+use ipnet::Ipv4Net;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
+use super::docker_networks::Known;
 use super::hardening::Hardening;
 use super::sources::Sources;
 use super::types::{Deadlines, LogQuery};
@@ -28,6 +31,7 @@ use super::{
     RuntimeError, labels, volumes,
 };
 use super::{docker_log, docker_view as view};
+use crate::firewall::probe::ProbeRequest;
 use crate::reason::{ReasonCode, one_line};
 use crate::telemetry::Telemetry;
 
@@ -40,29 +44,34 @@ const HEAD_TIMEOUT_SECONDS: u64 = 15 * 60;
 pub struct DockerEngine {
     host: String,
     pub(super) toolbox: ToolboxId,
-    pub(super) network: String,
+    /// Where the subnets of its networks come from.
+    pub(super) pool: Vec<Ipv4Net>,
     pub(super) deadlines: Deadlines,
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
     telemetry: Arc<Telemetry>,
     pub(super) sources: Sources,
-    // Docker's API needs a check before the network is created, so only one caller may do both at a time. Two networks
-    // of one name would be ambiguous.
-    pub(super) network_gate: tokio::sync::Mutex<bool>,
+    pub(super) networks: tokio::sync::Mutex<Known>,
 }
 
 impl DockerEngine {
-    /// Talks to `host` (`unix:///path` or `tcp://host:port`) for `toolbox`, in its network. Does not connect yet.
-    pub fn new(host: &str, toolbox: ToolboxId, network: String, telemetry: Arc<Telemetry>) -> Self {
+    /// Talks to `host` (`unix:///path` or `tcp://host:port`) for `toolbox`, whose networks get their addresses from `pool`.
+    /// Does not connect yet.
+    pub fn new(
+        host: &str,
+        toolbox: ToolboxId,
+        pool: Vec<Ipv4Net>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         Self {
             host: host.to_owned(),
             toolbox,
-            network,
+            pool,
             deadlines: Deadlines::default(),
             client: Mutex::new(None),
             telemetry,
             sources: Sources::default(),
-            network_gate: tokio::sync::Mutex::new(false),
+            networks: tokio::sync::Mutex::default(),
         }
     }
 
@@ -216,7 +225,7 @@ impl DockerEngine {
         &self,
         request: &CreateContainer,
     ) -> Result<ContainerId, RuntimeError> {
-        self.ensure_network().await?;
+        self.ensure_networks(request).await?;
         let options = CreateContainerOptionsBuilder::default()
             .name(&request.name)
             .build();
@@ -243,17 +252,17 @@ impl DockerEngine {
         match created {
             Ok(answer) => {
                 let id = ContainerId::new(answer.id);
-                let owned = self.own_volumes(&id, request, &mounted, &image, &known.user);
-                if let Err(error) = owned.await {
+                let made = async {
+                    self.own_volumes(&id, request, &mounted, &image, &known.user)
+                        .await?;
+                    self.join(&id, request).await
+                };
+                if let Err(error) = made.await {
                     // A container that exists is started as it is, so the next attempt must not find it.
                     self.remove(&id, true).await?;
                     return Err(self.what_is_missing(error, &image).await);
                 }
                 Ok(id)
-            }
-            Err(RuntimeError::NetworkMissing) => {
-                *self.network_gate.lock().await = false;
-                Err(RuntimeError::NetworkMissing)
             }
             Err(error) => Err(self.what_is_missing(error, &image).await),
         }
@@ -262,8 +271,13 @@ impl DockerEngine {
     /// Docker also says that something is missing when it has an image, but not all that the image consists of. To get
     /// the image again would then change nothing.
     async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
-        if error != RuntimeError::ImageMissing {
-            return error;
+        match error {
+            RuntimeError::ImageMissing => {}
+            RuntimeError::NetworkMissing => {
+                self.forget_networks().await;
+                return error;
+            }
+            _ => return error,
         }
         match self.local_image(image).await {
             Ok(None) => RuntimeError::ImageMissing,
@@ -284,10 +298,9 @@ impl DockerEngine {
                 |docker| async move { docker.start_container(id.as_str(), None).await },
             )
             .await;
-        // The container survives the removal of its network; the next attempt makes a new one.
+        // The container survives the removal of its network, and is made anew with it.
         if matches!(started, Err(RuntimeError::NetworkMissing)) {
-            *self.network_gate.lock().await = false;
-            self.ensure_network().await?;
+            self.forget_networks().await;
         }
         started
     }
@@ -462,6 +475,26 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(self.remove_volumes_of(instance, others))
     }
 
+    fn remove_network(&self, instance: ToolInstanceId) -> Call<'_, ()> {
+        Box::pin(self.remove_network_of(instance))
+    }
+
+    fn remove_networks_except<'a>(&'a self, wanted: &'a BTreeSet<String>) -> Call<'a, ()> {
+        Box::pin(self.remove_unwanted_networks(wanted))
+    }
+
+    fn begin_probe(&self) -> Call<'_, Ipv4Addr> {
+        Box::pin(self.begin_probe_run())
+    }
+
+    fn run_probe<'a>(&'a self, request: &'a ProbeRequest) -> Call<'a, i64> {
+        Box::pin(self.probe(request))
+    }
+
+    fn end_probe(&self) -> Call<'_, ()> {
+        Box::pin(self.end_probe_run())
+    }
+
     fn remove_builds<'a>(
         &'a self,
         instance: ToolInstanceId,
@@ -610,7 +643,7 @@ mod tests {
         let app = axum::Router::new().fallback(answer);
         tokio::spawn(async move { axum::serve(listener, app).await });
         let toolbox = ToolboxId::new(uuid::Uuid::from_u128(1));
-        DockerEngine::new(&host, toolbox, "toolbox-1".to_owned(), Arc::default())
+        DockerEngine::new(&host, toolbox, Vec::new(), Arc::default())
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use toolbox_domain::spec::{ImageReference, ResourceLimits};
 
 use super::docker::DockerEngine;
 use super::types::{CreateContainer, Ensured, ImageRequest};
-use super::{Operation, ProgressSink, RuntimeError, labels};
+use super::{Operation, ProgressSink, RuntimeError, labels, networks};
 use crate::reason::one_line;
 
 /// Lines of a failed build that the user gets to see.
@@ -170,7 +170,10 @@ impl DockerEngine {
                     (labels::INSTANCE_ID.to_owned(), instance.to_string()),
                     (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
                 ]);
+                self.ensure_build_network().await?;
+                let network = networks::of_builds(self.toolbox);
                 let options = limited(resources)
+                    .networkmode(&network)
                     .remote(remote)
                     .dockerfile(dockerfile)
                     .t(tag)

@@ -92,7 +92,7 @@ fn whatever_a_registry_says_keeps_the_image_that_is_here() {
 async fn a_registry_that_stalls_is_waited_for_a_minute_and_a_slow_one_for_five() {
     let toolbox = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff".parse().unwrap();
     let telemetry = std::sync::Arc::default();
-    let engine = DockerEngine::new("unix:///nowhere", toolbox, "n".into(), telemetry);
+    let engine = DockerEngine::new("unix:///nowhere", toolbox, Vec::new(), telemetry);
     let begun = tokio::time::Instant::now();
     let words = (Operation::Pull, "pull the image");
     let patience = engine.patience_when_here();
@@ -125,7 +125,7 @@ async fn only_a_registry_that_an_image_came_from_is_asked() {
     let engine = DockerEngine::new(
         "unix:///nowhere",
         toolbox,
-        "n".into(),
+        Vec::new(),
         std::sync::Arc::default(),
     );
     let image = |repo_digest: &str, pulled_from: &str| LocalImage {

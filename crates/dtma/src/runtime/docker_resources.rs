@@ -1,84 +1,16 @@
-//! What belongs to a toolbox or an instance beside its containers: the network, volumes, built images.
-
-use std::collections::HashMap;
+//! What belongs to a toolbox or an instance beside its containers: volumes and built images.
 
 use bollard::errors::Error as DockerError;
-use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
-    ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveImageOptions, RemoveImageOptionsBuilder, RemoveVolumeOptions,
+    ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptions,
+    RemoveImageOptionsBuilder, RemoveVolumeOptions,
 };
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::docker::DockerEngine;
-use super::{Operation, RuntimeError, labels};
+use super::{Operation, RuntimeError};
 
 impl DockerEngine {
-    /// The toolbox's network exists exactly once afterwards.
-    pub(super) async fn ensure_network(&self) -> Result<(), RuntimeError> {
-        let mut known = self.network_gate.lock().await;
-        if *known {
-            return Ok(());
-        }
-        let mut found = self.networks().await?;
-        if found.is_empty() {
-            let request = NetworkCreateRequest {
-                name: self.network.clone(),
-                driver: Some("bridge".to_owned()),
-                labels: Some(HashMap::from([
-                    (labels::TOOLBOX_ID.to_owned(), self.toolbox.to_string()),
-                    (labels::MANAGED_BY.to_owned(), labels::DTMA.to_owned()),
-                ])),
-                ..NetworkCreateRequest::default()
-            };
-            self.call(
-                (Operation::Create, "create the network"),
-                self.deadlines.change,
-                |docker| async move { docker.create_network(request).await },
-            )
-            .await?;
-            found = self.networks().await?;
-        }
-        // Two can exist when an agent was killed while its request was on its way.
-        found.sort();
-        for surplus in found.iter().skip(1) {
-            let removed = self
-                .call(
-                    (Operation::Remove, "remove a network"),
-                    self.deadlines.change,
-                    |docker| async move { docker.remove_network(surplus).await },
-                )
-                .await;
-            if let Err(error) = removed {
-                tracing::warn!(%error, network = %self.network, "could not remove a second network of the same name");
-            }
-        }
-        *known = true;
-        Ok(())
-    }
-
-    async fn networks(&self) -> Result<Vec<String>, RuntimeError> {
-        let options = ListNetworksOptionsBuilder::default()
-            .filters(&HashMap::from([(
-                "name".to_owned(),
-                vec![self.network.clone()],
-            )]))
-            .build();
-        let list = self
-            .call(
-                (Operation::Look, "list networks"),
-                self.deadlines.look,
-                |docker| async move { docker.list_networks(Some(options)).await },
-            )
-            .await?;
-        // Docker's filter also finds names that contain ours.
-        Ok(list
-            .into_iter()
-            .filter(|n| n.name.as_deref() == Some(self.network.as_str()))
-            .filter_map(|n| n.id)
-            .collect())
-    }
-
     pub(super) async fn remove_volumes_of(
         &self,
         instance: ToolInstanceId,
@@ -194,7 +126,7 @@ impl DockerEngine {
 }
 
 /// Removing what is not there is a success.
-fn absent(removed: Result<(), DockerError>) -> Result<(), DockerError> {
+pub(super) fn absent(removed: Result<(), DockerError>) -> Result<(), DockerError> {
     match removed {
         Err(DockerError::DockerResponseServerError {
             status_code: 404, ..

@@ -1,6 +1,6 @@
 //! Conversions between Docker's wire types and ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
@@ -12,14 +12,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{ContainerHealth, ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
+use toolbox_domain::spec::HostTarget;
 
 use super::hardening::{Hardening, bare_capability};
-use super::labels;
 use super::types::{
     Adoptable, Container, ContainerId, ContainerState, CreateContainer, EngineEvent, Inventory,
     VolumeMount,
 };
+use super::{labels, networks};
 
+/// The name by which containers know the machine, as on other platforms of Docker.
+const MACHINE: &str = "host.docker.internal:host-gateway";
 const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// The body of a creation request.
@@ -86,10 +89,17 @@ pub(super) fn create_body(
         host_config: Some(HostConfig {
             port_bindings: Some(bindings),
             mounts: Some(mounts),
+            extra_hosts: names_machine(request).then(|| vec![MACHINE.to_owned()]),
             ..host_config(&request.hardening)
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// It may reach a port of the machine, so it needs a name for it.
+fn names_machine(request: &CreateContainer) -> bool {
+    let mut access = request.spec.host_access().iter();
+    access.any(|one| one.target == HostTarget::Host)
 }
 
 fn host_config(hardening: &Hardening) -> HostConfig {
@@ -171,6 +181,7 @@ fn hardening(host: &HostConfig) -> Hardening {
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
         network: host.network_mode.clone().unwrap_or_default(),
+        joined: BTreeSet::new(),
         log: (
             log_config.typ.clone().unwrap_or_default(),
             log_option("max-size"),
@@ -258,6 +269,7 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
         volumes: detail.mounts.iter().flatten().filter_map(volume).collect(),
         hardening: Hardening {
             network: attached_network(detail, &host),
+            joined: joined_networks(detail, &host),
             ..hardening(&host)
         },
     })
@@ -276,6 +288,19 @@ fn attached_network(detail: &ContainerInspectResponse, host: &HostConfig) -> Str
         return String::new();
     }
     network
+}
+
+/// The other networks of its toolbox that it is in.
+fn joined_networks(detail: &ContainerInspectResponse, host: &HostConfig) -> BTreeSet<String> {
+    let own = host.network_mode.as_deref().unwrap_or_default();
+    let settings = detail.network_settings.as_ref();
+    let networks = settings.and_then(|settings| settings.networks.as_ref());
+    networks
+        .into_iter()
+        .flat_map(HashMap::keys)
+        .filter(|name| *name != own && networks::is_of_same_toolbox(name, own))
+        .cloned()
+        .collect()
 }
 
 const fn health(status: HealthStatusEnum) -> Option<ContainerHealth> {
@@ -413,6 +438,7 @@ pub(super) mod tests {
             }],
             volumes: Vec::new(),
             inherited_volumes: BTreeMap::new(),
+            host_name: "n".into(),
             hardening: Hardening {
                 memory_bytes: 64 << 20,
                 nano_cpus: 500_000_000,

@@ -30,9 +30,14 @@ pub enum RuntimeError {
     /// The image is not on this machine.
     #[error("the image is not on this machine")]
     ImageMissing,
-    /// The toolbox's network is not there (any more).
-    #[error("the toolbox's network does not exist")]
+    /// A network of the tool is not there (any more).
+    #[error("a network of the tool does not exist")]
     NetworkMissing,
+    /// No network can be made for the tool.
+    #[error(
+        "every subnet of the agent's pool overlaps a network or a route of this machine; give it another pool (DTMA_NETWORK_POOL)"
+    )]
+    NoSubnet,
     /// Another container has the name.
     #[error("the container name is taken")]
     NameTaken,
@@ -323,10 +328,12 @@ impl RuntimeError {
             Self::ContainerGone | Self::NetworkMissing | Self::TaskLeft => ReasonCode::DockerFailed,
             Self::ImageMissing => ReasonCode::ImageNotFound,
             Self::NameTaken => ReasonCode::NameConflict,
+            Self::NoSubnet => ReasonCode::NetworkPoolExhausted,
         };
         let sentence = sentence(code, operation);
         match self {
             Self::NameTaken => code.because(sentence),
+            Self::NoSubnet => code.because(self.to_string()),
             _ => code.because(format!("{sentence}: {self}")),
         }
     }

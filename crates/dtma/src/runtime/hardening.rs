@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::InstanceSpec;
+
+use super::networks;
 
 /// Size of each tmpfs, in bytes; it counts against the memory limit as it fills.
 const TMPFS_BYTES: u64 = 64 * 1024 * 1024;
@@ -37,8 +40,10 @@ pub struct Hardening {
     pub read_only_root: bool,
     /// Mounted tmpfs and their options.
     pub tmpfs: BTreeMap<String, String>,
-    /// Network it is in.
+    /// Its own network.
     pub network: String,
+    /// Networks of the toolbox that it is in besides.
+    pub joined: BTreeSet<String>,
     /// Log driver, size and number of files.
     pub log: (String, String, String),
     /// Docker restarts it by itself; always false, because the agent owns restarts.
@@ -57,8 +62,8 @@ pub struct Hardening {
 const ADJUSTABLE: &[&str] = &["memory", "cpus", "pids", "restart_policy"];
 
 impl Hardening {
-    /// The confinement that `spec` asks for, in `network`.
-    pub fn of(spec: &InstanceSpec, network: &str) -> Self {
+    /// The confinement that `spec` asks for an instance of `toolbox`.
+    pub fn of(spec: &InstanceSpec, toolbox: ToolboxId, instance: ToolInstanceId) -> Self {
         let confinement = &spec.wire().confinement;
         let mut tmpfs: BTreeMap<String, String> = confinement
             .tmpfs
@@ -77,7 +82,8 @@ impl Hardening {
             cap_add: confinement.add_capabilities.iter().cloned().collect(),
             read_only_root: confinement.read_only_root,
             tmpfs,
-            network: network.to_owned(),
+            network: networks::of_instance(toolbox, instance),
+            joined: networks::of_spec(toolbox, spec).collect(),
             log: (
                 "json-file".to_owned(),
                 LOG_MAX_SIZE.to_owned(),
@@ -111,6 +117,7 @@ impl Hardening {
             ),
             ("tmpfs", self.tmpfs == actual.tmpfs),
             ("network", self.network == actual.network),
+            ("networks", self.joined == actual.joined),
             ("log", self.log == actual.log),
             ("restart_policy", self.restarts == actual.restarts),
             ("init", self.init == actual.init),

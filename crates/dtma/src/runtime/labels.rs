@@ -24,13 +24,19 @@ pub const SPEC: &str = "io.toolbox.spec";
 /// The value of [`MANAGED_BY`].
 pub const DTMA: &str = "dtma";
 
-/// Labels of everything that belongs to an instance.
-pub fn of_instance(toolbox: ToolboxId, instance: ToolInstanceId) -> HashMap<String, String> {
+/// Labels of everything that belongs to a toolbox.
+pub fn of_toolbox(toolbox: ToolboxId) -> HashMap<String, String> {
     HashMap::from([
         (TOOLBOX_ID.to_owned(), toolbox.to_string()),
-        (INSTANCE_ID.to_owned(), instance.to_string()),
         (MANAGED_BY.to_owned(), DTMA.to_owned()),
     ])
+}
+
+/// Labels of everything that belongs to an instance.
+pub fn of_instance(toolbox: ToolboxId, instance: ToolInstanceId) -> HashMap<String, String> {
+    let mut labels = of_toolbox(toolbox);
+    labels.insert(INSTANCE_ID.to_owned(), instance.to_string());
+    labels
 }
 
 /// The spec without the values of its environment and of its headers.

@@ -7,20 +7,25 @@ pub mod docker;
 mod docker_attach;
 mod docker_image;
 mod docker_log;
+mod docker_networks;
 mod docker_owner;
+mod docker_probe;
 mod docker_resources;
 mod docker_view;
 pub mod error;
 pub mod hardening;
 mod known;
 pub mod labels;
+pub mod networks;
 pub mod probe;
 pub mod sockets;
 pub mod sources;
 pub mod types;
 pub mod volumes;
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -28,6 +33,7 @@ use futures_util::stream::BoxStream;
 use toolbox_api::dtma::{LogLine, Progress};
 use toolbox_domain::ids::ToolInstanceId;
 
+use crate::firewall::probe::ProbeRequest;
 use hardening::Hardening;
 
 pub use error::{Operation, RuntimeError};
@@ -82,7 +88,7 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Removes an image by its name, if no container uses it: false then. Removing none succeeds.
     fn remove_unused<'a>(&'a self, reference: &'a str) -> Call<'a, bool>;
 
-    /// Creates a container that does not run yet, and the toolbox's network before it.
+    /// Creates a container that does not run yet, and its networks before it.
     fn create<'a>(&'a self, request: &'a CreateContainer) -> Call<'a, ContainerId>;
 
     /// Starts, or continues a paused container. Starting a running one succeeds.
@@ -108,6 +114,21 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Removes the volumes of an instance, and those named in `others`.
     fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()>;
+
+    /// Removes the instance's own network. Removing none succeeds.
+    fn remove_network(&self, instance: ToolInstanceId) -> Call<'_, ()>;
+
+    /// Removes networks of this toolbox that are not `wanted`, now and at the last call, and that nothing runs in.
+    fn remove_networks_except<'a>(&'a self, wanted: &'a BTreeSet<String>) -> Call<'a, ()>;
+
+    /// Makes the network of the container that tries to reach the machine; the machine's address in it.
+    fn begin_probe(&self) -> Call<'_, Ipv4Addr>;
+
+    /// Runs that container to its end; its exit code.
+    fn run_probe<'a>(&'a self, request: &'a ProbeRequest) -> Call<'a, i64>;
+
+    /// Removes what the two before made.
+    fn end_probe(&self) -> Call<'_, ()>;
 
     /// Removes the images built for an instance, except the one named `keep`.
     fn remove_builds<'a>(&'a self, instance: ToolInstanceId, keep: Option<&'a str>)

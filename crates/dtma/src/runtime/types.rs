@@ -210,6 +210,8 @@ pub struct CreateContainer {
     pub volumes: Vec<VolumeMount>,
     /// Volumes that Docker named for earlier containers, by path.
     pub inherited_volumes: BTreeMap<String, String>,
+    /// The name by which tools in the same network know it.
+    pub host_name: String,
     pub hardening: Hardening,
 }
 

@@ -17,7 +17,6 @@ use super::command::Refused;
 use crate::config::ssh::SshConfig;
 use crate::instances::Command;
 use crate::instances::command::Change;
-use crate::record::short_id;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::{Container, ContainerRuntime, ContainerState, LogQuery, RuntimeError};
 use crate::store::{Store, StoreError};
@@ -157,11 +156,11 @@ pub(super) async fn logs(
 }
 
 fn engine(config: &SshConfig) -> DockerEngine {
-    let network = format!("toolbox-{}", short_id(config.machine.toolbox_id));
     DockerEngine::new(
         &config.machine.docker_host,
         config.machine.toolbox_id,
-        network,
+        // It makes no networks.
+        Vec::new(),
         Arc::new(Telemetry::default()),
     )
 }

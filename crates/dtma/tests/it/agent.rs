@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use toolbox_domain::ids::ToolboxId;
 use uuid::Uuid;
 
 use crate::docker;
@@ -61,6 +62,8 @@ pub struct Agent {
     pub tls: bool,
     /// Tell it where to listen.
     pub listen_flag: bool,
+    /// The program, and arguments before it, that starts the agent's.
+    pub wrapper: Vec<String>,
     listen: u16,
     child: Option<Child>,
     client: reqwest::Client,
@@ -123,6 +126,7 @@ impl Agent {
             key_file: true,
             tls: false,
             listen_flag: true,
+            wrapper: Vec::new(),
             listen,
             child: None,
             client: reqwest::Client::builder()
@@ -170,7 +174,14 @@ impl Agent {
             .open(self.folder.path().join("log"))
             .unwrap();
         #[allow(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dtma"));
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(env!("CARGO_BIN_EXE_dtma")),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_dtma"));
+                command
+            }
+        };
         command.env_clear();
         if self.listen_flag {
             command.env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen));
@@ -243,6 +254,10 @@ impl Agent {
     /// Everything it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn toolbox_id(&self) -> ToolboxId {
+        ToolboxId::new(self.toolbox)
     }
 
     /// Process id.
@@ -367,6 +382,28 @@ impl Agent {
         found.remove(0)
     }
 
+    /// Whether a tool that runs `dialer 80` connects to a host, by name or address, and a port.
+    pub async fn dials(&self, dialer: &Value, host: &str, port: u16) -> bool {
+        let published = &dialer["ports"][0]["host_port"];
+        let url = format!("http://127.0.0.1:{published}/{host}/{port}");
+        let mut answer = String::new();
+        for _ in 0..200 {
+            if let Ok(response) = self.client.get(&url).send().await
+                && let Ok(text) = response.text().await
+            {
+                answer = text;
+                break;
+            }
+            // It does not listen yet.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        match answer.as_str() {
+            "yes" => true,
+            "no" => false,
+            other => panic!("the dialer at {url} answered '{other}'"),
+        }
+    }
+
     /// The file with the instance's record.
     pub fn record(&self, tool: &Tool) -> PathBuf {
         Path::new(&self.state)
@@ -378,6 +415,8 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.kill();
+        // Where the rules could not be set there are none to remove.
+        let _ = dtma::firewall::netlink::remove(&dtma::firewall::table(self.toolbox_id()));
         let toolbox = self.toolbox;
         // Drop cannot await, and the test's runtime must not be blocked.
         let wiped = std::thread::spawn(move || {

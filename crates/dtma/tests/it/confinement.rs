@@ -43,7 +43,7 @@ async fn containers_are_confined_as_asked() {
         (options["max-size"].as_str(), options["max-file"].as_str()),
         ("10m", "3")
     );
-    let network = format!("toolbox-{}", &agent.toolbox.to_string()[..8]);
+    let network = format!("toolbox-{}-{}", &agent.toolbox.to_string()[..8], tool.id);
     assert_eq!(host.network_mode, Some(network));
     assert!(host.binds.is_none_or(|b| b.is_empty()));
     // The kernel agrees: /proc of the container's first process.

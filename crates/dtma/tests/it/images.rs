@@ -539,6 +539,9 @@ async fn the_commands_of_a_build_are_limited() {
         (Some(100_000), Some(100_000))
     );
     assert_eq!(host.cpu_shares, Some(256));
+    // Its bridge is one of those that the rules of the machine's firewall are about.
+    let network = dtma::runtime::networks::of_builds(agent.toolbox_id());
+    assert_eq!(host.network_mode.as_deref(), Some(network.as_str()));
     let view = agent
         .until(&tool, "it failed", Duration::from_secs(20), |v| {
             v["phase"] == "error"

@@ -24,7 +24,7 @@ impl Random {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test has no config module")]
-fn setting(name: &str, default: u64) -> u64 {
+pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .ok()
         .and_then(|v| v.parse().ok())

@@ -224,7 +224,7 @@ async fn the_network_is_made_anew_when_somebody_removed_it() {
     let tool = rich();
     agent.deploy(&tool).await;
     agent.command(&tool, "stop").await.expect(200);
-    let network = format!("toolbox-{}", &agent.toolbox.to_string()[..8]);
+    let network = format!("toolbox-{}-{}", &agent.toolbox.to_string()[..8], tool.id);
     docker::connect().remove_network(&network).await.unwrap();
     assert_eq!(
         agent.command(&tool, "start").await.expect(200)["phase"],

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use super::host_access::HostAccess;
 use super::image::ImageSource;
 use super::wire::{Protocol, ToolSpec};
 
@@ -26,12 +27,13 @@ pub struct InstanceSpec {
     pub(super) env: Vec<EnvVar>,
     pub(super) ports: Vec<Port>,
     pub(super) resources: ResourceLimits,
+    pub(super) host_access: Vec<HostAccess>,
 }
 
 impl InstanceSpec {
     /// The spec in its one spelling, which is checked to the same value: paths without a trailing slash, capabilities
-    /// sorted and without `CAP_`, names of headers in lower case, standard input open for the transport `stdio`. What has no reading of its own below
-    /// is read from here.
+    /// sorted and without `CAP_`, networks and what it may reach of the machine sorted, names of headers in lower case,
+    /// standard input open for the transport `stdio`. What has no reading of its own below is read from here.
     pub const fn wire(&self) -> &ToolSpec {
         &self.wire
     }
@@ -72,6 +74,11 @@ impl InstanceSpec {
             core::iter::once(value).chain(credential)
         });
         self.env.iter().map(EnvVar::value).chain(headers)
+    }
+
+    /// What it may reach of the machine itself, in order and each once.
+    pub fn host_access(&self) -> &[HostAccess] {
+        &self.host_access
     }
 
     /// Limits, with the defaults for those not given.

@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
+use super::host_access::HostAccess;
 use super::image::ImageSource;
 use super::instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
 use super::secret::SecretValue;
@@ -35,6 +36,12 @@ pub mod limits {
     pub const MAX_TMPFS: usize = 16;
     /// Most bytes of a path.
     pub const MAX_PATH_BYTES: usize = 255;
+    /// Most networks that it shares with other tools.
+    pub const MAX_NETWORKS: usize = 8;
+    /// Most characters of the name of a network.
+    pub const MAX_NETWORK_NAME_CHARS: usize = 30;
+    /// Most things of the machine that it may reach.
+    pub const MAX_HOST_ACCESS: usize = 16;
     /// Most headers for the MCP server.
     pub const MAX_HEADERS: usize = 16;
     /// Most bytes of the name of a header.
@@ -111,6 +118,8 @@ impl InstanceSpec {
             volumes,
             resources,
             confinement,
+            networks,
+            host_access,
             transport,
             mcp_path,
             mcp_headers,
@@ -130,6 +139,8 @@ impl InstanceSpec {
         check.volumes(volumes);
         let resources = check.resources(resources);
         check.confinement(confinement, volumes);
+        check.networks(networks);
+        let host_access = check.host_access(host_access);
         check.mcp_path(mcp_path.as_deref());
         check.mcp_headers(mcp_headers, *transport);
         check.seconds(
@@ -159,6 +170,7 @@ impl InstanceSpec {
                 env,
                 ports,
                 resources,
+                host_access,
             }),
             _ => Err(check.errors),
         }
@@ -203,6 +215,8 @@ impl Check {
                 .sum::<usize>()
             + texts(&spec.confinement.tmpfs)
             + texts(&spec.confinement.add_capabilities)
+            + texts(&spec.networks)
+            + texts(&spec.host_access)
             + spec.confinement.user.as_ref().map_or(0, String::len)
             + spec.mcp_path.as_ref().map_or(0, String::len);
         if bytes > limits::MAX_SPEC_BYTES {
@@ -416,6 +430,48 @@ impl Check {
             .collect();
     }
 
+    /// Sorts them, each once.
+    fn networks(&mut self, networks: &mut Vec<String>) {
+        self.count("networks", networks.len(), limits::MAX_NETWORKS);
+        let most = limits::MAX_NETWORK_NAME_CHARS;
+        for (i, name) in networks.iter().enumerate().take(limits::MAX_NETWORKS) {
+            if !is_word(name, most) {
+                self.refuse(
+                    format!("networks[{i}]"),
+                    "network_name_invalid",
+                    format!("use 1 to {most} lower-case letters, digits and single - between them"),
+                );
+            }
+        }
+        networks.sort_unstable();
+        networks.dedup();
+    }
+
+    /// Puts them into their one spelling, sorted, each once.
+    fn host_access(&mut self, texts: &mut Vec<String>) -> Vec<HostAccess> {
+        self.count("host_access", texts.len(), limits::MAX_HOST_ACCESS);
+        let mut access = Vec::with_capacity(texts.len().min(limits::MAX_HOST_ACCESS));
+        for (i, text) in texts.iter().enumerate().take(limits::MAX_HOST_ACCESS) {
+            match text.parse::<HostAccess>() {
+                Ok(one) if one.is_reserved() => self.refuse(
+                    format!("host_access[{i}]"),
+                    "host_port_reserved",
+                    "choose another port; 22, 3000 and 30000 belong to the machine",
+                ),
+                Ok(one) => access.push(one),
+                Err(error) => self.refuse(
+                    format!("host_access[{i}]"),
+                    "host_access_invalid",
+                    error.to_string(),
+                ),
+            }
+        }
+        access.sort_unstable();
+        access.dedup();
+        *texts = access.iter().map(ToString::to_string).collect();
+        access
+    }
+
     /// Puts the path into its one spelling; no two mounts of a container share one.
     fn mount_path(
         &mut self,
@@ -586,7 +642,11 @@ fn is_user(user: &str) -> bool {
 }
 
 fn is_volume_name(name: &str) -> bool {
-    name.len() <= limits::MAX_VOLUME_NAME_CHARS
+    is_word(name, limits::MAX_VOLUME_NAME_CHARS)
+}
+
+fn is_word(name: &str, most: usize) -> bool {
+    name.len() <= most
         && name.split('-').all(|word| {
             !word.is_empty()
                 && word

@@ -39,6 +39,14 @@ pub struct ToolSpec {
     /// Confinement.
     #[serde(deserialize_with = "objects::required")]
     pub confinement: Confinement,
+    /// Networks that it shares with the tools of the same toolbox that name them too. Nothing else reaches it, but through
+    /// its published ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// What it may reach of the machine itself, which is refused otherwise: `host:PORT`, or `169.254.x.y:PORT` for a
+    /// link-local address, with `/udp` for UDP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_access: Vec<String>,
     /// MCP transport; none for a tool that is no MCP server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<McpTransport>,
