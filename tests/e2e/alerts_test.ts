@@ -115,7 +115,8 @@ Deno.test("alerts reach their user", async (t) => {
   const toolbox = stack.ready.toolbox_id;
   const instance = crypto.randomUUID();
   await db.execute(
-    `update public.account_tool_environments set status = 'active', heartbeat_interval_seconds = 300 where id = :'toolbox';
+    `select private.advance_tool_environment(id, status, 'active') from public.account_tool_environments where id = :'toolbox';
+     update public.account_tool_environments set heartbeat_interval_seconds = 300 where id = :'toolbox';
      insert into public.account_tool_instances (id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec, status_on_toolbox)
        select :'instance', :'toolbox', id, 'My tool', 'my-tool', '{"image": "x"}', 'deploying' from public.tool_catalog limit 1;
      update public.account_tool_instances set status_on_toolbox = 'running' where id = :'instance'`,
@@ -186,8 +187,8 @@ Deno.test("alerts reach their user", async (t) => {
     await sql(
       `update public.account_tool_instances set status_on_toolbox = 'running', instance_error_code = null, instance_error_message = null where id = :'instance'`,
     );
-    const { rows } = { rows: await db.rows("select id from public.alerts where recovering_since is not null") };
-    assert.equal(rows.length, 1);
+    const recovering = await db.rows("select id from public.alerts where recovering_since is not null");
+    assert.equal(recovering.length, 1);
     await sql(
       "update public.alerts set recovering_since = recovering_since - interval '1 minute' where recovering_since is not null",
     );
