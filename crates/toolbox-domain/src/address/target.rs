@@ -106,16 +106,13 @@ impl FromStr for Target {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (host, after) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (ip, after) = rest.split_once(']').ok_or(AddressError::Malformed)?;
-                let ip: Ipv6Addr = ip.parse().map_err(|_| AddressError::Malformed)?;
-                (Host::Ip(ip.into()), after)
-            }
-            None => {
-                let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
-                (Host::from_str(host)?, after)
-            }
+        let (host, after) = if let Some(rest) = text.strip_prefix('[') {
+            let (ip, after) = rest.split_once(']').ok_or(AddressError::Malformed)?;
+            let ip: Ipv6Addr = ip.parse().map_err(|_| AddressError::Malformed)?;
+            (Host::Ip(ip.into()), after)
+        } else {
+            let (host, after) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (Host::from_str(host)?, after)
         };
         let port = match after.strip_prefix(':') {
             Some(port) => Some(parse_port(port)?),
