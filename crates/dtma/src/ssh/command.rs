@@ -13,7 +13,7 @@ use toolbox_domain::machine_operation::{ALLOWED, InstanceAction, MachineOperatio
 
 use super::direct;
 use super::hangup::hangup;
-use super::local::{Local, LocalAnswer, LocalError};
+use super::local::{Local, LocalAnswer, Lost};
 use super::programs;
 use crate::config::ssh::{SshCommand, SshConfig};
 use crate::metrics::Machine;
@@ -140,7 +140,7 @@ type Asked = (CommandBy, LocalAnswer);
 
 /// The answer; none when nobody is there.
 async fn ask(
-    to: Result<Local, LocalError>,
+    to: Option<Local>,
     method: &'static str,
     path: &str,
     limit: Duration,
@@ -149,17 +149,16 @@ async fn ask(
 }
 
 async fn ask_with(
-    to: Result<Local, LocalError>,
+    to: Option<Local>,
     method: &'static str,
     path: &str,
     body: Option<&Value>,
     limit: Duration,
 ) -> Result<Option<Asked>, Refused> {
-    let Ok(to) = to else { return Ok(None) };
+    let Some(to) = to else { return Ok(None) };
     match to.ask(method, path, body, limit).await {
-        Ok(answer) => Ok(Some((to.by, answer))),
-        Err(LocalError::Absent(_)) => Ok(None),
-        Err(LocalError::Lost(why)) => Err(Refused::by(to.by, exit::TIMEOUT, "no_answer", why)),
+        Ok(answer) => Ok(answer.map(|answer| (to.by, answer))),
+        Err(Lost(why)) => Err(Refused::by(to.by, exit::TIMEOUT, "no_answer", why)),
     }
 }
 

@@ -19,45 +19,39 @@ use crate::tls::Identity;
 const MAX_ANSWER: usize = 3 * 1024 * 1024;
 
 /// A program of this machine that serves an API.
-pub struct Local {
+pub(super) struct Local {
     http: Native,
-    pub by: CommandBy,
+    pub(super) by: CommandBy,
     address: SocketAddr,
     base: String,
     pin: Option<Pin>,
     key: String,
 }
 
-/// Why there is no answer.
+/// It may have been carried out: there was a connection and no answer.
 #[derive(Debug)]
-pub enum LocalError {
-    /// Nobody is there: nothing was sent.
-    Absent(String),
-    /// It may have been carried out.
-    Lost(String),
-}
+pub(super) struct Lost(pub(super) String);
 
 /// An answer.
-pub struct LocalAnswer {
-    pub status: u16,
-    pub text: String,
-    pub body: Value,
+pub(super) struct LocalAnswer {
+    pub(super) status: u16,
+    pub(super) text: String,
+    pub(super) body: Value,
 }
 
 impl Local {
-    /// The agent.
-    pub fn agent(config: &SshConfig) -> Result<Self, LocalError> {
+    /// The agent; none where nobody has a key to it, or it has no certificate.
+    pub(super) fn agent(config: &SshConfig) -> Option<Self> {
         Self::at(config, config.listen, CommandBy::Agent)
     }
 
     /// Its companion.
-    pub fn companion(config: &SshConfig) -> Result<Self, LocalError> {
+    pub(super) fn companion(config: &SshConfig) -> Option<Self> {
         let listen = SocketAddr::new(config.listen.ip(), config.companion_port);
         Self::at(config, listen, CommandBy::Companion)
     }
 
-    fn at(config: &SshConfig, listen: SocketAddr, by: CommandBy) -> Result<Self, LocalError> {
-        let absent = |what: &str| LocalError::Absent(what.to_owned());
+    fn at(config: &SshConfig, listen: SocketAddr, by: CommandBy) -> Option<Self> {
         let ip = if listen.ip().is_unspecified() {
             Ipv4Addr::LOCALHOST.into()
         } else {
@@ -66,21 +60,14 @@ impl Local {
         let address = SocketAddr::new(ip, listen.port());
         let machine = &config.machine;
         let of_file = machine.key_file.as_deref().map(read_keys).transpose();
-        let of_file = of_file.map_err(|_| absent("the key file cannot be used"))?;
-        let ring = KeyRing::load(&machine.state_dir, &of_file.unwrap_or_default());
-        let ring = ring.map_err(|_| absent("the stored keys cannot be used"))?;
-        let key = ring
-            .of_callers()
-            .ok_or_else(|| absent("the machine is not enrolled"))?;
+        let of_file = of_file.ok()?.unwrap_or_default();
+        let ring = KeyRing::load(&machine.state_dir, &of_file).ok()?;
+        let key = ring.of_callers()?;
         let (base, pin) = if machine.insecure_http {
             (format!("http://{address}"), None)
         } else {
-            let identity = Identity::load(&machine.state_dir, machine.toolbox_id)
-                .ok()
-                .flatten();
-            let certificate = identity
-                .ok_or_else(|| absent("the agent has no certificate"))?
-                .certificate_pem;
+            let identity = Identity::load(&machine.state_dir, machine.toolbox_id);
+            let certificate = identity.ok().flatten()?.certificate_pem;
             let proxy = format!("http://{address}").into();
             (
                 format!("https://{}", agent_host(machine.toolbox_id)),
@@ -90,8 +77,8 @@ impl Local {
                 }),
             )
         };
-        Ok(Self {
-            http: Native::new().map_err(|_| absent("HTTP is not set up"))?,
+        Some(Self {
+            http: Native::new().ok()?,
             by,
             address,
             base,
@@ -100,14 +87,14 @@ impl Local {
         })
     }
 
-    /// Asks for a path, with a body of JSON where there is one.
-    pub async fn ask(
+    /// Asks for a path, with a body of JSON where there is one. None: nobody is there, and nothing was sent.
+    pub(super) async fn ask(
         &self,
         method: &'static str,
         path: &str,
         body: Option<&Value>,
         limit: Duration,
-    ) -> Result<LocalAnswer, LocalError> {
+    ) -> Result<Option<LocalAnswer>, Lost> {
         let mut request = Request::new(method, format!("{}{path}", self.base));
         request
             .headers
@@ -124,21 +111,19 @@ impl Local {
         let mut call = Call::new(request, limit);
         call.pin.clone_from(&self.pin);
         call.max_answer = MAX_ANSWER;
-        let answer = self.http.send(call).await.map_err(|error| {
-            let text = format!(
-                "nobody answers at {}: {}",
-                self.address,
-                crate::error_chain(&error)
-            );
-            match error.fault {
-                Fault::Refused | Fault::Tls => LocalError::Absent(text),
-                _ => LocalError::Lost(text),
+        let answer = match self.http.send(call).await {
+            Ok(answer) => answer,
+            Err(error) if matches!(error.fault, Fault::Refused | Fault::Tls) => return Ok(None),
+            Err(error) => {
+                let address = self.address;
+                let why = crate::error_chain(&error);
+                return Err(Lost(format!("no answer came from {address}: {why}")));
             }
-        })?;
-        Ok(LocalAnswer {
+        };
+        Ok(Some(LocalAnswer {
             status: answer.status,
             body: serde_json::from_slice(&answer.body).unwrap_or_default(),
             text: String::from_utf8_lossy(&answer.body).into_owned(),
-        })
+        }))
     }
 }
