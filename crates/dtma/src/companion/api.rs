@@ -36,6 +36,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::{OptionalJsonBody, Params};
 use crate::api::request_id;
 use crate::config::read_keys;
+use crate::connections::{Connection, Role};
 use crate::instances::{stopped, view};
 use crate::keys::KeyRing;
 use crate::telemetry::Telemetry;
@@ -125,7 +126,13 @@ async fn require_key(State(state): State<AppState>, request: Request, next: Next
         Ok(keys.accept(&key))
     });
     match accepted.await {
-        Ok(true) => next.run(request).await,
+        Ok(true) => {
+            // Its connection is not closed for those of strangers.
+            if let Some(own) = request.extensions().get::<Connection>() {
+                own.recognise(Role::Control);
+            }
+            next.run(request).await
+        }
         Ok(false) => ApiError::new(
             ProblemCode::Unauthorized,
             "The Authorization header holds no accepted key",

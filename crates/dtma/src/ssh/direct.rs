@@ -32,18 +32,16 @@ pub(super) async fn change(
     id: ToolInstanceId,
 ) -> Result<CommandAnswer, Refused> {
     // Held to the end.
-    let store = Store::open(
-        &config.machine.state_dir,
-        config.machine.toolbox_id,
-    )
-    .map_err(|error| match error {
-        StoreError::Locked { .. } => Refused::new(
-            exit::UNAVAILABLE,
-            "agent_not_answering",
-            "An agent runs and does not answer; restart it with agent-restart, then try again",
-        ),
-        error => Refused::new(exit::FAILED, "store_failed", crate::error_chain(&error)),
-    })?;
+    let store = Store::open(&config.machine.state_dir, config.machine.toolbox_id).map_err(
+        |error| match error {
+            StoreError::Locked { .. } => Refused::new(
+                exit::UNAVAILABLE,
+                "agent_not_answering",
+                "An agent runs and does not answer; restart it with agent-restart, then try again",
+            ),
+            error => Refused::new(exit::FAILED, "store_failed", crate::error_chain(&error)),
+        },
+    )?;
     let runtime = engine(config);
     let containers = runtime.observe(id).await.map_err(docker)?;
     let record = store.find(id);

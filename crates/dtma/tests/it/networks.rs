@@ -75,7 +75,8 @@ async fn tools_reach_each_other_only_where_they_name_the_same_network() {
             assert_eq!(
                 by_name,
                 reached.iter().any(|r| r.id == tool.id),
-                "{dialer} to {}", tool.id
+                "{dialer} to {}",
+                tool.id
             );
             // Nobody reaches another's own network, whoever is in a second one with it.
             assert!(!agent.dials(&views[dialer], &address(&container), 80).await);
