@@ -21,7 +21,9 @@ use crate::config::{Config, ConfigError, KeyFileError, read_keys};
 use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
-use crate::instances::{self, Changes, Shared, Tombstones, watcher};
+use crate::instances::{
+    self, Changes, Shared, Tombstones, disk_watch, unused_images, watcher,
+};
 use crate::keys::{KeyRing, KeysError};
 use crate::mcp;
 use crate::metrics::Machine;
@@ -125,6 +127,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         Arc::clone(&shared),
         instances.clone(),
         looked,
+        shutdown.clone(),
+    ));
+    tasks.spawn(unused_images::run(Arc::clone(&shared), shutdown.clone()));
+    tasks.spawn(disk_watch::run(
+        Arc::clone(&shared),
+        instances.clone(),
         shutdown.clone(),
     ));
     // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
@@ -235,12 +243,14 @@ fn shared(
 ) -> Shared {
     let network = format!("toolbox-{}", short_id(config.toolbox_id));
     let telemetry = Arc::new(Telemetry::default());
-    let runtime: Arc<dyn ContainerRuntime> = Arc::new(DockerEngine::new(
+    let engine = DockerEngine::new(
         &config.docker_host,
         config.toolbox_id,
         network.clone(),
         Arc::clone(&telemetry),
-    ));
+    );
+    let kept_free = u64::from(config.min_free_disk) * 1024 * 1024;
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.keeping_free(kept_free));
     Shared {
         toolbox: config.toolbox_id,
         network,

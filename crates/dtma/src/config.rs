@@ -107,6 +107,11 @@ pub struct Config {
     #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
     pub mcp_memory: u16,
 
+    /// Free space in MiB that is kept on the disk with Docker's data. Below it no image is fetched, and the tool that has written
+    /// most lately is stopped. 0 keeps none.
+    #[arg(long, env = "DTMA_MIN_FREE_DISK", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(0..=1_048_576), value_name = "MIB")]
+    pub min_free_disk: u32,
+
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
     #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,

@@ -9,6 +9,7 @@
 //! - [`control`]: heartbeats to the control plane, and the desired state it takes from there; [`keys`]: who may call;
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
+//! - [`disk`]: what tools keep on the disk, and how much of it is left;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
 //!
@@ -21,6 +22,7 @@ pub mod agent;
 pub mod api;
 pub mod config;
 pub mod control;
+pub mod disk;
 pub mod durable;
 pub mod instances;
 pub mod keys;

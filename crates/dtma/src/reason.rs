@@ -18,6 +18,8 @@ pub enum ReasonCode {
     RegistryUnreachable,
     /// The machine's disk is full.
     NoSpace,
+    /// The tool keeps more on the disk than its limit.
+    DiskLimitExceeded,
     /// The image is not for this machine's processor or system.
     PlatformMismatch,
     /// The image could not be built from its source.
@@ -59,6 +61,7 @@ impl ReasonCode {
             Self::RegistryUnauthorized => "registry_unauthorized",
             Self::RegistryUnreachable => "registry_unreachable",
             Self::NoSpace => "no_space",
+            Self::DiskLimitExceeded => "disk_limit_exceeded",
             Self::PlatformMismatch => "platform_mismatch",
             Self::BuildFailed => "build_failed",
             Self::GitUnreachable => "git_unreachable",

@@ -19,6 +19,7 @@ prop_compose! {
         cpus in prop::option::of(any::<f64>()),
         memory_bytes in prop::option::of(any::<u64>()),
         pids in prop::option::of(any::<u32>()),
+        disk_bytes in prop::option::of(any::<u64>()),
         transport in prop::option::of(prop_oneof![Just(McpTransport::Stdio), Just(McpTransport::Sse)]),
         mcp_path in prop::option::of("/?[a-z./?]{0,6}"),
         headers in prop::collection::btree_map("[A-Za-z-]{0,3}|Host|mcp-[a-z]|\\PC{0,4}", "[ -~]{0,4}|\\PC{0,4}", 0..4),
@@ -32,7 +33,7 @@ prop_compose! {
             env: env.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),
             ports: ports.collect(),
             volumes: volumes.into_iter().map(|(name, path)| VolumeSpec { name, path }).collect(),
-            resources: Resources { memory_bytes, cpus, pids },
+            resources: Resources { memory_bytes, cpus, pids, disk_bytes },
             confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities, user: None },
             transport,
             mcp_path,
@@ -54,6 +55,7 @@ proptest! {
         match InstanceSpec::validate(raw) {
             Ok(spec) => {
                 prop_assert!(limits::MEMORY_BYTES.contains(&spec.resources().memory_bytes));
+                prop_assert!(limits::DISK_BYTES.contains(&spec.resources().disk_bytes));
                 prop_assert!(limits::NANO_CPUS.contains(&spec.resources().nano_cpus));
                 for (name, value) in spec.mcp_headers() {
                     prop_assert!(name != "host" && !name.starts_with("mcp-") && name == name.to_ascii_lowercase());

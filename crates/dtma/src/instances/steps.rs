@@ -22,10 +22,15 @@ use crate::runtime::{
     Operation, ProgressSink, RuntimeError, labels, volumes,
 };
 
-use super::Shared;
+use super::{Shared, disk_watch, unused_images};
 
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
+
+/// Time a container gets between SIGTERM and SIGKILL.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The same for one that fills the disk meanwhile.
+const HALT_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a container is looked at while its image's health check has not succeeded yet.
 const HEALTH_LOOK: Duration = Duration::from_secs(1);
@@ -96,10 +101,17 @@ pub fn begin(
                 Ok(StepEnd::Done)
             })
         }
-        Step::Start(_, container) => Box::pin(async move {
-            shared.runtime.start(&container).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Start(version, container) => {
+            let limit = release(record, version)?.spec.resources().disk_bytes;
+            let was_halted = record.halted.is_some();
+            Box::pin(async move {
+                if was_halted {
+                    disk_watch::may_start(&shared, &container, limit).await?;
+                }
+                shared.runtime.start(&container).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Adjust(version, container) => {
             let asked = confinement(&shared, release(record, version)?);
             Box::pin(async move {
@@ -124,10 +136,16 @@ pub fn begin(
             );
             Box::pin(async move { trial(&shared, id, &container, (&image, &redactor), rest).await })
         }
-        Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
-            shared.runtime.stop(&container).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Stop(container) | Step::Reject(_, container) => {
+            let grace = match record.halted {
+                Some(_) => HALT_GRACE,
+                None => STOP_GRACE,
+            };
+            Box::pin(async move {
+                shared.runtime.stop(&container, grace).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Remove(container) => {
             let keep_volumes = record.desired != Desired::Absent
                 && seen
@@ -145,15 +163,28 @@ pub fn begin(
         }),
         Step::Sweep => {
             let inherited = record.inherited_volumes.values().cloned().collect();
-            let images: Vec<String> = std::iter::once(&record.current)
+            let releases: Vec<_> = std::iter::once(&record.current)
                 .chain(&record.next)
+                .collect();
+            let images: Vec<_> = releases
+                .iter()
                 .map(|release| release.image_request(id).image().to_owned())
+                .collect();
+            // Its name may be another image's by now.
+            let digests: Vec<_> = releases
+                .iter()
+                .filter_map(|release| release.image_digest.clone())
                 .collect();
             Box::pin(async move {
                 shared.runtime.remove_volumes(id, inherited).await?;
                 shared.runtime.remove_builds(id, None).await?;
                 for image in images {
-                    drop_unused_image(&shared, id, image).await;
+                    unused_images::drop_one(&shared, Some(id), image).await;
+                }
+                for image in digests {
+                    if let Err(error) = shared.runtime.remove_nameless(&image).await {
+                        tracing::debug!(instance = %id, %error, image, "an image without a name stays");
+                    }
                 }
                 Ok(StepEnd::Done)
             })
@@ -163,28 +194,6 @@ pub fn begin(
         }
     };
     Some(job)
-}
-
-/// Removes an image that the agent pulled, once no other instance names it and no container uses it. Best effort.
-pub async fn drop_unused_image(shared: &Arc<Shared>, id: ToolInstanceId, image: String) {
-    let store = Arc::clone(&shared.store);
-    let of = image.clone();
-    let unused = tokio::task::spawn_blocking(move || store.is_unused(&of, id)).await;
-    if !matches!(unused, Ok(Ok(true))) {
-        return;
-    }
-    match shared.runtime.remove_unused(&image).await {
-        Ok(true) => {
-            tracing::info!(instance = %id, image, "removed an image that nobody uses any more");
-            let store = Arc::clone(&shared.store);
-            let forgotten = tokio::task::spawn_blocking(move || store.remove_pulled(&image)).await;
-            if let Ok(Err(error)) = forgotten {
-                tracing::debug!(error = %crate::error_chain(&error), "a removed image is still remembered");
-            }
-        }
-        Ok(false) => tracing::debug!(instance = %id, image, "a container uses the image; it stays"),
-        Err(error) => tracing::debug!(instance = %id, image, %error, "an image stays"),
-    }
 }
 
 /// The instance keeps a volume that Docker named for this container.
@@ -336,7 +345,7 @@ pub fn why_ended(
     let code = container.exit_code.unwrap_or(-1);
     if container.oom_killed {
         return ReasonCode::OutOfMemory.because(
-            "The container used more memory than its limit; raise resources.memory_bytes",
+            "The container used more memory than its limit; raise its memory limit (resources.memory)",
         );
     }
     if let Some((image, machine)) = platform {
@@ -395,7 +404,7 @@ pub fn why_given_up(container: &Container, release: &Release) -> Why {
     if container.oom_killed {
         let limit = mebibytes(release.spec.resources().memory_bytes);
         return ReasonCode::OutOfMemory.because(format!(
-            "crash loop, exit {code}: out of memory at {limit}; raise resources.memory_bytes"
+            "crash loop, exit {code}: out of memory at {limit}; raise its memory limit (resources.memory)"
         ));
     }
     ReasonCode::CrashLoop.because(format!(

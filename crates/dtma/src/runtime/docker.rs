@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use futures_util::stream::StreamExt;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
+use super::docker_disk::VolumeSizes;
 use super::hardening::Hardening;
 use super::types::{Deadlines, LogQuery};
 use super::{
@@ -26,11 +28,10 @@ use super::{
     RuntimeError, labels, volumes,
 };
 use super::{docker_log, docker_view as view};
+use crate::disk::{DiskSpace, DiskUsage};
 use crate::reason::{ReasonCode, one_line};
 use crate::telemetry::Telemetry;
 
-/// Time a container gets between SIGTERM and SIGKILL.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 /// bollard's own limit, until the head of an answer; ours are per call and shorter, except for pulls.
 const HEAD_TIMEOUT_SECONDS: u64 = 15 * 60;
 
@@ -42,7 +43,14 @@ pub struct DockerEngine {
     pub(super) deadlines: Deadlines,
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
-    telemetry: Arc<Telemetry>,
+    pub(super) telemetry: Arc<Telemetry>,
+    /// Bytes that stay free on the disk with Docker's data; 0 is no limit.
+    pub(super) kept_free: u64,
+    /// A path on that disk, once Docker was asked; none where the agent does not see it.
+    pub(super) data_root: tokio::sync::OnceCell<Option<PathBuf>>,
+    pub(super) volume_sizes: tokio::sync::Mutex<VolumeSizes>,
+    /// Docker's storage driver limits what a container writes, once that is known.
+    pub(super) has_layer_quota: Mutex<Option<bool>>,
     // Docker's API needs a check before the network is created, so only one caller may do both at a time. Two networks
     // of one name would be ambiguous.
     pub(super) network_gate: tokio::sync::Mutex<bool>,
@@ -58,7 +66,19 @@ impl DockerEngine {
             deadlines: Deadlines::default(),
             client: Mutex::new(None),
             telemetry,
+            kept_free: 0,
+            data_root: tokio::sync::OnceCell::new(),
+            volume_sizes: tokio::sync::Mutex::new(None),
+            has_layer_quota: Mutex::new(None),
             network_gate: tokio::sync::Mutex::new(false),
+        }
+    }
+
+    /// Fetches no image while fewer bytes are free on the disk with Docker's data.
+    pub const fn keeping_free(self, bytes: u64) -> Self {
+        Self {
+            kept_free: bytes,
+            ..self
         }
     }
 
@@ -160,7 +180,7 @@ impl DockerEngine {
         HashMap::from([("label".to_owned(), wanted)])
     }
 
-    async fn inspect(
+    pub(super) async fn inspect(
         &self,
         id: &str,
     ) -> Result<bollard::models::ContainerInspectResponse, RuntimeError> {
@@ -222,25 +242,34 @@ impl DockerEngine {
             &request.inherited_volumes,
             is_taken,
         ));
-        let body = view::create_body(request, image.clone(), &mounted);
-        let created = self
-            .call(
+        let mut body = view::create_body(request, image.clone(), &mounted);
+        let quota = self.layer_quota(request).await?;
+        if let Some(host) = &mut body.host_config {
+            host.storage_opt.clone_from(&quota);
+        }
+        let create = |body| {
+            self.call(
                 (Operation::Create, "create the container"),
                 self.deadlines.change,
-                |docker| async move { docker.create_container(Some(options), body).await },
+                |docker| {
+                    let options = options.clone();
+                    async move { docker.create_container(Some(options), body).await }
+                },
             )
-            .await;
-        match created {
-            Ok(answer) => {
-                let id = ContainerId::new(answer.id);
-                let owned = self.own_volumes(&id, request, &mounted, &image, &known.user);
-                if let Err(error) = owned.await {
-                    // A container that exists is started as it is, so the next attempt must not find it.
-                    self.remove(&id, true).await?;
-                    return Err(self.what_is_missing(error, &image).await);
-                }
-                Ok(id)
+        };
+        let mut created = create(body.clone()).await;
+        if let Err(RuntimeError::Refused { message, .. }) = &created
+            && quota.is_some()
+            && message.contains("storage-opt")
+        {
+            self.lacks_layer_quota(message);
+            if let Some(host) = &mut body.host_config {
+                host.storage_opt = None;
             }
+            created = create(body).await;
+        }
+        match created {
+            Ok(answer) => Ok(ContainerId::new(answer.id)),
             Err(RuntimeError::NetworkMissing) => {
                 *self.network_gate.lock().await = false;
                 Err(RuntimeError::NetworkMissing)
@@ -251,7 +280,7 @@ impl DockerEngine {
 
     /// Docker also says that something is missing when it has an image, but not all that the image consists of. To get
     /// the image again would then change nothing.
-    async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
+    pub(super) async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
         let RuntimeError::ImageMissing { message } = error else {
             return error;
         };
@@ -266,6 +295,7 @@ impl DockerEngine {
     }
 
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.own_volumes(id).await?;
         let started = self
             .call(
                 (Operation::Start, "start the container"),
@@ -382,8 +412,16 @@ impl ContainerRuntime for DockerEngine {
         ))
     }
 
-    fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
-        let grace = i32::try_from(STOP_GRACE.as_secs()).unwrap_or(10);
+    fn disk_usage<'a>(&'a self, container: &'a ContainerId) -> Call<'a, DiskUsage> {
+        Box::pin(self.usage_of(container))
+    }
+
+    fn disk_space(&self) -> Call<'_, Option<DiskSpace>> {
+        Box::pin(self.space())
+    }
+
+    fn stop<'a>(&'a self, container: &'a ContainerId, grace: Duration) -> Call<'a, ()> {
+        let grace = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(grace).build();
         Box::pin(self.call(
             (Operation::Stop, "stop the container"),
@@ -445,6 +483,10 @@ impl ContainerRuntime for DockerEngine {
                 Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
             }
         })
+    }
+
+    fn volumes(&self, instance: ToolInstanceId) -> Call<'_, Vec<String>> {
+        Box::pin(self.volumes_of(instance))
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()> {

@@ -332,6 +332,7 @@ impl RuntimeError {
                 format!("The registry could not be reached: {detail}")
             }
             (ReasonCode::NoSpace, _) => format!("The machine's disk is full: {detail}"),
+            (ReasonCode::DiskLimitExceeded, _) => detail,
             (ReasonCode::PlatformMismatch, _) => {
                 format!("The image is not built for this machine: {detail}")
             }

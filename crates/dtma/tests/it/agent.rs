@@ -53,6 +53,8 @@ pub struct Agent {
     pub state: PathBuf,
     pub docker_host: String,
     pub extra: Vec<String>,
+    /// The command that runs the program, whose name and arguments follow it.
+    pub within: Vec<String>,
     /// Give it the key file.
     pub key_file: bool,
     /// Let it speak TLS.
@@ -117,6 +119,7 @@ impl Agent {
             folder,
             docker_host: "unix:///var/run/docker.sock".to_owned(),
             extra: Vec::new(),
+            within: Vec::new(),
             key_file: true,
             tls: false,
             listen_flag: true,
@@ -167,8 +170,11 @@ impl Agent {
             .open(self.folder.path().join("log"))
             .unwrap();
         #[allow(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dtma"));
-        command.env_clear();
+        let program = env!("CARGO_BIN_EXE_dtma").to_owned();
+        let mut words = self.within.iter().chain([&program]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         if self.listen_flag {
             command.env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen));
         }

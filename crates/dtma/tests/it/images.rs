@@ -10,7 +10,7 @@ use crate::agent::{Agent, Tool};
 use crate::docker;
 use crate::registry::Registry;
 
-fn with_image(image: impl Into<String>) -> Tool {
+pub fn with_image(image: impl Into<String>) -> Tool {
     Tool::new(&["sleep"]).with("image", json!(image.into()))
 }
 
@@ -280,7 +280,7 @@ async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
     assert_error(&nowhere, "registry_unreachable");
 }
 
-async fn is_here(image: &str) -> bool {
+pub async fn is_here(image: &str) -> bool {
     docker::connect().inspect_image(image).await.is_ok()
 }
 
@@ -406,7 +406,7 @@ fn git(folder: &Path, arguments: &[&str]) {
 }
 
 /// Serves a repository over plain HTTP as files; the URL of the folder.
-async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
+pub async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
     let work = folder.join("work");
     std::fs::create_dir_all(work.join("server")).unwrap();
     std::fs::write(work.join("server/fixture"), docker::compile_fixture(folder)).unwrap();
