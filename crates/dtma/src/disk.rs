@@ -126,7 +126,9 @@ pub fn bytes_below(root: &Path, budget: &mut Budget) -> io::Result<u64> {
     let mut open = vec![Dir::new(root)?];
     let mut linked = HashSet::new();
     let mut bytes = 0_u64;
-    while let Some(folder) = open.last_mut() {
+    loop {
+        let depth = open.len();
+        let Some(folder) = open.last_mut() else { break };
         let Some(Ok(entry)) = folder.next() else {
             open.pop();
             continue;
@@ -158,12 +160,9 @@ pub fn bytes_below(root: &Path, budget: &mut Budget) -> io::Result<u64> {
         }
         let blocks = u64::try_from(found.st_blocks).unwrap_or_default();
         bytes = bytes.saturating_add(blocks.saturating_mul(512));
-        if is_folder
-            && open.len() < MAX_DEPTH
-            && let Ok(child) = rustix::fs::openat(at, name, flags, rustix::fs::Mode::empty())
-            && let Ok(child) = Dir::new(child)
-        {
-            open.push(child);
+        if is_folder && depth < MAX_DEPTH {
+            let child = rustix::fs::openat(at, name, flags, rustix::fs::Mode::empty());
+            open.extend(child.and_then(Dir::new));
         }
     }
     Ok(bytes)

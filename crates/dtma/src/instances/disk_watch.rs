@@ -212,15 +212,15 @@ impl Instance {
         };
         let revision = self.memory.observed.find(&found.container);
         let revision = revision.and_then(|c| c.revision);
-        let releases = [Some(&record.current), record.next.as_ref()];
-        let mut releases = releases.into_iter().flatten();
-        let Some(release) = releases.find(|r| Some(r.revision) == revision) else {
+        let limit = std::iter::once(&record.current)
+            .chain(&record.next)
+            .find(|release| Some(release.revision) == revision)
+            .map(|release| release.spec.resources().disk_bytes);
+        let Some(limit) = limit.filter(|_| record.desired == Desired::Running) else {
             return;
         };
-        let limit = release.spec.resources().disk_bytes;
         let why = found.usage.over(limit).or_else(|| found.short.clone());
-        let Some(why) = why.filter(|_| record.desired == Desired::Running && record.halted.is_none())
-        else {
+        let Some(why) = why.filter(|_| record.halted.is_none()) else {
             return;
         };
         tracing::warn!(instance = %self.id, code = why.code.as_str(), layer = found.usage.layer, volumes = found.usage.volumes, limit, "stopping a tool that fills the disk");

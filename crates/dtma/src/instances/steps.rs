@@ -370,8 +370,17 @@ pub fn why_ended(
         .map(|line| line.line.as_str());
     let said = telling(said);
     let mut message = format!("The container ended at once with exit code {code}");
-    if output.iter().any(|line| lacks_a_right(&line.line)) {
+    if output.iter().any(|line| says(&line.line, NO_RIGHT)) {
         message += "; it may lack a right: containers have no capabilities but those named in capabilities (such as CHOWN, SETUID, SETGID); user says whom it runs as";
+    }
+    if output.iter().any(|line| says(&line.line, NO_PROCESS)) {
+        message += "; it may have reached its limit on processes (resources.pids)";
+    }
+    if output.iter().any(|line| says(&line.line, NO_WRITE)) {
+        message += "; its root cannot be written to: give it a volume where it writes (volumes)";
+    }
+    if code == 0 {
+        message += "; a tool has to go on running: give it a command that does (command)";
     }
     if let Some(said) = said {
         let said = redactor.clean(said);
@@ -380,18 +389,23 @@ pub fn why_ended(
     ReasonCode::Exited.because(message)
 }
 
-/// The tool says that something was not permitted. It may be its container's doing, such as a missing capability, or the
-/// answer of some other machine.
-fn lacks_a_right(line: &str) -> bool {
-    const SIGNS: &[&str] = &[
-        "operation not permitted",
-        "permission denied",
-        "eacces",
-        "eperm",
-        "failed switching to",
-    ];
+/// What a tool says to which something was not permitted. It may be its container's doing, such as a missing capability, or
+/// the answer of some other machine.
+const NO_RIGHT: &[&str] = &[
+    "operation not permitted",
+    "permission denied",
+    "eacces",
+    "eperm",
+    "failed switching to",
+];
+/// The same of one that could not make a process or a thread.
+const NO_PROCESS: &[&str] = &["resource temporarily unavailable", "can't fork", "cannot fork"];
+/// The same of one that writes where nothing can be written.
+const NO_WRITE: &[&str] = &["read-only file system", "erofs"];
+
+fn says(line: &str, signs: &[&str]) -> bool {
     let lower = line.to_lowercase();
-    SIGNS.iter().any(|sign| lower.contains(sign))
+    signs.iter().any(|sign| lower.contains(sign))
 }
 
 /// Before the last line that a container logged.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as DockerError;
+use bollard::models::{ContainerSummary, SystemInfo};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -75,11 +76,9 @@ impl DockerEngine {
     }
 
     /// Fetches no image while fewer bytes are free on the disk with Docker's data.
-    pub const fn keeping_free(self, bytes: u64) -> Self {
-        Self {
-            kept_free: bytes,
-            ..self
-        }
+    pub const fn keeping_free(mut self, bytes: u64) -> Self {
+        self.kept_free = bytes;
+        self
     }
 
     /// Where Docker is.
@@ -195,21 +194,39 @@ impl DockerEngine {
         .await
     }
 
+    /// The containers that pass `filters`: all of them, or those that run or are paused.
+    pub(super) async fn list(
+        &self,
+        all: bool,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(all)
+            .filters(filters)
+            .build();
+        self.call(
+            (Operation::Look, "list containers"),
+            self.deadlines.look,
+            |docker| async move { docker.list_containers(Some(options)).await },
+        )
+        .await
+    }
+
+    /// What the engine is and how it keeps its data.
+    pub(super) async fn describe_engine(&self) -> Result<SystemInfo, RuntimeError> {
+        self.call(
+            (Operation::Look, "describe itself"),
+            self.deadlines.look,
+            |docker| async move { docker.info().await },
+        )
+        .await
+    }
+
     async fn observe_instance(
         &self,
         instance: ToolInstanceId,
     ) -> Result<Vec<Container>, RuntimeError> {
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&self.ours(Some(instance)))
-            .build();
-        let list = self
-            .call(
-                (Operation::Look, "list containers"),
-                self.deadlines.look,
-                |docker| async move { docker.list_containers(Some(options)).await },
-            )
-            .await?;
+        let list = self.list(true, &self.ours(Some(instance))).await?;
         let mut found = Vec::with_capacity(list.len());
         for id in list.into_iter().filter_map(|c| c.id) {
             match self.inspect(&id).await {
@@ -338,14 +355,7 @@ impl ContainerRuntime for DockerEngine {
 
     fn inventory(&self) -> Call<'_, Inventory> {
         Box::pin(async move {
-            let options = ListContainersOptionsBuilder::default().all(true).build();
-            let list = self
-                .call(
-                    (Operation::Look, "list containers"),
-                    self.deadlines.look,
-                    |docker| async move { docker.list_containers(Some(options)).await },
-                )
-                .await?;
+            let list = self.list(true, &HashMap::new()).await?;
             Ok(view::inventory(list, self.toolbox))
         })
     }

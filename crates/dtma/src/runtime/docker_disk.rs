@@ -168,13 +168,7 @@ impl DockerEngine {
         let root = self
             .data_root
             .get_or_try_init(|| async {
-                let info = self
-                    .call(
-                        (Operation::Look, "describe itself"),
-                        self.deadlines.look,
-                        |docker| async move { docker.info().await },
-                    )
-                    .await?;
+                let info = self.describe_engine().await?;
                 Ok::<_, RuntimeError>(seen_disk(info.docker_root_dir.as_deref()))
             })
             .await?;
@@ -191,13 +185,7 @@ impl DockerEngine {
         let has_quota = match known {
             Some(known) => known,
             None => {
-                let info = self
-                    .call(
-                        (Operation::Look, "describe itself"),
-                        self.deadlines.look,
-                        |docker| async move { docker.info().await },
-                    )
-                    .await?;
+                let info = self.describe_engine().await?;
                 let may = may_limit_layers(&info);
                 self.note_layer_quota(may, info.driver.as_deref().unwrap_or_default());
                 may

@@ -106,13 +106,7 @@ impl DockerEngine {
         if !has_digest || pulled || is_in(&image.pulled_from) {
             return Ok(has_digest);
         }
-        let engine = self
-            .call(
-                (Operation::Look, "describe itself"),
-                self.deadlines.look,
-                |docker| async move { docker.info().await },
-            )
-            .await?;
+        let engine = self.describe_engine().await?;
         let status = engine.driver_status.unwrap_or_default();
         Ok(!keeps_images_in_containerd(&status))
     }

@@ -12,8 +12,8 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    CreateContainerOptions, DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -135,20 +135,8 @@ impl DockerEngine {
         &self,
         volumes: impl Iterator<Item = &String>,
     ) -> Result<BTreeSet<String>, RuntimeError> {
-        // Without `all`, Docker lists what runs or is paused.
-        let options = ListContainersOptionsBuilder::default()
-            .filters(&HashMap::from([(
-                "volume".to_owned(),
-                volumes.cloned().collect::<Vec<_>>(),
-            )]))
-            .build();
-        let list = self
-            .call(
-                (Operation::Look, "list containers"),
-                self.deadlines.look,
-                |docker| async move { docker.list_containers(Some(options)).await },
-            )
-            .await?;
+        let using = HashMap::from([("volume".to_owned(), volumes.cloned().collect())]);
+        let list = self.list(false, &using).await?;
         let mounts = list.into_iter().flat_map(|c| c.mounts.unwrap_or_default());
         Ok(mounts.filter_map(|mount| mount.name).collect())
     }

@@ -345,6 +345,9 @@ impl RuntimeError {
                 "Both names of the container are taken by other containers; remove one of them"
                     .to_owned()
             }
+            (ReasonCode::StartFailed, _) if detail.to_lowercase().contains("no command") => {
+                format!("The image names no command: give it one (command): {detail}")
+            }
             (ReasonCode::StartFailed, _) => {
                 format!("The container's entry point could not be run: {detail}")
             }

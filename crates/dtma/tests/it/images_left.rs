@@ -129,7 +129,7 @@ async fn a_build_cannot_make_more_processes_than_its_limit() {
     let view = agent.put(&tool).await.expect(200);
     assert_eq!(view["reason"]["code"], "build_failed", "{view}");
     let message = view["reason"]["message"].as_str().unwrap();
-    let told = message.lines().find_map(|line| line.strip_suffix(" processes"));
+    let told = message.lines().find_map(|line| line.trim().strip_suffix(" processes"));
     let made: u32 = told.unwrap_or_else(|| panic!("{message}")).trim().parse().unwrap();
     println!("a build that made processes without end was refused after {made}");
     assert!(made < 5_000, "{message}");

@@ -29,6 +29,7 @@ mod lifecycle;
 mod logs;
 mod mcp;
 mod names;
+mod ordinary_images;
 mod ports;
 mod registry;
 mod stub;
