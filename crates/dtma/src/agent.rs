@@ -22,7 +22,7 @@ use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{
-    self, Changes, Shared, Tombstones, disk_watch, unused_images, watcher,
+    self, Changes, InstancesHandle, Shared, Tombstones, disk_watch, unused_images, watcher,
 };
 use crate::keys::{KeyRing, KeysError};
 use crate::mcp;
@@ -129,12 +129,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         looked,
         shutdown.clone(),
     ));
-    tasks.spawn(unused_images::run(Arc::clone(&shared), shutdown.clone()));
-    tasks.spawn(disk_watch::run(
-        Arc::clone(&shared),
-        instances.clone(),
-        shutdown.clone(),
-    ));
+    watch_disk(&mut tasks, &shared, &instances, &shutdown);
     // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
@@ -184,6 +179,21 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     tasks.spawn(server::serve(listener, transport, router, shutdown, DRAIN));
 
     until_stopped(tasks, stop, &begin_shutdown).await
+}
+
+/// Starts what keeps the disk from filling.
+fn watch_disk(
+    tasks: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    instances: &InstancesHandle,
+    shutdown: &watch::Receiver<bool>,
+) {
+    tasks.spawn(unused_images::run(Arc::clone(shared), shutdown.clone()));
+    tasks.spawn(disk_watch::run(
+        Arc::clone(shared),
+        instances.clone(),
+        shutdown.clone(),
+    ));
 }
 
 /// Waits for `stop`, or for a task that ends by itself, which none should; then for the end of all tasks.

@@ -84,14 +84,8 @@ impl DiskSpace {
             ));
         }
         // Some file systems have no number of inodes.
-        (self.kept > 0 && self.inodes > 0 && self.free_inodes < self.inodes / KEPT_INODES).then(
-            || {
-                format!(
-                    "{} inodes are free of {}",
-                    self.free_inodes, self.inodes
-                )
-            },
-        )
+        (self.kept > 0 && self.inodes > 0 && self.free_inodes < self.inodes / KEPT_INODES)
+            .then(|| format!("{} inodes are free of {}", self.free_inodes, self.inodes))
     }
 }
 
@@ -102,18 +96,20 @@ pub struct Budget {
     end: Instant,
 }
 
-impl Budget {
-    pub fn new() -> Self {
+impl Default for Budget {
+    fn default() -> Self {
         Self {
             entries: MAX_ENTRIES,
             end: Instant::now() + MAX_TIME,
         }
     }
+}
 
+impl Budget {
     fn take(&mut self) -> bool {
         self.entries = self.entries.saturating_sub(1);
         // The clock is asked now and then only.
-        self.entries > 0 && (self.entries % 1024 != 0 || Instant::now() < self.end)
+        self.entries > 0 && (!self.entries.is_multiple_of(1024) || Instant::now() < self.end)
     }
 }
 

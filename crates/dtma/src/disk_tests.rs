@@ -3,7 +3,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 
 fn below(path: &Path) -> u64 {
-    bytes_below(path, &mut Budget::new()).unwrap()
+    bytes_below(path, &mut Budget::default()).unwrap()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn what_the_disk_holds_is_counted_once_and_links_lead_nowhere() {
     sparse.set_len(1 << 40).unwrap();
     let more = below(&root) - empty - one;
     assert!(more < 1 << 16, "{more}");
-    assert!(bytes_below(&folder.path().join("none"), &mut Budget::new()).is_err());
+    assert!(bytes_below(&folder.path().join("none"), &mut Budget::default()).is_err());
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn deep_folders_and_many_files_end_at_their_bounds() {
     }
     let mut little = Budget {
         entries: 10,
-        ..Budget::new()
+        ..Budget::default()
     };
     assert!(bytes_below(folder.path(), &mut little).unwrap() <= 10 * 8192);
 }
@@ -57,7 +57,12 @@ fn too_much_is_told_with_its_limit_and_the_way_out() {
     assert_eq!(usage.over(2 << 30), None);
     let why = usage.over(1 << 30).unwrap();
     assert_eq!(why.code, ReasonCode::DiskLimitExceeded);
-    for part in ["1.5 GiB outside", "100 MiB in its volumes", "its limit is 1 GiB", "resources.disk"] {
+    for part in [
+        "1.5 GiB outside",
+        "100 MiB in its volumes",
+        "its limit is 1 GiB",
+        "resources.disk",
+    ] {
         assert!(why.message.contains(part), "{part}: {}", why.message);
     }
 }
@@ -72,14 +77,24 @@ fn a_disk_is_short_of_bytes_or_of_inodes() {
         kept: 1 << 30,
     };
     assert_eq!(disk.short(), None);
-    let full = DiskSpace { free: 1 << 29, ..disk };
+    let full = DiskSpace {
+        free: 1 << 29,
+        ..disk
+    };
     assert_eq!(
         full.short().unwrap(),
         "512 MiB are free of 100 GiB, and 1 GiB are kept free"
     );
-    let without_inodes = DiskSpace { free_inodes: 9, ..disk };
+    let without_inodes = DiskSpace {
+        free_inodes: 9,
+        ..disk
+    };
     assert!(without_inodes.short().unwrap().contains("inodes"));
-    let uncounted = DiskSpace { inodes: 0, free_inodes: 0, ..disk };
+    let uncounted = DiskSpace {
+        inodes: 0,
+        free_inodes: 0,
+        ..disk
+    };
     assert_eq!(uncounted.short(), None);
     assert!(DiskSpace::of(Path::new("/"), 0).unwrap().short().is_none());
 }

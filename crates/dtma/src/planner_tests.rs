@@ -261,7 +261,8 @@ impl World {
                 self.failed.clear();
             }
             Disturbance::SetGoal(g) if self.goal != Goal::Absent => {
-                self.goal = [Goal::Running, Goal::Stopped, Goal::Halted, Goal::Absent][usize::from(g % 4)];
+                self.goal =
+                    [Goal::Running, Goal::Stopped, Goal::Halted, Goal::Absent][usize::from(g % 4)];
                 self.failed.clear();
             }
             Disturbance::Restart => self.restart_after = self.clock,

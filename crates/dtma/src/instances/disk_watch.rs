@@ -74,11 +74,18 @@ pub async fn run(
                     }
                     for (id, (container, usage)) in usages {
                         let written = blamed.filter(|(blamed, _)| *blamed == id);
-                        let short = written.zip(short.as_deref()).map(|((_, bytes), short)| {
-                            why_short(short, bytes)
-                        });
+                        let short = written
+                            .zip(short.as_deref())
+                            .map(|((_, bytes), short)| why_short(short, bytes));
                         instances
-                            .disk(id, Found { container, usage, short })
+                            .disk(
+                                id,
+                                Found {
+                                    container,
+                                    usage,
+                                    short,
+                                },
+                            )
                             .await;
                     }
                 }
@@ -159,13 +166,22 @@ impl Watch {
     ) -> Option<(ToolInstanceId, u64)> {
         self.pause(begun, now);
         self.used = space.map(DiskSpace::used);
-        let period = if space.is_some() { PERIOD } else { BLIND_PERIOD };
+        let period = if space.is_some() {
+            PERIOD
+        } else {
+            BLIND_PERIOD
+        };
         self.at = Some(now + period);
         let is_short = space.and_then(DiskSpace::short).is_some();
         let totals = usages.iter().map(|(id, (_, usage))| (*id, usage.total()));
         match &self.before {
             Some(before) if is_short => totals
-                .map(|(id, total)| (id, total.saturating_sub(before.get(&id).copied().unwrap_or(0))))
+                .map(|(id, total)| {
+                    (
+                        id,
+                        total.saturating_sub(before.get(&id).copied().unwrap_or(0)),
+                    )
+                })
                 .filter(|(_, written)| *written >= LEAST_GROWTH)
                 .max_by_key(|(_, written)| *written),
             // Who filled it before the agent came is not known.
@@ -198,7 +214,12 @@ pub async fn may_start(
     if let Some(why) = usage.over(limit) {
         return Err(refused(why));
     }
-    match shared.runtime.disk_space().await?.and_then(DiskSpace::short) {
+    match shared
+        .runtime
+        .disk_space()
+        .await?
+        .and_then(DiskSpace::short)
+    {
         Some(short) => Err(refused(ReasonCode::NoSpace.because(short))),
         None => Ok(()),
     }
@@ -242,15 +263,15 @@ mod tests {
         ToolInstanceId::new(uuid::Uuid::from_u128(n))
     }
 
-    fn disk(used: u64) -> Option<DiskSpace> {
+    const fn disk(used: u64) -> DiskSpace {
         let total = 100 << 30;
-        Some(DiskSpace {
+        DiskSpace {
             total,
             free: total - used,
             inodes: 0,
             free_inodes: 0,
             kept: 1 << 30,
-        })
+        }
     }
 
     fn usages(totals: &[(u128, u64)]) -> Usages {
@@ -266,19 +287,24 @@ mod tests {
     fn tools_are_counted_when_the_disk_fills_and_rarely_otherwise() {
         let start = Instant::now();
         let mut watch = Watch::default();
-        assert!(watch.is_due(start, disk(5 << 30)), "the first time");
-        watch.counted(&usages(&[]), disk(5 << 30), start, start);
+        assert!(watch.is_due(start, Some(disk(5 << 30))), "the first time");
+        watch.counted(&usages(&[]), Some(disk(5 << 30)), start, start);
         let mut at = start + CHECK;
-        assert!(!watch.is_due(at, disk((5 << 30) + GROWTH - 1)));
+        assert!(!watch.is_due(at, Some(disk((5 << 30) + GROWTH - 1))));
         // What was freed meanwhile does not hide what is written.
-        assert!(!watch.is_due(at, disk(4 << 30)));
-        assert!(watch.is_due(at, disk((4 << 30) + GROWTH)));
+        assert!(!watch.is_due(at, Some(disk(4 << 30))));
+        assert!(watch.is_due(at, Some(disk((4 << 30) + GROWTH))));
         // A count of a second is followed by ten of pause.
-        watch.counted(&usages(&[]), disk(5 << 30), at, at + Duration::from_secs(1));
+        watch.counted(
+            &usages(&[]),
+            Some(disk(5 << 30)),
+            at,
+            at + Duration::from_secs(1),
+        );
         at += Duration::from_secs(10);
-        assert!(!watch.is_due(at, disk(50 << 30)));
-        assert!(watch.is_due(at + Duration::from_secs(1), disk(50 << 30)));
-        assert!(watch.is_due(at + PERIOD, disk(1 << 30)));
+        assert!(!watch.is_due(at, Some(disk(50 << 30))));
+        assert!(watch.is_due(at + Duration::from_secs(1), Some(disk(50 << 30))));
+        assert!(watch.is_due(at + PERIOD, Some(disk(1 << 30))));
         watch.counted(&usages(&[]), None, at, at);
         assert!(!watch.is_due(at + BLIND_PERIOD / 2, None));
         assert!(watch.is_due(at + BLIND_PERIOD, None));
@@ -287,7 +313,7 @@ mod tests {
     #[test]
     fn of_a_disk_that_is_short_the_one_that_wrote_most_is_told() {
         let now = Instant::now();
-        let (fine, short) = (disk(50 << 30), disk((99 << 30) + 1));
+        let (fine, short) = (Some(disk(50 << 30)), Some(disk((99 << 30) + 1)));
         let mut watch = Watch::default();
         let mut counted = |space, totals: &[_]| watch.counted(&usages(totals), space, now, now);
         assert_eq!(counted(fine, &[(1, 40 << 30), (2, 1 << 20)]), None);

@@ -103,14 +103,9 @@ pub fn begin(
         }
         Step::Start(version, container) => {
             let limit = release(record, version)?.spec.resources().disk_bytes;
-            let was_halted = record.halted.is_some();
-            Box::pin(async move {
-                if was_halted {
-                    disk_watch::may_start(&shared, &container, limit).await?;
-                }
-                shared.runtime.start(&container).await?;
-                Ok(StepEnd::Done)
-            })
+            // What stopped it may not be over.
+            let limit = record.halted.as_ref().map(|_| limit);
+            Box::pin(start(shared, container, limit))
         }
         Step::Adjust(version, container) => {
             let asked = confinement(&shared, release(record, version)?);
@@ -161,39 +156,56 @@ pub fn begin(
             shared.runtime.rename(&container, &name).await?;
             Ok(StepEnd::Done)
         }),
-        Step::Sweep => {
-            let inherited = record.inherited_volumes.values().cloned().collect();
-            let releases: Vec<_> = std::iter::once(&record.current)
-                .chain(&record.next)
-                .collect();
-            let images: Vec<_> = releases
-                .iter()
-                .map(|release| release.image_request(id).image().to_owned())
-                .collect();
-            // Its name may be another image's by now.
-            let digests: Vec<_> = releases
-                .iter()
-                .filter_map(|release| release.image_digest.clone())
-                .collect();
-            Box::pin(async move {
-                shared.runtime.remove_volumes(id, inherited).await?;
-                shared.runtime.remove_builds(id, None).await?;
-                for image in images {
-                    unused_images::drop_one(&shared, Some(id), image).await;
-                }
-                for image in digests {
-                    if let Err(error) = shared.runtime.remove_nameless(&image).await {
-                        tracing::debug!(instance = %id, %error, image, "an image without a name stays");
-                    }
-                }
-                Ok(StepEnd::Done)
-            })
-        }
+        Step::Sweep => sweep(shared, record),
         Step::Commit(_) | Step::RollBack | Step::Hold | Step::Forget | Step::Done(_) => {
             return None;
         }
     };
     Some(job)
+}
+
+/// Starts a container, unless its tool still keeps more on the disk than `disk_limit`.
+async fn start(
+    shared: Arc<Shared>,
+    container: ContainerId,
+    disk_limit: Option<u64>,
+) -> Result<StepEnd, RuntimeError> {
+    if let Some(limit) = disk_limit {
+        disk_watch::may_start(&shared, &container, limit).await?;
+    }
+    shared.runtime.start(&container).await?;
+    Ok(StepEnd::Done)
+}
+
+/// Removes what an instance without containers leaves.
+fn sweep(shared: Arc<Shared>, record: &Record) -> Job {
+    let id = record.id;
+    let inherited = record.inherited_volumes.values().cloned().collect();
+    let releases: Vec<_> = std::iter::once(&record.current)
+        .chain(&record.next)
+        .collect();
+    let images: Vec<_> = releases
+        .iter()
+        .map(|release| release.image_request(id).image().to_owned())
+        .collect();
+    // Its name may be another image's by now.
+    let digests: Vec<_> = releases
+        .iter()
+        .filter_map(|release| release.image_digest.clone())
+        .collect();
+    Box::pin(async move {
+        shared.runtime.remove_volumes(id, inherited).await?;
+        shared.runtime.remove_builds(id, None).await?;
+        for image in images {
+            unused_images::drop_one(&shared, Some(id), image).await;
+        }
+        for image in digests {
+            if let Err(error) = shared.runtime.remove_nameless(&image).await {
+                tracing::debug!(instance = %id, %error, image, "an image without a name stays");
+            }
+        }
+        Ok(StepEnd::Done)
+    })
 }
 
 /// The instance keeps a volume that Docker named for this container.
@@ -399,7 +411,11 @@ const NO_RIGHT: &[&str] = &[
     "failed switching to",
 ];
 /// The same of one that could not make a process or a thread.
-const NO_PROCESS: &[&str] = &["resource temporarily unavailable", "can't fork", "cannot fork"];
+const NO_PROCESS: &[&str] = &[
+    "resource temporarily unavailable",
+    "can't fork",
+    "cannot fork",
+];
 /// The same of one that writes where nothing can be written.
 const NO_WRITE: &[&str] = &["read-only file system", "erofs"];
 

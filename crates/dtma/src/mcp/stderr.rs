@@ -274,21 +274,20 @@ impl StderrLog {
         };
         let held = Vec::from(filling.held);
         match missing {
-            Ok(mut missing) => match join::before(&missing, &held, filling.since) {
-                Some(count) => {
+            Ok(mut missing) => {
+                if let Some(count) = join::before(&missing, &held, filling.since) {
                     missing.truncate(count);
                     self.keep(&mut state, missing);
                     self.keep(&mut state, held);
-                }
-                // Nothing, or nothing of both, was written meanwhile.
-                None => {
+                } else {
+                    // Nothing, or nothing of both, was written meanwhile.
                     let cut = filling.since + SETTLED;
                     let before = |line: &LogLine| time_of(line).is_some_and(|time| time < cut);
                     self.keep(&mut state, missing.into_iter().filter(|line| before(line)));
                     let held = held.into_iter().filter(|line| !before(line));
                     self.keep(&mut state, held);
                 }
-            },
+            }
             Err(error) => {
                 tracing::warn!(%error, "could not read what a server wrote before the agent attached to it");
                 self.keep(&mut state, held);

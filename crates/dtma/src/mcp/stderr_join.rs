@@ -24,13 +24,11 @@ pub(super) fn news(kept: &[LogLine], logged: Vec<LogLine>) -> Vec<LogLine> {
         !logged.is_empty() && pairs.all(|(logged, got)| is_same(logged, got))
     };
     let known = (0..recent.len()).find(meets).map(|at| recent.len() - at);
-    match known {
-        Some(known) => logged.into_iter().skip(known).collect(),
-        None => {
-            let is_new = |line: &LogLine| time_of(line) > Some(last);
-            logged.into_iter().filter(is_new).collect()
-        }
+    if let Some(known) = known {
+        return logged.into_iter().skip(known).collect();
     }
+    let is_new = |line: &LogLine| time_of(line) > Some(last);
+    logged.into_iter().filter(is_new).collect()
 }
 
 /// How many of `logged`, from Docker's log, were written before the first of `got`, which came by an attachment that began at

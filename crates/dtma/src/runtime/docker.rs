@@ -76,6 +76,7 @@ impl DockerEngine {
     }
 
     /// Fetches no image while fewer bytes are free on the disk with Docker's data.
+    #[must_use]
     pub const fn keeping_free(mut self, bytes: u64) -> Self {
         self.kept_free = bytes;
         self

@@ -47,7 +47,9 @@ impl Places {
         let driver = detail.graph_driver.as_ref();
         let mounts = detail.mounts.iter().flatten();
         Some(Self {
-            layer: driver.and_then(|d| d.data.get("UpperDir")).map(PathBuf::from),
+            layer: driver
+                .and_then(|d| d.data.get("UpperDir"))
+                .map(PathBuf::from),
             volumes: mounts
                 .filter(|mount| view::volume(mount).is_some())
                 .filter_map(|mount| Some((mount.name.clone()?, mount.source.clone()?.into())))
@@ -65,10 +67,14 @@ impl DockerEngine {
         let Some(places) = Places::of(&detail) else {
             return Ok(DiskUsage::default());
         };
-        let names: Vec<_> = places.volumes.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> = places
+            .volumes
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
         let begun = std::time::Instant::now();
         let counting = move || {
-            let mut budget = Budget::new();
+            let mut budget = Budget::default();
             let layer = places.layer.as_deref();
             let layer = layer.and_then(|path| bytes_below(path, &mut budget).ok());
             let mut volumes = places.volumes.iter();
@@ -182,14 +188,13 @@ impl DockerEngine {
         request: &CreateContainer,
     ) -> Result<Option<HashMap<String, String>>, RuntimeError> {
         let known = self.has_layer_quota.lock().ok().and_then(|known| *known);
-        let has_quota = match known {
-            Some(known) => known,
-            None => {
-                let info = self.describe_engine().await?;
-                let may = may_limit_layers(&info);
-                self.note_layer_quota(may, info.driver.as_deref().unwrap_or_default());
-                may
-            }
+        let has_quota = if let Some(known) = known {
+            known
+        } else {
+            let info = self.describe_engine().await?;
+            let may = may_limit_layers(&info);
+            self.note_layer_quota(may, info.driver.as_deref().unwrap_or_default());
+            may
         };
         let bytes = request.spec.resources().disk_bytes;
         Ok(has_quota.then(|| HashMap::from([("size".to_owned(), bytes.to_string())])))
@@ -201,7 +206,11 @@ impl DockerEngine {
     }
 
     fn note_layer_quota(&self, has_quota: bool, detail: &str) {
-        tracing::info!(has_quota, detail, "whether Docker's storage driver limits what tools write outside their volumes; where it does not, the agent counts");
+        tracing::info!(
+            has_quota,
+            detail,
+            "whether Docker's storage driver limits what tools write outside their volumes; where it does not, the agent counts"
+        );
         if let Ok(mut known) = self.has_layer_quota.lock() {
             *known = Some(has_quota);
         }
@@ -235,9 +244,9 @@ fn seen_disk(root: Option<&str>) -> Option<PathBuf> {
     let root = root.map(PathBuf::from).filter(|path| path.is_dir());
     root.or_else(|| {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let is_layered = mounts.lines().any(|line| {
-            line.split(' ').nth(4) == Some("/") && line.contains(" - overlay ")
-        });
+        let is_layered = mounts
+            .lines()
+            .any(|line| line.split(' ').nth(4) == Some("/") && line.contains(" - overlay "));
         is_layered.then(|| PathBuf::from("/"))
     })
 }
@@ -305,7 +314,10 @@ mod tests {
     fn a_layer_is_limited_where_the_driver_may_do_so() {
         let info = |driver: &str, backing: &str| SystemInfo {
             driver: Some(driver.to_owned()),
-            driver_status: Some(vec![vec!["Backing Filesystem".to_owned(), backing.to_owned()]]),
+            driver_status: Some(vec![vec![
+                "Backing Filesystem".to_owned(),
+                backing.to_owned(),
+            ]]),
             ..SystemInfo::default()
         };
         for (driver, backing, expected) in [
@@ -314,7 +326,11 @@ mod tests {
             ("btrfs", "", true),
             ("overlayfs", "xfs", false),
         ] {
-            assert_eq!(may_limit_layers(&info(driver, backing)), expected, "{driver}");
+            assert_eq!(
+                may_limit_layers(&info(driver, backing)),
+                expected,
+                "{driver}"
+            );
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerUpdateBody, EventMessage, Health, HealthStatusEnum, HostConfig, HostConfigLogConfig, Mount,
-    MountPoint, MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
+    ContainerUpdateBody, EventMessage, Health, HealthStatusEnum, HostConfig, HostConfigLogConfig,
+    Mount, MountPoint, MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
     RestartPolicyNameEnum,
 };
 use time::OffsetDateTime;

@@ -169,12 +169,12 @@ impl Agent {
             .append(true)
             .open(self.folder.path().join("log"))
             .unwrap();
-        #[allow(clippy::disallowed_methods, reason = "the program under test")]
         let program = env!("CARGO_BIN_EXE_dtma").to_owned();
         let mut words = self.within.iter().chain([&program]);
+        #[allow(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         if self.listen_flag {
             command.env("DTMA_LISTEN", format!("127.0.0.1:{}", self.listen));
         }

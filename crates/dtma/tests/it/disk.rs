@@ -12,13 +12,15 @@ const MIB: u64 = 1 << 20;
 
 /// A tool that writes so many MiB to a file, and may keep 64.
 fn filling(mib: u32, file: &str) -> Tool {
-    Tool::new(&["fill", &mib.to_string(), file])
-        .with("resources", json!({"memory_bytes": 64 * MIB, "disk_bytes": 64 * MIB}))
+    Tool::new(&["fill", &mib.to_string(), file]).with(
+        "resources",
+        json!({"memory_bytes": 64 * MIB, "disk_bytes": 64 * MIB}),
+    )
 }
 
 async fn until_stopped(agent: &Agent, tool: &Tool, code: &str) -> Value {
     let view = agent
-        .until(tool, "it is stopped", Duration::from_secs(60), |v| {
+        .until(tool, "it is stopped", Duration::from_mins(1), |v| {
             v["phase"] == "error" && v["settled"] == true
         })
         .await;
@@ -36,10 +38,15 @@ fn started_at(container: &ContainerInspectResponse) -> String {
 async fn a_tool_that_fills_its_layer_is_stopped_until_it_is_changed() {
     let mut agent = Agent::new().await;
     let tool = filling(400, "/filled");
-    agent.deploy(&tool).await;
+    // It may be stopped before its trial has ended.
+    agent.put(&tool).await.expect(200);
     let view = until_stopped(&agent, &tool, "disk_limit_exceeded").await;
     let message = view["reason"]["message"].as_str().unwrap();
-    for part in ["its limit is 64 MiB", "0 bytes in its volumes", "raise the limit (resources.disk)"] {
+    for part in [
+        "its limit is 64 MiB",
+        "0 bytes in its volumes",
+        "raise the limit (resources.disk)",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
     println!("stopped: {message}");
@@ -66,12 +73,15 @@ async fn a_tool_that_fills_its_layer_is_stopped_until_it_is_changed() {
 #[tokio::test]
 async fn a_tool_that_fills_its_volume_runs_again_with_a_higher_limit() {
     let agent = Agent::new().await;
-    let tool = filling(200, "/data/filled")
-        .with("volumes", json!([{"name": "data", "path": "/data"}]));
-    agent.deploy(&tool).await;
+    let tool =
+        filling(200, "/data/filled").with("volumes", json!([{"name": "data", "path": "/data"}]));
+    agent.put(&tool).await.expect(200);
     let view = until_stopped(&agent, &tool, "disk_limit_exceeded").await;
     let message = view["reason"]["message"].as_str().unwrap();
-    assert!(message.contains("0 bytes outside them") || message.contains("KiB outside them"), "{message}");
+    assert!(
+        message.contains("0 bytes outside them") || message.contains("KiB outside them"),
+        "{message}"
+    );
     // What is in a volume stays, so a new container does not help.
     let mut update = tool.clone().next().with("command", json!(["sleep"]));
     let refused = agent.put(&update).await.expect(200);
@@ -116,7 +126,7 @@ async fn a_disk_that_is_nearly_full_gets_no_image_and_who_fills_it_is_stopped() 
     agent.deploy(&quiet).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let tool = Tool::new(&["fill", "200"]);
-    agent.deploy(&tool).await;
+    agent.put(&tool).await.expect(200);
     let view = until_stopped(&agent, &tool, "no_space").await;
     let message = view["reason"]["message"].as_str().unwrap();
     assert!(message.contains("wrote most"), "{message}");
@@ -137,15 +147,24 @@ async fn an_agent_that_does_not_see_dockers_folders_asks_docker() {
         "mount -t tmpfs none {} && exec \"$@\"",
         root.parent().unwrap().display()
     );
-    agent.within = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &hide, "sh"]
-        .map(str::to_owned)
-        .to_vec();
+    agent.within = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &hide,
+        "sh",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     agent.start().await;
     let layer = filling(100, "/filled");
-    let volume = filling(100, "/data/filled")
-        .with("volumes", json!([{"name": "data", "path": "/data"}]));
-    agent.deploy(&layer).await;
-    agent.deploy(&volume).await;
+    let volume =
+        filling(100, "/data/filled").with("volumes", json!([{"name": "data", "path": "/data"}]));
+    agent.put(&layer).await.expect(200);
+    agent.put(&volume).await.expect(200);
     until_stopped(&agent, &layer, "disk_limit_exceeded").await;
     let view = until_stopped(&agent, &volume, "disk_limit_exceeded").await;
     let message = view["reason"]["message"].as_str().unwrap();

@@ -140,12 +140,19 @@ async fn an_update_that_is_paused_on_its_trial_is_not_rolled_back_for_it() {
     let id = next().await.unwrap();
     docker::connect().pause_container(&id).await.unwrap();
     let view = agent
-        .until(&tool, "the update is settled", Duration::from_secs(30), |v| {
-            v["generation"] == 2 && v["phase"] == "running" && v["settled"] == true
-        })
+        .until(
+            &tool,
+            "the update is settled",
+            Duration::from_secs(30),
+            |v| v["generation"] == 2 && v["phase"] == "running" && v["settled"] == true,
+        )
         .await;
     assert_eq!(
-        (&view["update_failed"], &view["container_id"], &view["health"]),
+        (
+            &view["update_failed"],
+            &view["container_id"],
+            &view["health"]
+        ),
         (&json!(false), &json!(id), &json!("healthy")),
         "{view}"
     );

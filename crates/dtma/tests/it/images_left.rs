@@ -53,7 +53,12 @@ async fn the_base_that_a_build_pulled_goes_with_what_was_built_on_it() {
     let name = format!("team/base-{}", uuid::Uuid::new_v4().simple());
     let base = format!("{}:1", registry.image(&name));
     registry.push_built(&name, "1", "").await;
-    let id = docker::connect().inspect_image(&base).await.unwrap().id.unwrap();
+    let id = docker::connect()
+        .inspect_image(&base)
+        .await
+        .unwrap()
+        .id
+        .unwrap();
     docker::forget_image(&base).await;
     assert!(!is_here(&id).await);
     let url = serve_repository(folder.path(), &format!("FROM {base}\nENV A=1\n")).await;
@@ -129,8 +134,14 @@ async fn a_build_cannot_make_more_processes_than_its_limit() {
     let view = agent.put(&tool).await.expect(200);
     assert_eq!(view["reason"]["code"], "build_failed", "{view}");
     let message = view["reason"]["message"].as_str().unwrap();
-    let told = message.lines().find_map(|line| line.trim().strip_suffix(" processes"));
-    let made: u32 = told.unwrap_or_else(|| panic!("{message}")).trim().parse().unwrap();
+    let told = message
+        .lines()
+        .find_map(|line| line.trim().strip_suffix(" processes"));
+    let made: u32 = told
+        .unwrap_or_else(|| panic!("{message}"))
+        .trim()
+        .parse()
+        .unwrap();
     println!("a build that made processes without end was refused after {made}");
     assert!(made < 5_000, "{message}");
 }

@@ -72,7 +72,9 @@ async fn images_that_run_as_they_are() {
 
     let declares = "VOLUME /data\nCMD [\"count\", \"/data/starts\"]";
     let tool = runs(&agent, "volume", declares, json!({})).await;
-    agent.deploy(&tool.clone().next().with("env", json!({"A": "1"}))).await;
+    agent
+        .deploy(&tool.clone().next().with("env", json!({"A": "1"})))
+        .await;
     let (_, folder) = volume(&agent.container(&tool).await, "/data");
     started(&folder, 2).await;
 
@@ -84,8 +86,14 @@ async fn images_that_run_as_they_are() {
     let tool = runs(&agent, "stopsignal", stops, json!({})).await;
     let begun = Instant::now();
     let view = agent.command(&tool, "stop").await.expect(200);
-    assert!(begun.elapsed() < Duration::from_secs(8), "its own signal ends it");
-    assert_eq!((&view["phase"], &view["exit_code"]), (&json!("stopped"), &json!(2)));
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "its own signal ends it"
+    );
+    assert_eq!(
+        (&view["phase"], &view["exit_code"]),
+        (&json!("stopped"), &json!(2))
+    );
 
     let tool = runs(&agent, "loud", "CMD [\"loud\", \"60\"]", json!({})).await;
     let container = agent.container(&tool).await;
@@ -95,7 +103,13 @@ async fn images_that_run_as_they_are() {
     assert!((5 << 20..32 << 20).contains(&bytes), "{bytes}");
 
     runs(&agent, "forks", "CMD [\"bomb\", \"100\"]", json!({})).await;
-    runs(&agent, "root-writes", "CMD [\"fill\", \"1\", \"/filled\"]", json!({})).await;
+    runs(
+        &agent,
+        "root-writes",
+        "CMD [\"fill\", \"1\", \"/filled\"]",
+        json!({}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -106,7 +120,10 @@ async fn images_that_need_something_say_what() {
         &agent,
         "chown-then-drop",
         "VOLUME /data\nCMD [\"drop\", \"/data\"]",
-        ("exited", &["Operation not permitted", "CHOWN, SETUID, SETGID"]),
+        (
+            "exited",
+            &["Operation not permitted", "CHOWN, SETUID, SETGID"],
+        ),
         (json!({}), named(&["CHOWN", "SETUID", "SETGID"])),
     )
     .await;
@@ -125,7 +142,10 @@ async fn images_that_need_something_say_what() {
         &agent,
         "forks-too-much",
         "CMD [\"bomb\", \"100\"]",
-        ("exited", &["Resource temporarily unavailable", "resources.pids"]),
+        (
+            "exited",
+            &["Resource temporarily unavailable", "resources.pids"],
+        ),
         (
             json!({"resources": {"pids": 50}}),
             json!({"resources": {"pids": 200}}),
@@ -135,7 +155,7 @@ async fn images_that_need_something_say_what() {
     is_cured(
         &agent,
         "read-only-root",
-        "CMD [\"fill\", \"1\", \"/work/filled\"]",
+        "WORKDIR /work\nCMD [\"fill\", \"1\", \"/work/filled\"]",
         ("exited", &["Read-only file system", "volume"]),
         (
             json!({"confinement": {"read_only_root": true}, "volumes": []}),
