@@ -147,6 +147,8 @@ impl DockerEngine {
             message: format!("Docker did not count its volumes: {detail}"),
         };
         let plain = |error: reqwest::Error| failed(crate::error_chain(&error));
+        // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = builder.build().map_err(plain)?;
         let begun = std::time::Instant::now();
         let mut answer = client.get(url).send().await.map_err(plain)?;
