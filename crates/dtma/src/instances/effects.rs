@@ -15,7 +15,7 @@ use super::unused_images;
 use crate::planner::{Confinement, NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
-use crate::runtime::{ContainerId, ContainerState, RuntimeError, volumes};
+use crate::runtime::{Container, ContainerId, ContainerState, RuntimeError, volumes};
 
 /// How long a refused name may belong to a container of our own that Docker is still creating.
 const OWN_CREATION: Duration = Duration::from_secs(1);
@@ -60,7 +60,10 @@ impl Instance {
             return Ok(());
         };
         let mut containers: Vec<_> = self.memory.observed.containers.iter().collect();
-        containers.sort_by_key(|c| c.revision != Some(record.current.revision));
+        let has_name = |c: &Container| {
+            c.name.strip_suffix(NEXT_SUFFIX).unwrap_or(&c.name) == record.container_name
+        };
+        containers.sort_by_key(|c| (c.revision != Some(record.current.revision), !has_name(c)));
         // A copy of a container carries its labels. Where the agent has a volume of its own, or somebody gave theirs a name,
         // it is not the instance's.
         let own: BTreeSet<&str> = containers
@@ -69,31 +72,34 @@ impl Instance {
             .filter(|v| volumes::is_named_by_agent(record.id, &v.name))
             .map(|v| v.path.as_str())
             .collect();
-        let mut found: BTreeMap<String, String> = BTreeMap::new();
+        let mut found: BTreeMap<String, (String, bool)> = BTreeMap::new();
         let volumes = containers
             .iter()
             .filter(|c| c.revision.is_some())
-            .flat_map(|c| &c.volumes);
-        for volume in volumes {
+            .flat_map(|c| c.volumes.iter().map(move |volume| (volume, has_name(c))));
+        for (volume, has_name) in volumes {
             let is_news = volume.path.starts_with('/')
                 && volumes::is_named_by_docker(&volume.name)
                 && !own.contains(volume.path.as_str())
                 && !record.inherited_volumes.contains_key(&volume.path);
             if is_news {
                 let names = found.entry(volume.path.clone());
-                names.or_insert_with(|| volume.name.clone());
+                names.or_insert_with(|| (volume.name.clone(), has_name));
             }
         }
         if found.is_empty() {
             return Ok(());
         }
-        // The container that uses the agent's own volume may be gone while a copy of it is there.
+        // The container that uses the agent's own volume may be gone while a copy of it, under another name, is there.
         let existing = self.shared.runtime.volumes(record.id).await?;
-        found.retain(|path, _| !existing.contains(&volumes::of_path(record.id, path)));
+        found.retain(|path, (_, has_name)| {
+            *has_name || !existing.contains(&volumes::of_path(record.id, path))
+        });
         if found.is_empty() {
             return Ok(());
         }
         if let Some(record) = &mut self.record {
+            let found = found.into_iter().map(|(path, (name, _))| (path, name));
             record.inherited_volumes.extend(found);
         }
         self.save().await;
