@@ -8,8 +8,18 @@ import { compared, type Line, samples } from "./report.ts";
 
 const IDLE_SECONDS = 5;
 
-/** Measures `rounds` starts of either kind. `program` is DTMA as it ships, the static release binary. */
-export async function benchAgent(program: string, rounds: number): Promise<Line[]> {
+/**
+ * Measures `rounds` starts of either kind. `program` is DTMA as it ships, the static release binary; `before` that of
+ * another checkout, measured in a run of its own right after it.
+ */
+export async function benchAgent(program: string, before: string | undefined, rounds: number): Promise<Line[]> {
+  const lines = await benchOne(program, rounds);
+  if (!before) return lines;
+  const named = (line: Line): Line => ({ ...line, measure: `${line.measure}, before`, target: undefined });
+  return [...lines, ...(await benchOne(before, rounds)).map(named)];
+}
+
+async function benchOne(program: string, rounds: number): Promise<Line[]> {
   const agent = await startAgent(program, { tls: false });
   const raw = `toolbox-bench-${crypto.randomUUID().slice(0, 8)}`;
   try {

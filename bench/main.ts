@@ -72,7 +72,7 @@ interface Options {
   /** Postgres, PostgREST and DTMA of an ephemeral dev stack instead of the stand-in. */
   real: boolean;
   only?: Part;
-  /** A checkout whose bridge is measured beside this one's. */
+  /** A checkout whose agent and bridge are measured beside this one's. */
   before?: string;
   /** File for the same numbers as JSON. */
   json?: string;
@@ -120,7 +120,8 @@ async function handlerLines(): Promise<Line[]> {
 
 async function agentLines(): Promise<Line[]> {
   progress("DTMA against the raw Docker API");
-  const commands = await benchAgent(program("DTMA"), quick ? 8 : 24);
+  const before = options.before && program("BEFORE_DTMA");
+  const commands = await benchAgent(program("DTMA"), before, quick ? 8 : 24);
   progress("DTMA with fifty MCP servers");
   return [...commands, ...await benchFleet(program("DTMA"))];
 }

@@ -577,7 +577,7 @@ comment on column public.account_tool_instances.created_at is 'When it was asked
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';
 
 -- supabase/schemas/tool_instance_operations.sql
--- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the way back of an update.
+-- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the spec before an update.
 create table public.tool_instance_operations (
   id uuid primary key default gen_random_uuid(),
   -- No foreign key: the operation that deletes an instance outlives it.

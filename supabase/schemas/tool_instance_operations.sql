@@ -1,4 +1,4 @@
--- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the way back of an update.
+-- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the spec before an update.
 create table public.tool_instance_operations (
   id uuid primary key default gen_random_uuid(),
   -- No foreign key: the operation that deletes an instance outlives it.

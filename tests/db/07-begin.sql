@@ -79,7 +79,7 @@ select is(count(*), 1::bigint, 'with an event of its own') from tool_instance_ev
 select is(tests.begin('{"action": "stop", "preempts": ["start"], "expected_status": "stopping", "to_status": "stopping"}') ->> 'outcome', 'in_progress', 'a second stop waits for the first');
 select tests.record('{"generation": 6, "expected_status": "stopping", "steps": [{"status": "stopped"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 
--- update keeps the old spec for the way back
+-- update keeps the old spec
 select is(tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "ghcr.io/x/y:2", "env": {"TOKEN": {"key_id": null, "value": "NEW"}}}}') #>> '{instance,docker_image_url}',
   'ghcr.io/x/y:2', 'an update replaces the spec');
 select is((tests.last_operation()).previous_spec #>> '{env,TOKEN,value}', 'SECRET', 'and keeps the old one while it runs');

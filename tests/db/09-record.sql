@@ -82,7 +82,7 @@ select results_eq($$ select i ->> 'status_on_toolbox', i ->> 'instance_error_cod
     select tests.record(jsonb_build_object('generation', 8, 'expected_status', 'starting', 'operation_id', (tests.last_operation()).id, 'restore_previous_spec', true,
       'observed', '{"container_id": "old", "ports": [], "observed_at": "2026-01-01T00:00:00Z"}'::jsonb, 'steps', '[{"status": "running"}]'::jsonb,
       'operation_result', '{"state": "failed", "error_code": "exited", "error_message": "Exit code 1"}'::jsonb)) -> 'instance' as i) r $$,
-  $$ values ('error', 'exited', '8', 'old') $$, 'a roll-back without a way back');
+  $$ values ('error', 'exited', '8', 'old') $$, 'a roll-back without a spec to return to');
 select tests.begin('{"action": "start", "to_status": "starting"}') \g /dev/null
 select tests.record('{"generation": 9, "expected_status": "starting", "steps": [{"status": "running"}], "operation_result": {"state": "succeeded"}}') \g /dev/null
 
@@ -147,11 +147,11 @@ begin
 end $$;
 select tests.record(jsonb_build_object('generation', (tests.instance()).generation, 'steps', '[{"status": "running"}]'::jsonb)) \g /dev/null
 select tests.update_without_verdict('late:1') as generation \gset
-select isnt((tests.last_operation()).previous_spec, null, 'an abandoned update keeps its way back');
-select is(tests.rolled_back(:generation), 'recorded running ghcr.io/x/y:1.2 1 abandoned', 'it is rolled back after all, and the way back is erased');
+select isnt((tests.last_operation()).previous_spec, null, 'an abandoned update keeps the spec before it');
+select is(tests.rolled_back(:generation), 'recorded running ghcr.io/x/y:1.2 1 abandoned', 'it is rolled back after all, and that spec is erased');
 select tests.update_without_verdict('good:1') as generation \gset
 select tests.record(jsonb_build_object('generation', :generation, 'steps', '[{"status": "running"}]'::jsonb, 'operation_result', '{"state": "succeeded"}'::jsonb)) \g /dev/null
-select is((tests.instance()).docker_image_url || coalesce((tests.last_operation()).previous_spec::text, ''), 'good:1', 'one that succeeded late has no way back either');
+select is((tests.instance()).docker_image_url || coalesce((tests.last_operation()).previous_spec::text, ''), 'good:1', 'one that succeeded late keeps no spec before it either');
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "slow:1"}}') #>> '{operation,generation}' as generation \gset
 select tests.record(jsonb_build_object('generation', :generation, 'steps', '[{"status": "error", "reason_code": "docker_unreachable", "reason": "x"}]'::jsonb,
   'operation_result', '{"state": "failed", "error_code": "docker_unreachable", "error_message": "x"}'::jsonb)) \g /dev/null

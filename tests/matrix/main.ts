@@ -20,18 +20,19 @@ interface Client {
 }
 
 const node = (file: string, ...rest: string[]) => ["node", `${HOME}/clients/${file}`, ...rest];
-const python = (packages: string, file: string) => [
+const python = (packages: string, file: string, ...rest: string[]) => [
   "env",
   `PYTHONPATH=${HOME}/py/${packages}`,
   "python3",
   `${HOME}/clients/${file}`,
+  ...rest,
 ];
 
 const CLIENTS: Client[] = [
   { name: "TypeScript SDK 1", of: "@modelcontextprotocol/sdk 1.32.2", command: node("typescript-1.mjs") },
   { name: "TypeScript SDK 2", of: "@modelcontextprotocol/client 2.4.0", command: node("typescript-2.mjs") },
-  { name: "Python SDK 1", of: "mcp 1.10.1", command: python("sdk1_10", "python_1.py") },
-  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python_2.py"), smallEvents: true },
+  { name: "Python SDK 1", of: "mcp 1.10.1", command: python("sdk1_10", "python.py", "1") },
+  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python.py", "2"), smallEvents: true },
   { name: "FastMCP", of: "fastmcp 4.2.3", command: python("fastmcp4", "fastmcp_client.py"), smallEvents: true },
   {
     name: "mcp-remote",

@@ -286,7 +286,7 @@ export const SERVERS: Server[] = [
     command: ["node", `${HOME}/conformance/stateless.mjs`, "3004", "0.0.0.0"],
     port: 3004,
     ...STATELESS,
-    // It keeps no session for clients of before, so it cannot ask them.
+    // It keeps no session for clients of earlier revisions, so it cannot ask them.
     only: { elicit: "stateless", sample: "stateless", roots: "stateless" },
   },
 ];

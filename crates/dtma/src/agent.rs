@@ -23,7 +23,9 @@ use crate::control::client::{ClientError, ControlClient};
 use crate::control::{self, Control};
 use crate::firewall::{self, Firewall};
 use crate::instances::supervisor::Supervisor;
-use crate::instances::{self, Changes, Shared, Tombstones, watcher};
+use crate::instances::{
+    self, Changes, InstancesHandle, Shared, Tombstones, disk_watch, unused_images, watcher,
+};
 use crate::keys::{KeyRing, KeysError};
 use crate::machine::companion::Companion;
 use crate::machine::diagnose::Doctor;
@@ -148,6 +150,7 @@ pub async fn run(
         looked,
         shutdown.clone(),
     ));
+    watch_disk(&mut tasks, &shared, &instances, &shutdown);
     // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
@@ -234,6 +237,21 @@ pub async fn run(
         begin_shutdown,
     };
     parts.until_stopped(stop).await
+}
+
+/// Starts what keeps the disk from filling.
+fn watch_disk(
+    tasks: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    instances: &InstancesHandle,
+    shutdown: &watch::Receiver<bool>,
+) {
+    tasks.spawn(unused_images::run(Arc::clone(shared), shutdown.clone()));
+    tasks.spawn(disk_watch::run(
+        Arc::clone(shared),
+        instances.clone(),
+        shutdown.clone(),
+    ));
 }
 
 /// What runs, and what ends it.
@@ -333,7 +351,11 @@ fn shared(
         config.network_pool.clone(),
         Arc::clone(&telemetry),
     );
-    let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine.allowing(Arc::clone(&sources)));
+    let kept_free = u64::from(config.min_free_disk) * 1024 * 1024;
+    let engine = engine
+        .allowing(Arc::clone(&sources))
+        .keeping_free(kept_free);
+    let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine);
     Shared {
         toolbox: config.machine.toolbox_id,
         runtime,

@@ -80,6 +80,11 @@ pub struct Config {
     #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
     pub mcp_memory: u16,
 
+    /// Free space in MiB that is kept on the disk with Docker's data. Below it no image is fetched, and the tool that has written
+    /// most lately is stopped. 0 keeps none.
+    #[arg(long, env = "DTMA_MIN_FREE_DISK", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(0..=1_048_576), value_name = "MIB")]
+    pub min_free_disk: u32,
+
     /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
     /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
     #[arg(

@@ -11,6 +11,7 @@
 //! - [`mcp`]: the way to each MCP server, and how it is;
 //! - [`server`], [`connections`], `tunnel`, [`tls`]: how callers reach the API, and the certificate they know the agent by;
 //! - [`machine`]: how the agent and its machine are, for who looks after them;
+//! - [`disk`]: what tools keep on the disk, and how much of it is left;
 //! - [`store`]: durable records; [`durable`]: other durable files; [`ports`]: host ports; [`metrics`]: the machine; [`telemetry`]: the agent itself;
 //! - [`ssh`]: SSH to this machine, for when the agent does not answer;
 //! - [`config`]: flags and environment, read nowhere else; [`agent`]: puts all of it together.
@@ -31,6 +32,7 @@ pub mod companion;
 pub mod config;
 pub mod connections;
 pub mod control;
+pub mod disk;
 pub mod durable;
 pub mod enrolment;
 pub mod firewall;

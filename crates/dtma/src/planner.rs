@@ -28,6 +28,8 @@ pub enum Goal {
     Running,
     /// No running container.
     Stopped,
+    /// It should run, and something forbids it.
+    Halted,
     /// No container.
     Absent,
 }
@@ -153,7 +155,8 @@ pub enum Step {
 pub fn next(situation: &Situation<'_>) -> Step {
     match situation.goal {
         Goal::Absent => absent(situation),
-        Goal::Stopped => stopped(situation),
+        Goal::Stopped => stopped(situation, Settled::Stopped),
+        Goal::Halted => stopped(situation, Settled::Failed),
         Goal::Running => match situation.next {
             Some(facts) => updating(situation, facts),
             None => running(situation),
@@ -169,7 +172,7 @@ fn absent(situation: &Situation<'_>) -> Step {
     }
 }
 
-fn stopped(situation: &Situation<'_>) -> Step {
+fn stopped(situation: &Situation<'_>, settled: Settled) -> Step {
     // Running containers are stopped before anything is removed.
     if let Some(container) = situation.containers.iter().find(|c| is_alive(c)) {
         return stop(container);
@@ -184,7 +187,7 @@ fn stopped(situation: &Situation<'_>) -> Step {
         Some(container) if container.name != situation.name => {
             Step::Rename(container.id.clone(), situation.name.to_owned())
         }
-        _ => Step::Done(Settled::Stopped),
+        _ => Step::Done(settled),
     }
 }
 

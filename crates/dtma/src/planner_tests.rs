@@ -261,7 +261,8 @@ impl World {
                 self.failed.clear();
             }
             Disturbance::SetGoal(g) if self.goal != Goal::Absent => {
-                self.goal = [Goal::Running, Goal::Stopped, Goal::Absent][usize::from(g % 3)];
+                self.goal =
+                    [Goal::Running, Goal::Stopped, Goal::Halted, Goal::Absent][usize::from(g % 4)];
                 self.failed.clear();
             }
             Disturbance::Restart => self.restart_after = self.clock,
@@ -398,7 +399,8 @@ proptest! {
                 prop_assert!(!world.proven, "a proven version must have been kept");
                 prop_assert!(world.boxes.len() <= 1);
             }
-            (Goal::Stopped, Step::Done(Settled::Stopped)) => {
+            (Goal::Stopped, Step::Done(Settled::Stopped))
+            | (Goal::Halted, Step::Done(Settled::Failed)) => {
                 prop_assert!(world.boxes.iter().all(|b| b.state != ContainerState::Running && b.state != ContainerState::Paused));
                 let kept = 1 + usize::from(world.next.is_some());
                 prop_assert!(world.boxes.len() <= kept);
@@ -526,7 +528,7 @@ fn the_confined_one_of_two_is_kept() {
         })
     };
     let copy = || ContainerId::new("1");
-    for goal in [Goal::Running, Goal::Stopped] {
+    for goal in [Goal::Running, Goal::Stopped, Goal::Halted] {
         assert_eq!(step(ContainerState::Running, goal), Step::Stop(copy()));
         assert_eq!(step(ContainerState::Exited, goal), Step::Remove(copy()));
     }

@@ -20,6 +20,8 @@ pub enum ReasonCode {
     RegistryUnreachable,
     /// The machine's disk is full.
     NoSpace,
+    /// The tool keeps more on the disk than its limit.
+    DiskLimitExceeded,
     /// The image is not for this machine's processor or system.
     PlatformMismatch,
     /// The image could not be built from its source.
@@ -64,6 +66,7 @@ impl ReasonCode {
             Self::SourceNotPublic => "source_not_public",
             Self::RegistryUnreachable => "registry_unreachable",
             Self::NoSpace => "no_space",
+            Self::DiskLimitExceeded => "disk_limit_exceeded",
             Self::PlatformMismatch => "platform_mismatch",
             Self::BuildFailed => "build_failed",
             Self::GitUnreachable => "git_unreachable",

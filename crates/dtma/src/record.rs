@@ -36,6 +36,8 @@ pub struct Record {
     pub restart: Option<Restart>,
     /// Volumes that Docker named for containers of the instance, by path: later containers get them too.
     pub inherited_volumes: BTreeMap<String, String>,
+    /// It was stopped although it should run.
+    pub halted: Option<Halt>,
 }
 
 impl Record {
@@ -57,6 +59,14 @@ pub struct Restart {
     pub after: OffsetDateTime,
     /// The generation that asked for it, so that a repeated request does not restart again.
     pub generation: u64,
+}
+
+/// Why the agent stopped an instance that should run. It stays stopped until a command comes, also across lives of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    pub reason: Reason,
+    /// A command came since: it starts if what stopped it is over.
+    pub asked_again: bool,
 }
 
 /// A spec with what the agent added to it.

@@ -22,7 +22,7 @@ use toolbox_domain::names::DisplayName;
 use toolbox_domain::spec::InstanceSpec;
 
 use crate::durable;
-use crate::record::{Record, Release, Restart, hex};
+use crate::record::{Halt, Record, Release, Restart, hex};
 use crate::runtime::networks;
 
 /// Version of the file format, and the oldest that is read; in format 1, values of the environment have no envelope. A
@@ -339,12 +339,16 @@ impl Store {
     }
 
     /// Whether the agent pulled it, and no instance but `except` names it.
-    pub fn is_unused(&self, reference: &str, except: ToolInstanceId) -> Result<bool, StoreError> {
+    pub fn is_unused(
+        &self,
+        reference: &str,
+        except: Option<ToolInstanceId>,
+    ) -> Result<bool, StoreError> {
         if !self.pulled.join(file_of(reference)).exists() {
             return Ok(false);
         }
         for (id, path) in self.record_files()? {
-            if id == except {
+            if Some(id) == except {
                 continue;
             }
             // What cannot be read may name it.
@@ -388,6 +392,21 @@ impl Store {
             Some((id, path))
         };
         Ok(paths.into_iter().filter_map(of).collect())
+    }
+
+    /// What the agent pulled and no instance names.
+    pub fn unused(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.pulled).map_err(at("list", &self.pulled))? {
+            let path = entry.map_err(at("list", &self.pulled))?.path();
+            let Some(reference) = durable::read(&path).ok().flatten() else {
+                continue;
+            };
+            if self.is_unused(&reference, None)? {
+                found.push(reference);
+            }
+        }
+        Ok(found)
     }
 
     /// Forgets a pulled image. Forgetting none succeeds.
@@ -487,6 +506,14 @@ struct StoredRecord {
     restart: Option<StoredRestart>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     inherited_volumes: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    halted: Option<StoredHalt>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredHalt {
+    reason: Reason,
+    asked_again: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -531,6 +558,10 @@ impl StoredRecord {
                 })
             }),
             inherited_volumes: record.inherited_volumes.clone(),
+            halted: record.halted.clone().map(|halt| StoredHalt {
+                reason: halt.reason,
+                asked_again: halt.asked_again,
+            }),
         }
     }
 
@@ -553,6 +584,10 @@ impl StoredRecord {
                 })
             }),
             inherited_volumes: self.inherited_volumes,
+            halted: self.halted.map(|halt| Halt {
+                reason: halt.reason,
+                asked_again: halt.asked_again,
+            }),
         })
     }
 }

@@ -3,6 +3,7 @@
 use toolbox_api::dtma::SecretValue;
 
 use super::*;
+use crate::reason::ReasonCode;
 
 const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
 
@@ -43,6 +44,10 @@ fn record(n: u128) -> Record {
             message: "m".into(),
         }),
         inherited_volumes: [("/data".to_owned(), "f00d".to_owned())].into(),
+        halted: Some(Halt {
+            reason: ReasonCode::DiskLimitExceeded.because("too much").into(),
+            asked_again: true,
+        }),
         restart: OffsetDateTime::from_unix_timestamp(1_800_000_000)
             .ok()
             .map(|after| Restart {

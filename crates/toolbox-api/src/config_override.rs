@@ -234,6 +234,7 @@ fn own_path(field: &str) -> String {
             "ports" => path.push_str("portMappings"),
             "mcp_path" => path.push_str("endpointPath"),
             "memory_bytes" => path.push_str("memory"),
+            "disk_bytes" => path.push_str("disk"),
             "cpus" => path.push_str("cpu"),
             "mcp_call_timeout_seconds" => path.push_str("callTimeoutSeconds"),
             "mcp_start_timeout_seconds" => path.push_str("startTimeoutSeconds"),
@@ -349,11 +350,19 @@ pub struct ResourceOverride {
     /// Most processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
+    /// What it may keep on the disk, in its volumes and outside them: bytes, or text such as `512Mi` or `20g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<NumberOrText>,
 }
 
 impl ResourceOverride {
     fn apply(self, resources: &mut Resources, errors: &mut Vec<FieldError>) {
-        let Self { memory, cpu, pids } = self;
+        let Self {
+            memory,
+            cpu,
+            pids,
+            disk,
+        } = self;
         if let Some(memory) = memory {
             match bytes(&memory) {
                 Some(bytes) => resources.memory_bytes = Some(bytes),
@@ -375,6 +384,16 @@ impl ResourceOverride {
             }
         }
         set(&mut resources.pids, pids.map(Some));
+        if let Some(disk) = disk {
+            match bytes(&disk) {
+                Some(bytes) => resources.disk_bytes = Some(bytes),
+                None => errors.push(ConfigOverride::violation(
+                    "resources.disk",
+                    "disk_malformed",
+                    "Give bytes, or text such as \"512Mi\", \"20Gi\" or \"20g\"",
+                )),
+            }
+        }
     }
 }
 
@@ -398,7 +417,7 @@ impl std::fmt::Display for NumberOrText {
     }
 }
 
-/// A quantity of memory in bytes, as Docker reads it: `k`, `m`, `g` mean powers of 1024, and a part of a byte is dropped.
+/// A quantity of memory or disk in bytes, as Docker reads it: `k`, `m`, `g` mean powers of 1024, and a part of a byte is dropped.
 /// Whether that much may be had is a rule of the spec.
 #[allow(
     clippy::cast_possible_truncation,
@@ -532,6 +551,7 @@ mod tests {
             (json!({"resources": {"memory": 1}}), "resources.memory"),
             (json!({"resources": {"cpu": 1000}}), "resources.cpu"),
             (json!({"resources": {"pids": 0}}), "resources.pids"),
+            (json!({"resources": {"disk": 1}}), "resources.disk"),
             (json!({"endpointPath": "x"}), "endpointPath"),
             (
                 json!({"transport": "sse", "upstreamHeaders": {"Host": "x"}}),

@@ -74,6 +74,7 @@ fn an_image_alone_is_a_spec_with_defaults() {
         memory_bytes: limits::DEFAULT_MEMORY_BYTES,
         nano_cpus: limits::DEFAULT_NANO_CPUS,
         pids: limits::DEFAULT_PIDS,
+        disk_bytes: limits::DEFAULT_DISK_BYTES,
     };
     assert_eq!(spec.resources(), defaults);
     assert_eq!(
@@ -108,6 +109,7 @@ fn everything_given_arrives() {
             memory_bytes: Some(16 << 20),
             cpus: Some(0.25),
             pids: Some(1),
+            disk_bytes: Some(16 << 20),
         },
         confinement: Confinement {
             read_only_root: true,
@@ -445,6 +447,16 @@ const BROKEN: &[(Break, &str, &str)] = &[
         "pids_out_of_bounds",
     ),
     (
+        |s| s.resources.disk_bytes = Some((16 << 20) - 1),
+        "resources.disk_bytes",
+        "disk_out_of_bounds",
+    ),
+    (
+        |s| s.resources.disk_bytes = Some((16 << 40) + 1),
+        "resources.disk_bytes",
+        "disk_out_of_bounds",
+    ),
+    (
         |s| s.mcp_path = Some("mcp".into()),
         "mcp_path",
         "mcp_path_invalid",
@@ -479,11 +491,15 @@ fn each_rule_has_its_field_and_code() {
 
 #[test]
 fn bounds_are_inclusive() {
-    for (memory, cpus, pids) in [(16 << 20, 0.01, 1), (64 << 30, 64.0, 4096)] {
+    for (memory, cpus, pids, disk) in [
+        (16 << 20, 0.01, 1, 16 << 20),
+        (64 << 30, 64.0, 4096, 16 << 40),
+    ] {
         let resources = Resources {
             memory_bytes: Some(memory),
             cpus: Some(cpus),
             pids: Some(pids),
+            disk_bytes: Some(disk),
         };
         assert!(
             InstanceSpec::validate(ToolSpec { resources, ..raw() }).is_ok(),

@@ -21,6 +21,7 @@ prop_compose! {
         pids in prop::option::of(any::<u32>()),
         networks in prop::collection::vec("[a-b-]{0,3}", 0..4),
         host_access in prop::collection::vec("(host|169.254.1.[0-9]{1,3}|x):[0-9]{1,5}(/udp|/tcp|/)?", 0..4),
+        disk_bytes in prop::option::of(any::<u64>()),
         transport in prop::option::of(prop_oneof![Just(McpTransport::Stdio), Just(McpTransport::Sse)]),
         mcp_path in prop::option::of("/?[a-z./?]{0,6}"),
         headers in prop::collection::btree_map("[A-Za-z-]{0,3}|Host|mcp-[a-z]|\\PC{0,4}", "[ -~]{0,4}|\\PC{0,4}", 0..4),
@@ -34,7 +35,7 @@ prop_compose! {
             env: env.into_iter().map(|(name, value)| (name, SecretValue::plain(value))).collect(),
             ports: ports.collect(),
             volumes: volumes.into_iter().map(|(name, path)| VolumeSpec { name, path }).collect(),
-            resources: Resources { memory_bytes, cpus, pids },
+            resources: Resources { memory_bytes, cpus, pids, disk_bytes },
             confinement: Confinement { read_only_root: false, tmpfs, add_capabilities: capabilities, user: None },
             networks,
             host_access,
@@ -58,6 +59,7 @@ proptest! {
         match InstanceSpec::validate(raw) {
             Ok(spec) => {
                 prop_assert!(limits::MEMORY_BYTES.contains(&spec.resources().memory_bytes));
+                prop_assert!(limits::DISK_BYTES.contains(&spec.resources().disk_bytes));
                 prop_assert!(limits::NANO_CPUS.contains(&spec.resources().nano_cpus));
                 for (name, value) in spec.mcp_headers() {
                     prop_assert!(name != "host" && !name.starts_with("mcp-") && name == name.to_ascii_lowercase());

@@ -315,8 +315,8 @@ impl Operation {
         api.with_operation(self.view)
     }
 
-    /// The steps from the status that the operation wrote to the one before it. Where there was none, or the machine has no
-    /// way back (from a deletion), the step is to `error`.
+    /// The steps from the status that the operation wrote to the one before it. Where there was none, or the machine
+    /// cannot return to it (from a deletion), the step is to `error`.
     fn rollback_steps(&self, code: &str, message: &str) -> Vec<RecordStep> {
         let Ok(now) = self.row.state() else {
             return Vec::new();

@@ -412,7 +412,7 @@ pub fn read(state: &mut State, instance: usize) {
     let Some(row) = &state.rows[instance] else {
         return;
     };
-    // Whether there is a way back from a roll-back, the database knows: the agent's report tells it.
+    // Whether a rolled-back update has a spec to return to, the database knows: the agent's report tells it.
     if seen.is_none_or(|r| r.settled && !r.rolled_back) {
         state.send(Message::Drift {
             instance,

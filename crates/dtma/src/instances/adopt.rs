@@ -72,6 +72,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable) -> Option<Record> {
         update_failure: None,
         restart: None,
         inherited_volumes: BTreeMap::new(),
+        halted: None,
     })
 }
 

@@ -132,6 +132,9 @@ impl Command {
         if !repeated && !matches!(self, Self::Put(_)) {
             forget_roll_back(&mut draft);
         }
+        if !repeated && let Some(halt) = &mut draft.halted {
+            halt.asked_again = true;
+        }
         match self {
             Self::Put(put) => return put_over(record, draft, *put, now, allocate),
             Self::Delete(_) if draft == *record && record.desired == Desired::Absent => {
@@ -201,6 +204,7 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         update_failure: None,
         restart: None,
         inherited_volumes: BTreeMap::new(),
+        halted: None,
     }
 }
 

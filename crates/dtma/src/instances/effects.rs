@@ -1,6 +1,6 @@
 //! How the end of a step changes an instance's record and memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use toolbox_domain::names::ContainerName;
 use super::crashes::{FIRST_PAUSE, Verdict};
 use super::steps::{self, StepEnd};
 use super::task::Instance;
+use super::unused_images;
 use crate::planner::{Confinement, NEXT_SUFFIX, Step, Version};
 use crate::reason::{ReasonCode, Why};
 use crate::record::Release;
-use crate::runtime::{ContainerId, ContainerState, RuntimeError, volumes};
+use crate::runtime::{Container, ContainerId, ContainerState, RuntimeError, volumes};
 
 /// How long a refused name may belong to a container of our own that Docker is still creating.
 const OWN_CREATION: Duration = Duration::from_secs(1);
@@ -52,14 +53,17 @@ impl Instance {
         }
     }
 
-    /// Remembers the volumes that Docker named for containers of the instance: an agent of before left the volumes that an
-    /// image declares to Docker.
-    pub(super) async fn inherit_volumes(&mut self) {
-        let Some(record) = &mut self.record else {
-            return;
+    /// Remembers the volumes that Docker named for containers of the instance: older agents left the volumes that an image
+    /// declares to Docker.
+    pub(super) async fn inherit_volumes(&mut self) -> Result<(), RuntimeError> {
+        let Some(record) = &self.record else {
+            return Ok(());
         };
         let mut containers: Vec<_> = self.memory.observed.containers.iter().collect();
-        containers.sort_by_key(|c| c.revision != Some(record.current.revision));
+        let has_name = |c: &Container| {
+            c.name.strip_suffix(NEXT_SUFFIX).unwrap_or(&c.name) == record.container_name
+        };
+        containers.sort_by_key(|c| (c.revision != Some(record.current.revision), !has_name(c)));
         // A copy of a container carries its labels. Where the agent has a volume of its own, or somebody gave theirs a name,
         // it is not the instance's.
         let own: BTreeSet<&str> = containers
@@ -68,25 +72,38 @@ impl Instance {
             .filter(|v| volumes::is_named_by_agent(record.id, &v.name))
             .map(|v| v.path.as_str())
             .collect();
-        let found = containers
+        let mut found: BTreeMap<String, (String, bool)> = BTreeMap::new();
+        let volumes = containers
             .iter()
             .filter(|c| c.revision.is_some())
-            .flat_map(|c| &c.volumes)
-            .filter(|v| v.path.starts_with('/') && volumes::is_named_by_docker(&v.name))
-            .filter(|v| !own.contains(v.path.as_str()));
-        let mut is_news = false;
-        for volume in found {
-            record
-                .inherited_volumes
-                .entry(volume.path.clone())
-                .or_insert_with(|| {
-                    is_news = true;
-                    volume.name.clone()
-                });
+            .flat_map(|c| c.volumes.iter().map(move |volume| (volume, has_name(c))));
+        for (volume, has_name) in volumes {
+            let is_news = volume.path.starts_with('/')
+                && volumes::is_named_by_docker(&volume.name)
+                && !own.contains(volume.path.as_str())
+                && !record.inherited_volumes.contains_key(&volume.path);
+            if is_news {
+                let names = found.entry(volume.path.clone());
+                names.or_insert_with(|| (volume.name.clone(), has_name));
+            }
         }
-        if is_news {
-            self.save().await;
+        if found.is_empty() {
+            return Ok(());
         }
+        // The container that uses the agent's own volume may be gone while a copy of it, under another name, is there.
+        let existing = self.shared.runtime.volumes(record.id).await?;
+        found.retain(|path, (_, has_name)| {
+            *has_name || !existing.contains(&volumes::of_path(record.id, path))
+        });
+        if found.is_empty() {
+            return Ok(());
+        }
+        if let Some(record) = &mut self.record {
+            let found = found.into_iter().map(|(path, (name, _))| (path, name));
+            record.inherited_volumes.extend(found);
+        }
+        self.save().await;
+        Ok(())
     }
 
     /// A version that failed its trial by its health check has passed it once the check succeeds.
@@ -159,6 +176,7 @@ impl Instance {
             (Step::Start(_, container), _) => {
                 self.memory.observed.on_trial = Some(container.clone());
                 self.memory.attempts.start_after = None;
+                self.unsaved |= record.halted.take().is_some();
                 self.memory.observed.restarted = record.restart.map(|r| r.after);
             }
             (Step::Try(_, container), StepEnd::Done) => {
@@ -396,7 +414,7 @@ impl Instance {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         tokio::spawn(async move {
             if !is_named {
-                steps::drop_unused_image(&shared, id, name).await;
+                unused_images::drop_one(&shared, Some(id), name).await;
             }
             if let Err(error) = shared.runtime.remove_nameless(&image).await {
                 tracing::debug!(instance = %id, %error, image, "an old image stays");
@@ -423,6 +441,9 @@ impl Instance {
         record.update_failure = Some(why.into());
         self.save().await;
         self.release_unused_ports();
+        // An update without a container has nothing that its image would go with.
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { unused_images::drop_all(&shared).await });
     }
 
     /// Nothing is left in Docker: the record is removed, and a tombstone with its generation remains.

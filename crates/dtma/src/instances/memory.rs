@@ -99,6 +99,9 @@ impl Memory {
         let failures = &self.attempts.failures;
         Situation {
             goal: match record.desired {
+                Desired::Running if record.halted.as_ref().is_some_and(|h| !h.asked_again) => {
+                    Goal::Halted
+                }
                 Desired::Running => Goal::Running,
                 Desired::Stopped => Goal::Stopped,
                 Desired::Absent => Goal::Absent,

@@ -4,6 +4,7 @@
 //! - one [`task`] per instance owns its record and is the only one that changes its containers. Its mailbox takes
 //!   commands and wake-ups; it publishes what it knows through a watch channel, so waiting costs nothing;
 //! - the [`supervisor`] owns the list of instances and starts their tasks;
+//! - [`disk_watch`] counts what tools keep on the disk, and tells their tasks;
 //! - the [`watcher`] follows Docker's events and the clock, and wakes instances through the supervisor.
 //!
 //! [`InstancesHandle`] is the way in. A command is accepted once its record is durable; a task then works towards
@@ -15,6 +16,7 @@ mod backoff;
 pub mod changes;
 pub mod command;
 pub mod crashes;
+pub mod disk_watch;
 mod effects;
 mod job;
 pub mod memory;
@@ -24,6 +26,7 @@ pub mod steps;
 pub mod supervisor;
 pub mod task;
 pub mod tombstones;
+pub mod unused_images;
 pub mod view;
 pub mod watcher;
 
@@ -90,6 +93,8 @@ pub enum Message {
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
     /// Something may have changed in Docker.
     Look,
+    /// What the tool keeps on the disk.
+    Disk(disk_watch::Found),
 }
 
 /// How to reach one instance.
@@ -168,6 +173,8 @@ pub(crate) enum Request {
     Inventory(Vec<ToolInstanceId>),
     /// Anything may have changed.
     LookAll,
+    /// What the tool of an instance keeps on the disk.
+    Disk(ToolInstanceId, disk_watch::Found),
 }
 
 /// Everything the agent holds.
@@ -279,6 +286,10 @@ impl InstancesHandle {
 
     pub(crate) async fn inventory(&self, instances: Vec<ToolInstanceId>) {
         let _ = self.requests.send(Request::Inventory(instances)).await;
+    }
+
+    pub(crate) async fn disk(&self, id: ToolInstanceId, found: disk_watch::Found) {
+        let _ = self.requests.send(Request::Disk(id, found)).await;
     }
 
     pub(crate) async fn look_all(&self) {

@@ -22,10 +22,15 @@ use crate::runtime::{
     Operation, ProgressSink, RuntimeError, labels, volumes,
 };
 
-use super::Shared;
+use super::{Shared, disk_watch, unused_images};
 
 /// How long a container is watched after the first start of its version.
 pub const TRIAL: Duration = Duration::from_secs(1);
+
+/// Time a container gets between SIGTERM and SIGKILL.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// The same for one that fills the disk meanwhile.
+const HALT_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a container is looked at while its image's health check has not succeeded yet.
 const HEALTH_LOOK: Duration = Duration::from_secs(1);
@@ -98,10 +103,12 @@ pub fn begin(
                 Ok(StepEnd::Done)
             })
         }
-        Step::Start(_, container) => Box::pin(async move {
-            shared.runtime.start(&container).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Start(version, container) => {
+            let limit = release(record, version)?.spec.resources().disk_bytes;
+            // What stopped it may not be over.
+            let limit = record.halted.as_ref().map(|_| limit);
+            Box::pin(start(shared, container, limit))
+        }
         Step::Adjust(version, container) => {
             let asked = confinement(&shared, id, release(record, version)?);
             Box::pin(async move {
@@ -126,10 +133,16 @@ pub fn begin(
             );
             Box::pin(async move { trial(&shared, id, &container, (&image, &redactor), rest).await })
         }
-        Step::Stop(container) | Step::Reject(_, container) => Box::pin(async move {
-            shared.runtime.stop(&container).await?;
-            Ok(StepEnd::Done)
-        }),
+        Step::Stop(container) | Step::Reject(_, container) => {
+            let grace = match record.halted {
+                Some(_) => HALT_GRACE,
+                None => STOP_GRACE,
+            };
+            Box::pin(async move {
+                shared.runtime.stop(&container, grace).await?;
+                Ok(StepEnd::Done)
+            })
+        }
         Step::Remove(container) => {
             let keep_volumes = record.desired != Desired::Absent
                 && seen
@@ -145,22 +158,7 @@ pub fn begin(
             shared.runtime.rename(&container, &name).await?;
             Ok(StepEnd::Done)
         }),
-        Step::Sweep => {
-            let inherited = record.inherited_volumes.values().cloned().collect();
-            let images: Vec<String> = std::iter::once(&record.current)
-                .chain(&record.next)
-                .map(|release| release.image_request(id).image().to_owned())
-                .collect();
-            Box::pin(async move {
-                shared.runtime.remove_volumes(id, inherited).await?;
-                shared.runtime.remove_builds(id, None).await?;
-                shared.runtime.remove_network(id).await?;
-                for image in images {
-                    drop_unused_image(&shared, id, image).await;
-                }
-                Ok(StepEnd::Done)
-            })
-        }
+        Step::Sweep => sweep(shared, record),
         Step::Commit(_) | Step::RollBack | Step::Hold | Step::Forget | Step::Done(_) => {
             return None;
         }
@@ -168,26 +166,49 @@ pub fn begin(
     Some(job)
 }
 
-/// Removes an image that the agent pulled, once no other instance names it and no container uses it. Best effort.
-pub async fn drop_unused_image(shared: &Arc<Shared>, id: ToolInstanceId, image: String) {
-    let store = Arc::clone(&shared.store);
-    let of = image.clone();
-    let unused = tokio::task::spawn_blocking(move || store.is_unused(&of, id)).await;
-    if !matches!(unused, Ok(Ok(true))) {
-        return;
+/// Starts a container, unless its tool still keeps more on the disk than `disk_limit`.
+async fn start(
+    shared: Arc<Shared>,
+    container: ContainerId,
+    disk_limit: Option<u64>,
+) -> Result<StepEnd, RuntimeError> {
+    if let Some(limit) = disk_limit {
+        disk_watch::may_start(&shared, &container, limit).await?;
     }
-    match shared.runtime.remove_unused(&image).await {
-        Ok(true) => {
-            tracing::info!(instance = %id, image, "removed an image that nobody uses any more");
-            let store = Arc::clone(&shared.store);
-            let forgotten = tokio::task::spawn_blocking(move || store.remove_pulled(&image)).await;
-            if let Ok(Err(error)) = forgotten {
-                tracing::debug!(error = %crate::error_chain(&error), "a removed image is still remembered");
+    shared.runtime.start(&container).await?;
+    Ok(StepEnd::Done)
+}
+
+/// Removes what an instance without containers leaves.
+fn sweep(shared: Arc<Shared>, record: &Record) -> Job {
+    let id = record.id;
+    let inherited = record.inherited_volumes.values().cloned().collect();
+    let releases: Vec<_> = std::iter::once(&record.current)
+        .chain(&record.next)
+        .collect();
+    let images: Vec<_> = releases
+        .iter()
+        .map(|release| release.image_request(id).image().to_owned())
+        .collect();
+    // Its name may be another image's by now.
+    let digests: Vec<_> = releases
+        .iter()
+        .filter_map(|release| release.image_digest.clone())
+        .collect();
+    Box::pin(async move {
+        shared.runtime.remove_volumes(id, inherited).await?;
+        shared.runtime.remove_builds(id, None).await?;
+        shared.runtime.remove_network(id).await?;
+        for image in images {
+            unused_images::drop_one(&shared, Some(id), image).await;
+        }
+        for image in digests {
+            if let Err(error) = shared.runtime.remove_nameless(&image).await {
+                tracing::debug!(instance = %id, %error, image, "an image without a name stays");
             }
         }
-        Ok(false) => tracing::debug!(instance = %id, image, "a container uses the image; it stays"),
-        Err(error) => tracing::debug!(instance = %id, image, %error, "an image stays"),
-    }
+        Ok(StepEnd::Done)
+    })
 }
 
 /// The instance keeps a volume that Docker named for this container.
@@ -340,7 +361,7 @@ pub fn why_ended(
     let code = container.exit_code.unwrap_or(-1);
     if container.oom_killed {
         return ReasonCode::OutOfMemory.because(
-            "The container used more memory than its limit; raise resources.memory_bytes",
+            "The container used more memory than its limit; raise its memory limit (resources.memory)",
         );
     }
     if let Some((image, machine)) = platform {
@@ -365,8 +386,17 @@ pub fn why_ended(
         .map(|line| line.line.as_str());
     let said = telling(said);
     let mut message = format!("The container ended at once with exit code {code}");
-    if output.iter().any(|line| lacks_a_right(&line.line)) {
+    if output.iter().any(|line| says(&line.line, NO_RIGHT)) {
         message += "; it may lack a right: containers have no capabilities but those named in capabilities (such as CHOWN, SETUID, SETGID); user says whom it runs as";
+    }
+    if output.iter().any(|line| says(&line.line, NO_PROCESS)) {
+        message += "; it may have reached its limit on processes (resources.pids)";
+    }
+    if output.iter().any(|line| says(&line.line, NO_WRITE)) {
+        message += "; its root cannot be written to: give it a volume where it writes (volumes)";
+    }
+    if code == 0 {
+        message += "; a tool has to go on running: give it a command that does (command)";
     }
     if let Some(said) = said {
         let said = redactor.clean(said);
@@ -375,18 +405,27 @@ pub fn why_ended(
     ReasonCode::Exited.because(message)
 }
 
-/// The tool says that something was not permitted. It may be its container's doing, such as a missing capability, or the
-/// answer of some other machine.
-fn lacks_a_right(line: &str) -> bool {
-    const SIGNS: &[&str] = &[
-        "operation not permitted",
-        "permission denied",
-        "eacces",
-        "eperm",
-        "failed switching to",
-    ];
+/// What a tool says to which something was not permitted. It may be its container's doing, such as a missing capability, or
+/// the answer of some other machine.
+const NO_RIGHT: &[&str] = &[
+    "operation not permitted",
+    "permission denied",
+    "eacces",
+    "eperm",
+    "failed switching to",
+];
+/// The same of one that could not make a process or a thread.
+const NO_PROCESS: &[&str] = &[
+    "resource temporarily unavailable",
+    "can't fork",
+    "cannot fork",
+];
+/// The same of one that writes where nothing can be written.
+const NO_WRITE: &[&str] = &["read-only file system", "erofs"];
+
+fn says(line: &str, signs: &[&str]) -> bool {
     let lower = line.to_lowercase();
-    SIGNS.iter().any(|sign| lower.contains(sign))
+    signs.iter().any(|sign| lower.contains(sign))
 }
 
 /// Before the last line that a container logged.
@@ -399,7 +438,7 @@ pub fn why_given_up(container: &Container, release: &Release) -> Why {
     if container.oom_killed {
         let limit = mebibytes(release.spec.resources().memory_bytes);
         return ReasonCode::OutOfMemory.because(format!(
-            "crash loop, exit {code}: out of memory at {limit}; raise resources.memory_bytes"
+            "crash loop, exit {code}: out of memory at {limit}; raise its memory limit (resources.memory)"
         ));
     }
     ReasonCode::CrashLoop.because(format!(

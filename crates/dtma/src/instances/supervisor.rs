@@ -153,6 +153,12 @@ impl Supervisor {
                 self.wake_all();
             }
             Request::LookAll => self.wake_all(),
+            // A mailbox that is full misses it; the next count comes.
+            Request::Disk(id, found) => {
+                if let Some(entry) = self.entries.get(&id) {
+                    let _ = entry.mailbox.try_send(Message::Disk(found));
+                }
+            }
         }
     }
 

@@ -98,6 +98,7 @@ impl Instance {
                 message = mailbox.recv() => match message {
                     Some(Message::Command(command, reply)) => self.command(command, reply).await,
                     Some(Message::Look) => self.wake(),
+                    Some(Message::Disk(found)) => self.disk_counted(&found).await,
                     None => return self.finish().await,
                 },
                 outcome = end_of(&mut self.job) => {
@@ -133,7 +134,7 @@ impl Instance {
                 Ok(Some(Message::Command(command, reply))) => self.command(command, reply).await,
                 // The container it was woken for is gone.
                 Ok(Some(Message::Look)) if mailbox.is_empty() => return false,
-                Ok(Some(Message::Look)) => {}
+                Ok(Some(Message::Look | Message::Disk(_))) => {}
                 Ok(None) | Err(_) => return false,
             }
         }
@@ -179,6 +180,15 @@ impl Instance {
         } else {
             self.wake_at = Instant::now();
         }
+    }
+
+    /// The plan has changed: what was under way for the old one is dropped where it can be.
+    pub(super) fn look_anew(&mut self) {
+        if self.job.as_ref().is_some_and(Job::can_be_dropped) {
+            self.job = None;
+        }
+        self.wake();
+        self.publish();
     }
 
     fn look(&mut self) {
@@ -341,10 +351,14 @@ impl Instance {
                 let returns = self.shared.docker_returns.load(Ordering::Relaxed);
                 self.memory.docker_answers(returns, now);
                 self.memory.observed.containers = containers;
-                self.inherit_volumes().await;
-                self.note_recovery();
-                self.judge_ends(now);
-                self.decide(now).await;
+                match self.inherit_volumes().await {
+                    Ok(()) => {
+                        self.note_recovery();
+                        self.judge_ends(now);
+                        self.decide(now).await;
+                    }
+                    Err(error) => self.outage(&error, true, now),
+                }
             }
             Outcome::Stepped(step, Ok(end)) => {
                 self.stepped(&step, end, now);

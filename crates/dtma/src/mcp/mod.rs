@@ -7,6 +7,7 @@
 mod endpoint;
 mod keeper;
 mod stderr;
+mod stderr_join;
 mod stdio;
 
 use std::collections::BTreeMap;

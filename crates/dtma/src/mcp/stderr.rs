@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, watch};
 use toolbox_api::dtma::{LogLine, LogStream as Written};
 use toolbox_domain::ids::ToolInstanceId;
 
+use super::stderr_join::{self as join, time_of};
 use crate::runtime::{ContainerId, ContainerRuntime, LogQuery, LogStream, RuntimeError};
 
 /// Largest file; there are two of them, the older of which goes when the newer one is full.
@@ -259,7 +260,10 @@ impl StderrLog {
         turn: u64,
     ) {
         tokio::time::sleep(SETTLED + LOGGED).await;
-        let missing = self.missing(&*runtime, &container).await;
+        let log = Arc::clone(&self);
+        let kept = tokio::task::spawn_blocking(move || log.kept()).await;
+        let kept = kept.unwrap_or_default();
+        let missing = self.missing(&*runtime, &container, &kept).await;
         let mut state = self.state();
         if state.turn != turn {
             // Another attachment takes over.
@@ -268,28 +272,38 @@ impl StderrLog {
         let Some(filling) = state.filling.take() else {
             return;
         };
-        let cut = filling.since + SETTLED;
-        let before = |line: &LogLine| time_of(line).is_some_and(|time| time < cut);
+        let held = Vec::from(filling.held);
         match missing {
-            Ok(missing) => {
-                self.keep(&mut state, missing.into_iter().filter(|line| before(line)));
-                let held = filling.held.into_iter().filter(|line| !before(line));
-                self.keep(&mut state, held);
+            Ok(mut missing) => {
+                if let Some(count) = join::before(&missing, &held, filling.since) {
+                    missing.truncate(count);
+                    self.keep(&mut state, missing);
+                    self.keep(&mut state, held);
+                } else {
+                    // Nothing, or nothing of both, was written meanwhile.
+                    let cut = filling.since + SETTLED;
+                    let before = |line: &LogLine| time_of(line).is_some_and(|time| time < cut);
+                    self.keep(&mut state, missing.into_iter().filter(|line| before(line)));
+                    let held = held.into_iter().filter(|line| !before(line));
+                    self.keep(&mut state, held);
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "could not read what a server wrote before the agent attached to it");
-                self.keep(&mut state, filling.held);
+                self.keep(&mut state, held);
             }
         }
     }
 
-    /// Lines of Docker's log that are newer than all that are kept.
+    /// Lines of Docker's log that are not among those that are kept.
     async fn missing(
         &self,
         runtime: &dyn ContainerRuntime,
         container: &ContainerId,
-    ) -> Result<VecDeque<LogLine>, RuntimeError> {
-        let since = self.state().last.map(|last| last + Duration::from_nanos(1));
+        kept: &[LogLine],
+    ) -> Result<Vec<LogLine>, RuntimeError> {
+        let last = kept.iter().rev().find_map(time_of);
+        let since = last.map(|last| last - join::ON_ITS_WAY);
         let query = LogQuery {
             tail: u32::try_from(HELD).unwrap_or(u32::MAX),
             since,
@@ -298,10 +312,10 @@ impl StderrLog {
         };
         let reading = async {
             let mut lines = runtime.logs(container, query).await?;
-            let mut found = VecDeque::new();
+            let mut found = Vec::new();
             while let Some(line) = lines.next().await {
                 match line {
-                    Ok(line) => found.push_back(line),
+                    Ok(line) => found.push(line),
                     Err(RuntimeError::ContainerGone) => break,
                     Err(error) => return Err(error),
                 }
@@ -309,8 +323,8 @@ impl StderrLog {
             Ok(found)
         };
         match tokio::time::timeout(READ, reading).await {
-            Ok(Err(RuntimeError::ContainerGone)) => Ok(VecDeque::new()),
-            Ok(found) => found,
+            Ok(Err(RuntimeError::ContainerGone)) => Ok(Vec::new()),
+            Ok(found) => Ok(join::news(kept, found?)),
             Err(_) => Err(RuntimeError::Timeout {
                 operation: "send the log",
                 seconds: READ.as_secs(),
@@ -348,9 +362,10 @@ impl StderrLog {
         let live = *connected.borrow() && self.state().filling.is_none();
         let log = Arc::clone(&self);
         let kept = tokio::task::spawn_blocking(move || log.kept()).await;
-        let mut lines: VecDeque<LogLine> = kept.unwrap_or_default().into();
+        let mut lines = kept.unwrap_or_default();
         if let Some(container) = container.filter(|_| !live) {
-            lines.extend(self.missing(runtime, container).await?);
+            let missing = self.missing(runtime, container, &lines).await?;
+            lines.extend(missing);
         }
         lines.retain(|line| query.since.is_none() || time_of(line) >= query.since);
         let newest = lines.iter().rev().find_map(time_of);
@@ -395,10 +410,6 @@ fn following(
             }
         }
     })
-}
-
-fn time_of(line: &LogLine) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(line.time.as_deref()?, &Rfc3339).ok()
 }
 
 #[cfg(test)]

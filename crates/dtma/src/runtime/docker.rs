@@ -6,10 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as DockerError;
+use bollard::models::{ContainerSummary, SystemInfo};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -21,6 +23,7 @@ use ipnet::Ipv4Net;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
+use super::docker_disk::VolumeSizes;
 use super::docker_networks::Known;
 use super::hardening::Hardening;
 use super::sources::Sources;
@@ -31,12 +34,11 @@ use super::{
     RuntimeError, labels, volumes,
 };
 use super::{docker_log, docker_view as view};
+use crate::disk::{DiskSpace, DiskUsage};
 use crate::firewall::probe::ProbeRequest;
 use crate::reason::{ReasonCode, one_line};
 use crate::telemetry::Telemetry;
 
-/// Time a container gets between SIGTERM and SIGKILL.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 /// bollard's own limit, until the head of an answer; ours are per call and shorter, except for pulls.
 const HEAD_TIMEOUT_SECONDS: u64 = 15 * 60;
 
@@ -49,9 +51,16 @@ pub struct DockerEngine {
     pub(super) deadlines: Deadlines,
     // A leaf lock around a cheap handle, never held across an await.
     client: Mutex<Option<Docker>>,
-    telemetry: Arc<Telemetry>,
+    pub(super) telemetry: Arc<Telemetry>,
     pub(super) sources: Sources,
     pub(super) networks: tokio::sync::Mutex<Known>,
+    /// Bytes that stay free on the disk with Docker's data; 0 is no limit.
+    pub(super) kept_free: u64,
+    /// A path on that disk, once Docker was asked; none where the agent does not see it.
+    pub(super) data_root: tokio::sync::OnceCell<Option<PathBuf>>,
+    pub(super) volume_sizes: tokio::sync::Mutex<VolumeSizes>,
+    /// Docker's storage driver limits what a container writes, once that is known.
+    pub(super) has_layer_quota: Mutex<Option<bool>>,
 }
 
 impl DockerEngine {
@@ -72,12 +81,24 @@ impl DockerEngine {
             telemetry,
             sources: Sources::default(),
             networks: tokio::sync::Mutex::default(),
+            kept_free: 0,
+            data_root: tokio::sync::OnceCell::new(),
+            volume_sizes: tokio::sync::Mutex::new(None),
+            has_layer_quota: Mutex::new(None),
         }
     }
 
     /// Also fetches images from these sources, which are not public.
+    #[must_use]
     pub fn allowing(mut self, sources: Arc<Allowed>) -> Self {
         self.sources = Sources::new(sources);
+        self
+    }
+
+    /// Fetches no image while fewer bytes are free on the disk with Docker's data.
+    #[must_use]
+    pub const fn keeping_free(mut self, bytes: u64) -> Self {
+        self.kept_free = bytes;
         self
     }
 
@@ -179,7 +200,7 @@ impl DockerEngine {
         HashMap::from([("label".to_owned(), wanted)])
     }
 
-    async fn inspect(
+    pub(super) async fn inspect(
         &self,
         id: &str,
     ) -> Result<bollard::models::ContainerInspectResponse, RuntimeError> {
@@ -194,21 +215,39 @@ impl DockerEngine {
         .await
     }
 
+    /// The containers that pass `filters`: all of them, or those that run or are paused.
+    pub(super) async fn list(
+        &self,
+        all: bool,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(all)
+            .filters(filters)
+            .build();
+        self.call(
+            (Operation::Look, "list containers"),
+            self.deadlines.look,
+            |docker| async move { docker.list_containers(Some(options)).await },
+        )
+        .await
+    }
+
+    /// What the engine is and how it keeps its data.
+    pub(super) async fn describe_engine(&self) -> Result<SystemInfo, RuntimeError> {
+        self.call(
+            (Operation::Look, "describe itself"),
+            self.deadlines.look,
+            |docker| async move { docker.info().await },
+        )
+        .await
+    }
+
     async fn observe_instance(
         &self,
         instance: ToolInstanceId,
     ) -> Result<Vec<Container>, RuntimeError> {
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&self.ours(Some(instance)))
-            .build();
-        let list = self
-            .call(
-                (Operation::Look, "list containers"),
-                self.deadlines.look,
-                |docker| async move { docker.list_containers(Some(options)).await },
-            )
-            .await?;
+        let list = self.list(true, &self.ours(Some(instance))).await?;
         let mut found = Vec::with_capacity(list.len());
         for id in list.into_iter().filter_map(|c| c.id) {
             match self.inspect(&id).await {
@@ -241,23 +280,36 @@ impl DockerEngine {
             &request.inherited_volumes,
             is_taken,
         ));
-        let body = view::create_body(request, image.clone(), &mounted);
-        let created = self
-            .call(
+        let mut body = view::create_body(request, image.clone(), &mounted);
+        let quota = self.layer_quota(request).await?;
+        if let Some(host) = &mut body.host_config {
+            host.storage_opt.clone_from(&quota);
+        }
+        let create = |body| {
+            self.call(
                 (Operation::Create, "create the container"),
                 self.deadlines.change,
-                |docker| async move { docker.create_container(Some(options), body).await },
+                |docker| {
+                    let options = options.clone();
+                    async move { docker.create_container(Some(options), body).await }
+                },
             )
-            .await;
+        };
+        let mut created = create(body.clone()).await;
+        if let Err(RuntimeError::Refused { message, .. }) = &created
+            && quota.is_some()
+            && message.contains("storage-opt")
+        {
+            self.lacks_layer_quota(message);
+            if let Some(host) = &mut body.host_config {
+                host.storage_opt = None;
+            }
+            created = create(body).await;
+        }
         match created {
             Ok(answer) => {
                 let id = ContainerId::new(answer.id);
-                let made = async {
-                    self.own_volumes(&id, request, &mounted, &image, &known.user)
-                        .await?;
-                    self.join(&id, request).await
-                };
-                if let Err(error) = made.await {
+                if let Err(error) = self.join(&id, request).await {
                     // A container that exists is started as it is, so the next attempt must not find it.
                     self.remove(&id, true).await?;
                     return Err(self.what_is_missing(error, &image).await);
@@ -270,7 +322,7 @@ impl DockerEngine {
 
     /// Docker also says that something is missing when it has an image, but not all that the image consists of. To get
     /// the image again would then change nothing.
-    async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
+    pub(super) async fn what_is_missing(&self, error: RuntimeError, image: &str) -> RuntimeError {
         match error {
             RuntimeError::ImageMissing => {}
             RuntimeError::NetworkMissing => {
@@ -291,6 +343,7 @@ impl DockerEngine {
     }
 
     async fn start_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.own_volumes(id).await?;
         let started = self
             .call(
                 (Operation::Start, "start the container"),
@@ -332,14 +385,7 @@ impl ContainerRuntime for DockerEngine {
 
     fn inventory(&self) -> Call<'_, Inventory> {
         Box::pin(async move {
-            let options = ListContainersOptionsBuilder::default().all(true).build();
-            let list = self
-                .call(
-                    (Operation::Look, "list containers"),
-                    self.deadlines.look,
-                    |docker| async move { docker.list_containers(Some(options)).await },
-                )
-                .await?;
+            let list = self.list(true, &HashMap::new()).await?;
             Ok(view::inventory(list, self.toolbox))
         })
     }
@@ -406,8 +452,16 @@ impl ContainerRuntime for DockerEngine {
         ))
     }
 
-    fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()> {
-        let grace = i32::try_from(STOP_GRACE.as_secs()).unwrap_or(10);
+    fn disk_usage<'a>(&'a self, container: &'a ContainerId) -> Call<'a, DiskUsage> {
+        Box::pin(self.usage_of(container))
+    }
+
+    fn disk_space(&self) -> Call<'_, Option<DiskSpace>> {
+        Box::pin(self.space())
+    }
+
+    fn stop<'a>(&'a self, container: &'a ContainerId, grace: Duration) -> Call<'a, ()> {
+        let grace = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(grace).build();
         Box::pin(self.call(
             (Operation::Stop, "stop the container"),
@@ -469,6 +523,10 @@ impl ContainerRuntime for DockerEngine {
                 Ok(Some(Err(error))) => Err(self.fault(Operation::Look, error)),
             }
         })
+    }
+
+    fn volumes(&self, instance: ToolInstanceId) -> Call<'_, Vec<String>> {
+        Box::pin(self.volumes_of(instance))
     }
 
     fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()> {

@@ -1,29 +1,22 @@
 //! Pulling and building images, with progress.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::models::ProgressDetail;
-use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
-use bytes::Bytes;
+use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::stream::{Stream, StreamExt};
 use toolbox_api::dtma::Progress;
 use toolbox_domain::address::Target;
-use toolbox_domain::spec::{ImageReference, ResourceLimits};
+use toolbox_domain::spec::ImageReference;
 
 use super::docker::DockerEngine;
+use super::docker_build::limited;
 use super::types::{CreateContainer, Ensured, ImageRequest};
 use super::{Operation, ProgressSink, RuntimeError, labels, networks};
-use crate::reason::one_line;
 
-/// Lines of a failed build that the user gets to see.
-const LOG_TAIL_LINES: usize = 20;
 /// Most layers that progress is kept of; Docker's own limit on layers of an image is 127.
 const MAX_LAYERS: usize = 256;
-/// Least memory of a build, in bytes: compilers need more than the tools they make.
-const MIN_BUILD_MEMORY: u64 = 1024 * 1024 * 1024;
-/// Least CPU of a build, in billionths of a CPU.
-const MIN_BUILD_NANO_CPUS: u64 = 1_000_000_000;
 /// What Docker says of the progress of a pull, as far as users read it.
 const STAGES: &[&str] = &[
     "Pulling from",
@@ -37,10 +30,6 @@ const STAGES: &[&str] = &[
     "Already exists",
     "Retrying",
 ];
-/// Period of the CPU quota, in microseconds.
-const CPU_PERIOD: i32 = 100_000;
-/// Weight of a build where CPUs are short; a container's is 1024.
-const BUILD_CPU_SHARES: i32 = 256;
 
 impl DockerEngine {
     /// See [`super::ContainerRuntime::ensure_image`]. Built images carry labels, so they go with their instance.
@@ -63,7 +52,11 @@ impl DockerEngine {
                     ..
                 },
             ) if self.has_registry(&image, reference, *pulled).await? => {
-                let asked = self.pull((reference, source), self.patience_when_here(), progress);
+                let asked = async {
+                    self.has_room().await?;
+                    self.pull((reference, source), self.patience_when_here(), progress)
+                        .await
+                };
                 if let Err(error) = asked.await {
                     return kept(image.digest, reference, error);
                 }
@@ -127,13 +120,7 @@ impl DockerEngine {
         if !has_digest || pulled || is_in(&image.pulled_from) {
             return Ok(has_digest);
         }
-        let engine = self
-            .call(
-                (Operation::Look, "describe itself"),
-                self.deadlines.look,
-                |docker| async move { docker.info().await },
-            )
-            .await?;
+        let engine = self.describe_engine().await?;
         let status = engine.driver_status.unwrap_or_default();
         Ok(!keeps_images_in_containerd(&status))
     }
@@ -144,6 +131,7 @@ impl DockerEngine {
         progress: &ProgressSink,
         toolbox: String,
     ) -> Result<(), RuntimeError> {
+        self.has_room().await?;
         match request {
             ImageRequest::Pull {
                 reference, source, ..
@@ -180,7 +168,7 @@ impl DockerEngine {
                     .rm(true)
                     .forcerm(true)
                     .labels(&labels);
-                self.build(options, progress).await
+                self.build(options, resources.pids, progress).await
             }
         }
     }
@@ -221,12 +209,7 @@ impl DockerEngine {
             self.deadlines.look,
             |docker| async move {
                 match docker.inspect_image(image).await {
-                    Ok(mut found) => Ok(Some(LocalImage {
-                        user: found
-                            .config
-                            .as_mut()
-                            .and_then(|config| config.user.take())
-                            .unwrap_or_default(),
+                    Ok(found) => Ok(Some(LocalImage {
                         digest: found.id,
                         has_names: found.repo_tags.is_some_and(|tags| !tags.is_empty()),
                         volumes: found
@@ -292,64 +275,8 @@ impl DockerEngine {
         .await
     }
 
-    async fn build(
-        &self,
-        options: BuildImageOptionsBuilder,
-        progress: &ProgressSink,
-    ) -> Result<(), RuntimeError> {
-        let client = self.client().await?;
-        let mut tail: VecDeque<String> = VecDeque::with_capacity(LOG_TAIL_LINES);
-        // bollard panics without a body, and Docker ignores it beside `remote`.
-        let steps = client.build_image(
-            options.build(),
-            None,
-            Some(bollard::body_full(Bytes::new())),
-        );
-        let built = self
-            .drain(
-                steps,
-                (Operation::Build, "build the image"),
-                Patience {
-                    first: self.deadlines.silence,
-                    silence: self.deadlines.silence,
-                    whole: self.deadlines.build,
-                },
-                |step| {
-                    for line in step
-                        .stream
-                        .iter()
-                        .flat_map(|s| s.lines())
-                        .filter(|l| !l.trim().is_empty())
-                    {
-                        if tail.len() == LOG_TAIL_LINES {
-                            tail.pop_front();
-                        }
-                        tail.push_back(one_line(line));
-                    }
-                    if let Some(stage) = tail.back() {
-                        progress.send_replace(Some(Progress {
-                            stage: stage.clone(),
-                            ..Progress::default()
-                        }));
-                    }
-                    step.error_detail.and_then(|e| e.message)
-                },
-            )
-            .await;
-        match built {
-            Err(RuntimeError::Refused { code, message }) if !tail.is_empty() => {
-                let log = tail.make_contiguous().join("\n");
-                Err(RuntimeError::Refused {
-                    code,
-                    message: format!("{message}\nEnd of the build log:\n{log}"),
-                })
-            }
-            other => other,
-        }
-    }
-
     /// Follows a long operation to its end. `note` returns the failure that a step reports.
-    async fn drain<T>(
+    pub(super) async fn drain<T>(
         &self,
         mut steps: impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin,
         (operation, words): (Operation, &'static str),
@@ -383,13 +310,13 @@ impl DockerEngine {
 
 /// How long a pull or a build may take.
 #[derive(Clone, Copy)]
-struct Patience {
+pub(super) struct Patience {
     /// Until the first message.
-    first: Duration,
+    pub(super) first: Duration,
     /// Between messages.
-    silence: Duration,
+    pub(super) silence: Duration,
     /// In all.
-    whole: Duration,
+    pub(super) whole: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -399,8 +326,6 @@ pub(super) struct LocalImage {
     pub(super) has_names: bool,
     /// Paths it declares as volumes.
     pub(super) volumes: Vec<String>,
-    /// The user it runs as, as it names it.
-    pub(super) user: String,
     repo_digests: Vec<String>,
     /// Repositories, when Docker knows.
     pulled_from: Vec<String>,
@@ -435,20 +360,6 @@ fn kept(
         }
         error => Err(error),
     }
-}
-
-/// A build with its limits. It runs the repository's commands, so it is limited as the container is: without swap, and
-/// to what the tool may use, or to what a build needs if that is more.
-fn limited(resources: &ResourceLimits) -> BuildImageOptionsBuilder {
-    // The API takes more than 2 GiB, but bollard's type does not.
-    let memory = i32::try_from(resources.memory_bytes.max(MIN_BUILD_MEMORY)).unwrap_or(i32::MAX);
-    let quota = resources.nano_cpus.max(MIN_BUILD_NANO_CPUS) / 10_000;
-    BuildImageOptionsBuilder::default()
-        .memory(memory)
-        .memswap(memory)
-        .cpuperiod(CPU_PERIOD)
-        .cpuquota(i32::try_from(quota).unwrap_or(i32::MAX))
-        .cpushares(BUILD_CPU_SHARES)
 }
 
 /// Progress of the layers of one pull.

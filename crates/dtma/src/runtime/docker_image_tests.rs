@@ -3,33 +3,6 @@
 use super::*;
 
 #[test]
-fn a_build_gets_what_its_tool_may_use_within_bounds() {
-    const GIB: u64 = 1 << 30;
-    let limits = |memory_bytes, nano_cpus| {
-        let resources = ResourceLimits {
-            memory_bytes,
-            nano_cpus,
-            pids: 1,
-        };
-        let options = limited(&resources).build();
-        assert_eq!(options.memory, options.memswap, "no swap");
-        (options.memory, options.cpuquota)
-    };
-    assert_eq!(
-        limits(GIB / 8, 250_000_000),
-        (Some(1 << 30), Some(CPU_PERIOD))
-    );
-    assert_eq!(
-        limits(GIB + GIB / 2, 2_500_000_000),
-        (Some(3 << 29), Some(250_000))
-    );
-    assert_eq!(
-        limits(64 * GIB, 64_000_000_000),
-        (Some(i32::MAX), Some(6_400_000))
-    );
-}
-
-#[test]
 fn layers_add_up() {
     let mut layers = Layers::default();
     let detail = |current, total| {
@@ -132,7 +105,6 @@ async fn only_a_registry_that_an_image_came_from_is_asked() {
         digest: None,
         has_names: true,
         volumes: Vec::new(),
-        user: String::new(),
         repo_digests: vec![format!("{repo_digest}@sha256:{}", "0".repeat(64))],
         pulled_from: vec![pulled_from.to_owned()],
     };

@@ -2,19 +2,27 @@
 //!
 //! Docker gives a new volume the owner that the image has for its folder, or root where it has none. All capabilities are
 //! dropped, so a tool that runs as another user cannot write to it, and not even root can. So before a container starts, its
-//! user gets those of its volumes that are empty. One with data in it is never touched.
+//! user gets those of its volumes that are empty. One with data in it is never touched, nor one that a running container
+//! uses. It is done at each start and not once: nothing has to be remembered, and a version that runs again after an update
+//! failed finds its volumes as they were.
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType, MountVolumeOptions,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, DownloadFromContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use super::docker::DockerEngine;
-use super::types::{ContainerId, CreateContainer, VolumeMount};
-use super::{Operation, RuntimeError};
+use super::docker_view as view;
+use super::types::{ContainerId, ContainerState, VolumeMount};
+use super::{Operation, RuntimeError, labels, volumes};
 
 /// Where the volumes are in the container that gives them their owner.
 const FOLDER: &str = "toolbox-volumes";
@@ -38,45 +46,99 @@ struct Folder {
     is_empty: bool,
 }
 
+/// What matters of a container that is about to start.
+#[derive(Debug, PartialEq)]
+struct Starting {
+    image: String,
+    /// As it or its image names it.
+    user: String,
+    has_capabilities: bool,
+    /// The instance's own.
+    volumes: Vec<VolumeMount>,
+    volume_labels: HashMap<String, String>,
+}
+
+impl Starting {
+    /// None: it runs already, or has no volume of its instance.
+    fn of(detail: &ContainerInspectResponse, toolbox: ToolboxId) -> Option<Self> {
+        let container = view::container(detail)?;
+        if matches!(
+            container.state,
+            ContainerState::Running | ContainerState::Paused
+        ) {
+            return None;
+        }
+        let config = detail.config.as_ref()?;
+        let labels = config.labels.as_ref()?;
+        let instance: ToolInstanceId = labels.get(labels::INSTANCE_ID)?.parse().ok()?;
+        let is_own = |volume: &VolumeMount| {
+            volumes::is_named_by_agent(instance, &volume.name)
+                || volumes::is_named_by_docker(&volume.name)
+        };
+        let own: Vec<_> = container.volumes.into_iter().filter(is_own).collect();
+        (!own.is_empty()).then(|| Self {
+            image: container.image_digest.unwrap_or(container.image),
+            user: config.user.clone().unwrap_or_default(),
+            has_capabilities: !container.hardening.cap_add.is_empty(),
+            volumes: own,
+            volume_labels: labels::of_instance(toolbox, instance),
+        })
+    }
+}
+
 impl DockerEngine {
-    /// Gives the empty ones of `volumes` to the user that `container` will run as. `image_user` is the image's own.
-    pub(super) async fn own_volumes(
-        &self,
-        container: &ContainerId,
-        request: &CreateContainer,
-        volumes: &[VolumeMount],
-        image: &str,
-        image_user: &str,
-    ) -> Result<(), RuntimeError> {
-        if volumes.is_empty() {
+    /// Gives the empty volumes of a container that is about to start to the user that it will run as.
+    pub(super) async fn own_volumes(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let detail = self.inspect(id.as_str()).await?;
+        let Some(starting) = Starting::of(&detail, self.toolbox) else {
+            return Ok(());
+        };
+        let mut wanted = Vec::new();
+        for volume in &starting.volumes {
+            let head = self.read(id, &volume.path, MAX_ENTRY_BYTES).await?;
+            let folder = head.as_deref().and_then(folder);
+            wanted.extend(folder.filter(|f| f.is_empty).map(|f| (volume, f)));
+        }
+        if wanted.is_empty() {
             return Ok(());
         }
-        let confinement = &request.spec.wire().confinement;
-        let user = confinement.user.as_deref().unwrap_or(image_user);
-        let Some(owner) = self.owner(container, user).await? else {
+        let Some(owner) = self.owner(id, &starting.user).await? else {
             tracing::warn!(
-                container = container.short(),
-                user,
+                container = id.short(),
+                user = starting.user,
                 "the image does not say who its user is; its volumes keep their owner"
             );
             return Ok(());
         };
         // Root with capabilities gives its folders to others itself, and may count on the owner that they have.
-        if owner.uid == 0 && !confinement.add_capabilities.is_empty() {
+        if owner.uid == 0 && starting.has_capabilities {
             return Ok(());
         }
-        let mut wanted = Vec::new();
-        for volume in volumes {
-            let head = self.read(container, &volume.path, MAX_ENTRY_BYTES).await?;
-            let folder = head.as_deref().and_then(folder);
-            if let Some(folder) = folder.filter(|f| f.is_empty && f.owner != owner) {
-                wanted.push((volume, folder.mode));
-            }
-        }
+        wanted.retain(|(_, folder)| folder.owner != owner);
         if wanted.is_empty() {
             return Ok(());
         }
-        self.give(request, image, &wanted, owner).await
+        let in_use = self.in_use(wanted.iter().map(|(v, _)| &v.name)).await?;
+        wanted.retain(|(volume, _)| !in_use.contains(&volume.name));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let given = self.give(&starting, &wanted, owner).await;
+        match given {
+            Err(error) => Err(self.what_is_missing(error, &starting.image).await),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Those of `volumes` that running containers mount.
+    async fn in_use(
+        &self,
+        volumes: impl Iterator<Item = &String>,
+    ) -> Result<BTreeSet<String>, RuntimeError> {
+        let using = HashMap::from([("volume".to_owned(), volumes.cloned().collect())]);
+        let list = self.list(false, &using).await?;
+        let mounts = list.into_iter().flat_map(|c| c.mounts.unwrap_or_default());
+        Ok(mounts.filter_map(|mount| mount.name).collect())
     }
 
     /// The user by number. None: the image names one that it does not list.
@@ -146,9 +208,8 @@ impl DockerEngine {
     /// elsewhere, and a read-only root refuses it.
     async fn give(
         &self,
-        request: &CreateContainer,
-        image: &str,
-        volumes: &[(&VolumeMount, u32)],
+        starting: &Starting,
+        volumes: &[(&VolumeMount, Folder)],
         owner: Owner,
     ) -> Result<(), RuntimeError> {
         let mounts = volumes.iter().enumerate().map(|(at, (volume, _))| Mount {
@@ -157,16 +218,16 @@ impl DockerEngine {
             target: Some(format!("/{FOLDER}/{at}")),
             volume_options: Some(MountVolumeOptions {
                 no_copy: Some(true),
-                labels: Some(request.volume_labels.clone()),
+                labels: Some(starting.volume_labels.clone()),
                 ..MountVolumeOptions::default()
             }),
             ..Mount::default()
         });
         // Without the label of a generation it is no container of the tool: one that a crash leaves is removed.
         let body = ContainerCreateBody {
-            image: Some(image.to_owned()),
+            image: Some(starting.image.clone()),
             cmd: Some(vec!["never-started".to_owned()]),
-            labels: Some(request.volume_labels.clone()),
+            labels: Some(starting.volume_labels.clone()),
             host_config: Some(HostConfig {
                 mounts: Some(mounts.collect()),
                 network_mode: Some("none".to_owned()),
@@ -221,13 +282,13 @@ impl DockerEngine {
 }
 
 /// An archive with an entry for each volume's folder.
-fn folders(volumes: &[(&VolumeMount, u32)], owner: Owner) -> Vec<u8> {
+fn folders(volumes: &[(&VolumeMount, Folder)], owner: Owner) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    for (at, (_, mode)) in volumes.iter().enumerate() {
+    for (at, (_, folder)) in volumes.iter().enumerate() {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Directory);
         header.set_size(0);
-        header.set_mode(*mode);
+        header.set_mode(folder.mode);
         header.set_uid(owner.uid);
         header.set_gid(owner.gid);
         // Writing to memory does not fail, and the name is short and relative.
@@ -325,14 +386,14 @@ mod tests {
             name: "v".into(),
             path: "/data".into(),
         };
-        let one = folders(&[(&volume, 0o1777)], owner);
         let empty = Folder {
             owner,
             mode: 0o1777,
             is_empty: true,
         };
+        let one = folders(&[(&volume, empty)], owner);
         assert_eq!(folder(&one), Some(empty));
-        let two = folders(&[(&volume, 0o1777), (&volume, 0o755)], owner);
+        let two = folders(&[(&volume, empty), (&volume, empty)], owner);
         let full = Folder {
             is_empty: false,
             ..empty

@@ -11,11 +11,10 @@ use super::docker::DockerEngine;
 use super::{Operation, RuntimeError};
 
 impl DockerEngine {
-    pub(super) async fn remove_volumes_of(
+    pub(super) async fn volumes_of(
         &self,
         instance: ToolInstanceId,
-        others: Vec<String>,
-    ) -> Result<(), RuntimeError> {
+    ) -> Result<Vec<String>, RuntimeError> {
         let options = ListVolumesOptionsBuilder::default()
             .filters(&self.ours(Some(instance)))
             .build();
@@ -26,8 +25,16 @@ impl DockerEngine {
                 |docker| async move { docker.list_volumes(Some(options)).await },
             )
             .await?;
-        let ours = volumes.volumes.unwrap_or_default().into_iter();
-        for name in ours.map(|volume| volume.name).chain(others) {
+        let found = volumes.volumes.unwrap_or_default().into_iter();
+        Ok(found.map(|volume| volume.name).collect())
+    }
+
+    pub(super) async fn remove_volumes_of(
+        &self,
+        instance: ToolInstanceId,
+        others: Vec<String>,
+    ) -> Result<(), RuntimeError> {
+        for name in self.volumes_of(instance).await?.into_iter().chain(others) {
             self.call(
                 (Operation::Remove, "remove a volume"),
                 self.deadlines.change,

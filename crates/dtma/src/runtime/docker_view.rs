@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerUpdateBody, EventMessage, HealthStatusEnum, HostConfig, HostConfigLogConfig, Mount,
-    MountPoint, MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
+    ContainerUpdateBody, EventMessage, Health, HealthStatusEnum, HostConfig, HostConfigLogConfig,
+    Mount, MountPoint, MountType, MountVolumeOptions, PortBinding as DockerBinding, RestartPolicy,
     RestartPolicyNameEnum,
 };
 use time::OffsetDateTime;
@@ -24,6 +24,8 @@ use super::{labels, networks};
 /// The name by which containers know the machine, as on other platforms of Docker.
 const MACHINE: &str = "host.docker.internal:host-gateway";
 const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
+/// Failures of a health check in a row after which Docker calls a container unhealthy, where its image does not say.
+const DEFAULT_RETRIES: i64 = 3;
 
 /// The body of a creation request.
 /// `volumes` are all that it mounts.
@@ -247,11 +249,10 @@ pub(super) fn container(detail: &ContainerInspectResponse) -> Option<Container> 
         started_at,
         finished_at: timestamp(state.finished_at.as_deref()),
         exit_code: started_at.and(state.exit_code),
-        health: state
-            .health
-            .as_ref()
-            .and_then(|h| h.status)
-            .and_then(health),
+        health: state.health.as_ref().and_then(|h| {
+            let check = detail.config.as_ref().and_then(|c| c.healthcheck.as_ref());
+            health(h, check.and_then(|c| c.retries))
+        }),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.clone().unwrap_or_default(),
         image_digest: detail.image.clone(),
@@ -303,16 +304,22 @@ fn joined_networks(detail: &ContainerInspectResponse, host: &HostConfig) -> BTre
         .collect()
 }
 
-const fn health(status: HealthStatusEnum) -> Option<ContainerHealth> {
-    match status {
+/// What the health check says; `retries` is how many failures in a row it may have. Docker calls a container unhealthy also
+/// from the moment it is paused until the first check after it goes on: then nothing failed, and nothing is known yet.
+fn health(health: &Health, retries: Option<i64>) -> Option<ContainerHealth> {
+    let retries = retries.filter(|n| *n > 0).unwrap_or(DEFAULT_RETRIES);
+    match health.status? {
         HealthStatusEnum::STARTING => Some(ContainerHealth::Starting),
         HealthStatusEnum::HEALTHY => Some(ContainerHealth::Healthy),
+        HealthStatusEnum::UNHEALTHY if health.failing_streak.is_some_and(|n| n < retries) => {
+            Some(ContainerHealth::Starting)
+        }
         HealthStatusEnum::UNHEALTHY => Some(ContainerHealth::Unhealthy),
         HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
     }
 }
 
-fn volume(mount: &MountPoint) -> Option<VolumeMount> {
+pub(super) fn volume(mount: &MountPoint) -> Option<VolumeMount> {
     if mount.typ.as_deref() != Some("volume") {
         return None;
     }
@@ -460,6 +467,24 @@ pub(super) mod tests {
         assert_eq!(body.env.unwrap(), ["A=b"]);
         let read = hardening(&body.host_config.unwrap());
         assert!(request.hardening.differences(&read).is_empty());
+    }
+
+    #[test]
+    fn a_container_that_was_paused_is_not_unhealthy_before_a_check_failed() {
+        let said = |status, failing_streak| Health {
+            status: Some(status),
+            failing_streak,
+            log: None,
+        };
+        let unhealthy = |streak| said(HealthStatusEnum::UNHEALTHY, streak);
+        let starting = Some(ContainerHealth::Starting);
+        let failed = Some(ContainerHealth::Unhealthy);
+        assert_eq!(health(&unhealthy(Some(0)), Some(1)), starting);
+        assert_eq!(health(&unhealthy(Some(2)), None), starting);
+        assert_eq!(health(&unhealthy(Some(1)), Some(1)), failed);
+        assert_eq!(health(&unhealthy(Some(3)), Some(0)), failed);
+        assert_eq!(health(&unhealthy(None), None), failed);
+        assert_eq!(health(&said(HealthStatusEnum::NONE, Some(0)), None), None);
     }
 
     #[test]

@@ -126,6 +126,9 @@ fn container(text: &str, lower: &str) -> Option<String> {
             });
         }
     }
+    if lower.contains("storage-opt") {
+        return Some("the storage driver takes no storage-opt".to_owned());
+    }
     (lower.contains("no command specified") || lower.contains("no command or entrypoint"))
         .then(|| "the image names no program, so name one in command".to_owned())
 }
@@ -145,7 +148,7 @@ fn port(text: &str) -> Option<u16> {
     .find_map(|address| {
         let address = address.trim_end_matches(':');
         // Newer engines add the address in the container.
-        let parts = address.splitn(3, ':').nth(1)?;
+        let parts = address.split(':').nth(1)?;
         parts.parse().ok()
     })
 }

@@ -5,6 +5,8 @@
 
 pub mod docker;
 mod docker_attach;
+mod docker_build;
+mod docker_disk;
 mod docker_image;
 mod docker_log;
 mod docker_networks;
@@ -33,6 +35,7 @@ use futures_util::stream::BoxStream;
 use toolbox_api::dtma::{LogLine, Progress};
 use toolbox_domain::ids::ToolInstanceId;
 
+use crate::disk::{DiskSpace, DiskUsage};
 use crate::firewall::probe::ProbeRequest;
 use hardening::Hardening;
 
@@ -100,8 +103,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Continues a paused container.
     fn unpause<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
 
-    /// Asks it to end, and kills it after ten seconds. Stopping a stopped one succeeds.
-    fn stop<'a>(&'a self, container: &'a ContainerId) -> Call<'a, ()>;
+    /// Asks it to end, and kills it after `grace`. Stopping a stopped one succeeds.
+    fn stop<'a>(&'a self, container: &'a ContainerId, grace: Duration) -> Call<'a, ()>;
 
     /// Removes it, running or not, and unless `keep_volumes` the volumes that Docker named for it. Removing none succeeds.
     fn remove<'a>(&'a self, container: &'a ContainerId, keep_volumes: bool) -> Call<'a, ()>;
@@ -111,6 +114,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Waits until it ends, at most `within`; whether it ended.
     fn ends_within<'a>(&'a self, container: &'a ContainerId, within: Duration) -> Call<'a, bool>;
+
+    /// Names of the volumes that carry the labels of an instance.
+    fn volumes(&self, instance: ToolInstanceId) -> Call<'_, Vec<String>>;
 
     /// Removes the volumes of an instance, and those named in `others`.
     fn remove_volumes(&self, instance: ToolInstanceId, others: Vec<String>) -> Call<'_, ()>;
@@ -133,6 +139,12 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Removes the images built for an instance, except the one named `keep`.
     fn remove_builds<'a>(&'a self, instance: ToolInstanceId, keep: Option<&'a str>)
     -> Call<'a, ()>;
+
+    /// What the tool of a container keeps on the disk.
+    fn disk_usage<'a>(&'a self, container: &'a ContainerId) -> Call<'a, DiskUsage>;
+
+    /// The disk that holds Docker's data; none where the agent does not see it.
+    fn disk_space(&self) -> Call<'_, Option<DiskSpace>>;
 
     /// The container's output, oldest first.
     fn logs<'a>(&'a self, container: &'a ContainerId, query: LogQuery) -> Call<'a, LogStream>;

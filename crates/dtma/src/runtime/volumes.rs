@@ -21,7 +21,7 @@ pub fn of_user(instance: ToolInstanceId, name: &str) -> String {
 }
 
 /// The name of the volume that an image declares at `path`. A user's volume has no `_` in its name.
-fn of_path(instance: ToolInstanceId, path: &str) -> String {
+pub fn of_path(instance: ToolInstanceId, path: &str) -> String {
     let words: String = path
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

@@ -17,6 +17,7 @@ use super::command::Refused;
 use crate::config::ssh::SshConfig;
 use crate::instances::Command;
 use crate::instances::command::Change;
+use crate::instances::steps::STOP_GRACE;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::{Container, ContainerRuntime, ContainerState, LogQuery, RuntimeError};
 use crate::store::{Store, StoreError};
@@ -72,7 +73,10 @@ pub(super) async fn change(
     }
     if matches!(action, InstanceAction::Stop | InstanceAction::Restart) {
         for container in &containers {
-            runtime.stop(&container.id).await.map_err(docker)?;
+            runtime
+                .stop(&container.id, STOP_GRACE)
+                .await
+                .map_err(docker)?;
         }
     }
     if matches!(action, InstanceAction::Start | InstanceAction::Restart) {

@@ -177,6 +177,17 @@ pub fn name(container: &ContainerInspectResponse) -> &str {
     container.name.as_deref().unwrap().trim_start_matches('/')
 }
 
+/// The lines that Docker's log has of its standard error.
+pub async fn errors(id: &str) -> Vec<String> {
+    let options = q::LogsOptionsBuilder::default().stderr(true).build();
+    let mut lines = connect().logs(id, Some(options));
+    let mut found = Vec::new();
+    while let Some(line) = lines.next().await {
+        found.push(line.unwrap().to_string().trim_end().to_owned());
+    }
+    found
+}
+
 /// Removes a container behind the agent's back.
 pub async fn remove(id: &str) {
     let options = q::RemoveContainerOptionsBuilder::default()

@@ -118,3 +118,42 @@ async fn a_tool_that_is_paused_on_its_trial_goes_on_with_it() {
         "{view}"
     );
 }
+
+#[tokio::test]
+async fn an_update_that_is_paused_on_its_trial_is_not_rolled_back_for_it() {
+    let agent = Agent::new().await;
+    let tool = Tool::new(&["sleep"]);
+    let before = agent.deploy(&tool).await;
+    let image = image_with("checked-later", "--interval=4s --retries=1", "/fixture").await;
+    let update = tool.clone().next().with("image", json!(image));
+    agent.deploy_for(&update, 0).await.expect(202);
+    let old = before["container_id"].as_str().unwrap();
+    let next = async || {
+        let found = agent.containers(&tool).await;
+        let mut new = found.into_iter().filter(docker::runs).filter_map(|c| c.id);
+        new.find(|id| id != old)
+    };
+    docker::eventually("the update runs", Duration::from_secs(20), async || {
+        next().await.is_some()
+    })
+    .await;
+    let id = next().await.unwrap();
+    docker::connect().pause_container(&id).await.unwrap();
+    let view = agent
+        .until(
+            &tool,
+            "the update is settled",
+            Duration::from_secs(30),
+            |v| v["generation"] == 2 && v["phase"] == "running" && v["settled"] == true,
+        )
+        .await;
+    assert_eq!(
+        (
+            &view["update_failed"],
+            &view["container_id"],
+            &view["health"]
+        ),
+        (&json!(false), &json!(id), &json!("healthy")),
+        "{view}"
+    );
+}

@@ -10,7 +10,7 @@ use crate::agent::{Agent, Tool};
 use crate::docker;
 use crate::registry::Registry;
 
-fn with_image(image: impl Into<String>) -> Tool {
+pub fn with_image(image: impl Into<String>) -> Tool {
     Tool::new(&["sleep"]).with("image", json!(image.into()))
 }
 
@@ -280,7 +280,7 @@ async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
     assert_error(&nowhere, "registry_unreachable");
 }
 
-async fn is_here(image: &str) -> bool {
+pub async fn is_here(image: &str) -> bool {
     docker::connect().inspect_image(image).await.is_ok()
 }
 

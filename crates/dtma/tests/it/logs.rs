@@ -217,19 +217,27 @@ async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
     agent.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
     agent.start().await;
+    let container = agent.container(&tool).await.id.unwrap();
     for pause in [0, 1, 4] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
+        let written = docker::errors(&container).await;
         let lines = read(&agent, &tool, "?tail=10000").await;
         let numbers: Vec<usize> = texts(&lines)
             .iter()
             .filter_map(|line| line.strip_prefix("mutter ")?.parse().ok())
             .collect();
-        assert!(numbers.len() > 80, "{numbers:?}");
-        // A line that was written in the moment from which on the attachment tells may be there twice.
-        let mut once = numbers.clone();
-        once.dedup();
-        assert!(numbers.len() - once.len() <= 2, "{numbers:?}");
-        assert_eq!(once, (0..once.len()).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>());
+        // However slow the machine is, what was in Docker's log a moment before is told. Of what the agent is attached to, it
+        // has got all but the last moment's.
+        let of_docker = written
+            .iter()
+            .filter(|line| line.starts_with("mutter "))
+            .count();
+        assert!(
+            of_docker > 20 && numbers.len() + 20 >= of_docker,
+            "{} of {of_docker}",
+            numbers.len()
+        );
     }
 
     let path = format!("/tools/{}/logs?tail=1&follow=true", tool.id);
@@ -241,10 +249,12 @@ async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
         .bytes_stream();
     let mut text = String::new();
     while text.lines().count() < 20 {
-        let next = tokio::time::timeout(Duration::from_secs(5), body.next()).await;
+        let next = tokio::time::timeout(Duration::from_secs(20), body.next()).await;
         text.push_str(std::str::from_utf8(&next.unwrap().unwrap().unwrap()).unwrap());
     }
-    let lines: Vec<Value> = text
+    // The last one may have come in part.
+    let whole = text.rsplit_once('\n').unwrap().0;
+    let lines: Vec<Value> = whole
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();

@@ -13,12 +13,12 @@ use crate::agent::{Agent, Tool};
 use crate::docker;
 
 /// The test image with these lines after its own, under a name of its own.
-async fn image(name: &str, instructions: &str) -> String {
+pub async fn image(name: &str, instructions: &str) -> String {
     image_with(name, instructions, &[]).await
 }
 
 /// The same, with files for them.
-async fn image_with(name: &str, instructions: &str, files: &[(&str, &[u8])]) -> String {
+pub async fn image_with(name: &str, instructions: &str, files: &[(&str, &[u8])]) -> String {
     docker::ensure_image().await;
     let tag = format!("dtma-test/{name}:1");
     let dockerfile = format!("FROM {}\n{instructions}\n", docker::IMAGE);
@@ -29,13 +29,13 @@ async fn image_with(name: &str, instructions: &str, files: &[(&str, &[u8])]) -> 
 }
 
 /// Who owns a folder: user and group.
-fn owner(folder: &str) -> (u32, u32) {
+pub fn owner(folder: &str) -> (u32, u32) {
     let data = std::fs::metadata(folder).unwrap();
     (data.uid(), data.gid())
 }
 
 /// The name of the volume at `path`, and its folder on this machine.
-fn volume(container: &ContainerInspectResponse, path: &str) -> (String, String) {
+pub fn volume(container: &ContainerInspectResponse, path: &str) -> (String, String) {
     let mounts = container.mounts.as_ref().unwrap();
     let mount = mounts
         .iter()
@@ -44,12 +44,12 @@ fn volume(container: &ContainerInspectResponse, path: &str) -> (String, String) 
     (mount.name.clone().unwrap(), mount.source.clone().unwrap())
 }
 
-async fn exists(volume: &str) -> bool {
+pub async fn exists(volume: &str) -> bool {
     docker::connect().inspect_volume(volume).await.is_ok()
 }
 
 /// Waits until the tool has left so many bytes in its file, one at each start.
-async fn started(folder: &str, times: u64) {
+pub async fn started(folder: &str, times: u64) {
     let file = Path::new(folder).join("starts");
     let what = format!("{times} starts");
     docker::eventually(&what, Duration::from_secs(10), async || {
@@ -164,7 +164,7 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
         agent.deploy(&tool).await;
         let container = agent.container(&tool).await;
         agent.kill();
-        // As an agent of before made it: without a word about the volume.
+        // As an older agent made it: without a word about the volume.
         docker::make_again(&container, |host| HostConfig {
             mounts: None,
             ..host
@@ -195,10 +195,9 @@ async fn a_volume_that_docker_named_is_carried_over_and_goes_with_the_instance()
     }
 }
 
-/// Makes a container as `docker commit` and `docker create -v` do: with the labels of the tool's, which the image carries. The
-/// agent removes it.
-async fn copy(agent: &Agent, tool: &Tool, binds: &[String]) {
-    let config = agent.container(tool).await.config.unwrap();
+/// Makes a container as `docker commit` and `docker create -v` do: with the labels of the tool's, which the image carries.
+async fn create_copy(original: ContainerInspectResponse, binds: &[String]) {
+    let config = original.config.unwrap();
     let body = ContainerCreateBody {
         image: config.image,
         labels: config.labels,
@@ -213,6 +212,11 @@ async fn copy(agent: &Agent, tool: &Tool, binds: &[String]) {
         .create_container(None::<CreateContainerOptions>, body)
         .await
         .unwrap();
+}
+
+/// The same of a tool that runs. The agent removes it.
+async fn copy(agent: &Agent, tool: &Tool, binds: &[String]) {
+    create_copy(agent.container(tool).await, binds).await;
     let what = "the copy is seen and removed";
     docker::eventually(what, Duration::from_secs(20), async || {
         agent.containers(tool).await.len() == 1
@@ -231,6 +235,31 @@ async fn a_copy_of_the_container_does_not_change_its_volumes() {
 
     let tool = tool.next().with("env", json!({"A": "1"}));
     agent.deploy(&tool).await;
+    assert_eq!(volume(&agent.container(&tool).await, "/data").0, name);
+    started(&folder, 2).await;
+    agent.delete(&tool).await.expect(200);
+    assert!(!exists(&name).await);
+}
+
+#[tokio::test]
+async fn a_copy_gives_no_volume_when_the_tools_own_container_is_gone() {
+    let image = image("copied-and-gone", "VOLUME /data").await;
+    let mut agent = Agent::new().await;
+    let tool = Tool::new(&["count", "/data/starts"]).with("image", json!(image));
+    agent.deploy(&tool).await;
+    let original = agent.container(&tool).await;
+    let (name, folder) = volume(&original, "/data");
+    started(&folder, 1).await;
+    let id = original.id.clone().unwrap();
+    agent.kill();
+    create_copy(original, &[]).await;
+    docker::remove(&id).await;
+    agent.start().await;
+    agent
+        .until(&tool, "a new container", Duration::from_secs(20), |v| {
+            v["phase"] == "running" && v["settled"] == true
+        })
+        .await;
     assert_eq!(volume(&agent.container(&tool).await, "/data").0, name);
     started(&folder, 2).await;
     agent.delete(&tool).await.expect(200);

@@ -134,4 +134,6 @@ pub struct ResourceLimits {
     pub nano_cpus: u64,
     /// Processes and threads.
     pub pids: u32,
+    /// Bytes on the disk: what it writes outside its volumes, and its volumes, together.
+    pub disk_bytes: u64,
 }

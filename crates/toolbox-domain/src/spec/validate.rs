@@ -82,6 +82,10 @@ pub mod limits {
     pub const PIDS: RangeInclusive<u32> = 1..=4096;
     /// Most processes and threads when no number is given.
     pub const DEFAULT_PIDS: u32 = 256;
+    /// Most bytes on the disk.
+    pub const DISK_BYTES: RangeInclusive<u64> = 16 * MIB..=16 * 1024 * 1024 * MIB;
+    /// Most bytes on the disk when no number is given.
+    pub const DEFAULT_DISK_BYTES: u64 = 10 * 1024 * MIB;
     /// Capabilities a spec may ask for: those Docker gives by default.
     pub const CAPABILITIES: &[&str] = &[
         "AUDIT_WRITE",
@@ -499,6 +503,7 @@ impl Check {
             memory_bytes,
             cpus,
             pids,
+            disk_bytes,
         } = *resources;
         let memory_bytes = memory_bytes.unwrap_or(limits::DEFAULT_MEMORY_BYTES);
         if !limits::MEMORY_BYTES.contains(&memory_bytes) {
@@ -524,10 +529,19 @@ impl Check {
                 "give 1 to 4096 processes",
             );
         }
+        let disk_bytes = disk_bytes.unwrap_or(limits::DEFAULT_DISK_BYTES);
+        if !limits::DISK_BYTES.contains(&disk_bytes) {
+            self.refuse(
+                "resources.disk_bytes",
+                "disk_out_of_bounds",
+                "give 16 MiB to 16 TiB",
+            );
+        }
         ResourceLimits {
             memory_bytes,
             nano_cpus: nano_cpus.unwrap_or(limits::DEFAULT_NANO_CPUS),
             pids,
+            disk_bytes,
         }
     }
 

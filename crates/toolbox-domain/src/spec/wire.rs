@@ -150,6 +150,9 @@ pub struct Resources {
     /// Most processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
+    /// Most bytes on the disk: what it writes outside its volumes, and its volumes, together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }
 
 /// How far a container is confined beyond the fixed rules.
