@@ -64,10 +64,10 @@ struct World {
 
 impl World {
     fn new(channel: &Value, receiver: Answer) -> Self {
-        Self::with(message(channel), receiver)
+        Self::with(&message(channel), receiver)
     }
 
-    fn with(message: Value, receiver: Answer) -> Self {
+    fn with(message: &Value, receiver: Answer) -> Self {
         let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
         let transport = Arc::new(Recorded::new());
         let public = "93.184.215.14".parse().unwrap();
@@ -288,9 +288,9 @@ fn mail_needs_a_provider_and_a_confirmed_address() {
 
 #[test]
 fn a_test_says_that_nothing_has_happened() {
-    let world = World::with(test_message(&webhook(HOOK)), status(500));
+    let world = World::with(&test_message(&webhook(HOOK)), status(500));
     assert_eq!(world.deliver(), ("retry 500 target_refused".to_owned(), 1));
-    let world = World::with(test_message(&webhook(HOOK)), status(200));
+    let world = World::with(&test_message(&webhook(HOOK)), status(200));
     assert_eq!(world.deliver(), ("delivered 200".to_owned(), 1));
     let sent = world.transport.sent();
     let call = sent.iter().find(|call| call.request.url == HOOK).unwrap();
