@@ -141,15 +141,18 @@ pub fn rules(prefix: &str, own_port: u16, exceptions: &[Exceptions]) -> Vec<Rule
         add(hook, "link-local addresses", Verdict::Refuse, checks);
         let checks = vec![from(), Check::Family(IPV6), Check::To6LinkLocal];
         add(hook, "link-local addresses", Verdict::Refuse, checks);
-    }
-    for (from, access) in allowed() {
-        let is_agent = access.port == own_port && access.protocol == Protocol::Tcp;
-        if access.target == HostTarget::Host && !is_agent {
-            let checks = std::iter::once(from).chain(port(access)).collect();
-            add(Hook::Input, &access.to_string(), Verdict::Accept, checks);
+        // All of one chain together, as the kernel lists them.
+        if hook == Hook::Input {
+            for (from, access) in allowed() {
+                let is_agent = access.port == own_port && access.protocol == Protocol::Tcp;
+                if access.target == HostTarget::Host && !is_agent {
+                    let checks = std::iter::once(from).chain(port(access)).collect();
+                    add(hook, &access.to_string(), Verdict::Accept, checks);
+                }
+            }
+            add(hook, "the machine", Verdict::Refuse, vec![from()]);
         }
     }
-    add(Hook::Input, "the machine", Verdict::Refuse, vec![from()]);
     let digest = digest(&rules);
     for rule in &mut rules {
         rule.comment = format!("{} ({digest})", rule.comment);

@@ -116,3 +116,10 @@ fn a_change_of_any_rule_shows_in_every_comment() {
     assert!(comments(&[]).is_disjoint(&comments(&exceptions())));
     assert!(comments(&[]).iter().all(|comment| comment.len() < 128));
 }
+
+/// The agent compares what it reads back with these, in their order.
+#[test]
+fn the_rules_of_a_chain_stand_together() {
+    let rules = rules("tbxaaaaa", OWN_PORT, &exceptions());
+    assert!(rules.is_sorted_by_key(|rule| rule.hook == Hook::Forward));
+}
