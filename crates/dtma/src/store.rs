@@ -574,7 +574,7 @@ impl StoredRecord {
             desired: self.desired,
             requested_sha256: self.requested_sha256,
             current: self.current.into_release()?,
-            next: self.next.map(|n| n.into_release()).transpose()?,
+            next: self.next.map(StoredRelease::into_release).transpose()?,
             update_failure: self.update_failure,
             restart: self.restart.and_then(|r| {
                 let after = OffsetDateTime::parse(&r.after, &Rfc3339).ok()?;

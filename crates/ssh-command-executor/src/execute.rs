@@ -25,7 +25,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long the operation may take, unless the caller says.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 /// Bounds of what the caller may say.
-const LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// Most bytes of output: logs of 5,000 lines of usual length fit.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;
 

@@ -85,25 +85,22 @@ fn agent_check(
     reached: Option<&(Way, MaybeStatus, u64)>,
     attempts: &[Attempt],
 ) -> ServiceCheck {
-    let (verdict, ms, evidence) = match reached {
-        Some((Way::DtmaEndpoint, Some(status), ms)) => {
-            let version = status.agent.version.as_deref().unwrap_or("?");
-            match status.agent.health {
-                AgentCondition::Healthy => {
-                    (Verdict::Ok, Some(*ms), format!("version {version} answers"))
-                }
-                AgentCondition::Degraded | AgentCondition::Down => (
-                    Verdict::Warning,
-                    Some(*ms),
-                    format!("version {version} answers, but Docker does not answer it"),
-                ),
+    let (verdict, ms, evidence) = if let Some((Way::DtmaEndpoint, Some(status), ms)) = reached {
+        let version = status.agent.version.as_deref().unwrap_or("?");
+        match status.agent.health {
+            AgentCondition::Healthy => {
+                (Verdict::Ok, Some(*ms), format!("version {version} answers"))
             }
+            AgentCondition::Degraded | AgentCondition::Down => (
+                Verdict::Warning,
+                Some(*ms),
+                format!("version {version} answers, but Docker does not answer it"),
+            ),
         }
-        _ => {
-            let why = attempts.iter().find(|a| a.way == Way::DtmaEndpoint);
-            let evidence = why.map_or("it did not answer", |a| a.message.as_str());
-            (Verdict::Failed, None, evidence.to_owned())
-        }
+    } else {
+        let why = attempts.iter().find(|a| a.way == Way::DtmaEndpoint);
+        let evidence = why.map_or("it did not answer", |a| a.message.as_str());
+        (Verdict::Failed, None, evidence.to_owned())
     };
     ServiceCheck {
         name: "agent".to_owned(),

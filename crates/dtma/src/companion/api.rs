@@ -44,7 +44,7 @@ use crate::telemetry::Telemetry;
 /// Callers of the old design present their secret in this header.
 const X_INTERNAL_API_SECRET: HeaderName = HeaderName::from_static("x-internal-api-secret");
 /// How long an agent that was started has to become healthy, for a caller who waits.
-const ENSURE_LIMIT: Duration = Duration::from_secs(60);
+const ENSURE_LIMIT: Duration = Duration::from_mins(1);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(250);
 

@@ -181,7 +181,7 @@ impl Companion {
                 (Err(fault), Some(from)) => self.go_back(&mut change, from, fault.reason()).await,
                 (Err(fault), None) => {
                     self.end(&mut change, Phase::Failed, Some(fault.reason()))
-                        .await
+                        .await;
                 }
             },
         }
@@ -276,7 +276,7 @@ impl Companion {
         let tidied = blocking(move || {
             match from {
                 Some(from) if versions.get(Link::Current).as_ref() != Some(&from) => {
-                    versions.set(Link::Previous, &from)?
+                    versions.set(Link::Previous, &from)?;
                 }
                 _ => {}
             }

@@ -243,7 +243,7 @@ impl Supervision for Container {
             let lines = docker.logs(&self.name, Some(options));
             Ok(lines
                 .map(|line| {
-                    line.map(|line| line.into_bytes())
+                    line.map(bollard::container::LogOutput::into_bytes)
                         .map_err(std::io::Error::other)
                 })
                 .boxed())

@@ -164,7 +164,7 @@ impl Firewall {
                     "containers are kept away from the machine; a container that tried was refused"
                 ),
                 FirewallState::Ineffective => {
-                    tracing::error!(detail = told, "containers reach the machine")
+                    tracing::error!(detail = told, "containers reach the machine");
                 }
                 FirewallState::Unverified | FirewallState::Unavailable => {
                     tracing::warn!(

@@ -189,9 +189,8 @@ impl Batch {
         send(&socket, &self.bytes)?;
         loop {
             let answer = receive(&socket)?;
-            for (_, body) in messages(&answer)
-                .into_iter()
-                .filter(|(kind, _)| *kind == ERROR)
+            if let Some((_, body)) = messages(&answer)
+                .into_iter().find(|(kind, _)| *kind == ERROR)
             {
                 return error_of(body).map_or(Ok(()), Err);
             }

@@ -19,7 +19,7 @@ use crate::config::ssh::{SshCommand, SshConfig};
 use crate::metrics::Machine;
 
 /// How long an operation may take. A caller that waits less hangs up, which ends it too.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How long the agent or its companion may take to answer.
 const ASK_LIMIT: Duration = Duration::from_secs(25);
 /// How long a question about the machine may take.

@@ -28,7 +28,7 @@ use crate::stub::Stub;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dtma");
 /// The version that this build is, and another one of the same length.
 const OLD: &str = env!("CARGO_PKG_VERSION");
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// The program without what only debuggers read, which is most of it.
 fn program() -> &'static [u8] {
@@ -238,7 +238,7 @@ impl Machine {
     }
 
     async fn until_pid_is_not(&self, pid: Pid) {
-        let end = Instant::now() + Duration::from_secs(120);
+        let end = Instant::now() + Duration::from_mins(2);
         while self.agent_pid() == Some(pid) {
             assert!(Instant::now() < end, "{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -739,7 +739,7 @@ async fn client(url: String, key: String, calls: u32, done: watch::Receiver<bool
         .build()
         .unwrap();
     let (mut met, mut session, mut last) = (Met::default(), None::<String>, Instant::now());
-    let end = Instant::now() + Duration::from_secs(180);
+    let end = Instant::now() + Duration::from_mins(3);
     while met.answered < calls || !*done.borrow() {
         assert!(
             Instant::now() < end,
@@ -776,7 +776,7 @@ async fn client(url: String, key: String, calls: u32, done: watch::Receiver<bool
                         .to_str()
                         .unwrap()
                         .to_owned(),
-                )
+                );
             }
             (200, Some(_)) => {
                 let body: Value = answer.json().await.unwrap();
