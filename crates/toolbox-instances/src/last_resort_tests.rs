@@ -58,7 +58,7 @@ fn a_deletion_by_ssh_ends_when_the_agent_says_so() {
     );
     assert_eq!(
         world.tables().row.as_ref().unwrap()["status_on_toolbox"],
-        "deleting"
+        "pending_delete"
     );
 }
 
