@@ -38,7 +38,7 @@ use crate::runtime::ContainerRuntime;
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::probe::EngineProbe;
 use crate::server::{self, Tls, Transport};
-use crate::store::{Store, StoreError};
+use crate::store::{Loaded, Store, StoreError};
 use crate::telemetry::Telemetry;
 use crate::tls::{Identity, TlsError};
 
@@ -83,12 +83,20 @@ pub enum StartError {
     Ended,
 }
 
-/// Runs the agent until `stop` ends. Containers go on running afterwards. `log` holds the end of what the program logs.
-pub async fn run(
-    config: Config,
-    log: Arc<LogRing>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), StartError> {
+/// What the agent has before it begins.
+struct Opened {
+    store: Arc<Store>,
+    loaded: Loaded,
+    keys: Arc<KeyRing>,
+    identity: Option<Identity>,
+    transport: Transport,
+    client: Option<ControlClient>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Reads what is on the disk, and takes the port.
+async fn open(config: &Config) -> Result<Opened, StartError> {
     config.check()?;
     let of_file = match &config.machine.key_file {
         Some(file) => read_keys(file)?,
@@ -100,7 +108,7 @@ pub async fn run(
     )?);
     let loaded = store.load()?;
     let keys = Arc::new(KeyRing::load(&config.machine.state_dir, &of_file)?);
-    let identity = identity(&config)?;
+    let identity = identity(config)?;
     let transport = match &identity {
         Some(identity) => Transport::Tls(Tls {
             config: identity.server_config()?,
@@ -108,7 +116,7 @@ pub async fn run(
         }),
         None => Transport::Plain,
     };
-    let client = client(&config)?;
+    let client = client(config)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| StartError::Listen {
@@ -126,7 +134,34 @@ pub async fn run(
         quarantined = loaded.quarantined.len(),
         "listening"
     );
+    Ok(Opened {
+        store,
+        loaded,
+        keys,
+        identity,
+        transport,
+        client,
+        listener,
+        address,
+    })
+}
 
+/// Runs the agent until `stop` ends. Containers go on running afterwards. `log` holds the end of what the program logs.
+pub async fn run(
+    config: Config,
+    log: Arc<LogRing>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let Opened {
+        store,
+        loaded,
+        keys,
+        identity,
+        transport,
+        client,
+        listener,
+        address,
+    } = open(&config).await?;
     let tombstones = Arc::new(Tombstones::new(Arc::clone(&store), loaded.tombstones));
     let shared = Arc::new(shared(&config, store, Arc::clone(&tombstones), address));
     for record in &loaded.records {
@@ -138,19 +173,7 @@ pub async fn run(
     let supervisor = Supervisor::new(Arc::clone(&shared), loaded.records, shutdown.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run(requests));
-    tasks.spawn(firewall::run(
-        Arc::clone(&shared.firewall),
-        Arc::clone(&shared.runtime),
-        shutdown.clone(),
-    ));
-    let (looked, mut first_look) = watch::channel(false);
-    tasks.spawn(watcher::run(
-        Arc::clone(&shared),
-        instances.clone(),
-        looked,
-        shutdown.clone(),
-    ));
-    watch_disk(&mut tasks, &shared, &instances, &shutdown);
+    let mut first_look = watch_machine(&mut tasks, &shared, &instances, &shutdown);
     // Callers that come meanwhile wait in the listener's queue, instead of being refused because Docker was not seen.
     let _ = tokio::time::timeout(FIRST_LOOK, first_look.wait_for(|looked| *looked)).await;
 
@@ -170,15 +193,7 @@ pub async fn run(
     let until = shutdown.clone();
     tasks.spawn(async move { sampled.run(state_dir, until).await });
     let companion = companion(&config, identity.as_ref())?;
-    let doctor = Arc::new(Doctor {
-        toolbox: config.machine.toolbox_id,
-        runtime: Arc::clone(&shared.runtime),
-        machine: Arc::clone(&machine),
-        disk_free_percent: config.disk_free,
-        control_url: config.control.control_url.clone(),
-        control_ca_file: config.control.control_ca_file.clone(),
-        companion: companion.clone(),
-    });
+    let doctor = Arc::new(doctor(&config, &shared, &machine, companion.clone()));
     let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
     let state = AppState {
         instances: instances.clone(),
@@ -239,19 +254,51 @@ pub async fn run(
     parts.until_stopped(stop).await
 }
 
-/// Starts what keeps the disk from filling.
-fn watch_disk(
+/// Starts what keeps containers away from the machine, looks at Docker, and keeps the disk from filling. Answers whether
+/// Docker was looked at.
+fn watch_machine(
     tasks: &mut JoinSet<()>,
     shared: &Arc<Shared>,
     instances: &InstancesHandle,
     shutdown: &watch::Receiver<bool>,
-) {
+) -> watch::Receiver<bool> {
+    tasks.spawn(firewall::run(
+        Arc::clone(&shared.firewall),
+        Arc::clone(&shared.runtime),
+        shutdown.clone(),
+    ));
+    let (looked, first_look) = watch::channel(false);
+    tasks.spawn(watcher::run(
+        Arc::clone(shared),
+        instances.clone(),
+        looked,
+        shutdown.clone(),
+    ));
     tasks.spawn(unused_images::run(Arc::clone(shared), shutdown.clone()));
     tasks.spawn(disk_watch::run(
         Arc::clone(shared),
         instances.clone(),
         shutdown.clone(),
     ));
+    first_look
+}
+
+/// What looks for faults when it is asked.
+fn doctor(
+    config: &Config,
+    shared: &Shared,
+    machine: &Arc<Machine>,
+    companion: Option<Arc<Companion>>,
+) -> Doctor {
+    Doctor {
+        toolbox: config.machine.toolbox_id,
+        runtime: Arc::clone(&shared.runtime),
+        machine: Arc::clone(machine),
+        disk_free_percent: config.disk_free,
+        control_url: config.control.control_url.clone(),
+        control_ca_file: config.control.control_ca_file.clone(),
+        companion,
+    }
 }
 
 /// What runs, and what ends it.

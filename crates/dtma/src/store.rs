@@ -244,7 +244,7 @@ impl Store {
                 }
                 continue;
             };
-            match self.read(&path, id) {
+            match read(&path, id) {
                 Ok(record) => loaded.records.push(record),
                 Err(corrupt) => {
                     let moved = self.set_aside(&path, name)?;
@@ -264,11 +264,7 @@ impl Store {
     /// The record of one instance; none when there is no file, or none that can be read.
     pub fn find(&self, id: ToolInstanceId) -> Option<Record> {
         let path = self.instances.join(format!("{id}.json"));
-        path.exists().then(|| self.read(&path, id).ok()).flatten()
-    }
-
-    fn read(&self, path: &Path, id: ToolInstanceId) -> Result<Record, Corrupt> {
-        read(path, id)
+        path.exists().then(|| read(&path, id).ok()).flatten()
     }
 
     fn set_aside(&self, path: &Path, name: &str) -> Result<PathBuf, StoreError> {
@@ -352,7 +348,7 @@ impl Store {
                 continue;
             }
             // What cannot be read may name it.
-            let Ok(record) = self.read(&path, id) else {
+            let Ok(record) = read(&path, id) else {
                 return Ok(false);
             };
             let mut releases = std::iter::once(&record.current).chain(&record.next);
@@ -367,7 +363,7 @@ impl Store {
     pub fn networks(&self, toolbox: ToolboxId) -> Result<Option<BTreeSet<String>>, StoreError> {
         let mut names = BTreeSet::new();
         for (id, path) in self.record_files()? {
-            let record = match self.read(&path, id) {
+            let record = match read(&path, id) {
                 Ok(record) => record,
                 // Removed since the folder was listed.
                 Err(Corrupt::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {

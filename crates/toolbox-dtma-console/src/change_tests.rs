@@ -161,11 +161,15 @@ fn what_is_waited_for_is_told_as_it_ended() {
 fn a_restart_has_succeeded_when_a_younger_agent_answers() {
     let world = World::new();
     let mut looks = 0;
-    world.agent(move |path| if path == "POST /v1/machine/restart" { answer(202, &json!({"accepted": true})) } else {
-        looks += 1;
-        let mut status = machine("agent", "healthy");
-        status["agent"]["uptime_seconds"] = json!(if looks < 3 { 900 } else { 0 });
-        answer(200, &status)
+    world.agent(move |path| {
+        if path == "POST /v1/machine/restart" {
+            answer(202, &json!({"accepted": true}))
+        } else {
+            looks += 1;
+            let mut status = machine("agent", "healthy");
+            status["agent"]["uptime_seconds"] = json!(if looks < 3 { 900 } else { 0 });
+            answer(200, &status)
+        }
     });
     let seen = world.ask_with("POST", &path("restart"), None, &[("prefer", "wait=20")]);
     assert_eq!(seen.status, 200, "{}", seen.text);

@@ -32,11 +32,10 @@ impl Observation {
     /// The agent is done with this generation.
     pub(crate) fn is_settled(&self, generation: u64) -> bool {
         match self {
-            Self::Gone => true,
+            // What Docker shows was looked at after the command of this generation.
+            Self::Gone | Self::Docker(_) => true,
             Self::Missing => false,
             Self::View(view) => view.settled && view.generation >= generation,
-            // It was looked at after the command of this generation.
-            Self::Docker(_) => true,
         }
     }
 

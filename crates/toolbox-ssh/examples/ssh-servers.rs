@@ -6,10 +6,28 @@ mod servers;
 
 use std::io::{Read, Write};
 
+use servers::Manner;
+
+const ALL: [(&str, Manner); 13] = [
+    ("answers", Manner::Answers),
+    ("stalls_at_banner", Manner::StallsAtBanner),
+    ("is_no_ssh", Manner::IsNoSsh),
+    ("stalls_at_key_exchange", Manner::StallsAtKeyExchange),
+    ("stalls_at_authentication", Manner::StallsAtAuthentication),
+    ("refuses", Manner::Refuses),
+    ("stalls_at_channel", Manner::StallsAtChannel),
+    ("refuses_channel", Manner::RefusesChannel),
+    ("stalls_at_exec", Manner::StallsAtExec),
+    ("refuses_exec", Manner::RefusesExec),
+    ("stalls_at_operation", Manner::StallsAtOperation),
+    ("floods", Manner::Floods),
+    ("cuts", Manner::Cuts),
+];
+
 #[tokio::main]
 async fn main() {
     let mut all = serde_json::Map::new();
-    for (name, manner) in servers::ALL {
+    for (name, manner) in ALL {
         let (port, host_key) = servers::start(manner).await;
         all.insert(
             name.to_owned(),

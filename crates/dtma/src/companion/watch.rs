@@ -65,16 +65,13 @@ pub(super) async fn run(companion: Arc<Companion>, mut shutdown: watch::Receiver
 
 async fn look(companion: &Companion, seen: &mut Seen) -> Result<(), SupervisionError> {
     let now = Instant::now();
-    let why = match companion.agents.health(companion.config.agent).await {
-        Ok(_) => {
-            seen.silent = 0;
-            let since = *seen.answers_since.get_or_insert(now);
-            if now - since >= GOOD {
-                seen.starts = 0;
-            }
-            return Ok(());
+    let Err(why) = companion.agents.health(companion.config.agent).await else {
+        seen.silent = 0;
+        let since = *seen.answers_since.get_or_insert(now);
+        if now - since >= GOOD {
+            seen.starts = 0;
         }
-        Err(why) => why,
+        return Ok(());
     };
     (seen.answers_since, seen.silent) = (None, seen.silent + 1);
     let runs = companion.supervision.runs().await?;

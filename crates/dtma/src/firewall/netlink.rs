@@ -190,7 +190,8 @@ impl Batch {
         loop {
             let answer = receive(&socket)?;
             if let Some((_, body)) = messages(&answer)
-                .into_iter().find(|(kind, _)| *kind == ERROR)
+                .into_iter()
+                .find(|(kind, _)| *kind == ERROR)
             {
                 return error_of(body).map_or(Ok(()), Err);
             }

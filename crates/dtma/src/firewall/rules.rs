@@ -133,7 +133,7 @@ pub fn rules(prefix: &str, own_port: u16, exceptions: &[Exceptions]) -> Vec<Rule
         for (from, access) in allowed() {
             if let HostTarget::LinkLocal(ip) = access.target {
                 let mut checks = vec![from, Check::Family(IPV4), Check::To4(ip.octets().to_vec())];
-                checks.extend(port(access));
+                checks.extend(port(*access));
                 add(hook, &access.to_string(), Verdict::Accept, checks);
             }
         }
@@ -146,7 +146,7 @@ pub fn rules(prefix: &str, own_port: u16, exceptions: &[Exceptions]) -> Vec<Rule
             for (from, access) in allowed() {
                 let is_agent = access.port == own_port && access.protocol == Protocol::Tcp;
                 if access.target == HostTarget::Host && !is_agent {
-                    let checks = std::iter::once(from).chain(port(access)).collect();
+                    let checks = std::iter::once(from).chain(port(*access)).collect();
                     add(hook, &access.to_string(), Verdict::Accept, checks);
                 }
             }
@@ -160,7 +160,7 @@ pub fn rules(prefix: &str, own_port: u16, exceptions: &[Exceptions]) -> Vec<Rule
     rules
 }
 
-fn port(access: &HostAccess) -> [Check; 2] {
+fn port(access: HostAccess) -> [Check; 2] {
     let protocol = match access.protocol {
         Protocol::Tcp => TCP,
         Protocol::Udp => UDP,

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(ring.tail(usize::MAX).len(), MAX_LOG_LINES as usize);
         assert!(ring.tail(0).is_empty());
         for _ in 0..100 {
-            ring.push(&[b'x'; 10 * MAX_LINE]);
+            ring.push(&vec![b'x'; 10 * MAX_LINE]);
         }
         let kept = ring.tail(usize::MAX);
         assert!(kept.iter().map(Bytes::len).sum::<usize>() <= MAX_BYTES);

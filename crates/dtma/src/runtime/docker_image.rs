@@ -406,7 +406,7 @@ impl Layers {
                 .filter(|t| *t > 0)
                 .or(layer.total);
         }
-        self.stage = status.to_owned();
+        status.clone_into(&mut self.stage);
     }
 
     fn progress(&self) -> Progress {

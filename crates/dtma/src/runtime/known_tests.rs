@@ -64,105 +64,108 @@ fn nothing_that_a_server_answers_reaches_the_user() {
     }
 }
 
+/// What Docker says while it does something, and what users are told of it.
+const HELPS: &[(Operation, &str, &str)] = &[
+    (
+        Operation::Pull,
+        "Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host",
+        "its name is not known",
+    ),
+    (
+        Operation::Pull,
+        "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+        "it refuses connections",
+    ),
+    (
+        Operation::Pull,
+        "unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 403 Forbidden",
+        "it answered 403",
+    ),
+    (
+        Operation::Pull,
+        "Get \"https://r.example/v2/\": x509: certificate signed by unknown authority",
+        "certificate is not trusted",
+    ),
+    (
+        Operation::Build,
+        "The command '/bin/sh -c make SECRET' returned a non-zero code: 2",
+        "a command of it ended with exit code 2",
+    ),
+    (
+        Operation::Build,
+        "failed to solve: process \"/bin/sh -c make\" did not complete successfully: exit code: 17",
+        "exit code 17",
+    ),
+    (
+        Operation::Build,
+        "COPY failed: file not found in build context: stat missing: file does not exist",
+        "a file that it copies",
+    ),
+    (
+        Operation::Build,
+        "Cannot locate specified Dockerfile: Dockerfile",
+        "no such Dockerfile",
+    ),
+    (
+        Operation::Build,
+        "error fetching: exit status 128: fatal: couldn't find remote ref nope",
+        "no such branch or tag",
+    ),
+    (
+        Operation::Start,
+        "OCI runtime create failed: runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory: unknown",
+        "the program \"/nope\": no such file or directory",
+    ),
+    (
+        Operation::Start,
+        "exec: \"serve\": executable file not found in $PATH: unknown",
+        "the program \"serve\": executable file not found in $PATH",
+    ),
+    (
+        Operation::Start,
+        "chdir to cwd (\"/srv/app\") set in config.json failed: permission denied: unknown",
+        "the working folder \"/srv/app\": permission denied",
+    ),
+    (
+        Operation::Create,
+        "unable to find user nobody-here: no matching entries in passwd file",
+        "there is no user \"nobody-here\"",
+    ),
+    (
+        Operation::Create,
+        "No command specified",
+        "name one in command",
+    ),
+    (
+        Operation::Start,
+        "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:31000 failed: port is already allocated",
+        "port 31000",
+    ),
+    (
+        Operation::Start,
+        "listen tcp4 127.0.0.1:31001: bind: address already in use",
+        "port 31001",
+    ),
+    (
+        Operation::Start,
+        "failed to bind host port for 0.0.0.0:7148:172.18.0.2:7148/tcp: address already in use",
+        "port 7148",
+    ),
+    (
+        Operation::Start,
+        "ports are not available: exposing port TCP 0.0.0.0:80 -> 127.0.0.1:0: listen tcp 0.0.0.0:80: bind",
+        "port 80",
+    ),
+    (
+        Operation::Start,
+        "error mounting \"/var/lib/docker/volumes/x/_data\" to rootfs at \"/etc/passwd\": mount: not a directory: unknown",
+        "the mount at \"/etc/passwd\": it is not a directory",
+    ),
+];
+
 #[test]
 fn what_helps_is_told() {
-    for (operation, text, part) in [
-        (
-            Operation::Pull,
-            "Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host",
-            "its name is not known",
-        ),
-        (
-            Operation::Pull,
-            "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
-            "it refuses connections",
-        ),
-        (
-            Operation::Pull,
-            "unexpected status from HEAD request to https://r.example/v2/a/manifests/1: 403 Forbidden",
-            "it answered 403",
-        ),
-        (
-            Operation::Pull,
-            "Get \"https://r.example/v2/\": x509: certificate signed by unknown authority",
-            "certificate is not trusted",
-        ),
-        (
-            Operation::Build,
-            "The command '/bin/sh -c make SECRET' returned a non-zero code: 2",
-            "a command of it ended with exit code 2",
-        ),
-        (
-            Operation::Build,
-            "failed to solve: process \"/bin/sh -c make\" did not complete successfully: exit code: 17",
-            "exit code 17",
-        ),
-        (
-            Operation::Build,
-            "COPY failed: file not found in build context: stat missing: file does not exist",
-            "a file that it copies",
-        ),
-        (
-            Operation::Build,
-            "Cannot locate specified Dockerfile: Dockerfile",
-            "no such Dockerfile",
-        ),
-        (
-            Operation::Build,
-            "error fetching: exit status 128: fatal: couldn't find remote ref nope",
-            "no such branch or tag",
-        ),
-        (
-            Operation::Start,
-            "OCI runtime create failed: runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory: unknown",
-            "the program \"/nope\": no such file or directory",
-        ),
-        (
-            Operation::Start,
-            "exec: \"serve\": executable file not found in $PATH: unknown",
-            "the program \"serve\": executable file not found in $PATH",
-        ),
-        (
-            Operation::Start,
-            "chdir to cwd (\"/srv/app\") set in config.json failed: permission denied: unknown",
-            "the working folder \"/srv/app\": permission denied",
-        ),
-        (
-            Operation::Create,
-            "unable to find user nobody-here: no matching entries in passwd file",
-            "there is no user \"nobody-here\"",
-        ),
-        (
-            Operation::Create,
-            "No command specified",
-            "name one in command",
-        ),
-        (
-            Operation::Start,
-            "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:31000 failed: port is already allocated",
-            "port 31000",
-        ),
-        (
-            Operation::Start,
-            "listen tcp4 127.0.0.1:31001: bind: address already in use",
-            "port 31001",
-        ),
-        (
-            Operation::Start,
-            "failed to bind host port for 0.0.0.0:7148:172.18.0.2:7148/tcp: address already in use",
-            "port 7148",
-        ),
-        (
-            Operation::Start,
-            "ports are not available: exposing port TCP 0.0.0.0:80 -> 127.0.0.1:0: listen tcp 0.0.0.0:80: bind",
-            "port 80",
-        ),
-        (
-            Operation::Start,
-            "error mounting \"/var/lib/docker/volumes/x/_data\" to rootfs at \"/etc/passwd\": mount: not a directory: unknown",
-            "the mount at \"/etc/passwd\": it is not a directory",
-        ),
-    ] {
+    for &(operation, text, part) in HELPS {
         let told = told(operation, text);
         assert!(told.contains(part), "{told}");
         assert!(

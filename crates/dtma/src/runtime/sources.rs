@@ -64,10 +64,9 @@ impl Sources {
             return Ok(());
         }
         let looking = resolve(name.clone(), source.port.unwrap_or(HTTPS_PORT));
-        let found = match tokio::time::timeout(RESOLVE_LIMIT, looking).await {
-            Ok(Ok(found)) => found,
-            // Docker may know a way that the agent does not, such as a proxy; else it says that there is no such name.
-            Ok(Err(_)) | Err(_) => return Ok(()),
+        // Docker may know a way that the agent does not, such as a proxy; else it says that there is no such name.
+        let Ok(Ok(found)) = tokio::time::timeout(RESOLVE_LIMIT, looking).await else {
+            return Ok(());
         };
         if found.len() > MAX_ADDRESSES {
             return Err(refused(format!("The name {source} has too many addresses")));

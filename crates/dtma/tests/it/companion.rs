@@ -177,7 +177,8 @@ impl Machine {
             ("DTMA_ENROLMENT_TOKEN_FILE", token.display().to_string()),
             ("DTMA_LOG", "dtma=debug,info".to_owned()),
         ];
-        let text: String = settings.iter().map(|(n, v)| format!("{n}={v}\n")).collect();
+        let lines: Vec<String> = settings.iter().map(|(n, v)| format!("{n}={v}\n")).collect();
+        let text = lines.concat();
         docker::write(&folder.join("dtma.env"), text.as_bytes());
         let mut agent = agent;
         agent.key.clone_from(&stub.plane().keys.control_to_agent);

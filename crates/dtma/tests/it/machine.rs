@@ -45,8 +45,8 @@ async fn started(flags: &[String]) -> Agent {
     agent
 }
 
-fn flag(name: &str, value: impl ToString) -> Vec<String> {
-    vec![name.to_owned(), value.to_string()]
+fn flag(name: &str, value: &str) -> Vec<String> {
+    vec![name.to_owned(), value.to_owned()]
 }
 
 /// A server on this machine that answers every request so; its port.
@@ -147,19 +147,19 @@ async fn docker_down_fails_and_docker_up_cures_it() {
 
 #[tokio::test]
 async fn a_full_disk_is_a_warning_or_a_failure() {
-    let full = started(&flag("--disk-free", 100)).await;
+    let full = started(&flag("--disk-free", "100")).await;
     let found = check(&full, "disk").await;
     assert!(
         found["verdict"] == "warning" || found["verdict"] == "failed",
         "{found}"
     );
-    let enough = started(&flag("--disk-free", 0)).await;
+    let enough = started(&flag("--disk-free", "0")).await;
     assert_verdict(&enough, "disk", "ok").await;
 }
 
 #[tokio::test]
 async fn each_step_of_the_way_to_the_control_plane_is_told_apart() {
-    let control = |url: String| flag("--control-url", url);
+    let control = |url: String| flag("--control-url", &url);
     let none = started(&[]).await;
     assert_verdict(&none, "control_dns", "not_checked").await;
 
@@ -192,7 +192,7 @@ async fn a_clock_that_is_wrong_is_told() {
         let port = control_plane(ahead).await;
         let agent = started(&flag(
             "--control-url",
-            format!("http://127.0.0.1:{port}/heartbeat"),
+            &format!("http://127.0.0.1:{port}/heartbeat"),
         ))
         .await;
         let found = check(&agent, "clock").await;
@@ -205,12 +205,12 @@ async fn a_clock_that_is_wrong_is_told() {
 async fn the_companion_is_seen_when_it_is_there() {
     let health = || async { r#"{"version": "9.9.9", "status": "healthy"}"# };
     let port = serve(Router::new().route("/health", get(health))).await;
-    let agent = started(&flag("--companion-port", port)).await;
+    let agent = started(&flag("--companion-port", &port.to_string())).await;
     assert_verdict(&agent, "companion", "ok").await;
     let status = get_json(&agent, "/v1/machine/status").await;
     assert_eq!(status["companion"]["version"], "9.9.9");
 
-    let alone = started(&flag("--companion-port", 1)).await;
+    let alone = started(&flag("--companion-port", "1")).await;
     assert_verdict(&alone, "companion", "failed").await;
     let status = get_json(&alone, "/v1/machine/status").await;
     assert_eq!(status["companion"]["reachable"], false);
