@@ -171,9 +171,7 @@ impl AgentError {
                 ProblemCode::StoreFailed => ErrorCode::AgentStoreFailed,
                 ProblemCode::ShuttingDown
                 | ProblemCode::AgentNotHealthy
-                | ProblemCode::TooManyConnections => {
-                    ErrorCode::AgentUnreachable
-                }
+                | ProblemCode::TooManyConnections => ErrorCode::AgentUnreachable,
                 ProblemCode::InvalidBody
                 | ProblemCode::BodyTooLarge
                 | ProblemCode::UnsupportedMediaType

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What a server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// Answers `{"ok":true,"by":"machine"}` and ends with 0.
     Answers,
     /// Says nothing.
@@ -41,7 +41,7 @@ pub enum Manner {
     Cuts,
 }
 
-pub const ALL: [(&str, Manner); 13] = [
+pub(crate) const ALL: [(&str, Manner); 13] = [
     ("answers", Manner::Answers),
     ("stalls_at_banner", Manner::StallsAtBanner),
     ("is_no_ssh", Manner::IsNoSsh),
@@ -58,7 +58,7 @@ pub const ALL: [(&str, Manner); 13] = [
 ];
 
 /// Starts a server; gives its port and its host key.
-pub async fn start(manner: Manner) -> (u16, String) {
+pub(crate) async fn start(manner: Manner) -> (u16, String) {
     let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&[7; 32])), "").unwrap();
     let host_key = key.public_key().to_openssh().unwrap();
     let config = Arc::new(server::Config {
@@ -167,7 +167,15 @@ impl server::Handler for Server {
             Manner::StallsAtOperation => {}
             Manner::Cuts => {
                 session.data(channel, b"{".to_vec())?;
-                return Err(russh::Error::Disconnect);
+                let handle = session.handle();
+                tokio::spawn(async move {
+                    // What was written before is to arrive.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    let reason = russh::Disconnect::ByApplication;
+                    let _ = handle
+                        .disconnect(reason, String::new(), String::new())
+                        .await;
+                });
             }
             Manner::Floods => {
                 let handle = session.handle();
