@@ -29,7 +29,7 @@ fn limits() -> Limits {
 }
 
 async fn ask(port: u16, host_key: &str) -> (Result<End, SshError>, Vec<u8>) {
-    ask_at(port, host_key, 0).await
+    ask_at(port, host_key, 0, &limits()).await
 }
 
 /// Asks while this side's clock differs by so many seconds.
@@ -54,7 +54,7 @@ async fn ask_at(port: u16, host_key: &str, differs: i64) -> (Result<End, SshErro
                 &host_key,
                 &credentials.unwrap(),
                 &operation,
-                &limits(),
+                limits,
                 &mut take,
             )
             .await
@@ -105,11 +105,15 @@ async fn each_way_to_misbehave_has_its_own_error_within_its_deadline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_is_answered_and_another_host_key_is_not_talked_to() {
     let (port, host_key) = servers::start(Manner::Answers).await;
-    let (ended, output) = ask(port, &host_key).await;
+    let limits = Limits::default();
+    let (ended, output) = ask_at(port, &host_key, 0, &limits).await;
     assert_eq!(ended, Ok(End::Exited(0)));
     assert_eq!(output, b"{\"ok\":true,\"by\":\"machine\"}\n");
     let other = Authority::parse(SEED).unwrap().public_key();
-    assert_eq!(ask(port, &other).await.0, Err(SshError::HostKeyDiffers));
+    assert_eq!(
+        ask_at(port, &other, 0, &limits).await.0,
+        Err(SshError::HostKeyDiffers)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +133,10 @@ async fn a_closed_port_is_told_apart_from_a_silent_address() {
 async fn a_clock_that_differs_is_named_whichever_way_it_differs() {
     let (port, host_key) = servers::start(Manner::Answers).await;
     for differs in [-55, 55] {
-        assert_eq!(ask_at(port, &host_key, differs).await.0, Ok(End::Exited(0)));
+        assert_eq!(
+            ask_at(port, &host_key, differs, &Limits::default()).await.0,
+            Ok(End::Exited(0))
+        );
     }
     // It is this side that goes wrong here, so the machine seems to be behind when this side is ahead.
     for (differs, wanted) in [
@@ -138,6 +145,9 @@ async fn a_clock_that_differs_is_named_whichever_way_it_differs() {
         (-65, SshError::ClockAhead),
         (-86_400 * 365, SshError::ClockAhead),
     ] {
-        assert_eq!(ask_at(port, &host_key, differs).await.0, Err(wanted));
+        assert_eq!(
+            ask_at(port, &host_key, differs, &Limits::default()).await.0,
+            Err(wanted)
+        );
     }
 }
