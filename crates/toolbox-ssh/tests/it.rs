@@ -33,7 +33,12 @@ async fn ask(port: u16, host_key: &str) -> (Result<End, SshError>, Vec<u8>) {
 }
 
 /// Asks while this side's clock differs by so many seconds.
-async fn ask_at(port: u16, host_key: &str, differs: i64) -> (Result<End, SshError>, Vec<u8>) {
+async fn ask_at(
+    port: u16,
+    host_key: &str,
+    differs: i64,
+    limits: &Limits,
+) -> (Result<End, SshError>, Vec<u8>) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
