@@ -41,6 +41,25 @@ pub(crate) enum Manner {
     Cuts,
 }
 
+<<<<<<< HEAD
+=======
+pub(crate) const ALL: [(&str, Manner); 13] = [
+    ("answers", Manner::Answers),
+    ("stalls_at_banner", Manner::StallsAtBanner),
+    ("is_no_ssh", Manner::IsNoSsh),
+    ("stalls_at_key_exchange", Manner::StallsAtKeyExchange),
+    ("stalls_at_authentication", Manner::StallsAtAuthentication),
+    ("refuses", Manner::Refuses),
+    ("stalls_at_channel", Manner::StallsAtChannel),
+    ("refuses_channel", Manner::RefusesChannel),
+    ("stalls_at_exec", Manner::StallsAtExec),
+    ("refuses_exec", Manner::RefusesExec),
+    ("stalls_at_operation", Manner::StallsAtOperation),
+    ("floods", Manner::Floods),
+    ("cuts", Manner::Cuts),
+];
+
+>>>>>>> ssh
 /// Starts a server; gives its port and its host key.
 pub(crate) async fn start(manner: Manner) -> (u16, String) {
     let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&[7; 32])), "").unwrap();
@@ -151,7 +170,15 @@ impl server::Handler for Server {
             Manner::StallsAtOperation => {}
             Manner::Cuts => {
                 session.data(channel, b"{".to_vec())?;
-                return Err(russh::Error::Disconnect);
+                let handle = session.handle();
+                tokio::spawn(async move {
+                    // What was written before is to arrive.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    let reason = russh::Disconnect::ByApplication;
+                    let _ = handle
+                        .disconnect(reason, String::new(), String::new())
+                        .await;
+                });
             }
             Manner::Floods => {
                 let handle = session.handle();
