@@ -41,25 +41,6 @@ pub(crate) enum Manner {
     Cuts,
 }
 
-<<<<<<< HEAD
-=======
-pub(crate) const ALL: [(&str, Manner); 13] = [
-    ("answers", Manner::Answers),
-    ("stalls_at_banner", Manner::StallsAtBanner),
-    ("is_no_ssh", Manner::IsNoSsh),
-    ("stalls_at_key_exchange", Manner::StallsAtKeyExchange),
-    ("stalls_at_authentication", Manner::StallsAtAuthentication),
-    ("refuses", Manner::Refuses),
-    ("stalls_at_channel", Manner::StallsAtChannel),
-    ("refuses_channel", Manner::RefusesChannel),
-    ("stalls_at_exec", Manner::StallsAtExec),
-    ("refuses_exec", Manner::RefusesExec),
-    ("stalls_at_operation", Manner::StallsAtOperation),
-    ("floods", Manner::Floods),
-    ("cuts", Manner::Cuts),
-];
-
->>>>>>> ssh
 /// Starts a server; gives its port and its host key.
 pub(crate) async fn start(manner: Manner) -> (u16, String) {
     let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&[7; 32])), "").unwrap();
