@@ -459,6 +459,7 @@ impl Instance {
             Ok(Ok(())) => {
                 tracing::info!(instance = %id, "deleted");
                 self.shared.firewall.set(id, None).await;
+                self.shared.firewall.settled().await;
                 self.record = None;
                 self.release_unused_ports();
             }

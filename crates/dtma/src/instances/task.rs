@@ -329,6 +329,8 @@ impl Instance {
             return true;
         };
         self.shared.firewall.set(self.id, Some(&record)).await;
+        // An exception that no release names any more ends before anybody is told so.
+        self.shared.firewall.settled().await;
         let store = Arc::clone(&self.shared.store);
         let saved = tokio::task::spawn_blocking(move || store.save(&record)).await;
         self.unsaved = !matches!(saved, Ok(Ok(())));
