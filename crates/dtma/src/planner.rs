@@ -183,12 +183,17 @@ fn stopped(situation: &Situation<'_>, settled: Settled) -> Step {
     if let Some(container) = surplus {
         return retire(container);
     }
-    match current {
-        Some(container) if container.name != situation.name => {
-            Step::Rename(container.id.clone(), situation.name.to_owned())
-        }
-        _ => Step::Done(settled),
-    }
+    let renamed = current.and_then(|container| rename(container, situation));
+    renamed.unwrap_or(Step::Done(settled))
+}
+
+/// The step that gives `container` the tool's name; none where it has it. One that is only there to be made anew may be a
+/// copy, and would pass for the tool's own under its name.
+fn rename(container: &Seen, situation: &Situation<'_>) -> Option<Step> {
+    let is_own = container.name.strip_suffix(NEXT_SUFFIX) == Some(situation.name);
+    let is_kept = container.confinement != Confinement::Lost;
+    (container.name != situation.name && (is_own || is_kept))
+        .then(|| Step::Rename(container.id.clone(), situation.name.to_owned()))
 }
 
 fn running(situation: &Situation<'_>) -> Step {
@@ -218,8 +223,8 @@ fn running(situation: &Situation<'_>) -> Step {
             _ => Step::Done(Settled::Failed),
         };
     }
-    if container.name != situation.name {
-        return Step::Rename(container.id.clone(), situation.name.to_owned());
+    if let Some(step) = rename(container, situation) {
+        return step;
     }
     let on_trial = container.trial == Trial::Begun && !situation.proven;
     if let Some(step) = confine(container, Version::Current, situation.current.has_image) {
@@ -251,8 +256,8 @@ fn updating(situation: &Situation<'_>, facts: VersionFacts) -> Step {
         return retire(container);
     }
     // An update committed just before may have left its container under the name that this one needs.
-    if let Some(old) = current.filter(|c| c.name != situation.name) {
-        return Step::Rename(old.id.clone(), situation.name.to_owned());
+    if let Some(step) = current.and_then(|old| rename(old, situation)) {
+        return step;
     }
     let Some(container) = next else {
         return if facts.has_image {
