@@ -686,6 +686,8 @@ mod tests {
             let path = uri.path();
             if path.ends_with("/version") {
                 (StatusCode::OK, Json(json!({"ApiVersion": "1.41"})))
+            } else if path.ends_with("/info") {
+                (StatusCode::OK, Json(json!({"Driver": "overlay2"})))
             } else if path.ends_with("/networks") {
                 let network = json!([{"Name": "toolbox-1", "Id": "1"}]);
                 (StatusCode::OK, Json(network))

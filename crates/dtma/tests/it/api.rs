@@ -223,7 +223,7 @@ async fn specs_that_break_rules_are_refused_with_every_violation() {
     let agent = Agent::new().await;
     let cases: [(&str, Value); 9] = [
         ("image", json!("")),
-        ("image", json!("http://127.0.0.1/x.git")),
+        ("image", json!("http://127.0.0.2/x.git")),
         ("image", json!("UPPER/case:1")),
         ("env", json!({"A": "nul\0"})),
         ("resources", json!({"memory_bytes": 1})),
@@ -371,7 +371,7 @@ fn the_published_document_has_exactly_these_routes() {
 fn help_documents_every_variable() {
     #[allow(clippy::disallowed_methods, reason = "the program under test")]
     let output = Command::new(env!("CARGO_BIN_EXE_dtma"))
-        .arg("--help")
+        .args(["agent", "--help"])
         .output()
         .unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

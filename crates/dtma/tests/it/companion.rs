@@ -149,7 +149,17 @@ impl Machine {
         let mut machine = Self::prepare().await;
         machine.start();
         machine.healthy(OLD).await;
+        machine.enrolled().await;
         machine
+    }
+
+    /// Waits until the agent has the keys that tests present.
+    async fn enrolled(&self) {
+        let end = Instant::now() + SOON;
+        while self.agent.call(Method::GET, "/status").await.status != StatusCode::OK {
+            assert!(Instant::now() < end, "it is not enrolled: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn prepare() -> Self {

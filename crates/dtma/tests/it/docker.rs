@@ -214,6 +214,7 @@ pub async fn make_again(
         image: config.image,
         cmd: config.cmd,
         env: config.env,
+        exposed_ports: config.exposed_ports,
         labels: config.labels,
         host_config: Some(change(host)),
         ..ContainerCreateBody::default()

@@ -11,11 +11,7 @@ use crate::images::{is_here, serve_repository, with_image};
 use crate::registry::Registry;
 
 async fn building() -> (Agent, tempfile::TempDir) {
-    let mut agent = Agent::prepare();
-    docker::ensure_image().await;
-    agent.extra = vec!["--allow-loopback-git".into()];
-    agent.start().await;
-    (agent, tempfile::tempdir().unwrap())
+    (Agent::new().await, tempfile::tempdir().unwrap())
 }
 
 /// All images with a label, also those without a name that others are built on.
