@@ -258,6 +258,8 @@ async function stop(): Promise<never> {
 }
 
 real.addSignalListener("SIGTERM", stop);
+// Deno reads which authorities to trust (DENO_CERT, DENO_TLS_CA_STORE) when the first client is made, and keeps them.
+real.createHttpClient({}).close();
 // What the process needed to start is none of the function's environment.
 for (const name of Object.keys(real.env.toObject())) {
   if (name.startsWith("DENO_") || name === "NO_COLOR") real.env.delete(name);
