@@ -266,7 +266,7 @@ Deno.test("alerts reach their user", async (t) => {
     );
     await eventually("both refusals", async () => {
       const rows = await db.rows<{ last_code: string }>(
-        "select last_code from public.alert_messages where state = 'failed'",
+        "select last_code from public.alert_messages where state = 'failed' and event = 'opened'",
       );
       return rows.length === 2 && rows.every((row) => row.last_code === "target_not_allowed") ? true : undefined;
     });
