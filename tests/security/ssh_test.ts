@@ -14,8 +14,7 @@ type Json = any;
 
 Deno.test("a machine is reached by SSH for operations of the set only", async (t) => {
   const logs = await Deno.makeTempDir({ prefix: "toolbox-ssh-" });
-  await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(() => Deno.remove(logs, { recursive: true }));
+  await using _logs = { [Symbol.asyncDispose]: () => Deno.remove(logs, { recursive: true }) };
   await using stack = await startStack({ dtma: false, functionEnv: { TOOLBOX_SSH_CA_KEY: SEED } });
   const { ready } = stack;
   const db = new Database(ready.admin_db_url);
