@@ -92,7 +92,7 @@ Deno.test("a registry or a Git host leads into no inner network", async (t) => {
     for (const host of hosts) {
       for (const image of [`${host}/a/b:1`, `https://${host}/a/b.git`, `http://${host}/a/b.git#main:dir`]) {
         const reply = await tools.deploy("inner", { dockerImage: image }, generic);
-        assert.equal(reply.status, 400, `${image}: ${describe(reply)}`);
+        assert.equal(reply.status, 422, `${image}: ${describe(reply)}`);
         assert.equal(codeOf(reply), "validation_failed", image);
         assert.match(reply.json.error.message, /dockerImage: /, describe(reply));
       }

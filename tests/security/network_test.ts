@@ -47,7 +47,10 @@ async function metadataService(): Promise<Disposable> {
 
 Deno.test("a tool reaches neither other tools nor the machine, unless its deploy says so", async (t) => {
   const agentPort = freePort();
-  await using world = await startWorld({ dtmaEnv: { DTMA_LISTEN: `0.0.0.0:${agentPort}` }, args: [`--dtma-port=${agentPort}`] });
+  await using world = await startWorld({
+    dtmaEnv: { DTMA_LISTEN: `0.0.0.0:${agentPort}` },
+    args: [`--dtma-port=${agentPort}`],
+  });
   const image = await attackerImage();
   using _metadata = await metadataService();
   using open = Deno.listen({ hostname: "0.0.0.0", port: 0 });
