@@ -204,7 +204,14 @@ enrol() {
     set +a
     unset DTMA_ENROLMENT_TOKEN_FILE
     "$program" enrol "$@" <"$work/token"
-  ) || die "the machine did not join; run this again with a token that is good"
+  ) || {
+    # A machine that joined before goes on as it was.
+    if [ -e "$state/keys.json" ]; then
+      [ -z "$before" ] || set_link "$before" current
+      start_all || true
+    fi
+    die "the machine did not join; run this again with a token that is good"
+  }
   [ -z "$token_file" ] || rm -f "$token_file"
 }
 
@@ -225,7 +232,8 @@ RestartSec=2
 TimeoutStopSec=45
 # Docker's socket gives it the power of root anyway. It sets the rules that keep tools away from the machine; the rest it
 # does not need.
-CapabilityBoundingSet=CAP_NET_ADMIN
+# It counts what tools keep in folders that are theirs alone.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths=/var/lib/dtma /etc/dtma
@@ -313,6 +321,13 @@ U
   printf '%s {\n  size 10M\n  rotate 3\n  copytruncate\n  missingok\n  notifempty\n}\n' "$companion_log" >/etc/logrotate.d/dtma
 }
 
+# An agent that was started by hand keeps its keys elsewhere: beside it, this machine would become another one.
+refuse_other_agent() {
+  image=$(docker inspect --format '{{.Config.Image}}' dtma 2>/dev/null) || return 0
+  [ "$image" = toolbox/dtma-host:1 ] ||
+    die "a container \"dtma\" of the image $image is the agent here; stop it, copy its /var/lib/dtma to $state, remove it, and run this again"
+}
+
 stop_all() {
   # The companion first: it would start the agent again.
   if has_systemd; then
@@ -330,18 +345,21 @@ start_all() {
   if has_systemd; then systemctl start dtma.service dtma-companion.service; else "$init" start >/dev/null; fi
 }
 
-# answers PORT: the program there says of itself that it is healthy.
+# answers PORT [VERSION]: the program there says of itself that it is healthy, and of that version.
 answers() {
   host=${listen%:*}
   case $host in 0.0.0.0 | "[::]") host=127.0.0.1 ;; esac
   # Asked on this machine; who is there is known by the port alone.
-  curl -ksS --max-time 5 "https://$host:$1/health" 2>/dev/null | grep -q '"status":"healthy"'
+  found=$(curl -ksS --max-time 5 "https://$host:$1/health" 2>/dev/null) || return 1
+  case $found in *'"status":"healthy"'*) ;; *) return 1 ;; esac
+  case $found in *"\"version\":\"${2:-}"*) ;; *) return 1 ;; esac
 }
 
 wait_until_healthy() {
   have curl || apt_install curl ca-certificates
   waited=0
-  until answers "${listen##*:}" && answers "$companion_port"; do
+  # The companion is of the new version at its next start.
+  until answers "${listen##*:}" "$(readlink "$versions/current")\"" && answers "$companion_port"; do
     waited=$((waited + 1))
     [ $waited -le "$healthy_within" ] || return 1
     sleep 1
@@ -385,6 +403,7 @@ install_all() {
   changed=""
   fetch_program
   need_docker
+  refuse_other_agent
   put_program
   put_settings
   if has_systemd; then put_units; else put_init_script; fi
@@ -428,6 +447,8 @@ uninstall() {
     IFS= read -r answer </dev/tty || answer=""
     case $answer in y | Y | yes) purge=yes ;; esac
   fi
+  [ "$purge" != yes ] || ! have docker || docker_answers ||
+    die "Docker does not answer, so the tools' containers and volumes cannot be removed; start it, or uninstall with --keep-state"
   stop_all
   if has_systemd; then systemctl disable --quiet dtma.service dtma-companion.service 2>/dev/null || true; fi
   rm -f /etc/systemd/system/dtma.service /etc/systemd/system/dtma-companion.service

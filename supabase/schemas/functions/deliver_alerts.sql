@@ -57,8 +57,6 @@ begin
         select from public.alert_messages earlier
         where earlier.alert_id = m.alert_id and earlier.number < m.number and earlier.state = 'pending'
       )
-    order by m.due_at
-    limit 1000
   ), taken as (
     -- A channel that fails keeps no other waiting.
     select m.id from public.alert_messages m

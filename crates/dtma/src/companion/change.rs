@@ -291,6 +291,9 @@ impl Companion {
     async fn go_back(&self, change: &mut VersionChange, from: &AgentVersion, why: Reason) {
         tracing::warn!(id = change.id, to = %from, code = why.code, why = why.message, "going back to the version before");
         let back = async {
+            // First, so that whoever starts the agent from here on starts that version.
+            let (versions, to) = (self.versions.clone(), from.clone());
+            blocking(move || versions.set(Link::Current, &to)).await?;
             self.supervision.stop(PATIENCE).await?;
             self.start(from).await
         };
