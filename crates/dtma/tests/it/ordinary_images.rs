@@ -155,7 +155,7 @@ async fn images_that_need_something_say_what() {
     is_cured(
         &agent,
         "read-only-root",
-        "WORKDIR /work\nCMD [\"fill\", \"1\", \"/work/filled\"]",
+        "WORKDIR /tool\nCMD [\"fill\", \"1\", \"/tool/filled\"]",
         ("exited", &["Read-only file system", "volume"]),
         (
             json!({"confinement": {"read_only_root": true}, "volumes": []}),
