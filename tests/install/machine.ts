@@ -21,6 +21,11 @@ mount -t overlay overlay -o lowerdir=${folder},upperdir=/run/own${folder}/upper,
     );
     const { code, text } = await machine.run(["bash", "-ec", mounts.join("\n")]);
     if (code !== 0) throw new Error(text);
+    // This machine may have an agent itself.
+    await machine.sh(
+      "rm -rf /etc/dtma /var/lib/dtma /usr/local/lib/dtma /usr/local/bin/dtma /etc/init.d/dtma-companion /etc/logrotate.d/dtma " +
+        "/etc/systemd/system/dtma* /etc/ssh/sshd_config.d/50-toolbox.conf /etc/ssh/toolbox_principals /etc/sudoers.d/50-toolbox",
+    );
     // Where old systems keep it; /var is the droplet's own now.
     await machine.sh("test -S /var/run/docker.sock");
     return machine;
