@@ -104,6 +104,19 @@ export class Droplet implements AsyncDisposable {
 
   /** Starts the engine, or a new one after the last was stopped or killed, and waits until it answers. */
   async startDocker(): Promise<void> {
+    try {
+      await this.#startDocker();
+    } catch (error) {
+      // moby#45057: before version 24, one that was killed while it removed a network may panic at its start.
+      const log = await Deno.readTextFile(`${this.logs}/dockerd.log`);
+      if (!log.slice(-10_000).includes("reservePools")) throw error;
+      console.log("  Docker panicked at its start (moby#45057); cured as docs/OPERATIONS.md says");
+      await Deno.remove(this.path("/run/docker-data/network/files/local-kv.db"));
+      await this.#startDocker();
+    }
+  }
+
+  async #startDocker(): Promise<void> {
     this.#dockerd = await this.#start("dockerd", [
       "dockerd",
       "--data-root=/run/docker-data",
