@@ -113,7 +113,7 @@ pub fn large() -> Vec<Scenario> {
     let all = |name, bounds| Scenario {
         name,
         bounds,
-        search: Search::All(MOST),
+        search: Search::All(4 * MOST),
     };
     let mut scenarios = vec![
         Scenario {
