@@ -47,7 +47,7 @@ pub async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
             version: Some(VERSION.to_owned()),
             api_version: Some(API_VERSION),
             uptime_seconds: Some(state.started.elapsed().as_secs()),
-            previous_version: previous_version(),
+            previous_version: previous_version().map(String::from),
         },
         host: HostState {
             now: state.machine.read(),
