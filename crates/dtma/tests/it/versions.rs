@@ -60,7 +60,6 @@ fn put_image(spec: Option<&mut Value>) {
 /// What `then` has and `now` lacks, or has as another kind of value. Null is no kind; of a list, its first entry counts.
 fn lacking(then: &Value, now: &Value, path: &str, found: &mut Vec<String>) {
     match (then, now) {
-        (Value::Null, _) | (_, Value::Null) => {}
         (Value::Object(then), Value::Object(now)) => {
             for (key, value) in then {
                 let path = format!("{path}/{key}");
@@ -76,7 +75,9 @@ fn lacking(then: &Value, now: &Value, path: &str, found: &mut Vec<String>) {
                 lacking(then, now, &format!("{path}/0"), found);
             }
         }
-        (Value::String(_), Value::String(_))
+        (Value::Null, _)
+        | (_, Value::Null)
+        | (Value::String(_), Value::String(_))
         | (Value::Number(_), Value::Number(_))
         | (Value::Bool(_), Value::Bool(_)) => {}
         _ => found.push(path.to_owned()),
