@@ -1,49 +1,11 @@
 /** The console of a machine, by real HTTP on the live stack: what it says is true also when the agent is dead. */
 import assert from "node:assert/strict";
-import { codeOf, describe, eventually, type Reply, send, startWorld, type World } from "./lib/mod.ts";
+import { type Check, codeOf, Console, describe, eventually, type Reply, startWorld } from "./lib/mod.ts";
 import { certificate as makeCertificate } from "../lib/certificates.ts";
 
-/** Nothing listens there: the stack of this test has no companion. */
-const COMPANION_PORT = "1";
-
-const options = { functionEnv: { TOOLBOX_COMPANION_PORT: COMPANION_PORT } };
-
-interface Check {
-  name: string;
-  verdict: string;
-  evidence: string;
-  action?: string;
-}
-
-class Console {
-  constructor(private readonly world: World) {}
-
-  get url(): string {
-    return `${this.world.ready.url}/functions/v1/toolbox-dtma-console`;
-  }
-
-  ask(method: string, path: string, json?: unknown, token = this.world.owner.token): Promise<Reply> {
-    const headers = { apikey: this.world.ready.publishable_key, authorization: `Bearer ${token}` };
-    return send(this.url + path, { method, headers, json });
-  }
-
-  get(action: string): Promise<Reply> {
-    return this.ask("GET", `/${this.world.toolboxId}/${action}`);
-  }
-
-  /** What the check `name` found. */
-  async check(name: string): Promise<Check> {
-    const reply = await this.get("diagnose");
-    assert.equal(reply.status, 200, describe(reply));
-    const found = (reply.json.checks as Check[]).filter((one) => one.name === name);
-    assert.equal(found.length, 1, `${name} is there once: ${describe(reply)}`);
-    return found[0];
-  }
-}
-
 Deno.test("status, log and diagnosis of a machine, and of one whose agent is dead", async (t) => {
-  await using world = await startWorld(options);
-  const board = new Console(world);
+  await using world = await startWorld();
+  const board = new Console(world.ready, world.owner.token);
 
   await t.step("status tells how the machine is, in both calling styles", async () => {
     const body = { toolboxId: world.toolboxId, action: "status" };
@@ -66,7 +28,7 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
       const services = Object.fromEntries(json.services.map((one: Check) => [one.name, one.verdict]));
       assert.equal(services.agent, "ok");
       assert.equal(services.database, "ok");
-      assert.equal(services.companion, "failed", "there is none");
+      assert.equal(services.companion, "failed", "this stack has none");
     }
   });
 
@@ -82,10 +44,9 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
     assert.equal(reply.status, 200, describe(reply));
     assert.equal(reply.json.logs.length, 2);
     for (const line of reply.json.logs) assert.ok(JSON.parse(line).timestamp, "a line of the agent's log");
-    const headers = { apikey: world.ready.publishable_key, authorization: `Bearer ${world.owner.token}` };
     const abort = new AbortController();
     const url = `${board.url}/${world.toolboxId}/logs?tail=0&follow=true`;
-    const following = await fetch(url, { headers, signal: abort.signal });
+    const following = await fetch(url, { headers: board.headers(), signal: abort.signal });
     assert.equal(following.status, 200);
     assert.match(following.headers.get("content-type") ?? "", /^text\/plain/);
     const reader = following.body!.pipeThrough(new TextDecoderStream()).getReader();
@@ -187,8 +148,8 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
 });
 
 Deno.test("a disk with less free than it should is told", async () => {
-  await using world = await startWorld({ ...options, dtmaEnv: { DTMA_DISK_FREE: "100" } });
-  const found = await new Console(world).check("disk");
+  await using world = await startWorld({ dtmaEnv: { DTMA_DISK_FREE: "100" } });
+  const found = await new Console(world.ready, world.owner.token).check("disk");
   assert.ok(["warning", "failed"].includes(found.verdict), JSON.stringify(found));
   assert.match(found.action!, /^Free space/);
 });

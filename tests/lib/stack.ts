@@ -21,6 +21,8 @@ export interface StackReady {
   /** Null with `dtma: false`. */
   dtma: {
     url: string;
+    /** Where its companion answers; null without one. */
+    companion_url: string | null;
     /** Holds the key that the control plane presents, as it was when the stack was ready. */
     key_file: string;
     /** Holds the certificate that is pinned in the row; null with `dtmaHttp`. */
@@ -30,7 +32,7 @@ export interface StackReady {
     pid: number;
     state_dir: string;
   };
-  /** Every process by service: postgres, postgrest, dtma, devstack, and each function by its name. */
+  /** Every process by service: postgres, postgrest, dtma, companion, devstack, and each function by its name. */
   pids: Record<string, number>;
   functions: Record<string, string>;
   data_dir: string;
@@ -45,6 +47,8 @@ export interface StackOptions {
   dtma?: boolean;
   /** The agent neither enrols nor sends heartbeats, and speaks plain HTTP. */
   dtmaHttp?: boolean;
+  /** The agent runs under its companion, which starts it again when it ends; by default nobody does. */
+  companion?: boolean;
   dtmaEnv?: Record<string, string>;
   /** Variables for every function. */
   functionEnv?: Record<string, string>;
@@ -73,7 +77,7 @@ export class Stack implements AsyncDisposable {
     this.#stderr = stderr;
   }
 
-  /** Does `action` to a service (`postgres`, `postgrest`, `dtma`, a function's name) and waits until it is done. */
+  /** Does `action` to a service (`postgres`, `postgrest`, `dtma` or `companion`, a function's name) and waits until it is done. */
   async control(action: Action, service: string): Promise<void> {
     await this.#ask("POST", `/${action}/${service}`);
   }
@@ -130,6 +134,7 @@ export function devstackArgs(options: StackOptions = {}): string[] {
     project = REPOSITORY,
     dtma = true,
     dtmaHttp = false,
+    companion = false,
     dtmaEnv = {},
     functionEnv = {},
     dataDir,
@@ -148,6 +153,7 @@ export function devstackArgs(options: StackOptions = {}): string[] {
     ...(port === undefined ? [] : [`--port=${port}`]),
     ...(dtma ? [] : ["--no-dtma"]),
     ...(dtmaHttp ? ["--dtma-http"] : []),
+    ...(companion ? [] : ["--no-companion"]),
     ...pairs("--dtma-env", dtmaEnv),
     ...pairs("--function-env", functionEnv),
     ...args,

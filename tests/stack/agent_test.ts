@@ -95,6 +95,38 @@ Deno.test("with --dtma-http the agent is plain and says nothing", async () => {
   assert.deepEqual(row, { status: "active", last_heartbeat_at: null, dtma_certificate_pem: null });
 });
 
+Deno.test("under its companion the agent comes back by itself, and a stack that was killed leaves none to the next", async () => {
+  const dataDir = await Deno.makeTempDir();
+  await Deno.chmod(dataDir, 0o755);
+  const first = 27_000 + Math.floor(Math.random() * 160) * 10;
+  const args = [`--dtma-port=${first + 4}`, `--companion-port=${first + 5}`];
+  const options = { companion: true, dataDir, port: first, args };
+  const runs = (pid: number) => Deno.stat(`/proc/${pid}/exe`).then(() => true, () => false);
+  const kept = async (dir: string) => Number((await Deno.readTextFile(`${dir}/agent.pid`)).split(" ")[0]);
+  try {
+    const killed = await startStack(options);
+    const { dtma, pids } = killed.ready;
+    assert.equal(dtma.companion_url, `https://127.0.0.1:${first + 5}`);
+    assert.equal(dtma.pid, pids.dtma);
+    Deno.kill(dtma.pid, "SIGKILL");
+    const left = await eventually("another agent runs", async () => {
+      const pid = await kept(dtma.state_dir);
+      return pid !== dtma.pid && await runs(pid) ? pid : undefined;
+    });
+    killed.process.kill("SIGKILL");
+    await killed.stop();
+    await eventually("its companion has ended", async () => await runs(pids.companion) ? undefined : true);
+    assert(await runs(left), "agents outlive their companion");
+    const second = await startStack(options);
+    const { pid } = second.ready.dtma;
+    assert(pid !== left && await runs(pid) && !await runs(left));
+    await second.stop();
+    assert(!await runs(pid), "a stack that ends takes its agent with it");
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
 Deno.test("the second start is fast, needs no token and keeps the identity", async () => {
   const dataDir = await Deno.makeTempDir();
   await Deno.chmod(dataDir, 0o755);

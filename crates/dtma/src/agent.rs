@@ -127,7 +127,7 @@ async fn open(config: &Config) -> Result<Opened, StartError> {
     tracing::info!(
         %address,
         toolbox = %config.machine.toolbox_id,
-        version = crate::VERSION,
+        version = crate::version(),
         certificate_sha256 = identity.as_ref().map(|i| i.certificate_sha256.as_str()),
         control_plane = config.control.control_url.as_ref().map(ToString::to_string),
         instances = loaded.records.len(),

@@ -86,7 +86,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let (begin_shutdown, shutdown) = watch::channel(false);
     let serving = tokio::spawn(server::serve(listener, transport, router, shutdown, DRAIN));
     print(&Report {
-        version: crate::VERSION.to_owned(),
+        version: crate::version().to_owned(),
         api_version: API_VERSION,
         address,
         faults,

@@ -14,7 +14,7 @@ use crate::config::ssh::{SshCommand, SshSetup};
 /// Every flag can be given as the environment variable named beside it; a flag wins over its variable. Without a command,
 /// `dtma` is `dtma agent`.
 #[derive(Debug, Parser)]
-#[command(name = "dtma", version = crate::VERSION, max_term_width = 100)]
+#[command(name = "dtma", version = crate::version(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -89,6 +89,6 @@ mod tests {
             assert!(help.contains(word), "{help}");
         }
         let version = parse(&["--version"]).unwrap_err().to_string();
-        assert!(version.contains(crate::VERSION));
+        assert!(version.contains(crate::version()));
     }
 }

@@ -44,7 +44,7 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let info = Info::new([("version", crate::VERSION)]);
+        let info = Info::new([("version", crate::version())]);
         registry.register("dtma_build", "The agent's version", info);
         let instances = Family::default();
         registry.register(

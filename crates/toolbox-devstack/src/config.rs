@@ -62,10 +62,16 @@ pub(crate) struct UpArgs {
     /// Port of DTMA [default: 30000, or a free one with --ephemeral].
     #[arg(long)]
     pub(crate) dtma_port: Option<u16>,
+    /// Port of DTMA's companion [default: 3101, or a free one with --ephemeral].
+    #[arg(long)]
+    pub(crate) companion_port: Option<u16>,
+    /// DTMA without its companion: no other version can take its place, and whoever ends it decides when it comes back.
+    #[arg(long)]
+    pub(crate) no_companion: bool,
     /// Starts no agent; the toolbox "local" then waits for one to be enrolled.
     #[arg(long)]
     pub(crate) no_dtma: bool,
-    /// DTMA without TLS, enrolment and heartbeat: plain HTTP with a key file.
+    /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
     /// A variable for DTMA. May be repeated.
@@ -101,6 +107,11 @@ pub(crate) struct Paths {
 }
 
 impl UpArgs {
+    /// Whether the agent runs under its companion.
+    pub(crate) const fn has_companion(&self) -> bool {
+        !(self.no_dtma || self.dtma_http || self.no_companion)
+    }
+
     pub(crate) fn paths(&self) -> Result<Paths, StackError> {
         let project = match &self.project {
             Some(given) => absolute(given)?,

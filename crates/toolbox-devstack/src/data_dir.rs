@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::companion;
 use crate::dtma::{Containers, end_containers};
 use crate::error::StackError;
 use crate::secrets::{Secrets, random_hex};
@@ -89,7 +90,7 @@ fn secrets_file(folder: &Path) -> PathBuf {
     folder.join("keys.json")
 }
 
-/// Removes the folders and containers of ephemeral stacks that were killed.
+/// Removes the folders, agents and containers of ephemeral stacks that were killed.
 pub(crate) async fn sweep(search: &str) {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
         return;
@@ -113,6 +114,7 @@ pub(crate) async fn sweep(search: &str) {
         }
         let read = std::fs::read_to_string(secrets_file(&folder)).ok();
         if let Some(left) = read.and_then(|text| serde_json::from_str::<Secrets>(&text).ok()) {
+            companion::end_agent(&folder).await;
             end_containers(search, left.toolbox_id, Containers::Remove).await;
         }
         let _ = std::fs::remove_dir_all(&folder);

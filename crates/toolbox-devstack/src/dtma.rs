@@ -17,6 +17,8 @@ use crate::unit::{Ready, Unit};
 const DOCKER_LIMIT: Duration = Duration::from_secs(30);
 /// Where in its state folder the agent keeps the keys it was given.
 pub(crate) const KEPT_KEYS: &str = "keys.json";
+/// The agent's state folder in the stack's data.
+pub(crate) const STATE: &str = "dtma";
 
 /// Between two full heartbeats. Changes are told at once besides; a dead agent is noticed after three of these.
 const HEARTBEAT_SECONDS: u32 = 10;
@@ -52,7 +54,7 @@ impl Agent {
             key_file: data_dir.join("dtma.key"),
             token_file: data_dir.join("dtma.enrolment"),
             certificate_file: data_dir.join("dtma.pem"),
-            state_dir: data_dir.join("dtma"),
+            state_dir: data_dir.join(STATE),
         }
     }
 
@@ -77,30 +79,50 @@ impl Agent {
         write_private(&self.key_file, key.expose())
     }
 
-    /// The agent's program with its settings.
-    fn program(&self, paths: &Paths, data_dir: &Path, secrets: &Secrets) -> Program {
-        let program = Program::new("dtma", &paths.dtma, data_dir)
-            .env("DTMA_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string())
-            .env("DTMA_STATE_DIR", self.state_dir.display().to_string())
+    /// The agent's settings.
+    pub(crate) fn settings(&self, secrets: &Secrets) -> Vec<(String, String)> {
+        let path = |path: &Path| path.display().to_string();
+        let mut settings = vec![
+            ("DTMA_LISTEN", format!("127.0.0.1:{}", self.port)),
+            ("DTMA_TOOLBOX_ID", secrets.toolbox_id.to_string()),
+            ("DTMA_STATE_DIR", path(&self.state_dir)),
             // Registries and repositories of whoever develops and tests.
-            .env("DTMA_ALLOW_PRIVATE_SOURCES", "127.0.0.1");
+            ("DTMA_ALLOW_PRIVATE_SOURCES", "127.0.0.1".to_owned()),
+        ];
         match &self.way {
-            Way::Http => program
-                .env("DTMA_INSECURE_HTTP", "true")
-                .env("DTMA_KEY_FILE", self.key_file.display().to_string()),
-            Way::Enrolled { control_url } => program
-                .env("DTMA_CONTROL_URL", control_url)
-                .env("DTMA_HEARTBEAT_INTERVAL", HEARTBEAT_SECONDS.to_string()),
+            Way::Http => settings.extend([
+                ("DTMA_INSECURE_HTTP", "true".to_owned()),
+                ("DTMA_KEY_FILE", path(&self.key_file)),
+            ]),
+            Way::Enrolled { control_url } => settings.extend([
+                ("DTMA_CONTROL_URL", control_url.clone()),
+                ("DTMA_HEARTBEAT_INTERVAL", HEARTBEAT_SECONDS.to_string()),
+                ("DTMA_ENROLMENT_TOKEN_FILE", path(&self.token_file)),
+            ]),
         }
+        settings
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The program with its settings.
+    fn program(&self, paths: &Paths, data_dir: &Path, secrets: &Secrets) -> Program {
+        Program::new("dtma", &paths.dtma, data_dir).envs(self.settings(secrets))
     }
 
     /// The enrolment of this machine, as the installer does it on any other.
     pub(crate) fn enrolling(&self, paths: &Paths, data_dir: &Path, secrets: &Secrets) -> Program {
-        let token = self.token_file.display().to_string();
-        self.program(paths, data_dir, secrets)
-            .args(["enrol"])
-            .env("DTMA_ENROLMENT_TOKEN_FILE", token)
+        self.program(paths, data_dir, secrets).args(["enrol"])
+    }
+
+    /// Makes its state folder, and sees to it that there is a program.
+    pub(crate) fn prepare(&self, paths: &Paths) -> Result<(), StackError> {
+        if !paths.dtma.is_file() {
+            return Err(StackError::DtmaMissing(paths.dtma.clone()));
+        }
+        std::fs::create_dir_all(&self.state_dir)
+            .map_err(StackError::file("create", &self.state_dir))
     }
 
     /// Says how to run the agent. `restart` is off where tests kill it on purpose.
@@ -112,11 +134,6 @@ impl Agent {
         env: &[(String, String)],
         restart: bool,
     ) -> Result<Unit, StackError> {
-        if !paths.dtma.is_file() {
-            return Err(StackError::DtmaMissing(paths.dtma.clone()));
-        }
-        std::fs::create_dir_all(&self.state_dir)
-            .map_err(StackError::file("create", &self.state_dir))?;
         if self.way == Way::Http {
             self.write_key(secrets, 0)?;
             // Keys of an enrolment would count more than the file.
@@ -127,18 +144,8 @@ impl Agent {
             .envs(env.iter().cloned());
         program.log = Some(data_dir.join("logs/dtma.log"));
         let port = self.port;
-        let token_file = self.token_file.clone();
         Ok(Unit {
-            program: Box::new(move || {
-                let program = program.clone();
-                if !token_file.exists() {
-                    return program;
-                }
-                program.env(
-                    "DTMA_ENROLMENT_TOKEN_FILE",
-                    token_file.display().to_string(),
-                )
-            }),
+            program: Box::new(move || program.clone()),
             ready: Ready::Probe(Box::new(move || Box::pin(crate::probe::accepts(port)))),
             ready_limit: Duration::from_secs(30),
             stop_signal: Signal::TERM,

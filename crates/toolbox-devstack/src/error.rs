@@ -60,7 +60,7 @@ pub(crate) enum StackError {
         output: String,
     },
     #[error(
-        "DTMA's heartbeat did not make the toolbox active within {} s (it is {status}): see dtma.log and heartbeat.log in the folder logs of the data directory, or pass --dtma-http to go without",
+        "DTMA's heartbeat did not make the toolbox active within {} s (it is {status}): see logs/heartbeat.log and logs/dtma.log in the data directory (dtma/agent.log under a companion), or pass --dtma-http to go without",
         .limit.as_secs()
     )]
     NoHeartbeat { status: String, limit: Duration },

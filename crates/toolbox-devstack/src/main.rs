@@ -4,6 +4,7 @@
 //! sign-in behind it; [`functions`] hosts the edge functions; [`process`] is the only place where processes start.
 
 mod auth;
+mod companion;
 mod config;
 mod control;
 mod data_dir;

@@ -6,6 +6,7 @@ use crate::config::UpArgs;
 use crate::error::StackError;
 
 const DTMA: u16 = 30000;
+const COMPANION: u16 = 3101;
 /// Where free ports are looked for: below what the kernel gives to outgoing connections, beside DTMA's own range.
 const FROM: u16 = 20000;
 const TO: u16 = 29999;
@@ -22,6 +23,7 @@ pub(crate) struct Ports {
     pub(crate) postgrest: u16,
     pub(crate) postgrest_admin: u16,
     pub(crate) dtma: u16,
+    pub(crate) companion: u16,
     _mark: Option<TcpListener>,
 }
 
@@ -36,11 +38,13 @@ impl Ports {
                 postgrest: first + 2,
                 postgrest_admin: first + 3,
                 dtma: args.dtma_port.unwrap_or(first + 4),
+                companion: args.companion_port.unwrap_or(first + 5),
                 _mark: Some(mark),
             });
         }
         let port = args.port;
         let dtma = args.dtma_port.unwrap_or(DTMA);
+        let companion = args.companion_port.unwrap_or(COMPANION);
         let mut wanted = vec![
             (port, "the gateway", "--port"),
             (port + 1, "Postgres", "--port"),
@@ -49,6 +53,9 @@ impl Ports {
         ];
         if !args.no_dtma {
             wanted.push((dtma, "DTMA", "--dtma-port"));
+        }
+        if args.has_companion() {
+            wanted.push((companion, "DTMA's companion", "--companion-port"));
         }
         for (port, service, flag) in wanted {
             if !is_free(port) {
@@ -65,6 +72,7 @@ impl Ports {
             postgrest: port + 2,
             postgrest_admin: port + 3,
             dtma,
+            companion,
             _mark: None,
         })
     }

@@ -42,6 +42,8 @@ pub(crate) struct Demo {
 #[derive(Serialize)]
 pub(crate) struct Dtma {
     pub(crate) url: String,
+    /// Where its companion answers; none without one.
+    pub(crate) companion_url: Option<String>,
     /// Holds the key that the control plane presents.
     pub(crate) key_file: PathBuf,
     /// Holds the certificate that is pinned in the row; none in plain HTTP.

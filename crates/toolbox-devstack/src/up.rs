@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::auth::Auth;
+use crate::companion::{self, Companion};
 use crate::config::{Paths, UpArgs};
 use crate::control::{self, Control};
 use crate::data_dir::{DataDir, sweep};
@@ -30,7 +31,7 @@ use crate::ready::{Demo, Dtma, Ready};
 use crate::secrets::{Secrets, random_hex, write_private};
 use crate::settings::{Project, env_file};
 use crate::signals::StopSignals;
-use crate::unit::{Handle, Request};
+use crate::unit::{Handle, Request, Unit};
 use crate::{demo, enrolment, now, postgrest, schedule};
 
 /// The longest the end may take.
@@ -119,6 +120,7 @@ impl<'a> Stack<'a> {
         let home = Home::find(&paths, &data.path, &secrets).await?;
         // Before ports are looked at: what is left of a killed stack may still hold one.
         home.clear_leftovers().await;
+        companion::end_agent(&data.path).await;
         let ports = Ports::choose(args)?;
         let env = SharedEnv::new(RwLock::new(BTreeMap::new()));
         let services = Mutex::default();
@@ -186,6 +188,11 @@ impl<'a> Stack<'a> {
             ("BACKEND_TO_DTMA_API_KEY", agent_root.clone()),
         ];
         env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        // Without an agent of the stack's own, machines have the usual port.
+        if !self.args.no_dtma {
+            let port = self.ports.companion.to_string();
+            env.push(("TOOLBOX_COMPANION_PORT".to_owned(), port));
+        }
         env.extend(self.args.function_env.iter().cloned());
         Ok(env)
     }
@@ -247,6 +254,9 @@ impl<'a> Stack<'a> {
             .filter_map(|handle| Some((handle.name.clone(), handle.state().pid?)))
             .collect();
         pids.insert("devstack".to_owned(), std::process::id());
+        if let Some(pid) = companion::agent_pid(&self.data.path) {
+            pids.insert("dtma".to_owned(), pid);
+        }
         Ok(Ready {
             db_url: self.db_url("postgres", &self.secrets.postgres_password),
             admin_db_url: self.db_url("supabase_admin", &self.secrets.admin_password),
@@ -267,6 +277,10 @@ impl<'a> Stack<'a> {
                 .zip(pids.get("dtma").copied())
                 .map(|(agent, pid)| Dtma {
                     url: agent.url(),
+                    companion_url: self
+                        .companion()
+                        .filter(|_| agent.way != Way::Http)
+                        .map(|companion| companion.url()),
                     pid,
                     key_file: agent.key_file,
                     certificate_file: (agent.way != Way::Http).then_some(agent.certificate_file),
@@ -354,15 +368,9 @@ impl<'a> Stack<'a> {
             Way::Enrolled { control_url }
         };
         let agent = Agent::new(&self.data.path, self.ports.dtma, way);
-        let unit = agent.unit(
-            &self.paths,
-            &self.data.path,
-            &self.secrets,
-            &self.args.dtma_env,
-            !self.args.ephemeral,
-        )?;
-        let handle = self.service("dtma", unit);
+        agent.prepare(&self.paths)?;
         if agent.way == Way::Http {
+            let handle = self.service("dtma", self.agent_unit(&agent)?);
             step("DTMA", handle.ask(Request::Start)).await?;
             return Ok(Some(agent));
         }
@@ -374,11 +382,32 @@ impl<'a> Stack<'a> {
             step("enrolment", enrolling.envs(env).finish(ENROL_LIMIT)).await?;
         }
         let since = enrolment::moment(db).await?;
-        step("DTMA", handle.ask(Request::Start)).await?;
+        if let Some(companion) = self.companion() {
+            let (paths, env) = (&self.paths, &self.args.dtma_env);
+            let unit = companion.unit(&agent, paths, &self.data.path, &self.secrets, env);
+            let handle = self.service("companion", unit.await?);
+            step("DTMA's companion", handle.ask(Request::Start)).await?;
+        } else {
+            let handle = self.service("dtma", self.agent_unit(&agent)?);
+            step("DTMA", handle.ask(Request::Start)).await?;
+        }
         let enrolled = step("first heartbeat", enrolment::active(db, toolbox, since)).await?;
         agent.write_key(&self.secrets, enrolled.key_epoch)?;
         write_private(&agent.certificate_file, &enrolled.certificate_pem)?;
         Ok(Some(agent))
+    }
+
+    fn agent_unit(&self, agent: &Agent) -> Result<Unit, StackError> {
+        let env = &self.args.dtma_env;
+        let restart = !self.args.ephemeral;
+        agent.unit(&self.paths, &self.data.path, &self.secrets, env, restart)
+    }
+
+    fn companion(&self) -> Option<Companion> {
+        self.args.has_companion().then(|| Companion {
+            port: self.ports.companion,
+            release_url: format!("{}/releases", self.url()),
+        })
     }
 
     fn functions(&self) -> Result<BTreeMap<String, Function>, StackError> {
@@ -447,7 +476,7 @@ impl<'a> Stack<'a> {
         Ok((format!("http://{address}"), token))
     }
 
-    fn service(&self, name: &str, unit: crate::unit::Unit) -> Handle {
+    fn service(&self, name: &str, unit: Unit) -> Handle {
         let handle = Handle::new(name, unit);
         self.services
             .lock()
@@ -460,7 +489,7 @@ impl<'a> Stack<'a> {
     async fn stop(&self) {
         let mut services =
             std::mem::take(&mut *self.services.lock().unwrap_or_else(PoisonError::into_inner));
-        let last = ["dtma", "postgrest", "postgres"];
+        let last = ["companion", "dtma", "postgrest", "postgres"];
         let functions: Vec<Handle> = services
             .extract_if(.., |handle| !last.contains(&handle.name.as_str()))
             .collect();
@@ -469,14 +498,15 @@ impl<'a> Stack<'a> {
         for name in last {
             for handle in services.iter().filter(|handle| handle.name == name) {
                 let _ = handle.ask(Request::Shutdown).await;
-                if name == "dtma" {
-                    let what = if self.args.ephemeral {
-                        Containers::Remove
-                    } else {
-                        Containers::Stop
-                    };
-                    end_containers(&self.paths.search, self.secrets.toolbox_id, what).await;
-                }
+            }
+            if name == "dtma" && !self.args.no_dtma {
+                companion::end_agent(&self.data.path).await;
+                let what = if self.args.ephemeral {
+                    Containers::Remove
+                } else {
+                    Containers::Stop
+                };
+                end_containers(&self.paths.search, self.secrets.toolbox_id, what).await;
             }
         }
         if self.args.ephemeral {

@@ -73,6 +73,37 @@ fn with_the_agent_dead_the_companion_restarts_it_and_with_both_dead_ssh() {
 }
 
 #[test]
+fn what_the_machine_says_by_ssh_is_told_and_is_no_refusal_of_its_sshd() {
+    let world = World::new();
+    world.agent(|_| fault(Fault::Refused));
+    world.companion(|_| fault(Fault::Refused));
+    for (said, code, message) in [
+        (
+            "companion_unreachable",
+            "companion_unreachable",
+            "The companion on the machine cannot be reached: Use agent-restart",
+        ),
+        (
+            "unheard_of",
+            "ssh_command_refused",
+            "The machine did not do what was asked: Use agent-restart",
+        ),
+    ] {
+        let error = json!({"code": said, "message": "Use agent-restart"});
+        world.executor(
+            200,
+            executed(&json!({"ok": false, "by": "machine", "error": error})),
+        );
+        let seen = world.ask("POST", &path("rollback"), None);
+        let attempt = &seen.body["attempts"][2];
+        assert_eq!(
+            (&attempt["code"], &attempt["message"]),
+            (&json!(code), &json!(message))
+        );
+    }
+}
+
+#[test]
 fn only_post_changes_something() {
     let world = World::new();
     for action in ["restart", "redeploy", "rollback"] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use toolbox_api::dtma::Reason;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorEnvelope};
 use toolbox_api::executor::ExecuteResponse;
 use toolbox_api::ssh::CommandAnswer;
@@ -89,16 +90,23 @@ fn of_success(body: &[u8]) -> Tried {
     let read = serde_json::from_slice::<ExecuteResponse>(body).ok();
     match read.and_then(|response| response.answer) {
         Some(answer) if answer.ok => Tried::Done(Box::new(answer)),
-        Some(answer) => {
-            let said = answer.error.map_or_else(String::new, |error| error.code);
-            let error = ApiError::new(ErrorCode::SshCommandRefused);
-            Tried::Perhaps(ApiError {
-                cause: Some(said),
-                ..error
+        Some(answer) => Tried::Perhaps(answer.error.map_or_else(not_done, |said| {
+            let known = ErrorCode::from_code(&said.code).map(ApiError::new);
+            let mut error = known.unwrap_or_else(not_done);
+            error.cause = Some(said.code.clone());
+            error.with_reason(Reason {
+                code: said.code,
+                message: said.message,
             })
-        }
+        })),
         None => Tried::Perhaps(ApiError::new(ErrorCode::SshConnectionLost)),
     }
+}
+
+/// The machine did run the operation, so its sshd is set up as it should be.
+fn not_done() -> ApiError {
+    let message = "The machine did not do what was asked";
+    ApiError::with_message(ErrorCode::SshCommandRefused, message)
 }
 
 /// A connection that was lost or timed out may have carried the operation over.

@@ -1,6 +1,7 @@
 /** What the end-to-end tests share. Start with {@link startWorld}. */
 export * from "./agent.ts";
 export * from "./callers.ts";
+export * from "./console.ts";
 export * from "./db.ts";
 export * from "./docker.ts";
 export * from "./http.ts";

@@ -9,7 +9,6 @@ use toolbox_api::dtma::{
 
 use super::AppState;
 use super::error::ApiError;
-use crate::VERSION;
 use crate::instances::view;
 
 const SERVICE: &str = "DTMA";
@@ -32,7 +31,7 @@ pub fn health_of(reachable: bool) -> Health {
     Health {
         status: rating(reachable),
         service: SERVICE.to_owned(),
-        version: VERSION.to_owned(),
+        version: crate::version().to_owned(),
         api_version: API_VERSION,
         timestamp: view::text(OffsetDateTime::now_utc()),
         docker: DockerReachable { reachable },
@@ -46,7 +45,7 @@ pub async fn status(State(state): State<AppState>) -> Result<Json<Status>, ApiEr
     Ok(Json(Status {
         status: rating(engine.is_some()),
         service: SERVICE.to_owned(),
-        version: VERSION.to_owned(),
+        version: crate::version().to_owned(),
         api_version: API_VERSION,
         timestamp: view::text(OffsetDateTime::now_utc()),
         toolbox_id: state.toolbox,

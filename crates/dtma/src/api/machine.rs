@@ -21,7 +21,6 @@ use super::AppState;
 use super::auth::presented;
 use super::error::ApiError;
 use super::extract::{OptionalJsonBody, Params};
-use crate::VERSION;
 use crate::companion::record;
 use crate::instances::view;
 use crate::machine::previous_version;
@@ -44,10 +43,10 @@ pub async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
             } else {
                 AgentCondition::Degraded
             },
-            version: Some(VERSION.to_owned()),
+            version: Some(crate::version().to_owned()),
             api_version: Some(API_VERSION),
             uptime_seconds: Some(state.started.elapsed().as_secs()),
-            previous_version: previous_version(),
+            previous_version: previous_version().map(String::from),
         },
         host: HostState {
             now: state.machine.read(),

@@ -18,7 +18,6 @@ use super::AppState;
 use super::error::ApiError;
 use super::extract::{InstanceId, JsonBody, OptionalJsonBody, Params};
 use super::prefer::Wait;
-use crate::VERSION;
 use crate::instances::{Command, CommandError, Entry, Put, stopped};
 
 /// How long an answer waits for the first decision if the caller did not ask to wait. Usually that is enough to know
@@ -37,7 +36,7 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ToolList>, ApiEr
         .map(|(_, container)| container);
     Ok(Json(ToolList {
         toolbox_id: state.toolbox,
-        version: VERSION.to_owned(),
+        version: crate::version().to_owned(),
         api_version: API_VERSION,
         foreign: inventory.foreign.into_iter().chain(lost).collect(),
         orphans: state.orphans.borrow().iter().copied().collect(),

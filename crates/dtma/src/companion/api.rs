@@ -30,7 +30,6 @@ use super::change::{BeginError, PATIENCE};
 use super::release::ReleaseError;
 use super::versions::Link;
 use super::{Companion, blocking, record, transport_sha256};
-use crate::VERSION;
 use crate::api::auth::presented;
 use crate::api::error::ApiError;
 use crate::api::extract::{OptionalJsonBody, Params};
@@ -155,7 +154,7 @@ async fn require_key(State(state): State<AppState>, request: Request, next: Next
 /// The old design's shape.
 async fn health() -> Response {
     let timestamp = view::text(OffsetDateTime::now_utc());
-    Json(json!({"status": "healthy", "service": "DTMA companion", "version": VERSION, "timestamp": timestamp})).into_response()
+    Json(json!({"status": "healthy", "service": "DTMA companion", "version": crate::version(), "timestamp": timestamp})).into_response()
 }
 
 async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
@@ -209,7 +208,7 @@ async fn status(State(state): State<AppState>) -> Json<MachineStatus> {
         },
         companion: Some(CompanionState {
             reachable: true,
-            version: Some(VERSION.to_owned()),
+            version: Some(crate::version().to_owned()),
         }),
         served_by: ServedBy::Companion,
         timestamp: view::text(OffsetDateTime::now_utc()),

@@ -150,7 +150,7 @@ async fn serve(
         };
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| CompanionError::Listen { address, source })?;
-        tracing::info!(%address, toolbox = %config.machine.toolbox_id, version = crate::VERSION, certificate_sha256 = sha256, "listening");
+        tracing::info!(%address, toolbox = %config.machine.toolbox_id, version = crate::version(), certificate_sha256 = sha256, "listening");
         let (end, ending) = value::channel(false);
         let router = api::router(Arc::clone(&companion), ending.clone());
         let serving = tokio::spawn(server::serve(listener, transport, router, ending, DRAIN));

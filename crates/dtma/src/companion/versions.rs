@@ -58,8 +58,15 @@ impl Versions {
         self.dir.join(Link::Current.name()).join(PROGRAM)
     }
 
-    /// The version that a link leads to; none where there is no link, or its version is gone.
+    /// The version that a link leads to; none where there is no link, or its version is gone. The current version is not
+    /// also the one to go back to.
     pub fn get(&self, link: Link) -> Option<AgentVersion> {
+        let version = self.leads_to(link)?;
+        let is_current = || self.leads_to(Link::Current).as_ref() == Some(&version);
+        (link == Link::Current || !is_current()).then_some(version)
+    }
+
+    fn leads_to(&self, link: Link) -> Option<AgentVersion> {
         let target = fs::read_link(self.dir.join(link.name())).ok()?;
         let version: AgentVersion = target.file_name()?.to_str()?.parse().ok()?;
         self.program(&version).is_file().then_some(version)
@@ -183,6 +190,9 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o755);
+        versions.set(Link::Previous, &b).unwrap();
+        assert_eq!(versions.get(Link::Previous), None, "it runs already");
+        versions.set(Link::Previous, &a).unwrap();
         assert_eq!(versions.sha256(&c).unwrap(), None);
         assert_eq!(versions.sha256(&a).unwrap().unwrap().len(), 64);
         fs::remove_dir_all(dir.path().join("1.0.0")).unwrap();

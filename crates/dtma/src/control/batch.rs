@@ -155,7 +155,7 @@ impl Reporter {
         let heartbeat = Heartbeat {
             boot,
             sequence,
-            version: crate::VERSION.to_owned(),
+            version: crate::version().to_owned(),
             api_version: API_VERSION,
             certificate_sha256: certificate.map(|(sha256, _)| sha256.clone()),
             certificate_pem: certificate

@@ -67,7 +67,7 @@ pub async fn enrol(
 ) -> Result<(), EnrolError> {
     let ssh_host_key = machine.ssh.key();
     let request = EnrolRequest {
-        version: crate::VERSION.to_owned(),
+        version: crate::version().to_owned(),
         api_version: API_VERSION,
         certificate_pem: machine.certificate_pem.to_owned(),
         ssh_port: ssh_host_key.is_some().then_some(machine.ssh.port),

@@ -10,14 +10,14 @@ pub mod diagnose;
 pub mod history;
 pub mod log;
 
-use std::path::Path;
+use toolbox_domain::machine_operation::AgentVersion;
 
-/// Where the version is linked that ran before this one.
-const PREVIOUS: &str = "/usr/local/lib/dtma/previous";
+use crate::companion::versions::{Link, Versions};
 
-/// The version that a rollback goes back to. None where none is installed, or where the agent does not see the host's
-/// folder.
-pub fn previous_version() -> Option<String> {
-    let version = std::fs::read_link(Path::new(PREVIOUS)).ok()?;
-    version.file_name()?.to_str().map(str::to_owned)
+/// The version that a rollback goes back to. None where none is installed, or where this program was not started from a
+/// folder of installed versions.
+pub fn previous_version() -> Option<AgentVersion> {
+    let program = std::env::current_exe().ok()?;
+    let versions = program.parent()?.parent()?;
+    Versions::new(versions.to_owned()).get(Link::Previous)
 }

@@ -40,5 +40,6 @@ mod sources;
 mod stub;
 mod survival;
 mod tls;
+mod versions;
 mod volume_owners;
 mod volumes;
