@@ -74,7 +74,7 @@ fn an_image_alone_is_a_spec_with_defaults() {
         memory_bytes: limits::DEFAULT_MEMORY_BYTES,
         nano_cpus: limits::DEFAULT_NANO_CPUS,
         pids: limits::DEFAULT_PIDS,
-        disk_bytes: limits::DEFAULT_DISK_BYTES,
+        disk_bytes: Some(limits::DEFAULT_DISK_BYTES),
     };
     assert_eq!(spec.resources(), defaults);
     assert_eq!(

@@ -198,8 +198,8 @@ impl DockerEngine {
             self.note_layer_quota(may, info.driver.as_deref().unwrap_or_default());
             may
         };
-        let bytes = request.spec.resources().disk_bytes;
-        Ok(has_quota.then(|| HashMap::from([("size".to_owned(), bytes.to_string())])))
+        let bytes = request.spec.resources().disk_bytes.filter(|_| has_quota);
+        Ok(bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])))
     }
 
     /// The driver refused a limit.
