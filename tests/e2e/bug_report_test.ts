@@ -209,7 +209,7 @@ Deno.test("the bug report: what it asked for is judged before the machine is, an
   await t.step("what cannot be had ends in error with its own reason, and is never a 2xx when waited for", async () => {
     const cases = [
       { dockerImage: "127.0.0.1:1/nothing/here:1", reasons: ["registry_unreachable"] },
-      { dockerImage: "https://git.invalid/nothing/here.git", reasons: ["git_unreachable", "build_failed"] },
+      { dockerImage: "https://git.invalid/nothing/here.git", reasons: ["source_unresolved"] },
     ];
     for (const { dockerImage, reasons } of cases) {
       const reply = await tools.deploy(`unreachable ${dockerImage}`, { dockerImage }, { wait: 60 });

@@ -88,7 +88,7 @@ Deno.test("a tool reaches neither other tools nor the machine, unless its deploy
   const victim = await deploy("victim");
   const one = await deploy("one", { networks: ["shop"] });
   const two = await deploy("two", { networks: ["shop"] });
-  const excepted = await deploy("excepted", { hostAccess: [`host:${openPort}`, `${METADATA}:80`] });
+  const excepted = await deploy("excepted", { hostAccess: [`host:${openPort}`] });
 
   await t.step("the attacker's program works", async () => {
     assert(await alone.reaches("127.0.0.1", 80));
@@ -127,10 +127,21 @@ Deno.test("a tool reaches neither other tools nor the machine, unless its deploy
   await t.step("an exception opens what it names and no more", async () => {
     assert(await excepted.reaches(excepted.gateway, openPort));
     assert(await excepted.reaches("host.docker.internal", openPort));
-    assert(await excepted.reaches(METADATA, 80));
+    assert(!await excepted.reaches(METADATA, 80));
     assert(!await excepted.reaches(excepted.gateway, closedPort));
     assert(!await excepted.reaches(excepted.gateway, agentPort));
     assert(!await alone.reaches(alone.gateway, openPort));
+  });
+
+  await t.step("no deploy opens cloud metadata or the agent's port", async () => {
+    for (const access of [`${METADATA}:80`, `host:${agentPort}`]) {
+      const override = { dockerImage: image, transport: "none", hostAccess: [access] };
+      const reply = await world.owner.tools.deploy(`opens ${access}`, override, {
+        wait: 30,
+        catalogId: GENERIC_CATALOG_ID,
+      });
+      assert.equal(reply.status, 422, describe(reply));
+    }
   });
 
   await t.step("the agent has tried it with a container of its own, and reports that", async () => {

@@ -24,7 +24,7 @@ use crate::control::{self, Control};
 use crate::firewall::{self, Firewall};
 use crate::instances::supervisor::Supervisor;
 use crate::instances::{
-    self, Changes, InstancesHandle, Shared, Tombstones, disk_watch, unused_images, watcher,
+    self, Bounds, Changes, InstancesHandle, Shared, Tombstones, disk_watch, unused_images, watcher,
 };
 use crate::keys::{KeyRing, KeysError};
 use crate::machine::companion::Companion;
@@ -209,7 +209,7 @@ pub async fn run(
             .as_ref()
             .map(|i| i.certificate_sha256.as_str().into()),
         toolbox: config.machine.toolbox_id,
-        sources: Arc::clone(&shared.sources),
+        bounds: Arc::clone(&shared.bounds),
         orphans,
         has_control_plane: client.is_some(),
         mcp: mcp.clone(),
@@ -391,7 +391,14 @@ fn shared(
     address: SocketAddr,
 ) -> Shared {
     let telemetry = Arc::new(Telemetry::default());
-    let sources = Arc::new(config.allow_private_sources.clone());
+    let companion = config.companion_port;
+    let bounds = Bounds {
+        sources: Arc::new(config.allow_private_sources.clone()),
+        closed: [address.port(), config.control.ssh_port]
+            .into_iter()
+            .chain(companion)
+            .collect(),
+    };
     let engine = DockerEngine::new(
         &config.machine.docker_host,
         config.machine.toolbox_id,
@@ -400,7 +407,7 @@ fn shared(
     );
     let kept_free = u64::from(config.min_free_disk) * 1024 * 1024;
     let engine = engine
-        .allowing(Arc::clone(&sources))
+        .allowing(Arc::clone(&bounds.sources))
         .keeping_free(kept_free);
     let runtime: Arc<dyn ContainerRuntime> = Arc::new(engine);
     Shared {
@@ -409,15 +416,16 @@ fn shared(
         docker_returns: AtomicU64::new(0),
         store,
         ports: PortTable::new(config.port_range.clone()),
-        sources,
         firewall: Arc::new(Firewall::new(
             config.machine.toolbox_id,
             address.port(),
+            bounds.closed.clone(),
             Arc::clone(&telemetry),
         )),
         tombstones,
         changes: Arc::new(Changes::default()),
         telemetry,
+        bounds: Arc::new(bounds),
     }
 }
 

@@ -86,7 +86,8 @@ pub struct Config {
     pub min_free_disk: u32,
 
     /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
-    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only.
+    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only. Docker Hub's is `docker.io`. List also what
+    /// only Docker can resolve, such as a name that it reaches by a proxy or a mirror.
     #[arg(
         long,
         env = "DTMA_ALLOW_PRIVATE_SOURCES",

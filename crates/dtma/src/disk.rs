@@ -1,20 +1,23 @@
 //! What tools keep on the disk: how it is measured, and when it is too much.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+use rustix::io::Errno;
 
 use crate::reason::{ReasonCode, Why};
 
-/// Files and folders that one measurement looks at; a tool with more is known to keep at least what was counted.
+/// Files and folders that one count looks at.
 const MAX_ENTRIES: u32 = 1_000_000;
-/// How long one measurement may take.
+/// How long one count may take.
 const MAX_TIME: Duration = Duration::from_secs(20);
-/// Folders within folders that are looked into; each is an open file meanwhile.
-const MAX_DEPTH: usize = 128;
+/// Bytes of the names of folders that are remembered until they are looked into.
+const MAX_NAMES: usize = 16 << 20;
 /// Files with several names that are remembered, so that each counts once.
 const MAX_LINKED: usize = 100_000;
 /// Of the inodes of a disk, one in so many is kept free.
@@ -89,7 +92,7 @@ impl DiskSpace {
     }
 }
 
-/// How much one measurement may still look at.
+/// How much one count may still look at.
 #[derive(Debug)]
 pub struct Budget {
     entries: u32,
@@ -106,62 +109,163 @@ impl Default for Budget {
 }
 
 impl Budget {
-    fn take(&mut self) -> bool {
+    fn take(&mut self) -> io::Result<()> {
         self.entries = self.entries.saturating_sub(1);
         // The clock is asked now and then only.
-        self.entries > 0 && (!self.entries.is_multiple_of(1024) || Instant::now() < self.end)
+        let is_left =
+            self.entries > 0 && (!self.entries.is_multiple_of(1024) || Instant::now() < self.end);
+        is_left
+            .then_some(())
+            .ok_or_else(|| io::Error::other("there is more than one count looks at"))
     }
 }
 
-/// Bytes that the disk holds for all below `root`; less when `budget` ends before. It follows no link and leaves the disk
-/// of `root` never: the tool may change all of it meanwhile.
-pub fn bytes_below(root: &Path, budget: &mut Budget) -> io::Result<u64> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, rustix::fs::Mode::empty())?;
-    let device = rustix::fs::fstat(&root)?.st_dev;
-    let mut open = vec![Dir::new(root)?];
-    let mut linked = HashSet::new();
-    let mut bytes = 0_u64;
-    loop {
-        let depth = open.len();
-        let Some(folder) = open.last_mut() else { break };
-        let Some(Ok(entry)) = folder.next() else {
-            open.pop();
-            continue;
-        };
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        if !budget.take() {
-            break;
-        }
-        let Ok(at) = folder.fd() else { continue };
-        // What cannot be looked at is gone.
-        let Ok(found) = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
-        };
-        if found.st_dev != device {
-            continue;
-        }
-        let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
-        if !is_folder && has_names(&found) {
-            let is_known = linked.contains(&found.st_ino);
-            if is_known {
+/// Not all could be counted.
+#[derive(Debug, thiserror::Error)]
+#[error("only a part of it could be counted")]
+pub struct Uncounted {
+    /// Bytes of that part.
+    pub at_least: u64,
+    source: io::Error,
+}
+
+/// Bytes that the disk holds for all below `root`. It follows no link and leaves the disk of `root` never: the tool may
+/// change all of it meanwhile. What it cannot look at is an error and not nothing, because the tool chooses modes and depths.
+pub fn bytes_below(root: &Path, budget: Budget) -> Result<u64, Uncounted> {
+    let mut count = Count {
+        budget,
+        device: 0,
+        linked: HashSet::new(),
+        names: 0,
+        bytes: 0,
+    };
+    match count.all_below(root) {
+        Ok(()) => Ok(count.bytes),
+        Err(source) => Err(Uncounted {
+            at_least: count.bytes,
+            source,
+        }),
+    }
+}
+
+/// The same for several places together, each with a budget of its own.
+pub fn bytes_of_all<'a>(
+    roots: impl Iterator<Item = &'a Path>,
+    budget: impl Fn() -> Budget,
+) -> Result<u64, Uncounted> {
+    let (mut bytes, mut why) = (0_u64, None);
+    for root in roots {
+        let counted = bytes_below(root, budget()).unwrap_or_else(|part| {
+            why.get_or_insert(part.source);
+            part.at_least
+        });
+        bytes = bytes.saturating_add(counted);
+    }
+    match why {
+        None => Ok(bytes),
+        Some(source) => Err(Uncounted {
+            at_least: bytes,
+            source,
+        }),
+    }
+}
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+struct Count {
+    budget: Budget,
+    device: u64,
+    linked: HashSet<u64>,
+    /// Bytes of the names of folders that are still to be looked into.
+    names: usize,
+    bytes: u64,
+}
+
+impl Count {
+    /// Only one folder is open at a time, and none is named by its whole path, so that depth costs nothing.
+    fn all_below(&mut self, root: &Path) -> io::Result<()> {
+        let mut here = open(root, FOLDER, Mode::empty())?;
+        let found = fstat(&here)?;
+        self.device = found.st_dev;
+        // Of each folder on the way down: which it is, and the folders in it that are still to be looked into.
+        let mut way = vec![(found.st_ino, self.entries_of(&here)?)];
+        while let Some((_, folders)) = way.last_mut() {
+            if let Some(name) = folders.pop() {
+                self.names -= name.as_bytes().len();
+                match openat(&here, &name, FOLDER, Mode::empty()) {
+                    Ok(folder) => here = folder,
+                    Err(error) if is_gone(error) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+                let found = self.on_its_disk(fstat(&here)?)?;
+                way.push((found.st_ino, self.entries_of(&here)?));
                 continue;
             }
-            if linked.len() < MAX_LINKED {
-                linked.insert(found.st_ino);
+            way.pop();
+            if let Some((above, _)) = way.last() {
+                here = openat(&here, c"..", FOLDER, Mode::empty())?;
+                if self.on_its_disk(fstat(&here)?)?.st_ino != *above {
+                    return Err(io::Error::other("a folder was moved meanwhile"));
+                }
             }
         }
-        let blocks = u64::try_from(found.st_blocks).unwrap_or_default();
-        bytes = bytes.saturating_add(blocks.saturating_mul(512));
-        if is_folder && depth < MAX_DEPTH {
-            let child = rustix::fs::openat(at, name, flags, rustix::fs::Mode::empty());
-            open.extend(child.and_then(Dir::new));
-        }
+        Ok(())
     }
-    Ok(bytes)
+
+    /// Counts what is in a folder; the names of the folders in it.
+    fn entries_of(&mut self, folder: &OwnedFd) -> io::Result<Vec<CString>> {
+        let mut folders = Vec::new();
+        for entry in Dir::read_from(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            self.budget.take()?;
+            let found = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => self.on_its_disk(found)?,
+                Err(error) if is_gone(error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+            if !is_folder && has_names(&found) {
+                let is_known = self.linked.contains(&found.st_ino);
+                if is_known {
+                    continue;
+                }
+                if self.linked.len() < MAX_LINKED {
+                    self.linked.insert(found.st_ino);
+                }
+            }
+            let blocks = u64::try_from(found.st_blocks).unwrap_or_default();
+            self.bytes = self.bytes.saturating_add(blocks.saturating_mul(512));
+            if is_folder {
+                self.names += name.to_bytes().len();
+                if self.names > MAX_NAMES {
+                    return Err(io::Error::other(
+                        "there are more folders than are remembered",
+                    ));
+                }
+                folders.push(name.to_owned());
+            }
+        }
+        Ok(folders)
+    }
+
+    /// On some file systems a tool can make a disk of its own.
+    fn on_its_disk(&self, found: Stat) -> io::Result<Stat> {
+        (found.st_dev == self.device)
+            .then_some(found)
+            .ok_or_else(|| io::Error::other("a part of it is on a disk of its own"))
+    }
+}
+
+/// It was removed, or something else took its name.
+fn is_gone(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }
 
 const fn has_names(found: &Stat) -> bool {

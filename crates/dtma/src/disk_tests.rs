@@ -1,9 +1,13 @@
-use std::os::unix::fs::symlink;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rustix::fs::mkdirat;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::*;
 
 fn below(path: &Path) -> u64 {
-    bytes_below(path, &mut Budget::default()).unwrap()
+    bytes_below(path, Budget::default()).unwrap()
 }
 
 #[test]
@@ -25,27 +29,74 @@ fn what_the_disk_holds_is_counted_once_and_links_lead_nowhere() {
     sparse.set_len(1 << 40).unwrap();
     let more = below(&root) - empty - one;
     assert!(more < 1 << 16, "{more}");
-    assert!(bytes_below(&folder.path().join("none"), &mut Budget::default()).is_err());
+    assert!(bytes_below(&folder.path().join("none"), Budget::default()).is_err());
+}
+
+/// A path through all of them is longer than the kernel takes.
+#[test]
+fn what_lies_deep_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "d".repeat(200);
+    let mut inner = open(folder.path(), FOLDER, Mode::empty()).unwrap();
+    for _ in 0..300 {
+        mkdirat(&inner, &*name, Mode::RWXU).unwrap();
+        inner = openat(&inner, &*name, FOLDER, Mode::empty()).unwrap();
+    }
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    let file = openat(&inner, "file", flags, Mode::RWXU).unwrap();
+    std::fs::File::from(file)
+        .write_all(&vec![1; 1 << 20])
+        .unwrap();
+    std::fs::write(folder.path().join("other"), vec![1; 1 << 20]).unwrap();
+    let bytes = below(folder.path());
+    assert!((2 << 20..4 << 20).contains(&bytes), "{bytes}");
 }
 
 #[test]
-fn deep_folders_and_many_files_end_at_their_bounds() {
+fn more_than_one_count_looks_at_is_not_taken_for_the_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let mut path = folder.path().to_owned();
-    for _ in 0..300 {
-        path.push("d");
-        std::fs::create_dir(&path).unwrap();
-    }
-    std::fs::write(path.join("file"), vec![1; 1 << 20]).unwrap();
-    assert!(below(folder.path()) < 1 << 21);
     for file in 0..50 {
         std::fs::write(folder.path().join(file.to_string()), vec![1; 8192]).unwrap();
     }
-    let mut little = Budget {
+    let little = Budget {
         entries: 10,
         ..Budget::default()
     };
-    assert!(bytes_below(folder.path(), &mut little).unwrap() <= 10 * 8192);
+    let part = bytes_below(folder.path(), little).unwrap_err();
+    assert!((8192..=10 * 8192).contains(&part.at_least), "{part:?}");
+    // One place does not use up what the next one may take.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("file"), vec![1; 1 << 20]).unwrap();
+    let places = [folder.path(), other.path()];
+    let budget = || Budget {
+        entries: 60,
+        ..Budget::default()
+    };
+    assert!(bytes_of_all(places.into_iter(), budget).unwrap() >= (1 << 20) + 50 * 8192);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), vec![1; 1 << 20]).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::write(closed.join("large"), vec![1; 4 << 20]).unwrap();
+    let mode = |mode| std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(mode));
+    mode(0o000).unwrap();
+    let path = folder.path().to_owned();
+    // As root all could be read. Capabilities are a thread's own.
+    let counted = std::thread::spawn(move || {
+        let mut own = capabilities(None).unwrap();
+        own.effective
+            .remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+        set_capabilities(None, own).unwrap();
+        bytes_below(&path, Budget::default())
+    });
+    let part = counted.join().unwrap().unwrap_err();
+    assert_eq!(part.source.kind(), io::ErrorKind::PermissionDenied);
+    assert!((1 << 20..4 << 20).contains(&part.at_least), "{part:?}");
+    mode(0o700).unwrap();
 }
 
 #[test]

@@ -534,6 +534,64 @@ fn the_confined_one_of_two_is_kept() {
     }
 }
 
+/// It may be a copy that somebody made, and would pass for the tool's own under its name.
+#[test]
+fn a_container_to_be_made_anew_gets_no_name_but_its_own() {
+    use Confinement as C;
+    use ContainerState as S;
+    let step = |name: &str, confinement, state, goal, next_facts: Option<VersionFacts>| {
+        let seen = [Seen {
+            id: ContainerId::new("1"),
+            name: name.into(),
+            version: Some(Version::Current),
+            state,
+            confinement,
+            trial: Trial::Passed,
+            awaits_health: false,
+            outdated: false,
+        }];
+        let here = VersionFacts {
+            has_image: true,
+            failed: false,
+        };
+        next(&Situation {
+            goal,
+            name: NAME,
+            proven: true,
+            current: here,
+            next: next_facts,
+            may_start: true,
+            swept: false,
+            containers: &seen,
+        })
+    };
+    let id = || ContainerId::new("1");
+    let renamed = || Step::Rename(id(), NAME.to_owned());
+    let next_name = format!("{NAME}{NEXT_SUFFIX}");
+    let update = Some(VersionFacts {
+        has_image: true,
+        failed: false,
+    });
+    for (goal, update, state, foreign) in [
+        (Goal::Running, None, S::Running, Step::Stop(id())),
+        (Goal::Running, None, S::Exited, Step::Remove(id())),
+        (Goal::Stopped, None, S::Exited, Step::Done(Settled::Stopped)),
+        (Goal::Halted, None, S::Exited, Step::Done(Settled::Failed)),
+        (
+            Goal::Running,
+            update,
+            S::Running,
+            Step::Create(Version::Next, next_name.clone()),
+        ),
+    ] {
+        let step = |name, confinement| step(name, confinement, state, goal, update);
+        assert_eq!(step("foreign", C::Lost), foreign, "{goal:?} {state:?}");
+        assert_eq!(step("foreign", C::Held), renamed(), "{goal:?} {state:?}");
+        // An update left it under this name.
+        assert_eq!(step(&next_name, C::Lost), renamed(), "{goal:?} {state:?}");
+    }
+}
+
 #[test]
 fn what_has_a_health_check_runs_once_it_has_succeeded() {
     let step = |awaits_health| {

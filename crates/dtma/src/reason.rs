@@ -16,6 +16,8 @@ pub enum ReasonCode {
     RegistryUnauthorized,
     /// The registry or the Git host is in an inner network.
     SourceNotPublic,
+    /// Where the name of the registry or the Git host leads is not known.
+    SourceUnresolved,
     /// The registry could not be reached, or refused for now.
     RegistryUnreachable,
     /// The machine's disk is full.
@@ -64,6 +66,7 @@ impl ReasonCode {
             Self::ImageTagNotFound => "image_tag_not_found",
             Self::RegistryUnauthorized => "registry_unauthorized",
             Self::SourceNotPublic => "source_not_public",
+            Self::SourceUnresolved => "source_unresolved",
             Self::RegistryUnreachable => "registry_unreachable",
             Self::NoSpace => "no_space",
             Self::DiskLimitExceeded => "disk_limit_exceeded",
@@ -90,7 +93,8 @@ impl ReasonCode {
     pub const fn may_heal(self) -> bool {
         matches!(
             self,
-            Self::RegistryUnreachable
+            Self::SourceUnresolved
+                | Self::RegistryUnreachable
                 | Self::NoSpace
                 | Self::GitUnreachable
                 | Self::PortInUse

@@ -532,6 +532,9 @@ struct StoredRelease {
     image_digest: Option<String>,
     #[serde(default)]
     pulled: bool,
+    /// Its limit on the disk, also where the spec names none. Agents that knew no such limit did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disk_bytes: Option<u64>,
 }
 
 impl StoredRecord {
@@ -599,11 +602,12 @@ impl StoredRelease {
             refresh_image: release.refresh_image,
             image_digest: release.image_digest.clone(),
             pulled: release.pulled,
+            disk_bytes: release.spec.resources().disk_bytes,
         }
     }
 
     fn into_release(self) -> Result<Release, Corrupt> {
-        let spec = InstanceSpec::validate(self.spec)
+        let spec = InstanceSpec::taken_before(self.spec, self.disk_bytes)
             .map_err(|errors| Corrupt::Spec(errors.first().map_or("spec_invalid", |e| e.code)))?;
         Ok(Release {
             proven: self.proven,

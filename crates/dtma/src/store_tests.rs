@@ -1,6 +1,7 @@
 //! The store against files that were cut short, garbled or replaced.
 
 use toolbox_api::dtma::SecretValue;
+use toolbox_domain::spec::limits;
 
 use super::*;
 use crate::reason::ReasonCode;
@@ -71,6 +72,30 @@ fn a_record_whose_values_have_no_envelope_is_read() {
         .replace("\"format\":2", "\"format\":1");
     fs::write(&path, old).unwrap();
     assert_eq!(store.load().unwrap().records, [record(1)]);
+}
+
+/// As an agent wrote it that knew no limit on the disk.
+#[test]
+fn a_release_that_was_stored_without_a_limit_on_the_disk_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.save(&record(1)).unwrap();
+    let path = store.instances.join(format!("{}.json", record(1).id));
+    let limit = format!(r#","disk_bytes":{}"#, limits::DEFAULT_DISK_BYTES);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(&limit).count(), 2, "{text}");
+    fs::write(&path, text.replacen(&limit, "", 1)).unwrap();
+    for _ in 0..2 {
+        let loaded = store.load().unwrap().records.remove(0);
+        let of = |release: &Release| release.spec.resources().disk_bytes;
+        assert_eq!(of(&loaded.current), None);
+        let next = loaded.next.as_ref().unwrap();
+        assert_eq!(of(next), Some(limits::DEFAULT_DISK_BYTES));
+        // The spec is the same that was asked for.
+        assert_eq!(loaded.current.spec.wire(), record(1).current.spec.wire());
+        assert_eq!(loaded.current.sha256, record(1).current.sha256);
+        store.save(&loaded).unwrap();
+    }
 }
 
 #[test]

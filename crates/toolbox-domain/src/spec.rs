@@ -13,7 +13,7 @@ mod validate;
 mod wire;
 
 pub use git::GitSource;
-pub use host_access::{HostAccess, HostTarget};
+pub use host_access::HostAccess;
 pub use image::{ImageError, ImageReference, ImageSource};
 pub use instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
 pub use secret::SecretValue;

@@ -74,7 +74,7 @@ fn an_image_alone_is_a_spec_with_defaults() {
         memory_bytes: limits::DEFAULT_MEMORY_BYTES,
         nano_cpus: limits::DEFAULT_NANO_CPUS,
         pids: limits::DEFAULT_PIDS,
-        disk_bytes: limits::DEFAULT_DISK_BYTES,
+        disk_bytes: Some(limits::DEFAULT_DISK_BYTES),
     };
     assert_eq!(spec.resources(), defaults);
     assert_eq!(
@@ -551,19 +551,37 @@ fn what_was_checked_is_checked_to_itself() {
         },
         transport: Some(McpTransport::Stdio),
         networks: texts(&["b", "a", "b"]),
-        host_access: texts(&[
-            "169.254.169.254:80",
-            "host:53/udp",
-            "host:53/tcp",
-            "host:53",
-        ]),
+        host_access: texts(&["host:53/udp", "host:53/tcp", "host:53"]),
         ..raw()
     })
     .unwrap();
     assert_eq!(InstanceSpec::validate(spec.wire().clone()).unwrap(), spec);
     assert_eq!(spec.wire().networks, ["a", "b"]);
-    let access = ["host:53", "host:53/udp", "169.254.169.254:80"];
+    let access = ["host:53", "host:53/udp"];
     assert_eq!(spec.wire().host_access, access);
+}
+
+/// Rules that came later stop no tool that runs.
+#[test]
+fn what_was_taken_before_keeps_its_limit_and_loses_exceptions_that_are_none_any_more() {
+    let old = ToolSpec {
+        host_access: texts(&["169.254.169.254:80", "host:5432"]),
+        ..raw()
+    };
+    assert!(InstanceSpec::validate(old.clone()).is_err());
+    for (given, kept, limit) in [
+        (None, None, None),
+        (None, Some(5 << 30), Some(5 << 30)),
+        (Some(1 << 30), None, Some(1 << 30)),
+        (Some(1 << 30), Some(5 << 30), Some(1 << 30)),
+    ] {
+        let mut old = old.clone();
+        old.resources.disk_bytes = given;
+        let spec = InstanceSpec::taken_before(old, kept).unwrap();
+        assert_eq!(spec.resources().disk_bytes, limit);
+        assert_eq!(spec.wire().resources.disk_bytes, given);
+        assert_eq!(spec.wire().host_access, ["host:5432"]);
+    }
 }
 
 #[test]
@@ -700,13 +718,8 @@ fn an_agent_of_before_takes_a_spec_without_the_new_fields() {
 }
 
 #[test]
-fn what_may_be_reached_of_the_machine_is_a_port_of_it_or_of_a_link_local_address() {
-    for text in [
-        "host:1",
-        "host:65535/udp",
-        "169.254.0.1:80",
-        "169.254.169.254:53/udp",
-    ] {
+fn what_may_be_reached_of_the_machine_is_a_port_of_it() {
+    for text in ["host:1", "host:65535/udp"] {
         let access: HostAccess = text.parse().unwrap();
         assert_eq!(access.to_string(), text);
     }
@@ -724,7 +737,8 @@ fn what_may_be_reached_of_the_machine_is_a_port_of_it_or_of_a_link_local_address
         "127.0.0.1:1",
         "10.0.0.1:1",
         "[fe80::1]:1",
-        "169.254.1:1",
+        "169.254.169.254:80",
+        "169.254.0.1:53/udp",
         ":1",
         "host:1:2",
         "*:1",

@@ -59,7 +59,7 @@ proptest! {
         match InstanceSpec::validate(raw) {
             Ok(spec) => {
                 prop_assert!(limits::MEMORY_BYTES.contains(&spec.resources().memory_bytes));
-                prop_assert!(limits::DISK_BYTES.contains(&spec.resources().disk_bytes));
+                prop_assert!(spec.resources().disk_bytes.is_some_and(|bytes| limits::DISK_BYTES.contains(&bytes)));
                 prop_assert!(limits::NANO_CPUS.contains(&spec.resources().nano_cpus));
                 for (name, value) in spec.mcp_headers() {
                     prop_assert!(name != "host" && !name.starts_with("mcp-") && name == name.to_ascii_lowercase());

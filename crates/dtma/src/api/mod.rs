@@ -18,10 +18,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
-use crate::instances::InstancesHandle;
+use crate::instances::{Bounds, InstancesHandle};
 use crate::keys::KeyRing;
 use crate::machine::companion::Companion;
 use crate::machine::diagnose::Doctor;
@@ -54,8 +53,8 @@ pub struct AppState {
     pub certificate_sha256: Option<Arc<str>>,
     /// The toolbox this agent serves.
     pub toolbox: ToolboxId,
-    /// Sources of images that are allowed although they are not public.
-    pub sources: Arc<Allowed>,
+    /// What specs may name.
+    pub bounds: Arc<Bounds>,
     /// Instances that the control plane does not know.
     pub orphans: watch::Receiver<BTreeSet<ToolInstanceId>>,
     /// The agent reports to a control plane.

@@ -81,7 +81,7 @@ pub async fn deploy(
     wait: Wait,
     JsonBody(request): JsonBody<DeployRequest>,
 ) -> Result<Response, ApiError> {
-    let put = Put::check(request, &state.sources).map_err(ApiError::invalid_spec)?;
+    let put = Put::check(request, &state.bounds).map_err(ApiError::invalid_spec)?;
     carry_out(&state, id, Command::Put(Box::new(put)), wait).await
 }
 
@@ -91,7 +91,7 @@ pub async fn create(
     wait: Wait,
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<Response, ApiError> {
-    let put = Put::check(request.deploy, &state.sources).map_err(ApiError::invalid_spec)?;
+    let put = Put::check(request.deploy, &state.bounds).map_err(ApiError::invalid_spec)?;
     carry_out(&state, request.id, Command::Put(Box::new(put)), wait).await
 }
 

@@ -38,6 +38,7 @@ use crate::config::read_keys;
 use crate::connections::{Connection, Role};
 use crate::instances::{stopped, view};
 use crate::keys::KeyRing;
+use crate::machine::log::for_callers;
 use crate::telemetry::Telemetry;
 
 /// Callers of the old design present their secret in this header.
@@ -315,7 +316,7 @@ async fn logs(
         ApiError::new(ProblemCode::LogUnavailable, text)
     })?;
     let mut shutdown = state.shutdown.clone();
-    let parts = parts.take_until(async move { stopped(&mut shutdown).await });
+    let parts = for_callers(parts).take_until(async move { stopped(&mut shutdown).await });
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),

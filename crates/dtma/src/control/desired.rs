@@ -9,10 +9,9 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use toolbox_api::dtma::{Desired, Reason};
 use toolbox_api::heartbeat::{DesiredInstance, digest_line};
-use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::ToolInstanceId;
 
-use crate::instances::{Changes, Command, CommandError, InstancesHandle, Put, Tombstones};
+use crate::instances::{Bounds, Changes, Command, CommandError, InstancesHandle, Put, Tombstones};
 
 /// Instances that are commanded at once. A command is a disk write, and a look at Docker that may take seconds.
 const AT_ONCE: usize = 8;
@@ -24,7 +23,7 @@ pub(super) struct Reconciler<'a> {
     pub(super) instances: &'a InstancesHandle,
     pub(super) tombstones: &'a Tombstones,
     pub(super) changes: &'a Changes,
-    pub(super) sources: Arc<Allowed>,
+    pub(super) bounds: Arc<Bounds>,
 }
 
 /// The result for one instance.
@@ -95,7 +94,7 @@ impl Reconciler<'_> {
             self.changes.mark(id);
             return Applied::Same;
         }
-        let put = match Put::check(deploy, &self.sources) {
+        let put = match Put::check(deploy, &self.bounds) {
             Ok(put) => Put {
                 pulled: true,
                 ..put

@@ -339,7 +339,7 @@ impl Reporter {
             instances: &self.control.instances,
             tombstones: &self.control.shared.tombstones,
             changes: &self.control.shared.changes,
-            sources: Arc::clone(&self.control.shared.sources),
+            bounds: Arc::clone(&self.control.shared.bounds),
         };
         let mut applied = reconciler.apply(desired).await;
         applied.append(&mut unreadable);

@@ -1,8 +1,8 @@
 //! Keeps containers of this toolbox away from the machine itself.
 //!
 //! The agent owns one table of nftables, `toolbox_` and the start of the toolbox's id, and no other rule. Its rules count for
-//! packets from bridges of the toolbox ([`crate::runtime::networks`]), also from those that are made later: none may go to an
-//! address of the machine's own or to a link-local one, but for the exceptions that specs name.
+//! packets from bridges of the toolbox ([`crate::runtime::networks`]), also from those that are made later, and from the bridge
+//! that all tools shared before, while it is there: none may go to an address of the machine's own, but for the exceptions that specs name, or to a link-local one.
 //!
 //! One task, [`run`], looks every ten seconds whether the table is as it should be, and puts it back. What it puts there it
 //! has checked by a container that tries to break the rules. Instances tell their exceptions through [`Firewall::set`].
@@ -25,7 +25,7 @@ use toolbox_domain::spec::HostAccess;
 
 use crate::instances::{stopped, view};
 use crate::record::{Record, short_id};
-use crate::runtime::{ContainerRuntime, networks};
+use crate::runtime::{ContainerRuntime, RuntimeError, networks};
 use crate::telemetry::Telemetry;
 use rules::Exceptions;
 
@@ -38,6 +38,8 @@ const PROBE_AGAIN: Duration = Duration::from_mins(1);
 pub struct Firewall {
     toolbox: ToolboxId,
     own_port: u16,
+    /// What tools never reach, whatever their specs name: the ports of the agent, its companion and sshd.
+    closed: BTreeSet<u16>,
     table: String,
     wanted: Mutex<Wanted>,
     state: watch::Sender<HostFirewall>,
@@ -49,6 +51,8 @@ struct Wanted {
     exceptions: BTreeMap<ToolInstanceId, BTreeSet<HostAccess>>,
     /// What the probe may reach, while it runs.
     of_probe: Option<Exceptions>,
+    /// The bridges that tools of an earlier agent share; none before Docker was asked.
+    former: Option<Vec<String>>,
     /// The kernel does not have them all yet.
     changed: bool,
 }
@@ -63,7 +67,13 @@ enum Kept {
 }
 
 impl Firewall {
-    pub fn new(toolbox: ToolboxId, own_port: u16, telemetry: Arc<Telemetry>) -> Self {
+    /// The rules of `toolbox`, whose agent listens on `own_port`. No exception leads there, nor to a port in `closed`.
+    pub fn new(
+        toolbox: ToolboxId,
+        own_port: u16,
+        closed: BTreeSet<u16>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let state = HostFirewall {
             state: FirewallState::Unverified,
             detail: Some("the rules are not set yet".to_owned()),
@@ -72,6 +82,7 @@ impl Firewall {
         Self {
             toolbox,
             own_port,
+            closed,
             table: table(toolbox),
             wanted: Mutex::default(),
             state: watch::channel(state).0,
@@ -111,6 +122,19 @@ impl Firewall {
         }
     }
 
+    /// Asks Docker for the bridge that tools of an earlier agent share. Once it is gone nobody makes it again.
+    async fn find_former(&self, runtime: &dyn ContainerRuntime) -> Result<(), RuntimeError> {
+        let is_gone = |wanted: &Wanted| wanted.former.as_ref().is_some_and(Vec::is_empty);
+        if is_gone(&*self.wanted.lock().await) {
+            return Ok(());
+        }
+        let found = runtime.former_bridges().await?;
+        let mut wanted = self.wanted.lock().await;
+        wanted.changed |= wanted.former.as_deref().unwrap_or_default() != found;
+        wanted.former = Some(found);
+        Ok(())
+    }
+
     /// Looks at the table, and writes it anew unless it is as it should be.
     async fn keep(&self) -> io::Result<Kept> {
         let mut wanted = self.wanted.lock().await;
@@ -141,7 +165,8 @@ impl Firewall {
         });
         let exceptions: Vec<_> = exceptions.chain(wanted.of_probe.clone()).collect();
         let prefix = networks::bridge_prefix(self.toolbox);
-        rules::rules(&prefix, self.own_port, &exceptions)
+        let former = wanted.former.as_deref().unwrap_or_default();
+        rules::rules(&prefix, former, &self.closed, &exceptions)
     }
 
     fn unavailable(&self, error: &io::Error) {
@@ -236,6 +261,10 @@ pub async fn run(
                 }
             }
             is_first = false;
+            // What changed is written at the next look, or for the container that tries.
+            if let Err(error) = firewall.find_former(&*runtime).await {
+                tracing::debug!(%error, "it is not known whether tools share a network still");
+            }
             if probe_at.is_some_and(|at| at <= Instant::now()) {
                 let could = firewall.verify(&*runtime).await;
                 probe_at = (!could).then(|| Instant::now() + PROBE_AGAIN);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use toolbox_api::dtma::{FirewallState, Protocol};
-use toolbox_domain::spec::{HostAccess, HostTarget};
+use toolbox_domain::spec::HostAccess;
 
 use super::Firewall;
 use super::rules::Exceptions;
@@ -60,6 +60,9 @@ impl Firewall {
     ) -> Result<(FirewallState, Option<String>), String> {
         let text = |error: io::Error| error.to_string();
         let program = own_program().map_err(text)?;
+        // Before that is known, nothing is claimed.
+        let former = self.find_former(runtime).await;
+        former.map_err(|e| e.to_string())?;
         let gateway = runtime.begin_probe().await.map_err(|e| e.to_string())?;
         // The kernel accepts connections for them; nothing needs to be said.
         let listen = || TcpListener::bind((gateway, 0));
@@ -68,7 +71,6 @@ impl Firewall {
             let open = open.local_addr().map_err(text)?;
             let closed_at = closed.local_addr().map_err(text)?;
             let access = HostAccess {
-                target: HostTarget::Host,
                 port: open.port(),
                 protocol: Protocol::Tcp,
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 use toolbox_api::dtma::Protocol;
-use toolbox_domain::spec::{HostAccess, HostTarget};
+use toolbox_domain::spec::HostAccess;
 
 use crate::record::hex;
 
@@ -89,68 +89,58 @@ pub struct Exceptions {
     pub access: BTreeSet<HostAccess>,
 }
 
-/// The rules of a toolbox whose bridges begin with `prefix`. No exception leads to `own_port`, the agent's.
-pub fn rules(prefix: &str, own_port: u16, exceptions: &[Exceptions]) -> Vec<Rule> {
-    let from = || Check::FromInterface(prefix.to_owned());
+/// The rules of a toolbox whose bridges begin with `prefix`, and whose earlier agent made those in `former`. No exception
+/// leads to a port in `closed`.
+pub fn rules(
+    prefix: &str,
+    former: &[String],
+    closed: &BTreeSet<u16>,
+    exceptions: &[Exceptions],
+) -> Vec<Rule> {
+    let former = former.iter().cloned().map(Check::FromInterfaceNamed);
+    let sources: Vec<_> = std::iter::once(Check::FromInterface(prefix.to_owned()))
+        .chain(former)
+        .collect();
     let mut rules = Vec::new();
-    let mut add = |hook, comment: &str, verdict, checks: Vec<Check>| {
-        rules.push(Rule {
-            hook,
-            checks,
-            verdict,
-            comment: comment.to_owned(),
-        });
-    };
-    let allowed = || {
-        exceptions.iter().flat_map(|one| {
-            let from = Check::FromInterfaceNamed(one.bridge.clone());
-            one.access.iter().map(move |access| (from.clone(), access))
-        })
-    };
     for hook in [Hook::Input, Hook::Forward] {
-        if hook == Hook::Input {
-            let checks = vec![from(), Check::Answers];
-            add(hook, "answers to the machine", Verdict::Accept, checks);
-        }
-        let (first, last) = DISCOVERY;
-        let checks = vec![
-            from(),
-            Check::Transport(ICMPV6),
-            Check::IcmpType(first, last),
-        ];
-        add(hook, "IPv6 discovery", Verdict::Accept, checks);
-        for protocol in [UDP, TCP] {
-            // Where clouds have their name servers.
-            let checks = vec![
-                from(),
-                Check::Family(IPV4),
-                Check::To4(LINK_LOCAL.to_vec()),
-                Check::Transport(protocol),
-                Check::ToPort(53),
-            ];
-            add(hook, "names", Verdict::Accept, checks);
-        }
-        for (from, access) in allowed() {
-            if let HostTarget::LinkLocal(ip) = access.target {
-                let mut checks = vec![from, Check::Family(IPV4), Check::To4(ip.octets().to_vec())];
-                checks.extend(port(*access));
-                add(hook, &access.to_string(), Verdict::Accept, checks);
+        let mut add = |comment: &str, verdict, from: &Check, checks: &[Check]| {
+            rules.push(Rule {
+                hook,
+                checks: std::iter::once(from).chain(checks).cloned().collect(),
+                verdict,
+                comment: comment.to_owned(),
+            });
+        };
+        for from in &sources {
+            if hook == Hook::Input {
+                let checks = [Check::Answers];
+                add("answers to the machine", Verdict::Accept, from, &checks);
             }
+            let (first, last) = DISCOVERY;
+            let checks = [Check::Transport(ICMPV6), Check::IcmpType(first, last)];
+            add("IPv6 discovery", Verdict::Accept, from, &checks);
+            let link_local = [Check::Family(IPV4), Check::To4(LINK_LOCAL.to_vec())];
+            for protocol in [UDP, TCP] {
+                // Where clouds have their name servers.
+                let [family, to] = link_local.clone();
+                let checks = [family, to, Check::Transport(protocol), Check::ToPort(53)];
+                add("names", Verdict::Accept, from, &checks);
+            }
+            add("link-local addresses", Verdict::Refuse, from, &link_local);
+            let checks = [Check::Family(IPV6), Check::To6LinkLocal];
+            add("link-local addresses", Verdict::Refuse, from, &checks);
         }
-        let checks = vec![from(), Check::Family(IPV4), Check::To4(LINK_LOCAL.to_vec())];
-        add(hook, "link-local addresses", Verdict::Refuse, checks);
-        let checks = vec![from(), Check::Family(IPV6), Check::To6LinkLocal];
-        add(hook, "link-local addresses", Verdict::Refuse, checks);
-        // All of one chain together, as the kernel lists them.
         if hook == Hook::Input {
-            for (from, access) in allowed() {
-                let is_agent = access.port == own_port && access.protocol == Protocol::Tcp;
-                if access.target == HostTarget::Host && !is_agent {
-                    let checks = std::iter::once(from).chain(port(*access)).collect();
-                    add(hook, &access.to_string(), Verdict::Accept, checks);
+            for one in exceptions {
+                let from = Check::FromInterfaceNamed(one.bridge.clone());
+                let access = one.access.iter().filter(|a| !closed.contains(&a.port));
+                for access in access {
+                    add(&access.to_string(), Verdict::Accept, &from, &port(*access));
                 }
             }
-            add(hook, "the machine", Verdict::Refuse, vec![from()]);
+            for from in &sources {
+                add("the machine", Verdict::Refuse, from, &[]);
+            }
         }
     }
     let digest = digest(&rules);

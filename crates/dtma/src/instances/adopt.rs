@@ -35,7 +35,8 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable) -> Option<Record> {
     let mut wire = labels::with_values(public, &found.environment);
     // Their values are not in Docker. Only the control plane, or the next deployment, can give them again.
     let lacks_headers = !std::mem::take(&mut wire.mcp_headers).is_empty();
-    let spec = InstanceSpec::validate(wire).ok()?;
+    let disk_bytes = label(labels::DISK_BYTES).and_then(|text| text.parse().ok());
+    let spec = InstanceSpec::taken_before(wire, disk_bytes).ok()?;
     let revision = found.container.revision?;
     let name = DisplayName::parse(label(labels::NAME)?).ok()?;
     let runs = matches!(
@@ -135,6 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_on_the_disk_is_the_one_that_the_container_was_made_with() {
+        let (mut found, _) = adoptable(ContainerState::Running);
+        let limit = |found: &Adoptable| {
+            let record = rebuild(id(), found).unwrap();
+            record.current.spec.resources().disk_bytes
+        };
+        assert_eq!(limit(&found), None, "by an agent that knew none");
+        let label = (labels::DISK_BYTES.to_owned(), (5_u64 << 30).to_string());
+        found.labels.extend([label]);
+        assert_eq!(limit(&found), Some(5 << 30));
+    }
+
+    #[test]
     fn a_label_without_envelopes_gives_back_its_secrets_too() {
         let (mut found, wire) = adoptable(ContainerState::Running);
         let label = r#"{"image":"a/b:1","env":{"KEY":""},"ports":[],"volumes":[]}"#;
@@ -184,7 +198,7 @@ mod tests {
         let Ok(Change::Record(healed)) = change else {
             panic!("{change:?}")
         };
-        assert_eq!(healed.current.spec, spec);
+        assert_eq!(healed.current.spec, spec.with_disk_limit(None));
         assert_eq!((healed.generation, healed.next.is_none()), (4, true));
     }
 

@@ -228,10 +228,13 @@ fn put_over(
     // A record that was rebuilt from its container lacks what Docker does not hold; the digest is of the whole spec.
     let is_whole = sha256 == record.current.sha256;
     if is_whole {
-        draft.current.spec.clone_from(&put.spec);
+        // What it was not deployed with, it does not get by a command that changes nothing.
+        let limit = record.current.spec.resources().disk_bytes;
+        draft.current.spec = put.spec.clone().with_disk_limit(limit);
     }
-    let is_current = is_whole || put.spec == record.current.spec;
-    let under_way = record.next.as_ref().is_some_and(|n| put.spec == n.spec);
+    let is_of = |release: &Release| put.spec.wire() == release.spec.wire();
+    let is_current = is_whole || is_of(&record.current);
+    let under_way = record.next.as_ref().is_some_and(is_of);
     let is_settled_on = is_current && record.next.is_none() && record.update_failure.is_none();
     if repeated && sha256 != record.requested_sha256 && !under_way && !is_settled_on {
         return Err(CommandError::SpecDiffers(put.generation));

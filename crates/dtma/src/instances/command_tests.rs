@@ -55,6 +55,29 @@ fn the_same_put_again_changes_nothing() {
     assert_eq!(apply(Some(&record), put(5, "a/b:1")), Ok(Change::Nothing));
 }
 
+/// As after an upgrade from an agent that knew no limit on the disk.
+#[test]
+fn what_was_deployed_without_a_limit_on_the_disk_gets_one_when_it_is_deployed_anew() {
+    let mut old = changed(None, put(5, "a/b:1"));
+    old.current.spec = old.current.spec.with_disk_limit(None);
+    old.current.proven = true;
+    let limit = |release: &Release| release.spec.resources().disk_bytes;
+    // The control plane's desired state, again.
+    assert_eq!(apply(Some(&old), put(5, "a/b:1")), Ok(Change::Nothing));
+    // A restart or a start under the next generation.
+    let next = changed(Some(&old), put(6, "a/b:1"));
+    assert_eq!((next.next.is_none(), limit(&next.current)), (true, None));
+    // Records of headers and the like were rebuilt from Docker.
+    old.current.sha256 = "another serialisation".to_owned();
+    old.requested_sha256.clone_from(&old.current.sha256);
+    let next = changed(Some(&old), put(6, "a/b:1"));
+    assert_eq!((next.next.is_none(), limit(&next.current)), (true, None));
+    let update = changed(Some(&old), put(6, "a/b:2"));
+    let default = toolbox_domain::spec::limits::DEFAULT_DISK_BYTES;
+    assert_eq!(limit(&update.current), None);
+    assert_eq!(limit(update.next.as_ref().unwrap()), Some(default));
+}
+
 #[test]
 fn older_and_contradicting_generations_are_refused() {
     let record = changed(None, put(5, "a/b:1"));

@@ -204,14 +204,15 @@ fn why_short(short: &str, written: u64) -> Why {
 pub async fn may_start(
     shared: &Shared,
     container: &ContainerId,
-    limit: u64,
+    limit: Option<u64>,
 ) -> Result<(), RuntimeError> {
     let refused = |why: Why| RuntimeError::Refused {
         code: why.code,
         message: why.message,
     };
-    let usage = shared.runtime.disk_usage(container).await?;
-    if let Some(why) = usage.over(limit) {
+    if let Some(limit) = limit
+        && let Some(why) = shared.runtime.disk_usage(container).await?.over(limit)
+    {
         return Err(refused(why));
     }
     match shared
@@ -240,7 +241,8 @@ impl Instance {
         let Some(limit) = limit.filter(|_| record.desired == Desired::Running) else {
             return;
         };
-        let why = found.usage.over(limit).or_else(|| found.short.clone());
+        let over = limit.and_then(|limit| found.usage.over(limit));
+        let why = over.or_else(|| found.short.clone());
         let Some(why) = why.filter(|_| record.halted.is_none()) else {
             return;
         };

@@ -36,7 +36,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use toolbox_api::dtma::ToolView;
-use toolbox_domain::address::Allowed;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 
 use crate::firewall::Firewall;
@@ -46,7 +45,7 @@ use crate::store::Store;
 use crate::telemetry::Telemetry;
 pub use changes::Changes;
 pub use command::{Command, CommandError};
-pub use put::Put;
+pub use put::{Bounds, Put};
 pub use tombstones::Tombstones;
 
 /// Commands and wake-ups that may wait for one instance. A task needs one disk write for each, so a longer queue would
@@ -67,8 +66,8 @@ pub struct Shared {
     pub docker_returns: AtomicU64,
     pub store: Arc<Store>,
     pub ports: PortTable,
-    /// Sources of images that are allowed although they are not public.
-    pub sources: Arc<Allowed>,
+    /// What specs may name.
+    pub bounds: Arc<Bounds>,
     pub firewall: Arc<Firewall>,
     /// What was deleted.
     pub tombstones: Arc<Tombstones>,

@@ -1,5 +1,8 @@
 //! A checked deployment, from a caller of the API or from the control plane's desired state.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use toolbox_api::dtma::{DeployRequest, Desired, PortBinding};
 use toolbox_api::problem::FieldError;
 use toolbox_domain::address::Allowed;
@@ -7,6 +10,15 @@ use toolbox_domain::names::{ContainerName, DisplayName};
 use toolbox_domain::spec::InstanceSpec;
 
 use crate::runtime::sources;
+
+/// What specs may name on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    /// Sources of images that are allowed although they are not public.
+    pub sources: Arc<Allowed>,
+    /// Ports that no tool reaches, whatever its spec names: those of the agent, its companion and sshd.
+    pub closed: BTreeSet<u16>,
+}
 
 /// A checked [`toolbox_api::dtma::DeployRequest`].
 #[derive(Clone, Debug, PartialEq)]
@@ -32,9 +44,8 @@ pub struct Put {
 }
 
 impl Put {
-    /// Checks names and spec of `request` together, so that the caller sees everything at once. Its image may come from a
-    /// public address, or from one of `sources`.
-    pub fn check(request: DeployRequest, sources: &Allowed) -> Result<Self, Vec<FieldError>> {
+    /// Checks names and spec of `request` together, so that the caller sees everything at once.
+    pub fn check(request: DeployRequest, bounds: &Bounds) -> Result<Self, Vec<FieldError>> {
         let field = |field: &str, code: &str, message: String| FieldError {
             field: field.to_owned(),
             code: code.to_owned(),
@@ -63,11 +74,18 @@ impl Put {
         let spec = InstanceSpec::validate(request.spec)
             .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
             .ok();
-        if let Some(spec) = &spec
-            && let Err(error) = spec.image().check_address(sources)
-        {
-            let message = sources::refusal(spec.image().target(), error);
-            errors.push(field("image", error.code(), message));
+        if let Some(spec) = &spec {
+            if let Err(error) = spec.image().check_address(&bounds.sources) {
+                let message = sources::refusal(spec.image().target(), error);
+                errors.push(field("image", error.code(), message));
+            }
+            let mut access = spec.host_access().iter();
+            if let Some(closed) = access.find(|access| bounds.closed.contains(&access.port)) {
+                let message = format!(
+                    "{closed} is a port of the agent, its companion or sshd, which no tool may reach; leave it out"
+                );
+                errors.push(field("host_access", "host_port_reserved", message));
+            }
         }
         match (name, container_name, spec) {
             (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
@@ -83,5 +101,34 @@ impl Put {
             }),
             _ => Err(errors),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_the_machines_own_programs_are_refused() {
+        let bounds = Bounds {
+            closed: BTreeSet::from([30_001, 3001, 2222]),
+            ..Bounds::default()
+        };
+        let checked = |access: &str| {
+            let request = serde_json::json!({
+                "generation": 1, "desired": "running", "name": "x", "container_name": "x-00000000",
+                "spec": {"image": "a/b:1", "host_access": [access]},
+            });
+            Put::check(serde_json::from_value(request).unwrap(), &bounds)
+        };
+        for access in ["host:30001", "host:3001", "host:2222", "host:2222/udp"] {
+            let errors = checked(access).unwrap_err();
+            assert_eq!(
+                (errors[0].field.as_str(), errors[0].code.as_str()),
+                ("host_access", "host_port_reserved")
+            );
+            assert!(errors[0].message.starts_with(access), "{errors:?}");
+        }
+        assert!(checked("host:5432").is_ok());
     }
 }

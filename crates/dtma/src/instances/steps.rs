@@ -105,9 +105,15 @@ pub fn begin(
         }
         Step::Start(version, container) => {
             let limit = release(record, version)?.spec.resources().disk_bytes;
-            // What stopped it may not be over.
-            let limit = record.halted.as_ref().map(|_| limit);
-            Box::pin(start(shared, container, limit))
+            let is_halted = record.halted.is_some();
+            Box::pin(async move {
+                // What stopped it may not be over.
+                if is_halted {
+                    disk_watch::may_start(&shared, &container, limit).await?;
+                }
+                shared.runtime.start(&container).await?;
+                Ok(StepEnd::Done)
+            })
         }
         Step::Adjust(version, container) => {
             let asked = confinement(&shared, id, release(record, version)?);
@@ -164,19 +170,6 @@ pub fn begin(
         }
     };
     Some(job)
-}
-
-/// Starts a container, unless its tool still keeps more on the disk than `disk_limit`.
-async fn start(
-    shared: Arc<Shared>,
-    container: ContainerId,
-    disk_limit: Option<u64>,
-) -> Result<StepEnd, RuntimeError> {
-    if let Some(limit) = disk_limit {
-        disk_watch::may_start(&shared, &container, limit).await?;
-    }
-    shared.runtime.start(&container).await?;
-    Ok(StepEnd::Done)
 }
 
 /// Removes what an instance without containers leaves.
@@ -296,6 +289,9 @@ fn creation(shared: &Shared, record: &Record, release: &Release, name: String) -
             serde_json::to_string(&labels::without_secrets(spec.wire())).unwrap_or_default(),
         ),
     ]);
+    let disk_bytes = spec.resources().disk_bytes;
+    let disk_bytes = disk_bytes.map(|bytes| (labels::DISK_BYTES.to_owned(), bytes.to_string()));
+    container_labels.extend(disk_bytes);
     CreateContainer {
         instance: record.id,
         name,

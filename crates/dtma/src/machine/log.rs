@@ -1,5 +1,5 @@
-//! The end of the program's own log, for callers who cannot read the machine's journal. It holds the very lines that go to
-//! standard error, so what those leave out is not here either.
+//! The end of the program's own log, for callers who cannot read the machine's journal. It holds the lines that go to
+//! standard error, but those with Docker's own words: they are for whoever runs the machine, and not for users of its tools.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -46,6 +46,9 @@ impl Default for LogRing {
 
 impl LogRing {
     fn push(&self, line: &[u8]) {
+        if !is_for_callers(line) {
+            return;
+        }
         let line = Bytes::from(bounded(line));
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.bytes += line.len();
@@ -85,6 +88,41 @@ impl LogRing {
         let kept = lines.kept.iter().skip(skipped).cloned().collect();
         (kept, lines.new.subscribe())
     }
+}
+
+/// The line of a log has no words of Docker, which may quote what only the machine can reach.
+pub fn is_for_callers(line: &[u8]) -> bool {
+    // Within a text of the line, quotes are escaped.
+    const TARGETS: [&str; 2] = [r#""target":"dtma::engine""#, r#""target":"bollard"#];
+    let line = String::from_utf8_lossy(line);
+    !TARGETS.iter().any(|target| line.contains(target))
+}
+
+/// The lines of a log that callers may read, out of its parts as they come.
+pub fn for_callers<S>(parts: S) -> impl Stream<Item = io::Result<Bytes>> + Send
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + Unpin,
+{
+    stream::unfold(Some((parts, Vec::new())), |state| async {
+        let (mut parts, mut rest) = state?;
+        let (lines, next) = match parts.next().await {
+            Some(Ok(part)) => {
+                rest.extend_from_slice(&part);
+                let end = rest.iter().rposition(|byte| *byte == b'\n');
+                let unfinished = rest.split_off(end.map_or(0, |at| at + 1));
+                if unfinished.len() > MAX_BYTES {
+                    let error = io::Error::other("a line of the log is too long");
+                    return Some((Err(error), None));
+                }
+                (rest, Some((parts, unfinished)))
+            }
+            Some(Err(error)) => return Some((Err(error), None)),
+            None => (rest, None),
+        };
+        let lines = lines.split_inclusive(|byte| *byte == b'\n');
+        let lines: Vec<_> = lines.filter(|line| is_for_callers(line)).collect();
+        Some((Ok(Bytes::from(lines.concat())), next))
+    })
 }
 
 fn lost_lines(lost: u64) -> Bytes {
@@ -157,6 +195,41 @@ mod tests {
         let kept = ring.tail(usize::MAX);
         assert!(kept.iter().map(Bytes::len).sum::<usize>() <= MAX_BYTES);
         assert!(kept.last().unwrap().ends_with(b"x (cut)\n"));
+    }
+
+    #[test]
+    fn words_of_docker_are_kept_for_nobody() {
+        let ring = Arc::new(LogRing::default());
+        let lines = tracing_subscriber::fmt().json().flatten_event(true);
+        let log = lines.with_max_level(tracing::Level::DEBUG);
+        let log = log.with_writer(Tee(Arc::clone(&ring))).finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::debug!(target: crate::runtime::error::LOG, said = "SECRET", "Docker refused");
+            tracing::warn!(target: "bollard::docker", "SECRET");
+            tracing::info!(said = r#""target":"dtma::engine""#, "something else");
+        });
+        let kept = ring.tail(usize::MAX);
+        let [line] = texts(&kept)[..] else {
+            panic!("{kept:?}")
+        };
+        assert!(line.contains("something else"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn words_of_docker_are_left_out_wherever_the_parts_end() {
+        let log = concat!(
+            "{\"target\":\"dtma::agent\"}\n",
+            "{\"target\":\"dtma::engine\",\"said\":\"SECRET\"}\n",
+            "no JSON\n",
+            "{\"target\":\"dtma::engine\",\"said\":\"SECRET",
+        );
+        for size in [1, 7, 20, 1000] {
+            let parts = log.as_bytes().chunks(size).map(Bytes::copy_from_slice);
+            let shown = for_callers(stream::iter(parts.map(Ok)));
+            let shown: Vec<_> = shown.map(Result::unwrap).collect().await;
+            let expected = "{\"target\":\"dtma::agent\"}\nno JSON\n";
+            assert_eq!(shown.concat(), expected.as_bytes(), "{size}");
+        }
     }
 
     #[tokio::test]

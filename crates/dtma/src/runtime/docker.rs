@@ -541,6 +541,10 @@ impl ContainerRuntime for DockerEngine {
         Box::pin(self.remove_unwanted_networks(wanted))
     }
 
+    fn former_bridges(&self) -> Call<'_, Vec<String>> {
+        Box::pin(self.bridges_of_former())
+    }
+
     fn begin_probe(&self) -> Call<'_, Ipv4Addr> {
         Box::pin(self.begin_probe_run())
     }

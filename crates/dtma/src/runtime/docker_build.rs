@@ -234,7 +234,7 @@ mod tests {
                 memory_bytes,
                 nano_cpus,
                 pids: 1,
-                disk_bytes: GIB,
+                disk_bytes: Some(GIB),
             };
             let options = limited(&resources).build();
             assert_eq!(options.memory, options.memswap, "no swap");

@@ -17,7 +17,7 @@ use super::docker::DockerEngine;
 use super::docker_view as view;
 use super::types::{ContainerId, CreateContainer};
 use super::{Operation, RuntimeError, labels, volumes};
-use crate::disk::{Budget, DiskSpace, DiskUsage, bytes_below};
+use crate::disk::{Budget, DiskSpace, DiskUsage, Uncounted, bytes_below, bytes_of_all};
 use crate::reason::ReasonCode;
 
 /// How long Docker may take to count what it keeps.
@@ -74,28 +74,28 @@ impl DockerEngine {
             .collect();
         let begun = std::time::Instant::now();
         let counting = move || {
-            let mut budget = Budget::default();
             let layer = places.layer.as_deref();
-            let layer = layer.and_then(|path| bytes_below(path, &mut budget).ok());
-            let mut volumes = places.volumes.iter();
-            let volumes = volumes.try_fold(0_u64, |sum, (_, path)| {
-                Some(sum.saturating_add(bytes_below(path, &mut budget).ok()?))
-            });
-            (layer, volumes)
+            let volumes = places.volumes.iter().map(|(_, path)| path.as_path());
+            (
+                layer.map(|path| bytes_below(path, Budget::default())),
+                bytes_of_all(volumes, Budget::default),
+            )
         };
-        let (layer, volumes) = tokio::task::spawn_blocking(counting)
-            .await
-            .unwrap_or_default();
+        let counted = tokio::task::spawn_blocking(counting).await;
+        let (layer, volumes) = match counted {
+            Ok((layer, volumes)) => (layer, Some(volumes)),
+            Err(_) => (None, None),
+        };
         self.telemetry
             .docker("count what a tool keeps on the disk", begun.elapsed());
         Ok(DiskUsage {
             layer: match layer {
-                Some(bytes) => bytes,
-                None => self.layer_by_docker(id).await?,
+                Some(Ok(bytes)) => bytes,
+                other => known(id, other, self.layer_by_docker(id).await)?,
             },
             volumes: match volumes {
-                Some(bytes) => bytes,
-                None => self.volumes_by_docker(&names).await?,
+                Some(Ok(bytes)) => bytes,
+                other => known(id, other, self.volumes_by_docker(&names).await)?,
             },
         })
     }
@@ -109,7 +109,8 @@ impl DockerEngine {
                 |docker| async move { docker.inspect_container(id.as_str(), Some(options)).await },
             )
             .await?;
-        Ok(detail.size_rw.and_then(|n| n.try_into().ok()).unwrap_or(0))
+        let bytes = detail.size_rw.and_then(|n| n.try_into().ok());
+        bytes.ok_or_else(|| not_counted("it names no size of the container's layer"))
     }
 
     /// Docker counts every volume of the machine, so one answer does for all tools for a while.
@@ -122,8 +123,11 @@ impl DockerEngine {
             *held = Some((Instant::now() + age, sizes));
         }
         let sizes = held.as_ref().map(|(_, sizes)| sizes);
-        let sizes = names.iter().filter_map(|name| sizes?.get(name));
-        Ok(sizes.copied().fold(0, u64::saturating_add))
+        names.iter().try_fold(0_u64, |sum, name| {
+            let bytes = sizes.and_then(|sizes| sizes.get(name));
+            let bytes = bytes.ok_or_else(|| not_counted("a volume is not in its last count"))?;
+            Ok(sum.saturating_add(*bytes))
+        })
     }
 
     /// bollard reads only the answer that engines give since API 1.52.
@@ -142,11 +146,7 @@ impl DockerEngine {
             "{base}/v{}.{}/system/df?type=volume",
             version.major_version, version.minor_version
         );
-        let failed = |detail: String| RuntimeError::Refused {
-            code: ReasonCode::DockerFailed,
-            message: format!("Docker did not count its volumes: {detail}"),
-        };
-        let plain = |error: reqwest::Error| failed(crate::error_chain(&error));
+        let plain = |error: reqwest::Error| not_counted(&crate::error_chain(&error));
         // reqwest asks for one where another crate of the build turns its TLS on. It may be there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = builder.build().map_err(plain)?;
@@ -157,15 +157,15 @@ impl DockerEngine {
         while let Some(part) = answer.chunk().await.map_err(plain)? {
             body.extend_from_slice(&part);
             if body.len() > MAX_ANSWER_BYTES {
-                return Err(failed("its answer is too long".to_owned()));
+                return Err(not_counted("its answer is too long"));
             }
         }
         self.telemetry.docker("count all volumes", begun.elapsed());
         if !status.is_success() {
-            return Err(failed(format!("it answered {status}")));
+            return Err(not_counted(&format!("it answered {status}")));
         }
         let counted: Counted =
-            serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
+            serde_json::from_slice(&body).map_err(|error| not_counted(&error.to_string()))?;
         Ok(counted.sizes())
     }
 
@@ -198,8 +198,8 @@ impl DockerEngine {
             self.note_layer_quota(may, info.driver.as_deref().unwrap_or_default());
             may
         };
-        let bytes = request.spec.resources().disk_bytes;
-        Ok(has_quota.then(|| HashMap::from([("size".to_owned(), bytes.to_string())])))
+        let bytes = request.spec.resources().disk_bytes.filter(|_| has_quota);
+        Ok(bytes.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])))
     }
 
     /// The driver refused a limit.
@@ -226,6 +226,32 @@ impl DockerEngine {
                 code: ReasonCode::NoSpace,
                 message: format!("{short}; free space on the machine, or remove tools"),
             }),
+        }
+    }
+}
+
+fn not_counted(detail: &str) -> RuntimeError {
+    RuntimeError::Refused {
+        code: ReasonCode::DockerFailed,
+        message: format!("Docker did not count what is on the disk: {detail}"),
+    }
+}
+
+/// Docker's count where the agent has a part or nothing; where Docker fails too, that part, and the log says so.
+fn known(
+    container: &ContainerId,
+    own: Option<Result<u64, Uncounted>>,
+    by_docker: Result<u64, RuntimeError>,
+) -> Result<u64, RuntimeError> {
+    let part = own.and_then(Result::err);
+    let at_least = part.as_ref().map_or(0, |part| part.at_least);
+    match by_docker {
+        Ok(bytes) => Ok(bytes.max(at_least)),
+        Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::ContainerGone)) => Err(error),
+        Err(error) => {
+            let part = part.as_ref().map(|part| crate::error_chain(part));
+            tracing::warn!(container = container.as_str(), at_least, agent = part, docker = %error, "it is not known what a tool keeps on the disk; what was counted of it counts");
+            Ok(at_least)
         }
     }
 }
@@ -310,6 +336,31 @@ mod tests {
         }
         let none: Counted = serde_json::from_str("{\"Volumes\":null}").unwrap();
         assert!(none.sizes().is_empty());
+    }
+
+    #[test]
+    fn a_part_counts_only_where_docker_fails_too() {
+        let id = ContainerId::new("c");
+        let part = || {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("file"), vec![1; 1 << 20]).unwrap();
+            let missing = folder.path().join("none");
+            let places = [folder.path(), &missing];
+            let part = bytes_of_all(places.into_iter(), Budget::default);
+            assert!(part.as_ref().is_err_and(|part| part.at_least >= 1 << 20));
+            Some(part)
+        };
+        assert_eq!(known(&id, part(), Ok(5 << 20)), Ok(5 << 20));
+        assert_eq!(known(&id, None, Ok(7)), Ok(7));
+        let slow = || RuntimeError::Timeout {
+            operation: "count",
+            seconds: 60,
+        };
+        // One tool that is not counted must not end the count of the others.
+        assert!(known(&id, part(), Err(slow())).unwrap() >= 1 << 20);
+        assert_eq!(known(&id, None, Err(slow())), Ok(0));
+        let gone = Err(RuntimeError::ContainerGone);
+        assert_eq!(known(&id, part(), gone.clone()), gone);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use super::{ContainerId, CreateContainer, Operation, RuntimeError, labels, netwo
 
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const BETWEEN_CONTAINERS: &str = "com.docker.network.bridge.enable_icc";
+/// How much of a network's id is in the name that Docker gives its bridge.
+const DOCKERS_ID_CHARS: usize = 12;
 /// Subnets that are tried for one network while others take them.
 const MAX_TRIES: usize = 32;
 
@@ -229,6 +231,16 @@ impl DockerEngine {
         Ok(())
     }
 
+    /// The bridges of the network that all tools shared before each had its own.
+    pub(super) async fn bridges_of_former(&self) -> Result<Vec<String>, RuntimeError> {
+        let name = networks::former(self.toolbox);
+        let ours = self.all_networks(Some(self.ours(None))).await?;
+        let former = ours.iter().filter(|n| n.name.as_deref() == Some(&*name));
+        let mut bridges: Vec<_> = former.filter_map(bridge_of).collect();
+        bridges.sort_unstable();
+        Ok(bridges)
+    }
+
     pub(super) async fn remove_network_named(&self, name: &str) -> Result<(), RuntimeError> {
         self.call(
             (Operation::Remove, "remove a network"),
@@ -254,6 +266,16 @@ impl DockerEngine {
         )
         .await
     }
+}
+
+/// The interface of a network of the driver "bridge": the one that it was made with, else the one that Docker names.
+fn bridge_of(network: &Network) -> Option<String> {
+    let options = network.options.as_ref();
+    let named = options.and_then(|options| options.get(BRIDGE_NAME));
+    named.cloned().or_else(|| {
+        let start = network.id.as_deref()?.get(..DOCKERS_ID_CHARS)?;
+        Some(format!("br-{start}"))
+    })
 }
 
 /// The words of Docker 20 to 29 for a subnet, or a bridge's name, that another network has.
@@ -295,6 +317,17 @@ async fn machine_networks() -> Vec<Ipv4Net> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bridge_of_a_network_is_the_one_it_names_or_that_of_its_id() {
+        let mut network = Network {
+            id: Some("0a1b2c3d4e5f60718293".to_owned()),
+            ..Network::default()
+        };
+        assert_eq!(bridge_of(&network).unwrap(), "br-0a1b2c3d4e5f");
+        network.options = Some(HashMap::from([(BRIDGE_NAME.to_owned(), "own0".to_owned())]));
+        assert_eq!(bridge_of(&network).unwrap(), "own0");
+    }
 
     #[test]
     fn a_subnet_that_another_network_has_is_known_by_dockers_words() {

@@ -12,7 +12,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use toolbox_api::dtma::{ContainerHealth, ForeignContainer, PortBinding, Protocol};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
-use toolbox_domain::spec::HostTarget;
 
 use super::hardening::{Hardening, bare_capability};
 use super::types::{
@@ -100,8 +99,7 @@ pub(super) fn create_body(
 
 /// It may reach a port of the machine, so it needs a name for it.
 fn names_machine(request: &CreateContainer) -> bool {
-    let mut access = request.spec.host_access().iter();
-    access.any(|one| one.target == HostTarget::Host)
+    !request.spec.host_access().is_empty()
 }
 
 fn host_config(hardening: &Hardening) -> HostConfig {

@@ -21,6 +21,9 @@ pub const MANAGED_BY: &str = "io.toolbox.managed_by";
 /// nowhere twice; those of headers are not in Docker at all.
 pub const SPEC: &str = "io.toolbox.spec";
 
+/// The container's limit on the disk, in bytes, also where the spec names none; it is missing where there is none.
+pub const DISK_BYTES: &str = "io.toolbox.disk_bytes";
+
 /// The value of [`MANAGED_BY`].
 pub const DTMA: &str = "dtma";
 

@@ -127,6 +127,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Removes networks of this toolbox that are not `wanted`, now and at the last call, and that nothing runs in.
     fn remove_networks_except<'a>(&'a self, wanted: &'a BTreeSet<String>) -> Call<'a, ()>;
 
+    /// The bridges of the network that tools of an earlier agent share; none when it is gone.
+    fn former_bridges(&self) -> Call<'_, Vec<String>>;
+
     /// Makes the network of the container that tries to reach the machine; the machine's address in it.
     fn begin_probe(&self) -> Call<'_, Ipv4Addr>;
 

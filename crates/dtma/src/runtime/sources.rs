@@ -64,10 +64,18 @@ impl Sources {
             return Ok(());
         }
         let looking = resolve(name.clone(), source.port.unwrap_or(HTTPS_PORT));
-        // Docker may know a way that the agent does not, such as a proxy; else it says that there is no such name.
-        let Ok(Ok(found)) = tokio::time::timeout(RESOLVE_LIMIT, looking).await else {
-            return Ok(());
-        };
+        // Docker may know a way that the agent does not, such as a proxy. Where that leads nobody has judged.
+        let found = tokio::time::timeout(RESOLVE_LIMIT, looking).await;
+        let found = found.ok().and_then(Result::ok).unwrap_or_default();
+        if found.is_empty() {
+            tracing::info!(%source, "refused a source; its name could not be resolved");
+            return Err(RuntimeError::Refused {
+                code: ReasonCode::SourceUnresolved,
+                message: format!(
+                    "The name {source} could not be resolved on the machine, so nobody knows whether it leads into an inner network; check the name, and the machine's name server. Where Docker reaches it by a proxy or a mirror all the same, {WHOM_TO_ASK}"
+                ),
+            });
+        }
         if found.len() > MAX_ADDRESSES {
             return Err(refused(format!("The name {source} has too many addresses")));
         }
@@ -151,17 +159,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_that_cannot_be_resolved_is_left_to_docker() {
-        let sources = Sources::default();
+    async fn a_name_that_cannot_be_resolved_is_refused_unless_it_is_listed() {
+        type Answer = std::pin::Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+        let answers: [fn() -> Answer; 3] = [
+            || Box::pin(async { Err(io::Error::other("no such name")) }),
+            || Box::pin(async { Ok(Vec::new()) }),
+            || Box::pin(std::future::pending()),
+        ];
         let source: Target = "r.example.com".parse().unwrap();
-        let none = sources.check_with(&source, |_, _| async {
-            Err(io::Error::other("no such name"))
-        });
-        assert_eq!(none.await, Ok(()));
-        let silent = sources.check_with(&source, |_, _| {
-            std::future::pending::<io::Result<Vec<IpAddr>>>()
-        });
-        assert_eq!(silent.await, Ok(()));
+        for answer in answers {
+            let sources = Sources::default();
+            match sources.check_with(&source, |_, _| answer()).await {
+                Err(RuntimeError::Refused { code, message }) => {
+                    assert_eq!(code, ReasonCode::SourceUnresolved);
+                    assert!(code.may_heal());
+                    for words in ["r.example.com", "proxy", "DTMA_ALLOW_PRIVATE_SOURCES"] {
+                        assert!(message.contains(words), "{message}");
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+            let listed = Sources::new(Arc::new("r.example.com".parse().unwrap()));
+            let judged = listed.check_with(&source, |_, _| answer()).await;
+            assert_eq!(judged, Ok(()));
+        }
     }
 
     #[tokio::test]

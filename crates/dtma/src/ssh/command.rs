@@ -16,6 +16,7 @@ use super::hangup::hangup;
 use super::local::{Local, LocalAnswer, Lost};
 use super::programs;
 use crate::config::ssh::{SshCommand, SshConfig};
+use crate::machine::log::is_for_callers;
 use crate::metrics::Machine;
 
 /// How long an operation may take. A caller that waits less hangs up, which ends it too.
@@ -325,7 +326,10 @@ async fn companion(config: &SshConfig, path: &str, body: &Value) -> Result<Comma
 
 async fn agent_logs(config: &SshConfig, tail: Tail) -> Result<CommandAnswer, Refused> {
     let path = format!("/v1/machine/logs?tail={}", tail.get());
-    let lines = |text: &str| Some(text.lines().map(str::to_owned).collect());
+    let lines = |text: &str| {
+        let lines = text.lines().filter(|line| is_for_callers(line.as_bytes()));
+        Some(lines.map(str::to_owned).collect())
+    };
     for to in [Local::companion(config), Local::agent(config)] {
         if let Ok(Some((by, answer))) = ask(to, "GET", &path, LOOK_LIMIT).await
             && answer.status == 200

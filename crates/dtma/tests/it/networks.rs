@@ -12,6 +12,7 @@ use dtma::runtime::{ContainerRuntime, CreateContainer, labels, networks};
 use ipnet::Ipv4Net;
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpListener;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::{InstanceSpec, ToolSpec};
 use uuid::Uuid;
@@ -262,9 +263,21 @@ async fn a_container_in_the_network_of_all_tools_serves_on_and_moves_at_its_next
         ..host
     })
     .await;
+    let machine = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = machine.local_addr().unwrap().port();
+    // A queue of connections that nobody takes would fill up, and then look like a refusal.
+    tokio::spawn(async move { while machine.accept().await.is_ok() {} });
+    let seen = agent.container(&tool).await.network_settings.unwrap();
+    let gateway = seen.networks.unwrap()[&former].gateway.clone().unwrap();
+    assert!(agent.dials(&view, &gateway, port).await, "{gateway}");
     agent.start().await;
     assert_eq!(agent.settled(&tool).await["container_id"], json!(id));
     assert!(!agent.dials(&view, "127.0.0.1", 81).await, "it serves");
+    // The rules count for its network, too.
+    docker::eventually("it is refused", Duration::from_secs(20), async || {
+        !agent.dials(&view, &gateway, port).await
+    })
+    .await;
     agent.command(&tool, "restart").await.expect(200);
     let container = agent.container(&tool).await;
     let own = networks::of_instance(agent.toolbox_id(), ToolInstanceId::new(tool.id));

@@ -159,7 +159,7 @@ async fn images_that_need_something_say_what() {
         ("exited", &["Read-only file system", "volume"]),
         (
             json!({"confinement": {"read_only_root": true}, "volumes": []}),
-            json!({"confinement": {"read_only_root": true}, "volumes": [{"name": "work", "path": "/work"}]}),
+            json!({"confinement": {"read_only_root": true}, "volumes": [{"name": "tool", "path": "/tool"}]}),
         ),
     )
     .await;

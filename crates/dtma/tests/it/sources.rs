@@ -197,6 +197,33 @@ async fn inner_addresses_are_refused_before_docker_hears_of_them() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_nowhere_is_refused_and_the_reason_says_what_to_do() {
+    let mut agent = Agent::prepare();
+    agent.private_sources = "listed.invalid";
+    agent.start().await;
+    for (image, code) in [
+        ("registry.invalid/team/own:1", "source_unresolved"),
+        ("https://git.invalid/team/own.git", "source_unresolved"),
+        // Docker is asked, because it may know a way.
+        ("listed.invalid/team/own:1", "registry_unreachable"),
+    ] {
+        let tool = with_image(image);
+        agent.put(&tool).await;
+        // A resolver may take its time to say that there is no such name.
+        let view = agent
+            .until(&tool, "it is shown", Duration::from_secs(90), |view| {
+                view["phase"] == "error"
+            })
+            .await;
+        assert_eq!(view["reason"]["code"], code, "{image}: {view}");
+        let message = view["reason"]["message"].as_str().unwrap();
+        let is_told = message.contains("DTMA_ALLOW_PRIVATE_SOURCES");
+        assert_eq!(is_told, code == "source_unresolved", "{message}");
+        agent.delete(&tool).await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_was_allowed_before_is_not_asked_once_it_is_not() {
     let mut agent = Agent::prepare();
     agent.start().await;

@@ -1,43 +1,32 @@
 //! What a container may reach of the machine it runs on.
 
 use core::fmt;
-use core::net::Ipv4Addr;
 use core::str::FromStr;
 
 use super::validate::limits;
 use super::wire::Protocol;
 
-/// One port that a container may reach although it is refused to others.
+/// One port of the machine that a container may reach although it is refused to others. Link-local addresses, where clouds
+/// keep what a machine may know of itself, are opened to nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostAccess {
-    /// Where.
-    pub target: HostTarget,
-    /// The port there, never 0.
+    /// The port, never 0.
     pub port: u16,
     /// TCP or UDP.
     pub protocol: Protocol,
 }
 
-/// Where an exception leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostTarget {
-    /// Any address of the machine's own that is not link-local.
-    Host,
-    /// This link-local address.
-    LinkLocal(Ipv4Addr),
-}
-
 /// It is no exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "give host:PORT for a port of the machine, or 169.254.x.y:PORT for a link-local address, with /udp for UDP, such as host:5432"
+    "give host:PORT for a port of the machine, such as host:5432, with /udp for UDP; link-local addresses, such as the cloud's metadata, are opened to no tool"
 )]
 pub struct HostAccessError;
 
 impl HostAccess {
     /// The port belongs to the machine and is given to no tool.
     pub fn is_reserved(&self) -> bool {
-        self.target == HostTarget::Host && limits::RESERVED_HOST_PORTS.contains(&self.port)
+        limits::RESERVED_HOST_PORTS.contains(&self.port)
     }
 }
 
@@ -51,20 +40,10 @@ impl FromStr for HostAccess {
             Some((address, "udp")) => (address, Protocol::Udp),
             Some(_) => return Err(HostAccessError),
         };
-        let (target, port) = address.split_once(':').ok_or(HostAccessError)?;
-        let target = match target {
-            "host" => HostTarget::Host,
-            ip => HostTarget::LinkLocal(
-                ip.parse()
-                    .ok()
-                    .filter(Ipv4Addr::is_link_local)
-                    .ok_or(HostAccessError)?,
-            ),
-        };
+        let port = address.strip_prefix("host:").ok_or(HostAccessError)?;
         let is_number = port.bytes().all(|b| b.is_ascii_digit());
         let port = port.parse().ok().filter(|port| *port != 0 && is_number);
         Ok(Self {
-            target,
             port: port.ok_or(HostAccessError)?,
             protocol,
         })
@@ -73,11 +52,7 @@ impl FromStr for HostAccess {
 
 impl fmt::Display for HostAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.target {
-            HostTarget::Host => f.write_str("host")?,
-            HostTarget::LinkLocal(ip) => ip.fmt(f)?,
-        }
-        write!(f, ":{}", self.port)?;
+        write!(f, "host:{}", self.port)?;
         match self.protocol {
             Protocol::Tcp => Ok(()),
             Protocol::Udp => f.write_str("/udp"),

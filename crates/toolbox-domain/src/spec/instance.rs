@@ -19,7 +19,7 @@ pub struct SpecError {
     pub message: String,
 }
 
-/// A spec that keeps every rule. Only [`InstanceSpec::validate`] makes one.
+/// A spec that keeps every rule. Only [`InstanceSpec::validate`] and [`InstanceSpec::taken_before`] make one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSpec {
     pub(super) wire: ToolSpec,
@@ -81,6 +81,13 @@ impl InstanceSpec {
         &self.host_access
     }
 
+    /// The same with this limit on the disk.
+    #[must_use]
+    pub const fn with_disk_limit(mut self, disk_bytes: Option<u64>) -> Self {
+        self.resources.disk_bytes = disk_bytes;
+        self
+    }
+
     /// Limits, with the defaults for those not given.
     pub const fn resources(&self) -> ResourceLimits {
         self.resources
@@ -125,7 +132,7 @@ pub struct Port {
     pub host_ip: IpAddr,
 }
 
-/// Limits of the container, all within bounds.
+/// Limits of the container; each was within bounds when the spec was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimits {
     /// Memory in bytes.
@@ -134,6 +141,7 @@ pub struct ResourceLimits {
     pub nano_cpus: u64,
     /// Processes and threads.
     pub pids: u32,
-    /// Bytes on the disk: what it writes outside its volumes, and its volumes, together.
-    pub disk_bytes: u64,
+    /// Bytes on the disk: what it writes outside its volumes, and its volumes, together. None for a tool that was deployed
+    /// before there was such a limit.
+    pub disk_bytes: Option<u64>,
 }

@@ -108,6 +108,18 @@ pub mod limits {
 }
 
 impl InstanceSpec {
+    /// Checks a spec that was taken before, perhaps when there were fewer rules: exceptions that are none any more are left
+    /// out, and one without `disk_bytes` has the limit on the disk that it was taken with, which may be none.
+    pub fn taken_before(
+        mut spec: ToolSpec,
+        disk_bytes: Option<u64>,
+    ) -> Result<Self, Vec<SpecError>> {
+        spec.host_access
+            .retain(|text| text.parse::<HostAccess>().is_ok());
+        let disk_bytes = spec.resources.disk_bytes.or(disk_bytes);
+        Ok(Self::validate(spec)?.with_disk_limit(disk_bytes))
+    }
+
     /// Checks every rule; all violations come back together.
     pub fn validate(mut spec: ToolSpec) -> Result<Self, Vec<SpecError>> {
         let mut check = Check { errors: Vec::new() };
@@ -541,7 +553,7 @@ impl Check {
             memory_bytes,
             nano_cpus: nano_cpus.unwrap_or(limits::DEFAULT_NANO_CPUS),
             pids,
-            disk_bytes,
+            disk_bytes: Some(disk_bytes),
         }
     }
 
