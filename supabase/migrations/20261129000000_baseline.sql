@@ -1183,7 +1183,7 @@ comment on column public.alert_channels.name is 'Display name, written by the ow
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
 comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
-comment on column public.alert_channels.is_enabled is 'Without it the channel is told nothing; messages that wait are sent when it comes back.';
+comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
 comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';
@@ -1286,7 +1286,7 @@ create table public.alerts (
 create unique index alerts_open_idx on public.alerts (subject_id, rule_id) where closed_at is null;
 create index alerts_rule_id_idx on public.alerts (rule_id, subject_id, last_at);
 create index alerts_user_id_idx on public.alerts (user_id, opened_at);
-create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, opened_at);
+create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, kind, opened_at);
 create index alerts_recovering_idx on public.alerts (recovering_since) where closed_at is null;
 create index alerts_closed_at_idx on public.alerts (closed_at);
 
@@ -1380,7 +1380,7 @@ comment on column public.alert_messages.finished_at is 'When it was delivered or
 
 -- supabase/schemas/functions/raise_alerts.sql
 -- How changes of state become alerts. Triggers do it in the transaction of the change: no path can forget it. Rules and
--- channels that are being removed are passed by, so that what a user does never holds up a heartbeat.
+-- channels that are being removed are passed by, so that what a user does never holds up a heartbeat or the clock's job.
 
 create function private.open_alerts(
   of_kind text, toolbox public.account_tool_environments, subject_id uuid, subject_name text, detail jsonb, lasts boolean,
@@ -1392,7 +1392,7 @@ as $$
 declare
   rule record;
   known uuid;
-  recent constant bigint := 60;
+  most_an_hour constant bigint := 60;
 begin
   for rule in
     select r.id, r.channel_id
@@ -1422,10 +1422,11 @@ begin
     ) then
       continue;
     end if;
-    -- A machine that reports without end neither fills the table nor sends mail without end.
-    if recent <= (
+    -- A machine that reports without end neither fills the table nor sends mail without end; nor does one kind keep another
+    -- from being told.
+    if most_an_hour <= (
       select count(*) from public.alerts a
-      where a.account_tool_environment_id = toolbox.id and a.opened_at > clock_timestamp() - interval '1 hour'
+      where a.account_tool_environment_id = toolbox.id and a.kind = of_kind and a.opened_at > clock_timestamp() - interval '1 hour'
     ) then
       continue;
     end if;
@@ -1443,16 +1444,20 @@ begin
 end;
 $$;
 comment on function private.open_alerts is
-  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour for one toolbox at most. The caller holds the lock of the subject.';
+  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour of one kind for one toolbox at most. The caller holds the lock of the subject.';
 
 create function private.recover_alerts(of_kind text, subject_id uuid, disk_percent numeric default null) returns void
 language sql
 set search_path = ''
 as $$
+  with over as (
+    select a.id from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
+      and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5)
+    for key share of r skip locked
+  )
   update public.alerts a set recovering_since = clock_timestamp()
-  from public.alert_rules r
-  where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
-    and r.id = a.rule_id and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5);
+  from over o where a.id = o.id and a.closed_at is null and a.recovering_since is null;
 $$;
 comment on function private.recover_alerts is
   'Notes that what the alerts of this kind are about is over; private.settle_alerts closes them when that has lasted a minute.';
@@ -1607,7 +1612,7 @@ declare
 begin
   for alert in
     select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
-    from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
     where a.closed_at is null and (
       a.recovering_since < clock_timestamp() - interval '1 minute'
       or a.kind = 'instance_flapping' and not exists (
@@ -1618,12 +1623,17 @@ begin
     )
     order by a.recovering_since, a.id
     limit 200
-    for update of a skip locked for key share of r skip locked
+    for update of a skip locked for key share of r, c skip locked
   loop
     update public.alerts a set closed_at = clock_timestamp() where a.id = alert.id;
-    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once.
+    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once. A message that is taken
+    -- or removed at this moment is left to whoever does it.
     update public.alert_messages m set state = 'skipped', finished_at = clock_timestamp()
-    where m.alert_id = alert.id and m.state = 'pending' and m.attempts = 0;
+    where m.id in (
+      select untold.id from public.alert_messages untold
+      where untold.alert_id = alert.id and untold.state = 'pending' and untold.attempts = 0
+      for update skip locked
+    );
     insert into public.alert_messages (alert_id, channel_id, event) values (alert.id, alert.channel_id, 'recovered');
     settled := settled + 1;
   end loop;
@@ -1640,7 +1650,16 @@ revoke all on function
 
 -- supabase/schemas/functions/deliver_alerts.sql
 -- How messages leave the outbox. Each is taken with a lease, sent outside the database, and its outcome is written. Whoever
--- dies in between has it sent again: receivers know a message by its id.
+-- dies in between has it sent again: receivers know a message by its id. That too is an attempt.
+
+create function private.alert_pauses(event text) returns interval[]
+language sql immutable
+set search_path = ''
+as $$
+  -- About nine hours in all. Whoever tests wants to know now.
+  select case when event = 'test' then '{}' else '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}' end::interval[];
+$$;
+comment on function private.alert_pauses is 'How long a message waits before its second attempt, its third, and so on; after the last of them it is given up.';
 
 create function private.alert_channel_json(channel public.alert_channels) returns jsonb
 language sql stable
@@ -1689,22 +1708,37 @@ declare
   lease constant interval := interval '1 minute';
   claimed jsonb;
 begin
+  -- Whoever sent these for the last time never said what became of it.
+  with spent as (
+    select m.id from public.alert_messages m
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts > cardinality(private.alert_pauses(m.event))
+    order by m.due_at
+    limit 1000
+    for update skip locked
+  )
+  update public.alert_messages m set state = 'failed', finished_at = clock_timestamp(), last_status = null, last_code = 'outcome_unknown'
+  from spent s where m.id = s.id;
   with due as (
-    select m.id, row_number() over (partition by m.channel_id order by m.due_at, m.number) as place
+    select m.id, c.user_id, m.due_at, m.number, row_number() over (partition by m.channel_id order by m.due_at, m.number) as of_channel
     from public.alert_messages m join public.alert_channels c on c.id = m.channel_id
-    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and (m.event = 'test' or not private.is_quiet(c))
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts <= cardinality(private.alert_pauses(m.event))
+      -- A test is sent whatever the channel says: its owner has just asked for it.
+      and (m.event = 'test' or c.is_enabled and not private.is_quiet(c))
       -- What an alert has to tell is told in order.
       and not exists (
         select from public.alert_messages earlier
         where earlier.alert_id = m.alert_id and earlier.number < m.number and earlier.state = 'pending'
       )
+  ), in_turn as (
+    select d.id, row_number() over (partition by d.user_id order by d.of_channel, d.due_at, d.number) as of_user
+    from due d where d.of_channel <= most_of_a_channel
   ), taken as (
-    -- A channel that fails keeps no other waiting.
-    select m.id from public.alert_messages m
-    where m.id in (select d.id from due d where d.place <= most_of_a_channel) and m.state = 'pending' and m.due_at <= clock_timestamp()
-    order by m.due_at
+    -- Each user's first, then each user's second: nobody waits for another's many channels.
+    select m.id from public.alert_messages m join in_turn t on t.id = m.id
+    where m.state = 'pending' and m.due_at <= clock_timestamp()
+    order by t.of_user, m.due_at
     limit most
-    for update skip locked
+    for update of m skip locked
   ), leased as (
     update public.alert_messages m set attempts = m.attempts + 1, due_at = clock_timestamp() + lease
     from taken t where m.id = t.id
@@ -1715,7 +1749,7 @@ begin
 end;
 $$;
 comment on function public.claim_alert_messages is
-  'Takes messages that are due, 30 at most and 3 of a channel, for a minute. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
+  'Takes messages that are due, 30 at most and 3 of a channel, from each user in turn, for a minute; gives up those whose last attempt nobody recorded. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
 
 create function public.record_alert_delivery(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1723,16 +1757,12 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
-  -- Before the second attempt, the third, and so on: about nine hours in all.
-  pauses constant interval[] := '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}';
-  attempt constant integer := p ->> 'attempt';
-  is_test constant boolean := exists (
-    select from public.alert_messages m where m.id = (p ->> 'message_id')::uuid and m.event = 'test'
+  pauses constant interval[] := (
+    select private.alert_pauses(m.event) from public.alert_messages m where m.id = (p ->> 'message_id')::uuid
   );
+  attempt constant integer := p ->> 'attempt';
   becomes constant text := case
     when p ->> 'outcome' = 'delivered' then 'delivered'
-    -- Whoever tests wants to know now.
-    when p ->> 'outcome' = 'retry' and is_test then 'failed'
     when p ->> 'outcome' = 'retry' and attempt <= cardinality(pauses) then 'pending'
     when p ->> 'outcome' in ('retry', 'failed') then 'failed'
   end;
@@ -1753,10 +1783,10 @@ begin
 end;
 $$;
 comment on function public.record_alert_delivery is
-  'Writes what became of one attempt: delivered, retry (failed after the eighth), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
+  'Writes what became of one attempt: delivered, retry (failed after the eighth, of a test after the first), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
 
 revoke all on function
-  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
+  private.alert_pauses, private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
   from public, anon, authenticated, service_role;
 grant execute on function public.claim_alert_messages, public.record_alert_delivery to service_role;
 
