@@ -960,7 +960,7 @@ revoke all on public.operation_receipts from public, anon, authenticated, servic
 grant select on public.operation_receipts to authenticated, service_role;
 revoke all on function private.keep_receipts() from public, anon, authenticated, service_role;
 
-comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, the last one for ever.';
+comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, that of the last operation for ever.';
 comment on column public.operation_receipts.toolbox_id is 'The chain: the toolbox, which may be gone since.';
 comment on column public.operation_receipts.number is 'Place in the chain, without gaps.';
 comment on column public.operation_receipts.user_id is 'The owner of the toolbox; decides who may read.';
@@ -1002,8 +1002,11 @@ begin
      where o.finished_at is not null and not o.is_sealed limit 20)
     union
     (select distinct r.toolbox_id from public.operation_receipts r
-     where r.sealed_at < now() - private.retention()
-       and exists (select from public.operation_receipts later where later.toolbox_id = r.toolbox_id and later.number > r.number)
+     -- Receipts of operations only: a checkpoint goes with those before it, and is no reason for another.
+     where r.sealed_at < now() - private.retention() and r.operation_id is not null and exists (
+       select from public.operation_receipts later
+       where later.toolbox_id = r.toolbox_id and later.number > r.number and later.operation_id is not null
+     )
      limit 20)
   )
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -1012,9 +1015,13 @@ begin
     'head', case when head.number is not null then jsonb_build_object('number', head.number, 'mac', head.mac) end,
     'expired', (
       select jsonb_build_object('number', old.number, 'mac', old.mac) from (
-        select r.number, r.mac, r.sealed_at from public.operation_receipts r where r.toolbox_id = c.id order by r.number limit 1000
+        select r.number, r.mac, r.sealed_at, r.operation_id from public.operation_receipts r
+        where r.toolbox_id = c.id order by r.number limit 1000
       ) old
-      where old.sealed_at < now() - private.retention() and old.number < head.number order by old.number desc limit 1
+      where old.sealed_at < now() - private.retention() and old.operation_id is not null and old.number < (
+        select max(r.number) from public.operation_receipts r where r.toolbox_id = c.id and r.operation_id is not null
+      )
+      order by old.number desc limit 1
     ),
     'operations', coalesce((
       select jsonb_agg(jsonb_build_object(
@@ -1039,7 +1046,7 @@ begin
 end;
 $$;
 comment on function public.get_unsealed_operations is
-  'Chains with ended operations that have no receipt yet, or with receipts whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
+  'Chains with ended operations that have no receipt yet, or with receipts of operations whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
 
 create function public.seal_operations(p jsonb) returns jsonb
 language plpgsql security definer

@@ -609,6 +609,26 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_receipts_is_made_of_the_secret_as_it_is() {
+        let id = |more: &[(&str, &str)]| {
+            let config = read(&[PROJECT.as_slice(), more].concat()).unwrap();
+            config.receipt_key.unwrap().id().to_owned()
+        };
+        // As scripts/receipts does.
+        for secret in [ROOT, &format!(" {ROOT}\n")] {
+            let key = ReceiptKey::derive(secret.as_bytes()).unwrap();
+            assert_eq!(id(&[("TOOLBOX_RECEIPT_KEY", secret)]), key.id());
+            assert_eq!(
+                id(&[
+                    ("TOOLBOX_RECEIPT_KEY", " "),
+                    ("BACKEND_TO_DTMA_API_KEY", secret)
+                ]),
+                key.id()
+            );
+        }
+    }
+
+    #[test]
     fn what_some_functions_need_does_not_break_the_others() {
         let wrong = [
             ("BACKEND_TO_DTMA_API_KEY", "short"),
