@@ -169,7 +169,9 @@ from (values ('1.2.3', '1.2.4', true), ('1.2.3', '1.10.0', true), ('1.2.3', '1.2
   ('1.2.0', null, false), ('99999999999.1', '1', false)) v (v, t, older);
 select tests.heartbeat(jsonb_build_object('certificate_sha256', tests.sha256('three'))) \g /dev/null
 select is(tests.alerts('agent_outdated'), 'none', 'while no version is wanted none is outdated');
+select is(get_agent_version('{}'), '{"outcome": "found", "version": null}', 'and redeployments are to none');
 insert into private.settings (agent_version) values ('2.0.0');
+select is(get_agent_version('{}'), '{"outcome": "found", "version": "2.0.0"}', 'one that is wanted is what redeployments are to');
 select tests.heartbeat(jsonb_build_object('certificate_sha256', tests.sha256('three'), 'system_metrics', '{"cpu_load_percent": 1}'::jsonb)) \g /dev/null
 select is(tests.alerts('agent_outdated'), 'open 1', 'an older agent is');
 select is((select detail from alerts where kind = 'agent_outdated'), '{"version": "1.2.3", "wanted": "2.0.0"}', 'with both versions');

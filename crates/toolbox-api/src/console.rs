@@ -83,7 +83,7 @@ pub struct ConsoleRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = ConsoleAction))]
     pub action: Option<String>,
-    /// Version to run, for `redeploy`; the configured one (`TOOLBOX_AGENT_VERSION`) when absent.
+    /// Version to run, for `redeploy`; the one that the operator wants when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Lines from the end, for `logs`.
@@ -99,7 +99,7 @@ pub struct ConsoleRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleRedeployRequest {
-    /// Version to run; the configured one (`TOOLBOX_AGENT_VERSION`) when absent.
+    /// Version to run; the one that the operator wants when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

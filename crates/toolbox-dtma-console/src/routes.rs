@@ -88,7 +88,7 @@ fn at_redeploy(cx: RequestContext) -> Answer {
             [] => ConsoleRedeployRequest::default(),
             _ => cx.json().await?,
         };
-        let version = version(&cx, body.version.as_deref())?;
+        let version = version(&cx, body.version.as_deref()).await?;
         change::change(&cx, path_id(&cx)?, Change::Redeploy(version)).await
     })
 }
@@ -124,14 +124,14 @@ async fn dispatch(
         ConsoleAction::Restart => change::change(cx, toolbox, Change::Restart).await,
         ConsoleAction::Rollback => change::change(cx, toolbox, Change::Rollback).await,
         ConsoleAction::Redeploy => {
-            let version = version(cx, body.version.as_deref())?;
+            let version = version(cx, body.version.as_deref()).await?;
             change::change(cx, toolbox, Change::Redeploy(version)).await
         }
     }
 }
 
-/// The version to redeploy to: the one that is given, else the configured one.
-fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, ApiError> {
+/// The version to redeploy to: the one that is given, else the one that the operator wants.
+async fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, ApiError> {
     if let Some(text) = given {
         return text.parse().map_err(|_| {
             ApiError::with_message(
@@ -140,11 +140,12 @@ fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, Api
             )
         });
     }
-    let configured = cx.state.config.machines.as_ref()?.agent_version.clone();
-    configured.ok_or_else(|| {
+    cx.caller()?;
+    let wanted = cx.state.supabase.agent_version().await?;
+    wanted.ok_or_else(|| {
         ApiError::with_message(
             ErrorCode::InvalidRequest,
-            "Give the version: this project is configured for none (TOOLBOX_AGENT_VERSION)",
+            "Give the version: the operator wants none (private.settings.agent_version)",
         )
     })
 }
