@@ -1870,6 +1870,188 @@ revoke all on function public.record_ssh_check from public, anon, authenticated,
 grant execute on function public.begin_ssh_check to service_role;
 grant execute on function public.record_ssh_check to service_role;
 
+-- supabase/schemas/rollouts.sql
+-- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of heartbeat/tick
+-- carries it out.
+create table public.rollouts (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
+  wave_size integer not null check (wave_size between 1 and 10),
+  state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
+  -- As RolloutToolbox of crates/toolbox-api/src/rollout.rs. No foreign keys: the list outlives its toolboxes.
+  toolboxes jsonb not null check (jsonb_typeof(toolboxes) = 'array'),
+  reason jsonb check (jsonb_typeof(reason) = 'object'),
+  request_id text,
+  created_at timestamptz not null default clock_timestamp(),
+  ended_at timestamptz,
+  step integer not null default 0,
+  leased_until timestamptz not null default clock_timestamp(),
+  constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
+  constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
+);
+create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
+create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+
+alter table public.rollouts enable row level security;
+create policy "owners read their rollouts" on public.rollouts
+  for select to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.rollouts from public, anon, authenticated, service_role;
+grant select on public.rollouts to authenticated, service_role;
+
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time.';
+comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
+comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.version is 'The version that the agents are replaced by.';
+comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
+comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
+comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, ended_at.';
+comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
+comment on column public.rollouts.request_id is 'The request that began it.';
+comment on column public.rollouts.created_at is 'When it began.';
+comment on column public.rollouts.ended_at is 'When it was stopped or finished.';
+comment on column public.rollouts.step is 'Grows with each tick that takes it, which alone may write what it saw.';
+comment on column public.rollouts.leased_until is 'Until then a tick has it.';
+
+-- supabase/schemas/functions/rollouts.sql
+-- How a rollout begins, is stopped and goes on. What comes next is decided by crates/toolbox-instances/src/rollouts.rs.
+
+create function public.begin_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 500;
+  of_user constant uuid := p ->> 'user_id';
+  -- An empty list names none; no list, all.
+  asked constant uuid[] := case when jsonb_typeof(p -> 'toolbox_ids') = 'array' then coalesce((
+    select array_agg(t.id::uuid order by t.place) from jsonb_array_elements_text(p -> 'toolbox_ids') with ordinality as t (id, place)
+  ), '{}') end;
+  chosen jsonb;
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'user_id', 'version', 'wave_size');
+  -- In the order of the list; without one, the oldest first.
+  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
+  into chosen
+  from public.account_tool_environments e
+  where e.user_id = of_user and (asked is null or e.id = any (asked))
+    and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
+    -- Machines that have not come yet are not asked unless they are named.
+    and (asked is not null or e.status in ('active', 'unresponsive'));
+  if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if jsonb_array_length(chosen) > most then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  -- What ended long ago makes room.
+  delete from public.rollouts r where r.user_id = of_user and r.ended_at < now() - private.retention();
+  insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
+  values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
+  on conflict do nothing
+  returning * into rollout;
+  if rollout.id is null then
+    return jsonb_build_object('outcome', 'in_progress');
+  end if;
+  return jsonb_build_object('outcome', 'begun', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.begin_rollout is
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress when one runs already.';
+
+create function public.stop_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'rollout_id', 'user_id');
+  update public.rollouts r
+  set state = 'stopped', ended_at = clock_timestamp(),
+    reason = jsonb_build_object('code', 'stopped_by_user', 'message', 'Its user stopped it; toolboxes that were asked already go on')
+  where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid and r.state = 'running';
+  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'stopped', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.stop_rollout is
+  'Lets a user''s rollout ask no further toolbox; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
+
+create function public.claim_rollouts(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 5;
+  -- Longer than a tick.
+  lease constant interval := interval '1 minute';
+  claimed jsonb;
+begin
+  with due as (
+    select r.id from public.rollouts r
+    -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
+    where (r.state = 'running' or r.toolboxes @> '[{"state": "asked"}]') and r.leased_until <= clock_timestamp()
+    order by r.leased_until
+    limit most
+    for update skip locked
+  ), leased as (
+    update public.rollouts r set step = r.step + 1, leased_until = clock_timestamp() + lease
+    from due d where r.id = d.id
+    returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('rows', coalesce((
+    -- Those that are under way, and those that may be next.
+    select jsonb_agg(to_jsonb(e)) from (
+      select e.id, e.status, e.public_ip_address, e.dtma_port, e.dtma_certificate_pem, e.dtma_key_id, e.dtma_last_known_version,
+        e.dtma_api_version, e.instances_confirmed_at, e.unresponsive_since
+      from public.account_tool_environments e
+      where e.status <> 'deprovisioned' and e.id in (
+        select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) as t (toolbox) where t.toolbox ->> 'state' = 'asked'
+        union all
+        (select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) with ordinality as t (toolbox, place)
+         where t.toolbox ->> 'state' = 'waiting' order by t.place limit l.wave_size)
+      )
+    ) e
+  ), '[]'))), '[]') into claimed from leased l;
+  return jsonb_build_object('outcome', 'claimed', 'rollouts', claimed);
+end;
+$$;
+comment on function public.claim_rollouts is
+  'Takes rollouts with something to do, 5 at most, for a minute. Answers {outcome: claimed, rollouts}, each with the rows of the toolboxes that are under way or next.';
+
+create function public.record_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  perform private.require_keys(p, 'rollout_id', 'step', 'toolboxes', 'state');
+  update public.rollouts r
+  set toolboxes = p -> 'toolboxes', leased_until = clock_timestamp(),
+    -- Who stopped it meanwhile stopped it.
+    state = case when r.state = 'running' then p ->> 'state' else r.state end,
+    reason = case when r.state = 'running' then nullif(p -> 'reason', 'null') else r.reason end,
+    ended_at = case when r.state <> 'running' then r.ended_at when p ->> 'state' <> 'running' then clock_timestamp() end
+  where r.id = (p ->> 'rollout_id')::uuid and r.step = (p ->> 'step')::integer;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'superseded' end);
+end;
+$$;
+comment on function public.record_rollout is
+  'Writes how the toolboxes of a rollout are, and whether it goes on, for the tick that has it (step). Answers {outcome}: recorded, or superseded when another tick took it since.';
+
+revoke all on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout to service_role;
+
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.
 
