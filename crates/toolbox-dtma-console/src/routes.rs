@@ -1,14 +1,16 @@
 //! Everything `toolbox-dtma-console` answers.
 
-use toolbox_api::console::{ConsoleAction, ConsoleRedeployRequest, ConsoleRequest};
+use toolbox_api::console::{
+    ConsoleAction, ConsoleRedeployRequest, ConsoleRequest, ConsoleRolloutRequest,
+};
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::ids::{RolloutId, ToolboxId};
 use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_edge::{Answer, Function, Reply, RequestContext, Route};
 
 use crate::change::{self, Change};
 use crate::logs::{self, LogOptions};
-use crate::{diagnose, status};
+use crate::{diagnose, rollouts, status};
 
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
@@ -78,6 +80,30 @@ pub static FUNCTION: Function = Function {
             handler: |cx| {
                 Box::pin(async move { change::change(&cx, path_id(&cx)?, Change::Rollback).await })
             },
+        },
+        Route {
+            method: "POST",
+            path: "/rollouts",
+            handler: |cx| {
+                Box::pin(async move {
+                    let body = match cx.body().await?.trim_ascii() {
+                        [] => ConsoleRolloutRequest::default(),
+                        _ => cx.json().await?,
+                    };
+                    let version = version(&cx, body.version.as_deref()).await?;
+                    rollouts::begin(&cx, &version, &body).await
+                })
+            },
+        },
+        Route {
+            method: "GET",
+            path: "/rollouts/{rolloutId}",
+            handler: |cx| Box::pin(async move { rollouts::read(&cx, rollout_id(&cx)?).await }),
+        },
+        Route {
+            method: "POST",
+            path: "/rollouts/{rolloutId}/stop",
+            handler: |cx| Box::pin(async move { rollouts::stop(&cx, rollout_id(&cx)?).await }),
         },
     ],
 };
@@ -160,7 +186,16 @@ fn path_id(cx: &RequestContext) -> Result<ToolboxId, ApiError> {
     toolbox_id(cx.param(0))
 }
 
-fn toolbox_id(text: &str) -> Result<ToolboxId, ApiError> {
+fn rollout_id(cx: &RequestContext) -> Result<RolloutId, ApiError> {
+    cx.param(0).parse().map_err(|_| {
+        ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the id of the rollout, a UUID",
+        )
+    })
+}
+
+pub(crate) fn toolbox_id(text: &str) -> Result<ToolboxId, ApiError> {
     text.parse().map_err(|_| {
         ApiError::with_message(
             ErrorCode::InvalidRequest,
