@@ -292,13 +292,13 @@ fn after_look(
         },
         Some(VersionChangePhase::RolledBack | VersionChangePhase::Failed) => {
             let reason = change.and_then(|change| change.reason.clone());
-            let (code, message) = match reason {
-                Some(reason) => (reason.code, reason.message),
-                None => {
+            let (code, message) = reason.map_or_else(
+                || {
                     let code = ErrorCode::RedeployFailed;
                     (code.as_str().to_owned(), code.title().to_owned())
-                }
-            };
+                },
+                |reason| (reason.code, reason.message),
+            );
             failed(toolbox, &code, message, now)
         }
         _ => {
