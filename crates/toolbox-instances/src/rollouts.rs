@@ -351,7 +351,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
+    const NOW: Duration = Duration::from_hours(490_896); // 2026-01-01T00:00:00Z
     const VERSION: &str = "2.0.0";
 
     fn version() -> AgentVersion {
@@ -482,7 +482,7 @@ mod tests {
     #[test]
     fn a_toolbox_is_healthy_when_its_machine_says_so_and_its_agent_reports_so() {
         use VersionChangePhase::{Draining, Failed, Healthy, RolledBack};
-        let later = NOW + Duration::from_secs(60);
+        let later = NOW + Duration::from_mins(1);
         let look = |row: &EnvironmentRow, change: Option<&VersionChange>| {
             after_look(asked(), &version(), Some(row), change, later).state
         };
