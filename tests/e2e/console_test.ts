@@ -201,6 +201,8 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
       "select kind, result from public.toolbox_events where kind like 'agent_r%' order by id",
     );
     assert.deepEqual(events, [
+      // Of the rollout that stopped.
+      { kind: "agent_redeploy", result: "companion_unreachable" },
       { kind: "agent_restart", result: "agent_unreachable" },
       { kind: "agent_rollback", result: "agent_unreachable" },
     ]);
