@@ -49,7 +49,7 @@ revoke all on private.settings from public, anon, authenticated, service_role;
 comment on table private.settings is 'Settings of the operator, one row at most.';
 comment on column private.settings.only_row is 'Always true: there is one row.';
 comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
-comment on column private.settings.agent_version is 'Version that agents should have; older ones are outdated. Null: none is.';
+comment on column private.settings.agent_version is 'Version that agents should have: to which they are redeployed unless another is given, and older ones are outdated. Null: none is.';
 
 create function private.retention() returns interval
 language sql stable
@@ -59,7 +59,16 @@ as $$
 $$;
 comment on function private.retention is 'How long events and ended operations are kept: 90 days unless private.settings says otherwise.';
 
-revoke all on function private.retention from public, anon, authenticated, service_role;
+create function public.get_agent_version(p jsonb) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select jsonb_build_object('outcome', 'found', 'version', (select s.agent_version from private.settings s));
+$$;
+comment on function public.get_agent_version is 'The version that agents should have. Answers {outcome: found, version}: null where the operator wants none.';
+
+revoke all on function private.retention, public.get_agent_version from public, anon, authenticated, service_role;
+grant execute on function public.get_agent_version to service_role;
 
 -- supabase/schemas/tool_catalog.sql
 -- What can be deployed. Read by every signed-in user, written by migrations only.
@@ -262,7 +271,8 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
   for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
 
 -- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
--- order of messages are for the RPCs alone.
+-- order of messages are for the RPCs alone. So is what says whose key a machine gets: the certificate, the epoch and the id, also
+-- from the service role. Whoever holds the secret key cannot put a certificate of their own beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
@@ -270,11 +280,13 @@ grant select (
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
-grant select, insert, delete on public.account_tool_environments to service_role;
-grant update (
+grant select, delete on public.account_tool_environments to service_role;
+grant insert (
+  user_id, name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
+  dtma_port, ssh_port
+), update (
   name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
-  dtma_port, dtma_certificate_pem, ssh_port, dtma_token_hash, dtma_last_known_version, dtma_api_version,
-  dtma_health_details_json, last_heartbeat_at, provisioning_error_message
+  dtma_port, ssh_port, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
   private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
@@ -294,7 +306,7 @@ comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcea
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
-comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
+comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
 comment on column public.account_tool_environments.ssh_host_key is 'The ed25519 host key of the machine''s sshd that the control plane pins; public by nature. Null: the machine is not reached by SSH. Written by an enrolment only.';
 comment on column public.account_tool_environments.ssh_port is 'Port of sshd on the machine''s address.';
@@ -957,7 +969,7 @@ revoke all on public.operation_receipts from public, anon, authenticated, servic
 grant select on public.operation_receipts to authenticated, service_role;
 revoke all on function private.keep_receipts() from public, anon, authenticated, service_role;
 
-comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, the last one for ever.';
+comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, that of the last operation for ever.';
 comment on column public.operation_receipts.toolbox_id is 'The chain: the toolbox, which may be gone since.';
 comment on column public.operation_receipts.number is 'Place in the chain, without gaps.';
 comment on column public.operation_receipts.user_id is 'The owner of the toolbox; decides who may read.';
@@ -999,8 +1011,11 @@ begin
      where o.finished_at is not null and not o.is_sealed limit 20)
     union
     (select distinct r.toolbox_id from public.operation_receipts r
-     where r.sealed_at < now() - private.retention()
-       and exists (select from public.operation_receipts later where later.toolbox_id = r.toolbox_id and later.number > r.number)
+     -- Receipts of operations only: a checkpoint goes with those before it, and is no reason for another.
+     where r.sealed_at < now() - private.retention() and r.operation_id is not null and exists (
+       select from public.operation_receipts later
+       where later.toolbox_id = r.toolbox_id and later.number > r.number and later.operation_id is not null
+     )
      limit 20)
   )
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -1009,9 +1024,13 @@ begin
     'head', case when head.number is not null then jsonb_build_object('number', head.number, 'mac', head.mac) end,
     'expired', (
       select jsonb_build_object('number', old.number, 'mac', old.mac) from (
-        select r.number, r.mac, r.sealed_at from public.operation_receipts r where r.toolbox_id = c.id order by r.number limit 1000
+        select r.number, r.mac, r.sealed_at, r.operation_id from public.operation_receipts r
+        where r.toolbox_id = c.id order by r.number limit 1000
       ) old
-      where old.sealed_at < now() - private.retention() and old.number < head.number order by old.number desc limit 1
+      where old.sealed_at < now() - private.retention() and old.operation_id is not null and old.number < (
+        select max(r.number) from public.operation_receipts r where r.toolbox_id = c.id and r.operation_id is not null
+      )
+      order by old.number desc limit 1
     ),
     'operations', coalesce((
       select jsonb_agg(jsonb_build_object(
@@ -1036,7 +1055,7 @@ begin
 end;
 $$;
 comment on function public.get_unsealed_operations is
-  'Chains with ended operations that have no receipt yet, or with receipts whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
+  'Chains with ended operations that have no receipt yet, or with receipts of operations whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
 
 create function public.seal_operations(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1183,7 +1202,7 @@ comment on column public.alert_channels.name is 'Display name, written by the ow
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
 comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
-comment on column public.alert_channels.is_enabled is 'Without it the channel is told nothing; messages that wait are sent when it comes back.';
+comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
 comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';
@@ -1286,7 +1305,7 @@ create table public.alerts (
 create unique index alerts_open_idx on public.alerts (subject_id, rule_id) where closed_at is null;
 create index alerts_rule_id_idx on public.alerts (rule_id, subject_id, last_at);
 create index alerts_user_id_idx on public.alerts (user_id, opened_at);
-create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, opened_at);
+create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, kind, opened_at);
 create index alerts_recovering_idx on public.alerts (recovering_since) where closed_at is null;
 create index alerts_closed_at_idx on public.alerts (closed_at);
 
@@ -1380,7 +1399,7 @@ comment on column public.alert_messages.finished_at is 'When it was delivered or
 
 -- supabase/schemas/functions/raise_alerts.sql
 -- How changes of state become alerts. Triggers do it in the transaction of the change: no path can forget it. Rules and
--- channels that are being removed are passed by, so that what a user does never holds up a heartbeat.
+-- channels that are being removed are passed by, so that what a user does never holds up a heartbeat or the clock's job.
 
 create function private.open_alerts(
   of_kind text, toolbox public.account_tool_environments, subject_id uuid, subject_name text, detail jsonb, lasts boolean,
@@ -1392,7 +1411,7 @@ as $$
 declare
   rule record;
   known uuid;
-  recent constant bigint := 60;
+  most_an_hour constant bigint := 60;
 begin
   for rule in
     select r.id, r.channel_id
@@ -1422,10 +1441,11 @@ begin
     ) then
       continue;
     end if;
-    -- A machine that reports without end neither fills the table nor sends mail without end.
-    if recent <= (
+    -- A machine that reports without end neither fills the table nor sends mail without end; nor does one kind keep another
+    -- from being told.
+    if most_an_hour <= (
       select count(*) from public.alerts a
-      where a.account_tool_environment_id = toolbox.id and a.opened_at > clock_timestamp() - interval '1 hour'
+      where a.account_tool_environment_id = toolbox.id and a.kind = of_kind and a.opened_at > clock_timestamp() - interval '1 hour'
     ) then
       continue;
     end if;
@@ -1443,16 +1463,20 @@ begin
 end;
 $$;
 comment on function private.open_alerts is
-  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour for one toolbox at most. The caller holds the lock of the subject.';
+  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour of one kind for one toolbox at most. The caller holds the lock of the subject.';
 
 create function private.recover_alerts(of_kind text, subject_id uuid, disk_percent numeric default null) returns void
 language sql
 set search_path = ''
 as $$
+  with over as (
+    select a.id from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
+      and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5)
+    for key share of r skip locked
+  )
   update public.alerts a set recovering_since = clock_timestamp()
-  from public.alert_rules r
-  where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
-    and r.id = a.rule_id and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5);
+  from over o where a.id = o.id and a.closed_at is null and a.recovering_since is null;
 $$;
 comment on function private.recover_alerts is
   'Notes that what the alerts of this kind are about is over; private.settle_alerts closes them when that has lasted a minute.';
@@ -1607,7 +1631,7 @@ declare
 begin
   for alert in
     select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
-    from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
     where a.closed_at is null and (
       a.recovering_since < clock_timestamp() - interval '1 minute'
       or a.kind = 'instance_flapping' and not exists (
@@ -1618,12 +1642,17 @@ begin
     )
     order by a.recovering_since, a.id
     limit 200
-    for update of a skip locked for key share of r skip locked
+    for update of a skip locked for key share of r, c skip locked
   loop
     update public.alerts a set closed_at = clock_timestamp() where a.id = alert.id;
-    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once.
+    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once. A message that is taken
+    -- or removed at this moment is left to whoever does it.
     update public.alert_messages m set state = 'skipped', finished_at = clock_timestamp()
-    where m.alert_id = alert.id and m.state = 'pending' and m.attempts = 0;
+    where m.id in (
+      select untold.id from public.alert_messages untold
+      where untold.alert_id = alert.id and untold.state = 'pending' and untold.attempts = 0
+      for update skip locked
+    );
     insert into public.alert_messages (alert_id, channel_id, event) values (alert.id, alert.channel_id, 'recovered');
     settled := settled + 1;
   end loop;
@@ -1640,7 +1669,16 @@ revoke all on function
 
 -- supabase/schemas/functions/deliver_alerts.sql
 -- How messages leave the outbox. Each is taken with a lease, sent outside the database, and its outcome is written. Whoever
--- dies in between has it sent again: receivers know a message by its id.
+-- dies in between has it sent again: receivers know a message by its id. That too is an attempt.
+
+create function private.alert_pauses(event text) returns interval[]
+language sql immutable
+set search_path = ''
+as $$
+  -- About nine hours in all. Whoever tests wants to know now.
+  select case when event = 'test' then '{}' else '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}' end::interval[];
+$$;
+comment on function private.alert_pauses is 'How long a message waits before its second attempt, its third, and so on; after the last of them it is given up.';
 
 create function private.alert_channel_json(channel public.alert_channels) returns jsonb
 language sql stable
@@ -1689,22 +1727,37 @@ declare
   lease constant interval := interval '1 minute';
   claimed jsonb;
 begin
+  -- Whoever sent these for the last time never said what became of it.
+  with spent as (
+    select m.id from public.alert_messages m
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts > cardinality(private.alert_pauses(m.event))
+    order by m.due_at
+    limit 1000
+    for update skip locked
+  )
+  update public.alert_messages m set state = 'failed', finished_at = clock_timestamp(), last_status = null, last_code = 'outcome_unknown'
+  from spent s where m.id = s.id;
   with due as (
-    select m.id, row_number() over (partition by m.channel_id order by m.due_at, m.number) as place
+    select m.id, c.user_id, m.due_at, m.number, row_number() over (partition by m.channel_id order by m.due_at, m.number) as of_channel
     from public.alert_messages m join public.alert_channels c on c.id = m.channel_id
-    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and (m.event = 'test' or not private.is_quiet(c))
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts <= cardinality(private.alert_pauses(m.event))
+      -- A test is sent whatever the channel says: its owner has just asked for it.
+      and (m.event = 'test' or c.is_enabled and not private.is_quiet(c))
       -- What an alert has to tell is told in order.
       and not exists (
         select from public.alert_messages earlier
         where earlier.alert_id = m.alert_id and earlier.number < m.number and earlier.state = 'pending'
       )
+  ), in_turn as (
+    select d.id, row_number() over (partition by d.user_id order by d.of_channel, d.due_at, d.number) as of_user
+    from due d where d.of_channel <= most_of_a_channel
   ), taken as (
-    -- A channel that fails keeps no other waiting.
-    select m.id from public.alert_messages m
-    where m.id in (select d.id from due d where d.place <= most_of_a_channel) and m.state = 'pending' and m.due_at <= clock_timestamp()
-    order by m.due_at
+    -- Each user's first, then each user's second: nobody waits for another's many channels.
+    select m.id from public.alert_messages m join in_turn t on t.id = m.id
+    where m.state = 'pending' and m.due_at <= clock_timestamp()
+    order by t.of_user, m.due_at
     limit most
-    for update skip locked
+    for update of m skip locked
   ), leased as (
     update public.alert_messages m set attempts = m.attempts + 1, due_at = clock_timestamp() + lease
     from taken t where m.id = t.id
@@ -1715,7 +1768,7 @@ begin
 end;
 $$;
 comment on function public.claim_alert_messages is
-  'Takes messages that are due, 30 at most and 3 of a channel, for a minute. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
+  'Takes messages that are due, 30 at most and 3 of a channel, from each user in turn, for a minute; gives up those whose last attempt nobody recorded. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
 
 create function public.record_alert_delivery(p jsonb) returns jsonb
 language plpgsql security definer
@@ -1723,16 +1776,12 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
-  -- Before the second attempt, the third, and so on: about nine hours in all.
-  pauses constant interval[] := '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}';
-  attempt constant integer := p ->> 'attempt';
-  is_test constant boolean := exists (
-    select from public.alert_messages m where m.id = (p ->> 'message_id')::uuid and m.event = 'test'
+  pauses constant interval[] := (
+    select private.alert_pauses(m.event) from public.alert_messages m where m.id = (p ->> 'message_id')::uuid
   );
+  attempt constant integer := p ->> 'attempt';
   becomes constant text := case
     when p ->> 'outcome' = 'delivered' then 'delivered'
-    -- Whoever tests wants to know now.
-    when p ->> 'outcome' = 'retry' and is_test then 'failed'
     when p ->> 'outcome' = 'retry' and attempt <= cardinality(pauses) then 'pending'
     when p ->> 'outcome' in ('retry', 'failed') then 'failed'
   end;
@@ -1753,10 +1802,10 @@ begin
 end;
 $$;
 comment on function public.record_alert_delivery is
-  'Writes what became of one attempt: delivered, retry (failed after the eighth), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
+  'Writes what became of one attempt: delivered, retry (failed after the eighth, of a test after the first), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
 
 revoke all on function
-  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
+  private.alert_pauses, private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
   from public, anon, authenticated, service_role;
 grant execute on function public.claim_alert_messages, public.record_alert_delivery to service_role;
 
@@ -1820,6 +1869,188 @@ revoke all on function public.begin_ssh_check from public, anon, authenticated, 
 revoke all on function public.record_ssh_check from public, anon, authenticated, service_role;
 grant execute on function public.begin_ssh_check to service_role;
 grant execute on function public.record_ssh_check to service_role;
+
+-- supabase/schemas/rollouts.sql
+-- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of heartbeat/tick
+-- carries it out.
+create table public.rollouts (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
+  wave_size integer not null check (wave_size between 1 and 10),
+  state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
+  -- As RolloutToolbox of crates/toolbox-api/src/rollout.rs. No foreign keys: the list outlives its toolboxes.
+  toolboxes jsonb not null check (jsonb_typeof(toolboxes) = 'array'),
+  reason jsonb check (jsonb_typeof(reason) = 'object'),
+  request_id text,
+  created_at timestamptz not null default clock_timestamp(),
+  ended_at timestamptz,
+  step integer not null default 0,
+  leased_until timestamptz not null default clock_timestamp(),
+  constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
+  constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
+);
+create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
+create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+
+alter table public.rollouts enable row level security;
+create policy "owners read their rollouts" on public.rollouts
+  for select to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.rollouts from public, anon, authenticated, service_role;
+grant select on public.rollouts to authenticated, service_role;
+
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time.';
+comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
+comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.version is 'The version that the agents are replaced by.';
+comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
+comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
+comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, ended_at.';
+comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
+comment on column public.rollouts.request_id is 'The request that began it.';
+comment on column public.rollouts.created_at is 'When it began.';
+comment on column public.rollouts.ended_at is 'When it was stopped or finished.';
+comment on column public.rollouts.step is 'Grows with each tick that takes it, which alone may write what it saw.';
+comment on column public.rollouts.leased_until is 'Until then a tick has it.';
+
+-- supabase/schemas/functions/rollouts.sql
+-- How a rollout begins, is stopped and goes on. What comes next is decided by crates/toolbox-instances/src/rollouts.rs.
+
+create function public.begin_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 500;
+  of_user constant uuid := p ->> 'user_id';
+  -- An empty list names none; no list, all.
+  asked constant uuid[] := case when jsonb_typeof(p -> 'toolbox_ids') = 'array' then coalesce((
+    select array_agg(t.id::uuid order by t.place) from jsonb_array_elements_text(p -> 'toolbox_ids') with ordinality as t (id, place)
+  ), '{}') end;
+  chosen jsonb;
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'user_id', 'version', 'wave_size');
+  -- In the order of the list; without one, the oldest first.
+  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
+  into chosen
+  from public.account_tool_environments e
+  where e.user_id = of_user and (asked is null or e.id = any (asked))
+    and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
+    -- Machines that have not come yet are not asked unless they are named.
+    and (asked is not null or e.status in ('active', 'unresponsive'));
+  if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if jsonb_array_length(chosen) > most then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  -- What ended long ago makes room.
+  delete from public.rollouts r where r.user_id = of_user and r.ended_at < now() - private.retention();
+  insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
+  values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
+  on conflict do nothing
+  returning * into rollout;
+  if rollout.id is null then
+    return jsonb_build_object('outcome', 'in_progress');
+  end if;
+  return jsonb_build_object('outcome', 'begun', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.begin_rollout is
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress when one runs already.';
+
+create function public.stop_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'rollout_id', 'user_id');
+  update public.rollouts r
+  set state = 'stopped', ended_at = clock_timestamp(),
+    reason = jsonb_build_object('code', 'stopped_by_user', 'message', 'Its user stopped it; toolboxes that were asked already go on')
+  where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid and r.state = 'running';
+  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'stopped', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.stop_rollout is
+  'Lets a user''s rollout ask no further toolbox; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
+
+create function public.claim_rollouts(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 5;
+  -- Longer than a tick.
+  lease constant interval := interval '1 minute';
+  claimed jsonb;
+begin
+  with due as (
+    select r.id from public.rollouts r
+    -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
+    where (r.state = 'running' or r.toolboxes @> '[{"state": "asked"}]') and r.leased_until <= clock_timestamp()
+    order by r.leased_until
+    limit most
+    for update skip locked
+  ), leased as (
+    update public.rollouts r set step = r.step + 1, leased_until = clock_timestamp() + lease
+    from due d where r.id = d.id
+    returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('rows', coalesce((
+    -- Those that are under way, and those that may be next.
+    select jsonb_agg(to_jsonb(e)) from (
+      select e.id, e.status, e.public_ip_address, e.dtma_port, e.dtma_certificate_pem, e.dtma_key_id, e.dtma_last_known_version,
+        e.dtma_api_version, e.instances_confirmed_at, e.unresponsive_since
+      from public.account_tool_environments e
+      where e.status <> 'deprovisioned' and e.id in (
+        select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) as t (toolbox) where t.toolbox ->> 'state' = 'asked'
+        union all
+        (select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) with ordinality as t (toolbox, place)
+         where t.toolbox ->> 'state' = 'waiting' order by t.place limit l.wave_size)
+      )
+    ) e
+  ), '[]'))), '[]') into claimed from leased l;
+  return jsonb_build_object('outcome', 'claimed', 'rollouts', claimed);
+end;
+$$;
+comment on function public.claim_rollouts is
+  'Takes rollouts with something to do, 5 at most, for a minute. Answers {outcome: claimed, rollouts}, each with the rows of the toolboxes that are under way or next.';
+
+create function public.record_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  perform private.require_keys(p, 'rollout_id', 'step', 'toolboxes', 'state');
+  update public.rollouts r
+  set toolboxes = p -> 'toolboxes', leased_until = clock_timestamp(),
+    -- Who stopped it meanwhile stopped it.
+    state = case when r.state = 'running' then p ->> 'state' else r.state end,
+    reason = case when r.state = 'running' then nullif(p -> 'reason', 'null') else r.reason end,
+    ended_at = case when r.state <> 'running' then r.ended_at when p ->> 'state' <> 'running' then clock_timestamp() end
+  where r.id = (p ->> 'rollout_id')::uuid and r.step = (p ->> 'step')::integer;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'superseded' end);
+end;
+$$;
+comment on function public.record_rollout is
+  'Writes how the toolboxes of a rollout are, and whether it goes on, for the tick that has it (step). Answers {outcome}: recorded, or superseded when another tick took it since.';
+
+revoke all on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout to service_role;
 
 -- supabase/schemas/functions/operations.sql
 -- Operations: what callers may know of them, and how they end.

@@ -136,7 +136,8 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
   for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
 
 -- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
--- order of messages are for the RPCs alone.
+-- order of messages are for the RPCs alone. So is what says whose key a machine gets: the certificate, the epoch and the id, also
+-- from the service role. Whoever holds the secret key cannot put a certificate of their own beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
@@ -144,11 +145,13 @@ grant select (
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
-grant select, insert, delete on public.account_tool_environments to service_role;
-grant update (
+grant select, delete on public.account_tool_environments to service_role;
+grant insert (
+  user_id, name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
+  dtma_port, ssh_port
+), update (
   name, description, status, region_slug, size_slug, image_slug, do_droplet_id, do_droplet_name, public_ip_address,
-  dtma_port, dtma_certificate_pem, ssh_port, dtma_token_hash, dtma_last_known_version, dtma_api_version,
-  dtma_health_details_json, last_heartbeat_at, provisioning_error_message
+  dtma_port, ssh_port, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
   private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
@@ -168,7 +171,7 @@ comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcea
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
-comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature.';
+comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
 comment on column public.account_tool_environments.ssh_host_key is 'The ed25519 host key of the machine''s sshd that the control plane pins; public by nature. Null: the machine is not reached by SSH. Written by an enrolment only.';
 comment on column public.account_tool_environments.ssh_port is 'Port of sshd on the machine''s address.';

@@ -101,7 +101,7 @@ comment on column public.alert_channels.name is 'Display name, written by the ow
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
 comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
-comment on column public.alert_channels.is_enabled is 'Without it the channel is told nothing; messages that wait are sent when it comes back.';
+comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
 comment on column public.alert_channels.time_zone is 'Name of the time zone of the quiet hours, such as Europe/Berlin.';

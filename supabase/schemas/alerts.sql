@@ -20,7 +20,7 @@ create table public.alerts (
 create unique index alerts_open_idx on public.alerts (subject_id, rule_id) where closed_at is null;
 create index alerts_rule_id_idx on public.alerts (rule_id, subject_id, last_at);
 create index alerts_user_id_idx on public.alerts (user_id, opened_at);
-create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, opened_at);
+create index alerts_environment_id_idx on public.alerts (account_tool_environment_id, kind, opened_at);
 create index alerts_recovering_idx on public.alerts (recovering_since) where closed_at is null;
 create index alerts_closed_at_idx on public.alerts (closed_at);
 

@@ -46,7 +46,7 @@ revoke all on public.operation_receipts from public, anon, authenticated, servic
 grant select on public.operation_receipts to authenticated, service_role;
 revoke all on function private.keep_receipts() from public, anon, authenticated, service_role;
 
-comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, the last one for ever.';
+comment on table public.operation_receipts is 'Receipts of ended operations, chained per toolbox and authenticated. scripts/receipts verifies them. Kept as long as private.retention() says, that of the last operation for ever.';
 comment on column public.operation_receipts.toolbox_id is 'The chain: the toolbox, which may be gone since.';
 comment on column public.operation_receipts.number is 'Place in the chain, without gaps.';
 comment on column public.operation_receipts.user_id is 'The owner of the toolbox; decides who may read.';

@@ -12,7 +12,7 @@ revoke all on private.settings from public, anon, authenticated, service_role;
 comment on table private.settings is 'Settings of the operator, one row at most.';
 comment on column private.settings.only_row is 'Always true: there is one row.';
 comment on column private.settings.retention_days is 'Days that events and ended operations are kept.';
-comment on column private.settings.agent_version is 'Version that agents should have; older ones are outdated. Null: none is.';
+comment on column private.settings.agent_version is 'Version that agents should have: to which they are redeployed unless another is given, and older ones are outdated. Null: none is.';
 
 create function private.retention() returns interval
 language sql stable
@@ -22,4 +22,13 @@ as $$
 $$;
 comment on function private.retention is 'How long events and ended operations are kept: 90 days unless private.settings says otherwise.';
 
-revoke all on function private.retention from public, anon, authenticated, service_role;
+create function public.get_agent_version(p jsonb) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select jsonb_build_object('outcome', 'found', 'version', (select s.agent_version from private.settings s));
+$$;
+comment on function public.get_agent_version is 'The version that agents should have. Answers {outcome: found, version}: null where the operator wants none.';
+
+revoke all on function private.retention, public.get_agent_version from public, anon, authenticated, service_role;
+grant execute on function public.get_agent_version to service_role;

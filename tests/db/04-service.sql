@@ -13,8 +13,20 @@ from unnest(array['account_tool_instances', 'tool_instance_operations', 'tool_in
 
 select is(tests.try('service', $$ insert into account_tool_environments (user_id, name) values ('a0000000-0000-4000-8000-000000000001', 'second') $$),
   '1 rows', 'makes toolboxes, several for one user');
-select is(tests.try('service', $$ update account_tool_environments set status = 'unresponsive', last_heartbeat_at = now() where name = 'owner''s' $$),
-  '1 rows', 'writes the status of toolboxes');
+select is(tests.try('service', $$ update account_tool_environments set status = 'unresponsive', public_ip_address = '192.0.2.1', dtma_port = 30001 where name = 'owner''s' $$),
+  '1 rows', 'writes status and address of toolboxes');
+-- Beside a certificate of its own choice the service role would be told the key that a machine holds.
+select set_eq(
+  $$ select attname::text from pg_attribute a where attrelid = 'account_tool_environments'::regclass and attnum > 0 and not attisdropped
+       and not has_column_privilege('service_role', attrelid, attnum, 'UPDATE') $$,
+  $$ select unnest(array['id', 'user_id', 'status_changed_at', 'dtma_certificate_pem', 'dtma_certificate_sha256', 'ssh_host_key', 'dtma_key_id', 'dtma_key_epoch',
+       'dtma_token_hash', 'dtma_offered_key_id', 'dtma_previous_token_hash', 'dtma_previous_token_expires_at', 'dtma_last_known_version', 'dtma_api_version',
+       'dtma_health_details_json', 'last_heartbeat_at', 'instances_confirmed_at', 'heartbeat_interval_seconds', 'dtma_boot', 'dtma_sequence',
+       'unresponsive_since', 'created_at', 'updated_at']) $$,
+  'writes neither certificates and keys nor what agents tell');
+select is(tests.try('service', format('insert into account_tool_environments (user_id, name, %I) values (''a0000000-0000-4000-8000-000000000001'', ''x'', default)', c)), '42501',
+  'nor makes a toolbox with them: ' || c)
+from unnest(array['id', 'dtma_certificate_pem', 'ssh_host_key', 'dtma_key_id', 'dtma_key_epoch', 'dtma_token_hash']) c;
 select is(tests.try('service', $$ update account_tool_environments set user_id = 'b0000000-0000-4000-8000-000000000002' $$), '42501', 'never gives a toolbox away');
 select is(tests.try('service', $$ delete from account_tool_environments where name = 'owner''s' $$), '1 rows',
   'removes a toolbox with its instances, operations and history');

@@ -56,6 +56,19 @@ begin
 end $$;
 select is(tests.fail_on(), '8 then recovered', 'eight attempts, then it is given up and the next one goes');
 select is((select string_agg(state, ', ' order by number) from alert_messages), 'failed, pending', 'and says so');
+-- Whoever sends and dies says nothing. That is an attempt all the same.
+create function tests.die() returns text language plpgsql as $$
+declare
+  tries integer := 0;
+begin
+  while exists (select from tests.claim()) and tries < 20 loop
+    tries := tries + 1;
+    update alert_messages set due_at = clock_timestamp() where state = 'pending';
+  end loop;
+  return (select concat_ws(' ', tries, m.state, m.attempts, m.last_code, m.finished_at is not null) from alert_messages m order by m.number desc limit 1);
+end $$;
+update alert_messages set attempts = 0, due_at = clock_timestamp() where state = 'pending';
+select is(tests.die(), '8 failed 8 outcome_unknown t', 'a message whose attempts nobody recorded ends as well');
 select throws_ok($$ select record_alert_delivery('{"message_id": "d0000000-0000-4000-8000-000000000001", "attempt": 1, "outcome": "perhaps"}') $$, '22023', null, 'an outcome is one of three');
 
 -- Nobody waits for a channel that fails or is flooded.
@@ -64,9 +77,18 @@ insert into alert_channels (id, user_id, name, kind) values
   ('d0000000-0000-4000-8000-000000000003', 'a0000000-0000-4000-8000-000000000001', 'mail', 'email'),
   ('d0000000-0000-4000-8000-000000000004', 'b0000000-0000-4000-8000-000000000002', 'mail', 'email');
 select count(tests.alert()) from generate_series(1, 50) \g /dev/null
+insert into alert_channels (user_id, name, kind) select 'a0000000-0000-4000-8000-000000000001', 'c' || n, 'email' from generate_series(1, 12) n;
+select count(tests.alert(c.id)) from alert_channels c, generate_series(1, 3) where c.name ~ '^c' \g /dev/null
 select tests.alert('d0000000-0000-4000-8000-000000000003') as mine \gset
 select tests.alert('d0000000-0000-4000-8000-000000000004') as theirs \gset
 update auth.users set email_confirmed_at = now() where email = 'owner@pgtap.test';
+create temp table of_both on commit drop as select c from tests.claim() c;
+select results_eq($$ select c.user_id, count(*) from of_both join alert_messages m on m.id = (of_both.c ->> 'id')::uuid join alert_channels c on c.id = m.channel_id
+  group by 1 order by 1 $$, $$ values ('a0000000-0000-4000-8000-000000000001'::uuid, 29::bigint), ('b0000000-0000-4000-8000-000000000002', 1) $$,
+  'the many channels of one user keep no other waiting');
+select is(count(distinct c #>> '{channel}'), 3::bigint, 'nor does one of them keep another') from of_both;
+delete from alert_channels where name ~ '^c';
+update alert_messages set attempts = 0, due_at = clock_timestamp() where state = 'pending';
 create temp table claimed on commit drop as select c from tests.claim() c;
 select results_eq($$ select c #>> '{channel,kind}', c #>> '{channel,email}', count(*) from claimed group by 1, 2 order by 1, 2 $$,
   $$ values ('email', 'owner@pgtap.test', 1::bigint), ('email', null, 1), ('webhook', null, 3) $$, 'three of a channel; mail goes to a confirmed address or to none');
@@ -103,6 +125,14 @@ select tests.claim() as test \gset
 select is(:'test'::jsonb ->> 'event', 'test', 'a test is sent in quiet hours');
 select is(:'test'::jsonb -> 'alert', 'null', 'and is about nothing');
 select is(tests.told(:'test', '{"outcome": "retry", "status": 500, "code": "target_refused"}'), 'recorded failed', 'what its receiver said is told at once');
+update alert_messages set created_at = created_at - interval '1 minute';
+insert into alert_messages (channel_id) values ('d0000000-0000-4000-8000-000000000001');
+select is(tests.die(), '1 failed 1 outcome_unknown t', 'so is that nobody said what became of it');
+update alert_channels set is_enabled = false;
+update alert_messages set created_at = created_at - interval '1 minute';
+insert into alert_messages (channel_id) values ('d0000000-0000-4000-8000-000000000001');
+select is(string_agg(c ->> 'event', ', '), 'test', 'a channel that is off is tested as well, so no test waits for ever') from tests.claim() c;
+update alert_messages set state = 'delivered', finished_at = now() where state = 'pending';
 update alert_messages set finished_at = finished_at - interval '91 days';
 select is(private.delete_old_alerts(), 0, 'no alert is old');
 select is_empty('select from alert_messages', 'but tests go with their time');

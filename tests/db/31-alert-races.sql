@@ -13,7 +13,7 @@ $$;
 select count(dblink_connect(s, :'url')) from unnest(array['a', 'b']) s \g /dev/null
 -- Waiting is a failure here, not a hang.
 set statement_timeout = '60s';
-select count(dblink_exec(s, 'set statement_timeout = ''5s''')) from unnest(array['a', 'b']) s \g /dev/null
+select count(dblink_exec(s, 'set statement_timeout = ''5s''; set lock_timeout = ''2s''')) from unnest(array['a', 'b']) s \g /dev/null
 select dblink_exec('a', $$
   delete from auth.users where id = 'a4000000-0000-4000-8000-000000000001'; -- left by a run that was killed
   insert into auth.users (id, email) values ('a4000000-0000-4000-8000-000000000001', 'alert-race@pgtap.test');
@@ -39,6 +39,12 @@ select is(pg_temp.in_session('a', pg_temp.status('unresponsive')), 'unresponsive
 select is(pg_temp.in_session('a', 'select count(*) from public.alerts where account_tool_environment_id = ''e4000000-0000-4000-8000-000000000001'''), '1', 'the other rule tells it');
 select dblink_exec('b', 'commit') \g /dev/null
 select is(pg_temp.in_session('a', 'select count(*) from public.alerts where rule_id = ''d5000000-0000-4000-8000-000000000001'''), '0', 'the removed one does not');
+-- Nor does what is over wait for it.
+select dblink_exec('b', 'begin') \g /dev/null
+select dblink_exec('b', 'delete from public.alert_rules where id = ''d5000000-0000-4000-8000-000000000002''') \g /dev/null
+select lives_ok($$ select pg_temp.in_session('a', 'select private.recover_alerts(''toolbox_silent'', ''e4000000-0000-4000-8000-000000000001'')::text') $$,
+  'what is over holds up no heartbeat while a user removes the rule');
+select dblink_exec('b', 'rollback') \g /dev/null
 select dblink_exec('b', 'begin') \g /dev/null
 select dblink_exec('b', 'update public.alert_rules set is_enabled = is_enabled where id = ''d5000000-0000-4000-8000-000000000002''') \g /dev/null
 select is(pg_temp.in_session('a', pg_temp.status('active')), 'active', 'a rule that is being written holds up nothing either');
@@ -52,6 +58,13 @@ select dblink_exec('a', 'commit') \g /dev/null
 select is(pg_temp.in_session('b', 'select jsonb_array_length(public.claim_alert_messages(''{}'') -> ''messages'')'), '0', 'also when it is on its way');
 -- And each end is told by one.
 select dblink_exec('a', 'update public.alerts set recovering_since = now() - interval ''2 minutes'' where account_tool_environment_id = ''e4000000-0000-4000-8000-000000000001''') \g /dev/null
+-- The removal of a channel takes the channel first and its rules and alerts after it. Between the two the tick must take nothing
+-- of it: each would wait for the other.
+select dblink_exec('b', 'begin') \g /dev/null
+select pg_temp.in_session('b', 'select id::text from public.alert_channels where id = ''d4000000-0000-4000-8000-000000000002'' for update') \g /dev/null
+select is(pg_temp.in_session('a', 'select private.settle_alerts()'), '0', 'an alert whose channel is being removed is passed by');
+select is(pg_temp.in_session('b', 'delete from public.alert_channels where id = ''d4000000-0000-4000-8000-000000000002'' returning name'), 'two', 'and the removal goes on');
+select dblink_exec('b', 'rollback') \g /dev/null
 select dblink_exec('a', 'begin') \g /dev/null
 select is(pg_temp.in_session('a', 'select private.settle_alerts()'), '1', 'one tick closes the alert');
 select is(pg_temp.in_session('b', 'select private.settle_alerts()'), '0', 'another at the same time passes it by');

@@ -56,11 +56,23 @@ select throws_ok(format('select tests.seal(%L, 4, %L, %L)', tests.checkpoint('c'
 select is(tests.seal(tests.checkpoint('c'), 4, repeat('a', 64), '{"delete_through": 2}'), 'sealed', 'the old ones go with a checkpoint');
 select results_eq('select number, operation_id is null from operation_receipts order by number', $$ values (3::bigint, false), (4, false), (5, true) $$, 'which is a receipt itself');
 select tests.age('1 year', 5);
-select is(tests.unsealed() #> '{0,expired,number}', '4', 'the head stays');
-select is(tests.seal(tests.checkpoint('d'), 5, repeat('c', 64), '{"delete_through": 4}'), 'sealed', 'for whatever comes');
+select is(tests.unsealed() #> '{0,expired,number}', '3', 'the last operation''s receipt stays, however old');
+select is(tests.seal(tests.checkpoint('d'), 5, repeat('c', 64), '{"delete_through": 3}'), 'sealed', 'for whatever comes');
+select tests.age('1 year', 6);
+select is(tests.unsealed(), '[]', 'and while no operation ends, no checkpoint leads to another');
+-- The next operation makes room: the checkpoints go with the receipts before them.
+select tests.begin('{"action": "stop", "expected_status": "deploying", "to_status": "stopping", "desired_status": "stopped"}') ->> 'outcome';
+update tool_instance_operations set lease_expires_at = now() - interval '2 hours' where state = 'in_progress';
+select private.end_expired_leases() \g /dev/null
+select is(tests.unsealed() #> '{0,expired}', 'null', 'before it has its receipt');
+select is(tests.seal(tests.all_receipts(), 6, repeat('d', 64)), 'sealed', 'then');
+select is(tests.unsealed() #> '{0,expired,number}', '4', 'the one before it goes');
+select is(tests.seal(tests.checkpoint('e'), 7, repeat('a', 64), '{"delete_through": 4}'), 'sealed', 'with a checkpoint');
+select tests.age('1 year', 8);
+select is(tests.unsealed(), '[]', 'which is the last');
 -- Receipts outlive their toolbox, not their user.
 delete from account_tool_environments where id = 'e0000000-0000-4000-8000-000000000001';
-select is(count(*), 2::bigint, 'a removed toolbox keeps its receipts') from operation_receipts;
+select is(count(*), 4::bigint, 'a removed toolbox keeps its receipts') from operation_receipts;
 delete from auth.users where id = 'a0000000-0000-4000-8000-000000000001';
 select is_empty('select from operation_receipts', 'a removed user does not');
 

@@ -109,6 +109,29 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
     assert.equal((await board.check("agent_tls")).verdict, "ok");
   });
 
+  await t.step("a rollout passes by what runs the version, and stops at the first failure", async () => {
+    const { version } = (await board.get("status")).json.machine.agent;
+    const ended = async (body: unknown) => {
+      const begun = await board.ask("POST", "/rollouts", body);
+      assert.equal(begun.status, 202, describe(begun));
+      const path = `/rollouts/${begun.json.rollout.id}`;
+      const foreign = await board.ask("GET", path, undefined, world.stranger.token);
+      assert.equal(codeOf(foreign), "rollout_not_found", describe(foreign));
+      return await eventually("the rollout ends", async () => {
+        const { json } = await board.ask("GET", path);
+        return json.rollout.state === "running" ? undefined : json.rollout;
+      }, { ms: 60_000 });
+    };
+    const done = await ended({ version, toolboxIds: [world.toolboxId] });
+    assert.deepEqual([done.state, done.toolboxes[0].state], ["finished", "healthy"], JSON.stringify(done));
+    // This machine has no companion, which would replace the agent.
+    const stopped = await ended({ version: "9.9.9", waveSize: 2 });
+    assert.deepEqual([stopped.state, stopped.toolboxes[0].state], ["stopped", "failed"], JSON.stringify(stopped));
+    assert.equal(stopped.reason.toolbox_id, world.toolboxId);
+    assert.equal(stopped.reason.code, stopped.toolboxes[0].code);
+    assert.match(stopped.reason.message, /No further toolbox is asked\. Mend this one/);
+  });
+
   await t.step("a stranger learns nothing", async () => {
     for (const action of ["status", "diagnose", "logs", "operation"]) {
       const reply = await board.ask("GET", `/${world.toolboxId}/${action}`, undefined, world.stranger.token);
@@ -139,6 +162,8 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
       "select kind, result from public.toolbox_events where kind like 'agent_r%' order by id",
     );
     assert.deepEqual(events, [
+      // Of the rollout that stopped.
+      { kind: "agent_redeploy", result: "companion_unreachable" },
       { kind: "agent_restart", result: "agent_unreachable" },
       { kind: "agent_rollback", result: "agent_unreachable" },
     ]);

@@ -293,6 +293,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
     run_job: () => json({ outcome: "done", count: 3 }),
     get_unsealed_operations: () => json({ outcome: "found", chains: [] }),
     claim_alert_messages: () => json({ outcome: "claimed", messages: [] }),
+    claim_rollouts: () => json({ outcome: "claimed", rollouts: [] }),
   });
   await using _all = stack;
   const tick = (headers: Record<string, string>) =>
@@ -319,10 +320,16 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   }
   assert.deepEqual(database.asked, []);
 
-  // Two are done here, with functions of their own; nothing is due for them.
+  // Three are done here, with functions of their own; nothing is due for them.
   const jobs = ["mark_silent_toolboxes", "end_expired_leases", "seal_receipts", "settle_alerts", "deliver_alerts"]
-    .concat(["delete_old_events", "delete_old_toolbox_events", "delete_old_alerts", "delete_old_operations"]);
-  const own = ["seal_receipts", "deliver_alerts"];
+    .concat([
+      "advance_rollouts",
+      "delete_old_events",
+      "delete_old_toolbox_events",
+      "delete_old_alerts",
+      "delete_old_operations",
+    ]);
+  const own = ["seal_receipts", "deliver_alerts", "advance_rollouts"];
   const inDatabase = jobs.filter((job) => !own.includes(job));
   for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
     const answer = await tick(headers);

@@ -160,6 +160,10 @@ Deno.test("earlier keys come from the environment or a file, and what is missing
   assert.equal((await receipts(rows, ["verify"], other)).code, 1);
   assert.equal((await receipts(rows, ["verify", "--keys", keys], other)).code, 0);
   assert.equal((await receipts(rows, ["verify"], { ...other, BACKEND_TO_DTMA_API_KEY_PREVIOUS: SECRET })).code, 0);
+  // Spaces around a secret are part of it, as for the functions.
+  await Deno.writeTextFile(keys, ` ${SECRET} \n`);
+  assert.equal((await receipts(rows, ["verify", "--keys", keys], other)).code, 1);
+  assert.equal((await receipts(rows, ["verify"], { TOOLBOX_RECEIPT_KEY: `${SECRET} ` })).code, 1);
   for (
     const [args, env, told] of [
       [["verify"], { TOOLBOX_RECEIPT_KEY: "" }, "set TOOLBOX_RECEIPT_KEY or BACKEND_TO_DTMA_API_KEY"],

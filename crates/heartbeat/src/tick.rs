@@ -4,6 +4,7 @@
 //! next tick goes on where this one ended. The jobs of a tick run at the same time: one that fails or takes long is told with
 //! its code and keeps no other from running.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -14,7 +15,9 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_http::LocalFuture;
+use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::receipts::seal_due;
+use toolbox_instances::rollouts::{MACHINE_LIMIT, Rollouts};
 
 /// A piece of work that comes back; how many rows it dealt with.
 struct Job {
@@ -44,6 +47,10 @@ const JOBS: &[Job] = &[
         run: deliver_alerts,
     },
     Job {
+        name: "advance_rollouts",
+        run: advance_rollouts,
+    },
+    Job {
         name: "delete_old_events",
         run: in_database,
     },
@@ -61,8 +68,8 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Longest that one job of the database may take. Those that send alerts and seal receipts have bounds of their own: 13 s
-/// and 8 s.
+/// Longest that one job of the database may take. Those that send alerts, go on with rollouts and seal receipts have bounds of
+/// their own: 13 s, 13 s and 8 s.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Runs every job once and answers what became of each.
@@ -122,6 +129,31 @@ fn deliver_alerts<'a>(
             email: config.email.as_ref(),
         };
         Ok(sender.deliver_due().await?)
+    })
+}
+
+/// Takes a step with each rollout.
+fn advance_rollouts<'a>(
+    cx: &'a RequestContext,
+    _name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let config = &cx.state.config;
+        let secrets = config.agents.as_ref()?;
+        let rollouts = Rollouts {
+            supabase: &cx.state.supabase,
+            clock: &*cx.state.clock,
+            agents: HttpsAgents {
+                transport: Arc::clone(&cx.state.transport),
+                deadline: MACHINE_LIMIT,
+                root_secret: secrets.root_secret.clone(),
+                previous_root_secret: secrets.previous_root_secret.clone(),
+            },
+            companion_port: config.machines.as_ref()?.companion_port,
+            request_id: Arc::clone(&cx.request_id),
+            log: &|what, error| cx.state.log(&cx.request_id, what, error),
+        };
+        Ok(rollouts.advance_due().await?)
     })
 }
 

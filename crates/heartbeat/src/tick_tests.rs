@@ -25,11 +25,12 @@ const IN_DATABASE: [&str; 7] = [
     "delete_old_operations",
 ];
 
-/// A world in which neither messages nor receipts are due.
+/// A world in which neither messages, receipts nor rollouts are due.
 fn world() -> World {
     let world = World::new();
     world
         .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &json!({"chains": []}));
     world
 }
@@ -62,6 +63,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
             {"job": "seal_receipts", "outcome": "done", "count": 0},
             {"job": "settle_alerts", "outcome": "done", "count": 3},
             {"job": "deliver_alerts", "outcome": "done", "count": 0},
+            {"job": "advance_rollouts", "outcome": "done", "count": 0},
             {"job": "delete_old_events", "outcome": "done", "count": 4},
             {"job": "delete_old_toolbox_events", "outcome": "done", "count": 5},
             {"job": "delete_old_alerts", "outcome": "done", "count": 6},
@@ -91,6 +93,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     world
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on_raw("claim_alert_messages", refused.clone())
+        .on_raw("claim_rollouts", Err(timed_out()))
         .on_raw("run_job", Err(timed_out()))
         .on_raw("run_job", refused)
         .on("run_job", &json!({"outcome": "else"}))
@@ -98,17 +101,18 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
-        outcomes(&seen)[..6],
+        outcomes(&seen)[..7],
         [
             ("mark_silent_toolboxes", "failed", Some("database_timeout")),
             ("end_expired_leases", "failed", Some("not_configured")),
             ("seal_receipts", "done", None),
             ("settle_alerts", "failed", Some("database_bad_response")),
             ("deliver_alerts", "failed", Some("not_configured")),
+            ("advance_rollouts", "failed", Some("database_timeout")),
             ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][5]["count"], 3);
+    assert_eq!(seen.body["jobs"][6]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
     assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
@@ -128,8 +132,9 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
         .filter(|job| job.1 == "failed")
         .count();
     assert_eq!(failed, 2);
-    let limits: Vec<_> = world.transport.sent().iter().map(|c| c.deadline).collect();
-    assert_eq!(limits, [std::time::Duration::from_secs(4); 9]);
+    let limits = world.transport.sent();
+    let limits: Vec<_> = limits.iter().map(|c| c.deadline.as_secs()).collect();
+    assert_eq!(limits, [4, 4, 4, 4, 4, 3, 4, 4, 4, 4]);
 }
 
 #[test]
@@ -137,6 +142,7 @@ fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
     let world = World::with(&[("TOOLBOX_EMAIL_URL", "https://mail.example.org/emails")]);
     world
         .on("run_job", &done(0))
+        .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &json!({"chains": []}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     let deliver = outcomes(&seen)[4];
@@ -162,7 +168,8 @@ fn any_secret_key_opens_it_in_either_header() {
     world
         .on("run_job", &done(0))
         .on("get_unsealed_operations", &json!({"chains": []}))
-        .on("claim_alert_messages", &json!({"messages": []}));
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}));
     for key in ["sb_secret_x", "sb_secret_y", "legacy.service.role"] {
         let bearer = format!("Bearer {key}");
         for header in [("apikey", key), ("authorization", bearer.as_str())] {
@@ -237,6 +244,7 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &chains)
         .on("seal_operations", &json!({"outcome": "sealed", "count": 1}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
@@ -257,4 +265,70 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
         content.contains(r#""number":5,"operation_id":""#),
         "{content}"
     );
+}
+
+#[test]
+fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
+    let (toolbox, other) = (TOOLBOX, "6f9619ff-8b86-4d01-b42d-000000000002");
+    let row = |id: &str, port: u16| {
+        json!({"id": id, "status": "active", "public_ip_address": "127.0.0.1", "dtma_port": port, "dtma_certificate_pem": null,
+            "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null, "dtma_api_version": 2,
+            "dtma_last_known_version": "1.0.0"})
+    };
+    let claimed = json!({"rollouts": [{
+        "id": "6f9619ff-8b86-4d01-b42d-00000000000a", "user_id": "6f9619ff-8b86-4d01-b42d-00000000000b", "version": "2.0.0",
+        "wave_size": 2, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
+        "step": 7, "request_id": "req-roll", "rows": [row(toolbox, 30000), row(other, 30001)], "toolboxes": [
+            {"id": toolbox, "name": "one", "state": "waiting"}, {"id": other, "name": "two", "state": "waiting"},
+            {"id": INSTANCE, "name": "three", "state": "waiting"}],
+    }]});
+    let world = World::new();
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("claim_rollouts", &claimed)
+        .on("record_rollout", &json!({"outcome": "recorded"}))
+        .on("record_toolbox_event", &json!({"outcome": "recorded"}));
+    world.transport.on(|request| {
+        let path = request.url.strip_prefix("http://127.0.0.1:3000")?;
+        let answer = match path {
+            "0/v1/machine/redeploy" => Ok(Response::new(202, br#"{"id":"c1"}"#.to_vec())),
+            _ => Err(TransportError::new(Fault::Refused, "x")),
+        };
+        Some(answer)
+    });
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][5],
+        json!({"job": "advance_rollouts", "outcome": "done", "count": 1})
+    );
+    let recorded = &world.asked("record_rollout")[0];
+    assert_eq!(
+        (&recorded["step"], &recorded["state"]),
+        (&json!(7), &json!("stopped"))
+    );
+    let states: Vec<_> = recorded["toolboxes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["state"])
+        .collect();
+    assert_eq!(states, ["asked", "failed", "waiting"]);
+    assert_eq!(recorded["toolboxes"][0]["operation_id"], "c1");
+    assert_eq!(recorded["reason"]["code"], "agent_unreachable");
+    assert_eq!(recorded["reason"]["toolbox_id"], other);
+    let events = world.asked("record_toolbox_event");
+    let results: Vec<_> = events.iter().map(|e| (&e["kind"], &e["result"])).collect();
+    assert_eq!(results.len(), 2);
+    assert!(results.contains(&(&json!("agent_redeploy"), &json!("accepted"))));
+    assert!(results.contains(&(&json!("agent_redeploy"), &json!("agent_unreachable"))));
+    // The agent, then the companion, each with the toolbox's key and within its time.
+    let sent = world.transport.sent();
+    let to_machines: Vec<_> = sent
+        .iter()
+        .filter(|call| call.request.url.starts_with("http://127.0.0.1:"))
+        .collect();
+    assert_eq!(to_machines.len(), 3);
+    assert!(to_machines.iter().all(|call| call.deadline.as_secs() == 2));
 }

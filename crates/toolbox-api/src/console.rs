@@ -12,6 +12,7 @@ use crate::dtma::{Status, SystemMetrics};
 use crate::edge::NumberOrText;
 use crate::error::ErrorBody;
 use crate::machine::{Check, MachineStatus, Verdict, VersionChange};
+use crate::rollout::Rollout;
 
 /// What can be asked of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +84,7 @@ pub struct ConsoleRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = ConsoleAction))]
     pub action: Option<String>,
-    /// Version to run, for `redeploy`; the configured one (`TOOLBOX_AGENT_VERSION`) when absent.
+    /// Version to run, for `redeploy`; the one that the operator wants when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Lines from the end, for `logs`.
@@ -99,9 +100,39 @@ pub struct ConsoleRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleRedeployRequest {
-    /// Version to run; the configured one (`TOOLBOX_AGENT_VERSION`) when absent.
+    /// Version to run; the one that the operator wants when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+/// Body of `POST /rollouts`; may be left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ConsoleRolloutRequest {
+    /// Version to run; the one that the operator wants when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// So many toolboxes at a time, 1 to 10; 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave_size: Option<u32>,
+    /// Which, in this order; all that have a machine, the oldest first, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toolbox_ids: Option<Vec<String>>,
+}
+
+/// Answer about a rollout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsoleRollout {
+    /// Always true.
+    pub success: bool,
+    /// The rollout.
+    pub rollout: Box<Rollout>,
+    /// When.
+    pub timestamp: String,
+    /// The request.
+    pub request_id: String,
 }
 
 /// A way to a machine.

@@ -49,6 +49,8 @@ codes! {
         InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
         /// No such catalog entry, or not offered.
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
+        /// No such rollout, or not the caller's.
+        RolloutNotFound = "rollout_not_found", 404, "No such rollout, or not yours";
         /// The path exists for other methods.
         MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
         /// The body did not arrive in time, or made room for others.
@@ -71,6 +73,8 @@ codes! {
         CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
         /// The agent is being redeployed or rolled back already.
         VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
+        /// The user has a rollout that runs.
+        RolloutInProgress = "rollout_in_progress", 409, "A rollout of yours runs already; wait for its end, or stop it";
         /// There is no version to go back to.
         NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
         /// The machine was not told where releases are.

@@ -34,5 +34,6 @@ pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod problem;
+pub mod rollout;
 pub mod ssh;
 mod texts;

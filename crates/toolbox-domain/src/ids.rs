@@ -83,6 +83,11 @@ id! {
 }
 
 id! {
+    /// One rollout: the agents of many toolboxes replaced in waves (`rollouts.id`).
+    RolloutId
+}
+
+id! {
     /// One run of an agent: drawn at random each time its program starts.
     AgentRunId
 }

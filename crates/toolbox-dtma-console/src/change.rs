@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use toolbox_api::console::{Attempt, ConsoleAction, ConsoleChange};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{Begun, VersionChange, VersionChangePhase};
@@ -15,6 +15,7 @@ use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::{AgentVersion, MachineOperation};
 use toolbox_edge::{Reply, RequestContext, reply};
+use toolbox_instances::ways::change_detail;
 
 use crate::machine::{Machine, Reached, Unreached};
 
@@ -265,16 +266,12 @@ async fn record(
     attempts: &[Attempt],
     result: &str,
 ) {
-    let mut detail = Map::new();
-    if let Change::Redeploy(version) = change {
-        detail.insert("version".to_owned(), version.as_str().into());
-    }
-    if let Some(reached) = reached {
-        detail.insert("method".to_owned(), json!(reached.way));
-        detail.insert("id".to_owned(), json!(reached.value.id));
-    }
-    let failed = |a: &Attempt| json!({"way": a.way, "code": a.code});
-    detail.insert("attempts".to_owned(), attempts.iter().map(failed).collect());
+    let version = match change {
+        Change::Redeploy(version) => Some(version),
+        Change::Restart | Change::Rollback => None,
+    };
+    let reached = reached.map(|reached| (reached.way, reached.value.id.as_deref()));
+    let detail = change_detail(version, reached, attempts);
     let event = ToolboxEvent {
         toolbox: machine.row.toolbox.id,
         actor: Actor::User(machine.user),

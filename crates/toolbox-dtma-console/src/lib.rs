@@ -5,6 +5,7 @@
 //!   SSH. The first that works answers; what failed before it is told too.
 //! - `ssh`: the third way, and whether an SSH server greets.
 //! - `status`, `change` (restart, redeploy, rollback), `logs`, `diagnose`: one module per use case.
+//! - `rollouts`: the redeployment of many toolboxes, which `heartbeat/tick` carries out.
 //!
 //! Nothing is claimed that was not seen: a change is answered 202 when the machine has accepted it, and 200 when its end was
 //! seen; a machine that no way reaches is an error, with what is known besides.
@@ -13,6 +14,7 @@ mod change;
 mod diagnose;
 mod logs;
 mod machine;
+mod rollouts;
 pub mod routes;
 mod ssh;
 mod status;
@@ -21,6 +23,8 @@ mod status;
 mod change_tests;
 #[cfg(test)]
 mod diagnose_tests;
+#[cfg(test)]
+mod rollouts_tests;
 #[cfg(test)]
 mod status_tests;
 #[cfg(test)]

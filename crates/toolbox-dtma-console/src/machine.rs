@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolbox_api::console::{Attempt, LastHeartbeat, Way};
+use toolbox_api::console::{LastHeartbeat, Way};
 use toolbox_api::error::{ApiError, ErrorBody, ErrorCode};
 use toolbox_api::moment;
 use toolbox_clients::dtma::{Agent, AgentError};
@@ -14,6 +14,8 @@ use toolbox_domain::ids::{ToolboxId, UserId};
 use toolbox_edge::{FunctionState, RequestContext};
 use toolbox_http::Clock;
 use toolbox_instances::reach::{HttpsAgents, address};
+pub(crate) use toolbox_instances::ways::{Failed, Reached, Refusal, Unreached};
+use toolbox_instances::ways::{Programs, attempt, milliseconds};
 
 /// A machine of the caller.
 pub(crate) struct Machine {
@@ -27,38 +29,6 @@ pub(crate) struct Machine {
     agents: HttpsAgents,
     /// How long the database took to answer with the row.
     pub(crate) database_ms: u64,
-}
-
-/// A way that worked, and those that did not.
-pub(crate) struct Reached<T> {
-    pub(crate) way: Way,
-    pub(crate) value: T,
-    /// How long this way took.
-    pub(crate) ms: u64,
-    pub(crate) attempts: Vec<Attempt>,
-}
-
-/// No way worked, or one refused for good.
-pub(crate) struct Unreached {
-    /// The refusal, else why the first way did not work: it is the one to mend.
-    pub(crate) error: ApiError,
-    pub(crate) attempts: Vec<Attempt>,
-}
-
-/// One way did not work.
-pub(crate) struct Failed {
-    pub(crate) error: ApiError,
-    /// Another way may.
-    pub(crate) is_final: bool,
-}
-
-impl Failed {
-    pub(crate) fn for_now(error: ApiError) -> Self {
-        Self {
-            error,
-            is_final: false,
-        }
-    }
 }
 
 impl Machine {
@@ -111,12 +81,17 @@ impl Machine {
     }
 
     fn program(&self, way: Way) -> Result<Agent, ApiError> {
-        let port = match way {
-            Way::Companion => self.companion_port,
-            _ => self.row.toolbox.dtma_port,
-        };
-        let toolbox = &self.row.toolbox;
-        self.agents.program_at(toolbox, port, &self.request_id)
+        self.programs().program(way)
+    }
+
+    fn programs(&self) -> Programs<'_> {
+        Programs {
+            agents: &self.agents,
+            toolbox: &self.row.toolbox,
+            companion_port: self.companion_port,
+            request_id: &self.request_id,
+            clock: self.clock(),
+        }
     }
 
     /// Asks the agent, else the companion, else by SSH.
@@ -154,36 +129,7 @@ impl Machine {
         &self,
         ask: impl AsyncFn(&Agent) -> Result<T, AgentError>,
     ) -> Result<Reached<T>, Refusal> {
-        let mut attempts = Vec::new();
-        let mut first = None;
-        for way in [Way::DtmaEndpoint, Way::Companion] {
-            let begun = self.clock().now();
-            let answer = match self.program(way) {
-                Ok(program) => ask(&program).await.map_err(|error| failed(way, error)),
-                Err(error) => Err(Failed::for_now(error)),
-            };
-            let ms = self.ms_since(begun);
-            match answer {
-                Ok(value) => {
-                    return Ok(Reached {
-                        way,
-                        value,
-                        ms,
-                        attempts,
-                    });
-                }
-                Err(failed) => {
-                    attempts.push(attempt(way, &failed, ms));
-                    if failed.is_final {
-                        let error = failed.error;
-                        return Err(Refusal::Final(Unreached { error, attempts }));
-                    }
-                    first.get_or_insert(failed.error);
-                }
-            }
-        }
-        let error = first.unwrap_or_else(|| ApiError::new(ErrorCode::AgentUnreachable));
-        Err(Refusal::ForNow(Unreached { error, attempts }))
+        self.programs().reach(ask).await
     }
 
     /// What was last heard of the machine without asking.
@@ -212,56 +158,4 @@ impl Machine {
             request_id: self.request_id.to_string(),
         }
     }
-}
-
-/// Neither agent nor companion did what was asked.
-pub(crate) enum Refusal {
-    /// SSH may do it.
-    ForNow(Unreached),
-    /// One of them refused it for good.
-    Final(Unreached),
-}
-
-impl From<Refusal> for Unreached {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::ForNow(unreached) | Refusal::Final(unreached) => unreached,
-        }
-    }
-}
-
-fn failed(way: Way, error: AgentError) -> Failed {
-    let is_final = !error.may_work_otherwise();
-    let mut error = ApiError::from(error);
-    // The codes of a way are those of the agent; that the companion is away is another fact.
-    if way == Way::Companion
-        && matches!(
-            error.code,
-            ErrorCode::AgentUnreachable | ErrorCode::AgentTimeout
-        )
-    {
-        error.code = ErrorCode::CompanionUnreachable;
-    }
-    Failed { error, is_final }
-}
-
-fn attempt(way: Way, failed: &Failed, ms: u64) -> Attempt {
-    let reason = failed
-        .error
-        .details
-        .as_ref()
-        .and_then(|d| d.reason.as_ref());
-    Attempt {
-        way,
-        code: failed.error.code.as_str().to_owned(),
-        message: match reason {
-            Some(reason) => format!("{}: {}", failed.error.message(), reason.message),
-            None => failed.error.message().to_owned(),
-        },
-        ms,
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,14 +1,16 @@
 //! Everything `toolbox-dtma-console` answers.
 
-use toolbox_api::console::{ConsoleAction, ConsoleRedeployRequest, ConsoleRequest};
+use toolbox_api::console::{
+    ConsoleAction, ConsoleRedeployRequest, ConsoleRequest, ConsoleRolloutRequest,
+};
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::ids::{RolloutId, ToolboxId};
 use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_edge::{Answer, Function, Reply, RequestContext, Route};
 
 use crate::change::{self, Change};
 use crate::logs::{self, LogOptions};
-use crate::{diagnose, status};
+use crate::{diagnose, rollouts, status};
 
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
@@ -79,6 +81,30 @@ pub static FUNCTION: Function = Function {
                 Box::pin(async move { change::change(&cx, path_id(&cx)?, Change::Rollback).await })
             },
         },
+        Route {
+            method: "POST",
+            path: "/rollouts",
+            handler: |cx| {
+                Box::pin(async move {
+                    let body = match cx.body().await?.trim_ascii() {
+                        [] => ConsoleRolloutRequest::default(),
+                        _ => cx.json().await?,
+                    };
+                    let version = version(&cx, body.version.as_deref()).await?;
+                    rollouts::begin(&cx, &version, &body).await
+                })
+            },
+        },
+        Route {
+            method: "GET",
+            path: "/rollouts/{rolloutId}",
+            handler: |cx| Box::pin(async move { rollouts::read(&cx, rollout_id(&cx)?).await }),
+        },
+        Route {
+            method: "POST",
+            path: "/rollouts/{rolloutId}/stop",
+            handler: |cx| Box::pin(async move { rollouts::stop(&cx, rollout_id(&cx)?).await }),
+        },
     ],
 };
 
@@ -88,7 +114,7 @@ fn at_redeploy(cx: RequestContext) -> Answer {
             [] => ConsoleRedeployRequest::default(),
             _ => cx.json().await?,
         };
-        let version = version(&cx, body.version.as_deref())?;
+        let version = version(&cx, body.version.as_deref()).await?;
         change::change(&cx, path_id(&cx)?, Change::Redeploy(version)).await
     })
 }
@@ -124,14 +150,14 @@ async fn dispatch(
         ConsoleAction::Restart => change::change(cx, toolbox, Change::Restart).await,
         ConsoleAction::Rollback => change::change(cx, toolbox, Change::Rollback).await,
         ConsoleAction::Redeploy => {
-            let version = version(cx, body.version.as_deref())?;
+            let version = version(cx, body.version.as_deref()).await?;
             change::change(cx, toolbox, Change::Redeploy(version)).await
         }
     }
 }
 
-/// The version to redeploy to: the one that is given, else the configured one.
-fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, ApiError> {
+/// The version to redeploy to: the one that is given, else the one that the operator wants.
+async fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, ApiError> {
     if let Some(text) = given {
         return text.parse().map_err(|_| {
             ApiError::with_message(
@@ -140,11 +166,12 @@ fn version(cx: &RequestContext, given: Option<&str>) -> Result<AgentVersion, Api
             )
         });
     }
-    let configured = cx.state.config.machines.as_ref()?.agent_version.clone();
-    configured.ok_or_else(|| {
+    cx.caller()?;
+    let wanted = cx.state.supabase.agent_version().await?;
+    wanted.ok_or_else(|| {
         ApiError::with_message(
             ErrorCode::InvalidRequest,
-            "Give the version: this project is configured for none (TOOLBOX_AGENT_VERSION)",
+            "Give the version: the operator wants none (private.settings.agent_version)",
         )
     })
 }
@@ -159,7 +186,16 @@ fn path_id(cx: &RequestContext) -> Result<ToolboxId, ApiError> {
     toolbox_id(cx.param(0))
 }
 
-fn toolbox_id(text: &str) -> Result<ToolboxId, ApiError> {
+fn rollout_id(cx: &RequestContext) -> Result<RolloutId, ApiError> {
+    cx.param(0).parse().map_err(|_| {
+        ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the id of the rollout, a UUID",
+        )
+    })
+}
+
+pub(crate) fn toolbox_id(text: &str) -> Result<ToolboxId, ApiError> {
     text.parse().map_err(|_| {
         ApiError::with_message(
             ErrorCode::InvalidRequest,

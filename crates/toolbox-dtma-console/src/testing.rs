@@ -54,6 +54,10 @@ impl World {
             function,
         };
         world.row(row());
+        world.rpc(
+            "get_agent_version",
+            json!({"outcome": "found", "version": null}),
+        );
         world.rpc("begin_ssh_check", json!({"outcome": "due"}));
         world.rpc("record_ssh_check", json!({"outcome": "recorded"}));
         world.rpc("record_toolbox_event", json!({"outcome": "recorded"}));

@@ -9,7 +9,6 @@ use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
-use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_domain::receipts::ReceiptKey;
 
 /// Every variable that is read, for the check against `.env.example`.
@@ -25,7 +24,6 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
-    "TOOLBOX_AGENT_VERSION",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
@@ -100,8 +98,6 @@ pub struct AlertConfig {
 pub struct MachineConfig {
     /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
     pub companion_port: u16,
-    /// `TOOLBOX_AGENT_VERSION`: the version that agents are redeployed to unless another is given.
-    pub agent_version: Option<AgentVersion>,
 }
 
 /// What the keys of agents are derived from.
@@ -334,18 +330,11 @@ fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptK
 impl MachineConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
-        let version = get("TOOLBOX_AGENT_VERSION").map(|text| text.trim().parse().ok());
-        let is_port_wrong = matches!(port, Some(None | Some(0)));
-        let is_version_wrong = matches!(version, Some(None));
-        if is_port_wrong || is_version_wrong {
-            return Err(ConfigError::of([
-                (is_port_wrong, "TOOLBOX_COMPANION_PORT"),
-                (is_version_wrong, "TOOLBOX_AGENT_VERSION"),
-            ]));
+        if matches!(port, Some(None | Some(0))) {
+            return Err(ConfigError(vec!["TOOLBOX_COMPANION_PORT"]));
         }
         Ok(Self {
             companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
-            agent_version: version.flatten(),
         })
     }
 }
@@ -583,27 +572,34 @@ mod tests {
     }
 
     #[test]
-    fn machines_have_a_port_of_the_companion_and_may_have_a_version() {
+    fn machines_have_a_port_of_the_companion() {
         let config =
             |more: &[(&str, &str)]| read(&[PROJECT.as_slice(), more].concat()).unwrap().machines;
-        let plain = config(&[]).unwrap();
-        assert_eq!((plain.companion_port, plain.agent_version), (3000, None));
-        let set = config(&[
-            ("TOOLBOX_COMPANION_PORT", "3101"),
-            ("TOOLBOX_AGENT_VERSION", "1.2.3"),
-        ])
-        .unwrap();
+        assert_eq!(config(&[]).unwrap().companion_port, 3000);
+        let set = config(&[("TOOLBOX_COMPANION_PORT", "3101")]).unwrap();
         assert_eq!(set.companion_port, 3101);
-        assert_eq!(set.agent_version.unwrap().as_str(), "1.2.3");
         for port in ["0", "65536", "x"] {
-            let error = config(&[
-                ("TOOLBOX_COMPANION_PORT", port),
-                ("TOOLBOX_AGENT_VERSION", "v1"),
-            ])
-            .unwrap_err();
+            let error = config(&[("TOOLBOX_COMPANION_PORT", port)]).unwrap_err();
+            assert_eq!(error.to_string(), "set TOOLBOX_COMPANION_PORT");
+        }
+    }
+
+    #[test]
+    fn the_key_of_receipts_is_made_of_the_secret_as_it_is() {
+        let id = |more: &[(&str, &str)]| {
+            let config = read(&[PROJECT.as_slice(), more].concat()).unwrap();
+            config.receipt_key.unwrap().id().to_owned()
+        };
+        // As scripts/receipts does.
+        for secret in [ROOT, &format!(" {ROOT}\n")] {
+            let key = ReceiptKey::derive(secret.as_bytes()).unwrap();
+            assert_eq!(id(&[("TOOLBOX_RECEIPT_KEY", secret)]), key.id());
             assert_eq!(
-                error.to_string(),
-                "set TOOLBOX_COMPANION_PORT, TOOLBOX_AGENT_VERSION"
+                id(&[
+                    ("TOOLBOX_RECEIPT_KEY", " "),
+                    ("BACKEND_TO_DTMA_API_KEY", secret)
+                ]),
+                key.id()
             );
         }
     }

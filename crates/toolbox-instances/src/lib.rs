@@ -12,7 +12,9 @@
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
 //! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
-//! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`last_resort`]: SSH, where it cannot be reached.
+//! - [`rollouts`]: the agents of many toolboxes replaced in waves.
+//! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`ways`]: the agent, else the companion
+//!   beside it. [`last_resort`]: SSH, where it cannot be reached.
 //!
 //! What the database says when the agent could not do it:
 //! - The command certainly changed nothing (refused, rejected, wrong certificate and so on). The operation is failed with
@@ -35,12 +37,14 @@ mod observation;
 pub mod reach;
 pub mod receipts;
 mod record;
+pub mod rollouts;
 mod settle;
 mod spec;
 #[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
 pub mod testing;
 mod update;
 mod view;
+pub mod ways;
 
 #[cfg(test)]
 mod change_tests;

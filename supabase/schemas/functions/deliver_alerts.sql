@@ -1,5 +1,14 @@
 -- How messages leave the outbox. Each is taken with a lease, sent outside the database, and its outcome is written. Whoever
--- dies in between has it sent again: receivers know a message by its id.
+-- dies in between has it sent again: receivers know a message by its id. That too is an attempt.
+
+create function private.alert_pauses(event text) returns interval[]
+language sql immutable
+set search_path = ''
+as $$
+  -- About nine hours in all. Whoever tests wants to know now.
+  select case when event = 'test' then '{}' else '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}' end::interval[];
+$$;
+comment on function private.alert_pauses is 'How long a message waits before its second attempt, its third, and so on; after the last of them it is given up.';
 
 create function private.alert_channel_json(channel public.alert_channels) returns jsonb
 language sql stable
@@ -48,22 +57,37 @@ declare
   lease constant interval := interval '1 minute';
   claimed jsonb;
 begin
+  -- Whoever sent these for the last time never said what became of it.
+  with spent as (
+    select m.id from public.alert_messages m
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts > cardinality(private.alert_pauses(m.event))
+    order by m.due_at
+    limit 1000
+    for update skip locked
+  )
+  update public.alert_messages m set state = 'failed', finished_at = clock_timestamp(), last_status = null, last_code = 'outcome_unknown'
+  from spent s where m.id = s.id;
   with due as (
-    select m.id, row_number() over (partition by m.channel_id order by m.due_at, m.number) as place
+    select m.id, c.user_id, m.due_at, m.number, row_number() over (partition by m.channel_id order by m.due_at, m.number) as of_channel
     from public.alert_messages m join public.alert_channels c on c.id = m.channel_id
-    where m.state = 'pending' and m.due_at <= clock_timestamp() and c.is_enabled and (m.event = 'test' or not private.is_quiet(c))
+    where m.state = 'pending' and m.due_at <= clock_timestamp() and m.attempts <= cardinality(private.alert_pauses(m.event))
+      -- A test is sent whatever the channel says: its owner has just asked for it.
+      and (m.event = 'test' or c.is_enabled and not private.is_quiet(c))
       -- What an alert has to tell is told in order.
       and not exists (
         select from public.alert_messages earlier
         where earlier.alert_id = m.alert_id and earlier.number < m.number and earlier.state = 'pending'
       )
+  ), in_turn as (
+    select d.id, row_number() over (partition by d.user_id order by d.of_channel, d.due_at, d.number) as of_user
+    from due d where d.of_channel <= most_of_a_channel
   ), taken as (
-    -- A channel that fails keeps no other waiting.
-    select m.id from public.alert_messages m
-    where m.id in (select d.id from due d where d.place <= most_of_a_channel) and m.state = 'pending' and m.due_at <= clock_timestamp()
-    order by m.due_at
+    -- Each user's first, then each user's second: nobody waits for another's many channels.
+    select m.id from public.alert_messages m join in_turn t on t.id = m.id
+    where m.state = 'pending' and m.due_at <= clock_timestamp()
+    order by t.of_user, m.due_at
     limit most
-    for update skip locked
+    for update of m skip locked
   ), leased as (
     update public.alert_messages m set attempts = m.attempts + 1, due_at = clock_timestamp() + lease
     from taken t where m.id = t.id
@@ -74,7 +98,7 @@ begin
 end;
 $$;
 comment on function public.claim_alert_messages is
-  'Takes messages that are due, 30 at most and 3 of a channel, for a minute. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
+  'Takes messages that are due, 30 at most and 3 of a channel, from each user in turn, for a minute; gives up those whose last attempt nobody recorded. Answers {outcome: claimed, messages}, each with its alert, its channel and the channel''s secret.';
 
 create function public.record_alert_delivery(p jsonb) returns jsonb
 language plpgsql security definer
@@ -82,16 +106,12 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
-  -- Before the second attempt, the third, and so on: about nine hours in all.
-  pauses constant interval[] := '{10 seconds,30 seconds,2 minutes,10 minutes,30 minutes,2 hours,6 hours}';
-  attempt constant integer := p ->> 'attempt';
-  is_test constant boolean := exists (
-    select from public.alert_messages m where m.id = (p ->> 'message_id')::uuid and m.event = 'test'
+  pauses constant interval[] := (
+    select private.alert_pauses(m.event) from public.alert_messages m where m.id = (p ->> 'message_id')::uuid
   );
+  attempt constant integer := p ->> 'attempt';
   becomes constant text := case
     when p ->> 'outcome' = 'delivered' then 'delivered'
-    -- Whoever tests wants to know now.
-    when p ->> 'outcome' = 'retry' and is_test then 'failed'
     when p ->> 'outcome' = 'retry' and attempt <= cardinality(pauses) then 'pending'
     when p ->> 'outcome' in ('retry', 'failed') then 'failed'
   end;
@@ -112,9 +132,9 @@ begin
 end;
 $$;
 comment on function public.record_alert_delivery is
-  'Writes what became of one attempt: delivered, retry (failed after the eighth), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
+  'Writes what became of one attempt: delivered, retry (failed after the eighth, of a test after the first), or failed. Answers {outcome}: recorded with the state, or superseded when another attempt was begun since.';
 
 revoke all on function
-  private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
+  private.alert_pauses, private.alert_channel_json, private.alert_message_json, public.claim_alert_messages, public.record_alert_delivery
   from public, anon, authenticated, service_role;
 grant execute on function public.claim_alert_messages, public.record_alert_delivery to service_role;

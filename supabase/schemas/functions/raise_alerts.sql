@@ -1,5 +1,5 @@
 -- How changes of state become alerts. Triggers do it in the transaction of the change: no path can forget it. Rules and
--- channels that are being removed are passed by, so that what a user does never holds up a heartbeat.
+-- channels that are being removed are passed by, so that what a user does never holds up a heartbeat or the clock's job.
 
 create function private.open_alerts(
   of_kind text, toolbox public.account_tool_environments, subject_id uuid, subject_name text, detail jsonb, lasts boolean,
@@ -11,7 +11,7 @@ as $$
 declare
   rule record;
   known uuid;
-  recent constant bigint := 60;
+  most_an_hour constant bigint := 60;
 begin
   for rule in
     select r.id, r.channel_id
@@ -41,10 +41,11 @@ begin
     ) then
       continue;
     end if;
-    -- A machine that reports without end neither fills the table nor sends mail without end.
-    if recent <= (
+    -- A machine that reports without end neither fills the table nor sends mail without end; nor does one kind keep another
+    -- from being told.
+    if most_an_hour <= (
       select count(*) from public.alerts a
-      where a.account_tool_environment_id = toolbox.id and a.opened_at > clock_timestamp() - interval '1 hour'
+      where a.account_tool_environment_id = toolbox.id and a.kind = of_kind and a.opened_at > clock_timestamp() - interval '1 hour'
     ) then
       continue;
     end if;
@@ -62,16 +63,20 @@ begin
 end;
 $$;
 comment on function private.open_alerts is
-  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour for one toolbox at most. The caller holds the lock of the subject.';
+  'Opens an alert, with its message, for each rule of this kind that counts for the toolbox, unless one of the same subject is open. 60 an hour of one kind for one toolbox at most. The caller holds the lock of the subject.';
 
 create function private.recover_alerts(of_kind text, subject_id uuid, disk_percent numeric default null) returns void
 language sql
 set search_path = ''
 as $$
+  with over as (
+    select a.id from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
+      and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5)
+    for key share of r skip locked
+  )
   update public.alerts a set recovering_since = clock_timestamp()
-  from public.alert_rules r
-  where a.subject_id = recover_alerts.subject_id and a.kind = of_kind and a.closed_at is null and a.recovering_since is null
-    and r.id = a.rule_id and (recover_alerts.disk_percent is null or recover_alerts.disk_percent < coalesce(r.disk_percent, 90) - 5);
+  from over o where a.id = o.id and a.closed_at is null and a.recovering_since is null;
 $$;
 comment on function private.recover_alerts is
   'Notes that what the alerts of this kind are about is over; private.settle_alerts closes them when that has lasted a minute.';
@@ -226,7 +231,7 @@ declare
 begin
   for alert in
     select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
-    from public.alerts a join public.alert_rules r on r.id = a.rule_id
+    from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
     where a.closed_at is null and (
       a.recovering_since < clock_timestamp() - interval '1 minute'
       or a.kind = 'instance_flapping' and not exists (
@@ -237,12 +242,17 @@ begin
     )
     order by a.recovering_since, a.id
     limit 200
-    for update of a skip locked for key share of r skip locked
+    for update of a skip locked for key share of r, c skip locked
   loop
     update public.alerts a set closed_at = clock_timestamp() where a.id = alert.id;
-    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once.
+    -- Whoever was not told of the beginning yet, in quiet hours for instance, is told of both at once. A message that is taken
+    -- or removed at this moment is left to whoever does it.
     update public.alert_messages m set state = 'skipped', finished_at = clock_timestamp()
-    where m.alert_id = alert.id and m.state = 'pending' and m.attempts = 0;
+    where m.id in (
+      select untold.id from public.alert_messages untold
+      where untold.alert_id = alert.id and untold.state = 'pending' and untold.attempts = 0
+      for update skip locked
+    );
     insert into public.alert_messages (alert_id, channel_id, event) values (alert.id, alert.channel_id, 'recovered');
     settled := settled + 1;
   end loop;

@@ -29,8 +29,11 @@ begin
      where o.finished_at is not null and not o.is_sealed limit 20)
     union
     (select distinct r.toolbox_id from public.operation_receipts r
-     where r.sealed_at < now() - private.retention()
-       and exists (select from public.operation_receipts later where later.toolbox_id = r.toolbox_id and later.number > r.number)
+     -- Receipts of operations only: a checkpoint goes with those before it, and is no reason for another.
+     where r.sealed_at < now() - private.retention() and r.operation_id is not null and exists (
+       select from public.operation_receipts later
+       where later.toolbox_id = r.toolbox_id and later.number > r.number and later.operation_id is not null
+     )
      limit 20)
   )
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -39,9 +42,13 @@ begin
     'head', case when head.number is not null then jsonb_build_object('number', head.number, 'mac', head.mac) end,
     'expired', (
       select jsonb_build_object('number', old.number, 'mac', old.mac) from (
-        select r.number, r.mac, r.sealed_at from public.operation_receipts r where r.toolbox_id = c.id order by r.number limit 1000
+        select r.number, r.mac, r.sealed_at, r.operation_id from public.operation_receipts r
+        where r.toolbox_id = c.id order by r.number limit 1000
       ) old
-      where old.sealed_at < now() - private.retention() and old.number < head.number order by old.number desc limit 1
+      where old.sealed_at < now() - private.retention() and old.operation_id is not null and old.number < (
+        select max(r.number) from public.operation_receipts r where r.toolbox_id = c.id and r.operation_id is not null
+      )
+      order by old.number desc limit 1
     ),
     'operations', coalesce((
       select jsonb_agg(jsonb_build_object(
@@ -66,7 +73,7 @@ begin
 end;
 $$;
 comment on function public.get_unsealed_operations is
-  'Chains with ended operations that have no receipt yet, or with receipts whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
+  'Chains with ended operations that have no receipt yet, or with receipts of operations whose time is over; 20 of each and 50 operations a chain at most. Answers {outcome: found, chains}.';
 
 create function public.seal_operations(p jsonb) returns jsonb
 language plpgsql security definer

@@ -7,7 +7,7 @@ use super::errors;
 use super::tools::UserSecrets;
 use crate::console::{
     ConsoleChange, ConsoleDiagnosis, ConsoleLogs, ConsoleRedeployRequest, ConsoleRequest,
-    ConsoleStatus,
+    ConsoleRollout, ConsoleRolloutRequest, ConsoleStatus,
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
 
@@ -18,7 +18,7 @@ use crate::error::{ErrorCode, ErrorEnvelope};
         description = "See, restart, replace and diagnose the agent of a toolbox. Each answer says by which way it came (agent, companion, SSH) and what failed before. Errors of a request have the envelope and a stable code; where a machine was asked and could not be reached, `success`, `connection_status` or `attempts` stand beside `error`."
     ),
     servers((url = "/functions/v1/toolbox-dtma-console")),
-    paths(invoke, invoke_by_put, invoke_by_patch, invoke_by_delete, status, diagnose, logs, operation, restart, redeploy, rollback),
+    paths(invoke, invoke_by_put, invoke_by_patch, invoke_by_delete, status, diagnose, logs, operation, restart, redeploy, rollback, begin_rollout, rollout, stop_rollout),
     components(schemas(ErrorCode, ErrorEnvelope, ConsoleStatus, ConsoleChange, ConsoleLogs, ConsoleDiagnosis)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -85,3 +85,17 @@ fn redeploy() {}
 #[utoipa::path(post, path = "/{toolboxId}/rollback", params(("toolboxId" = String, Path, format = "uuid"), ("Prefer" = Option<String>, Header, description = "wait=N seconds for the end, N at most 60")),
     responses((status = 200, description = "The version before is healthy", body = ConsoleChange), (status = 202, description = "The machine has accepted it", body = ConsoleChange)))]
 fn rollback() {}
+
+/// Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; the first failure stops it.
+#[utoipa::path(post, path = "/rollouts", request_body = Option<ConsoleRolloutRequest>, responses((status = 202, description = "It begins with the next tick", body = ConsoleRollout)))]
+fn begin_rollout() {}
+
+/// How a rollout goes.
+#[utoipa::path(get, path = "/rollouts/{rolloutId}", params(("rolloutId" = String, Path, format = "uuid")),
+    responses((status = 200, body = ConsoleRollout)))]
+fn rollout() {}
+
+/// Lets a rollout ask no further toolbox; those that were asked go on. One that has ended stays as it is.
+#[utoipa::path(post, path = "/rollouts/{rolloutId}/stop", params(("rolloutId" = String, Path, format = "uuid")),
+    responses((status = 200, body = ConsoleRollout)))]
+fn stop_rollout() {}

@@ -145,6 +145,8 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::RouteNotFound
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
+        | C::RolloutNotFound
+        | C::RolloutInProgress
         | C::RedeployFailed
         | C::NoPreviousVersion
         | C::ReleasesNotConfigured
@@ -168,14 +170,17 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
     let posts = facts.method == "POST";
     let ends_with = |action: &str| is_any && posts || facts.path.ends_with(action);
     let is_diagnosis = facts.path.ends_with("/diagnose");
+    let is_rollout = facts.path.starts_with("/rollouts");
     match code {
+        C::ToolboxNotFound => !facts.path.contains("{rolloutId}"),
+        C::RolloutNotFound => facts.path.contains("{rolloutId}"),
+        C::RolloutInProgress => facts.path == "/rollouts",
         C::AuthenticationRequired
         | C::InvalidToken
         | C::UserTokenRequired
         | C::AnonymousRefused
         | C::Forbidden
         | C::InvalidRequest
-        | C::ToolboxNotFound
         | C::Internal
         | C::NotConfigured
         | C::DatabaseBadResponse
@@ -207,7 +212,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::CompanionUnreachable
         | C::DockerFailed
         | C::DockerUnreachable
-        | C::DockerTimeout => !is_diagnosis,
+        | C::DockerTimeout => !is_diagnosis && !is_rollout,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
         | C::SshNoServer
@@ -292,6 +297,8 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::RouteNotFound
         | C::MethodNotAllowed
         | C::VersionChangeInProgress
+        | C::RolloutNotFound
+        | C::RolloutInProgress
         | C::RedeployFailed
         | C::NoPreviousVersion
         | C::ReleasesNotConfigured

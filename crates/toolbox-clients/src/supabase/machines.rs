@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::machine_operation::AgentVersion;
 
 use super::rows::EnvironmentRow;
 use super::{DatabaseError, ENVIRONMENT, Supabase, argument, parse, unexpected};
@@ -40,6 +41,11 @@ struct RecordSshCheck<'a, T> {
 }
 
 #[derive(Deserialize)]
+struct AgentVersionWire {
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct SshCheckWire {
     outcome: String,
     seen: Option<Value>,
@@ -57,6 +63,14 @@ impl Supabase {
         );
         let rows: Vec<MachineRow> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// The version that the operator wants agents to have.
+    pub async fn agent_version(&self) -> Result<Option<AgentVersion>, DatabaseError> {
+        let answer = self.call("get_agent_version", br#"{"p":{}}"#).await?;
+        let told: AgentVersionWire = parse(&answer)?;
+        let version = told.version.map(|text| text.parse());
+        version.transpose().map_err(|_| unexpected(&answer))
     }
 
     /// Asks to check the SSH server of a machine; of all who ask within a minute only the first may. Asked once: a second

@@ -9,6 +9,7 @@ pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
 pub mod receipts;
+pub mod rollouts;
 pub mod rows;
 pub mod ssh;
 #[cfg(test)]
@@ -99,7 +100,8 @@ impl Supabase {
     }
 
     /// The same with calls that end within `limit`.
-    fn within(&self, limit: Duration) -> Self {
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
         Self {
             transport: Arc::clone(&self.transport),
             clock: Arc::clone(&self.clock),

@@ -17,7 +17,7 @@ pub struct ReceiptChain {
     pub user_id: UserId,
     /// The last receipt; none before the first.
     pub head: Option<ReceiptRef>,
-    /// The newest receipt whose time is over, where later ones stay.
+    /// The newest receipt of an operation whose time is over, where that of a later one stays.
     pub expired: Option<ReceiptRef>,
     /// Ended operations without a receipt, in the order of their ends.
     pub operations: Vec<Map<String, Value>>,

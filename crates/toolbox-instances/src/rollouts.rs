@@ -1,0 +1,582 @@
+//! Rollouts: the agents of many toolboxes replaced in waves. A job of `heartbeat/tick` goes on with each, one step a tick: it
+//! looks at the toolboxes that are under way, or, when there are none, asks those of the next wave. So the next wave begins when
+//! every toolbox of the one before is healthy, and none begins after a failure.
+//!
+//! A toolbox is replaced as one that its owner asks for is, by the agent or the companion beside it. Not by SSH: that needs
+//! the owner's token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::machine::{VersionChange, VersionChangePhase};
+use toolbox_api::moment;
+use toolbox_api::rollout::{
+    Rollout, RolloutReason, RolloutState, RolloutToolbox, RolloutToolboxState as State,
+};
+use toolbox_clients::dtma::Agent;
+use toolbox_clients::supabase::rollouts::ClaimedRollout;
+use toolbox_clients::supabase::rows::EnvironmentRow;
+use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
+use toolbox_clients::supabase::{DatabaseError, Supabase};
+use toolbox_domain::machine_operation::AgentVersion;
+use toolbox_http::Clock;
+
+use crate::reach::HttpsAgents;
+use crate::ways::{Programs, Unreached, change_detail, sentence};
+
+/// Longest wait for each call to the database. There are three at most, and a tick's caller waits 15 s.
+pub const DATABASE_LIMIT: Duration = Duration::from_secs(3);
+/// Longest wait for each of the two programs of a machine.
+pub const MACHINE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a machine may take to be healthy: to fetch the version, to let its tools' calls end, and to try it.
+const HEALTHY_WITHIN: Duration = Duration::from_mins(20);
+
+/// Goes on with rollouts.
+pub struct Rollouts<'a> {
+    /// The database.
+    pub supabase: &'a Supabase,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// How machines are called, each call within [`MACHINE_LIMIT`].
+    pub agents: HttpsAgents,
+    /// Where companions listen.
+    pub companion_port: u16,
+    /// Who runs the job.
+    pub request_id: Arc<str>,
+    /// Logs a failure that is no failure of the job.
+    pub log: &'a dyn Fn(&str, &ApiError),
+}
+
+impl Rollouts<'_> {
+    /// Takes a step with each rollout that has something to do. How many there were.
+    pub async fn advance_due(&self) -> Result<u32, DatabaseError> {
+        let supabase = self.supabase.within(DATABASE_LIMIT);
+        let claimed = supabase.claim_rollouts().await?;
+        let ended = join_all(claimed.iter().map(|one| self.advance(&supabase, one))).await;
+        for recorded in ended {
+            recorded?;
+        }
+        Ok(u32::try_from(claimed.len()).unwrap_or(u32::MAX))
+    }
+
+    async fn advance(
+        &self,
+        supabase: &Supabase,
+        claimed: &ClaimedRollout,
+    ) -> Result<(), DatabaseError> {
+        let mut rollout = claimed.rollout.clone();
+        let step = next(&rollout);
+        let (of, which) = (&rollout, &step);
+        let seen = join_all(which.toolboxes().iter().map(|at| async move {
+            let toolbox = of.toolboxes[*at].clone();
+            let row = claimed.rows.iter().find(|row| row.id == toolbox.id);
+            match which {
+                Step::Look(_) => self.look(of, toolbox, row).await,
+                Step::Ask(_) => self.ask(supabase, claimed, toolbox, row).await,
+            }
+        }))
+        .await;
+        for (at, toolbox) in step.toolboxes().iter().zip(seen) {
+            rollout.toolboxes[*at] = toolbox;
+        }
+        conclude(&mut rollout);
+        // Where another tick has it by now, that one has seen what this one saw, or will.
+        supabase.record_rollout(&rollout, claimed.step).await?;
+        Ok(())
+    }
+
+    fn programs<'b>(&'b self, toolbox: &'b EnvironmentRow) -> Programs<'b> {
+        Programs {
+            agents: &self.agents,
+            toolbox,
+            companion_port: self.companion_port,
+            request_id: &self.request_id,
+            clock: self.clock,
+        }
+    }
+
+    async fn look(
+        &self,
+        rollout: &Rollout,
+        toolbox: RolloutToolbox,
+        row: Option<&EnvironmentRow>,
+    ) -> RolloutToolbox {
+        let change = match row {
+            Some(row) => {
+                let asked = self
+                    .programs(row)
+                    .reach(async |program: &Agent| program.version_change().await)
+                    .await;
+                // An agent that is being replaced does not answer for a while.
+                asked.ok().and_then(|reached| reached.value.operation)
+            }
+            None => None,
+        };
+        after_look(
+            toolbox,
+            &rollout.version,
+            row,
+            change.as_ref(),
+            self.clock.now(),
+        )
+    }
+
+    async fn ask(
+        &self,
+        supabase: &Supabase,
+        claimed: &ClaimedRollout,
+        toolbox: RolloutToolbox,
+        row: Option<&EnvironmentRow>,
+    ) -> RolloutToolbox {
+        let now = self.clock.now();
+        let version = &claimed.rollout.version;
+        let Some(row) = row else {
+            return ended(toolbox, State::Removed, now);
+        };
+        if runs(row, version) {
+            return ended(toolbox, State::Healthy, now);
+        }
+        let asked = self
+            .programs(row)
+            .reach(async |program: &Agent| program.redeploy_agent(version).await)
+            .await
+            .map_err(Unreached::from);
+        let (reached, attempts, result) = match &asked {
+            Ok(reached) => {
+                let id = reached.value.id.as_str();
+                (Some((reached.way, Some(id))), &reached.attempts, "accepted")
+            }
+            Err(unreached) => (None, &unreached.attempts, unreached.error.code.as_str()),
+        };
+        let mut detail = change_detail(Some(version), reached, attempts);
+        detail.insert("rollout".to_owned(), json!(claimed.rollout.id));
+        let event = ToolboxEvent {
+            toolbox: row.id,
+            actor: Actor::User(claimed.user_id),
+            kind: "agent_redeploy",
+            detail: &detail,
+            result,
+            request_id: claimed.request_id.as_deref(),
+        };
+        // What the machine did counts; that its history lacks it is for the operator.
+        if let Err(error) = supabase.record_toolbox_event(&event).await {
+            (self.log)("record the event", &error.into());
+        }
+        let answer = asked.map(|reached| reached.value.id);
+        after_asking(toolbox, answer.map_err(|unreached| unreached.error), now)
+    }
+}
+
+/// What a rollout does next, with which of its toolboxes.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Look(Vec<usize>),
+    Ask(Vec<usize>),
+}
+
+impl Step {
+    fn toolboxes(&self) -> &[usize] {
+        match self {
+            Self::Look(toolboxes) | Self::Ask(toolboxes) => toolboxes,
+        }
+    }
+}
+
+fn next(rollout: &Rollout) -> Step {
+    let of = |state: State| {
+        let toolboxes = rollout.toolboxes.iter().enumerate();
+        toolboxes
+            .filter(move |(_, toolbox)| toolbox.state == state)
+            .map(|(at, _)| at)
+    };
+    let under_way: Vec<_> = of(State::Asked).collect();
+    if !under_way.is_empty() || rollout.state != RolloutState::Running {
+        return Step::Look(under_way);
+    }
+    let wave = usize::try_from(rollout.wave_size).unwrap_or(1);
+    Step::Ask(of(State::Waiting).take(wave).collect())
+}
+
+/// The agent has reported, with this version, and does still.
+fn runs(row: &EnvironmentRow, version: &AgentVersion) -> bool {
+    row.status == "active" && row.dtma_last_known_version.as_deref() == Some(version.as_str())
+}
+
+fn ended(toolbox: RolloutToolbox, state: State, now: Duration) -> RolloutToolbox {
+    RolloutToolbox {
+        state,
+        ended_at: Some(moment::format(now)),
+        ..toolbox
+    }
+}
+
+fn failed(toolbox: RolloutToolbox, code: &str, message: String, now: Duration) -> RolloutToolbox {
+    RolloutToolbox {
+        code: Some(code.to_owned()),
+        message: Some(message),
+        ..ended(toolbox, State::Failed, now)
+    }
+}
+
+fn after_asking(
+    toolbox: RolloutToolbox,
+    answer: Result<String, ApiError>,
+    now: Duration,
+) -> RolloutToolbox {
+    let toolbox = RolloutToolbox {
+        asked_at: Some(moment::format(now)),
+        ..toolbox
+    };
+    match answer {
+        Ok(id) => RolloutToolbox {
+            state: State::Asked,
+            operation_id: Some(id),
+            ..toolbox
+        },
+        // It may have begun, now or by a tick that died: a look at the machine will tell.
+        Err(error)
+            if matches!(
+                error.code,
+                ErrorCode::AgentTimeout | ErrorCode::VersionChangeInProgress
+            ) =>
+        {
+            RolloutToolbox {
+                state: State::Asked,
+                code: Some(error.code.as_str().to_owned()),
+                message: Some(sentence(&error)),
+                ..toolbox
+            }
+        }
+        Err(error) => failed(toolbox, error.code.as_str(), sentence(&error), now),
+    }
+}
+
+/// `change` is the last change of the agent's version that the machine knows; none where it did not answer.
+fn after_look(
+    toolbox: RolloutToolbox,
+    version: &AgentVersion,
+    row: Option<&EnvironmentRow>,
+    change: Option<&VersionChange>,
+    now: Duration,
+) -> RolloutToolbox {
+    let Some(row) = row else {
+        return ended(toolbox, State::Removed, now);
+    };
+    let is_ours = |change: &VersionChange| match &toolbox.operation_id {
+        Some(id) => change.id == *id,
+        None => change.to == version.as_str(),
+    };
+    let phase = match change {
+        Some(change) if is_ours(change) => Some(change.phase),
+        // What was asked for is not there: another change is.
+        Some(change) => {
+            let code = toolbox.code.clone();
+            let code = code.as_deref().unwrap_or("version_changed_otherwise");
+            let message = format!(
+                "The machine's last change is another one, to version {}",
+                change.to
+            );
+            return failed(toolbox.clone(), code, message, now);
+        }
+        None => None,
+    };
+    match phase {
+        // Both count: that the machine found it healthy, and that it has found its way back here.
+        Some(VersionChangePhase::Healthy) if runs(row, version) => RolloutToolbox {
+            code: None,
+            message: None,
+            ..ended(toolbox, State::Healthy, now)
+        },
+        Some(VersionChangePhase::RolledBack | VersionChangePhase::Failed) => {
+            let reason = change.and_then(|change| change.reason.clone());
+            let (code, message) = reason.map_or_else(
+                || {
+                    let code = ErrorCode::RedeployFailed;
+                    (code.as_str().to_owned(), code.title().to_owned())
+                },
+                |reason| (reason.code, reason.message),
+            );
+            failed(toolbox, &code, message, now)
+        }
+        _ => {
+            let asked_at = toolbox.asked_at.as_deref().and_then(moment::parse);
+            let since = now.saturating_sub(asked_at.unwrap_or_default());
+            if since < HEALTHY_WITHIN {
+                return toolbox;
+            }
+            let seen = match phase {
+                Some(VersionChangePhase::Healthy) => {
+                    "The machine says that the version is healthy, and no heartbeat came from it"
+                }
+                Some(_) => "The machine is still at it",
+                None => "The machine does not answer",
+            };
+            let message = format!("{seen} after {} minutes", HEALTHY_WITHIN.as_secs() / 60);
+            failed(toolbox, "rollout_timeout", message, now)
+        }
+    }
+}
+
+/// Ends a rollout that runs, where a toolbox failed or all are done.
+fn conclude(rollout: &mut Rollout) {
+    if rollout.state != RolloutState::Running {
+        return;
+    }
+    let mut toolboxes = rollout.toolboxes.iter();
+    if let Some(failed) = toolboxes.find(|toolbox| toolbox.state == State::Failed) {
+        let message = failed.message.as_deref().unwrap_or_default();
+        rollout.state = RolloutState::Stopped;
+        rollout.reason = Some(RolloutReason {
+            code: failed.code.clone().unwrap_or_default(),
+            message: format!(
+                "Toolbox \"{}\": {message}. No further toolbox is asked. Mend this one (GET /{}/diagnose says how), and begin again: those that run the version are passed by",
+                failed.name, failed.id
+            ),
+            toolbox_id: Some(failed.id),
+        });
+        return;
+    }
+    let mut toolboxes = rollout.toolboxes.iter();
+    if toolboxes.all(|toolbox| matches!(toolbox.state, State::Healthy | State::Removed)) {
+        rollout.state = RolloutState::Finished;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toolbox_api::dtma::Reason;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_hours(490_896); // 2026-01-01T00:00:00Z
+    const VERSION: &str = "2.0.0";
+
+    fn version() -> AgentVersion {
+        VERSION.parse().unwrap()
+    }
+
+    fn toolbox(n: usize, state: State) -> RolloutToolbox {
+        RolloutToolbox {
+            id: format!("6f9619ff-8b86-4d01-b42d-{n:012}").parse().unwrap(),
+            name: format!("box {n}"),
+            state,
+            operation_id: None,
+            code: None,
+            message: None,
+            asked_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn rollout(wave_size: u32, states: &[State]) -> Rollout {
+        let toolboxes = states.iter().enumerate();
+        Rollout {
+            id: "6f9619ff-8b86-4d01-b42d-00000000000a".parse().unwrap(),
+            version: version(),
+            wave_size,
+            state: RolloutState::Running,
+            reason: None,
+            toolboxes: toolboxes.map(|(n, state)| toolbox(n, *state)).collect(),
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+            ended_at: None,
+        }
+    }
+
+    fn row(status: &str, version: &str) -> EnvironmentRow {
+        serde_json::from_value(json!({
+            "id": toolbox(0, State::Waiting).id, "status": status, "public_ip_address": "127.0.0.1", "dtma_port": 30000,
+            "dtma_certificate_pem": null, "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null,
+            "dtma_api_version": 2, "dtma_last_known_version": version,
+        }))
+        .unwrap()
+    }
+
+    fn change(id: &str, to: &str, phase: VersionChangePhase) -> VersionChange {
+        serde_json::from_value(json!({
+            "id": id, "kind": "redeploy", "from": "1.0.0", "to": to, "phase": phase, "reason": null,
+            "started_at": "2026-01-01T00:00:00Z", "finished_at": null,
+        }))
+        .unwrap()
+    }
+
+    fn asked() -> RolloutToolbox {
+        after_asking(toolbox(0, State::Waiting), Ok("c1".to_owned()), NOW)
+    }
+
+    #[test]
+    fn a_wave_begins_when_each_toolbox_of_the_one_before_is_healthy() {
+        use State::{Asked, Failed, Healthy, Removed, Waiting};
+        for (states, step) in [
+            (vec![Waiting, Waiting, Waiting], Step::Ask(vec![0, 1])),
+            (vec![Asked, Asked, Waiting], Step::Look(vec![0, 1])),
+            (vec![Healthy, Asked, Waiting], Step::Look(vec![1])),
+            (vec![Healthy, Removed, Waiting], Step::Ask(vec![2])),
+            (vec![Healthy, Healthy, Asked], Step::Look(vec![2])),
+        ] {
+            assert_eq!(next(&rollout(2, &states)), step, "{states:?}");
+        }
+        let mut stopped = rollout(2, &[Failed, Asked, Waiting]);
+        conclude(&mut stopped);
+        assert_eq!(stopped.state, RolloutState::Stopped);
+        assert_eq!(next(&stopped), Step::Look(vec![1]));
+        stopped.toolboxes[1].state = Healthy;
+        assert_eq!(next(&stopped), Step::Look(vec![]), "none is asked any more");
+    }
+
+    #[test]
+    fn it_ends_with_the_first_failure_or_with_the_last_toolbox() {
+        use State::{Asked, Failed, Healthy, Removed, Waiting};
+        for (states, state) in [
+            (vec![Healthy, Waiting], RolloutState::Running),
+            (vec![Healthy, Asked], RolloutState::Running),
+            (vec![Healthy, Removed], RolloutState::Finished),
+            (vec![Healthy, Failed], RolloutState::Stopped),
+            (vec![Asked, Failed, Waiting], RolloutState::Stopped),
+        ] {
+            let mut of = rollout(2, &states);
+            conclude(&mut of);
+            assert_eq!(of.state, state, "{states:?}");
+            assert_eq!(of.reason.is_some(), state == RolloutState::Stopped);
+        }
+        let mut of = rollout(1, &[Healthy, Failed]);
+        of.toolboxes[1].code = Some("not_healthy".to_owned());
+        of.toolboxes[1].message = Some("No answer in 60 s".to_owned());
+        conclude(&mut of);
+        let reason = of.reason.unwrap();
+        assert_eq!(reason.code, "not_healthy");
+        assert_eq!(reason.toolbox_id, Some(of.toolboxes[1].id));
+        assert!(
+            reason
+                .message
+                .starts_with("Toolbox \"box 1\": No answer in 60 s. No further")
+        );
+    }
+
+    #[test]
+    fn what_a_machine_answers_decides_whether_it_is_under_way() {
+        let answered =
+            |code| after_asking(toolbox(0, State::Waiting), Err(ApiError::new(code)), NOW);
+        let accepted = asked();
+        assert_eq!(
+            (accepted.state, accepted.operation_id.as_deref()),
+            (State::Asked, Some("c1"))
+        );
+        for (code, state) in [
+            // The call may have arrived, now or in a tick that died.
+            (ErrorCode::AgentTimeout, State::Asked),
+            (ErrorCode::VersionChangeInProgress, State::Asked),
+            (ErrorCode::AgentUnreachable, State::Failed),
+            (ErrorCode::ReleaseUnknown, State::Failed),
+            (ErrorCode::AgentNotEnrolled, State::Failed),
+        ] {
+            let after = answered(code);
+            assert_eq!(after.state, state, "{code:?}");
+            assert_eq!(after.code.as_deref(), Some(code.as_str()));
+            assert_eq!(after.ended_at.is_some(), state == State::Failed);
+        }
+    }
+
+    #[test]
+    fn a_toolbox_is_healthy_when_its_machine_says_so_and_its_agent_reports_so() {
+        use VersionChangePhase::{Draining, Failed, Healthy, RolledBack};
+        let later = NOW + Duration::from_mins(1);
+        let look = |row: &EnvironmentRow, change: Option<&VersionChange>| {
+            after_look(asked(), &version(), Some(row), change, later).state
+        };
+        let (new, old) = (row("active", VERSION), row("active", "1.0.0"));
+        for (row, phase, state) in [
+            (&new, Healthy, State::Healthy),
+            (&old, Healthy, State::Asked),
+            (&row("unresponsive", VERSION), Healthy, State::Asked),
+            (&new, Draining, State::Asked),
+            (&old, RolledBack, State::Failed),
+            (&new, Failed, State::Failed),
+        ] {
+            let change = change("c1", VERSION, phase);
+            assert_eq!(look(row, Some(&change)), state, "{row:?} {phase:?}");
+        }
+        assert_eq!(
+            look(&new, None),
+            State::Asked,
+            "it may be between two agents"
+        );
+        let gone = after_look(asked(), &version(), None, None, later);
+        assert_eq!(gone.state, State::Removed);
+    }
+
+    #[test]
+    fn a_failure_says_what_the_machine_said() {
+        let mut back = change("c1", VERSION, VersionChangePhase::RolledBack);
+        let told = |change: &VersionChange| {
+            let after = after_look(
+                asked(),
+                &version(),
+                Some(&row("active", "1.0.0")),
+                Some(change),
+                NOW,
+            );
+            format!("{} {}", after.code.unwrap(), after.message.unwrap())
+        };
+        assert!(told(&back).starts_with("redeploy_failed The agent could not be replaced"));
+        back.reason = Some(Reason {
+            code: "not_healthy".to_owned(),
+            message: "No answer in 60 s".to_owned(),
+        });
+        assert_eq!(told(&back), "not_healthy No answer in 60 s");
+    }
+
+    #[test]
+    fn what_was_perhaps_begun_is_recognised_by_its_version() {
+        let perhaps = || {
+            let error = ApiError::new(ErrorCode::VersionChangeInProgress);
+            after_asking(toolbox(0, State::Waiting), Err(error), NOW)
+        };
+        let look = |to: &str, phase| {
+            let change = change("of a tick that died", to, phase);
+            after_look(
+                perhaps(),
+                &version(),
+                Some(&row("active", VERSION)),
+                Some(&change),
+                NOW,
+            )
+        };
+        let healthy = look(VERSION, VersionChangePhase::Healthy);
+        assert_eq!((healthy.state, healthy.code), (State::Healthy, None));
+        let other = look("1.9.0", VersionChangePhase::Draining);
+        assert_eq!(other.state, State::Failed);
+        assert_eq!(other.code.as_deref(), Some("version_change_in_progress"));
+        // One whose id is known is another one, even to the same version.
+        let change = change("c2", VERSION, VersionChangePhase::Healthy);
+        let other = after_look(
+            asked(),
+            &version(),
+            Some(&row("active", VERSION)),
+            Some(&change),
+            NOW,
+        );
+        assert_eq!(other.code.as_deref(), Some("version_changed_otherwise"));
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let row = row("active", "1.0.0");
+        let healthy = change("c1", VERSION, VersionChangePhase::Healthy);
+        let at = |seconds, change: Option<&VersionChange>| {
+            let now = NOW + Duration::from_secs(seconds);
+            after_look(asked(), &version(), Some(&row), change, now)
+        };
+        assert_eq!(at(1199, None).state, State::Asked);
+        for (change, told) in [
+            (None, "does not answer"),
+            (Some(&healthy), "no heartbeat came"),
+        ] {
+            let after = at(1200, change);
+            assert_eq!(after.code.as_deref(), Some("rollout_timeout"));
+            assert!(after.message.unwrap().contains(told));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+-- How a rollout begins, is stopped and goes on. What comes next is decided by crates/toolbox-instances/src/rollouts.rs.
+
+create function public.begin_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 500;
+  of_user constant uuid := p ->> 'user_id';
+  -- An empty list names none; no list, all.
+  asked constant uuid[] := case when jsonb_typeof(p -> 'toolbox_ids') = 'array' then coalesce((
+    select array_agg(t.id::uuid order by t.place) from jsonb_array_elements_text(p -> 'toolbox_ids') with ordinality as t (id, place)
+  ), '{}') end;
+  chosen jsonb;
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'user_id', 'version', 'wave_size');
+  -- In the order of the list; without one, the oldest first.
+  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
+  into chosen
+  from public.account_tool_environments e
+  where e.user_id = of_user and (asked is null or e.id = any (asked))
+    and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
+    -- Machines that have not come yet are not asked unless they are named.
+    and (asked is not null or e.status in ('active', 'unresponsive'));
+  if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if jsonb_array_length(chosen) > most then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  -- What ended long ago makes room.
+  delete from public.rollouts r where r.user_id = of_user and r.ended_at < now() - private.retention();
+  insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
+  values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
+  on conflict do nothing
+  returning * into rollout;
+  if rollout.id is null then
+    return jsonb_build_object('outcome', 'in_progress');
+  end if;
+  return jsonb_build_object('outcome', 'begun', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.begin_rollout is
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress when one runs already.';
+
+create function public.stop_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'rollout_id', 'user_id');
+  update public.rollouts r
+  set state = 'stopped', ended_at = clock_timestamp(),
+    reason = jsonb_build_object('code', 'stopped_by_user', 'message', 'Its user stopped it; toolboxes that were asked already go on')
+  where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid and r.state = 'running';
+  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'stopped', 'rollout', to_jsonb(rollout));
+end;
+$$;
+comment on function public.stop_rollout is
+  'Lets a user''s rollout ask no further toolbox; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
+
+create function public.claim_rollouts(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 5;
+  -- Longer than a tick.
+  lease constant interval := interval '1 minute';
+  claimed jsonb;
+begin
+  with due as (
+    select r.id from public.rollouts r
+    -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
+    where (r.state = 'running' or r.toolboxes @> '[{"state": "asked"}]') and r.leased_until <= clock_timestamp()
+    order by r.leased_until
+    limit most
+    for update skip locked
+  ), leased as (
+    update public.rollouts r set step = r.step + 1, leased_until = clock_timestamp() + lease
+    from due d where r.id = d.id
+    returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('rows', coalesce((
+    -- Those that are under way, and those that may be next.
+    select jsonb_agg(to_jsonb(e)) from (
+      select e.id, e.status, e.public_ip_address, e.dtma_port, e.dtma_certificate_pem, e.dtma_key_id, e.dtma_last_known_version,
+        e.dtma_api_version, e.instances_confirmed_at, e.unresponsive_since
+      from public.account_tool_environments e
+      where e.status <> 'deprovisioned' and e.id in (
+        select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) as t (toolbox) where t.toolbox ->> 'state' = 'asked'
+        union all
+        (select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) with ordinality as t (toolbox, place)
+         where t.toolbox ->> 'state' = 'waiting' order by t.place limit l.wave_size)
+      )
+    ) e
+  ), '[]'))), '[]') into claimed from leased l;
+  return jsonb_build_object('outcome', 'claimed', 'rollouts', claimed);
+end;
+$$;
+comment on function public.claim_rollouts is
+  'Takes rollouts with something to do, 5 at most, for a minute. Answers {outcome: claimed, rollouts}, each with the rows of the toolboxes that are under way or next.';
+
+create function public.record_rollout(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  perform private.require_keys(p, 'rollout_id', 'step', 'toolboxes', 'state');
+  update public.rollouts r
+  set toolboxes = p -> 'toolboxes', leased_until = clock_timestamp(),
+    -- Who stopped it meanwhile stopped it.
+    state = case when r.state = 'running' then p ->> 'state' else r.state end,
+    reason = case when r.state = 'running' then nullif(p -> 'reason', 'null') else r.reason end,
+    ended_at = case when r.state <> 'running' then r.ended_at when p ->> 'state' <> 'running' then clock_timestamp() end
+  where r.id = (p ->> 'rollout_id')::uuid and r.step = (p ->> 'step')::integer;
+  return jsonb_build_object('outcome', case when found then 'recorded' else 'superseded' end);
+end;
+$$;
+comment on function public.record_rollout is
+  'Writes how the toolboxes of a rollout are, and whether it goes on, for the tick that has it (step). Answers {outcome}: recorded, or superseded when another tick took it since.';
+
+revoke all on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_rollout, public.stop_rollout, public.claim_rollouts, public.record_rollout to service_role;

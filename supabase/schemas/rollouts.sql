@@ -1,0 +1,42 @@
+-- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of heartbeat/tick
+-- carries it out.
+create table public.rollouts (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
+  wave_size integer not null check (wave_size between 1 and 10),
+  state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
+  -- As RolloutToolbox of crates/toolbox-api/src/rollout.rs. No foreign keys: the list outlives its toolboxes.
+  toolboxes jsonb not null check (jsonb_typeof(toolboxes) = 'array'),
+  reason jsonb check (jsonb_typeof(reason) = 'object'),
+  request_id text,
+  created_at timestamptz not null default clock_timestamp(),
+  ended_at timestamptz,
+  step integer not null default 0,
+  leased_until timestamptz not null default clock_timestamp(),
+  constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
+  constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
+);
+create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
+create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+
+alter table public.rollouts enable row level security;
+create policy "owners read their rollouts" on public.rollouts
+  for select to authenticated using (user_id = (select auth.uid()));
+
+revoke all on public.rollouts from public, anon, authenticated, service_role;
+grant select on public.rollouts to authenticated, service_role;
+
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time.';
+comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
+comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.version is 'The version that the agents are replaced by.';
+comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
+comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
+comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, ended_at.';
+comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
+comment on column public.rollouts.request_id is 'The request that began it.';
+comment on column public.rollouts.created_at is 'When it began.';
+comment on column public.rollouts.ended_at is 'When it was stopped or finished.';
+comment on column public.rollouts.step is 'Grows with each tick that takes it, which alone may write what it saw.';
+comment on column public.rollouts.leased_until is 'Until then a tick has it.';
