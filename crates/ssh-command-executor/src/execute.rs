@@ -1,4 +1,4 @@
-//! One operation: what is asked for, whose machine it is, the connection, the event row, the answer.
+//! One operation: what is asked for, whose machine it is, the event row, the connection, the answer.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::executor::{ExecuteRequest, ExecuteResponse};
 use toolbox_api::ssh::CommandAnswer;
 use toolbox_clients::supabase::ssh::{InstanceFilter, SshMachineRow, SshTarget};
-use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
+use toolbox_clients::supabase::toolbox_events::{EventId, ToolboxEvent};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::machine_operation::{ALLOWED, MachineOperation, PredecessorCommand};
 use toolbox_edge::{Reply, RequestContext, reply};
@@ -41,9 +41,10 @@ pub(crate) async fn execute(cx: &RequestContext) -> Result<Reply, ApiError> {
 
     let begun = cx.state.clock.now();
     let done = by_ssh(cx, &machine, &operation, limit).await;
+    let event = begin(cx, &machine, &operation).await?;
     let duration = cx.state.clock.now().saturating_sub(begun);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    record(cx, &machine, &operation, duration_ms, &done).await;
+    end(cx, event, duration_ms, &done).await;
     let done = done?;
 
     reply::json(
@@ -230,15 +231,12 @@ async fn by_ssh(
     })
 }
 
-/// Every use is in the history of the toolbox. One that cannot be written is in the log at least: the operation is over.
-async fn record(
+/// Every use is in the history of the toolbox before the machine is reached: what cannot be written is not done.
+async fn begin(
     cx: &RequestContext,
     machine: &SshMachineRow,
     operation: &MachineOperation,
-    duration_ms: u64,
-    done: &Result<Done, ApiError>,
-) {
-    let Ok(caller) = cx.caller() else { return };
+) -> Result<EventId, ApiError> {
     let mut detail = Map::new();
     detail.insert("operation".to_owned(), operation.to_string().into());
     detail.insert("duration_ms".to_owned(), duration_ms.into());
@@ -247,6 +245,20 @@ async fn record(
         Ok(done) => {
             detail.insert("exit_code".to_owned(), done.exit_code().into());
             if let Some(answer) = &done.answer {
+    let event = ToolboxEvent {
+        toolbox: machine.id,
+        user: cx.caller()?.user,
+        kind: "ssh_command",
+        detail: &detail,
+        request_id: &cx.request_id,
+    };
+    let begun = cx.state.supabase.begin_toolbox_event(&event).await?;
+    begun.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))
+}
+
+/// The operation is over: an end that cannot be written is in the log at least.
+async fn end(cx: &RequestContext, event: EventId, duration_ms: u64, done: &Result<Done, ApiError>) {
+    let mut detail = Map::new();
                 let by = serde_json::to_value(answer.by).unwrap_or(Value::Null);
                 detail.insert("by".to_owned(), by);
             }
@@ -256,17 +268,13 @@ async fn record(
         }
         Err(error) => result = error.code.as_str(),
     }
-    let event = ToolboxEvent {
-        toolbox: machine.id,
-        actor: Actor::User(caller.user),
-        kind: "ssh_command",
-        detail: &detail,
-        result,
-        request_id: Some(&cx.request_id),
-    };
-    if let Err(error) = cx.state.supabase.record_toolbox_event(&event).await {
-        cx.state
-            .log(&cx.request_id, "record the use of SSH", &error.into());
+    let database = &cx.state.supabase;
+    if let Err(error) = database.end_toolbox_event(event, result, &detail).await {
+        cx.state.log(
+            &cx.request_id,
+            "record the end of a use of SSH",
+            &error.into(),
+        );
     }
 }
 

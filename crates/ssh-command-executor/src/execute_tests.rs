@@ -38,10 +38,10 @@ fn ask(rows: Value, body: &Value) -> Asked {
             .strip_prefix("http://supabase/rest/v1/")?
             .to_owned();
         let mut log = lock(&kept);
-        let answer = if path == "rpc/record_toolbox_event" {
+        let answer = if path.ends_with("_toolbox_event") {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
             log.1.push(body["p"].clone());
-            json!({"outcome": "recorded"})
+            json!({"outcome": "recorded", "id": 7})
         } else {
             log.0.push(path);
             rows.clone()
@@ -150,16 +150,20 @@ fn what_names_no_machine_or_two_is_refused() {
 }
 
 #[test]
-fn every_use_is_in_the_history_also_one_that_failed() {
+fn every_use_is_in_the_history_before_it_is_done_also_one_that_fails() {
     let body = json!({"toolboxId": TOOLBOX, "command": format!("docker restart {INSTANCE}"), "timeout": 15_000});
     let asked = ask(json!([row()]), &body);
     assert_eq!(asked.seen.refusal(), (503, "ssh_not_enrolled"));
-    let [event] = &asked.events[..] else {
-        panic!("one event")
+    let [begun, ended] = &asked.events[..] else {
+        panic!("one event begins and ends")
     };
-    assert_eq!(event["toolbox_id"], TOOLBOX);
-    assert_eq!(event["actor_id"], USER);
-    assert_eq!(event["kind"], "ssh_command");
-    assert_eq!(event["detail"]["operation"], format!("restart {INSTANCE}"));
-    assert_eq!(event["result"], "ssh_not_enrolled");
+    assert_eq!(begun["toolbox_id"], TOOLBOX);
+    assert_eq!(begun["actor_id"], USER);
+    assert_eq!(begun["kind"], "ssh_command");
+    assert_eq!(begun["detail"]["operation"], format!("restart {INSTANCE}"));
+    assert_eq!(begun["result"], "begun");
+    assert_eq!(
+        (&ended["id"], &ended["result"]),
+        (&json!(7), &json!("ssh_not_enrolled"))
+    );
 }
