@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorEnvelope};
 use toolbox_api::executor::ExecuteResponse;
-use toolbox_api::ssh::CommandAnswer;
+use toolbox_api::ssh::{CommandAnswer, NOT_SETTLED};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::MachineOperation;
 use toolbox_http::{BoxFuture, Call, Request, ThreadSafe, Transport};
@@ -20,7 +20,8 @@ const LIMIT: Duration = Duration::from_secs(65);
 /// What came of an operation.
 #[derive(Debug)]
 pub enum Tried {
-    /// The machine says that it was done.
+    /// The machine says that it was done, or that it was begun and the instance is not what was asked for yet: then its
+    /// `state` is another one.
     Done(Box<CommandAnswer>),
     /// It certainly was not.
     Not(ApiError),
@@ -88,9 +89,12 @@ impl LastResort for SshExecutor {
 fn of_success(body: &[u8]) -> Tried {
     let read = serde_json::from_slice::<ExecuteResponse>(body).ok();
     match read.and_then(|response| response.answer) {
-        Some(answer) if answer.ok => Tried::Done(Box::new(answer)),
         Some(answer) => {
-            let said = answer.error.map_or_else(String::new, |error| error.code);
+            let said = answer.error.as_ref().map(|error| error.code.clone());
+            let said = said.unwrap_or_default();
+            if answer.ok || said == NOT_SETTLED {
+                return Tried::Done(Box::new(answer));
+            }
             let error = ApiError::new(ErrorCode::SshCommandRefused);
             Tried::Perhaps(ApiError {
                 cause: Some(said),
