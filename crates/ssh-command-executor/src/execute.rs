@@ -10,7 +10,9 @@ use toolbox_api::ssh::CommandAnswer;
 use toolbox_clients::supabase::ssh::{InstanceFilter, SshMachineRow, SshTarget};
 use toolbox_clients::supabase::toolbox_events::{EventId, ToolboxEvent};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::machine_operation::{ALLOWED, MachineOperation, PredecessorCommand};
+use toolbox_domain::machine_operation::{
+    ALLOWED, MachineOperation, OperationError, PredecessorCommand,
+};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_ssh::authority::Authority;
 use toolbox_ssh::client::{End, Limits, Source, randomness, run};
@@ -39,9 +41,9 @@ pub(crate) async fn execute(cx: &RequestContext) -> Result<Reply, ApiError> {
         .clamp(LIMITS.0, LIMITS.1);
     let (machine, operation) = find(cx, &request, asked).await?;
 
+    let event = begin(cx, &machine, &operation).await?;
     let begun = cx.state.clock.now();
     let done = by_ssh(cx, &machine, &operation, limit).await;
-    let event = begin(cx, &machine, &operation).await?;
     let duration = cx.state.clock.now().saturating_sub(begun);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     end(cx, event, duration_ms, &done).await;
@@ -69,8 +71,8 @@ fn asked_for(request: &ExecuteRequest) -> Result<PredecessorCommand, ApiError> {
     match (&request.operation, &request.command) {
         (Some(operation), None) => serde_json::from_value(operation.clone())
             .map(PredecessorCommand::Operation)
-            .map_err(|_| not_allowed()),
-        (None, Some(command)) => command.parse().map_err(|_| not_allowed()),
+            .map_err(|_| not_allowed(OperationError::Unknown)),
+        (None, Some(command)) => command.parse().map_err(not_allowed),
         _ => Err(ApiError::with_message(
             ErrorCode::InvalidRequest,
             "Give either operation or command",
@@ -115,12 +117,16 @@ async fn find(
         }
     };
     let names_instance = matches!(filter, InstanceFilter::Id(_));
-    let machine = cx
-        .state
-        .supabase
-        .ssh_machine(&caller.token, target, filter)
-        .await?;
-    let machine = machine.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))?;
+    let database = &cx.state.supabase;
+    let mut found = database
+        .ssh_machines(&caller.token, target, filter)
+        .await?
+        .into_iter();
+    let machine = match (found.next(), found.next()) {
+        (Some(machine), None) => machine,
+        (None, _) => return Err(ApiError::new(ErrorCode::ToolboxNotFound)),
+        (Some(_), Some(_)) => return Err(ApiError::new(ErrorCode::ToolboxAmbiguous)),
+    };
     let operation = match asked {
         PredecessorCommand::Operation(operation) => {
             if names_instance {
@@ -239,12 +245,6 @@ async fn begin(
 ) -> Result<EventId, ApiError> {
     let mut detail = Map::new();
     detail.insert("operation".to_owned(), operation.to_string().into());
-    detail.insert("duration_ms".to_owned(), duration_ms.into());
-    let mut result = "succeeded";
-    match done {
-        Ok(done) => {
-            detail.insert("exit_code".to_owned(), done.exit_code().into());
-            if let Some(answer) = &done.answer {
     let event = ToolboxEvent {
         toolbox: machine.id,
         user: cx.caller()?.user,
@@ -259,6 +259,12 @@ async fn begin(
 /// The operation is over: an end that cannot be written is in the log at least.
 async fn end(cx: &RequestContext, event: EventId, duration_ms: u64, done: &Result<Done, ApiError>) {
     let mut detail = Map::new();
+    detail.insert("duration_ms".to_owned(), duration_ms.into());
+    let mut result = "succeeded";
+    match done {
+        Ok(done) => {
+            detail.insert("exit_code".to_owned(), done.exit_code().into());
+            if let Some(answer) = &done.answer {
                 let by = serde_json::to_value(answer.by).unwrap_or(Value::Null);
                 detail.insert("by".to_owned(), by);
             }
@@ -278,16 +284,17 @@ async fn end(cx: &RequestContext, event: EventId, duration_ms: u64, done: &Resul
     }
 }
 
-fn not_allowed() -> ApiError {
+fn not_allowed(error: OperationError) -> ApiError {
+    let message = match error {
+        OperationError::KeptVolumes => format!("Nothing was done; {error}"),
+        _ => format!("Nothing was done. Allowed are: {}", ALLOWED.join(", ")),
+    };
     let allowed = ALLOWED.map(str::to_owned).to_vec();
     ApiError {
         details: Some(Box::new(ErrorDetails {
             allowed,
             ..ErrorDetails::default()
         })),
-        ..ApiError::with_message(
-            ErrorCode::OperationNotAllowed,
-            format!("Nothing was done. Allowed are: {}", ALLOWED.join(", ")),
-        )
+        ..ApiError::with_message(ErrorCode::OperationNotAllowed, message)
     }
 }

@@ -94,6 +94,27 @@ fn anything_but_an_operation_is_refused_with_what_is_allowed_before_anything_is_
 }
 
 #[test]
+fn a_container_is_not_removed_by_a_command_that_kept_its_volumes() {
+    let body = json!({"dropletIp": "203.0.113.7", "command": "docker rm -f my-tool-1"});
+    let asked = ask(json!([row()]), &body);
+    assert_eq!(asked.seen.refusal(), (403, "operation_not_allowed"));
+    let message = asked.seen.body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("remove with the id") && message.contains("volumes"));
+    assert!(asked.paths.is_empty() && asked.events.is_empty());
+}
+
+#[test]
+fn an_address_of_two_toolboxes_names_neither() {
+    let mut other = row();
+    other["id"] = json!("6f9619ff-8b86-4d01-b42d-000000000002");
+    let body = json!({"dropletIp": "203.0.113.7", "command": "agent-status"});
+    let asked = ask(json!([row(), other]), &body);
+    assert_eq!(asked.seen.refusal(), (409, "toolbox_ambiguous"));
+    assert!(asked.paths[0].contains("&limit=2&"), "{:?}", asked.paths);
+    assert!(asked.events.is_empty());
+}
+
+#[test]
 fn a_machine_and_its_instance_are_the_callers_own_rows() {
     let stop = json!({"kind": "instance", "action": "stop", "id": INSTANCE});
     let asked = ask(json!([]), &json!({"toolboxId": TOOLBOX, "operation": stop}));

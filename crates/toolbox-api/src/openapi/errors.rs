@@ -129,6 +129,7 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -210,6 +211,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => !is_diagnosis,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -276,6 +278,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -360,6 +363,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooSlow
             | C::ValidationFailed
             | C::OperationNotAllowed
+            | C::ToolboxAmbiguous
             | C::SshNoServer
             | C::SshKeyExchangeFailed
             | C::SshHostKeyChanged
