@@ -9,6 +9,7 @@ import { benchFleet } from "./fleet.ts";
 import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
 import { benchHeartbeats } from "./heartbeat.ts";
 import { type Line, meets, samples, table } from "./report.ts";
+import { benchSsh } from "./ssh.ts";
 import { startUpstream } from "./upstream.ts";
 import { functionsOf, packageOf, repository } from "../tests/lib/functions.ts";
 
@@ -23,6 +24,7 @@ const PARTS = {
   dtma: { limit: [240, 300], lines: agentLines },
   heartbeat: { limit: [180, 420], lines: heartbeatLines },
   bridge: { limit: [180, 300], lines: bridgeLines },
+  ssh: { limit: [120, 300], lines: sshLines },
 };
 type Part = keyof typeof PARTS;
 
@@ -142,6 +144,10 @@ async function bridgeLines(): Promise<Line[]> {
     ...(options.before && { before: { bridge: program("BEFORE_BRIDGE"), dtma: program("BEFORE_DTMA") } }),
   };
   return await benchBridge(programs, { rounds: quick ? 2 : 4, seconds: quick ? 2 : 4 }, progress);
+}
+
+async function sshLines(): Promise<Line[]> {
+  return await benchSsh({ rounds: quick ? 10 : 100, coldRounds: quick ? 3 : 20 }, progress);
 }
 
 /** A program that scripts/bench has built. */

@@ -151,10 +151,15 @@ export class Droplet implements AsyncDisposable {
     await this.#startAgent();
   }
 
-  /** kill -9; the supervisor starts it again after `downMs`. Resolves when it runs. */
-  async killAgent(downMs: number): Promise<void> {
+  /** kill -9, for good. */
+  async stopAgent(): Promise<void> {
     this.#supervised = false;
     await this.#dtma?.end("SIGKILL");
+  }
+
+  /** kill -9; the supervisor starts it again after `downMs`. Resolves when it runs. */
+  async killAgent(downMs: number): Promise<void> {
+    await this.stopAgent();
     await sleep(downMs);
     this.#supervised = true;
     await this.#startAgent();
@@ -250,6 +255,8 @@ class Service {
     if (pid !== undefined) {
       try {
         Deno.kill(pid, signal);
+        // nsenter stops with a process that was stopped, and would not notice its end.
+        Deno.kill(this.entered.pid, "SIGCONT");
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
       }

@@ -116,7 +116,7 @@ select set_eq(
   $$ select signature from tests.routines where has_function_privilege('service_role', oid, 'EXECUTE') $$,
   $$ values ('begin_tool_instance_operation(jsonb)'), ('record_tool_instance_states(jsonb)'), ('create_toolbox_enrolment(jsonb)'),
      ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
-     ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'),
+     ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)') $$,

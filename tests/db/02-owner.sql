@@ -35,7 +35,7 @@ from unnest(array['account_tool_environments', 'account_tool_instances', 'tool_i
 select is(tests.try('owner', 'select begin_tool_instance_operation(''{}'')'), '42501', 'cannot call begin');
 select is(tests.try('owner', format('select %s(''{}'')', f)), '42501', 'cannot call ' || f)
 from unnest(array['record_tool_instance_states', 'create_toolbox_enrolment', 'enrol_toolbox', 'set_toolbox_key', 'offer_toolbox_key',
-  'rotate_toolbox_key', 'record_heartbeat', 'get_desired_state', 'record_toolbox_event', 'begin_ssh_check', 'record_ssh_check']) f;
+  'rotate_toolbox_key', 'record_heartbeat', 'get_desired_state', 'record_toolbox_event', 'end_toolbox_event', 'begin_ssh_check', 'record_ssh_check']) f;
 select is(tests.try('owner', 'select private.instance_json(''c0000000-0000-4000-8000-000000000001'')'), '42501', 'cannot reach the private schema');
 
 select * from finish();

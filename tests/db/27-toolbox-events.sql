@@ -24,6 +24,29 @@ select is(tests.try(a, c), '42501', a || ' cannot ' || c)
 from unnest(array['postgres', 'service', 'owner']) a,
   unnest(array['update toolbox_events set result = ''other''', 'delete from toolbox_events', 'truncate toolbox_events']) c;
 
+-- What goes on is written before it is done, and ends once.
+create function tests.end_event(p jsonb) returns text language sql as $$
+  select end_toolbox_event(jsonb_build_object('id', (select max(id) from toolbox_events), 'result', 'succeeded', 'detail', '{"exit_code": 0}'::jsonb) || p) ->> 'outcome'
+$$;
+create function tests.last_event() returns text language sql stable as $$
+  select result || ' ' || detail::text from toolbox_events order by id desc limit 1
+$$;
+select is(tests.toolbox_event('{"result": "begun"}'), 'recorded', 'an event begins');
+select is(tests.try(a, c), '42501', a || ' cannot ' || c)
+from unnest(array['postgres', 'service', 'owner']) a,
+  unnest(array['update toolbox_events set result = ''succeeded'', kind = ''other'' where result = ''begun''',
+    'update toolbox_events set result = ''succeeded'', detail = ''{}'' where result = ''begun''',
+    'update toolbox_events set detail = ''{"via": "agent", "more": 1}'' where result = ''begun''']) c;
+select is(tests.try('owner', 'select tests.end_event(''{}'')'), '42501', 'users end nothing');
+select throws_ok($$ select tests.end_event('{"result": "begun"}') $$, '42501', null, 'begun is no end');
+select throws_ok($$ select tests.end_event('{"result": null}') $$, '22023', null, 'nor is nothing');
+select is(tests.last_event(), 'begun {"via": "agent"}', 'what never ended shows as begun');
+select is(tests.end_event('{}'), 'recorded', 'it ends');
+select is(tests.last_event(), 'succeeded {"via": "agent", "exit_code": 0}', 'with what is known then');
+select is(tests.end_event('{"result": "failed", "detail": null}'), 'not_begun', 'once');
+select is(tests.last_event(), 'succeeded {"via": "agent", "exit_code": 0}', 'and the first end holds');
+select is(tests.end_event('{"id": 0}'), 'not_begun', 'what never began does not end');
+
 -- What a machine says is bounded, what users do is kept.
 create function tests.events(n integer, p jsonb) returns void language plpgsql as $$
 begin

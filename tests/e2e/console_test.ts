@@ -170,6 +170,22 @@ Deno.test("status, log and diagnosis of a machine, and of one whose agent is dea
     await world.agent.start();
     assert.equal((await board.check("agent_tcp")).verdict, "ok", "the action cures it");
   });
+
+  await t.step("a change whose function ends meanwhile stays in the history as begun", async () => {
+    const redeployments = () =>
+      world.db.rows<{ result: string; version: string }>(
+        "select result, detail ->> 'version' as version from public.toolbox_events where kind = 'agent_redeploy'",
+      );
+    const thaw = world.agent.freeze();
+    const lost = board.ask("POST", `/${world.toolboxId}/redeploy`, { version: "9.9.9" }).catch(() => undefined);
+    await eventually("it has begun", async () => (await redeployments()).length > 0 || undefined, { everyMs: 10 });
+    await world.stack.control("kill", "toolbox-dtma-console");
+    await lost;
+    await world.stack.control("start", "toolbox-dtma-console");
+    thaw();
+    assert.equal((await board.get("status")).status, 200, "the function serves again");
+    assert.deepEqual(await redeployments(), [{ result: "begun", version: "9.9.9" }]);
+  });
 });
 
 Deno.test("a disk with less free than it should is told", async () => {

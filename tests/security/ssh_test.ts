@@ -1,7 +1,7 @@
 // SSH to a real sshd on a machine of its own, from the built wasm: what works, and each way in which it does not.
 import assert from "node:assert/strict";
 import { startStack } from "../lib/stack.ts";
-import { Database } from "../e2e/lib/mod.ts";
+import { Database, eventually } from "../e2e/lib/mod.ts";
 import { run } from "../chaos/droplet.ts";
 import { SshMachine } from "./lib/ssh_machine.ts";
 import { startServers } from "./lib/ssh_servers.ts";
@@ -22,6 +22,9 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
   const { droplet } = machine;
   await run("musl-gcc", "-static", "-Os", "-o", `${logs}/pause`, `${REPOSITORY}/tests/chaos/pause.c`);
   await droplet.load("toolbox-ssh-test/pause:1", `${logs}/pause`);
+  await Deno.writeTextFile(`${logs}/ends.c`, "int main(void) { return 0; }");
+  await run("musl-gcc", "-static", "-Os", "-o", `${logs}/ends`, `${logs}/ends.c`);
+  await droplet.load("toolbox-ssh-test/ends:1", `${logs}/ends`);
 
   const at = (address: string, port: number, hostKey: string, toolbox = ready.toolbox_id) =>
     db.execute(
@@ -30,6 +33,16 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
       { address, port: String(port), key: hostKey, id: toolbox },
     );
   const home = () => at(droplet.address, 22, machine.hostKey);
+  /** Another toolbox of the user, whose sshd is there. */
+  const another = async (address: string, port: number, hostKey: string): Promise<string> => {
+    const id = crypto.randomUUID();
+    await db.execute(
+      "insert into public.account_tool_environments (id, user_id, name) values (:'id', :'user', 'another')",
+      { id, user: ready.demo.user_id },
+    );
+    await at(address, port, hostKey, id);
+    return id;
+  };
   const execute = async (body: Json): Promise<{ status: number; body: Json; ms: number }> => {
     const begun = performance.now();
     const response = await fetch(`${ready.url}/functions/v1/ssh-command-executor`, {
@@ -54,21 +67,26 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
   };
   await home();
 
-  const id = crypto.randomUUID();
-  await db.execute(
-    `insert into public.account_tool_instances
-       (id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec, desired_status, status_on_toolbox)
-     values (:'id', :'toolbox', (select id from public.tool_catalog limit 1), 'My tool', 'my-tool-1', '{"image": "x"}', 'running', 'deploying')`,
-    { id, toolbox: ready.toolbox_id },
-  );
-  await droplet.docker(
-    "run",
-    "--detach",
-    "--name=my-tool-1",
-    `--label=io.toolbox.toolbox_id=${ready.toolbox_id}`,
-    `--label=io.toolbox.instance_id=${id}`,
-    "toolbox-ssh-test/pause:1",
-  );
+  /** An instance and its container, which runs this image. */
+  const instance = async (name: string, image: string): Promise<string> => {
+    const id = crypto.randomUUID();
+    await db.execute(
+      `insert into public.account_tool_instances
+         (id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec, desired_status, status_on_toolbox)
+       values (:'id', :'toolbox', (select id from public.tool_catalog limit 1), :'name', :'name', '{"image": "x"}', 'running', 'deploying')`,
+      { id, toolbox: ready.toolbox_id, name },
+    );
+    await droplet.docker(
+      "run",
+      "--detach",
+      `--name=${name}`,
+      `--label=io.toolbox.toolbox_id=${ready.toolbox_id}`,
+      `--label=io.toolbox.instance_id=${id}`,
+      `toolbox-ssh-test/${image}:1`,
+    );
+    return id;
+  };
+  const id = await instance("my-tool-1", "pause");
   const runs = async () => (await droplet.docker("inspect", "--format={{.State.Running}}", "my-tool-1")).trim();
 
   await t.step("operations on the machine and on an instance, while no agent runs", async () => {
@@ -101,11 +119,28 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
     const redeploy = await operate({ kind: "agent_redeploy", version: "1.2.3" });
     assert.equal(redeploy.body.answer.error.code, "companion_unreachable");
 
+    const rm = await execute({ dropletIp: droplet.address, command: "docker rm -f my-tool-1" });
+    assert.deepEqual([rm.status, rm.body.error?.code], [403, "operation_not_allowed"]);
+    assert.equal(await runs(), "true");
     const remove = await operate({ kind: "instance", action: "remove", id });
     assert.deepEqual([remove.body.success, remove.body.answer?.state], [true, "absent"], JSON.stringify(remove.body));
     assert.equal((await droplet.containers()).length, 0);
     const unknown = await operate({ kind: "instance", action: "start", id });
     assert.deepEqual([unknown.body.success, unknown.body.exitCode], [false, 65]);
+  });
+
+  await t.step("a start that Docker took is none when nothing runs afterwards", async () => {
+    const ends = await instance("my-tool-2", "ends");
+    for (const action of ["start", "restart"]) {
+      const { body } = await operate({ kind: "instance", action, id: ends });
+      assert.deepEqual(
+        [body.success, body.exitCode, body.answer.error?.code, body.answer.state],
+        [false, 75, "not_settled", "stopped"],
+        JSON.stringify(body),
+      );
+    }
+    const remove = await operate({ kind: "instance", action: "remove", id: ends });
+    assert.deepEqual([remove.body.success, remove.body.answer?.state], [true, "absent"], JSON.stringify(remove.body));
   });
 
   await t.step("every use is in the history of the toolbox", async () => {
@@ -114,7 +149,7 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
        from public.toolbox_events where account_tool_environment_id = :'id' and kind = 'ssh_command' order by id`,
       { id: ready.toolbox_id },
     );
-    assert.equal(rows.length, 10);
+    assert.equal(rows.length, 13);
     assert.deepEqual(rows[0], {
       result: "succeeded",
       operation: "host-health",
@@ -128,12 +163,9 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
     await at(droplet.address, 22, machine.otherKey);
     await refused("ssh_host_key_changed", 502, 10_000);
     await home();
-    const other = crypto.randomUUID();
-    await db.execute(
-      "insert into public.account_tool_environments (id, user_id, name) values (:'id', :'user', 'another')",
-      { id: other, user: ready.demo.user_id },
-    );
-    await at(droplet.address, 22, machine.hostKey, other);
+    const other = await another(droplet.address, 22, machine.hostKey);
+    const both = await execute({ dropletIp: droplet.address, command: "host-health" });
+    assert.deepEqual([both.status, both.body.error?.code], [409, "toolbox_ambiguous"], JSON.stringify(both.body));
     const message = await refused("ssh_not_admitted", 502, 15_000, { toolboxId: other });
     assert.match(message, /another toolbox/);
     await machine.sh(`echo ${other} > /etc/ssh/toolbox_principals`);
@@ -179,29 +211,52 @@ Deno.test("a machine is reached by SSH for operations of the set only", async (t
 
   await t.step("servers that stall or misbehave, each in one phase", async () => {
     await using servers = await startServers();
-    for (
-      const [name, code, status, phase] of [
-        ["stalls_at_banner", "ssh_timeout", 504, /phase banner/],
-        ["is_no_ssh", "ssh_no_server", 502, /./],
-        ["stalls_at_key_exchange", "ssh_timeout", 504, /phase key_exchange/],
-        ["stalls_at_authentication", "ssh_timeout", 504, /phase authentication/],
-        ["refuses", "ssh_not_admitted", 502, /./],
-        ["stalls_at_channel", "ssh_timeout", 504, /phase channel/],
-        ["refuses_channel", "ssh_channel_refused", 502, /./],
-        ["stalls_at_exec", "ssh_timeout", 504, /phase exec/],
-        ["refuses_exec", "ssh_command_refused", 502, /./],
-        ["stalls_at_operation", "ssh_timeout", 504, /phase operation/],
-        ["floods", "ssh_output_too_large", 502, /./],
-        ["cuts", "ssh_connection_lost", 502, /phase operation/],
-      ] as const
-    ) {
+    const cases = [
+      ["stalls_at_banner", "ssh_timeout", 504, /phase banner/],
+      ["is_no_ssh", "ssh_no_server", 502, /./],
+      ["stalls_at_key_exchange", "ssh_timeout", 504, /phase key_exchange/],
+      ["stalls_at_authentication", "ssh_timeout", 504, /phase authentication/],
+      ["refuses", "ssh_not_admitted", 502, /./],
+      ["stalls_at_channel", "ssh_timeout", 504, /phase channel/],
+      ["refuses_channel", "ssh_channel_refused", 502, /./],
+      ["stalls_at_exec", "ssh_timeout", 504, /phase exec/],
+      ["refuses_exec", "ssh_command_refused", 502, /./],
+      ["stalls_at_operation", "ssh_timeout", 504, /phase operation/],
+      ["floods", "ssh_output_too_large", 502, /./],
+      ["cuts", "ssh_connection_lost", 502, /phase operation/],
+    ] as const;
+    const last = (toolbox: string) =>
+      db.row<{ result: string }>(
+        "select result from public.toolbox_events where account_tool_environment_id = :'toolbox' order by id desc limit 1",
+        { toolbox },
+      );
+    // Each has a toolbox of its own, so that all deadlines pass at once.
+    await Promise.all(cases.map(async ([name, code, status, phase]) => {
       const { port, host_key } = servers.all[name];
-      await at("127.0.0.1", port, host_key);
-      assert.match(await refused(code, status, 15_000, { timeout: 2000 }), phase, name);
-    }
+      const toolboxId = await another("127.0.0.1", port, host_key);
+      assert.match(await refused(code, status, 15_000, { toolboxId, timeout: 2000 }), phase, name);
+      assert.equal((await last(toolboxId)).result, code, "the history has it");
+    }));
     await at("127.0.0.1", 1, machine.hostKey);
     await refused("ssh_refused", 503, 10_000);
     await home();
+
+    const { port, host_key } = servers.all["stalls_at_operation"];
+    const toolboxId = await another("127.0.0.1", port, host_key);
+    const lost = operate({ kind: "agent_restart" }, { toolboxId, timeout: 60_000 }).catch(() => undefined);
+    const history = () =>
+      db.rows<{ result: string; operation: string }>(
+        "select result, detail ->> 'operation' as operation from public.toolbox_events where account_tool_environment_id = :'id'",
+        { id: toolboxId },
+      );
+    const begun = [{ result: "begun", operation: "agent-restart" }];
+    await eventually("it has begun", async () => (await history()).length > 0 || undefined);
+    await stack.control("kill", "ssh-command-executor");
+    await lost;
+    assert.deepEqual(await history(), begun, "whoever ends the function hides nothing");
+    await stack.control("start", "ssh-command-executor");
+    assert((await operate({ kind: "host_health" })).body.success);
+    assert.deepEqual(await history(), begun);
   });
 
   await t.step("no text reaches a shell, whoever sends it past the control plane", async () => {

@@ -289,7 +289,11 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("claim_rollouts", &claimed)
         .on("record_rollout", &json!({"outcome": "recorded"}))
-        .on("record_toolbox_event", &json!({"outcome": "recorded"}));
+        .on(
+            "record_toolbox_event",
+            &json!({"outcome": "recorded", "id": 1}),
+        )
+        .on("end_toolbox_event", &json!({"outcome": "recorded"}));
     world.transport.on(|request| {
         let path = request.url.strip_prefix("http://127.0.0.1:3000")?;
         let answer = match path {
@@ -319,10 +323,13 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
     assert_eq!(recorded["reason"]["code"], "agent_unreachable");
     assert_eq!(recorded["reason"]["toolbox_id"], other);
     let events = world.asked("record_toolbox_event");
-    let results: Vec<_> = events.iter().map(|e| (&e["kind"], &e["result"])).collect();
+    let begun: Vec<_> = events.iter().map(|e| (&e["kind"], &e["result"])).collect();
+    assert_eq!(begun, [(&json!("agent_redeploy"), &json!("begun")); 2]);
+    let ends = world.asked("end_toolbox_event");
+    let results: Vec<_> = ends.iter().map(|e| &e["result"]).collect();
     assert_eq!(results.len(), 2);
-    assert!(results.contains(&(&json!("agent_redeploy"), &json!("accepted"))));
-    assert!(results.contains(&(&json!("agent_redeploy"), &json!("agent_unreachable"))));
+    assert!(results.contains(&&json!("accepted")));
+    assert!(results.contains(&&json!("agent_unreachable")));
     // The agent, then the companion, each with the toolbox's key and within its time.
     let sent = world.transport.sent();
     let to_machines: Vec<_> = sent

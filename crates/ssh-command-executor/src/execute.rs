@@ -1,4 +1,4 @@
-//! One operation: what is asked for, whose machine it is, the connection, the event row, the answer.
+//! One operation: what is asked for, whose machine it is, the event row, the connection, the answer.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::executor::{ExecuteRequest, ExecuteResponse};
 use toolbox_api::ssh::CommandAnswer;
 use toolbox_clients::supabase::ssh::{InstanceFilter, SshMachineRow, SshTarget};
-use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
+use toolbox_clients::supabase::toolbox_events::{EventId, ToolboxEvent};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_domain::machine_operation::{ALLOWED, MachineOperation, PredecessorCommand};
+use toolbox_domain::machine_operation::{
+    ALLOWED, MachineOperation, OperationError, PredecessorCommand,
+};
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_ssh::authority::Authority;
 use toolbox_ssh::client::{End, Limits, Source, randomness, run};
@@ -39,11 +41,12 @@ pub(crate) async fn execute(cx: &RequestContext) -> Result<Reply, ApiError> {
         .clamp(LIMITS.0, LIMITS.1);
     let (machine, operation) = find(cx, &request, asked).await?;
 
+    let event = begin(cx, &machine, &operation).await?;
     let begun = cx.state.clock.now();
     let done = by_ssh(cx, &machine, &operation, limit).await;
     let duration = cx.state.clock.now().saturating_sub(begun);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    record(cx, &machine, &operation, duration_ms, &done).await;
+    end(cx, event, duration_ms, &done).await;
     let done = done?;
 
     reply::json(
@@ -68,8 +71,8 @@ fn asked_for(request: &ExecuteRequest) -> Result<PredecessorCommand, ApiError> {
     match (&request.operation, &request.command) {
         (Some(operation), None) => serde_json::from_value(operation.clone())
             .map(PredecessorCommand::Operation)
-            .map_err(|_| not_allowed()),
-        (None, Some(command)) => command.parse().map_err(|_| not_allowed()),
+            .map_err(|_| not_allowed(OperationError::Unknown)),
+        (None, Some(command)) => command.parse().map_err(not_allowed),
         _ => Err(ApiError::with_message(
             ErrorCode::InvalidRequest,
             "Give either operation or command",
@@ -114,12 +117,16 @@ async fn find(
         }
     };
     let names_instance = matches!(filter, InstanceFilter::Id(_));
-    let machine = cx
-        .state
-        .supabase
-        .ssh_machine(&caller.token, target, filter)
-        .await?;
-    let machine = machine.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))?;
+    let database = &cx.state.supabase;
+    let mut found = database
+        .ssh_machines(&caller.token, target, filter)
+        .await?
+        .into_iter();
+    let machine = match (found.next(), found.next()) {
+        (Some(machine), None) => machine,
+        (None, _) => return Err(ApiError::new(ErrorCode::ToolboxNotFound)),
+        (Some(_), Some(_)) => return Err(ApiError::new(ErrorCode::ToolboxAmbiguous)),
+    };
     let operation = match asked {
         PredecessorCommand::Operation(operation) => {
             if names_instance {
@@ -230,17 +237,28 @@ async fn by_ssh(
     })
 }
 
-/// Every use is in the history of the toolbox. One that cannot be written is in the log at least: the operation is over.
-async fn record(
+/// Every use is in the history of the toolbox before the machine is reached: what cannot be written is not done.
+async fn begin(
     cx: &RequestContext,
     machine: &SshMachineRow,
     operation: &MachineOperation,
-    duration_ms: u64,
-    done: &Result<Done, ApiError>,
-) {
-    let Ok(caller) = cx.caller() else { return };
+) -> Result<EventId, ApiError> {
     let mut detail = Map::new();
     detail.insert("operation".to_owned(), operation.to_string().into());
+    let event = ToolboxEvent {
+        toolbox: machine.id,
+        user: cx.caller()?.user,
+        kind: "ssh_command",
+        detail: &detail,
+        request_id: Some(&cx.request_id),
+    };
+    let begun = cx.state.supabase.begin_toolbox_event(&event).await?;
+    begun.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))
+}
+
+/// The operation is over: an end that cannot be written is in the log at least.
+async fn end(cx: &RequestContext, event: EventId, duration_ms: u64, done: &Result<Done, ApiError>) {
+    let mut detail = Map::new();
     detail.insert("duration_ms".to_owned(), duration_ms.into());
     let mut result = "succeeded";
     match done {
@@ -256,30 +274,27 @@ async fn record(
         }
         Err(error) => result = error.code.as_str(),
     }
-    let event = ToolboxEvent {
-        toolbox: machine.id,
-        actor: Actor::User(caller.user),
-        kind: "ssh_command",
-        detail: &detail,
-        result,
-        request_id: Some(&cx.request_id),
-    };
-    if let Err(error) = cx.state.supabase.record_toolbox_event(&event).await {
-        cx.state
-            .log(&cx.request_id, "record the use of SSH", &error.into());
+    let database = &cx.state.supabase;
+    if let Err(error) = database.end_toolbox_event(event, result, &detail).await {
+        cx.state.log(
+            &cx.request_id,
+            "record the end of a use of SSH",
+            &error.into(),
+        );
     }
 }
 
-fn not_allowed() -> ApiError {
+fn not_allowed(error: OperationError) -> ApiError {
+    let message = match error {
+        OperationError::KeptVolumes => format!("Nothing was done; {error}"),
+        _ => format!("Nothing was done. Allowed are: {}", ALLOWED.join(", ")),
+    };
     let allowed = ALLOWED.map(str::to_owned).to_vec();
     ApiError {
         details: Some(Box::new(ErrorDetails {
             allowed,
             ..ErrorDetails::default()
         })),
-        ..ApiError::with_message(
-            ErrorCode::OperationNotAllowed,
-            format!("Nothing was done. Allowed are: {}", ALLOWED.join(", ")),
-        )
+        ..ApiError::with_message(ErrorCode::OperationNotAllowed, message)
     }
 }

@@ -38,10 +38,10 @@ fn ask(rows: Value, body: &Value) -> Asked {
             .strip_prefix("http://supabase/rest/v1/")?
             .to_owned();
         let mut log = lock(&kept);
-        let answer = if path == "rpc/record_toolbox_event" {
+        let answer = if path.ends_with("_toolbox_event") {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
             log.1.push(body["p"].clone());
-            json!({"outcome": "recorded"})
+            json!({"outcome": "recorded", "id": 7})
         } else {
             log.0.push(path);
             rows.clone()
@@ -91,6 +91,27 @@ fn anything_but_an_operation_is_refused_with_what_is_allowed_before_anything_is_
         assert!(allowed.contains(&"agent-restart".into()), "{body}");
         assert!(asked.paths.is_empty() && asked.events.is_empty());
     }
+}
+
+#[test]
+fn a_container_is_not_removed_by_a_command_that_kept_its_volumes() {
+    let body = json!({"dropletIp": "203.0.113.7", "command": "docker rm -f my-tool-1"});
+    let asked = ask(json!([row()]), &body);
+    assert_eq!(asked.seen.refusal(), (403, "operation_not_allowed"));
+    let message = asked.seen.body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("remove with the id") && message.contains("volumes"));
+    assert!(asked.paths.is_empty() && asked.events.is_empty());
+}
+
+#[test]
+fn an_address_of_two_toolboxes_names_neither() {
+    let mut other = row();
+    other["id"] = json!("6f9619ff-8b86-4d01-b42d-000000000002");
+    let body = json!({"dropletIp": "203.0.113.7", "command": "agent-status"});
+    let asked = ask(json!([row(), other]), &body);
+    assert_eq!(asked.seen.refusal(), (409, "toolbox_ambiguous"));
+    assert!(asked.paths[0].contains("&limit=2&"), "{:?}", asked.paths);
+    assert!(asked.events.is_empty());
 }
 
 #[test]
@@ -150,16 +171,20 @@ fn what_names_no_machine_or_two_is_refused() {
 }
 
 #[test]
-fn every_use_is_in_the_history_also_one_that_failed() {
+fn every_use_is_in_the_history_before_it_is_done_also_one_that_fails() {
     let body = json!({"toolboxId": TOOLBOX, "command": format!("docker restart {INSTANCE}"), "timeout": 15_000});
     let asked = ask(json!([row()]), &body);
     assert_eq!(asked.seen.refusal(), (503, "ssh_not_enrolled"));
-    let [event] = &asked.events[..] else {
-        panic!("one event")
+    let [begun, ended] = &asked.events[..] else {
+        panic!("one event begins and ends")
     };
-    assert_eq!(event["toolbox_id"], TOOLBOX);
-    assert_eq!(event["actor_id"], USER);
-    assert_eq!(event["kind"], "ssh_command");
-    assert_eq!(event["detail"]["operation"], format!("restart {INSTANCE}"));
-    assert_eq!(event["result"], "ssh_not_enrolled");
+    assert_eq!(begun["toolbox_id"], TOOLBOX);
+    assert_eq!(begun["actor_id"], USER);
+    assert_eq!(begun["kind"], "ssh_command");
+    assert_eq!(begun["detail"]["operation"], format!("restart {INSTANCE}"));
+    assert_eq!(begun["result"], "begun");
+    assert_eq!(
+        (&ended["id"], &ended["result"]),
+        (&json!(7), &json!("ssh_not_enrolled"))
+    );
 }

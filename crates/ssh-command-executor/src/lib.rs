@@ -2,7 +2,7 @@
 //! It is for machines whose agent and companion do not answer.
 //!
 //! - [`routes`]: the table.
-//! - `execute`: what is asked for, whose machine it is, the connection, the event row, the answer.
+//! - `execute`: what is asked for, whose machine it is, the event row, the connection, the answer.
 //! - `failure`: what each failure of SSH is to the caller.
 //!
 //! No text of a request reaches a machine: it is parsed into an operation, whose own text does. The authority's key, and

@@ -65,6 +65,8 @@ codes! {
         StateChanged = "state_changed", 409, "The state of the instance changed meanwhile; read it and try again";
         /// The toolbox is not in a state that can take this.
         ToolboxNotActive = "toolbox_not_active", 409, "The toolbox is not active";
+        /// Several toolboxes of the caller have the address that was given.
+        ToolboxAmbiguous = "toolbox_ambiguous", 409, "Several of your toolboxes are at this address, so nothing was done; name one by toolboxId";
         /// The enrolment token was used, with another certificate.
         EnrolmentTokenUsed = "enrolment_token_used", 409, "The enrolment token was used before; make a new one";
         /// A heartbeat of this boot and sequence, or a later one, was accepted before.

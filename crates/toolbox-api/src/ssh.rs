@@ -61,6 +61,9 @@ pub enum InstanceState {
     Absent,
 }
 
+/// Code of an operation that was begun, and whose end was not seen: the instance is not what was asked for yet.
+pub const NOT_SETTLED: &str = "not_settled";
+
 /// Why an operation was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -85,7 +88,7 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// It was tried and failed.
     pub const FAILED: u8 = 70;
-    /// It took too long; what came of it is unknown.
+    /// It took too long: what came of it is unknown, or not what was asked for yet.
     pub const TIMEOUT: u8 = 75;
     /// The machine is not set up.
     pub const NOT_CONFIGURED: u8 = 78;

@@ -81,7 +81,7 @@ pub enum InstanceAction {
     Stop,
     /// Stops it and starts it.
     Restart,
-    /// Removes its container and forgets it.
+    /// Removes its container and its volumes, and forgets it.
     Remove,
 }
 
@@ -195,6 +195,11 @@ pub enum OperationError {
         "give a version of at most {MAX_VERSION_CHARS} of 0-9 A-Z a-z . + -, the first a digit"
     )]
     Version,
+    /// The predecessor's `docker rm`, which kept named volumes.
+    #[error(
+        "send the operation remove with the id of the instance; other than docker rm, it removes the instance's volumes too"
+    )]
+    KeptVolumes,
 }
 
 /// The forms of the set, for people who sent something else.
@@ -277,7 +282,7 @@ impl FromStr for MachineOperation {
 pub enum PredecessorCommand {
     /// Says all that an operation needs.
     Operation(MachineOperation),
-    /// `docker start|stop|restart|rm -f <name>`.
+    /// `docker start|stop|restart <name>`.
     Named {
         /// What to do.
         action: InstanceAction,
@@ -305,7 +310,8 @@ impl FromStr for PredecessorCommand {
             ["docker", "start", target] => changed(InstanceAction::Start, target),
             ["docker", "stop", target] => changed(InstanceAction::Stop, target),
             ["docker", "restart", target] => changed(InstanceAction::Restart, target),
-            ["docker", "rm", "-f", target] => changed(InstanceAction::Remove, target),
+            // To remove an instance is to remove its volumes. Nobody who meant the container alone may lose them.
+            ["docker", "rm", ..] => Err(OperationError::KeptVolumes),
             ["docker", "logs", target] => logged(target, PREDECESSOR_TAIL),
             ["docker", "logs", "--tail", lines, target] => logged(target, tail(lines)?),
             ["sudo", "systemctl", "restart", "dtma"] | ["systemctl", "restart", "dtma"] => {

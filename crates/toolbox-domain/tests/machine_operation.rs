@@ -171,7 +171,6 @@ fn commands_of_the_predecessor_become_operations() {
             format!("docker restart {ID}"),
             change(InstanceAction::Restart),
         ),
-        (format!("docker rm -f {ID}"), change(InstanceAction::Remove)),
         (
             format!("docker logs --tail 50 {ID}"),
             operation(MachineOperation::InstanceLogs {
@@ -214,9 +213,6 @@ fn other_commands_of_the_predecessor_are_refused() {
         "docker start --help",
         "docker start web;reboot",
         "docker start $(reboot)",
-        "docker rm -f",
-        "docker rm web",
-        "docker rm -fv web",
         "docker logs -f web",
         "docker logs --tail all web",
         "docker logs --tail=50 web",
@@ -228,6 +224,26 @@ fn other_commands_of_the_predecessor_are_refused() {
     ] {
         assert!(text.parse::<PredecessorCommand>().is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn a_container_is_not_removed_by_a_command_that_kept_its_volumes() {
+    for text in [
+        format!("docker rm -f {ID}"),
+        "docker rm -f web".to_owned(),
+        "docker rm web".to_owned(),
+        "docker rm -fv web".to_owned(),
+        "docker rm -f".to_owned(),
+    ] {
+        let refused = text.parse::<PredecessorCommand>();
+        assert_eq!(refused, Err(OperationError::KeptVolumes), "{text:?}");
+    }
+    let remove = MachineOperation::Instance {
+        action: InstanceAction::Remove,
+        id: id(),
+    };
+    let wanted = PredecessorCommand::Operation(remove);
+    assert_eq!(format!("remove {ID}").parse(), Ok(wanted));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Restart, redeployment and rollback of the agent, and how the last of them goes.
 //!
 //! The machine accepts a change and carries it out by itself. So the answer is 202, unless the caller waits for the end
-//! (`Prefer: wait=N`) and it is seen in time: then 200, or the error that the change ended with. Each change that was asked
-//! of a machine is an event in the toolbox's history.
+//! (`Prefer: wait=N`) and it is seen in time: then 200, or the error that the change ended with. Each change that is asked
+//! of a machine is an event in the toolbox's history before it is asked.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use toolbox_api::console::{Attempt, ConsoleAction, ConsoleChange};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{Begun, VersionChange, VersionChangePhase};
 use toolbox_clients::dtma::{Agent, AgentError};
-use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
+use toolbox_clients::supabase::toolbox_events::{EventId, ToolboxEvent};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::{AgentVersion, MachineOperation};
 use toolbox_edge::{Reply, RequestContext, reply};
@@ -108,6 +108,7 @@ pub(crate) async fn change(
 ) -> Result<Reply, ApiError> {
     let wait = cx.wait()?;
     let machine = Machine::find(cx, id).await?;
+    let event = begin(&machine, &change).await?;
     let begun = machine.clock().now();
     let asked = machine
         .reach(
@@ -127,7 +128,7 @@ pub(crate) async fn change(
         Ok(reached) => reached,
         Err(unreached) => {
             let code = unreached.error.code.as_str();
-            record(&machine, &change, None, &unreached.attempts, code).await;
+            record_end(&machine, event, None, &unreached.attempts, code).await;
             return failure(&machine, change.action(), unreached);
         }
     };
@@ -140,7 +141,7 @@ pub(crate) async fn change(
         End::Succeeded(_) => "succeeded",
         End::Failed(_) => ErrorCode::RedeployFailed.as_str(),
     };
-    record(&machine, &change, Some(&reached), &reached.attempts, result).await;
+    record_end(&machine, event, Some(&reached), &reached.attempts, result).await;
     let action = change.action();
     let (status, message, operation, error) = match end {
         End::NotSeen(operation) => (202, change.accepted(), operation, None),
@@ -259,32 +260,40 @@ async fn has_restarted(machine: &Machine, begun: Duration) -> bool {
     }
 }
 
-async fn record(
+/// Each change is in the history of the toolbox before the machine is asked: what cannot be written is not done.
+async fn begin(machine: &Machine, change: &Change) -> Result<EventId, ApiError> {
+    let mut detail = Map::new();
+    if let Change::Redeploy(version) = change {
+        detail.insert("version".to_owned(), version.as_str().into());
+    }
+    let event = ToolboxEvent {
+        toolbox: machine.row.toolbox.id,
+        user: machine.user,
+        kind: change.event(),
+        detail: &detail,
+        request_id: Some(&machine.request_id),
+    };
+    let begun = machine.state.supabase.begin_toolbox_event(&event).await?;
+    begun.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))
+}
+
+async fn record_end(
     machine: &Machine,
-    change: &Change,
+    event: EventId,
     reached: Option<&Reached<Accepted>>,
     attempts: &[Attempt],
     result: &str,
 ) {
-    let version = match change {
-        Change::Redeploy(version) => Some(version),
-        Change::Restart | Change::Rollback => None,
-    };
     let reached = reached.map(|reached| (reached.way, reached.value.id.as_deref()));
-    let detail = change_detail(version, reached, attempts);
-    let event = ToolboxEvent {
-        toolbox: machine.row.toolbox.id,
-        actor: Actor::User(machine.user),
-        kind: change.event(),
-        detail: &detail,
-        result,
-        request_id: Some(&machine.request_id),
-    };
-    // What the machine did counts; that its history lacks it is for the operator.
-    if let Err(error) = machine.state.supabase.record_toolbox_event(&event).await {
-        machine
-            .state
-            .log(&machine.request_id, "record the event", &error.into());
+    let detail = change_detail(reached, attempts);
+    // What the machine did counts; that its history lacks the end is for the operator.
+    let database = &machine.state.supabase;
+    if let Err(error) = database.end_toolbox_event(event, result, &detail).await {
+        machine.state.log(
+            &machine.request_id,
+            "record the end of the change",
+            &error.into(),
+        );
     }
 }
 

@@ -37,9 +37,26 @@ fn a_restart_is_accepted_by_the_first_way_that_takes_it_and_told_to_the_history(
         (&event["actor_kind"], &event["actor_id"]),
         (&json!("user"), &json!(USER))
     );
-    assert_eq!(event["result"], "accepted");
-    assert_eq!(event["detail"]["method"], "dtma_endpoint");
+    assert_eq!(event["result"], "begun");
     assert_eq!(event["request_id"], "req-1");
+    let end = &world.sent("end_toolbox_event")[0]["p"];
+    assert_eq!(
+        (&end["id"], &end["result"]),
+        (&json!(7), &json!("accepted"))
+    );
+    assert_eq!(end["detail"]["method"], "dtma_endpoint");
+}
+
+#[test]
+fn a_change_that_the_history_does_not_take_is_not_asked_for() {
+    let world = World::new();
+    world.agent(|path| panic!("{path} was asked"));
+    world.rpc("record_toolbox_event", json!({"outcome": "not_found"}));
+    let seen = world.ask("POST", &path("restart"), None);
+    assert_eq!(seen.refusal(), (404, "toolbox_not_found"));
+    world.rpc("record_toolbox_event", json!({"outcome": "perhaps"}));
+    let seen = world.ask("POST", &path("restart"), None);
+    assert_eq!(seen.refusal(), (502, "database_bad_response"));
 }
 
 #[test]
@@ -68,8 +85,8 @@ fn with_the_agent_dead_the_companion_restarts_it_and_with_both_dead_ssh() {
     assert_eq!(seen.refusal(), (503, "agent_unreachable"));
     assert_eq!(seen.body["success"], false);
     assert_eq!(seen.body["attempts"][2]["code"], "ssh_command_refused");
-    let events = world.sent("record_toolbox_event");
-    assert_eq!(events[2]["p"]["result"], "agent_unreachable");
+    let ends = world.sent("end_toolbox_event");
+    assert_eq!(ends[2]["p"]["result"], "agent_unreachable");
 }
 
 #[test]
@@ -182,8 +199,8 @@ fn what_is_waited_for_is_told_as_it_ended() {
         let seen = world.ask_with("POST", &path("redeploy"), body, &[("prefer", "wait=20")]);
         assert_eq!(seen.status, status, "{}", seen.text);
         assert_eq!(seen.body["operation"]["phase"], end);
-        let event = world.sent("record_toolbox_event").pop().unwrap();
-        assert_eq!(event["p"]["result"], result);
+        let end = world.sent("end_toolbox_event").pop().unwrap();
+        assert_eq!(end["p"]["result"], result);
         if end == "rolled_back" {
             assert_eq!(seen.body["operation"]["reason"]["code"], "not_healthy");
         }

@@ -60,7 +60,11 @@ impl World {
         );
         world.rpc("begin_ssh_check", json!({"outcome": "due"}));
         world.rpc("record_ssh_check", json!({"outcome": "recorded"}));
-        world.rpc("record_toolbox_event", json!({"outcome": "recorded"}));
+        world.rpc(
+            "record_toolbox_event",
+            json!({"outcome": "recorded", "id": 7}),
+        );
+        world.rpc("end_toolbox_event", json!({"outcome": "recorded"}));
         world.agent(|path| match path {
             "GET /v1/machine/status" => answer(200, &machine("agent", "healthy")),
             "GET /v1/machine/diagnose" => answer(200, &json!({"checks": []})),

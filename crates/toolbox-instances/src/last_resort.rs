@@ -10,7 +10,7 @@ use serde_json::json;
 use toolbox_api::dtma::Reason;
 use toolbox_api::error::{ApiError, ErrorCode, ErrorEnvelope};
 use toolbox_api::executor::ExecuteResponse;
-use toolbox_api::ssh::CommandAnswer;
+use toolbox_api::ssh::{CommandAnswer, NOT_SETTLED};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::machine_operation::MachineOperation;
 use toolbox_http::{BoxFuture, Call, Request, ThreadSafe, Transport};
@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(65);
 /// What came of an operation.
 #[derive(Debug)]
 pub enum Tried {
-    /// The machine says that it was done.
+    /// The machine says that it was done, or that it was begun and the instance is not what was asked for yet: then its
+    /// `state` is another one.
     Done(Box<CommandAnswer>),
     /// It certainly was not.
     Not(ApiError),
@@ -86,10 +87,15 @@ impl LastResort for SshExecutor {
     }
 }
 
+/// It was carried out, and its end was not seen.
+fn is_not_settled(answer: &CommandAnswer) -> bool {
+    matches!(&answer.error, Some(said) if said.code == NOT_SETTLED)
+}
+
 fn of_success(body: &[u8]) -> Tried {
     let read = serde_json::from_slice::<ExecuteResponse>(body).ok();
     match read.and_then(|response| response.answer) {
-        Some(answer) if answer.ok => Tried::Done(Box::new(answer)),
+        Some(answer) if answer.ok || is_not_settled(&answer) => Tried::Done(Box::new(answer)),
         Some(answer) => Tried::Perhaps(answer.error.map_or_else(not_done, |said| {
             let known = ErrorCode::from_code(&said.code).map(ApiError::new);
             let mut error = known.unwrap_or_else(not_done);

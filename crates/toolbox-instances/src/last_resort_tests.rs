@@ -64,15 +64,25 @@ fn a_deletion_by_ssh_ends_when_the_agent_says_so() {
 
 #[test]
 fn a_machine_that_shows_something_else_is_believed() {
-    let world = World::new("stopped");
-    world.agent(|_| fault(Fault::Refused));
-    world.ssh(|_| by_ssh(&json!({"ok": true, "by": "machine", "state": "stopped"})));
-    let outcome = change(&world, Change::Start);
-    assert_eq!(outcome.progress, Progress::Accepted);
-    assert_eq!(
-        world.tables().row.as_ref().unwrap()["status_on_toolbox"],
-        "starting"
-    );
+    let not_settled = json!({"code": "not_settled", "message": "x"});
+    for said in [
+        json!({"ok": false, "by": "machine", "state": "stopped", "error": not_settled}),
+        json!({"ok": false, "by": "agent", "error": not_settled}),
+        json!({"ok": true, "by": "machine", "state": "stopped"}),
+    ] {
+        let world = World::new("stopped");
+        world.agent(|_| fault(Fault::Refused));
+        world.ssh(move |_| by_ssh(&said));
+        let outcome = change(&world, Change::Start);
+        assert_eq!(
+            (outcome.via, outcome.progress),
+            (Some(Via::Ssh), Progress::Accepted)
+        );
+        assert_eq!(
+            world.tables().row.as_ref().unwrap()["status_on_toolbox"],
+            "starting"
+        );
+    }
 }
 
 #[test]

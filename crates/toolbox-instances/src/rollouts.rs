@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Map, json};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{VersionChange, VersionChangePhase};
 use toolbox_api::moment;
@@ -19,7 +19,7 @@ use toolbox_api::rollout::{
 use toolbox_clients::dtma::Agent;
 use toolbox_clients::supabase::rollouts::ClaimedRollout;
 use toolbox_clients::supabase::rows::EnvironmentRow;
-use toolbox_clients::supabase::toolbox_events::{Actor, ToolboxEvent};
+use toolbox_clients::supabase::toolbox_events::ToolboxEvent;
 use toolbox_clients::supabase::{DatabaseError, Supabase};
 use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_http::Clock;
@@ -139,6 +139,28 @@ impl Rollouts<'_> {
         if runs(row, version) {
             return ended(toolbox, State::Healthy, now);
         }
+        let begins = Map::from_iter([
+            ("version".to_owned(), json!(version)),
+            ("rollout".to_owned(), json!(claimed.rollout.id)),
+        ]);
+        let begun = supabase
+            .begin_toolbox_event(&ToolboxEvent {
+                toolbox: row.id,
+                user: claimed.user_id,
+                kind: "agent_redeploy",
+                detail: &begins,
+                request_id: claimed.request_id.as_deref(),
+            })
+            .await;
+        let event = match begun {
+            Ok(Some(event)) => event,
+            Ok(None) => return ended(toolbox, State::Removed, now),
+            // What cannot be written is not done; a later tick asks.
+            Err(error) => {
+                (self.log)("record the event", &error.into());
+                return toolbox;
+            }
+        };
         let asked = self
             .programs(row)
             .reach(async |program: &Agent| program.redeploy_agent(version).await)
@@ -151,19 +173,10 @@ impl Rollouts<'_> {
             }
             Err(unreached) => (None, &unreached.attempts, unreached.error.code.as_str()),
         };
-        let mut detail = change_detail(Some(version), reached, attempts);
-        detail.insert("rollout".to_owned(), json!(claimed.rollout.id));
-        let event = ToolboxEvent {
-            toolbox: row.id,
-            actor: Actor::User(claimed.user_id),
-            kind: "agent_redeploy",
-            detail: &detail,
-            result,
-            request_id: claimed.request_id.as_deref(),
-        };
-        // What the machine did counts; that its history lacks it is for the operator.
-        if let Err(error) = supabase.record_toolbox_event(&event).await {
-            (self.log)("record the event", &error.into());
+        let detail = change_detail(reached, attempts);
+        // What the machine did counts; that its history lacks the end is for the operator.
+        if let Err(error) = supabase.end_toolbox_event(event, result, &detail).await {
+            (self.log)("record the end of the event", &error.into());
         }
         let answer = asked.map(|reached| reached.value.id);
         after_asking(toolbox, answer.map_err(|unreached| unreached.error), now)

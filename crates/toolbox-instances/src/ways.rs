@@ -164,17 +164,13 @@ pub fn sentence(error: &ApiError) -> String {
     }
 }
 
-/// What the history of a toolbox holds of a change of its agent: to which version, by which way, with which id of the
-/// machine, and what failed before.
+/// What the history of a toolbox holds of the end of a change of its agent: by which way, with which id of the machine, and
+/// what failed before.
 pub fn change_detail(
-    version: Option<&AgentVersion>,
     reached: Option<(Way, Option<&str>)>,
     attempts: &[Attempt],
 ) -> Map<String, Value> {
     let mut detail = Map::new();
-    if let Some(version) = version {
-        detail.insert("version".to_owned(), version.as_str().into());
-    }
     if let Some((way, id)) = reached {
         detail.insert("method".to_owned(), json!(way));
         detail.insert("id".to_owned(), json!(id));

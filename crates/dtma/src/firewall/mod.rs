@@ -31,7 +31,7 @@ use rules::Exceptions;
 
 /// How often the table is looked at.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How soon a probe that could not run is tried again.
+/// How soon it is tried again, unless the container was refused: what kept it from trying, or let it through, may be mended.
 const PROBE_AGAIN: Duration = Duration::from_mins(1);
 
 /// The rules of one toolbox.
@@ -208,12 +208,12 @@ impl Firewall {
         });
     }
 
-    /// Lets a container try, and shows what came of it; whether it could.
+    /// Lets a container try, and shows what came of it; whether it was refused.
     async fn verify(&self, runtime: &dyn ContainerRuntime) -> bool {
         match self.probe(runtime).await {
             Ok((state, detail)) => {
                 self.show(state, detail);
-                true
+                state == FirewallState::Verified
             }
             Err(why) => {
                 let detail = format!("the rules are set, but no container could try them: {why}");
@@ -266,8 +266,8 @@ pub async fn run(
                 tracing::debug!(%error, "it is not known whether tools share a network still");
             }
             if probe_at.is_some_and(|at| at <= Instant::now()) {
-                let could = firewall.verify(&*runtime).await;
-                probe_at = (!could).then(|| Instant::now() + PROBE_AGAIN);
+                let verified = firewall.verify(&*runtime).await;
+                probe_at = (!verified).then(|| Instant::now() + PROBE_AGAIN);
             }
             tokio::time::sleep(PERIOD).await;
         }

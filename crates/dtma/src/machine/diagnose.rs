@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use toolbox_api::dtma::DiskMetrics;
+use toolbox_api::dtma::{DiskMetrics, FirewallState, HostFirewall};
 use toolbox_api::machine::{Check, Diagnosis, Verdict};
 use toolbox_domain::ids::ToolboxId;
 
@@ -40,9 +40,11 @@ impl Doctor {
     pub async fn diagnose(&self) -> Diagnosis {
         let (docker, companion, control) =
             tokio::join!(self.docker(), self.companion(), control::checks(self));
+        let metrics = self.machine.read();
         let mut checks = vec![
             docker,
-            disk(self.machine.read().disk.as_ref(), self.disk_free_percent),
+            disk(metrics.disk.as_ref(), self.disk_free_percent),
+            host_firewall(metrics.host_firewall.as_ref()),
         ];
         checks.extend(control);
         checks.push(companion);
@@ -123,9 +125,54 @@ fn disk(disk: Option<&DiskMetrics>, free_percent: u8) -> Check {
     }
 }
 
+/// Whether the rules keep containers away from the machine, as was last tried.
+fn host_firewall(told: Option<&HostFirewall>) -> Check {
+    let check = |verdict, evidence: &str| Check::new("host_firewall", verdict, evidence);
+    let Some(told) = told else {
+        return check(Verdict::NotChecked, "this program sets no rules");
+    };
+    let detail = told.detail.as_deref().unwrap_or_default();
+    match told.state {
+        FirewallState::Verified => check(
+            Verdict::Ok,
+            "containers are kept away from the machine; one that tried was refused",
+        ),
+        FirewallState::Unverified => check(Verdict::Warning, detail)
+            .then("Mend what keeps a container from trying the rules; it is tried again within a minute"),
+        FirewallState::Ineffective => check(Verdict::Failed, detail)
+            .then("Run the agent in the machine's own network, and end what removes its rules or takes packets past nftables"),
+        FirewallState::Unavailable => check(Verdict::Failed, detail)
+            .then("Start the agent with the capability NET_ADMIN in the machine's own network, on a kernel with nftables"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_firewall_is_well_only_where_a_container_was_refused() {
+        let judged = |state| {
+            let told = HostFirewall {
+                state,
+                detail: (state != FirewallState::Verified).then(|| "why".to_owned()),
+                since: "2026-01-01T00:00:00Z".to_owned(),
+            };
+            host_firewall(Some(&told))
+        };
+        for (state, verdict) in [
+            (FirewallState::Verified, Verdict::Ok),
+            (FirewallState::Unverified, Verdict::Warning),
+            (FirewallState::Ineffective, Verdict::Failed),
+            (FirewallState::Unavailable, Verdict::Failed),
+        ] {
+            let found = judged(state);
+            assert_eq!(found.verdict, verdict, "{state:?}");
+            assert_eq!(found.action.is_some(), verdict != Verdict::Ok);
+            assert_eq!(found.evidence == "why", verdict != Verdict::Ok);
+        }
+        assert_eq!(host_firewall(None).verdict, Verdict::NotChecked);
+    }
 
     #[test]
     fn a_disk_is_judged_by_the_share_that_is_free() {

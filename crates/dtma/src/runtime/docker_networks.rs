@@ -137,6 +137,8 @@ impl DockerEngine {
             ipam: Some(Ipam {
                 config: Some(vec![IpamConfig {
                     subnet: Some(subnet.to_string()),
+                    // The one that Docker takes by itself; Docker 20.10 tells only of one that was asked for.
+                    gateway: subnet.hosts().next().map(|first| first.to_string()),
                     ..IpamConfig::default()
                 }]),
                 ..Ipam::default()

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolbox_api::ssh::{CommandAnswer, CommandBy, CommandError, InstanceState, exit};
+use toolbox_api::ssh::{CommandAnswer, CommandBy, CommandError, InstanceState, NOT_SETTLED, exit};
 use toolbox_domain::machine_operation::{ALLOWED, InstanceAction, MachineOperation, Tail};
 
 use super::direct;
@@ -35,6 +35,8 @@ const INIT_SCRIPT: &str = "/etc/init.d/dtma-companion";
 pub(super) struct Refused {
     exit: u8,
     by: CommandBy,
+    /// What the instance is, where that is why.
+    state: Option<InstanceState>,
     error: CommandError,
 }
 
@@ -48,7 +50,12 @@ impl Refused {
             code: code.to_owned(),
             message: message.into(),
         };
-        Self { exit, by, error }
+        Self {
+            exit,
+            by,
+            state: None,
+            error,
+        }
     }
 }
 
@@ -73,6 +80,7 @@ pub async fn run(command: &SshCommand) -> u8 {
             Ok(answer) => (exit::DONE, answer),
             Err(refused) => (refused.exit, CommandAnswer {
                 by: refused.by,
+                state: refused.state,
                 error: Some(refused.error),
                 ..CommandAnswer::default()
             }),
@@ -115,7 +123,7 @@ async fn carry_out(
                 InstanceAction::Remove => ("DELETE", format!("/tools/{id}")),
             };
             match ask(Local::agent(config), method, &path, ASK_LIMIT).await? {
-                Some(answer) => instance(answer),
+                Some(answer) => instance(*action, answer),
                 None => direct::change(config, *action, *id).await,
             }
         }
@@ -163,17 +171,43 @@ async fn ask_with(
     }
 }
 
+/// The end of a change, whoever made it: done is what shows the state that was asked for.
+pub(super) fn end(
+    by: CommandBy,
+    action: InstanceAction,
+    state: Option<InstanceState>,
+    data: Option<Value>,
+) -> Result<CommandAnswer, Refused> {
+    let wanted = match action {
+        InstanceAction::Start | InstanceAction::Restart => InstanceState::Running,
+        InstanceAction::Stop => InstanceState::Stopped,
+        InstanceAction::Remove => InstanceState::Absent,
+    };
+    if state != Some(wanted) {
+        let message = "The command was taken, and the tool is not what was asked for yet; ask again for its state, and read its log";
+        return Err(Refused {
+            state,
+            ..Refused::by(by, exit::TIMEOUT, NOT_SETTLED, message)
+        });
+    }
+    Ok(CommandAnswer {
+        ok: true,
+        by,
+        state,
+        data,
+        ..CommandAnswer::default()
+    })
+}
+
 /// What the agent made of a change.
-fn instance((by, answer): Asked) -> Result<CommandAnswer, Refused> {
+fn instance(action: InstanceAction, (by, answer): Asked) -> Result<CommandAnswer, Refused> {
     let phase = answer.body["phase"].as_str().unwrap_or_default();
-    let settled = answer.body["settled"] == true;
     let state = match phase {
-        "running" => Some(InstanceState::Running),
-        "stopped" => Some(InstanceState::Stopped),
         _ if answer.body["removed"] == true => Some(InstanceState::Absent),
+        "running" if answer.body["settled"] == true => Some(InstanceState::Running),
+        "stopped" if answer.body["settled"] == true => Some(InstanceState::Stopped),
         _ => None,
     };
-    let removed = state == Some(InstanceState::Absent);
     if !(200..300).contains(&answer.status) {
         let code = answer.body["code"].as_str().unwrap_or("agent_failed");
         let exit = if answer.status == 404 {
@@ -201,21 +235,7 @@ fn instance((by, answer): Asked) -> Result<CommandAnswer, Refused> {
             text("message"),
         ));
     }
-    if !settled && !removed {
-        return Err(Refused::by(
-            by,
-            exit::TIMEOUT,
-            "not_settled",
-            "The agent took the command and is still working on it; ask again for the tool's state",
-        ));
-    }
-    Ok(CommandAnswer {
-        ok: true,
-        by,
-        state,
-        data: Some(answer.body),
-        ..CommandAnswer::default()
-    })
+    end(by, action, state, Some(answer.body))
 }
 
 async fn status(config: &SshConfig) -> Result<CommandAnswer, Refused> {
@@ -404,32 +424,42 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_agent_says_what_was_seen_or_that_nothing_was() {
-        let of = |status, body| {
-            instance((
-                CommandBy::Agent,
-                LocalAnswer {
-                    status,
-                    text: String::new(),
-                    body,
-                },
-            ))
+        let of = |action, status, body| {
+            let answer = LocalAnswer {
+                status,
+                text: String::new(),
+                body,
+            };
+            instance(action, (CommandBy::Agent, answer))
         };
-        let done = of(202, json!({"phase": "stopped", "settled": true})).unwrap();
-        assert_eq!((done.ok, done.state), (true, Some(InstanceState::Stopped)));
-        let slow = of(202, json!({"phase": "stopping", "settled": false})).unwrap_err();
-        assert_eq!(
-            (slow.exit, &*slow.error.code),
-            (exit::TIMEOUT, "not_settled")
+        let (start, stop, remove) = (
+            InstanceAction::Start,
+            InstanceAction::Stop,
+            InstanceAction::Remove,
         );
-        let gone = of(404, json!({"code": "instance_unknown", "detail": "x"})).unwrap_err();
+        let stopped = json!({"phase": "stopped", "settled": true});
+        let done = of(stop, 202, stopped.clone()).unwrap();
+        assert_eq!((done.ok, done.state), (true, Some(InstanceState::Stopped)));
+        let gone = of(remove, 200, json!({"removed": true})).unwrap();
+        assert_eq!((gone.ok, gone.state), (true, Some(InstanceState::Absent)));
+        for (action, body, state) in [
+            (stop, json!({"phase": "stopping", "settled": false}), None),
+            (stop, json!({"phase": "stopped", "settled": false}), None),
+            (remove, stopped.clone(), Some(InstanceState::Stopped)),
+            (start, stopped, Some(InstanceState::Stopped)),
+        ] {
+            let slow = of(action, 202, body).unwrap_err();
+            assert_eq!((slow.exit, slow.state), (exit::TIMEOUT, state));
+            assert_eq!(slow.error.code, NOT_SETTLED);
+        }
+        let unknown = json!({"code": "instance_unknown", "detail": "x"});
+        let gone = of(start, 404, unknown).unwrap_err();
         assert_eq!(
             (gone.exit, &*gone.error.code),
             (exit::UNKNOWN_INSTANCE, "instance_unknown")
         );
-        let failed = of(
-            202,
-            json!({"phase": "error", "settled": true, "reason": {"code": "exited", "message": "m"}}),
-        );
-        assert_eq!(failed.unwrap_err().error.code, "exited");
+        let failed = json!({"phase": "error", "settled": true, "reason": {"code": "exited", "message": "m"}});
+        let failed = of(start, 202, failed).unwrap_err();
+        assert_eq!(failed.error.code, "exited");
     }
 }

@@ -13,11 +13,11 @@ use toolbox_api::ssh::{CommandAnswer, CommandBy, InstanceState, exit};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::machine_operation::{InstanceAction, Tail};
 
-use super::command::Refused;
+use super::command::{Refused, end};
 use crate::config::ssh::SshConfig;
 use crate::instances::Command;
 use crate::instances::command::Change;
-use crate::instances::steps::STOP_GRACE;
+use crate::instances::steps::{STOP_GRACE, TRIAL};
 use crate::runtime::docker::DockerEngine;
 use crate::runtime::{Container, ContainerRuntime, ContainerState, LogQuery, RuntimeError};
 use crate::store::{Store, StoreError};
@@ -90,6 +90,8 @@ pub(super) async fn change(
             )
         })?;
         runtime.start(&container.id).await.map_err(docker)?;
+        // It may end as soon as it runs; the agent watches as long.
+        tokio::time::sleep(TRIAL).await;
     }
     if action == InstanceAction::Remove {
         for container in &containers {
@@ -100,13 +102,9 @@ pub(super) async fn change(
             .await
             .map_err(docker)?;
     }
+    // That Docker took each command says little.
     let state = state(&runtime.observe(id).await.map_err(docker)?);
-    Ok(CommandAnswer {
-        ok: true,
-        by: CommandBy::Machine,
-        state: Some(state),
-        ..CommandAnswer::default()
-    })
+    end(CommandBy::Machine, action, Some(state), None)
 }
 
 /// The last lines of an instance. Needs neither the agent nor its lock.

@@ -129,6 +129,7 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -215,6 +216,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => !is_diagnosis && !is_rollout,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -281,6 +283,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
         | C::SshHostKeyChanged
@@ -367,6 +370,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooSlow
             | C::ValidationFailed
             | C::OperationNotAllowed
+            | C::ToolboxAmbiguous
             | C::SshNoServer
             | C::SshKeyExchangeFailed
             | C::SshHostKeyChanged

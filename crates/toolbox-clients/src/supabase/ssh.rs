@@ -13,7 +13,7 @@ use super::{DatabaseError, Supabase};
 pub enum SshTarget {
     /// That of this toolbox.
     Toolbox(ToolboxId),
-    /// The one at this address.
+    /// The one at this address. Several may be: machines of other networks, or rows of one machine.
     Address(IpAddr),
 }
 
@@ -52,13 +52,13 @@ pub struct SshInstanceRow {
 }
 
 impl Supabase {
-    /// The machine as the holder of `token` sees it; none when it does not exist for them.
-    pub async fn ssh_machine(
+    /// The machines that `target` is for the holder of `token`: none, one, or two where there are more.
+    pub async fn ssh_machines(
         &self,
         token: &str,
         target: SshTarget,
         instances: InstanceFilter<'_>,
-    ) -> Result<Option<SshMachineRow>, DatabaseError> {
+    ) -> Result<Vec<SshMachineRow>, DatabaseError> {
         let target = match target {
             SshTarget::Toolbox(id) => format!("id=eq.{id}"),
             SshTarget::Address(address) => format!("public_ip_address=eq.{address}"),
@@ -78,9 +78,8 @@ impl Supabase {
             ),
         };
         let query = format!(
-            "account_tool_environments?{target}&status=neq.deprovisioned&limit=1&select=id,public_ip_address,ssh_host_key,ssh_port{embedded}{filter}"
+            "account_tool_environments?{target}&status=neq.deprovisioned&limit=2&select=id,public_ip_address,ssh_host_key,ssh_port{embedded}{filter}"
         );
-        let rows: Vec<SshMachineRow> = self.read(token, &query).await?;
-        Ok(rows.into_iter().next())
+        self.read(token, &query).await
     }
 }

@@ -7,7 +7,7 @@ use toolbox_http::recorded::{self, JumpingClock, run};
 use toolbox_http::{Response, TransportError};
 
 use super::rows::Recorded;
-use super::toolbox_events::{Actor, EventRecorded, ToolboxEvent};
+use super::toolbox_events::ToolboxEvent;
 use super::*;
 
 const TOOLBOX: &str = "11111111-1111-4111-8111-111111111111";
@@ -199,44 +199,41 @@ fn an_answer_to_another_number_of_records_is_none() {
 }
 
 #[test]
-fn an_event_names_who_caused_it_and_is_not_told_twice() {
+fn an_event_begins_once_and_its_end_may_be_told_again() {
     let detail = serde_json::from_str(r#"{"via":"ssh"}"#).unwrap();
-    let user = "a0000000-0000-4000-8000-000000000001";
-    for (actor, kind, id) in [
-        (
-            Actor::User(user.parse().unwrap()),
-            r#""actor_kind":"user""#,
-            Some(user),
-        ),
-        (Actor::Agent, r#""actor_kind":"agent""#, Some(TOOLBOX)),
-        (Actor::ControlPlane, r#""actor_kind":"control_plane""#, None),
-    ] {
-        let transport = Arc::new(recorded::Recorded::new());
-        transport.on(|_| Some(told(200, r#"{"outcome":"limited"}"#)));
-        let event = ToolboxEvent {
-            toolbox: TOOLBOX.parse().unwrap(),
-            actor,
-            kind: "agent_restart",
-            detail: &detail,
-            result: "succeeded",
-            request_id: Some("r"),
-        };
-        let database = supabase(&transport, "sb_secret_x");
-        let recorded = run(database.record_toolbox_event(&event)).unwrap();
-        assert_eq!(recorded, EventRecorded::Limited);
-        let body = String::from_utf8(transport.sent()[0].request.body.clone()).unwrap();
-        assert!(body.contains(kind), "{body}");
-        let id = id.map(|id| format!(r#""actor_id":"{id}""#));
-        match id {
-            Some(id) => assert!(body.contains(&id), "{body}"),
-            None => assert!(!body.contains("actor_id"), "{body}"),
-        }
-        assert!(body.contains(r#""detail":{"via":"ssh"}"#), "{body}");
+    let event = ToolboxEvent {
+        toolbox: TOOLBOX.parse().unwrap(),
+        user: "a0000000-0000-4000-8000-000000000001".parse().unwrap(),
+        kind: "agent_restart",
+        detail: &detail,
+        request_id: "r",
+    };
+    let transport = Arc::new(recorded::Recorded::new());
+    transport.on(|_| Some(told(200, r#"{"outcome":"recorded","id":7}"#)));
+    let database = supabase(&transport, "sb_secret_x");
+    let id = run(database.begin_toolbox_event(&event)).unwrap().unwrap();
+    let body = |at: usize| -> serde_json::Value {
+        let sent = transport.sent();
+        serde_json::from_slice(&sent[at].request.body).unwrap()
+    };
+    let p = &body(0)["p"];
+    assert_eq!(p["result"], "begun");
+    assert_eq!(p["actor_kind"], "user");
+    assert_eq!(p["actor_id"], "a0000000-0000-4000-8000-000000000001");
+    assert_eq!(p["detail"]["via"], "ssh");
+    run(database.end_toolbox_event(id, "succeeded", &detail)).unwrap();
+    let ended = serde_json::json!({"id": 7, "result": "succeeded", "detail": {"via": "ssh"}});
+    assert_eq!(body(1)["p"], ended);
 
-        let transport = Arc::new(recorded::Recorded::new());
-        transport.on(|_| Some(told(502, "<html>")));
-        let database = supabase(&transport, "sb_secret_x");
-        run(database.record_toolbox_event(&event)).unwrap_err();
-        assert_eq!(transport.sent().len(), 1, "it may have arrived");
-    }
+    transport.on(|_| Some(told(200, r#"{"outcome":"not_found"}"#)));
+    let gone = run(database.begin_toolbox_event(&event)).unwrap();
+    assert_eq!(gone, None);
+
+    let transport = Arc::new(recorded::Recorded::new());
+    transport.on(|_| Some(told(502, "<html>")));
+    let database = supabase(&transport, "sb_secret_x");
+    run(database.begin_toolbox_event(&event)).unwrap_err();
+    assert_eq!(transport.sent().len(), 1, "it may have arrived");
+    run(database.end_toolbox_event(id, "succeeded", &detail)).unwrap_err();
+    assert!(transport.sent().len() > 2, "the first end holds");
 }

@@ -1,57 +1,43 @@
 //! The history of toolboxes themselves: agents restarted and replaced, machines reached by SSH.
+//!
+//! An event is written before what it tells of is done, with the result `begun`, and ended after. Whatever ends the function
+//! in between, the event stays.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toolbox_domain::ids::{ToolboxId, UserId};
 
-use super::{DatabaseError, Supabase, argument, parse, unexpected};
+use super::{DatabaseError, Supabase, argument, parse};
 
-/// Who caused an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// A user asked for it.
-    User(UserId),
-    /// The machine's agent reported it.
-    Agent,
-    /// Nobody asked.
-    ControlPlane,
-}
+/// The result of what has not ended, as far as is known.
+const BEGUN: &str = "begun";
 
-/// Something that was done to a toolbox.
+/// Something that a user has done to a toolbox.
 #[derive(Clone, Debug)]
 pub struct ToolboxEvent<'a> {
     /// The toolbox.
     pub toolbox: ToolboxId,
-    /// Who caused it.
-    pub actor: Actor,
-    /// What was done, as a stable code.
+    /// Who asked for it.
+    pub user: UserId,
+    /// What is done, as a stable code.
     pub kind: &'a str,
-    /// What belongs to it; 4096 bytes at most, without secrets: the owner reads it.
+    /// What is known of it before; 4096 bytes at most with what [`Supabase::end_toolbox_event`] adds, without secrets: the
+    /// owner reads it.
     pub detail: &'a Map<String, Value>,
-    /// `succeeded`, or the code of what went wrong.
-    pub result: &'a str,
     /// The request that caused it.
     pub request_id: Option<&'a str>,
 }
 
-/// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventRecorded {
-    /// It is in the history.
-    Recorded,
-    /// The agent of this toolbox causes more events than are kept.
-    Limited,
-    /// The toolbox is gone.
-    NotFound,
-}
+/// An event that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(i64);
 
 #[derive(Serialize)]
 struct RecordToolboxEvent<'a> {
     toolbox_id: ToolboxId,
     actor_kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor_id: Option<String>,
+    actor_id: UserId,
     kind: &'a str,
     detail: &'a Map<String, Value>,
     result: &'a str,
@@ -60,34 +46,50 @@ struct RecordToolboxEvent<'a> {
 }
 
 #[derive(Deserialize)]
-struct RecordedWire {
-    outcome: EventRecorded,
+#[serde(tag = "outcome", rename_all = "snake_case")]
+enum RecordedWire {
+    Recorded { id: EventId },
+    NotFound,
+}
+
+#[derive(Serialize)]
+struct EndToolboxEvent<'a> {
+    id: EventId,
+    result: &'a str,
+    detail: &'a Map<String, Value>,
 }
 
 impl Supabase {
-    /// Adds an event to the history of a toolbox. Repeated only when the first call certainly did not arrive: a second one
-    /// would tell of two events.
-    pub async fn record_toolbox_event(
+    /// Writes that something begins; none when the toolbox is gone. Repeated only when the first call certainly did not
+    /// arrive: a second one would tell of two events.
+    pub async fn begin_toolbox_event(
         &self,
         event: &ToolboxEvent<'_>,
-    ) -> Result<EventRecorded, DatabaseError> {
-        let (actor_kind, actor_id) = match event.actor {
-            Actor::User(id) => ("user", Some(id.to_string())),
-            Actor::Agent => ("agent", Some(event.toolbox.to_string())),
-            Actor::ControlPlane => ("control_plane", None),
-        };
+    ) -> Result<Option<EventId>, DatabaseError> {
         let body = argument(&RecordToolboxEvent {
             toolbox_id: event.toolbox,
-            actor_kind,
-            actor_id,
+            actor_kind: "user",
+            actor_id: event.user,
             kind: event.kind,
             detail: event.detail,
-            result: event.result,
+            result: BEGUN,
             request_id: event.request_id,
         });
         let answer = self.call_once("record_toolbox_event", &body).await?;
-        parse::<RecordedWire>(&answer)
-            .map(|told| told.outcome)
-            .map_err(|_| unexpected(&answer))
+        match parse(&answer)? {
+            RecordedWire::Recorded { id } => Ok(Some(id)),
+            RecordedWire::NotFound => Ok(None),
+        }
+    }
+
+    /// Writes how it ended: `succeeded`, or the code of what went wrong; and what is known of it besides.
+    pub async fn end_toolbox_event(
+        &self,
+        id: EventId,
+        result: &str,
+        detail: &Map<String, Value>,
+    ) -> Result<(), DatabaseError> {
+        let body = argument(&EndToolboxEvent { id, result, detail });
+        self.call("end_toolbox_event", &body).await.map(|_| ())
     }
 }
