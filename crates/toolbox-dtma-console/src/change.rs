@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use toolbox_api::console::{Attempt, ConsoleAction, ConsoleChange};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::machine::{Begun, VersionChange, VersionChangePhase};

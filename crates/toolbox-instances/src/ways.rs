@@ -9,7 +9,6 @@ use toolbox_api::console::{Attempt, Way};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::{Agent, AgentError};
 use toolbox_clients::supabase::rows::EnvironmentRow;
-use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_http::Clock;
 
 use crate::reach::HttpsAgents;

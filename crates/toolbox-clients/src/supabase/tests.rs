@@ -206,7 +206,7 @@ fn an_event_begins_once_and_its_end_may_be_told_again() {
         user: "a0000000-0000-4000-8000-000000000001".parse().unwrap(),
         kind: "agent_restart",
         detail: &detail,
-        request_id: "r",
+        request_id: Some("r"),
     };
     let transport = Arc::new(recorded::Recorded::new());
     transport.on(|_| Some(told(200, r#"{"outcome":"recorded","id":7}"#)));
