@@ -79,7 +79,7 @@ async fn closed(stream: &mut TcpStream) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_send_a_request_is_closed_after_ten_seconds() {
+async fn whoever_does_not_send_a_request_is_closed_later_than_clients_would_close() {
     for half in ["", "GET / HTTP/1.1\r\nhost:", "whole"] {
         let (address, _stop) = started_plain(LIMITS).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -92,7 +92,7 @@ async fn whoever_does_not_send_a_request_is_closed_after_ten_seconds() {
         closed(&mut stream).await;
         let took = begun.elapsed();
         assert!(
-            took >= Duration::from_secs(9) && took <= Duration::from_secs(11),
+            took >= Duration::from_secs(119) && took <= Duration::from_secs(121),
             "'{half}': {took:?}"
         );
     }
