@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -43,7 +43,8 @@ pub struct StderrLog {
     older: PathBuf,
     // A leaf lock around small writes, never held across an await.
     state: Mutex<State>,
-    news: broadcast::Sender<LogLine>,
+    /// Made for the first reader that follows: its places take half a megabyte.
+    news: OnceLock<broadcast::Sender<LogLine>>,
     connected: watch::Sender<bool>,
 }
 
@@ -104,7 +105,7 @@ impl StderrLog {
             older: newer.with_extension("stderr.old"),
             newer,
             state: Mutex::default(),
-            news: broadcast::channel(HELD).0,
+            news: OnceLock::new(),
             connected: watch::channel(false).0,
         };
         let last = log.kept().last().and_then(time_of);
@@ -214,8 +215,10 @@ impl StderrLog {
             let _ = serde_json::to_writer(&mut bytes, &line);
             bytes.push(b'\n');
             newest = newest.max(time_of(&line));
-            // Nobody may follow.
-            let _ = self.news.send(line);
+            if let Some(news) = self.news.get() {
+                // Nobody may follow any more.
+                let _ = news.send(line);
+            }
         }
         if bytes.is_empty() {
             return;
@@ -353,7 +356,11 @@ impl StderrLog {
         container: Option<&ContainerId>,
         query: LogQuery,
     ) -> Result<LogStream, RuntimeError> {
-        let news = self.news.subscribe();
+        let news = query.follow.then(|| {
+            self.news
+                .get_or_init(|| broadcast::channel(HELD).0)
+                .subscribe()
+        });
         let mut connected = self.connected.subscribe();
         if query.follow {
             // A server that has just been started may not be attached to yet.
@@ -372,10 +379,10 @@ impl StderrLog {
         let over = lines.len().saturating_sub(query.tail as usize);
         lines.drain(..over);
         let begun = stream::iter(lines.into_iter().map(Ok));
-        if !query.follow {
-            return Ok(begun.boxed());
-        }
-        Ok(begun.chain(following(news, connected, newest)).boxed())
+        Ok(match news {
+            Some(news) => begun.chain(following(news, connected, newest)).boxed(),
+            None => begun.boxed(),
+        })
     }
 }
 
