@@ -49,6 +49,13 @@ export async function removeContainers(labels: string[]): Promise<void> {
   }
 }
 
+/** Removes the networks with the label. */
+export async function removeNetworks(label: string): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
+  const found: { Id: string }[] = await docker("GET", `/networks?filters=${filters}`);
+  for (const { Id } of found) await docker("DELETE", `/networks/${Id}`);
+}
+
 /** Does `work` for each, at most `width` at once. */
 export async function inTurns<T>(items: T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
   const rest = [...items];

@@ -1,7 +1,7 @@
 // DTMA as it ships, started on this machine's Docker for a toolbox of its own.
 
 import { onCleanup } from "./cleanup.ts";
-import { docker, LABEL, removeContainers, SOCKET, timed } from "./docker.ts";
+import { docker, LABEL, removeContainers, removeNetworks, SOCKET, timed } from "./docker.ts";
 import { freePort, kill } from "./host.ts";
 
 export const IMAGE = "toolbox/sample-mcp:dev";
@@ -30,7 +30,7 @@ export async function startAgent(program: string, { tls }: { tls: boolean }): Pr
   const toolboxId = crypto.randomUUID();
   const cleanUp = onCleanup(async () => {
     await removeContainers([`${LABEL}=1`, `io.toolbox.toolbox_id=${toolboxId}`]);
-    await docker("DELETE", `/networks/toolbox-${toolboxId.slice(0, 8)}`);
+    await removeNetworks(`io.toolbox.toolbox_id=${toolboxId}`);
     await Deno.remove(dir, { recursive: true });
   });
   const port = freePort();

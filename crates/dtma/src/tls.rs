@@ -25,6 +25,7 @@ use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::names::agent_host;
 
 use crate::durable;
+use crate::runtime::networks::BRIDGE_START;
 
 /// Key and certificate in one file, so that there is never one without the other.
 const FILE: &str = "tls.pem";
@@ -185,20 +186,25 @@ fn make(toolbox: ToolboxId, names: &[String]) -> Result<String, rcgen::Error> {
     Ok(format!("{}{}", key.serialize_pem(), certificate.pem()))
 }
 
-/// Loopback, and every address of the machine's interfaces that a caller elsewhere may use.
+/// The addresses of this machine that a caller may use.
 fn addresses() -> Vec<IpAddr> {
+    // Without them the configured names are all there is.
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let elsewhere = interfaces
+        .iter()
+        .filter(|i| !i.is_loopback() && !i.is_link_local());
+    callable(elsewhere.map(|i| (&*i.name, i.ip())))
+}
+
+/// Loopback, and the addresses of `interfaces` but for the bridges of tools, of which there may be more than a certificate
+/// has names.
+fn callable<'a>(interfaces: impl Iterator<Item = (&'a str, IpAddr)>) -> Vec<IpAddr> {
     let mut found = vec![
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ];
-    // Without them the configured names are all there is.
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    found.extend(
-        interfaces
-            .iter()
-            .filter(|i| !i.is_loopback() && !i.is_link_local())
-            .map(if_addrs::Interface::ip),
-    );
+    let callers = interfaces.filter(|(name, _)| !name.starts_with(BRIDGE_START));
+    found.extend(callers.map(|(_, ip)| ip));
     found
 }
 
@@ -208,6 +214,18 @@ mod tests {
 
     fn toolbox() -> ToolboxId {
         ToolboxId::new(uuid::Uuid::from_u128(7))
+    }
+
+    #[test]
+    fn bridges_of_tools_leave_room_for_the_addresses_of_callers() {
+        let of = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0ad5_0001 + 8 * n));
+        let bridges: Vec<_> = (0..200)
+            .map(|n| (format!("tbxaaaaa{n:07}"), of(n)))
+            .collect();
+        let public = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+        let all = bridges.iter().map(|(name, ip)| (&**name, *ip));
+        let found = callable(all.chain([("eth0", public)]));
+        assert_eq!(found[2..], [public]);
     }
 
     #[test]

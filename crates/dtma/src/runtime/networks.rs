@@ -16,7 +16,7 @@ use crate::record::short_id;
 /// Longest name of a network interface in Linux, in bytes.
 const BRIDGE_CHARS: usize = 15;
 /// Beginning of the bridges of every toolbox.
-const BRIDGE_START: &str = "tbx";
+pub(crate) const BRIDGE_START: &str = "tbx";
 /// How much of a bridge's name tells the toolbox: 25 bits.
 const TOOLBOX_CHARS: usize = 5;
 /// An instance's own network: the bridge, the container, and a few addresses to spare.
