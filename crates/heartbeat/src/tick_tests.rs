@@ -374,12 +374,14 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
             .set("content-type", "application/problem+json");
         Ok(answer)
     };
+    let garbled = || Ok(Response::new(202, b"{".to_vec()));
     // Of the agent, then of the companion.
     for (answers, code, state) in [
         ([refused(), refused()], "agent_unreachable", "failed"),
         ([Err(timed_out()), refused()], "agent_timeout", "asked"),
         ([refused(), Err(timed_out())], "agent_unreachable", "asked"),
         ([refused(), unknown()], "release_unknown", "failed"),
+        ([garbled(), refused()], "agent_bad_response", "asked"),
         ([Err(timed_out()), unknown()], "release_unknown", "asked"),
     ] {
         let world = World::new();

@@ -539,8 +539,9 @@ mod tests {
     fn a_toolbox_is_healthy_when_its_machine_says_so_and_its_agent_reports_so() {
         use VersionChangePhase::{Draining, Failed, Healthy, RolledBack};
         let later = NOW + Duration::from_mins(1);
-        let look =
-            |row: &EnvironmentRow, told| after_look(asked(), &version(), row, told, later).state;
+        let look = |row: &EnvironmentRow, told: Result<Option<&VersionChange>, &ApiError>| {
+            after_look(asked(), &version(), row, told, later).state
+        };
         let (new, old) = (row("active", VERSION), row("active", "1.0.0"));
         for (row, phase, state) in [
             (&new, Healthy, State::Healthy),
