@@ -445,18 +445,18 @@ mod tests {
         after_asking(toolbox(0, State::Waiting), Ok("c1".to_owned()), NOW)
     }
 
-    fn refused(code: ErrorCode, is_doubtful: bool) -> Result<String, Unreached> {
-        Err(Unreached {
+    fn refused(code: ErrorCode, is_doubtful: bool) -> Unreached {
+        Unreached {
             error: ApiError::new(code),
             attempts: Vec::new(),
             is_doubtful,
-        })
+        }
     }
 
     /// Asked, and nobody knows whether that arrived.
     fn perhaps_asked() -> RolloutToolbox {
         let answer = refused(ErrorCode::AgentTimeout, true);
-        after_asking(toolbox(0, State::Waiting), answer, NOW)
+        after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
     }
 
     #[test]
@@ -512,7 +512,7 @@ mod tests {
     fn what_a_machine_answers_decides_whether_it_is_under_way() {
         let answered = |code, is_doubtful| {
             let answer = refused(code, is_doubtful);
-            after_asking(toolbox(0, State::Waiting), answer, NOW)
+            after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
         };
         let accepted = asked();
         assert_eq!(
@@ -586,7 +586,7 @@ mod tests {
     fn what_was_perhaps_begun_is_recognised_by_its_version() {
         let perhaps = || {
             let answer = refused(ErrorCode::VersionChangeInProgress, false);
-            after_asking(toolbox(0, State::Waiting), answer, NOW)
+            after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
         };
         let look = |toolbox, change: &VersionChange| {
             let row = row("active", VERSION);
