@@ -270,9 +270,9 @@ create policy "owners read their toolboxes" on public.account_tool_environments
 create policy "owners rename their toolboxes" on public.account_tool_environments
   for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
 
--- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
--- order of messages are for the RPCs alone. So is what says whose key a machine gets: the certificate, the epoch and the id, also
--- from the service role. Whoever holds the secret key cannot put a certificate of their own beside a key that is in use.
+-- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. The RPCs alone write
+-- hashes and the order of messages. They alone write the certificate, the epoch and the id too, which say whose key a machine
+-- gets: the service role does not. So the holder of the secret key cannot put another certificate beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
@@ -1653,6 +1653,15 @@ declare
   settled integer := 0;
   alert record;
 begin
+  -- Where a rule was being removed when its toolbox was heard of again, and stayed after all, nobody noted it.
+  update public.alerts a set recovering_since = clock_timestamp()
+  where a.id in (
+    select missed.id from public.alerts missed join public.account_tool_environments e on e.id = missed.subject_id
+    where missed.kind = 'toolbox_silent' and missed.closed_at is null and missed.recovering_since is null
+      and e.status <> 'unresponsive'
+    limit 200
+    for update of missed skip locked
+  );
   for alert in
     select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
     from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
@@ -1684,7 +1693,7 @@ begin
 end;
 $$;
 comment on function private.settle_alerts is
-  'Closes alerts that have been over for a minute, with a message each; 200 a call; returns how many.';
+  'Closes alerts that have been over for a minute, with a message each, and notes which toolboxes are silent no more; 200 a call; returns how many it closed.';
 
 revoke all on function
   private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.alert_of_instance(),
@@ -1911,11 +1920,15 @@ create table public.rollouts (
   ended_at timestamptz,
   step integer not null default 0,
   leased_until timestamptz not null default clock_timestamp(),
+  -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
+  is_due boolean not null generated always as (state = 'running' or toolboxes @> '[{"state": "asked"}]') stored,
   constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
   constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
 );
 create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
 create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+create index rollouts_due_idx on public.rollouts (leased_until) where is_due;
+create index rollouts_ended_at_idx on public.rollouts (ended_at);
 
 alter table public.rollouts enable row level security;
 create policy "owners read their rollouts" on public.rollouts
@@ -1924,19 +1937,20 @@ create policy "owners read their rollouts" on public.rollouts
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
 comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
 comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
-comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, ended_at.';
+comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, looked_at, ended_at.';
 comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
 comment on column public.rollouts.request_id is 'The request that began it.';
 comment on column public.rollouts.created_at is 'When it began.';
 comment on column public.rollouts.ended_at is 'When it was stopped or finished.';
 comment on column public.rollouts.step is 'Grows with each tick that takes it, which alone may write what it saw.';
 comment on column public.rollouts.leased_until is 'Until then a tick has it.';
+comment on column public.rollouts.is_due is 'It runs, or toolboxes that it asked are under way.';
 
 -- supabase/schemas/functions/rollouts.sql
 -- How a rollout begins, is stopped and goes on. What comes next is decided by crates/toolbox-instances/src/rollouts.rs.
@@ -1971,8 +1985,12 @@ begin
   if jsonb_array_length(chosen) > most then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
-  -- What ended long ago makes room.
-  delete from public.rollouts r where r.user_id = of_user and r.ended_at < now() - private.retention();
+  -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
+  if exists (
+    select from public.rollouts r where r.user_id = of_user and (r.is_due or r.leased_until > clock_timestamp())
+  ) then
+    return jsonb_build_object('outcome', 'in_progress');
+  end if;
   insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
   values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
   on conflict do nothing
@@ -1984,7 +2002,7 @@ begin
 end;
 $$;
 comment on function public.begin_rollout is
-  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress when one runs already.';
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
 
 create function public.stop_rollout(p jsonb) returns jsonb
 language plpgsql security definer
@@ -2022,8 +2040,8 @@ declare
 begin
   with due as (
     select r.id from public.rollouts r
-    -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
-    where (r.state = 'running' or r.toolboxes @> '[{"state": "asked"}]') and r.leased_until <= clock_timestamp()
+    where r.is_due and r.leased_until <= clock_timestamp()
+    -- Who was served last is last. A user has one that is due, so users take turns.
     order by r.leased_until
     limit most
     for update skip locked
@@ -3385,11 +3403,17 @@ begin
   )
   delete from public.toolbox_events e using old where e.id = old.id;
   get diagnostics deleted = row_count;
+  delete from public.rollouts r where r.id in (
+    select ended.id from public.rollouts ended
+    where ended.ended_at < now() - private.retention() and not ended.is_due
+    order by ended.ended_at limit 1000
+    for update skip locked
+  );
   return deleted;
 end;
 $$;
 comment on function private.delete_old_toolbox_events is
-  'Deletes events of toolboxes older than private.retention(); 1000 a call; returns how many.';
+  'Deletes events of toolboxes older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
 
 create function private.delete_old_alerts() returns integer
 language plpgsql security definer

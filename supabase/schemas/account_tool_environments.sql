@@ -135,9 +135,9 @@ create policy "owners read their toolboxes" on public.account_tool_environments
 create policy "owners rename their toolboxes" on public.account_tool_environments
   for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
 
--- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. Hashes and the
--- order of messages are for the RPCs alone. So is what says whose key a machine gets: the certificate, the epoch and the id, also
--- from the service role. Whoever holds the secret key cannot put a certificate of their own beside a key that is in use.
+-- Per column: a browser never writes a status or an address, and never reads a token, not even hashed. The RPCs alone write
+-- hashes and the order of messages. They alone write the certificate, the epoch and the id too, which say whose key a machine
+-- gets: the service role does not. So the holder of the secret key cannot put another certificate beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,

@@ -14,11 +14,15 @@ create table public.rollouts (
   ended_at timestamptz,
   step integer not null default 0,
   leased_until timestamptz not null default clock_timestamp(),
+  -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
+  is_due boolean not null generated always as (state = 'running' or toolboxes @> '[{"state": "asked"}]') stored,
   constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
   constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
 );
 create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
 create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+create index rollouts_due_idx on public.rollouts (leased_until) where is_due;
+create index rollouts_ended_at_idx on public.rollouts (ended_at);
 
 alter table public.rollouts enable row level security;
 create policy "owners read their rollouts" on public.rollouts
@@ -27,16 +31,17 @@ create policy "owners read their rollouts" on public.rollouts
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
 comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
 comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
-comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, ended_at.';
+comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, looked_at, ended_at.';
 comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
 comment on column public.rollouts.request_id is 'The request that began it.';
 comment on column public.rollouts.created_at is 'When it began.';
 comment on column public.rollouts.ended_at is 'When it was stopped or finished.';
 comment on column public.rollouts.step is 'Grows with each tick that takes it, which alone may write what it saw.';
 comment on column public.rollouts.leased_until is 'Until then a tick has it.';
+comment on column public.rollouts.is_due is 'It runs, or toolboxes that it asked are under way.';

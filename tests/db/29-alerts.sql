@@ -56,8 +56,14 @@ select is(tests.alerts('toolbox_silent'), 'recovering 1', 'it is heard of');
 select is(private.settle_alerts(), 0, 'which must last');
 select tests.fall_silent() \g /dev/null
 select is(tests.alerts('toolbox_silent') || '; ' || tests.messages('toolbox_silent'), 'open 2; opened pending', 'silent again within a minute: the same alert');
+select private.settle_alerts() \g /dev/null
+select is(tests.alerts('toolbox_silent'), 'open 2', 'while it lasts it stays open');
 update alert_messages set state = 'delivered', attempts = 1, finished_at = now();
 select tests.heartbeat() \g /dev/null
+-- Its rule was being removed when it was heard of, and stayed.
+update alerts set recovering_since = null where kind = 'toolbox_silent';
+select private.settle_alerts() \g /dev/null
+select is(tests.alerts('toolbox_silent'), 'recovering 2', 'the clock notes what the heartbeat had to pass by');
 select is(tests.settle(), 1, 'a minute later it is over');
 select is(tests.alerts('toolbox_silent') || '; ' || tests.messages('toolbox_silent'), 'closed 2; opened delivered, recovered pending', 'and the recovery is told');
 select is(tests.settle(), 0, 'once');

@@ -64,17 +64,40 @@ select is(stop_rollout(jsonb_build_object('rollout_id', id, 'user_id', user_id))
 select is(tests.write(3, '{asked,asked,waiting}'), 'recorded', 'what was begun meanwhile is written');
 select results_eq('select state, reason ->> ''code'', ended_at is not null from rollouts', $$ values ('stopped', 'stopped_by_user', true) $$, 'and it stays stopped');
 select is(tests.claimed() #>> '{0,step}', '4', 'while toolboxes are under way it is looked after');
+select is(tests.roll() ->> 'outcome', 'in_progress', 'and no other begins');
 select is(tests.write(4, '{healthy,failed,waiting}', 'stopped', '{"code": "x", "message": "y"}'), 'recorded', 'until they have ended');
 select is(tests.claimed(), '[]', 'then no longer');
+update rollouts set leased_until = now() + interval '1 minute';
+select is(tests.roll() ->> 'outcome', 'in_progress', 'one that a tick has may just ask toolboxes');
+update rollouts set leased_until = now();
 select is(stop_rollout(jsonb_build_object('rollout_id', id, 'user_id', user_id)) #>> '{rollout,reason,code}', 'stopped_by_user', 'what has ended stays as it is') from rollouts;
 select is(tests.roll() ->> 'outcome', 'begun', 'and the next may begin');
 select tests.claimed() \g /dev/null
 select is(record_rollout(jsonb_build_object('rollout_id', id, 'step', 1, 'state', 'stopped', 'toolboxes', toolboxes, 'reason', '{"code": "agent_unreachable", "message": "x"}'::jsonb)) ->> 'outcome', 'recorded', 'a failure stops it')
 from rollouts where state = 'running';
 select is(count(*), 2::bigint, 'with a reason') from rollouts where state = 'stopped' and reason is not null;
-update rollouts set ended_at = ended_at - interval '91 days';
-select tests.roll() \g /dev/null
-select is(count(*), 1::bigint, 'what ended long ago goes when the next begins') from rollouts;
+
+-- Users take turns: who was served last is last.
+delete from rollouts;
+insert into rollouts (user_id, version, wave_size, toolboxes, state, reason, ended_at, leased_until)
+  select case n when 6 then 'b0000000-0000-4000-8000-000000000002' else 'a0000000-0000-4000-8000-000000000001' end::uuid, '2.0.0', 1,
+    '[{"state": "asked"}]', 'stopped', '{}', now(), now() - n * interval '1 second' from generate_series(1, 6) n;
+select results_eq('select claimed ->> ''version'', count(*), count(*) filter (where claimed ->> ''user_id'' like ''b%'') from jsonb_array_elements(tests.claimed()) claimed group by 1',
+  $$ values ('2.0.0', 5::bigint, 1::bigint) $$, 'of more than five those that wait longest');
+set local enable_seqscan = off;
+create function tests.plan(statement text) returns setof text language plpgsql as $$ begin return query execute 'explain ' || statement; end $$;
+select matches(string_agg(line, ' '), 'rollouts_due_idx', 'and ended ones are not read for it')
+from tests.plan('select id from rollouts r where r.is_due and r.leased_until <= clock_timestamp() order by r.leased_until limit 5') line;
+reset enable_seqscan;
+
+-- What ended longer ago than history is kept goes with the clock, unless toolboxes of it are under way.
+delete from rollouts;
+insert into rollouts (user_id, version, wave_size, toolboxes, state, reason, ended_at)
+  select 'a0000000-0000-4000-8000-000000000001', '2.0.0', 1, jsonb_build_array(jsonb_build_object('state', s)), 'stopped', '{}', now() - days * interval '1 day'
+  from (values ('failed', 89), ('failed', 91), ('asked', 91)) v (s, days);
+select private.delete_old_toolbox_events() \g /dev/null
+select results_eq('select toolboxes #>> ''{0,state}'', ended_at > now() - interval ''90 days'' from rollouts order by ended_at', $$ values ('asked', false), ('failed', true) $$,
+  'ended ones go with their history');
 
 select * from finish();
 rollback;

@@ -4,6 +4,7 @@ import { codeOf, Console, describe, eventually, type Reply, startWorld } from ".
 import { addVersion, makeRelease } from "../install/machine.ts";
 
 const NEXT = "0.1.9";
+const ROLLED_OUT = "0.1.6";
 /** Its program is not what its checksum says. */
 const DAMAGED = "0.1.8";
 /** Its program is not there. */
@@ -21,7 +22,7 @@ Deno.test("an agent is seen, restarted, upgraded and rolled back by the console,
   const releases = `${world.ready.data_dir}/releases`;
   const version = await makeRelease(releases);
   const program = `dtma-${Deno.build.arch}`;
-  for (const other of [NEXT, DAMAGED, HOLLOW]) await addVersion(releases, version, other);
+  for (const other of [NEXT, ROLLED_OUT, DAMAGED, HOLLOW]) await addVersion(releases, version, other);
   await Deno.writeTextFile(`${releases}/${DAMAGED}/${program}`, "x", { append: true });
   await Deno.remove(`${releases}/${HOLLOW}/${program}`);
 
@@ -124,6 +125,17 @@ Deno.test("an agent is seen, restarted, upgraded and rolled back by the console,
     },
   );
 
+  await t.step("a rollout: it is finished when its version serves", async () => {
+    const begun = await board.ask("POST", "/rollouts", { version: ROLLED_OUT, toolboxIds: [world.toolboxId] });
+    assert.equal(begun.status, 202, describe(begun));
+    const done = await eventually("the rollout ends", async () => {
+      const { json } = await board.ask("GET", `/rollouts/${begun.json.rollout.id}`);
+      return json.rollout.state === "running" ? undefined : json.rollout;
+    }, { ms: 120_000 });
+    assert.deepEqual([done.state, done.toolboxes[0].state], ["finished", "healthy"], JSON.stringify(done));
+    await serves(ROLLED_OUT, NEXT);
+  });
+
   await t.step("each change is in the history of the toolbox", async () => {
     const events = await world.db.rows<{ kind: string; result: string; method: string | null }>(
       "select kind, result, detail ->> 'method' as method from public.toolbox_events where kind like 'agent_r%' order by id",
@@ -137,6 +149,7 @@ Deno.test("an agent is seen, restarted, upgraded and rolled back by the console,
       "agent_redeploy succeeded dtma_endpoint",
       "agent_rollback succeeded dtma_endpoint",
       "agent_redeploy succeeded companion",
+      "agent_redeploy accepted dtma_endpoint",
     ]);
   });
 });

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use toolbox_domain::receipts::ReceiptKey;
 use toolbox_domain::retry::Fault;
@@ -5,6 +7,7 @@ use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
 use toolbox_edge::recorded::Seen;
+use toolbox_instances::rollouts::{ASK_LIMIT, STEP_LIMIT};
 
 use crate::testing::{INSTANCE, KEY, TOKEN, TOOLBOX, World};
 
@@ -134,7 +137,7 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
     assert_eq!(failed, 2);
     let limits = world.transport.sent();
     let limits: Vec<_> = limits.iter().map(|c| c.deadline.as_secs()).collect();
-    assert_eq!(limits, [4, 4, 4, 4, 4, 3, 4, 4, 4, 4]);
+    assert_eq!(limits, [4, 4, 4, 4, 4, 2, 4, 4, 4, 4]);
 }
 
 #[test]
@@ -337,5 +340,72 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
         .filter(|call| call.request.url.starts_with("http://127.0.0.1:"))
         .collect();
     assert_eq!(to_machines.len(), 3);
-    assert!(to_machines.iter().all(|call| call.deadline.as_secs() == 2));
+    assert!(to_machines.iter().all(|call| call.deadline == ASK_LIMIT));
+}
+
+#[test]
+fn a_step_of_a_rollout_ends_before_the_ticks_caller_and_the_lease_do() {
+    let deploy = include_str!("../../../docs/DEPLOY.md");
+    let (_, waits) = deploy.split_once("timeout_milliseconds := ").unwrap();
+    let (waits, _) = waits.split_once('\n').unwrap();
+    let waits = Duration::from_millis(waits.parse().unwrap());
+    assert!(STEP_LIMIT < waits, "{STEP_LIMIT:?} {waits:?}");
+    let claim = include_str!("../../../supabase/schemas/functions/rollouts.sql");
+    assert!(claim.contains("lease constant interval := interval '1 minute'"));
+    assert!(STEP_LIMIT < Duration::from_mins(1));
+}
+
+#[test]
+fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
+    let row = json!({"id": TOOLBOX, "status": "active", "public_ip_address": "127.0.0.1", "dtma_port": 30000,
+        "dtma_certificate_pem": null, "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null,
+        "dtma_api_version": 2, "dtma_last_known_version": "1.0.0"});
+    let claimed = json!({"rollouts": [{
+        "id": "6f9619ff-8b86-4d01-b42d-00000000000a", "user_id": "6f9619ff-8b86-4d01-b42d-00000000000b", "version": "2.0.0",
+        "wave_size": 1, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
+        "step": 1, "request_id": "req-roll", "rows": [row], "toolboxes": [{"id": TOOLBOX, "name": "one", "state": "waiting"}],
+    }]});
+    let refused = || Err(TransportError::new(Fault::Refused, "x"));
+    let unknown = || {
+        let body = json!({"type": "x", "title": "x", "status": 404, "detail": "x", "code": "release_unknown", "retryable": false});
+        let mut answer = Response::new(404, body.to_string().into_bytes());
+        answer
+            .headers
+            .set("content-type", "application/problem+json");
+        Ok(answer)
+    };
+    let garbled = || Ok(Response::new(202, b"{".to_vec()));
+    // Of the agent, then of the companion.
+    for (answers, code, state) in [
+        ([refused(), refused()], "agent_unreachable", "failed"),
+        ([Err(timed_out()), refused()], "agent_timeout", "asked"),
+        ([refused(), Err(timed_out())], "agent_unreachable", "asked"),
+        ([refused(), unknown()], "release_unknown", "failed"),
+        ([garbled(), refused()], "agent_bad_response", "asked"),
+        ([Err(timed_out()), unknown()], "release_unknown", "asked"),
+    ] {
+        let world = World::new();
+        world
+            .on("run_job", &done(0))
+            .on("claim_alert_messages", &json!({"messages": []}))
+            .on("get_unsealed_operations", &json!({"chains": []}))
+            .on("claim_rollouts", &claimed)
+            .on("record_rollout", &json!({"outcome": "recorded"}))
+            .on(
+                "record_toolbox_event",
+                &json!({"outcome": "recorded", "id": 1}),
+            )
+            .on("end_toolbox_event", &json!({"outcome": "recorded"}));
+        let mut answers = answers.into_iter();
+        world.transport.on(move |request| {
+            let is_ask = request.url.ends_with("/v1/machine/redeploy");
+            is_ask.then(|| answers.next().unwrap())
+        });
+        ask_with(&world, &[("apikey", SECRET)]);
+        let recorded = &world.asked("record_rollout")[0]["toolboxes"][0];
+        assert_eq!(
+            (&recorded["code"], &recorded["state"]),
+            (&json!(code), &json!(state))
+        );
+    }
 }

@@ -76,7 +76,7 @@ codes! {
         /// The agent is being redeployed or rolled back already.
         VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
         /// The user has a rollout that runs.
-        RolloutInProgress = "rollout_in_progress", 409, "A rollout of yours runs already; wait for its end, or stop it";
+        RolloutInProgress = "rollout_in_progress", 409, "A rollout of yours runs already, or toolboxes that it asked are under way; wait for their end";
         /// There is no version to go back to.
         NoPreviousVersion = "no_previous_version", 409, "There is no version before the one that runs";
         /// The machine was not told where releases are.

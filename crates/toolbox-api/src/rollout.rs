@@ -40,7 +40,7 @@ pub enum RolloutState {
     Running,
     /// A failure or its user stopped it. No further toolbox is asked; those that were go on.
     Stopped,
-    /// Every toolbox runs the version.
+    /// Every toolbox runs the version, or was removed meanwhile.
     Finished,
 }
 
@@ -78,9 +78,12 @@ pub struct RolloutToolbox {
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was asked.
+    /// When it was asked first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<String>,
+    /// When its machine was first asked how the change goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<String>,
     /// When its end was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
@@ -91,11 +94,12 @@ pub struct RolloutToolbox {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutToolboxState {
-    /// Nobody has asked it.
+    /// Its machine was not asked, or is asked again.
     Waiting,
     /// Its machine was asked to replace the agent.
     Asked,
-    /// The machine says that the version is healthy, and the agent has reported with it.
+    /// The machine says that the version is healthy, and the agent has reported with it; of a toolbox that ran the version
+    /// before it was its turn, what the agent has last reported.
     Healthy,
     /// It was not replaced, or nobody knows in time.
     Failed,

@@ -303,7 +303,9 @@ pub(crate) fn failure(
     action: ConsoleAction,
     unreached: Unreached,
 ) -> Result<Reply, ApiError> {
-    let Unreached { error, attempts } = unreached;
+    let Unreached {
+        error, attempts, ..
+    } = unreached;
     let answer = ConsoleChange {
         success: false,
         message: error.message().to_owned(),

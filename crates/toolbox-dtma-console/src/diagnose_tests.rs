@@ -168,7 +168,7 @@ fn what_the_rows_and_the_other_ways_tell_is_judged_too() {
         verdicts(&world).1
     };
     assert_eq!(
-        told(|row| row["last_heartbeat_at"] = json!("2025-12-31T23:55:00Z"))("heartbeat"),
+        told(|row| row["last_heartbeat_at"] = json!("2025-12-31T23:54:00Z"))("heartbeat"),
         "warning"
     );
     assert_eq!(

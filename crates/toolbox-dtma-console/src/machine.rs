@@ -116,6 +116,7 @@ impl Machine {
             Err(failed) => {
                 let attempt = attempt(Way::Ssh, &failed, self.ms_since(begun));
                 tried.attempts.push(attempt);
+                tried.is_doubtful |= failed.is_doubtful;
                 if failed.is_final {
                     tried.error = failed.error;
                 }

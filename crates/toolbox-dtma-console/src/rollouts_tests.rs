@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
-use toolbox_instances::testing::{TOOLBOX, USER, answer};
+use toolbox_edge::recorded::user_token;
+use toolbox_instances::testing::{NOW, TOOLBOX, USER, answer};
 
 use crate::testing::World;
 
@@ -93,7 +94,11 @@ fn it_is_read_with_the_callers_own_token_and_stopped_for_the_caller() {
     let rows = |rows: Value| {
         world.transport.on(move |request| {
             let is_read = request.url.contains(&format!("/rollouts?id=eq.{ROLLOUT}&"));
-            is_read.then(|| answer(200, &rows))
+            is_read.then(|| {
+                let token = format!("Bearer {}", user_token(USER, NOW + 3600));
+                assert_eq!(request.headers.get("authorization"), Some(token.as_str()));
+                answer(200, &rows)
+            })
         });
     };
     rows(json!([rollout("running")]));

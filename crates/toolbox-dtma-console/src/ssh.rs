@@ -34,7 +34,11 @@ impl Machine {
         let tried = executor.execute(&self.token, request_id, toolbox, operation);
         match tried.await {
             Tried::Done(answer) => Ok(answer),
-            Tried::Not(error) | Tried::Perhaps(error) => Err(Failed::for_now(error)),
+            Tried::Not(error) => Err(Failed::for_now(error)),
+            Tried::Perhaps(error) => Err(Failed {
+                is_doubtful: true,
+                ..Failed::for_now(error)
+            }),
         }
     }
 

@@ -27,7 +27,9 @@ pub(crate) async fn status(cx: &RequestContext, id: ToolboxId) -> Result<Reply, 
             None,
             reached.attempts,
         ),
-        Err(Unreached { error, attempts }) => (None, Some(error), attempts),
+        Err(Unreached {
+            error, attempts, ..
+        }) => (None, Some(error), attempts),
     };
     let agent = agent_check(&machine, reached.as_ref(), &attempts);
     let database = ServiceCheck {

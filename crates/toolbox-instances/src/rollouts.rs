@@ -25,12 +25,20 @@ use toolbox_domain::machine_operation::AgentVersion;
 use toolbox_http::Clock;
 
 use crate::reach::HttpsAgents;
-use crate::ways::{Programs, Unreached, change_detail, sentence};
+use crate::ways::{Programs, Refusal, Unreached, change_detail, sentence};
 
-/// Longest wait for each call to the database. There are three at most, and a tick's caller waits 15 s.
-pub const DATABASE_LIMIT: Duration = Duration::from_secs(3);
-/// Longest wait for each of the two programs of a machine.
-pub const MACHINE_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait for each call to the database.
+pub const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait for each of the two programs of a machine when it is asked how a change goes.
+pub const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait for each of them when it is asked for a change: it answers when it has fetched the release's checksum.
+pub const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// Longest that a step takes: a claim, which is not repeated; the event, its end and the record, which begin again within two
+/// seconds where the database cannot be reached; and between them both programs of a machine, one after the other. Toolboxes
+/// of a wave and rollouts go on at the same time.
+pub const STEP_LIMIT: Duration = DATABASE_LIMIT
+    .saturating_mul(1 + 3 * 2)
+    .saturating_add(ASK_LIMIT.saturating_mul(2));
 /// How long a machine may take to be healthy: to fetch the version, to let its tools' calls end, and to try it.
 const HEALTHY_WITHIN: Duration = Duration::from_mins(20);
 
@@ -40,8 +48,10 @@ pub struct Rollouts<'a> {
     pub supabase: &'a Supabase,
     /// Time.
     pub clock: &'a dyn Clock,
-    /// How machines are called, each call within [`MACHINE_LIMIT`].
-    pub agents: HttpsAgents,
+    /// How machines are asked how a change goes, each call within [`LOOK_LIMIT`].
+    pub looks: HttpsAgents,
+    /// How they are asked for a change, each call within [`ASK_LIMIT`].
+    pub asks: HttpsAgents,
     /// Where companions listen.
     pub companion_port: u16,
     /// Who runs the job.
@@ -88,9 +98,13 @@ impl Rollouts<'_> {
         Ok(())
     }
 
-    fn programs<'b>(&'b self, toolbox: &'b EnvironmentRow) -> Programs<'b> {
+    fn programs<'b>(
+        &'b self,
+        agents: &'b HttpsAgents,
+        toolbox: &'b EnvironmentRow,
+    ) -> Programs<'b> {
         Programs {
-            agents: &self.agents,
+            agents,
             toolbox,
             companion_port: self.companion_port,
             request_id: &self.request_id,
@@ -104,24 +118,18 @@ impl Rollouts<'_> {
         toolbox: RolloutToolbox,
         row: Option<&EnvironmentRow>,
     ) -> RolloutToolbox {
-        let change = match row {
-            Some(row) => {
-                let asked = self
-                    .programs(row)
-                    .reach(async |program: &Agent| program.version_change().await)
-                    .await;
-                // An agent that is being replaced does not answer for a while.
-                asked.ok().and_then(|reached| reached.value.operation)
-            }
-            None => None,
+        let Some(row) = row else {
+            return ended(toolbox, State::Removed, self.clock.now());
         };
-        after_look(
-            toolbox,
-            &rollout.version,
-            row,
-            change.as_ref(),
-            self.clock.now(),
-        )
+        let told = self
+            .programs(&self.looks, row)
+            .reach(async |program: &Agent| program.version_change().await)
+            .await;
+        let told = match &told {
+            Ok(reached) => Ok(reached.value.operation.as_ref()),
+            Err(Refusal::ForNow(unreached) | Refusal::Final(unreached)) => Err(&unreached.error),
+        };
+        after_look(toolbox, &rollout.version, row, told, self.clock.now())
     }
 
     async fn ask(
@@ -162,7 +170,7 @@ impl Rollouts<'_> {
             }
         };
         let asked = self
-            .programs(row)
+            .programs(&self.asks, row)
             .reach(async |program: &Agent| program.redeploy_agent(version).await)
             .await
             .map_err(Unreached::from);
@@ -178,8 +186,7 @@ impl Rollouts<'_> {
         if let Err(error) = supabase.end_toolbox_event(event, result, &detail).await {
             (self.log)("record the end of the event", &error.into());
         }
-        let answer = asked.map(|reached| reached.value.id);
-        after_asking(toolbox, answer.map_err(|unreached| unreached.error), now)
+        after_asking(toolbox, asked.map(|reached| reached.value.id), now)
     }
 }
 
@@ -236,100 +243,118 @@ fn failed(toolbox: RolloutToolbox, code: &str, message: String, now: Duration) -
 
 fn after_asking(
     toolbox: RolloutToolbox,
-    answer: Result<String, ApiError>,
+    answer: Result<String, Unreached>,
     now: Duration,
 ) -> RolloutToolbox {
     let toolbox = RolloutToolbox {
-        asked_at: Some(moment::format(now)),
+        // One that is asked again has its time from the first asking.
+        asked_at: toolbox.asked_at.or_else(|| Some(moment::format(now))),
         ..toolbox
     };
     match answer {
         Ok(id) => RolloutToolbox {
             state: State::Asked,
             operation_id: Some(id),
+            code: None,
+            message: None,
             ..toolbox
         },
         // It may have begun, now or by a tick that died: a look at the machine will tell.
-        Err(error)
-            if matches!(
-                error.code,
-                ErrorCode::AgentTimeout | ErrorCode::VersionChangeInProgress
-            ) =>
-        {
-            RolloutToolbox {
-                state: State::Asked,
-                code: Some(error.code.as_str().to_owned()),
-                message: Some(sentence(&error)),
-                ..toolbox
-            }
-        }
-        Err(error) => failed(toolbox, error.code.as_str(), sentence(&error), now),
+        Err(Unreached {
+            error, is_doubtful, ..
+        }) if is_doubtful || error.code == ErrorCode::VersionChangeInProgress => RolloutToolbox {
+            state: State::Asked,
+            code: Some(error.code.as_str().to_owned()),
+            message: Some(sentence(&error)),
+            ..toolbox
+        },
+        Err(Unreached { error, .. }) => failed(toolbox, error.code.as_str(), sentence(&error), now),
     }
 }
 
-/// `change` is the last change of the agent's version that the machine knows; none where it did not answer.
+/// `told` is the last change of the agent's version that the machine knows, or why it does not tell.
 fn after_look(
     toolbox: RolloutToolbox,
     version: &AgentVersion,
-    row: Option<&EnvironmentRow>,
-    change: Option<&VersionChange>,
+    row: &EnvironmentRow,
+    told: Result<Option<&VersionChange>, &ApiError>,
     now: Duration,
 ) -> RolloutToolbox {
-    let Some(row) = row else {
-        return ended(toolbox, State::Removed, now);
+    let asked_at = toolbox.asked_at.as_deref().and_then(moment::parse);
+    let asked_at = asked_at.unwrap_or_default();
+    let has_id = toolbox.operation_id.is_some();
+    // What had ended when it was asked is not what it was asked for.
+    let is_earlier = |change: &VersionChange| {
+        let finished_at = change.finished_at.as_deref().and_then(moment::parse);
+        !has_id && finished_at.is_some_and(|finished_at| finished_at < asked_at)
     };
     let is_ours = |change: &VersionChange| match &toolbox.operation_id {
         Some(id) => change.id == *id,
         None => change.to == version.as_str(),
     };
-    let phase = match change {
-        Some(change) if is_ours(change) => Some(change.phase),
-        // What was asked for is not there: another change is.
-        Some(change) => {
-            let code = toolbox.code.clone();
-            let code = code.as_deref().unwrap_or("version_changed_otherwise");
-            let message = format!(
-                "The machine's last change is another one, to version {}",
-                change.to
-            );
-            return failed(toolbox.clone(), code, message, now);
-        }
-        None => None,
-    };
-    match phase {
-        // Both count: that the machine found it healthy, and that it has found its way back here.
-        Some(VersionChangePhase::Healthy) if runs(row, version) => RolloutToolbox {
-            code: None,
-            message: None,
-            ..ended(toolbox, State::Healthy, now)
-        },
-        Some(VersionChangePhase::RolledBack | VersionChangePhase::Failed) => {
-            let reason = change.and_then(|change| change.reason.clone());
-            let (code, message) = reason.map_or_else(
-                || {
-                    let code = ErrorCode::RedeployFailed;
-                    (code.as_str().to_owned(), code.title().to_owned())
-                },
-                |reason| (reason.code, reason.message),
-            );
-            failed(toolbox, &code, message, now)
-        }
-        _ => {
-            let asked_at = toolbox.asked_at.as_deref().and_then(moment::parse);
-            let since = now.saturating_sub(asked_at.unwrap_or_default());
-            if since < HEALTHY_WITHIN {
-                return toolbox;
+    let told = told.map(|change| change.filter(|change| !is_earlier(change)));
+    if let Ok(Some(change)) = told
+        && !is_ours(change)
+    {
+        let message = format!(
+            "The machine's last change is another one, to version {}",
+            change.to
+        );
+        return failed(toolbox, "version_changed_otherwise", message, now);
+    }
+    let seen = match told {
+        Ok(Some(change)) => match change.phase {
+            // Both count: that the machine found it healthy, and that it has found its way back here.
+            VersionChangePhase::Healthy if runs(row, version) => {
+                return RolloutToolbox {
+                    code: None,
+                    message: None,
+                    ..ended(toolbox, State::Healthy, now)
+                };
             }
-            let seen = match phase {
-                Some(VersionChangePhase::Healthy) => {
-                    "The machine says that the version is healthy, and no heartbeat came from it"
-                }
-                Some(_) => "The machine is still at it",
-                None => "The machine does not answer",
-            };
-            let message = format!("{seen} after {} minutes", HEALTHY_WITHIN.as_secs() / 60);
-            failed(toolbox, "rollout_timeout", message, now)
-        }
+            VersionChangePhase::RolledBack | VersionChangePhase::Failed => {
+                let (code, message) = change.reason.as_ref().map_or_else(
+                    || {
+                        let code = ErrorCode::RedeployFailed;
+                        (code.as_str(), code.title())
+                    },
+                    |reason| (reason.code.as_str(), reason.message.as_str()),
+                );
+                return failed(toolbox, code, message.to_owned(), now);
+            }
+            VersionChangePhase::Healthy => {
+                "The machine says that the version is healthy, and no heartbeat came from it"
+                    .to_owned()
+            }
+            _ => "The machine is still at it".to_owned(),
+        },
+        Ok(None) => "The machine answers, and knows of no such change".to_owned(),
+        // An agent that is being replaced does not answer for a while.
+        Err(error) => format!("The machine does not say how it goes ({})", sentence(error)),
+    };
+    let is_late = now.saturating_sub(asked_at) >= HEALTHY_WITHIN;
+    // Where nobody looked for long, nobody knows: the first look is not the last.
+    if is_late && toolbox.looked_at.is_some() {
+        let asked = toolbox.message.as_ref();
+        let asked = asked.map(|told| format!(". When it was asked: {told}"));
+        let message = format!(
+            "{seen} after {} minutes{}",
+            HEALTHY_WITHIN.as_secs() / 60,
+            asked.unwrap_or_default()
+        );
+        return failed(toolbox, "rollout_timeout", message, now);
+    }
+    // The call that nobody answered did not arrive: the next tick asks again.
+    if matches!(told, Ok(None)) && !has_id && !is_late {
+        return RolloutToolbox {
+            state: State::Waiting,
+            looked_at: None,
+            ..toolbox
+        };
+    }
+    RolloutToolbox {
+        looked_at: toolbox.looked_at.or_else(|| Some(moment::format(now))),
+        ..toolbox
     }
 }
 
@@ -380,6 +405,7 @@ mod tests {
             code: None,
             message: None,
             asked_at: None,
+            looked_at: None,
             ended_at: None,
         }
     }
@@ -417,6 +443,20 @@ mod tests {
 
     fn asked() -> RolloutToolbox {
         after_asking(toolbox(0, State::Waiting), Ok("c1".to_owned()), NOW)
+    }
+
+    fn refused(code: ErrorCode, is_doubtful: bool) -> Unreached {
+        Unreached {
+            error: ApiError::new(code),
+            attempts: Vec::new(),
+            is_doubtful,
+        }
+    }
+
+    /// Asked, and nobody knows whether that arrived.
+    fn perhaps_asked() -> RolloutToolbox {
+        let answer = refused(ErrorCode::AgentTimeout, true);
+        after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
     }
 
     #[test]
@@ -470,22 +510,25 @@ mod tests {
 
     #[test]
     fn what_a_machine_answers_decides_whether_it_is_under_way() {
-        let answered =
-            |code| after_asking(toolbox(0, State::Waiting), Err(ApiError::new(code)), NOW);
+        let answered = |code, is_doubtful| {
+            let answer = refused(code, is_doubtful);
+            after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
+        };
         let accepted = asked();
         assert_eq!(
             (accepted.state, accepted.operation_id.as_deref()),
             (State::Asked, Some("c1"))
         );
-        for (code, state) in [
+        for (code, is_doubtful, state) in [
             // The call may have arrived, now or in a tick that died.
-            (ErrorCode::AgentTimeout, State::Asked),
-            (ErrorCode::VersionChangeInProgress, State::Asked),
-            (ErrorCode::AgentUnreachable, State::Failed),
-            (ErrorCode::ReleaseUnknown, State::Failed),
-            (ErrorCode::AgentNotEnrolled, State::Failed),
+            (ErrorCode::AgentTimeout, true, State::Asked),
+            (ErrorCode::AgentUnreachable, true, State::Asked),
+            (ErrorCode::VersionChangeInProgress, false, State::Asked),
+            (ErrorCode::AgentUnreachable, false, State::Failed),
+            (ErrorCode::ReleaseUnknown, false, State::Failed),
+            (ErrorCode::AgentNotEnrolled, false, State::Failed),
         ] {
-            let after = answered(code);
+            let after = answered(code, is_doubtful);
             assert_eq!(after.state, state, "{code:?}");
             assert_eq!(after.code.as_deref(), Some(code.as_str()));
             assert_eq!(after.ended_at.is_some(), state == State::Failed);
@@ -496,8 +539,8 @@ mod tests {
     fn a_toolbox_is_healthy_when_its_machine_says_so_and_its_agent_reports_so() {
         use VersionChangePhase::{Draining, Failed, Healthy, RolledBack};
         let later = NOW + Duration::from_mins(1);
-        let look = |row: &EnvironmentRow, change: Option<&VersionChange>| {
-            after_look(asked(), &version(), Some(row), change, later).state
+        let look = |row: &EnvironmentRow, told: Result<Option<&VersionChange>, &ApiError>| {
+            after_look(asked(), &version(), row, told, later).state
         };
         let (new, old) = (row("active", VERSION), row("active", "1.0.0"));
         for (row, phase, state) in [
@@ -509,15 +552,13 @@ mod tests {
             (&new, Failed, State::Failed),
         ] {
             let change = change("c1", VERSION, phase);
-            assert_eq!(look(row, Some(&change)), state, "{row:?} {phase:?}");
+            assert_eq!(look(row, Ok(Some(&change))), state, "{row:?} {phase:?}");
         }
         assert_eq!(
-            look(&new, None),
+            look(&new, Err(&ApiError::new(ErrorCode::AgentUnreachable))),
             State::Asked,
             "it may be between two agents"
         );
-        let gone = after_look(asked(), &version(), None, None, later);
-        assert_eq!(gone.state, State::Removed);
     }
 
     #[test]
@@ -527,8 +568,8 @@ mod tests {
             let after = after_look(
                 asked(),
                 &version(),
-                Some(&row("active", "1.0.0")),
-                Some(change),
+                &row("active", "1.0.0"),
+                Ok(Some(change)),
                 NOW,
             );
             format!("{} {}", after.code.unwrap(), after.message.unwrap())
@@ -544,52 +585,109 @@ mod tests {
     #[test]
     fn what_was_perhaps_begun_is_recognised_by_its_version() {
         let perhaps = || {
-            let error = ApiError::new(ErrorCode::VersionChangeInProgress);
-            after_asking(toolbox(0, State::Waiting), Err(error), NOW)
+            let answer = refused(ErrorCode::VersionChangeInProgress, false);
+            after_asking(toolbox(0, State::Waiting), Err(answer), NOW)
         };
-        let look = |to: &str, phase| {
-            let change = change("of a tick that died", to, phase);
-            after_look(
-                perhaps(),
-                &version(),
-                Some(&row("active", VERSION)),
-                Some(&change),
-                NOW,
-            )
+        let look = |toolbox, change: &VersionChange| {
+            let row = row("active", VERSION);
+            after_look(toolbox, &version(), &row, Ok(Some(change)), NOW)
         };
-        let healthy = look(VERSION, VersionChangePhase::Healthy);
+        let of_dead_tick = |to, phase| change("of a tick that died", to, phase);
+        let change_of = of_dead_tick(VERSION, VersionChangePhase::Healthy);
+        let healthy = look(perhaps(), &change_of);
         assert_eq!((healthy.state, healthy.code), (State::Healthy, None));
-        let other = look("1.9.0", VersionChangePhase::Draining);
-        assert_eq!(other.state, State::Failed);
-        assert_eq!(other.code.as_deref(), Some("version_change_in_progress"));
         // One whose id is known is another one, even to the same version.
-        let change = change("c2", VERSION, VersionChangePhase::Healthy);
-        let other = after_look(
-            asked(),
-            &version(),
-            Some(&row("active", VERSION)),
-            Some(&change),
-            NOW,
-        );
-        assert_eq!(other.code.as_deref(), Some("version_changed_otherwise"));
+        for (toolbox, change) in [
+            (
+                perhaps(),
+                of_dead_tick("1.9.0", VersionChangePhase::Draining),
+            ),
+            (asked(), change("c2", VERSION, VersionChangePhase::Healthy)),
+        ] {
+            let other = look(toolbox, &change);
+            assert_eq!(other.state, State::Failed);
+            assert_eq!(other.code.as_deref(), Some("version_changed_otherwise"));
+        }
+    }
+
+    #[test]
+    fn what_did_not_arrive_is_asked_again_and_an_earlier_change_is_not_taken_for_it() {
+        let row = row("active", "1.0.0");
+        let at = |seconds, told: Option<&VersionChange>| {
+            let now = NOW + Duration::from_secs(seconds);
+            after_look(perhaps_asked(), &version(), &row, Ok(told), now)
+        };
+        let finished = |to: &str, phase, at: Duration| VersionChange {
+            finished_at: Some(moment::format(at)),
+            ..change("before", to, phase)
+        };
+        let before = NOW.saturating_sub(Duration::from_secs(1));
+        for told in [
+            None,
+            Some(finished(VERSION, VersionChangePhase::RolledBack, before)),
+            Some(finished(VERSION, VersionChangePhase::Healthy, before)),
+            Some(finished("1.0.0", VersionChangePhase::Healthy, before)),
+        ] {
+            let after = at(30, told.as_ref());
+            assert_eq!(after.state, State::Waiting, "{told:?}");
+            assert_eq!(after.code.as_deref(), Some("agent_timeout"));
+            // The time counts from the first asking.
+            let again = NOW + Duration::from_mins(1);
+            let again = after_asking(after, Ok("c9".to_owned()), again);
+            assert_eq!(again.asked_at, perhaps_asked().asked_at);
+            assert_eq!((again.state, again.code), (State::Asked, None));
+        }
+        let since = finished(VERSION, VersionChangePhase::RolledBack, NOW);
+        assert_eq!(at(30, Some(&since)).state, State::Failed);
+        let under_way = change("since", VERSION, VersionChangePhase::Draining);
+        assert_eq!(at(30, Some(&under_way)).state, State::Asked);
     }
 
     #[test]
     fn nobody_is_waited_for_without_end() {
         let row = row("active", "1.0.0");
         let healthy = change("c1", VERSION, VersionChangePhase::Healthy);
-        let at = |seconds, change: Option<&VersionChange>| {
+        let silent = ApiError::new(ErrorCode::AgentUnreachable);
+        let look = |toolbox, seconds, told| {
             let now = NOW + Duration::from_secs(seconds);
-            after_look(asked(), &version(), Some(&row), change, now)
+            after_look(toolbox, &version(), &row, told, now)
         };
-        assert_eq!(at(1199, None).state, State::Asked);
-        for (change, told) in [
-            (None, "does not answer"),
-            (Some(&healthy), "no heartbeat came"),
+        let looked = |toolbox| RolloutToolbox {
+            looked_at: Some(moment::format(NOW)),
+            ..toolbox
+        };
+        let first = look(asked(), 1199, Err(&silent));
+        assert_eq!(
+            (first.state, first.looked_at.is_some()),
+            (State::Asked, true)
+        );
+        for (toolbox, told, text) in [
+            (
+                asked(),
+                Err(&silent),
+                "does not say how it goes (The agent cannot be reached) after 20 minutes",
+            ),
+            (
+                asked(),
+                Ok(None),
+                "answers, and knows of no such change after 20",
+            ),
+            (
+                perhaps_asked(),
+                Ok(None),
+                "knows of no such change after 20 minutes. When it was asked: ",
+            ),
+            (asked(), Ok(Some(&healthy)), "no heartbeat came"),
         ] {
-            let after = at(1200, change);
-            assert_eq!(after.code.as_deref(), Some("rollout_timeout"));
-            assert!(after.message.unwrap().contains(told));
+            // Ticks may have been away since it was asked.
+            let once = look(toolbox.clone(), 1200, told);
+            assert_eq!(once.state, State::Asked, "{text}");
+            for toolbox in [once, looked(toolbox)] {
+                let after = look(toolbox, 1200, told);
+                assert_eq!(after.code.as_deref(), Some("rollout_timeout"));
+                let message = after.message.unwrap();
+                assert!(message.contains(text), "{message}");
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Unreached {
     pub error: ApiError,
     /// What failed.
     pub attempts: Vec<Attempt>,
+    /// One of the attempts may have arrived: what was asked may have been done, or may yet be.
+    pub is_doubtful: bool,
 }
 
 /// One way did not work.
@@ -39,14 +41,17 @@ pub struct Failed {
     pub error: ApiError,
     /// No other way may work.
     pub is_final: bool,
+    /// What was asked may have been done, or may yet be.
+    pub is_doubtful: bool,
 }
 
 impl Failed {
-    /// Another way may work.
+    /// Nothing was done; another way may work.
     pub const fn for_now(error: ApiError) -> Self {
         Self {
             error,
             is_final: false,
+            is_doubtful: false,
         }
     }
 }
@@ -98,6 +103,7 @@ impl Programs<'_> {
     ) -> Result<Reached<T>, Refusal> {
         let mut attempts = Vec::new();
         let mut first = None;
+        let mut is_doubtful = false;
         for way in [Way::DtmaEndpoint, Way::Companion] {
             let begun = self.clock.now();
             let answer = match self.program(way) {
@@ -116,21 +122,32 @@ impl Programs<'_> {
                 }
                 Err(failed) => {
                     attempts.push(attempt(way, &failed, ms));
+                    is_doubtful |= failed.is_doubtful;
                     if failed.is_final {
-                        let error = failed.error;
-                        return Err(Refusal::Final(Unreached { error, attempts }));
+                        return Err(Refusal::Final(Unreached {
+                            error: failed.error,
+                            attempts,
+                            is_doubtful,
+                        }));
                     }
                     first.get_or_insert(failed.error);
                 }
             }
         }
         let error = first.unwrap_or_else(|| ApiError::new(ErrorCode::AgentUnreachable));
-        Err(Refusal::ForNow(Unreached { error, attempts }))
+        Err(Refusal::ForNow(Unreached {
+            error,
+            attempts,
+            is_doubtful,
+        }))
     }
 }
 
 fn failed(way: Way, error: AgentError) -> Failed {
     let is_final = !error.may_work_otherwise();
+    // A success that cannot be read is one that may have been.
+    let is_doubtful = !error.nothing_happened()
+        || matches!(error, AgentError::BadResponse { status } if matches!(status, 0 | 200..300));
     let mut error = ApiError::from(error);
     // The codes of a way are those of the agent; that the companion is away is another fact.
     if way == Way::Companion
@@ -141,7 +158,11 @@ fn failed(way: Way, error: AgentError) -> Failed {
     {
         error.code = ErrorCode::CompanionUnreachable;
     }
-    Failed { error, is_final }
+    Failed {
+        error,
+        is_final,
+        is_doubtful,
+    }
 }
 
 /// A way that failed, as callers see it.

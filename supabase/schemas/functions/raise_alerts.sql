@@ -229,6 +229,15 @@ declare
   settled integer := 0;
   alert record;
 begin
+  -- Where a rule was being removed when its toolbox was heard of again, and stayed after all, nobody noted it.
+  update public.alerts a set recovering_since = clock_timestamp()
+  where a.id in (
+    select missed.id from public.alerts missed join public.account_tool_environments e on e.id = missed.subject_id
+    where missed.kind = 'toolbox_silent' and missed.closed_at is null and missed.recovering_since is null
+      and e.status <> 'unresponsive'
+    limit 200
+    for update of missed skip locked
+  );
   for alert in
     select a.id, a.kind, a.subject_id, a.recovering_since, r.channel_id
     from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
@@ -260,7 +269,7 @@ begin
 end;
 $$;
 comment on function private.settle_alerts is
-  'Closes alerts that have been over for a minute, with a message each; 200 a call; returns how many.';
+  'Closes alerts that have been over for a minute, with a message each, and notes which toolboxes are silent no more; 200 a call; returns how many it closed.';
 
 revoke all on function
   private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.alert_of_instance(),

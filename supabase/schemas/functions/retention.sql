@@ -47,11 +47,17 @@ begin
   )
   delete from public.toolbox_events e using old where e.id = old.id;
   get diagnostics deleted = row_count;
+  delete from public.rollouts r where r.id in (
+    select ended.id from public.rollouts ended
+    where ended.ended_at < now() - private.retention() and not ended.is_due
+    order by ended.ended_at limit 1000
+    for update skip locked
+  );
   return deleted;
 end;
 $$;
 comment on function private.delete_old_toolbox_events is
-  'Deletes events of toolboxes older than private.retention(); 1000 a call; returns how many.';
+  'Deletes events of toolboxes older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
 
 create function private.delete_old_alerts() returns integer
 language plpgsql security definer

@@ -30,8 +30,12 @@ begin
   if jsonb_array_length(chosen) > most then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
-  -- What ended long ago makes room.
-  delete from public.rollouts r where r.user_id = of_user and r.ended_at < now() - private.retention();
+  -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
+  if exists (
+    select from public.rollouts r where r.user_id = of_user and (r.is_due or r.leased_until > clock_timestamp())
+  ) then
+    return jsonb_build_object('outcome', 'in_progress');
+  end if;
   insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
   values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
   on conflict do nothing
@@ -43,7 +47,7 @@ begin
 end;
 $$;
 comment on function public.begin_rollout is
-  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress when one runs already.';
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
 
 create function public.stop_rollout(p jsonb) returns jsonb
 language plpgsql security definer
@@ -81,8 +85,8 @@ declare
 begin
   with due as (
     select r.id from public.rollouts r
-    -- Of one that was stopped, toolboxes may be under way: how they end is written as well.
-    where (r.state = 'running' or r.toolboxes @> '[{"state": "asked"}]') and r.leased_until <= clock_timestamp()
+    where r.is_due and r.leased_until <= clock_timestamp()
+    -- Who was served last is last. A user has one that is due, so users take turns.
     order by r.leased_until
     limit most
     for update skip locked
