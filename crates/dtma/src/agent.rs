@@ -397,6 +397,7 @@ fn shared(
         closed: [address.port(), config.control.ssh_port]
             .into_iter()
             .chain(companion)
+            .chain(config.machine.docker_port())
             .collect(),
     };
     let engine = DockerEngine::new(

@@ -86,8 +86,8 @@ pub struct Config {
     pub min_free_disk: u32,
 
     /// Registries and Git hosts that tools may come from although they are not public: `host`, `host:port` or a network such
-    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only. Docker Hub's is `docker.io`. List also what
-    /// only Docker can resolve, such as a name that it reaches by a proxy or a mirror.
+    /// as `10.20.0.0/16`, with commas between them. Git over plain HTTP is possible from these only. For Docker Hub write
+    /// `docker.io`. Also list names that only Docker can reach, through a proxy or a mirror.
     #[arg(
         long,
         env = "DTMA_ALLOW_PRIVATE_SOURCES",
@@ -144,6 +144,16 @@ pub struct MachineConfig {
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `dtma::instances=debug,info`.
     #[arg(long, env = "DTMA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+}
+
+impl MachineConfig {
+    /// The port where Docker listens, unless it is a socket.
+    pub fn docker_port(&self) -> Option<u16> {
+        // Only of a scheme that it knows the usual port is known to the parser.
+        let url = self.docker_host.replacen("tcp://", "http://", 1);
+        let url = reqwest::Url::parse(&url).ok()?;
+        url.port_or_known_default()
+    }
 }
 
 /// Where the control plane is, and what it and other callers know this machine by.
@@ -415,6 +425,22 @@ mod tests {
         config(&["--key-file", "k", "--insecure-http"])
             .check()
             .unwrap();
+    }
+
+    #[test]
+    fn docker_has_a_port_unless_it_is_a_socket() {
+        for (host, port) in [
+            ("unix:///var/run/docker.sock", None),
+            ("tcp://127.0.0.1:2375", Some(2375)),
+            ("tcp://[::1]:2376/", Some(2376)),
+            ("http://docker.lan:80", Some(80)),
+            ("tcp://docker.lan", Some(80)),
+        ] {
+            let toolbox = ["--toolbox-id", "6f9619ff-8b86-4d01-b42d-00000000000a"];
+            let arguments = ["dtma", "--docker-host", host];
+            let config = Config::try_parse_from(arguments.iter().chain(&toolbox)).unwrap();
+            assert_eq!(config.machine.docker_port(), port, "{host}");
+        }
     }
 
     #[test]

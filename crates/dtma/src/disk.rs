@@ -1,20 +1,23 @@
 //! What tools keep on the disk: how it is measured, and when it is too much.
 
 use std::collections::HashSet;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags, fstat, open, openat,
+    statat, statx,
+};
 use rustix::io::Errno;
 
 use crate::reason::{ReasonCode, Why};
 
-/// Files and folders that one count looks at.
+/// Files and folders that a count of one place looks at.
 const MAX_ENTRIES: u32 = 1_000_000;
-/// How long one count may take.
+/// How long the count of one tool may take, all its places together.
 const MAX_TIME: Duration = Duration::from_secs(20);
 /// Bytes of the names of folders that are remembered until they are looked into.
 const MAX_NAMES: usize = 16 << 20;
@@ -24,24 +27,27 @@ const MAX_LINKED: usize = 100_000;
 const KEPT_INODES: u64 = 100;
 
 /// What a tool keeps on the disk, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskUsage {
     /// What it wrote outside its volumes.
     pub layer: u64,
     /// Its volumes.
     pub volumes: u64,
+    /// Why it is only a part of what the tool keeps, where it is. This is for the log.
+    pub missing: Option<String>,
 }
 
 impl DiskUsage {
-    pub const fn total(self) -> u64 {
+    pub const fn total(&self) -> u64 {
         self.layer.saturating_add(self.volumes)
     }
 
     /// Why it is too much, if it is.
-    pub fn over(self, limit: u64) -> Option<Why> {
+    pub fn over(&self, limit: u64) -> Option<Why> {
+        let least = self.missing.as_ref().map_or("", |_| "at least ");
         (self.total() > limit).then(|| {
             ReasonCode::DiskLimitExceeded.because(format!(
-                "The tool was stopped: it keeps {} on the disk ({} in its volumes, {} outside them), and its limit is {}; raise the limit (resources.disk), or change anything else of it: that makes its container anew, without what it wrote outside its volumes",
+                "The tool was stopped: it keeps {least}{} on the disk ({} in its volumes, {} outside them), and its limit is {}; raise the limit (resources.disk), or change anything else of it: that makes its container anew, without what it wrote outside its volumes",
                 amount(self.total()), amount(self.volumes), amount(self.layer), amount(limit),
             ))
         })
@@ -92,8 +98,9 @@ impl DiskSpace {
     }
 }
 
-/// How much one count may still look at.
-#[derive(Debug)]
+/// How much one count may still look at. Where several places get the same one, each may have so many entries, and all of
+/// them together may take the time.
+#[derive(Clone, Copy, Debug)]
 pub struct Budget {
     entries: u32,
     end: Instant,
@@ -111,10 +118,7 @@ impl Default for Budget {
 impl Budget {
     fn take(&mut self) -> io::Result<()> {
         self.entries = self.entries.saturating_sub(1);
-        // The clock is asked now and then only.
-        let is_left =
-            self.entries > 0 && (!self.entries.is_multiple_of(1024) || Instant::now() < self.end);
-        is_left
+        (self.entries > 0 && Instant::now() < self.end)
             .then_some(())
             .ok_or_else(|| io::Error::other("there is more than one count looks at"))
     }
@@ -130,7 +134,8 @@ pub struct Uncounted {
 }
 
 /// Bytes that the disk holds for all below `root`. It follows no link and leaves the disk of `root` never: the tool may
-/// change all of it meanwhile. What it cannot look at is an error and not nothing, because the tool chooses modes and depths.
+/// change all of it meanwhile. What is mounted below it does not count. What it cannot look at is an error and not nothing,
+/// because the tool chooses modes and depths.
 pub fn bytes_below(root: &Path, budget: Budget) -> Result<u64, Uncounted> {
     let mut count = Count {
         budget,
@@ -148,14 +153,14 @@ pub fn bytes_below(root: &Path, budget: Budget) -> Result<u64, Uncounted> {
     }
 }
 
-/// The same for several places together, each with a budget of its own.
+/// The same for several places together.
 pub fn bytes_of_all<'a>(
     roots: impl Iterator<Item = &'a Path>,
-    budget: impl Fn() -> Budget,
+    budget: Budget,
 ) -> Result<u64, Uncounted> {
     let (mut bytes, mut why) = (0_u64, None);
     for root in roots {
-        let counted = bytes_below(root, budget()).unwrap_or_else(|part| {
+        let counted = bytes_below(root, budget).unwrap_or_else(|part| {
             why.get_or_insert(part.source);
             part.at_least
         });
@@ -226,6 +231,8 @@ impl Count {
             }
             self.budget.take()?;
             let found = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                // Only the operator mounts. What lies there does not fill this disk.
+                Ok(found) if found.st_dev != self.device && is_mounted(folder, name) => continue,
                 Ok(found) => self.on_its_disk(found)?,
                 Err(error) if is_gone(error) => continue,
                 Err(error) => return Err(error.into()),
@@ -255,12 +262,18 @@ impl Count {
         Ok(folders)
     }
 
-    /// On some file systems a tool can make a disk of its own.
+    /// On Btrfs a tool can make a disk of its own.
     fn on_its_disk(&self, found: Stat) -> io::Result<Stat> {
         (found.st_dev == self.device)
             .then_some(found)
             .ok_or_else(|| io::Error::other("a part of it is on a disk of its own"))
     }
+}
+
+/// Something is mounted here. Before Linux 5.8 that is not known.
+fn is_mounted(folder: &OwnedFd, name: &CStr) -> bool {
+    let found = statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// It was removed, or something else took its name.

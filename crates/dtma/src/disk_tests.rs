@@ -2,6 +2,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::fs::mkdirat;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::*;
@@ -68,11 +69,33 @@ fn more_than_one_count_looks_at_is_not_taken_for_the_whole() {
     let other = tempfile::tempdir().unwrap();
     std::fs::write(other.path().join("file"), vec![1; 1 << 20]).unwrap();
     let places = [folder.path(), other.path()];
-    let budget = || Budget {
+    let budget = Budget {
         entries: 60,
         ..Budget::default()
     };
     assert!(bytes_of_all(places.into_iter(), budget).unwrap() >= (1 << 20) + 50 * 8192);
+    // The time is for all of them. None begins a time of its own.
+    let over = Budget {
+        end: Instant::now(),
+        ..Budget::default()
+    };
+    let part = bytes_of_all(places.into_iter(), over).unwrap_err();
+    assert_eq!(part.at_least, 0);
+}
+
+#[test]
+fn what_the_operator_mounted_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), vec![1; 1 << 20]).unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    mount("none", &inner, "tmpfs", MountFlags::empty(), None).unwrap();
+    let written = std::fs::write(inner.join("large"), vec![1; 4 << 20]);
+    let counted = bytes_below(folder.path(), Budget::default());
+    unmount(&inner, UnmountFlags::DETACH).unwrap();
+    written.unwrap();
+    let bytes = counted.unwrap();
+    assert!((1 << 20..4 << 20).contains(&bytes), "{bytes}");
 }
 
 #[test]
@@ -104,6 +127,7 @@ fn too_much_is_told_with_its_limit_and_the_way_out() {
     let usage = DiskUsage {
         layer: 3 << 29,
         volumes: 100 << 20,
+        missing: None,
     };
     assert_eq!(usage.over(2 << 30), None);
     let why = usage.over(1 << 30).unwrap();

@@ -78,7 +78,7 @@ pub struct ConfigOverride {
     pub networks: Option<Vec<String>>,
     /// What it may reach of its machine, at most 16: `host:PORT` for a port of the machine (the name of the machine is
     /// `host.docker.internal`), `/udp` at the end for UDP. All else of the machine is refused to it, and so are the ports of
-    /// the agent, its companion and sshd, and link-local addresses such as the cloud's metadata, whatever is named here.
+    /// the agent, its companion, sshd and Docker, and link-local addresses such as the cloud's metadata, whatever is named here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_access: Option<Vec<String>>,
     /// Keep standard input open.

@@ -565,7 +565,7 @@ fn what_was_checked_is_checked_to_itself() {
 #[test]
 fn what_was_taken_before_keeps_its_limit_and_loses_exceptions_that_are_none_any_more() {
     let old = ToolSpec {
-        host_access: texts(&["169.254.169.254:80", "host:5432"]),
+        host_access: texts(&["169.254.169.254:80", "host:30000", "host:5432"]),
         ..raw()
     };
     assert!(InstanceSpec::validate(old.clone()).is_err());

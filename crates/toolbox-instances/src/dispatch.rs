@@ -173,6 +173,9 @@ impl Operation {
 
     /// Sends all of what is desired.
     async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
+        let mut spec = self.row.spec.as_deref().cloned().unwrap_or_default();
+        // The row may be older than rules of today.
+        spec.drop_former_exceptions();
         let request = DeployRequest {
             generation: self.row.generation,
             // An update leaves a stopped tool stopped; all else that sends a spec wants it to run.
@@ -182,7 +185,7 @@ impl Operation {
             },
             name: self.row.instance_name_on_toolbox.clone(),
             container_name: self.row.container_name.clone(),
-            spec: self.row.spec.as_deref().cloned().unwrap_or_default(),
+            spec,
             restart: self.action == Action::Restart,
             refresh_image: matches!(self.action, Action::Deploy | Action::Update),
             known_ports: self.row.port_mapping_json.clone(),

@@ -25,12 +25,14 @@ pub(crate) fn of_new(
     checked(*spec, errors)
 }
 
-/// The spec of an instance that is changed; `catalog` is given when its variables are.
+/// The spec of an instance that is changed; `catalog` is given when its variables are. Exceptions that are none any more stop no
+/// change of something else.
 pub(crate) fn of_update(
     mut spec: Box<ToolSpec>,
     catalog: Option<&CatalogRow>,
     wanted: &ConfigOverride,
 ) -> Result<Box<ToolSpec>, ApiError> {
+    spec.drop_former_exceptions();
     let mut errors = wanted.clone().apply(&mut spec);
     if let Some(catalog) = catalog {
         require(&spec, catalog, &mut errors);

@@ -34,6 +34,25 @@ fn what_is_left_out_stays_as_it_is() {
     );
 }
 
+#[test]
+fn an_exception_that_is_none_any_more_stops_no_change_of_something_else() {
+    let world = World::new("running");
+    world.agent(|_| answer(200, &view("running", 5)));
+    let stored = json!(["169.254.169.254:80", "host:30000", "host:5432"]);
+    world.tables().row.as_mut().unwrap()["spec"]["host_access"] = stored.clone();
+    let seen = world.update(&json!({"stdinOpen": true}), &request());
+    assert_eq!(seen.progress, DONE, "{}", seen.body);
+    let begun = &world.rpc("begin_tool_instance_operation")[0];
+    assert_eq!(begun["spec"]["host_access"], json!(["host:5432"]));
+    // Who names it now is refused.
+    let world = World::new("running");
+    let seen = world.update(&json!({"hostAccess": stored}), &request());
+    let errors = &seen.body["error"]["details"]["errors"];
+    assert_eq!(seen.code(), "validation_failed");
+    assert_eq!(errors[0]["field"], "baseConfigOverrideJson.hostAccess[0]");
+    assert_eq!(errors[1]["code"], "host_port_reserved");
+}
+
 /// A value in its envelope.
 fn plain(value: &str) -> Value {
     json!({"key_id": null, "value": value})

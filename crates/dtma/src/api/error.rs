@@ -58,6 +58,13 @@ impl IntoResponse for ApiError {
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         let code = match &error {
+            CommandError::HostPortReserved(_) => {
+                return Self::invalid_spec(vec![FieldError {
+                    field: "host_access".to_owned(),
+                    code: "host_port_reserved".to_owned(),
+                    message: error.to_string(),
+                }]);
+            }
             CommandError::Unknown(_) => ProblemCode::InstanceUnknown,
             CommandError::NotKnownYet => ProblemCode::DockerUnreachable,
             CommandError::Gap { .. } => ProblemCode::GenerationGap,

@@ -60,7 +60,7 @@ impl Reconciler<'_> {
     }
 
     async fn apply_one(&self, instance: DesiredInstance) -> Applied {
-        let (id, deploy) = (instance.id, instance.deploy);
+        let (id, mut deploy) = (instance.id, instance.deploy);
         let generation = deploy.generation;
         let view = match self.instances.find(id).await {
             Ok(entry) => entry.view(),
@@ -94,6 +94,8 @@ impl Reconciler<'_> {
             self.changes.mark(id);
             return Applied::Same;
         }
+        // It was taken once, perhaps when there were fewer rules. Who names them anew was told by the API.
+        deploy.spec.drop_former_exceptions();
         let put = match Put::check(deploy, &self.bounds) {
             Ok(put) => Put {
                 pulled: true,

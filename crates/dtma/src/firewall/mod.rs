@@ -1,8 +1,9 @@
 //! Keeps containers of this toolbox away from the machine itself.
 //!
 //! The agent owns one table of nftables, `toolbox_` and the start of the toolbox's id, and no other rule. Its rules count for
-//! packets from bridges of the toolbox ([`crate::runtime::networks`]), also from those that are made later, and from the bridge
-//! that all tools shared before, while it is there: none may go to an address of the machine's own, but for the exceptions that specs name, or to a link-local one.
+//! packets from bridges of the toolbox ([`crate::runtime::networks`]), also from those that are made later. They count for the
+//! bridge that all tools shared before, too, while it is there. No packet may go to a link-local address, and none to an address of
+//! the machine's own but for the exceptions that specs name.
 //!
 //! One task, [`run`], looks every ten seconds whether the table is as it should be, and puts it back. What it puts there it
 //! has checked by a container that tries to break the rules. Instances tell their exceptions through [`Firewall::set`].
@@ -38,7 +39,7 @@ const PROBE_AGAIN: Duration = Duration::from_mins(1);
 pub struct Firewall {
     toolbox: ToolboxId,
     own_port: u16,
-    /// What tools never reach, whatever their specs name: the ports of the agent, its companion and sshd.
+    /// What tools never reach, whatever their specs name: the ports of the agent, its companion, sshd and Docker.
     closed: BTreeSet<u16>,
     table: String,
     wanted: Mutex<Wanted>,
@@ -130,9 +131,25 @@ impl Firewall {
         }
         let found = runtime.former_bridges().await?;
         let mut wanted = self.wanted.lock().await;
-        wanted.changed |= wanted.former.as_deref().unwrap_or_default() != found;
-        wanted.former = Some(found);
+        let found = Some(found);
+        wanted.changed |= wanted.former != found;
+        wanted.former = found;
         Ok(())
+    }
+
+    /// The same as [`Firewall::settled`], before a container is made. Nobody may have asked Docker for the former bridge yet,
+    /// without which the rules are not written.
+    pub async fn ready(&self, runtime: &dyn ContainerRuntime) {
+        if self.wanted.lock().await.former.is_none() {
+            self.look_for_former(runtime).await;
+        }
+        self.settled().await;
+    }
+
+    async fn look_for_former(&self, runtime: &dyn ContainerRuntime) {
+        if let Err(error) = self.find_former(runtime).await {
+            tracing::debug!(%error, "it is not known whether tools share a network still");
+        }
     }
 
     /// Looks at the table, and writes it anew unless it is as it should be.
@@ -143,15 +160,25 @@ impl Firewall {
             return Ok(Kept::AsItWas);
         }
         let expected: Vec<_> = self.rules(&wanted).into_iter().map(|r| r.comment).collect();
-        let table = self.table.clone();
-        if blocking(move || netlink::comments(&table)).await? == expected {
+        let held = self.held().await?;
+        if held == expected || wanted.former.is_none() && !held.is_empty() {
             return Ok(Kept::AsItWas);
         }
         self.write(&mut wanted).await?;
         Ok(Kept::PutBack)
     }
 
+    /// The comments of the rules that the kernel has.
+    async fn held(&self) -> io::Result<Vec<String>> {
+        let table = self.table.clone();
+        blocking(move || netlink::comments(&table)).await
+    }
+
+    /// Leaves a table that is there alone as long as it is not known whether it names a bridge that tools share.
     async fn write(&self, wanted: &mut Wanted) -> io::Result<()> {
+        if wanted.former.is_none() && !self.held().await?.is_empty() {
+            return Ok(());
+        }
         let (table, rules) = (self.table.clone(), self.rules(wanted));
         blocking(move || netlink::replace(&table, &rules)).await?;
         wanted.changed = false;
@@ -239,6 +266,8 @@ pub async fn run(
         let mut probe_at = None;
         let mut is_first = true;
         loop {
+            // The rules are for its bridge, too, so it is asked for before they are written.
+            firewall.look_for_former(&*runtime).await;
             match firewall.keep().await {
                 Ok(Kept::AsItWas) => {
                     if is_first || firewall.is_unavailable() {
@@ -261,10 +290,6 @@ pub async fn run(
                 }
             }
             is_first = false;
-            // What changed is written at the next look, or for the container that tries.
-            if let Err(error) = firewall.find_former(&*runtime).await {
-                tracing::debug!(%error, "it is not known whether tools share a network still");
-            }
             if probe_at.is_some_and(|at| at <= Instant::now()) {
                 let verified = firewall.verify(&*runtime).await;
                 probe_at = (!verified).then(|| Instant::now() + PROBE_AGAIN);

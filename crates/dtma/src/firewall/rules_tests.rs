@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What the agent, its companion and sshd listen on.
+/// What the agent, its companion, sshd and Docker listen on.
 const OWN_PORTS: [u16; 3] = [30_001, 3001, 2222];
 const FORMER: &str = "br-0a1b2c3d4e5f";
 

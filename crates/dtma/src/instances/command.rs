@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use toolbox_api::dtma::{Desired, PortBinding};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::ContainerName;
-use toolbox_domain::spec::{ImageSource, InstanceSpec};
+use toolbox_domain::spec::{HostAccess, ImageSource, InstanceSpec};
 
 use super::Put;
 use crate::ports::PortError;
@@ -60,6 +60,11 @@ pub enum CommandError {
     /// The instance is on its way out.
     #[error("the tool instance is being deleted; wait until it is gone")]
     Deleting,
+    /// It would open a port of the machine's own programs.
+    #[error(
+        "{0} is a port of the agent, its companion, sshd or Docker, which no tool may reach; leave it out"
+    )]
+    HostPortReserved(HostAccess),
     /// A host port cannot be had.
     #[error(transparent)]
     Port(#[from] PortError),

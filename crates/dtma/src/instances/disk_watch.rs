@@ -2,12 +2,14 @@
 //!
 //! Docker limits what a container writes only on few file systems, and what is in volumes on none. So one task counts what
 //! each running tool keeps, one tool after the other. It counts when the disk has filled by [`GROWTH`] since the last count,
-//! which costs one system call to know, and otherwise every [`PERIOD`]; never for more than a tenth of the time. A tool can
-//! thus pass its limit by [`GROWTH`], and by what it writes within [`CHECK`], a count, and the grace before it is killed.
+//! which costs one system call to know, and otherwise every [`PERIOD`]. A pause of ten times its length follows a count, but of
+//! [`MAX_PAUSE`] at most. A tool can thus pass its limit by [`GROWTH`], and by what it writes within [`CHECK`], a pause, a count of
+//! all tools, and the grace before it is killed. The count of one tool takes 80 seconds at most (20 of the agent's own, 60 of Docker's)
+//! besides short looks at Docker, so that is how long a tool can delay the others.
 //!
 //! Inputs: the clock, the disk, Docker. Outputs: what was found, to each instance's task, which owns the limit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +33,9 @@ const GROWTH: u64 = 64 << 20;
 const PERIOD: Duration = Duration::from_mins(5);
 /// The same where the agent does not see the disk, so that nothing else tells.
 const BLIND_PERIOD: Duration = Duration::from_secs(20);
-/// A pause is so many times longer than the count before it.
+/// A pause is so many times longer than the count before it, but no longer than that.
 const SHARE: u32 = 10;
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// What a tool must have written before it is stopped because the disk is short.
 const LEAST_GROWTH: u64 = 64 << 20;
 
@@ -67,6 +70,7 @@ pub async fn run(
             }
             match count(&shared).await {
                 Ok(usages) => {
+                    watch.log_missing(&usages);
                     let short = space.and_then(DiskSpace::short);
                     let blamed = watch.counted(&usages, space, begun, Instant::now());
                     if let Some(short) = &short {
@@ -135,6 +139,8 @@ struct Watch {
     not_before: Option<Instant>,
     /// What each tool kept when the disk was last not short.
     before: Option<HashMap<ToolInstanceId, u64>>,
+    /// Tools of which only a part was counted the last time.
+    parts: BTreeSet<ToolInstanceId>,
 }
 
 impl Watch {
@@ -153,7 +159,25 @@ impl Watch {
     }
 
     fn pause(&mut self, begun: Instant, now: Instant) {
-        self.not_before = Some(now + (now - begun) * SHARE);
+        self.not_before = Some(now + ((now - begun) * SHARE).min(MAX_PAUSE));
+    }
+
+    /// Logs of which tools it is no longer known what they keep, and of which it is known again. What stays as it is would only
+    /// push other lines out of the log.
+    fn log_missing(&mut self, usages: &Usages) {
+        for (id, (_, usage)) in usages {
+            let at_least = usage.total();
+            match &usage.missing {
+                Some(why) if self.parts.insert(*id) => {
+                    tracing::warn!(instance = %id, at_least, why, "it is not known what a tool keeps on the disk; what was counted of it counts");
+                }
+                None if self.parts.remove(id) => {
+                    tracing::info!(instance = %id, "it is known again what a tool keeps on the disk");
+                }
+                _ => {}
+            }
+        }
+        self.parts.retain(|id| usages.contains_key(id));
     }
 
     /// Tools were counted. The one that fills a disk that is short, and how many bytes it wrote.
@@ -200,7 +224,20 @@ fn why_short(short: &str, written: u64) -> Why {
     ))
 }
 
-/// Fails when a tool that was stopped for the disk still keeps too much.
+/// Why a tool that was stopped for the disk may not start. A part within the limit shows nothing.
+fn too_much_or_unknown(usage: &DiskUsage, limit: u64) -> Option<Why> {
+    let over = usage.over(limit);
+    over.or_else(|| {
+        let why = usage.missing.as_ref()?;
+        tracing::info!(at_least = usage.total(), why, "a tool is not started, because it is not known what it keeps on the disk");
+        Some(ReasonCode::DockerFailed.because(format!(
+            "The tool was stopped for what it keeps on the disk, and is not started before that is known: neither the agent nor Docker could count all of it (at least {}); the agent's log says why, and the agent keeps trying",
+            amount(usage.total())
+        )))
+    })
+}
+
+/// Fails when a tool that was stopped for the disk still keeps too much, or nobody could count what it keeps.
 pub async fn may_start(
     shared: &Shared,
     container: &ContainerId,
@@ -210,10 +247,11 @@ pub async fn may_start(
         code: why.code,
         message: why.message,
     };
-    if let Some(limit) = limit
-        && let Some(why) = shared.runtime.disk_usage(container).await?.over(limit)
-    {
-        return Err(refused(why));
+    if let Some(limit) = limit {
+        let usage = shared.runtime.disk_usage(container).await?;
+        if let Some(why) = too_much_or_unknown(&usage, limit) {
+            return Err(refused(why));
+        }
     }
     match shared
         .runtime
@@ -277,7 +315,11 @@ mod tests {
     }
 
     fn usages(totals: &[(u128, u64)]) -> Usages {
-        let usage = |layer| DiskUsage { layer, volumes: 0 };
+        let usage = |layer| DiskUsage {
+            layer,
+            volumes: 0,
+            missing: None,
+        };
         let container = || ContainerId::new("c");
         totals
             .iter()
@@ -307,9 +349,33 @@ mod tests {
         assert!(!watch.is_due(at, Some(disk(50 << 30))));
         assert!(watch.is_due(at + Duration::from_secs(1), Some(disk(50 << 30))));
         assert!(watch.is_due(at + PERIOD, Some(disk(1 << 30))));
+        // One that was slow does not blind the watch for long.
+        let ended = at + Duration::from_mins(2);
+        watch.counted(&usages(&[]), Some(disk(5 << 30)), at, ended);
+        assert!(watch.is_due(ended + MAX_PAUSE, Some(disk(50 << 30))));
+        at = ended;
         watch.counted(&usages(&[]), None, at, at);
         assert!(!watch.is_due(at + BLIND_PERIOD / 2, None));
         assert!(watch.is_due(at + BLIND_PERIOD, None));
+    }
+
+    #[test]
+    fn a_tool_starts_only_when_all_that_it_keeps_is_known() {
+        let usage = |layer, missing: Option<&str>| DiskUsage {
+            layer,
+            volumes: 0,
+            missing: missing.map(str::to_owned),
+        };
+        let code = |usage| too_much_or_unknown(&usage, 10).map(|why| why.code);
+        assert_eq!(code(usage(10, None)), None);
+        assert_eq!(code(usage(11, None)), Some(ReasonCode::DiskLimitExceeded));
+        assert_eq!(
+            code(usage(11, Some("slow"))),
+            Some(ReasonCode::DiskLimitExceeded)
+        );
+        let unknown = code(usage(0, Some("slow"))).unwrap();
+        assert_eq!(unknown, ReasonCode::DockerFailed);
+        assert!(unknown.may_heal(), "it is tried again");
     }
 
     #[test]

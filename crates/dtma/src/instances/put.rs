@@ -7,8 +7,9 @@ use toolbox_api::dtma::{DeployRequest, Desired, PortBinding};
 use toolbox_api::problem::FieldError;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::names::{ContainerName, DisplayName};
-use toolbox_domain::spec::InstanceSpec;
+use toolbox_domain::spec::{HostAccess, InstanceSpec};
 
+use crate::record::Record;
 use crate::runtime::sources;
 
 /// What specs may name on this machine.
@@ -16,7 +17,7 @@ use crate::runtime::sources;
 pub struct Bounds {
     /// Sources of images that are allowed although they are not public.
     pub sources: Arc<Allowed>,
-    /// Ports that no tool reaches, whatever its spec names: those of the agent, its companion and sshd.
+    /// Ports that no tool reaches, whatever its spec names: those of the agent, its companion, sshd and Docker.
     pub closed: BTreeSet<u16>,
 }
 
@@ -74,18 +75,11 @@ impl Put {
         let spec = InstanceSpec::validate(request.spec)
             .map_err(|list| errors.extend(list.iter().map(FieldError::from)))
             .ok();
-        if let Some(spec) = &spec {
-            if let Err(error) = spec.image().check_address(&bounds.sources) {
-                let message = sources::refusal(spec.image().target(), error);
-                errors.push(field("image", error.code(), message));
-            }
-            let mut access = spec.host_access().iter();
-            if let Some(closed) = access.find(|access| bounds.closed.contains(&access.port)) {
-                let message = format!(
-                    "{closed} is a port of the agent, its companion or sshd, which no tool may reach; leave it out"
-                );
-                errors.push(field("host_access", "host_port_reserved", message));
-            }
+        if let Some(spec) = &spec
+            && let Err(error) = spec.image().check_address(&bounds.sources)
+        {
+            let message = sources::refusal(spec.image().target(), error);
+            errors.push(field("image", error.code(), message));
         }
         match (name, container_name, spec) {
             (Some(name), Some(container_name), Some(spec)) if errors.is_empty() => Ok(Self {
@@ -102,33 +96,58 @@ impl Put {
             _ => Err(errors),
         }
     }
+
+    /// An exception that leads to a port in `closed`, and that `record` does not have already. The rules open none of either
+    /// kind, but one that was taken before must not stop other changes.
+    pub fn new_closed_access(
+        &self,
+        closed: &BTreeSet<u16>,
+        record: Option<&Record>,
+    ) -> Option<HostAccess> {
+        let releases = record
+            .into_iter()
+            .flat_map(|r| std::iter::once(&r.current).chain(&r.next));
+        let held: BTreeSet<_> = releases.flat_map(|r| r.spec.host_access()).collect();
+        let mut access = self.spec.host_access().iter();
+        access
+            .find(|access| closed.contains(&access.port) && !held.contains(access))
+            .copied()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+    use toolbox_domain::ids::ToolInstanceId;
+
     use super::*;
+    use crate::instances::Command;
+    use crate::instances::command::Change;
 
     #[test]
-    fn ports_of_the_machines_own_programs_are_refused() {
-        let bounds = Bounds {
-            closed: BTreeSet::from([30_001, 3001, 2222]),
-            ..Bounds::default()
-        };
-        let checked = |access: &str| {
+    fn ports_of_the_machines_own_programs_are_no_new_exception() {
+        let closed = BTreeSet::from([30_001, 3001, 2222]);
+        let put = |access: &[&str]| {
             let request = serde_json::json!({
                 "generation": 1, "desired": "running", "name": "x", "container_name": "x-00000000",
-                "spec": {"image": "a/b:1", "host_access": [access]},
+                "spec": {"image": "a/b:1", "host_access": access},
             });
-            Put::check(serde_json::from_value(request).unwrap(), &bounds)
+            Put::check(serde_json::from_value(request).unwrap(), &Bounds::default()).unwrap()
         };
         for access in ["host:30001", "host:3001", "host:2222", "host:2222/udp"] {
-            let errors = checked(access).unwrap_err();
-            assert_eq!(
-                (errors[0].field.as_str(), errors[0].code.as_str()),
-                ("host_access", "host_port_reserved")
-            );
-            assert!(errors[0].message.starts_with(access), "{errors:?}");
+            let found = put(&["host:5432", access]).new_closed_access(&closed, None);
+            assert_eq!(found.unwrap().to_string(), access);
         }
-        assert!(checked("host:5432").is_ok());
+        assert_eq!(put(&["host:5432"]).new_closed_access(&closed, None), None);
+        // It was taken when the port was free.
+        let id = ToolInstanceId::new(uuid::Uuid::from_u128(7));
+        let before = Command::Put(Box::new(put(&["host:2222"])));
+        let change = before.apply(id, None, OffsetDateTime::UNIX_EPOCH, |_, _| Ok(Vec::new()));
+        let Ok(Change::Record(record)) = change else {
+            panic!("{change:?}")
+        };
+        let found = |access: &[&str]| put(access).new_closed_access(&closed, Some(&record));
+        assert_eq!(found(&["host:2222", "host:5432"]), None);
+        assert_eq!(found(&["host:2222", "host:3001"]).unwrap().port, 3001);
     }
 }

@@ -98,7 +98,7 @@ pub fn begin(
             let request = creation(&shared, record, release(record, version)?, name);
             Box::pin(async move {
                 // It may need its exceptions as soon as it runs.
-                shared.firewall.settled().await;
+                shared.firewall.ready(&*shared.runtime).await;
                 shared.runtime.create(&request).await?;
                 Ok(StepEnd::Done)
             })

@@ -234,6 +234,15 @@ impl Instance {
                 (r.desired, specs, r.restart)
             })
         };
+        if let Command::Put(put) = &command
+            && let Some(access) =
+                put.new_closed_access(&self.shared.bounds.closed, self.record.as_ref())
+        {
+            if !put.pulled {
+                return Err(CommandError::HostPortReserved(access));
+            }
+            tracing::warn!(instance = %self.id, %access, "a spec names a port of the agent, its companion, sshd or Docker, which is opened to no tool");
+        }
         let (is_put, before_it) = (matches!(command, Command::Put(_)), wanted(self));
         let phase = match &command {
             Command::Put(put) if put.desired == Desired::Running => Phase::Pending,

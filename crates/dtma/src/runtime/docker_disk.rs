@@ -1,7 +1,8 @@
 //! What a tool keeps on the disk, and how much the disk has left.
 //!
 //! Where the agent sees Docker's folders, it counts there. Where it does not (it runs in a container itself, or the engine
-//! keeps layers elsewhere), it asks Docker, which counts the volumes of the whole machine at once.
+//! keeps layers elsewhere), it asks Docker, which counts the volumes of the whole machine at once. So the count of one tool takes
+//! [`crate::disk::Budget`]'s time and then [`COUNT_LIMIT`] at most, however much the tool keeps.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,14 +23,15 @@ use crate::reason::ReasonCode;
 
 /// How long Docker may take to count what it keeps.
 const COUNT_LIMIT: Duration = Duration::from_mins(1);
-/// How long its count of all volumes is good for, and how many times longer than the count took.
-const COUNT_AGE: Duration = Duration::from_secs(15);
+/// How long its count of all volumes is good for, also one that failed: so many times longer than it took, within these bounds.
 const COUNT_SHARE: u32 = 10;
+const MIN_COUNT_AGE: Duration = Duration::from_secs(15);
+const MAX_COUNT_AGE: Duration = Duration::from_mins(1);
 /// Most bytes of its answer: some hundred bytes a volume.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// Sizes of all volumes, and until when they are used.
-pub(super) type VolumeSizes = Option<(Instant, HashMap<String, u64>)>;
+/// Sizes of all volumes, or why Docker did not count them, and until when that is used.
+pub(super) type VolumeSizes = Option<(Instant, Result<HashMap<String, u64>, RuntimeError>)>;
 
 /// Where a container keeps what its tool writes.
 #[derive(Debug, PartialEq)]
@@ -37,13 +39,15 @@ struct Places {
     layer: Option<PathBuf>,
     /// Name and folder.
     volumes: Vec<(String, PathBuf)>,
+    /// The container's limit on the disk.
+    limit: Option<u64>,
 }
 
 impl Places {
     fn of(detail: &ContainerInspectResponse) -> Option<Self> {
         let config = detail.config.as_ref()?;
-        let instance = config.labels.as_ref()?.get(labels::INSTANCE_ID)?;
-        let instance: ToolInstanceId = instance.parse().ok()?;
+        let labels = config.labels.as_ref()?;
+        let instance: ToolInstanceId = labels.get(labels::INSTANCE_ID)?.parse().ok()?;
         let driver = detail.graph_driver.as_ref();
         let mounts = detail.mounts.iter().flatten();
         Some(Self {
@@ -57,6 +61,9 @@ impl Places {
                     volumes::is_named_by_agent(instance, name) || volumes::is_named_by_docker(name)
                 })
                 .collect(),
+            limit: labels
+                .get(labels::DISK_BYTES)
+                .and_then(|text| text.parse().ok()),
         })
     }
 }
@@ -64,9 +71,9 @@ impl Places {
 impl DockerEngine {
     pub(super) async fn usage_of(&self, id: &ContainerId) -> Result<DiskUsage, RuntimeError> {
         let detail = self.inspect(id.as_str()).await?;
-        let Some(places) = Places::of(&detail) else {
-            return Ok(DiskUsage::default());
-        };
+        let places = Places::of(&detail)
+            .ok_or_else(|| not_counted("the container does not say whose it is"))?;
+        let limit = places.limit;
         let names: Vec<_> = places
             .volumes
             .iter()
@@ -74,11 +81,12 @@ impl DockerEngine {
             .collect();
         let begun = std::time::Instant::now();
         let counting = move || {
+            let budget = Budget::default();
             let layer = places.layer.as_deref();
             let volumes = places.volumes.iter().map(|(_, path)| path.as_path());
             (
-                layer.map(|path| bytes_below(path, Budget::default())),
-                bytes_of_all(volumes, Budget::default),
+                layer.map(|path| bytes_below(path, budget)),
+                bytes_of_all(volumes, budget),
             )
         };
         let counted = tokio::task::spawn_blocking(counting).await;
@@ -88,16 +96,8 @@ impl DockerEngine {
         };
         self.telemetry
             .docker("count what a tool keeps on the disk", begun.elapsed());
-        Ok(DiskUsage {
-            layer: match layer {
-                Some(Ok(bytes)) => bytes,
-                other => known(id, other, self.layer_by_docker(id).await)?,
-            },
-            volumes: match volumes {
-                Some(Ok(bytes)) => bytes,
-                other => known(id, other, self.volumes_by_docker(&names).await)?,
-            },
-        })
+        let by_docker = (self.layer_by_docker(id), self.volumes_by_docker(&names));
+        usage(limit, layer, volumes, by_docker).await
     }
 
     async fn layer_by_docker(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
@@ -116,15 +116,24 @@ impl DockerEngine {
     /// Docker counts every volume of the machine, so one answer does for all tools for a while.
     async fn volumes_by_docker(&self, names: &[String]) -> Result<u64, RuntimeError> {
         let mut held = self.volume_sizes.lock().await;
-        let now = Instant::now();
-        if held.as_ref().is_none_or(|(until, _)| *until <= now) {
-            let sizes = self.count_volumes().await?;
-            let age = (now.elapsed() * COUNT_SHARE).max(COUNT_AGE);
-            *held = Some((Instant::now() + age, sizes));
-        }
-        let sizes = held.as_ref().map(|(_, sizes)| sizes);
+        let begun = Instant::now();
+        let sizes = match &*held {
+            Some((until, sizes)) if *until > begun => sizes,
+            // One that failed is not tried for each tool anew.
+            _ => {
+                let sizes = self.count_volumes().await;
+                if let Err(error) = &sizes
+                    && error.is_outage()
+                {
+                    return Err(error.clone());
+                }
+                let age = (begun.elapsed() * COUNT_SHARE).clamp(MIN_COUNT_AGE, MAX_COUNT_AGE);
+                &held.insert((Instant::now() + age, sizes)).1
+            }
+        };
+        let sizes = sizes.as_ref().map_err(Clone::clone)?;
         names.iter().try_fold(0_u64, |sum, name| {
-            let bytes = sizes.and_then(|sizes| sizes.get(name));
+            let bytes = sizes.get(name);
             let bytes = bytes.ok_or_else(|| not_counted("a volume is not in its last count"))?;
             Ok(sum.saturating_add(*bytes))
         })
@@ -237,21 +246,78 @@ fn not_counted(detail: &str) -> RuntimeError {
     }
 }
 
-/// Docker's count where the agent has a part or nothing; where Docker fails too, that part, and the log says so.
-fn known(
-    container: &ContainerId,
-    own: Option<Result<u64, Uncounted>>,
-    by_docker: Result<u64, RuntimeError>,
-) -> Result<u64, RuntimeError> {
-    let part = own.and_then(Result::err);
-    let at_least = part.as_ref().map_or(0, |part| part.at_least);
-    match by_docker {
-        Ok(bytes) => Ok(bytes.max(at_least)),
-        Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::ContainerGone)) => Err(error),
-        Err(error) => {
-            let part = part.as_ref().map(|part| crate::error_chain(part));
-            tracing::warn!(container = container.as_str(), at_least, agent = part, docker = %error, "it is not known what a tool keeps on the disk; what was counted of it counts");
-            Ok(at_least)
+/// What a tool keeps, of what the agent counted and what Docker counts. Docker is asked for what the agent has only a part of,
+/// unless that is too much already.
+async fn usage(
+    limit: Option<u64>,
+    layer: Own,
+    volumes: Own,
+    (layer_by_docker, volumes_by_docker): (
+        impl Future<Output = Result<u64, RuntimeError>>,
+        impl Future<Output = Result<u64, RuntimeError>>,
+    ),
+) -> Result<DiskUsage, RuntimeError> {
+    let (mut layer, mut volumes) = (Part::of(layer), Part::of(volumes));
+    let at_least = layer.bytes.saturating_add(volumes.bytes);
+    if limit.is_none_or(|limit| at_least <= limit) {
+        (layer, volumes) =
+            tokio::try_join!(layer.or(layer_by_docker), volumes.or(volumes_by_docker))?;
+    }
+    Ok(DiskUsage {
+        layer: layer.bytes,
+        volumes: volumes.bytes,
+        missing: layer.missing.or(volumes.missing),
+    })
+}
+
+/// What the agent counted; none where it could not begin.
+type Own = Option<Result<u64, Uncounted>>;
+
+/// What was counted of a place, and why that is not all of it.
+struct Part {
+    bytes: u64,
+    missing: Option<String>,
+}
+
+impl Part {
+    fn of(own: Own) -> Self {
+        match own {
+            Some(Ok(bytes)) => Self {
+                bytes,
+                missing: None,
+            },
+            Some(Err(part)) => Self {
+                bytes: part.at_least,
+                missing: Some(crate::error_chain(&part)),
+            },
+            None => Self {
+                bytes: 0,
+                missing: Some("the agent does not see it".to_owned()),
+            },
+        }
+    }
+
+    /// Docker's count instead of a part; where Docker fails too, that part.
+    async fn or(
+        self,
+        by_docker: impl Future<Output = Result<u64, RuntimeError>>,
+    ) -> Result<Self, RuntimeError> {
+        let Some(why) = &self.missing else {
+            return Ok(self);
+        };
+        match by_docker.await {
+            Ok(bytes) => Ok(Self {
+                bytes: bytes.max(self.bytes),
+                missing: None,
+            }),
+            Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::ContainerGone)) => {
+                Err(error)
+            }
+            // One tool that is not counted must not end the count of the others.
+            Err(error) => Ok(Self {
+                bytes: self.bytes,
+                missing: Some(format!("{why}; {error}")),
+            }),
         }
     }
 }
@@ -338,29 +404,49 @@ mod tests {
         assert!(none.sizes().is_empty());
     }
 
-    #[test]
-    fn a_part_counts_only_where_docker_fails_too() {
-        let id = ContainerId::new("c");
-        let part = || {
-            let folder = tempfile::tempdir().unwrap();
-            std::fs::write(folder.path().join("file"), vec![1; 1 << 20]).unwrap();
-            let missing = folder.path().join("none");
-            let places = [folder.path(), &missing];
-            let part = bytes_of_all(places.into_iter(), Budget::default);
-            assert!(part.as_ref().is_err_and(|part| part.at_least >= 1 << 20));
-            Some(part)
+    fn part() -> Result<u64, Uncounted> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), vec![1; 1 << 20]).unwrap();
+        let missing = folder.path().join("none");
+        let places = [folder.path(), &missing];
+        let part = bytes_of_all(places.into_iter(), Budget::default());
+        assert!(part.as_ref().is_err_and(|part| part.at_least >= 1 << 20));
+        part
+    }
+
+    #[tokio::test]
+    async fn a_part_counts_only_where_docker_fails_too_and_is_told_to_be_one() {
+        let of_layer = async |own, by_docker| {
+            let by_docker = (async { by_docker }, async { panic!("it is known") });
+            let counted = usage(Some(1 << 30), own, Some(Ok(0)), by_docker).await;
+            counted.map(|usage| (usage.layer, usage.missing))
         };
-        assert_eq!(known(&id, part(), Ok(5 << 20)), Ok(5 << 20));
-        assert_eq!(known(&id, None, Ok(7)), Ok(7));
         let slow = || RuntimeError::Timeout {
             operation: "count",
             seconds: 60,
         };
-        // One tool that is not counted must not end the count of the others.
-        assert!(known(&id, part(), Err(slow())).unwrap() >= 1 << 20);
-        assert_eq!(known(&id, None, Err(slow())), Ok(0));
-        let gone = Err(RuntimeError::ContainerGone);
-        assert_eq!(known(&id, part(), gone.clone()), gone);
+        assert_eq!(
+            of_layer(Some(part()), Ok(5 << 20)).await,
+            Ok((5 << 20, None))
+        );
+        assert_eq!(of_layer(None, Ok(7)).await, Ok((7, None)));
+        assert!(of_layer(Some(part()), Ok(7)).await.unwrap().0 >= 1 << 20);
+        let (bytes, missing) = of_layer(Some(part()), Err(slow())).await.unwrap();
+        assert!(bytes >= 1 << 20);
+        assert!(missing.unwrap().contains("within 60 s"));
+        let (bytes, missing) = of_layer(None, Err(slow())).await.unwrap();
+        assert!(bytes == 0 && missing.is_some(), "unknown is not empty");
+        let gone = RuntimeError::ContainerGone;
+        assert_eq!(of_layer(Some(part()), Err(gone.clone())).await, Err(gone));
+    }
+
+    #[tokio::test]
+    async fn docker_is_not_asked_where_a_part_is_too_much_already() {
+        let never = || async { panic!("Docker was asked") };
+        let counted = usage(Some((1 << 20) - 1), None, Some(part()), (never(), never())).await;
+        let counted = counted.unwrap();
+        assert!(counted.over((1 << 20) - 1).is_some());
+        assert!(counted.missing.is_some());
     }
 
     #[test]

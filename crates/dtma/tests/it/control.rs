@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dtma::firewall::{netlink, table};
 use reqwest::Method;
 use serde_json::{Value, json};
 use toolbox_api::dtma::{Desired, Phase};
@@ -285,6 +286,43 @@ async fn what_cannot_be_taken_over_is_told_with_its_reason() {
         r.phase == Some(Phase::Error) && r.reason.as_ref().is_some_and(|w| w.code == "invalid_spec")
     })
     .await;
+}
+
+/// Exceptions that were taken when there were fewer rules stop no command, and change no container.
+#[tokio::test]
+async fn exceptions_that_are_none_any_more_stop_no_command() {
+    let stub = Stub::new().await;
+    let agent = enrolled_with(&stub, &["--heartbeat-interval=1"]).await;
+    let tool = Tool::new(&["sleep"]).with("host_access", json!(["host:5432"]));
+    deployed(&agent, &stub, &tool).await;
+    let before = agent.container(&tool).await.id;
+    let old = json!(["169.254.169.254:80", "host:30000", "host:5432"]);
+    stub.want(&tool.clone().with("host_access", old));
+    for (desired, phase) in [
+        (Desired::Stopped, Phase::Stopped),
+        (Desired::Running, Phase::Running),
+    ] {
+        let generation = stub.change(&tool, desired, false);
+        stub.until_told(&tool, "it is done", SOON, |r| {
+            r.generation == generation && r.phase == Some(phase) && r.settled
+        })
+        .await;
+        assert_eq!(agent.container(&tool).await.id, before);
+    }
+    // A port that the agent closed since stops none either, and the rules do not open it.
+    let mut closed = tool.with("host_access", json!([format!("host:{}", agent.port())]));
+    closed.body["generation"] = json!(4);
+    stub.want(&closed);
+    stub.until_told(&closed, "it runs", SOON, |r| {
+        r.generation == 4 && r.phase == Some(Phase::Running) && r.settled
+    })
+    .await;
+    let rules = netlink::comments(&table(agent.toolbox_id())).unwrap();
+    assert!(!rules.iter().any(|c| c.starts_with("host:")), "{rules:?}");
+    // A change of something else passes by the API, too.
+    let mut update = closed.with("command", json!(["http", "80"]));
+    update.body["generation"] = json!(5);
+    agent.put(&update).await.expect(200);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Containers are kept away from the machine itself. `tests/security/network_test.ts` attacks the whole stack.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use dtma::firewall::{netlink, table};
+use dtma::firewall::{netlink, rules, table};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -115,6 +116,36 @@ async fn rules_that_somebody_removed_come_back() {
     agent.delete(&tool).await.expect(200);
     docker::eventually("no exceptions", Duration::from_secs(20), async || {
         comments() == before
+    })
+    .await;
+}
+
+/// Before Docker was asked, the agent does not know the bridge that tools of an earlier agent share.
+#[tokio::test]
+async fn a_start_without_docker_leaves_the_rules_of_an_earlier_agent() {
+    let mut agent = Agent::new().await;
+    let table = table(agent.toolbox_id());
+    agent.kill();
+    let former = ["br-0a1b2c3d4e5f".to_owned()];
+    let rules = rules::rules("tbxnobody", &former, &BTreeSet::new(), &[]);
+    netlink::replace(&table, &rules).unwrap();
+    let before = netlink::comments(&table).unwrap();
+    let docker = std::mem::replace(&mut agent.docker_host, "unix:///nowhere.sock".to_owned());
+    agent.start().await;
+    docker::eventually("a look", Duration::from_secs(20), async || {
+        let told = status(&agent).await;
+        let detail = told["detail"].as_str().unwrap_or_default();
+        !detail.contains("not set yet")
+    })
+    .await;
+    assert_eq!(netlink::comments(&table).unwrap(), before);
+    // Docker says that there is no such bridge any more.
+    agent.kill();
+    agent.docker_host = docker;
+    agent.start().await;
+    docker::eventually("its own rules", Duration::from_secs(20), async || {
+        let now = netlink::comments(&table).unwrap();
+        !now.is_empty() && now.len() < before.len()
     })
     .await;
 }

@@ -107,6 +107,15 @@ pub mod limits {
     const MIB: u64 = 1024 * 1024;
 }
 
+impl ToolSpec {
+    /// Leaves out exceptions that were taken when there were fewer rules, and are none any more.
+    pub fn drop_former_exceptions(&mut self) {
+        let is_one = |access: HostAccess| !access.is_reserved();
+        self.host_access
+            .retain(|text| text.parse().is_ok_and(is_one));
+    }
+}
+
 impl InstanceSpec {
     /// Checks a spec that was taken before, perhaps when there were fewer rules: exceptions that are none any more are left
     /// out, and one without `disk_bytes` has the limit on the disk that it was taken with, which may be none.
@@ -114,8 +123,7 @@ impl InstanceSpec {
         mut spec: ToolSpec,
         disk_bytes: Option<u64>,
     ) -> Result<Self, Vec<SpecError>> {
-        spec.host_access
-            .retain(|text| text.parse::<HostAccess>().is_ok());
+        spec.drop_former_exceptions();
         let disk_bytes = spec.resources.disk_bytes.or(disk_bytes);
         Ok(Self::validate(spec)?.with_disk_limit(disk_bytes))
     }

@@ -44,7 +44,7 @@ pub struct ToolSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<String>,
     /// What it may reach of the machine itself, which is refused otherwise: `host:PORT`, with `/udp` for UDP. Ports of the
-    /// agent, its companion and sshd are refused to every tool, and so are link-local addresses.
+    /// agent, its companion, sshd and Docker are refused to every tool, and so are link-local addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_access: Vec<String>,
     /// MCP transport; none for a tool that is no MCP server.
