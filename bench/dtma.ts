@@ -1,7 +1,7 @@
 // DTMA as it ships, started on this machine's Docker for a toolbox of its own.
 
 import { onCleanup } from "./cleanup.ts";
-import { docker, LABEL, removeContainers, removeNetworks, SOCKET, timed } from "./docker.ts";
+import { LABEL, removeContainers, removeNetworks, SOCKET, timed } from "./docker.ts";
 import { freePort, kill } from "./host.ts";
 
 export const IMAGE = "toolbox/sample-mcp:dev";
