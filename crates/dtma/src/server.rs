@@ -42,8 +42,8 @@ const LIMITS: Limits = Limits {
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, from the connection's begin or the end of the request before it. Longer than
 /// clients keep a connection that they do not use (90 s in Deno and reqwest): a request that meets its end fails. Strangers
-/// who say nothing for so long keep nobody out, because they make room.
-const HEAD_LIMIT: Duration = Duration::from_secs(120);
+/// who say nothing for so long keep nobody out, because they make room; known callers hold their place.
+const HEAD_LIMIT: Duration = Duration::from_mins(2);
 /// A caller that sent nothing for so long is asked by the kernel whether it is still there, and then again and again.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(15));
 /// How long a caller may leave data unacknowledged, or questions of [`KEEP_ALIVE`], in milliseconds.

@@ -78,7 +78,7 @@ pub struct RolloutToolbox {
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was asked first.
+    /// When it took what was asked, or was asked first, as long as it is not known to have taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_at: Option<String>,
     /// When its machine was first asked how the change goes.

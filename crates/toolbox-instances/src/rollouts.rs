@@ -252,8 +252,11 @@ fn after_asking(
         ..toolbox
     };
     match answer {
+        // Its time runs from here: what came before may have waited for others of the wave.
         Ok(id) => RolloutToolbox {
             state: State::Asked,
+            asked_at: Some(moment::format(now)),
+            looked_at: None,
             operation_id: Some(id),
             code: None,
             message: None,
@@ -631,10 +634,10 @@ mod tests {
             let after = at(30, told.as_ref());
             assert_eq!(after.state, State::Waiting, "{told:?}");
             assert_eq!(after.code.as_deref(), Some("agent_timeout"));
-            // The time counts from the first asking.
-            let again = NOW + Duration::from_mins(1);
-            let again = after_asking(after, Ok("c9".to_owned()), again);
-            assert_eq!(again.asked_at, perhaps_asked().asked_at);
+            // What came before it was accepted takes nothing of its time.
+            let accepted = NOW + Duration::from_mins(19);
+            let again = after_asking(after, Ok("c9".to_owned()), accepted);
+            assert_eq!(again.asked_at, Some(moment::format(accepted)));
             assert_eq!((again.state, again.code), (State::Asked, None));
         }
         let since = finished(VERSION, VersionChangePhase::RolledBack, NOW);

@@ -104,8 +104,13 @@ pub fn begin(
             })
         }
         Step::Start(version, container) => {
-            let limit = release(record, version)?.spec.resources().disk_bytes;
+            let disk_bytes = release(record, version)?.spec.resources().disk_bytes;
             let is_halted = record.halted.is_some();
+            // What a tool keeps matters to its start only where that stopped it.
+            let limit = disk_bytes.filter(|_| {
+                let halt = record.halted.as_ref();
+                halt.is_some_and(|halt| halt.reason.code == ReasonCode::DiskLimitExceeded.as_str())
+            });
             Box::pin(async move {
                 // What stopped it may not be over.
                 if is_halted {

@@ -113,8 +113,19 @@ pub async fn ensure_image() {
         .await;
 }
 
-/// Builds an image from these files.
+/// Builds an image from these files. The engine loses a step's image when another test removes an image that was made of the
+/// same steps meanwhile, so it is tried again.
 pub async fn build(tag: &str, files: &[(&str, &[u8])]) {
+    for left in (0..3).rev() {
+        match try_build(tag, files).await {
+            Ok(()) => return,
+            Err(lost) if left > 0 && lost.contains("unable to find image") => {}
+            Err(failed) => panic!("the test image must build: {failed}"),
+        }
+    }
+}
+
+async fn try_build(tag: &str, files: &[(&str, &[u8])]) -> Result<(), String> {
     let options = q::BuildImageOptionsBuilder::default()
         .t(tag)
         .rm(true)
@@ -123,10 +134,12 @@ pub async fn build(tag: &str, files: &[(&str, &[u8])]) {
     let body = bollard::body_full(archive(files).into());
     let mut steps = docker.build_image(options, None, Some(body));
     while let Some(step) = steps.next().await {
-        let step = step.expect("the test image must build");
-        let failed = step.error_detail;
-        assert!(failed.is_none(), "the test image must build: {failed:?}");
+        let step = step.map_err(|error| error.to_string())?;
+        if let Some(failed) = step.error_detail {
+            return Err(format!("{failed:?}"));
+        }
     }
+    Ok(())
 }
 
 fn labelled(toolbox: Uuid) -> HashMap<String, Vec<String>> {
