@@ -4,7 +4,7 @@
  */
 import type { Random } from "./random.ts";
 import { FAKETIME, run } from "./droplet.ts";
-import { sleep } from "../e2e/lib/mod.ts";
+import { sleep, within } from "../e2e/lib/mod.ts";
 
 interface Recorded {
   method: string;
@@ -67,7 +67,7 @@ export class HeartbeatProxy implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.behave();
     // Connections of the agent stay open for as long as it likes.
-    await Promise.race([this.server.shutdown(), sleep(1_000)]);
+    await within(1_000, "the end of all connections", this.server.shutdown()).catch(() => {});
   }
 
   async #handle(request: Request, upstream: string): Promise<Response> {
