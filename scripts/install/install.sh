@@ -459,6 +459,11 @@ uninstall() {
   rm -rf "$versions"
   if have docker && docker_answers; then
     docker image rm toolbox/dtma-host:1 >/dev/null 2>&1 || true
+    # The agent's end may have cut its trial of the firewall short.
+    trial="toolbox-$(printf %.8s "$toolbox")-probe"
+    docker rm -f "$trial" >/dev/null 2>&1 || true
+    docker image rm -f "$trial" >/dev/null 2>&1 || true
+    docker network rm "$trial" >/dev/null 2>&1 || true
     if [ "$purge" = yes ] && [ -n "$toolbox" ]; then
       label="label=io.toolbox.toolbox_id=$toolbox"
       containers=$(docker ps -aq --filter "$label")
