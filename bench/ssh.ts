@@ -123,8 +123,8 @@ SCRIPT
 useradd --system --no-create-home --home-dir /nonexistent --shell /bin/sh --password '*' bench
 echo 'bench ALL=(root) NOPASSWD: /usr/local/bin/dtma ssh-command' > /etc/sudoers.d/60-bench
 chmod 440 /etc/sudoers.d/60-bench
-ssh-keygen -q -t ed25519 -N '' -f /root/bench
-cp /root/bench.pub /etc/ssh/bench_keys
+ssh-keygen -q -t ed25519 -N '' -f /run/bench
+cp /run/bench.pub /etc/ssh/bench_keys
 printf 'Match User bench\\n  AuthorizedKeysFile /etc/ssh/bench_keys\\n  ForceCommand sudo -n /usr/local/bin/dtma ssh-command\\n' \\
   > /etc/ssh/sshd_config.d/60-bench.conf`);
   await machine.startSshd();
@@ -132,7 +132,7 @@ printf 'Match User bench\\n  AuthorizedKeysFile /etc/ssh/bench_keys\\n  ForceCom
     BENCH_SSH_HOST: machine.droplet.address,
     BENCH_SSH_HOST_KEY: machine.hostKey.split(" ")[1],
     BENCH_SSH_USER: "bench",
-    BENCH_SSH_KEY: `${await machine.sh("cat /root/bench")}\n`,
+    BENCH_SSH_KEY: `${await machine.sh("cat /run/bench")}\n`,
   };
 }
 

@@ -66,9 +66,9 @@ Deno.test("a machine that loses its agent, its companion and its SSH server is t
     await Deno.copyFile(certificate.authority, droplet.path("/etc/dtma/authority.pem"));
     const own = ["DTMA_CONTROL_CA_FILE=/etc/dtma/authority.pem", `TOOLBOX_RELEASE_URL=${proxy.url}/releases`];
     await Deno.writeTextFile(droplet.path("/etc/dtma/dtma.env"), own.join("\n") + "\n");
-    await Deno.writeTextFile(droplet.path("/root/token"), await enrolmentToken(ready), { mode: 0o600 });
+    await Deno.writeTextFile(droplet.path("/run/token"), await enrolmentToken(ready), { mode: 0o600 });
     const args = ["--toolbox", ready.toolbox_id, "--control-url", `${proxy.url}/functions/v1/heartbeat`];
-    const from = ["--release-url", releases, "--version", version, "--token-file", "/root/token"];
+    const from = ["--release-url", releases, "--version", version, "--token-file", "/run/token"];
     const { code, text } = await machine.machine.install(releases, [...args, ...from]);
     assert.equal(code, 0, text);
     await eventually("the agent serves", () => serves(version));
