@@ -149,7 +149,7 @@ struct Key {
 /// Everything that the token shows.
 pub(super) struct Account {
     droplets: BTreeMap<u64, Droplet>,
-    /// Droplets that lists may still show, and since when they are gone.
+    /// Droplets that lists still show, and until when.
     gone: Vec<(Duration, Droplet)>,
     actions: BTreeMap<u64, Action>,
     tags: BTreeSet<String>,
@@ -271,7 +271,7 @@ impl Account {
     /// The droplets that lists show, newest first: a new one is missing for a moment, and one that is gone is shown for one.
     pub(super) fn listed(&mut self, now: Duration) -> Vec<Droplet> {
         let lag = self.list_lag;
-        self.gone.retain(|(since, _)| *since + lag > now);
+        self.gone.retain(|(until, _)| *until > now);
         let mut listed: Vec<Droplet> = self
             .droplets
             .values()
@@ -294,7 +294,7 @@ impl Account {
             if let Some(action) = droplet.pending {
                 self.end(action, false, now);
             }
-            self.gone.push((now, droplet));
+            self.gone.push((now + self.list_lag, droplet));
         }
         for firewall in self.firewalls.values_mut() {
             if let Some(ids) = &mut firewall.body.droplet_ids {
