@@ -27,6 +27,8 @@ pub(crate) struct Ready {
     pub(crate) dtma: Option<Dtma>,
     pub(crate) pids: BTreeMap<String, u32>,
     pub(crate) functions: BTreeMap<String, String>,
+    /// None without --droplets.
+    pub(crate) digitalocean: Option<DigitalOcean>,
     pub(crate) data_dir: PathBuf,
     pub(crate) control_url: String,
     pub(crate) control_token: String,
@@ -57,6 +59,13 @@ pub(crate) struct Dtma {
 
 /// supabase/seed.sql makes this catalog entry for the sample server that scripts/build-images builds.
 const SAMPLE: &str = "00000000-0000-0000-0000-0000000000aa";
+
+/// The simulator of DigitalOcean's API.
+#[derive(Serialize)]
+pub(crate) struct DigitalOcean {
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
 
 impl Ready {
     /// Prints it on standard output.
