@@ -88,6 +88,11 @@ impl Ready {
         } = self;
         let data = self.data_dir.display();
         let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox_id}/tools");
+        let simulator = self.digitalocean.as_ref().map(|simulator| {
+            let DigitalOcean { url, token } = simulator;
+            format!("  DigitalOcean     a simulator at {url}, token {token}\n")
+        });
+        let simulator = simulator.unwrap_or_default();
         let curl = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
         format!(
             "
@@ -97,7 +102,7 @@ Toolbox is running at {url}. Ctrl-C stops it.
   publishable key  {publishable_key}
   toolbox          \"local\", {toolbox_id}
   data and logs    {data}
-
+{simulator}
 A token of the demo user, good for one hour; the same line gets the next one:
 
 export TOKEN=$(curl -sS '{url}/auth/v1/token?grant_type=password' -H 'apikey: {publishable_key}' -H 'Content-Type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | grep -oE '\"access_token\":\"[^\"]+' | cut -d'\"' -f4)

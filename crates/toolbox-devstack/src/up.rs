@@ -37,6 +37,8 @@ use crate::{demo, enrolment, now, postgrest, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// What the catalog's sample runs; droplets have it, because nothing serves it as a registry.
+const SAMPLE_IMAGE: &str = "toolbox/sample-mcp:dev";
 /// How long the enrolment of this machine may take.
 const ENROL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -336,6 +338,7 @@ impl<'a> Stack<'a> {
             self.data.path.join("droplet"),
             &self.paths.cache,
             vec![self.ports.gateway],
+            &[SAMPLE_IMAGE],
         )
         .await?;
         let bridge = SocketAddr::from((containers.bridge(), self.ports.gateway));
@@ -352,6 +355,8 @@ impl<'a> Stack<'a> {
                 format!("http://127.0.0.1:{port}"),
             ),
             ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
+            // Machines learn its public key when they enrol, so it is the same as long as there is this stack.
+            ("TOOLBOX_SSH_CA_KEY", self.secrets.ssh_authority()),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
         let given = self.args.function_env.iter().cloned();

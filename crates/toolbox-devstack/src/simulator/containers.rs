@@ -23,6 +23,8 @@ use crate::secrets::write_private;
 const OWNER: &str = "io.toolbox.simulator";
 /// What is known of the droplet.
 const KEPT: &str = "io.toolbox.droplet";
+/// Images of this machine that droplets get, in the folder of the scripts.
+const ARCHIVE: &str = "images.tar";
 const IMAGE: &str = "toolbox/droplet:host-usr";
 /// Prefix of the owner of droplets whose simulator runs by itself; the rest is its process.
 const ALONE: &str = "alone-";
@@ -48,7 +50,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 /// The droplets of one simulator.
 pub(crate) struct Containers {
     docker: Docker,
-    /// Scripts, and for a moment what is copied into a droplet.
+    /// Scripts, images, and for a moment what is copied into a droplet.
     folder: PathBuf,
     /// sshd and sudo, where this machine does not have them itself.
     machine: PathBuf,
@@ -177,13 +179,15 @@ pub(super) async fn sweep(search: &str) {
 }
 
 impl Containers {
-    /// Makes the image and the network. `search` is the `PATH` of Docker, `cache` the folder of tools that all checkouts share.
+    /// Makes the image and the network. `search` is the `PATH` of Docker, `cache` the folder of tools that all checkouts share,
+    /// `images` what droplets get of this machine's images, as far as there are such.
     pub(crate) async fn open(
         search: &str,
         owner: &str,
         folder: PathBuf,
         cache: &Path,
         forwarded: Vec<u16>,
+        images: &[&str],
     ) -> Result<Self, StackError> {
         let docker = Docker {
             search: search.to_owned(),
@@ -202,6 +206,17 @@ impl Containers {
             .env("HOME", "/nonexistent")
             .finish(IMAGE_LIMIT)
             .await?;
+        let mut given = Vec::new();
+        for image in images {
+            if docker.run(["image", "inspect", image]).await.is_ok() {
+                given.push(*image);
+            }
+        }
+        let archive = folder.join(ARCHIVE).display().to_string();
+        if !given.is_empty() {
+            let save = ["save", "--output", &archive];
+            docker.run(save.into_iter().chain(given)).await?;
+        }
         let network = docker.ensure_network().await?;
         Ok(Self {
             docker,
@@ -268,11 +283,13 @@ impl Containers {
             "--volume=/var/lib/docker".to_owned(),
             "--volume=/var/lib/droplet".to_owned(),
         ];
-        if self.machine.is_dir() {
-            args.push(format!(
-                "--volume={}:/opt/machine:ro",
-                self.machine.display()
-            ));
+        for (there, at) in [
+            (&self.machine, "/opt/machine"),
+            (&self.folder.join(ARCHIVE), "/opt/images.tar"),
+        ] {
+            if there.exists() {
+                args.push(format!("--volume={}:{at}:ro", there.display()));
+            }
         }
         args.push(IMAGE.to_owned());
         self.docker.run(args).await?;
@@ -334,7 +351,9 @@ impl Containers {
     /// Ends all droplets.
     pub(crate) async fn end(&self, how: End) {
         self.docker.end(how).await;
-        let _ = std::fs::remove_dir_all(&self.folder);
+        if how == End::Remove {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
