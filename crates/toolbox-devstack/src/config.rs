@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
 
 use crate::error::StackError;
-use crate::simulator::Settings;
+use crate::simulator::{DELAY_MS, REQUESTS_PER_HOUR, Settings};
 
 /// The local stack of Toolbox: Postgres, PostgREST, sign-in, edge functions and DTMA behind Supabase's URLs.
 #[derive(Debug, Parser)]
@@ -40,13 +40,13 @@ pub(crate) struct DigitalOceanArgs {
     #[arg(long, default_value = "127.77.0.0/16")]
     pub(crate) network: Ipv4Net,
     /// How long an order or an action takes.
-    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    #[arg(long, default_value_t = DELAY_MS, value_name = "MILLISECONDS")]
     boot_ms: u64,
     /// How far lists of droplets are behind.
-    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    #[arg(long, default_value_t = DELAY_MS, value_name = "MILLISECONDS")]
     list_lag_ms: u64,
     /// More are refused, and more than a twentieth of them in a minute. DigitalOcean's own number is the default.
-    #[arg(long, default_value_t = 5000, value_name = "NUMBER")]
+    #[arg(long, default_value_t = REQUESTS_PER_HOUR, value_name = "NUMBER")]
     requests_per_hour: u32,
     /// Prints one line of JSON when ready, instead of text for people.
     #[arg(long)]

@@ -306,19 +306,20 @@ impl Account {
         self.droplets.values().rev()
     }
 
-    /// The droplets that lists show, newest first: a new one is missing for a moment, and one that is gone is shown for one.
-    pub(super) fn listed(&mut self, now: Duration) -> Vec<Droplet> {
-        let lag = self.list_lag;
+    /// Those of `wanted` droplets that lists show, newest first: a new one is missing for a moment, and one that is gone is
+    /// shown for one.
+    pub(super) fn listed(
+        &mut self,
+        now: Duration,
+        wanted: impl Fn(&Droplet) -> bool,
+    ) -> Vec<Value> {
         self.gone.retain(|(until, _)| *until > now);
-        let mut listed: Vec<Droplet> = self
-            .droplets
-            .values()
-            .filter(|droplet| droplet.ordered_at + lag <= now)
-            .chain(self.gone.iter().map(|(_, droplet)| droplet))
-            .cloned()
-            .collect();
+        let gone = self.gone.iter().map(|(_, droplet)| droplet);
+        let visible = |droplet: &&Droplet| droplet.ordered_at + self.list_lag <= now;
+        let there = self.droplets.values().filter(visible);
+        let mut listed: Vec<&Droplet> = there.chain(gone).filter(|d| wanted(d)).collect();
         listed.sort_by_key(|droplet| std::cmp::Reverse(droplet.id));
-        listed
+        listed.into_iter().map(Droplet::view).collect()
     }
 
     /// Removes a droplet.
@@ -828,7 +829,7 @@ mod tests {
         let mut account = account();
         let id = droplet(&mut account);
         assert!(account.droplet(id).is_ok());
-        let listed = |account: &mut Account, at| account.listed(at).len();
+        let listed = |account: &mut Account, at| account.listed(at, |_| true).len();
         assert_eq!(listed(&mut account, NOW), 0);
         assert_eq!(listed(&mut account, NOW + LAG), 1);
         let end = NOW + Duration::from_mins(1);

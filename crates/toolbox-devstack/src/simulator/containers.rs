@@ -108,22 +108,21 @@ impl Docker {
         {
             return Ok(network);
         }
-        let mut refused = None;
-        for _ in 0..NETWORKS {
+        let mut tried = 0;
+        loop {
             let random = getrandom::u32().map_err(StackError::Random)?;
             let [third, ..] = random.to_le_bytes();
             let network = Ipv4Net::new_assert(Ipv4Addr::new(10, 214, third, 0), 24);
             let subnet = format!("--subnet={network}");
             let label = format!("--label={OWNER}={}", self.owner);
-            match self
-                .run(["network", "create", &subnet, &label, &name])
-                .await
-            {
+            let create = ["network", "create", &subnet, &label, &name];
+            tried += 1;
+            match self.run(create).await {
                 Ok(_) => return Ok(network),
-                Err(error) => refused = Some(error),
+                Err(error) if tried == NETWORKS => return Err(error),
+                Err(_) => {}
             }
         }
-        Err(refused.unwrap_or(StackError::NoFreePort { from: 0, to: 0 }))
     }
 
     async fn containers(&self, more: &[&str]) -> Vec<String> {

@@ -44,6 +44,10 @@ use machines::Addresses;
 pub(crate) use machines::Machines;
 use rate::Rate;
 
+/// How long things take, and how far lists are behind, unless somebody says otherwise, in milliseconds.
+pub(crate) const DELAY_MS: u64 = 300;
+/// Requests that the real DigitalOcean takes in an hour.
+pub(crate) const REQUESTS_PER_HOUR: u32 = 5000;
 /// Requests that are remembered for tests.
 const REQUESTS_KEPT: usize = 10_000;
 
@@ -60,9 +64,9 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            list_lag: Duration::from_millis(300),
-            boot: Duration::from_millis(300),
-            requests_per_hour: 5000,
+            list_lag: Duration::from_millis(DELAY_MS),
+            boot: Duration::from_millis(DELAY_MS),
+            requests_per_hour: REQUESTS_PER_HOUR,
         }
     }
 }

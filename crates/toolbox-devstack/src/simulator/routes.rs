@@ -270,21 +270,15 @@ async fn droplets(
     UrlQuery(query): UrlQuery<Query>,
     headers: HeaderMap,
 ) -> Json<Value> {
-    let is_asked_for = |droplet: &&Droplet| {
+    let wanted = |droplet: &Droplet| {
         query
             .tag_name
             .as_ref()
             .is_none_or(|tag| droplet.tags.contains(tag))
             && query.name.as_ref().is_none_or(|name| droplet.name == *name)
     };
-    let listed = lock(&simulator.account).listed(now());
-    let all = listed.iter().filter(is_asked_for).map(Droplet::view);
-    page(
-        "droplets",
-        all.collect(),
-        &query,
-        &url(&headers, "droplets"),
-    )
+    let all = lock(&simulator.account).listed(now(), wanted);
+    page("droplets", all, &query, &url(&headers, "droplets"))
 }
 
 async fn order(
