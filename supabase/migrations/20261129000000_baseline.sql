@@ -152,6 +152,7 @@ create table public.account_tool_environments (
   do_droplet_id bigint unique,
   do_droplet_name text,
   public_ip_address inet,
+  address_is_told boolean not null default false,
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
@@ -276,7 +277,7 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
@@ -305,6 +306,7 @@ comment on column public.account_tool_environments.image_slug is 'DigitalOcean i
 comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.address_is_told is 'Whether that address is the one that an enrolment came from: the next enrolment then tells it anew. One that somebody gave stays.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
@@ -2873,6 +2875,11 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- Where the enrolment came from, unless somebody gave the address. A wrong one is harmless, because only the holder of the
+    -- certificate above is ever told anything.
+    public_ip_address = case when e.public_ip_address is null or e.address_is_told
+      then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    address_is_told = e.address_is_told or (e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -2913,6 +2920,74 @@ revoke all on function
 grant execute on function
   public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key
   to service_role;
+
+-- supabase/schemas/functions/own_machines.sql
+-- Toolboxes on machines that their users bring. Reads go through row-level security; what is written, and how many a user may
+-- have, is decided here.
+
+create function public.create_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+  most constant integer := p ->> 'max_toolboxes';
+  made uuid;
+begin
+  perform private.require_keys(p, 'user_id', 'name', 'max_toolboxes');
+  -- Two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
+  if (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') >= most then
+    return jsonb_build_object('outcome', 'quota_exceeded');
+  end if;
+  insert into public.account_tool_environments (user_id, name, description, public_ip_address)
+  values (of_user, p ->> 'name', p ->> 'description', (p ->> 'address')::inet)
+  returning id into made;
+  return jsonb_build_object('outcome', 'created', 'id', made);
+end;
+$$;
+comment on function public.create_own_toolbox is
+  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded when the user has max_toolboxes.';
+
+create function public.update_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  update public.account_tool_environments e
+  set name = coalesce(p ->> 'name', e.name),
+    description = case when p ? 'description' then p ->> 'description' else e.description end,
+    public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
+    address_is_told = e.address_is_told and not p ? 'address'
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid;
+  return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
+end;
+$$;
+comment on function public.update_own_toolbox is
+  'Writes the name, the description and the address that are in p; a null ends a description or an address. Answers {outcome}: updated, or not_found.';
+
+create function public.delete_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  -- A droplet is paid for until it is gone: its row leaves by another way.
+  delete from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.do_droplet_id is null;
+  return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
+end;
+$$;
+comment on function public.delete_own_toolbox is
+  'Removes the row of a machine that its user brought, and with it the keys: the machine is told nothing any more. Answers {outcome}: deleted, or not_found.';
+
+revoke all on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox to service_role;
 
 -- supabase/schemas/functions/desired_state.sql
 -- What an agent should hold, and the digest by which it knows that it does.
