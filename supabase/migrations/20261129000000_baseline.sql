@@ -154,6 +154,7 @@ create table public.account_tool_environments (
   do_droplet_id bigint unique,
   do_droplet_name text,
   public_ip_address inet,
+  address_is_told boolean not null default false,
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
@@ -371,11 +372,11 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, kind, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
-  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd, price_hourly_usd, price_monthly_usd, price_since, cost_before_usd,
-  created_at, updated_at
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd,
+  price_hourly_usd, price_monthly_usd, price_since, cost_before_usd, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -404,6 +405,7 @@ comment on column public.account_tool_environments.image_slug is 'DigitalOcean i
 comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.address_is_told is 'Whether that address is the one that an enrolment came from: the next enrolment then tells it anew. One that somebody gave stays.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
@@ -3004,6 +3006,11 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- Where the enrolment came from, unless somebody gave the address. A wrong one is harmless, because only the holder of the
+    -- certificate above is ever told anything.
+    public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
+      then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -3044,6 +3051,74 @@ revoke all on function
 grant execute on function
   public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key
   to service_role;
+
+-- supabase/schemas/functions/own_machines.sql
+-- Toolboxes on machines that their users bring. Reads go through row-level security; what is written, and how many a user may
+-- have, is decided here.
+
+create function public.create_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+  most constant integer := p ->> 'max_toolboxes';
+  made uuid;
+begin
+  perform private.require_keys(p, 'user_id', 'name', 'max_toolboxes');
+  -- Two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
+  if (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') >= most then
+    return jsonb_build_object('outcome', 'quota_exceeded');
+  end if;
+  insert into public.account_tool_environments (user_id, name, description, public_ip_address)
+  values (of_user, p ->> 'name', p ->> 'description', (p ->> 'address')::inet)
+  returning id into made;
+  return jsonb_build_object('outcome', 'created', 'id', made);
+end;
+$$;
+comment on function public.create_own_toolbox is
+  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded when the user has max_toolboxes.';
+
+create function public.update_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  update public.account_tool_environments e
+  set name = coalesce(p ->> 'name', e.name),
+    description = case when p ? 'description' then p ->> 'description' else e.description end,
+    public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
+    address_is_told = e.address_is_told and not p ? 'address'
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid;
+  return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
+end;
+$$;
+comment on function public.update_own_toolbox is
+  'Writes the name, the description and the address that are in p; a null ends a description or an address. Answers {outcome}: updated, or not_found.';
+
+create function public.delete_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  -- A droplet is paid for until it is gone: its row leaves by another way.
+  delete from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
+  return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
+end;
+$$;
+comment on function public.delete_own_toolbox is
+  'Removes the row of a machine that its user brought, and with it the keys: the machine is told nothing any more. Answers {outcome}: deleted, or not_found.';
+
+revoke all on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox to service_role;
 
 -- supabase/schemas/functions/desired_state.sql
 -- What an agent should hold, and the digest by which it knows that it does.
@@ -3484,15 +3559,13 @@ as $$
 declare
   of_user constant uuid := p ->> 'user_id';
   most constant integer := p ->> 'max_toolboxes';
-  kind constant text := p ->> 'kind';
   toolbox public.account_tool_environments;
 begin
-  perform private.require_keys(p, 'user_id', 'kind', 'name', 'max_toolboxes');
-  if kind = 'droplet' then
-    perform private.require_keys(p, 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd');
-  end if;
-  -- Two orders of one user at once are counted one after the other.
-  perform pg_advisory_xact_lock(hashtextextended('order of ' || of_user::text, 0));
+  perform private.require_keys(
+    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+  );
+  -- As create_own_toolbox: two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
   if not exists (select from auth.users u where u.id = of_user) then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -3507,24 +3580,19 @@ begin
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
     provisioning_step, provisioning_step_since, provisioning_due_at
   ) values (
-    of_user, kind, p ->> 'name', p ->> 'description',
-    case when kind = 'droplet' then p ->> 'region_slug' end, case when kind = 'droplet' then p ->> 'size_slug' end,
-    case when kind = 'droplet' then p ->> 'image_slug' end,
-    case when kind = 'droplet' then (p ->> 'price_hourly_usd')::numeric end,
-    case when kind = 'droplet' then (p ->> 'price_monthly_usd')::numeric end,
-    p ->> 'order_key',
-    case when kind = 'droplet' then 'firewall' end, case when kind = 'droplet' then clock_timestamp() end,
-    case when kind = 'droplet' then clock_timestamp() end
+    of_user, 'droplet', p ->> 'name', p ->> 'description', p ->> 'region_slug', p ->> 'size_slug', p ->> 'image_slug',
+    (p ->> 'price_hourly_usd')::numeric, (p ->> 'price_monthly_usd')::numeric, p ->> 'order_key',
+    'firewall', clock_timestamp(), clock_timestamp()
   ) returning * into toolbox;
   insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
-  values (toolbox.id, 'user', of_user, 'ordered', jsonb_strip_nulls(jsonb_build_object(
-    'kind', toolbox.kind, 'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
-  )), 'accepted', p ->> 'request_id');
+  values (toolbox.id, 'user', of_user, 'ordered', jsonb_build_object(
+    'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
+  ), 'accepted', p ->> 'request_id');
   return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', true);
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox of kind byo or droplet for a user; a droplet is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -3547,9 +3615,8 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if change = 'deprovision' and toolbox.kind = 'byo' then
-    delete from public.account_tool_environments e where e.id = toolbox.id;
-    return jsonb_build_object('outcome', 'removed');
+  if toolbox.kind = 'byo' then
+    return jsonb_build_object('outcome', 'byo');
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
     update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
@@ -3569,8 +3636,6 @@ begin
     set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
       provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
     where e.id = toolbox.id;
-  elsif toolbox.kind = 'byo' then
-    return jsonb_build_object('outcome', 'byo');
   elsif change = 'retry' then
     if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
       update public.account_tool_environments e
@@ -3611,7 +3676,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; removed (a machine that the user brought: its row is gone); not_found; byo (only droplets have this change); refused with the status that forbids it; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer

@@ -19,6 +19,7 @@ create table public.account_tool_environments (
   do_droplet_id bigint unique,
   do_droplet_name text,
   public_ip_address inet,
+  address_is_told boolean not null default false,
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
@@ -236,11 +237,11 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
   id, user_id, kind, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
-  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd, price_hourly_usd, price_monthly_usd, price_since, cost_before_usd,
-  created_at, updated_at
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd,
+  price_hourly_usd, price_monthly_usd, price_since, cost_before_usd, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -269,6 +270,7 @@ comment on column public.account_tool_environments.image_slug is 'DigitalOcean i
 comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.address_is_told is 'Whether that address is the one that an enrolment came from: the next enrolment then tells it anew. One that somebody gave stays.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';

@@ -119,7 +119,8 @@ select set_eq(
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
-     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)') $$,
+     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
+     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -16,6 +16,7 @@ pub mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod toolbox_events;
+pub mod toolboxes;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
