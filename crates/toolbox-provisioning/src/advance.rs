@@ -12,9 +12,10 @@ use toolbox_clients::digitalocean::{
 };
 use toolbox_clients::supabase::provisioning::{LeasedToolbox, RecordStep};
 use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::lifecycle::EnvironmentStatus;
 use toolbox_domain::provisioning::{
-    Act, ActionState, Change, Done, Failure, Look, Machine, Next, Power, Record, Seen, Set, TAG,
-    TOKEN_TTL, Toolbox, Write, after, droplet_name, look, look_failed, next, tag_of,
+    Act, ActionState, Change, Done, Failure, Look, Machine, Next, Power, Record, Seen, Set, Step,
+    TAG, TOKEN_TTL, Toolbox, Write, after, droplet_name, look, look_failed, next, tag_of,
 };
 
 use crate::user_data::user_data;
@@ -278,9 +279,9 @@ impl Provisioning<'_> {
         let p = RecordStep {
             toolbox_id: row.id,
             lease: row.lease,
-            from_step: toolbox.step.map(|step| step.as_str()),
-            to_step: record.step.map(|step| step.as_str()),
-            to_status: record.status.map(|status| status.as_str()),
+            from_step: toolbox.step.map(Step::as_str),
+            to_step: record.step.map(Step::as_str),
+            to_status: record.status.map(EnvironmentStatus::as_str),
             problem: record.problem.as_deref(),
             due_in_seconds: record.due.map(|due| due.as_secs_f64()),
             failed: record.failed,

@@ -102,8 +102,7 @@ fn as_yaml(json: &str) -> String {
     let mut yaml = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
-            '\n' | ' '..='~' => yaml.push(c),
-            '\u{10000}'.. => yaml.push(c),
+            '\n' | ' '..='~' | '\u{10000}'.. => yaml.push(c),
             // Only texts hold such characters, and texts are quoted.
             other => {
                 let _ = write!(yaml, "\\u{:04x}", u32::from(other));
