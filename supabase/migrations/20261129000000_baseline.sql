@@ -286,6 +286,13 @@ begin
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
   end if;
+  if new.status = 'deprovisioned' and new.kind = 'droplet' and new.do_droplet_id is not null then
+    raise exception 'The droplet of toolbox % is not known to be gone', new.id using errcode = 'check_violation';
+  end if;
+  if new.name <> old.name then
+    -- Its droplet gets the name too, at the next look.
+    new.provisioning_due_at := least(new.provisioning_due_at, case when new.provisioning_due_at is not null then clock_timestamp() end);
+  end if;
   if new.status <> old.status then
     if not private.tool_environment_transition_allowed(old.status, new.status) then
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
@@ -3109,7 +3116,7 @@ begin
   perform private.require_keys(p, 'toolbox_id', 'user_id');
   -- A droplet is paid for until it is gone: its row leaves by another way.
   delete from public.account_tool_environments e
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo' and e.do_droplet_id is null;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
 end;
 $$;
@@ -3633,8 +3640,7 @@ begin
       return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
     end if;
     update public.account_tool_environments e
-    set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
-      provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    set name = p ->> 'name'
     where e.id = toolbox.id;
   elsif change = 'retry' then
     if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then

@@ -151,6 +151,13 @@ begin
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
   end if;
+  if new.status = 'deprovisioned' and new.kind = 'droplet' and new.do_droplet_id is not null then
+    raise exception 'The droplet of toolbox % is not known to be gone', new.id using errcode = 'check_violation';
+  end if;
+  if new.name <> old.name then
+    -- Its droplet gets the name too, at the next look.
+    new.provisioning_due_at := least(new.provisioning_due_at, case when new.provisioning_due_at is not null then clock_timestamp() end);
+  end if;
   if new.status <> old.status then
     if not private.tool_environment_transition_allowed(old.status, new.status) then
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';

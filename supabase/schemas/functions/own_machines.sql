@@ -54,7 +54,7 @@ begin
   perform private.require_keys(p, 'toolbox_id', 'user_id');
   -- A droplet is paid for until it is gone: its row leaves by another way.
   delete from public.account_tool_environments e
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo' and e.do_droplet_id is null;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
 end;
 $$;

@@ -151,8 +151,7 @@ begin
       return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
     end if;
     update public.account_tool_environments e
-    set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
-      provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    set name = p ->> 'name'
     where e.id = toolbox.id;
   elsif change = 'retry' then
     if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
