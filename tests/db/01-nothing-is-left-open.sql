@@ -85,7 +85,11 @@ select set_eq(
   $$ select a.relation, a.name from tests.attributes a where not has_column_privilege('authenticated', a.oid, a.attnum, 'SELECT') $$,
   $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_environments', 'dtma_previous_token_hash'),
      ('account_tool_environments', 'dtma_previous_token_expires_at'), ('account_tool_environments', 'dtma_offered_key_id'),
-     ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
+     ('account_tool_environments', 'provisioning_tries'), ('account_tool_environments', 'provisioning_due_at'),
+     ('account_tool_environments', 'provisioning_lease'), ('account_tool_environments', 'provisioning_holder'),
+     ('account_tool_environments', 'provisioning_leased_until'), ('account_tool_environments', 'machine_asked_at'),
+     ('account_tool_environments', 'do_firewall_id'), ('account_tool_environments', 'do_action_id'),
+     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret') $$,
@@ -119,7 +123,10 @@ select set_eq(
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
-     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)') $$,
+     ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
+     ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),
+     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
+     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -78,6 +78,32 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     assert.deepEqual(await state(world), before, "nothing changed in the database or in Docker");
   });
 
+  await t.step("toolboxes themselves are shown and changed to their owner only", async () => {
+    const url = `${world.ready.url}/functions/v1/toolboxes-user`;
+    // A well-formed body of each route that takes one.
+    const bodies: Record<string, unknown> = {
+      "POST /": { kind: "byo", name: "intruder" },
+      "PATCH /{toolboxId}": { name: "intruder" },
+    };
+    const calls = (await routes("toolboxes-user")).map(({ method, path, hasBody }) => {
+      const json = bodies[`${method} ${path}`];
+      assert.equal(json !== undefined, hasBody, `${method} ${path} needs a body here`);
+      return { path, route: url + filled(path, { toolboxId: world.toolboxId }), call: { method, json } };
+    });
+    await pooled(crossed(callers, calls), 8, async ([caller, { path, route, call }]) => {
+      const isOwn = caller.known && !path.includes("{toolboxId}");
+      // What a stranger makes is the stranger's own.
+      if (isOwn && call.method === "POST") return;
+      const reply = await send(route, { ...call, headers: caller.headers });
+      const said = `${caller.name}: ${describe(reply)}`;
+      if (isOwn) return assert.deepEqual([reply.status, reply.json], [200, []], said);
+      assert.equal(reply.status, caller.known ? 404 : 401, said);
+      assert.ok(codeOf(reply), said);
+      keepsSecrets(reply, victim, said);
+    });
+    assert.deepEqual(await state(world), before, "nothing changed");
+  });
+
   await t.step("no other method on any of these paths answers them either", async () => {
     const paths = new Set((await routes("toolbox-tools")).map(({ path }) => path));
     const values = { toolboxId: world.toolboxId, instance: victim.id };

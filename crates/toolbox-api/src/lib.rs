@@ -14,6 +14,7 @@
 //! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //! - [`ssh`]: what SSH's forced command prints.
+//! - [`toolboxes`]: what the edge function `toolboxes-user` speaks to its callers.
 //! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
@@ -37,3 +38,4 @@ pub mod problem;
 pub mod rollout;
 pub mod ssh;
 mod texts;
+pub mod toolboxes;

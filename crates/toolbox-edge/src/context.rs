@@ -1,5 +1,6 @@
 //! What handlers work with: the function's state (one per wasm instance) and the request's own context.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,6 +171,13 @@ impl RequestContext {
             }
         }
         Ok(None)
+    }
+
+    /// Where the request came from, as the gateway in front of the function says. A caller may have written it, so it
+    /// proves nothing.
+    pub fn forwarded_for(&self) -> Option<IpAddr> {
+        let addresses = self.headers.get("x-forwarded-for")?;
+        addresses.split(',').next()?.trim().parse().ok()
     }
 
     /// The whole body, which is read the first time.

@@ -18,7 +18,12 @@ use crate::router::Function;
 pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
 
 /// The same, for requests that may change something.
-pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];
+pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &[
+    "content-type",
+    "idempotency-key",
+    "prefer",
+    "x-forwarded-for",
+];
 
 /// The same, for preflights.
 pub const READ_HEADERS_OF_PREFLIGHTS: &[&str] = &["access-control-request-headers"];

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             "ssh-command-executor.openapi.json",
             openapi::ssh_command_executor(),
         ),
+        ("toolboxes-user.openapi.json", openapi::toolboxes_user()),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];

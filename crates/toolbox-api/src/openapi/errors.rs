@@ -386,3 +386,47 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::SshTimeout
     )
 }
+
+/// `toolboxes-user`.
+pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let names_toolbox = facts.path.contains("{toolboxId}");
+    let is_creation = facts.method == "POST" && facts.path == "/";
+    let is_enrolment = facts.path.ends_with("/enrolment");
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::Forbidden
+        | C::Internal
+        | C::NotConfigured
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout
+        | C::AuthUnreachable => true,
+        C::InvalidRequest => names_toolbox,
+        C::ToolboxNotFound => names_toolbox || is_creation,
+        C::InvalidJson
+        | C::UnsupportedMediaType
+        | C::BodyTooLarge
+        | C::BodyTooSlow
+        | C::ValidationFailed => facts.has_body,
+        C::QuotaExceeded => is_creation,
+        C::IllegalState => is_enrolment || facts.method == "PATCH",
+        C::ToolboxNotReady
+        | C::AgentNotEnrolled
+        | C::AgentUnauthorized
+        | C::AgentTooOld
+        | C::AgentPinUnsupported
+        | C::AgentBadResponse
+        | C::AgentFailed
+        | C::AgentCertificateInvalid
+        | C::AgentUnreachable
+        | C::AgentTimeout
+        | C::DockerFailed
+        | C::DockerUnreachable
+        | C::DockerTimeout => facts.path.ends_with("/refresh-status"),
+        _ => false,
+    }
+}

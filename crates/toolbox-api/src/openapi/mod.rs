@@ -8,6 +8,7 @@ mod console;
 mod errors;
 mod executor;
 mod heartbeat;
+mod toolboxes;
 mod tools;
 
 use utoipa::OpenApi as _;
@@ -26,6 +27,11 @@ pub fn toolbox_dtma_console() -> OpenApi {
 /// The edge function `ssh-command-executor`.
 pub fn ssh_command_executor() -> OpenApi {
     executor::Document::openapi()
+}
+
+/// The edge function `toolboxes-user`.
+pub fn toolboxes_user() -> OpenApi {
+    toolboxes::Document::openapi()
 }
 
 /// The edge function `heartbeat`.
