@@ -1,10 +1,14 @@
 //! What the command line and the environment say; the only module that reads either.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv4Net;
 
 use crate::error::StackError;
+use crate::simulator::Settings;
 
 /// The local stack of Toolbox: Postgres, PostgREST, sign-in, edge functions and DTMA behind Supabase's URLs.
 #[derive(Debug, Parser)]
@@ -18,6 +22,50 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Starts everything and runs until Ctrl-C.
     Up(Box<UpArgs>),
+    /// Starts a simulator of DigitalOcean's API alone, and runs until Ctrl-C.
+    #[command(name = "digitalocean")]
+    DigitalOcean(DigitalOceanArgs),
+}
+
+/// The simulator by itself. Its token is DO_API_TOKEN of the environment, or one that it makes up and prints.
+#[derive(Debug, Args)]
+pub(crate) struct DigitalOceanArgs {
+    /// Droplets are addresses only; nothing runs at them.
+    #[arg(long, required = true)]
+    stub: bool,
+    /// Where it listens; port 0 is a free one.
+    #[arg(long, default_value = "127.0.0.1:54390")]
+    pub(crate) listen: SocketAddr,
+    /// The addresses of droplets.
+    #[arg(long, default_value = "127.77.0.0/16")]
+    pub(crate) network: Ipv4Net,
+    /// How long an order or an action takes.
+    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    boot_ms: u64,
+    /// How far lists of droplets are behind.
+    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    list_lag_ms: u64,
+    /// More are refused, and more than a twentieth of them in a minute. DigitalOcean's own number is the default.
+    #[arg(long, default_value_t = 5000, value_name = "NUMBER")]
+    requests_per_hour: u32,
+    /// Prints one line of JSON when ready, instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stops when standard input closes.
+    #[arg(long)]
+    pub(crate) die_with_stdin: bool,
+    #[arg(long, env = "DO_API_TOKEN", hide = true, hide_env_values = true)]
+    pub(crate) token: Option<String>,
+}
+
+impl DigitalOceanArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            list_lag: Duration::from_millis(self.list_lag_ms),
+            boot: Duration::from_millis(self.boot_ms),
+            requests_per_hour: self.requests_per_hour,
+        }
+    }
 }
 
 /// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health.

@@ -1,11 +1,12 @@
 //! What the stack says once everything runs: JSON for tests, text for people.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::progress::answer;
 
 /// The ready line of `--json`. Times are Unix seconds; `pids` holds every process by the name of its service.
 #[derive(Serialize)]
@@ -65,8 +66,7 @@ impl Ready {
         } else {
             self.for_people()
         };
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        answer(text);
     }
 
     fn for_people(&self) -> String {

@@ -516,7 +516,7 @@ impl<'a> Stack<'a> {
 }
 
 /// Serves until the program ends.
-fn serve(listener: TcpListener, router: Router) {
+pub(crate) fn serve(listener: TcpListener, router: Router) {
     // An answer's head and body leave as they come; waiting to send them together costs 40 ms a request.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tokio::spawn(async move { axum::serve(listener, router).await });
