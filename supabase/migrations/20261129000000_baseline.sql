@@ -141,7 +141,9 @@ create type public.account_tool_environment_status_enum as enum (
 
 create table public.account_tool_environments (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  -- A row outlives its owner until its droplet is gone.
+  user_id uuid references auth.users (id) on delete set null,
+  kind text not null default 'byo' check (kind in ('byo', 'droplet')),
   name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
   description text check (char_length(description) <= 2000),
   status public.account_tool_environment_status_enum not null default 'pending_provision',
@@ -176,18 +178,50 @@ create table public.account_tool_environments (
   dtma_sequence bigint check (dtma_sequence > 0),
   unresponsive_since timestamptz,
   provisioning_error_message text,
+  -- What is done with the droplet now, and what it costs.
+  provisioning_step text check (provisioning_step in (
+    'firewall', 'machine', 'boot', 'agent', 'clean_machine', 'clean_firewall', 'remove_machine', 'remove_firewall',
+    'stop', 'resize', 'start', 'reboot'
+  )),
+  provisioning_step_since timestamptz,
+  provisioning_problem text check (provisioning_problem <> ''),
+  wanted_size_slug text,
+  wanted_price_hourly_usd numeric(12, 5) check (wanted_price_hourly_usd >= 0),
+  wanted_price_monthly_usd numeric(12, 2) check (wanted_price_monthly_usd >= 0),
+  price_hourly_usd numeric(12, 5) check (price_hourly_usd >= 0),
+  price_monthly_usd numeric(12, 2) check (price_monthly_usd >= 0),
+  price_since timestamptz,
+  cost_before_usd numeric(14, 5) not null default 0 check (cost_before_usd >= 0),
+  -- The work of whoever advances it.
+  provisioning_tries integer not null default 0 check (provisioning_tries >= 0),
+  provisioning_due_at timestamptz,
+  provisioning_lease bigint not null default 0,
+  provisioning_holder text check (char_length(provisioning_holder) <= 200),
+  provisioning_leased_until timestamptz not null default '-infinity',
+  machine_asked_at timestamptz,
+  do_firewall_id text,
+  do_action_id bigint,
+  order_key text check (char_length(order_key) between 1 and 200),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint error_has_a_reason check (
     (status in ('error_provisioning', 'error_deprovisioning'))
     = (provisioning_error_message is not null and provisioning_error_message <> '')
   ),
-  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null))
+  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null)),
+  constraint droplets_are_described check (
+    kind = 'byo' or region_slug is not null and size_slug is not null and image_slug is not null
+  ),
+  constraint steps_are_of_droplets check (kind = 'droplet' or provisioning_step is null),
+  constraint steps_have_a_begin check ((provisioning_step is null) = (provisioning_step_since is null)),
+  constraint one_toolbox_per_order unique (user_id, order_key)
 )
 -- A heartbeat rewrites its row: room on the page keeps that from touching the indexes.
 with (fillfactor = 70);
 create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
 create index account_tool_environments_status_idx on public.account_tool_environments (status);
+create index account_tool_environments_due_idx on public.account_tool_environments (provisioning_due_at)
+  where provisioning_due_at is not null;
 
 -- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_environment_transition_allowed(
@@ -201,8 +235,8 @@ as $$
     when 'pending_provision' then to_status in ('provisioning', 'error_provisioning', 'pending_deprovision')
     when 'provisioning' then to_status in ('awaiting_heartbeat', 'error_provisioning', 'pending_deprovision')
     when 'awaiting_heartbeat' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
-    when 'active' then to_status in ('unresponsive', 'pending_deprovision')
-    when 'unresponsive' then to_status in ('active', 'pending_deprovision')
+    when 'active' then to_status in ('unresponsive', 'error_provisioning', 'pending_deprovision')
+    when 'unresponsive' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
     when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
     when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
     when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
@@ -239,8 +273,15 @@ begin
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
     return new;
   end if;
-  if new.id <> old.id or new.user_id <> old.user_id then
-    raise exception 'A toolbox keeps its id and its owner' using errcode = 'check_violation';
+  if new.id <> old.id or new.kind <> old.kind or new.user_id is distinct from old.user_id and (
+    -- It loses its owner only when there is no such user any more; the foreign key does that.
+    new.user_id is not null or exists (select from auth.users u where u.id = old.user_id)
+  ) then
+    raise exception 'A toolbox keeps its id, its kind and its owner' using errcode = 'check_violation';
+  end if;
+  if new.user_id is null and new.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning') then
+    new.status := 'pending_deprovision';
+    new.provisioning_error_message := null;
   end if;
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
@@ -250,18 +291,72 @@ begin
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
     end if;
     new.status_changed_at := clock_timestamp();
-    new.unresponsive_since := case new.status
-      when 'unresponsive' then coalesce(new.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+    new.unresponsive_since := case
+      when new.status = 'unresponsive' or new.status = 'error_provisioning' and old.status in ('active', 'unresponsive')
+        then coalesce(old.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+      -- A machine that replaces one that is gone has not reported yet.
+      when new.status in ('provisioning', 'awaiting_heartbeat', 'error_provisioning') then old.unresponsive_since
     end;
+    if new.kind = 'droplet' then
+      if new.status = 'pending_deprovision' then
+        -- Whoever asks for the end, and however: the machine goes first.
+        new.provisioning_step := 'remove_machine';
+        new.provisioning_due_at := clock_timestamp();
+        new.provisioning_problem := null;
+        new.provisioning_tries := 0;
+        new.wanted_size_slug := null;
+        new.do_action_id := null;
+        new.order_key := null;
+      end if;
+    end if;
+  end if;
+  if new.status = 'active' and new.provisioning_step = 'agent' then
+    -- It reports: nothing is waited for any more. From now on somebody sees now and then whether the droplet is there.
+    new.provisioning_step := null;
+    new.provisioning_problem := null;
+    new.provisioning_tries := 0;
+    new.provisioning_due_at := clock_timestamp() + interval '10 minutes';
+  end if;
+  if new.provisioning_step is distinct from old.provisioning_step then
+    new.provisioning_step_since := case when new.provisioning_step is not null then clock_timestamp() end;
   end if;
   return new;
 end;
 $$;
 comment on function private.guard_tool_environment() is
-  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since.';
+  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since; a droplet whose toolbox shall end, or whose owner is gone, is due for removal.';
+
+create function private.keep_machines_seen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if old.kind = 'droplet' and old.status <> 'deprovisioned' then
+    raise exception 'The droplet of toolbox % may still run and be paid for; deprovision it instead', old.id
+      using errcode = 'check_violation';
+  end if;
+  return old;
+end;
+$$;
+comment on function private.keep_machines_seen() is 'Refuses to delete the row of a toolbox whose droplet may live, whoever deletes.';
+
+create function private.remove_ownerless_byo() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  delete from public.account_tool_environments e where e.id = new.id;
+  return null;
+end;
+$$;
+comment on function private.remove_ownerless_byo() is 'Removes the row of a machine that its user brought when the user is gone: there is no droplet to wait for.';
 
 create trigger guard before insert or update on public.account_tool_environments
   for each row execute function private.guard_tool_environment();
+create trigger keep_machines_seen before delete on public.account_tool_environments
+  for each row execute function private.keep_machines_seen();
+create trigger remove_ownerless_byo after update of user_id on public.account_tool_environments
+  for each row when (new.user_id is null and new.kind = 'byo') execute function private.remove_ownerless_byo();
 create trigger touch_updated_at before update on public.account_tool_environments
   for each row execute function private.touch_updated_at();
 
@@ -276,10 +371,12 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 -- gets: the service role does not. So the holder of the secret key cannot put another certificate beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
-  id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
+  id, user_id, kind, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
   do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd, price_hourly_usd, price_monthly_usd, price_since, cost_before_usd,
+  created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -290,12 +387,14 @@ grant insert (
   dtma_port, ssh_port, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
-  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
+  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment(),
+  private.keep_machines_seen(), private.remove_ownerless_byo()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_environments is 'Toolboxes: machines (a droplet, or one the user brings) that run Docker and DTMA for one account.';
 comment on column public.account_tool_environments.id is 'The toolbox id; the keys of its DTMA are derived from it.';
-comment on column public.account_tool_environments.user_id is 'The owner; never changes.';
+comment on column public.account_tool_environments.user_id is 'The owner; never changes. Null when the user was deleted, until the droplet is gone.';
+comment on column public.account_tool_environments.kind is 'droplet: bought and removed by the control plane; byo: a machine that the user brings.';
 comment on column public.account_tool_environments.name is 'Display name, written by the owner.';
 comment on column public.account_tool_environments.description is 'Free text, written by the owner.';
 comment on column public.account_tool_environments.status is 'Lifecycle; a trigger refuses illegal transitions.';
@@ -326,8 +425,27 @@ comment on column public.account_tool_environments.instances_confirmed_at is 'Wh
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
-comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive: since then the states of its instances are unknown. Kept by a trigger.';
+comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive or its machine is gone: since then the states of its instances are unknown. Kept by a trigger.';
 comment on column public.account_tool_environments.provisioning_error_message is 'Why; set exactly in the two error statuses.';
+comment on column public.account_tool_environments.provisioning_step is 'What is done with the droplet now: a step of crates/toolbox-domain/src/provisioning.rs. Null: nothing.';
+comment on column public.account_tool_environments.provisioning_step_since is 'When that step began. Kept by a trigger.';
+comment on column public.account_tool_environments.provisioning_problem is 'What went wrong last, in words: why the step is tried again, why the machine is removed, or why the last change failed. Null: nothing.';
+comment on column public.account_tool_environments.wanted_size_slug is 'DigitalOcean size that the machine is being given.';
+comment on column public.account_tool_environments.wanted_price_hourly_usd is 'What DigitalOcean takes an hour for that size, in US dollars.';
+comment on column public.account_tool_environments.wanted_price_monthly_usd is 'What it takes a month at most for that size, in US dollars.';
+comment on column public.account_tool_environments.price_hourly_usd is 'What DigitalOcean takes an hour for this size, in US dollars.';
+comment on column public.account_tool_environments.price_monthly_usd is 'What it takes a month at most, in US dollars.';
+comment on column public.account_tool_environments.price_since is 'Since when the droplet is paid for at this price; null while there is none.';
+comment on column public.account_tool_environments.cost_before_usd is 'What earlier droplets and sizes of this toolbox cost until then, in US dollars.';
+comment on column public.account_tool_environments.provisioning_tries is 'How often the step failed in a row. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_due_at is 'When it is looked at next; null: never by itself. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_lease is 'Grows with every lease: whoever has an older one writes nothing. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_holder is 'Who leased it last, for operators. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_leased_until is 'Until then nobody else works on it. Not readable by users.';
+comment on column public.account_tool_environments.machine_asked_at is 'When a droplet was last asked for whose creation is not known to have failed. Not readable by users.';
+comment on column public.account_tool_environments.do_firewall_id is 'DigitalOcean id of the firewall. Not readable by users.';
+comment on column public.account_tool_environments.do_action_id is 'The change of the droplet that DigitalOcean works on. Not readable by users.';
+comment on column public.account_tool_environments.order_key is 'Names the order: ordering again with the same key makes no second toolbox. Not readable by users.';
 comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
 comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';
 
@@ -2790,23 +2908,36 @@ $$;
 comment on function private.advance_tool_environment is
   'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
 
-create function public.create_toolbox_enrolment(p jsonb) returns jsonb
-language plpgsql security definer
+create function private.add_toolbox_enrolment(toolbox_id uuid, ttl_seconds double precision) returns jsonb
+language plpgsql
 set search_path = ''
-set lock_timeout = '5s'
 as $$
 declare
-  ttl constant interval := make_interval(secs => (p ->> 'ttl_seconds')::double precision);
+  ttl constant interval := make_interval(secs => ttl_seconds);
   -- 366 random bits, from the generator that also makes the ids.
   token constant text := 'tbe_' || rtrim(translate(encode(sha256(
     uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
   ), 'base64'), '+/', '-_'), '=');
   enrolment private.toolbox_enrolments;
 begin
-  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   if ttl not between interval '1 second' and interval '1 day' then
     raise exception 'ttl_seconds in p must be from 1 to 86400' using errcode = 'invalid_parameter_value';
   end if;
+  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
+  values (encode(sha256(token::bytea), 'hex'), add_toolbox_enrolment.toolbox_id, clock_timestamp() + ttl)
+  returning * into enrolment;
+  return jsonb_build_object('token', token, 'expires_at', enrolment.expires_at);
+end;
+$$;
+comment on function private.add_toolbox_enrolment is 'Makes a token for a toolbox. The token is told here and kept nowhere.';
+
+create function public.create_toolbox_enrolment(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   perform from public.account_tool_environments e
   where e.id = (p ->> 'toolbox_id')::uuid
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
@@ -2815,10 +2946,8 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   delete from private.toolbox_enrolments t where t.toolbox_id = (p ->> 'toolbox_id')::uuid;
-  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
-  values (encode(sha256(token::bytea), 'hex'), (p ->> 'toolbox_id')::uuid, clock_timestamp() + ttl)
-  returning * into enrolment;
-  return jsonb_build_object('outcome', 'created', 'token', token, 'expires_at', enrolment.expires_at);
+  return jsonb_build_object('outcome', 'created')
+    || private.add_toolbox_enrolment((p ->> 'toolbox_id')::uuid, (p ->> 'ttl_seconds')::double precision);
 end;
 $$;
 comment on function public.create_toolbox_enrolment is
@@ -2868,6 +2997,8 @@ begin
 
   update private.toolbox_enrolments t set used_at = clock_timestamp(), used_certificate_sha256 = fingerprint
   where t.token_hash = enrolment.token_hash;
+  -- A droplet that was asked for twice may have two.
+  delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id and t.token_hash <> enrolment.token_hash;
   -- Whatever key was known before, stolen or not, ends here.
   update public.account_tool_environments e
   set dtma_key_epoch = e.dtma_key_epoch + 1,
@@ -2877,9 +3008,9 @@ begin
     dtma_certificate_pem = p ->> 'certificate_pem',
     -- Where the enrolment came from, unless somebody gave the address. A wrong one is harmless, because only the holder of the
     -- certificate above is ever told anything.
-    public_ip_address = case when e.public_ip_address is null or e.address_is_told
+    public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
       then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
-    address_is_told = e.address_is_told or (e.public_ip_address is null and p ->> 'address' is not null),
+    address_is_told = e.address_is_told or e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null,
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -2914,7 +3045,7 @@ comment on function public.set_toolbox_key is
   'Second step of an enrolment: stores the hash of the key the agent will present. Answers {outcome}: set, or superseded when another enrolment or a heartbeat came between; then no key may be told.';
 
 revoke all on function
-  private.advance_tool_environment, public.create_toolbox_enrolment, public.enrol_toolbox,
+  private.advance_tool_environment, private.add_toolbox_enrolment, public.create_toolbox_enrolment, public.enrol_toolbox,
   public.set_toolbox_key
   from public, anon, authenticated, service_role;
 grant execute on function
@@ -2962,7 +3093,7 @@ begin
     description = case when p ? 'description' then p ->> 'description' else e.description end,
     public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
     address_is_told = e.address_is_told and not p ? 'address'
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
   return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
 end;
 $$;
@@ -2978,7 +3109,7 @@ begin
   perform private.require_keys(p, 'toolbox_id', 'user_id');
   -- A droplet is paid for until it is gone: its row leaves by another way.
   delete from public.account_tool_environments e
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.do_droplet_id is null;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
   return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
 end;
 $$;
@@ -3347,6 +3478,458 @@ comment on function public.record_heartbeat is
 
 revoke all on function public.record_heartbeat from public, anon, authenticated, service_role;
 grant execute on function public.record_heartbeat to service_role;
+
+-- supabase/schemas/functions/provisioning.sql
+-- How toolboxes are ordered, and how whoever has time takes their next step. What the next step is, and what is done in it, is
+-- decided by crates/toolbox-domain/src/provisioning.rs; here are the lease, the compare-and-set, and what no step may do.
+
+-- Ids that were toolboxes: a droplet with the tag of one is ours, and nobody waits for it.
+create table private.removed_toolboxes (
+  toolbox_id uuid primary key,
+  removed_at timestamptz not null default clock_timestamp()
+);
+alter table private.removed_toolboxes enable row level security;
+revoke all on private.removed_toolboxes from public, anon, authenticated, service_role;
+
+comment on table private.removed_toolboxes is 'Toolboxes with droplets whose rows are gone. A droplet with the tag of one was left behind, and the sweep removes it.';
+comment on column private.removed_toolboxes.toolbox_id is 'The id that the toolbox had.';
+comment on column private.removed_toolboxes.removed_at is 'When its row was removed.';
+
+-- When jobs ran that need not run with every tick.
+create table private.job_runs (
+  job text primary key,
+  ran_at timestamptz not null
+);
+alter table private.job_runs enable row level security;
+revoke all on private.job_runs from public, anon, authenticated, service_role;
+
+comment on table private.job_runs is 'When jobs last began that run more rarely than the clock ticks.';
+comment on column private.job_runs.job is 'The job.';
+comment on column private.job_runs.ran_at is 'When it last began.';
+
+create function public.begin_rare_job(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  perform private.require_keys(p, 'job', 'every_seconds');
+  insert into private.job_runs (job, ran_at) values (p ->> 'job', clock_timestamp())
+  on conflict (job) do update set ran_at = excluded.ran_at
+    where job_runs.ran_at <= clock_timestamp() - make_interval(secs => (p ->> 'every_seconds')::double precision);
+  return jsonb_build_object('outcome', case when found then 'due' else 'not_due' end);
+end;
+$$;
+comment on function public.begin_rare_job is 'Whether a job is due that runs every so many seconds; of all who ask at once, one is told so. Answers {outcome}: due or not_due.';
+
+-- What a worker reads. Ages are counted by one clock, the database's.
+create function private.toolbox_for_worker(e public.account_tool_environments) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', e.id, 'user_id', e.user_id, 'kind', e.kind, 'name', e.name, 'status', e.status, 'lease', e.provisioning_lease,
+    'step', e.provisioning_step, 'problem', e.provisioning_problem, 'tries', e.provisioning_tries,
+    'step_age_seconds', extract(epoch from clock_timestamp() - e.provisioning_step_since),
+    'due_in_seconds', extract(epoch from e.provisioning_due_at - clock_timestamp()),
+    'machine_asked_age_seconds', extract(epoch from clock_timestamp() - e.machine_asked_at),
+    'heartbeat_age_seconds', extract(epoch from clock_timestamp() - e.last_heartbeat_at),
+    'region_slug', e.region_slug, 'size_slug', e.size_slug, 'image_slug', e.image_slug, 'wanted_size_slug', e.wanted_size_slug,
+    'do_droplet_id', e.do_droplet_id, 'do_droplet_name', e.do_droplet_name, 'do_firewall_id', e.do_firewall_id,
+    'do_action_id', e.do_action_id, 'public_ip_address', host(e.public_ip_address)
+  );
+$$;
+comment on function private.toolbox_for_worker is 'A toolbox as who advances it needs it.';
+
+create function private.cost_until_now(e public.account_tool_environments) returns numeric
+language sql stable
+set search_path = ''
+as $$
+  select e.cost_before_usd + coalesce(
+    e.price_hourly_usd * extract(epoch from greatest(clock_timestamp() - e.price_since, interval '0')) / 3600, 0
+  );
+$$;
+comment on function private.cost_until_now is 'What the droplets of a toolbox cost so far, in US dollars.';
+
+create function public.order_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+  most constant integer := p ->> 'max_toolboxes';
+  kind constant text := p ->> 'kind';
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'user_id', 'kind', 'name', 'max_toolboxes');
+  if kind = 'droplet' then
+    perform private.require_keys(p, 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd');
+  end if;
+  -- Two orders of one user at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('order of ' || of_user::text, 0));
+  if not exists (select from auth.users u where u.id = of_user) then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  select * into toolbox from public.account_tool_environments e where e.user_id = of_user and e.order_key = p ->> 'order_key';
+  if found then
+    return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', false);
+  end if;
+  if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  insert into public.account_tool_environments (
+    user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
+    provisioning_step, provisioning_step_since, provisioning_due_at
+  ) values (
+    of_user, kind, p ->> 'name', p ->> 'description',
+    case when kind = 'droplet' then p ->> 'region_slug' end, case when kind = 'droplet' then p ->> 'size_slug' end,
+    case when kind = 'droplet' then p ->> 'image_slug' end,
+    case when kind = 'droplet' then (p ->> 'price_hourly_usd')::numeric end,
+    case when kind = 'droplet' then (p ->> 'price_monthly_usd')::numeric end,
+    p ->> 'order_key',
+    case when kind = 'droplet' then 'firewall' end, case when kind = 'droplet' then clock_timestamp() end,
+    case when kind = 'droplet' then clock_timestamp() end
+  ) returning * into toolbox;
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+  values (toolbox.id, 'user', of_user, 'ordered', jsonb_strip_nulls(jsonb_build_object(
+    'kind', toolbox.kind, 'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
+  )), 'accepted', p ->> 'request_id');
+  return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', true);
+end;
+$$;
+comment on function public.order_toolbox is
+  'Makes the row of a toolbox of kind byo or droplet for a user; a droplet is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+
+create function public.ask_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
+  change constant text := p ->> 'change';
+  toolbox public.account_tool_environments;
+  outcome text := 'accepted';
+begin
+  perform private.require_keys(p, 'toolbox_id', 'change');
+  if change not in ('deprovision', 'retry', 'resize', 'reboot', 'rename', 'look') then
+    raise exception 'Unknown change in p: "%"', change using errcode = 'invalid_parameter_value';
+  end if;
+  select * into toolbox from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and (p ->> 'user_id' is null or e.user_id = (p ->> 'user_id')::uuid)
+  for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if change = 'deprovision' and toolbox.kind = 'byo' then
+    delete from public.account_tool_environments e where e.id = toolbox.id;
+    return jsonb_build_object('outcome', 'removed');
+  elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
+    -- It is on its way; it is looked at sooner.
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    where e.id = toolbox.id and e.provisioning_due_at is not null;
+    outcome := 'unchanged';
+  elsif change = 'deprovision' then
+    -- The guard gives it its step.
+    update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
+    where e.id = toolbox.id;
+    delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+  elsif change = 'rename' then
+    perform private.require_keys(p, 'name');
+    if toolbox.status = any (leaving) then
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    end if;
+    update public.account_tool_environments e
+    set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
+      provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    where e.id = toolbox.id;
+  elsif toolbox.kind = 'byo' then
+    return jsonb_build_object('outcome', 'byo');
+  elsif change = 'retry' then
+    if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
+      update public.account_tool_environments e
+      set status = 'provisioning', provisioning_error_message = null, provisioning_problem = null, provisioning_step = 'firewall',
+        provisioning_tries = 0, provisioning_due_at = clock_timestamp()
+      where e.id = toolbox.id;
+    elsif toolbox.status = 'error_deprovisioning' then
+      update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
+      where e.id = toolbox.id;
+    else
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    end if;
+  else
+    if toolbox.status not in ('active', 'unresponsive') then
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    elsif toolbox.provisioning_step is not null or toolbox.do_droplet_id is null then
+      return jsonb_build_object('outcome', 'in_progress', 'step', toolbox.provisioning_step);
+    end if;
+    if change = 'resize' then
+      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd');
+    end if;
+    update public.account_tool_environments e
+    set provisioning_step = case change when 'resize' then 'stop' else 'reboot' end, provisioning_tries = 0,
+      provisioning_problem = null, provisioning_due_at = clock_timestamp(), do_action_id = null,
+      wanted_size_slug = case when change = 'resize' then p ->> 'size_slug' end,
+      wanted_price_hourly_usd = case when change = 'resize' then (p ->> 'price_hourly_usd')::numeric end,
+      wanted_price_monthly_usd = case when change = 'resize' then (p ->> 'price_monthly_usd')::numeric end
+    where e.id = toolbox.id;
+  end if;
+  if outcome = 'accepted' then
+    insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+    values (
+      toolbox.id, case when p ->> 'user_id' is null then 'control_plane' else 'user' end, (p ->> 'user_id')::uuid, change,
+      jsonb_strip_nulls(jsonb_build_object('size', p ->> 'size_slug', 'name', p ->> 'name')), 'accepted', p ->> 'request_id'
+    );
+  end if;
+  return jsonb_build_object('outcome', outcome);
+end;
+$$;
+comment on function public.ask_toolbox is
+  'Asks for a change of a toolbox: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; removed (a machine that the user brought: its row is gone); not_found; byo (only droplets have this change); refused with the status that forbids it; or in_progress while another change is made.';
+
+create function public.lease_toolboxes(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  leased jsonb;
+begin
+  perform private.require_keys(p, 'holder', 'lease_seconds', 'limit');
+  with due as (
+    select e.id from public.account_tool_environments e
+    where e.provisioning_due_at <= clock_timestamp() and e.provisioning_leased_until <= clock_timestamp() and e.kind = 'droplet'
+      and (p ->> 'toolbox_id' is null or e.id = (p ->> 'toolbox_id')::uuid)
+    order by e.provisioning_due_at
+    limit least((p ->> 'limit')::integer, 100)
+    for no key update skip locked
+  ), taken as (
+    update public.account_tool_environments e
+    set provisioning_lease = e.provisioning_lease + 1, provisioning_holder = p ->> 'holder',
+      provisioning_leased_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+    from due d where e.id = d.id
+    returning e as toolbox
+  )
+  select coalesce(jsonb_agg(private.toolbox_for_worker(t.toolbox)), '[]') into leased from taken t;
+  return jsonb_build_object('outcome', 'leased', 'toolboxes', leased);
+end;
+$$;
+comment on function public.lease_toolboxes is
+  'Takes toolboxes whose next step is due and that nobody else works on (or the one with toolbox_id), for lease_seconds. Answers {outcome: leased, toolboxes}.';
+
+create function public.begin_toolbox_machine(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease', 'lease_seconds', 'ttl_seconds');
+  update public.account_tool_environments e
+  set machine_asked_at = clock_timestamp(),
+    provisioning_leased_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+  where e.id = (p ->> 'toolbox_id')::uuid and e.provisioning_lease = (p ->> 'lease')::bigint
+    and e.provisioning_leased_until > clock_timestamp() and e.provisioning_step = 'machine';
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  -- Those that were given to machines before are good still: which of them comes to life is not known.
+  return jsonb_build_object('outcome', 'begun')
+    || private.add_toolbox_enrolment((p ->> 'toolbox_id')::uuid, (p ->> 'ttl_seconds')::double precision);
+end;
+$$;
+comment on function public.begin_toolbox_machine is
+  'Before a droplet is asked for: writes that it may exist from now on, and makes the token that it enrols with. Answers {outcome}: begun with token and expires_at, or superseded.';
+
+create function public.record_toolbox_step(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  now constant timestamptz := clock_timestamp();
+  from_step constant text := p ->> 'from_step';
+  to_step constant text := p ->> 'to_step';
+  -- Only keys that are there are written.
+  set constant jsonb := coalesce(p -> 'set', '{}');
+  is_failure constant boolean := coalesce((p ->> 'failed')::boolean, false);
+  to_status public.account_tool_environment_status_enum := p ->> 'to_status';
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease');
+  select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if toolbox.provisioning_lease <> (p ->> 'lease')::bigint or toolbox.provisioning_step is distinct from from_step then
+    -- Somebody asked for something else meanwhile. Who worked on it has finished what it did outside, so the next may begin.
+    update public.account_tool_environments e set provisioning_leased_until = '-infinity'
+    where e.id = toolbox.id and e.provisioning_lease = (p ->> 'lease')::bigint;
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if to_step in ('clean_machine', 'clean_firewall') and to_step is distinct from from_step then
+    -- What the machine knew ends before the machine does.
+    delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+    update public.account_tool_environments e
+    set dtma_token_hash = null, dtma_offered_key_id = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null
+    where e.id = toolbox.id;
+  end if;
+  -- A toolbox whose agent was faster is further on already.
+  if not coalesce(private.tool_environment_transition_allowed(toolbox.status, to_status), false) then
+    to_status := toolbox.status;
+  end if;
+  update public.account_tool_environments e
+  set status = to_status,
+    provisioning_error_message = case
+      when to_status in ('error_provisioning', 'error_deprovisioning') then coalesce(p ->> 'problem', e.provisioning_error_message, 'It is not known why')
+    end,
+    provisioning_step = to_step,
+    provisioning_problem = p ->> 'problem',
+    provisioning_tries = case when is_failure then e.provisioning_tries + 1 when to_step is distinct from from_step then 0 else e.provisioning_tries end,
+    provisioning_due_at = now + make_interval(secs => (p ->> 'due_in_seconds')::double precision),
+    provisioning_leased_until = case
+      when (p ->> 'keep')::boolean then now + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+      else '-infinity'
+    end,
+    machine_asked_at = case when set ? 'machine_not_asked' then null else e.machine_asked_at end,
+    do_droplet_id = case when set ? 'do_droplet_id' then (set ->> 'do_droplet_id')::bigint else e.do_droplet_id end,
+    do_droplet_name = case when set ? 'do_droplet_name' then set ->> 'do_droplet_name' else e.do_droplet_name end,
+    do_firewall_id = case when set ? 'do_firewall_id' then set ->> 'do_firewall_id' else e.do_firewall_id end,
+    do_action_id = case when set ? 'do_action_id' then (set ->> 'do_action_id')::bigint else e.do_action_id end,
+    public_ip_address = case when set ? 'public_ip_address' then (set ->> 'public_ip_address')::inet else e.public_ip_address end,
+    size_slug = case when set ? 'size_slug' then set ->> 'size_slug' else e.size_slug end,
+    wanted_size_slug = case when set ? 'wanted_size_slug' then set ->> 'wanted_size_slug' else e.wanted_size_slug end,
+    -- What was paid for until now is added up when the price changes or ends.
+    cost_before_usd = case
+      when set ->> 'do_droplet_id' is null and set ? 'do_droplet_id' or set ? 'size_slug' then private.cost_until_now(e)
+      else e.cost_before_usd
+    end,
+    price_since = case
+      when set ? 'do_droplet_id' then case when set ->> 'do_droplet_id' is not null then coalesce(e.price_since, now) end
+      when set ? 'size_slug' then now
+      else e.price_since
+    end,
+    price_hourly_usd = case when set ? 'size_slug' then coalesce(e.wanted_price_hourly_usd, e.price_hourly_usd) else e.price_hourly_usd end,
+    price_monthly_usd = case when set ? 'size_slug' then coalesce(e.wanted_price_monthly_usd, e.price_monthly_usd) else e.price_monthly_usd end
+  where e.id = toolbox.id
+  returning * into toolbox;
+  return jsonb_build_object('outcome', 'recorded', 'toolbox', private.toolbox_for_worker(toolbox));
+end;
+$$;
+comment on function public.record_toolbox_step is
+  'Writes what came of a step, for the worker with this lease and only while the toolbox is in from_step; the status moves to to_status if it may. Keeps the lease with keep: true. Answers {outcome}: recorded with the toolbox, or superseded.';
+
+create function public.remove_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease');
+  select * into toolbox from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and e.provisioning_lease = (p ->> 'lease')::bigint and e.provisioning_step = 'remove_firewall'
+  for update;
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if toolbox.status in ('pending_deprovision', 'error_deprovisioning') then
+    update public.account_tool_environments e set status = 'deprovisioning', provisioning_error_message = null where e.id = toolbox.id;
+  end if;
+  update public.account_tool_environments e set status = 'deprovisioned', provisioning_step = null where e.id = toolbox.id;
+  insert into private.removed_toolboxes (toolbox_id) values (toolbox.id) on conflict do nothing;
+  delete from public.account_tool_environments e where e.id = toolbox.id;
+  return jsonb_build_object('outcome', 'removed');
+end;
+$$;
+comment on function public.remove_toolbox is
+  'Last step of a removal, when neither droplet nor firewall is left: the row goes with its tools, keys and history, and the id is remembered as removed. Answers {outcome}: removed or superseded.';
+
+create function public.sweep_toolboxes(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  -- What began after the list was asked for is not in it.
+  asked_at constant timestamptz := clock_timestamp() - make_interval(secs => (p ->> 'list_age_seconds')::double precision);
+  leftover jsonb;
+  unseen jsonb;
+  extra jsonb;
+begin
+  perform private.require_keys(p, 'droplets', 'list_age_seconds');
+  -- Droplets that no row has.
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'droplet_id', l.droplet_id, 'toolbox_id', l.toolbox_id,
+    'why', case
+      when e.id is not null then 'second'
+      when r.toolbox_id is not null then 'removed'
+      else 'unknown'
+    end,
+    -- A second one only while the one that the row names is there too.
+    'is_ours', case when e.id is not null then true else r.toolbox_id is not null end
+  ) order by l.droplet_id), '[]') into extra
+  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid)
+  left join public.account_tool_environments e on e.id = l.toolbox_id
+  left join private.removed_toolboxes r on r.toolbox_id = l.toolbox_id
+  where e.id is null or e.provisioning_step is null and e.do_droplet_id <> l.droplet_id
+    and exists (select from jsonb_to_recordset(p -> 'droplets') as own (droplet_id bigint) where own.droplet_id = e.do_droplet_id);
+  -- A toolbox that gave its machine up has one all the same: it is cleaned up once more.
+  with again as (
+    update public.account_tool_environments e
+    set provisioning_step = 'clean_machine', provisioning_problem = e.provisioning_error_message, provisioning_due_at = clock_timestamp()
+    where e.kind = 'droplet' and e.status = 'error_provisioning' and e.provisioning_step is null
+      and exists (select from jsonb_to_recordset(p -> 'droplets') as l (toolbox_id uuid) where l.toolbox_id = e.id)
+    returning e.id
+  )
+  select coalesce(jsonb_agg(a.id order by a.id), '[]') into leftover from again a;
+  -- Rows whose droplet was not listed: looked at one by one, because a list can be behind.
+  with looked as (
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    where e.kind = 'droplet' and e.do_droplet_id is not null and e.status in ('awaiting_heartbeat', 'active', 'unresponsive')
+      and e.status_changed_at < asked_at - interval '1 minute'
+      and not exists (select from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint) where l.droplet_id = e.do_droplet_id)
+    returning e.id
+  )
+  select coalesce(jsonb_agg(u.id order by u.id), '[]') into unseen from looked u;
+  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen);
+end;
+$$;
+comment on function public.sweep_toolboxes is
+  'Compares all droplets with our tag (droplet_id, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, and toolboxes whose droplet was not listed, which are looked at now.';
+
+-- Each move of a droplet's life is history.
+create function private.tell_provisioning() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, kind, detail, result)
+  values (new.id, 'control_plane', 'provisioning', jsonb_strip_nulls(jsonb_build_object(
+    'from_status', old.status, 'to_status', new.status, 'from_step', old.provisioning_step, 'to_step', new.provisioning_step,
+    'reason', left(coalesce(new.provisioning_error_message, new.provisioning_problem), 1000)
+  )), case when new.status in ('error_provisioning', 'error_deprovisioning') then 'failed' else 'succeeded' end);
+  return null;
+end;
+$$;
+comment on function private.tell_provisioning() is 'Appends each change of status or step of a droplet''s toolbox to its history.';
+
+create trigger tell_provisioning after update on public.account_tool_environments
+  for each row when (
+    new.kind = 'droplet'
+    and (old.status is distinct from new.status or old.provisioning_step is distinct from new.provisioning_step)
+  ) execute function private.tell_provisioning();
+
+revoke all on function
+  public.begin_rare_job, private.toolbox_for_worker, private.cost_until_now, public.order_toolbox, public.ask_toolbox,
+  public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
+  private.tell_provisioning()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.begin_rare_job, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
+  public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes
+  to service_role;
 
 -- supabase/schemas/functions/mark_silent_toolboxes.sql
 -- A toolbox that does not report is not shown as if it did.

@@ -12,6 +12,7 @@
 //! - [`spec`]: what may run in a container; image references and Git sources.
 //! - [`address`]: which hosts and addresses a user may name as a target.
 //! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
+//! - [`provisioning`]: how a droplet becomes a toolbox, and how it goes.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
 
@@ -24,6 +25,7 @@ pub mod lifecycle;
 pub mod machine_operation;
 pub mod names;
 pub mod objects;
+pub mod provisioning;
 pub mod receipts;
 pub mod recovery;
 pub mod retry;

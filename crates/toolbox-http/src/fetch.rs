@@ -277,7 +277,7 @@ fn answer<T>(response: &HostResponse, body: T, keep_type: bool) -> Response<T> {
     let kept: &[&str] = match (answer.is_success(), keep_type) {
         (true, false) => &[],
         (true, true) => &["content-type"],
-        (false, _) => &["content-type", "retry-after"],
+        (false, _) => &["content-type", "retry-after", "ratelimit-reset"],
     };
     for name in kept {
         if let Some(value) = response.headers().get(name) {

@@ -193,7 +193,7 @@ fn answer<T>(head: &reqwest::Response, body: T, keep_type: bool) -> Response<T> 
     let kept: &[&str] = match (answer.is_success(), keep_type) {
         (true, false) => &[],
         (true, true) => &["content-type"],
-        (false, _) => &["content-type", "retry-after", "date"],
+        (false, _) => &["content-type", "retry-after", "ratelimit-reset", "date"],
     };
     for name in kept {
         if let Some(value) = head.headers().get(*name).and_then(|v| v.to_str().ok()) {

@@ -91,8 +91,8 @@ impl Call {
     }
 }
 
-/// Sends calls. Of a refusal's headers only `content-type` and `retry-after` are kept, natively `date` too, of a success'
-/// none ([`Call::keep_type`]): each header read costs a crossing into the host.
+/// Sends calls. Of a refusal's headers only `content-type`, `retry-after` and `ratelimit-reset` are kept, natively `date` too,
+/// of a success' none ([`Call::keep_type`]): each header read costs a crossing into the host.
 pub trait Transport: ThreadSafe {
     /// Sends, and reads the whole answer. Any HTTP status is an answer.
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>>;

@@ -8,6 +8,7 @@ mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
+pub mod provisioning;
 pub mod receipts;
 pub mod rollouts;
 pub mod rows;
@@ -159,10 +160,7 @@ impl Supabase {
     /// must have been shown to own the instance.
     pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<Box<SpecRow>>, DatabaseError> {
         let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
-        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            self.send_as_writer(self.request("GET", &query, Vec::new()))
-        })
-        .await?;
+        let answer = self.read_as_writer(&query).await?;
         Ok(parse::<Vec<Box<SpecRow>>>(&answer)?.into_iter().next())
     }
 
@@ -215,6 +213,14 @@ impl Supabase {
         })
         .await?;
         parse(&answer)
+    }
+
+    /// Reads with the secret key.
+    async fn read_as_writer(&self, query: &str) -> Result<Response, DatabaseError> {
+        retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            self.send_as_writer(self.request("GET", query, Vec::new()))
+        })
+        .await
     }
 
     /// Calls a function that may be called twice.
