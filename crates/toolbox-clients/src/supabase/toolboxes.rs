@@ -16,7 +16,6 @@ pub struct ToolboxRow {
     #[serde(flatten)]
     pub toolbox: EnvironmentRow,
     /// Where its machine comes from.
-    #[serde(default)]
     pub kind: ToolboxKind,
     /// What its owner calls it.
     pub name: String,
@@ -38,6 +37,22 @@ pub struct ToolboxRow {
     pub last_heartbeat_at: Option<String>,
     /// Why making or removing it failed.
     pub provisioning_error_message: Option<String>,
+    /// What is being done with its droplet: a `toolbox_domain::provisioning::Step`.
+    pub provisioning_step: Option<String>,
+    /// Since when.
+    pub provisioning_step_since: Option<String>,
+    /// What went wrong last, in words.
+    pub provisioning_problem: Option<String>,
+    /// The size that its droplet is being given.
+    pub wanted_size_slug: Option<String>,
+    /// US dollars an hour.
+    pub price_hourly_usd: Option<f64>,
+    /// US dollars a month at most.
+    pub price_monthly_usd: Option<f64>,
+    /// Since when its droplet is paid for at this price; none while there is none.
+    pub price_since: Option<String>,
+    /// US dollars for earlier droplets and sizes.
+    pub cost_before_usd: f64,
     /// When it was asked for.
     pub created_at: String,
     /// When its row last changed.
@@ -106,8 +121,9 @@ struct Outcome {
     expires_at: Option<String>,
 }
 
-const TOOLBOX: &str = "name,description,status_changed_at,region_slug,size_slug,image_slug,do_droplet_id,do_droplet_name,\
-    last_heartbeat_at,provisioning_error_message,created_at,updated_at";
+const TOOLBOX: &str = "kind,name,description,status_changed_at,region_slug,size_slug,image_slug,do_droplet_id,do_droplet_name,\
+    last_heartbeat_at,provisioning_error_message,provisioning_step,provisioning_step_since,provisioning_problem,\
+    wanted_size_slug,price_hourly_usd,price_monthly_usd,price_since,cost_before_usd,created_at,updated_at";
 
 impl Supabase {
     /// The toolboxes of the holder of `token`, the oldest first.
@@ -130,6 +146,18 @@ impl Supabase {
             format!("account_tool_environments?id=eq.{id}&limit=1&select={columns},{TOOLBOX}");
         let rows: Vec<Box<ToolboxRow>> = self.read(token, &query).await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// A toolbox, whoever's it is. Read with the secret key.
+    pub async fn any_toolbox(
+        &self,
+        id: ToolboxId,
+    ) -> Result<Option<Box<ToolboxRow>>, DatabaseError> {
+        let columns = super::ENVIRONMENT;
+        let query =
+            format!("account_tool_environments?id=eq.{id}&limit=1&select={columns},{TOOLBOX}");
+        let answer = self.read_as_writer(&query).await?;
+        Ok(parse::<Vec<Box<ToolboxRow>>>(&answer)?.into_iter().next())
     }
 
     /// Makes the toolbox of a machine that its user brings; none when the user has as many as allowed. Repeated only when the
