@@ -286,6 +286,13 @@ begin
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
   end if;
+  if new.status = 'deprovisioned' and new.kind = 'droplet' and new.do_droplet_id is not null then
+    raise exception 'The droplet of toolbox % is not known to be gone', new.id using errcode = 'check_violation';
+  end if;
+  if new.name <> old.name then
+    -- Its droplet gets the name too, at the next look.
+    new.provisioning_due_at := least(new.provisioning_due_at, case when new.provisioning_due_at is not null then clock_timestamp() end);
+  end if;
   if new.status <> old.status then
     if not private.tool_environment_transition_allowed(old.status, new.status) then
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
@@ -375,8 +382,8 @@ grant select (
   do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
   instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
-  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd, price_hourly_usd, price_monthly_usd, price_since, cost_before_usd,
-  created_at, updated_at
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd,
+  price_hourly_usd, price_monthly_usd, price_since, cost_before_usd, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -3066,7 +3073,7 @@ begin
     -- certificate above is ever told anything.
     public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
       then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
-    address_is_told = e.address_is_told or e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null,
+    address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -3642,15 +3649,13 @@ as $$
 declare
   of_user constant uuid := p ->> 'user_id';
   most constant integer := p ->> 'max_toolboxes';
-  kind constant text := p ->> 'kind';
   toolbox public.account_tool_environments;
 begin
-  perform private.require_keys(p, 'user_id', 'kind', 'name', 'max_toolboxes');
-  if kind = 'droplet' then
-    perform private.require_keys(p, 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd');
-  end if;
-  -- Two orders of one user at once are counted one after the other.
-  perform pg_advisory_xact_lock(hashtextextended('order of ' || of_user::text, 0));
+  perform private.require_keys(
+    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+  );
+  -- As create_own_toolbox: two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
   if not exists (select from auth.users u where u.id = of_user) then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -3665,24 +3670,19 @@ begin
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
     provisioning_step, provisioning_step_since, provisioning_due_at
   ) values (
-    of_user, kind, p ->> 'name', p ->> 'description',
-    case when kind = 'droplet' then p ->> 'region_slug' end, case when kind = 'droplet' then p ->> 'size_slug' end,
-    case when kind = 'droplet' then p ->> 'image_slug' end,
-    case when kind = 'droplet' then (p ->> 'price_hourly_usd')::numeric end,
-    case when kind = 'droplet' then (p ->> 'price_monthly_usd')::numeric end,
-    p ->> 'order_key',
-    case when kind = 'droplet' then 'firewall' end, case when kind = 'droplet' then clock_timestamp() end,
-    case when kind = 'droplet' then clock_timestamp() end
+    of_user, 'droplet', p ->> 'name', p ->> 'description', p ->> 'region_slug', p ->> 'size_slug', p ->> 'image_slug',
+    (p ->> 'price_hourly_usd')::numeric, (p ->> 'price_monthly_usd')::numeric, p ->> 'order_key',
+    'firewall', clock_timestamp(), clock_timestamp()
   ) returning * into toolbox;
   insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
-  values (toolbox.id, 'user', of_user, 'ordered', jsonb_strip_nulls(jsonb_build_object(
-    'kind', toolbox.kind, 'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
-  )), 'accepted', p ->> 'request_id');
+  values (toolbox.id, 'user', of_user, 'ordered', jsonb_build_object(
+    'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
+  ), 'accepted', p ->> 'request_id');
   return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', true);
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox of kind byo or droplet for a user; a droplet is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -3705,9 +3705,8 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if change = 'deprovision' and toolbox.kind = 'byo' then
-    delete from public.account_tool_environments e where e.id = toolbox.id;
-    return jsonb_build_object('outcome', 'removed');
+  if toolbox.kind = 'byo' then
+    return jsonb_build_object('outcome', 'byo');
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
     update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
@@ -3724,11 +3723,8 @@ begin
       return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
     end if;
     update public.account_tool_environments e
-    set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
-      provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    set name = p ->> 'name'
     where e.id = toolbox.id;
-  elsif toolbox.kind = 'byo' then
-    return jsonb_build_object('outcome', 'byo');
   elsif change = 'retry' then
     if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
       update public.account_tool_environments e
@@ -3769,7 +3765,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; removed (a machine that the user brought: its row is gone); not_found; byo (only droplets have this change); refused with the status that forbids it; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer

@@ -134,6 +134,8 @@ codes! {
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
         /// The backend answered something that is not its protocol, or refused the function's secret.
         BackendBadResponse = "backend_bad_response", 502, "The backend's answer could not be understood";
+        /// DigitalOcean, where droplets are bought, refuses.
+        ProviderRefused = "provider_refused", 502, "DigitalOcean refused the request";
         /// What answers at the SSH port is no SSH server.
         SshNoServer = "ssh_no_server", 502, "What answers at the machine's SSH port does not speak SSH 2";
         /// SSH's key exchange failed.
@@ -170,6 +172,8 @@ codes! {
         AgentNotEnrolled = "agent_not_enrolled", 503, "The agent has not enrolled its certificate yet";
         /// Docker on the machine does not answer.
         DockerUnreachable = "docker_unreachable", 503, "Docker on the machine does not answer";
+        /// DigitalOcean, where droplets are bought, does not answer.
+        ProviderUnavailable = "provider_unavailable", 503, "DigitalOcean does not answer; try again in a moment";
         /// The database cannot be reached.
         DatabaseUnreachable = "database_unreachable", 503, "The database cannot be reached";
         /// The signing keys cannot be read.

@@ -17,7 +17,7 @@ mod step;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-pub use plan::{after, look, next};
+pub use plan::{after, look, look_failed, next};
 pub use step::{Progress, Step, progress};
 
 use crate::ids::ToolboxId;
@@ -28,13 +28,13 @@ use crate::names::{DisplayName, slug};
 pub const TAG: &str = "toolbox";
 
 /// So long a droplet that was asked for may be missing in DigitalOcean's lists.
-pub const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_mins(1);
 
 /// So often somebody sees whether the droplet of a toolbox is there.
-pub const CHECK: Duration = Duration::from_secs(600);
+pub const CHECK: Duration = Duration::from_mins(10);
 
 /// How long the token in the user data of a machine is good: as long as a machine may take until its agent enrols.
-pub const TOKEN_TTL: Duration = Duration::from_secs(40 * 60);
+pub const TOKEN_TTL: Duration = Duration::from_mins(40);
 
 /// The tag of one toolbox' droplet. No other has it, and its firewall has it as its name.
 pub fn tag_of(id: ToolboxId) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::digitalocean;
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::receipts::ReceiptKey;
@@ -24,10 +25,17 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "DO_API_TOKEN",
+    "DO_DEFAULT_IMAGE",
+    "DO_DEFAULT_REGION",
+    "DO_DEFAULT_SIZE",
+    "DO_SSH_KEY_FINGERPRINTS",
     "TOOLBOX_ALLOWED_MACHINES",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_CONTROL_URL",
+    "TOOLBOX_DIGITALOCEAN_URL",
     "TOOLBOX_EMAIL_FROM",
     "TOOLBOX_EMAIL_KEY",
     "TOOLBOX_EMAIL_URL",
@@ -46,6 +54,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 const DEFAULT_MAX_TOOLBOXES: u32 = 20;
+/// The image of machines that are bought, unless it is set or asked for.
+const DEFAULT_IMAGE: &str = "ubuntu-24-04-x64";
 const DEFAULT_COMPANION_PORT: u16 = 3000;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
@@ -94,6 +104,8 @@ pub struct Config {
     /// For the function that tells users how a machine joins, `TOOLBOX_RELEASE_URL`: where machines fetch the installer and the
     /// agent, without a slash at the end.
     pub release_url: Result<String, ConfigError>,
+    /// For functions that buy machines.
+    pub provisioning: Result<ProvisioningConfig, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -110,6 +122,25 @@ pub struct AlertConfig {
 pub struct MachineConfig {
     /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
     pub companion_port: u16,
+}
+
+/// How machines are bought.
+#[derive(Clone)]
+pub struct ProvisioningConfig {
+    /// `TOOLBOX_DIGITALOCEAN_URL`: DigitalOcean's API, without a slash at the end.
+    pub digitalocean_url: String,
+    /// `DO_API_TOKEN`: whoever has it can buy and remove machines.
+    pub digitalocean_token: String,
+    /// `DO_DEFAULT_REGION`: of orders that name none.
+    pub default_region: Option<String>,
+    /// `DO_DEFAULT_SIZE`: of orders that name none.
+    pub default_size: Option<String>,
+    /// `DO_DEFAULT_IMAGE`: of orders that name none.
+    pub default_image: String,
+    /// `DO_SSH_KEY_FINGERPRINTS`: keys of the account that may log in on the machines as root.
+    pub ssh_keys: Vec<String>,
+    /// `TOOLBOX_CONTROL_URL`: the function `heartbeat` as machines reach it.
+    pub control_url: String,
 }
 
 /// What the keys of agents are derived from.
@@ -203,6 +234,7 @@ impl Config {
             || supabase_url.clone(),
             |url| url.trim_end_matches('/').to_owned(),
         );
+        let provisioning = ProvisioningConfig::read(&get, &public_url);
         Ok(Self {
             supabase_url,
             public_url,
@@ -230,6 +262,7 @@ impl Config {
                 .map(|url| url.trim().trim_end_matches('/').to_owned())
                 .filter(|url| is_release_url(url))
                 .ok_or_else(|| ConfigError(vec!["TOOLBOX_RELEASE_URL"])),
+            provisioning,
         })
     }
 }
@@ -379,6 +412,45 @@ impl MachineConfig {
         }
         Ok(Self {
             companion_port: port.flatten().unwrap_or(DEFAULT_COMPANION_PORT),
+        })
+    }
+}
+
+impl ProvisioningConfig {
+    fn read(
+        get: &impl Fn(&'static str) -> Option<String>,
+        public_url: &str,
+    ) -> Result<Self, ConfigError> {
+        let url = |name, default: &str| {
+            let url = get(name).unwrap_or_else(|| default.to_owned());
+            let url = url.trim().trim_end_matches('/').to_owned();
+            let is_http = url.starts_with("https://") || url.starts_with("http://");
+            Some(url).filter(|url| is_http && url.parse::<Uri>().is_ok())
+        };
+        let token = get("DO_API_TOKEN").map(|token| token.trim().to_owned());
+        let digitalocean_url = url("TOOLBOX_DIGITALOCEAN_URL", digitalocean::DEFAULT_URL);
+        let control_url = url(
+            "TOOLBOX_CONTROL_URL",
+            &format!("{public_url}/functions/v1/heartbeat"),
+        );
+        let (Some(digitalocean_token), Some(digitalocean_url), Some(control_url)) =
+            (&token, &digitalocean_url, &control_url)
+        else {
+            return Err(ConfigError::of([
+                (token.is_none(), "DO_API_TOKEN"),
+                (digitalocean_url.is_none(), "TOOLBOX_DIGITALOCEAN_URL"),
+                (control_url.is_none(), "TOOLBOX_CONTROL_URL"),
+            ]));
+        };
+        Ok(Self {
+            digitalocean_url: digitalocean_url.clone(),
+            digitalocean_token: digitalocean_token.clone(),
+            default_region: get("DO_DEFAULT_REGION").map(|slug| slug.trim().to_owned()),
+            default_size: get("DO_DEFAULT_SIZE").map(|slug| slug.trim().to_owned()),
+            default_image: get("DO_DEFAULT_IMAGE")
+                .map_or_else(|| DEFAULT_IMAGE.to_owned(), |slug| slug.trim().to_owned()),
+            ssh_keys: list(get("DO_SSH_KEY_FINGERPRINTS")),
+            control_url: control_url.clone(),
         })
     }
 }

@@ -77,15 +77,13 @@ as $$
 declare
   of_user constant uuid := p ->> 'user_id';
   most constant integer := p ->> 'max_toolboxes';
-  kind constant text := p ->> 'kind';
   toolbox public.account_tool_environments;
 begin
-  perform private.require_keys(p, 'user_id', 'kind', 'name', 'max_toolboxes');
-  if kind = 'droplet' then
-    perform private.require_keys(p, 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd');
-  end if;
-  -- Two orders of one user at once are counted one after the other.
-  perform pg_advisory_xact_lock(hashtextextended('order of ' || of_user::text, 0));
+  perform private.require_keys(
+    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+  );
+  -- As create_own_toolbox: two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
   if not exists (select from auth.users u where u.id = of_user) then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -100,24 +98,19 @@ begin
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
     provisioning_step, provisioning_step_since, provisioning_due_at
   ) values (
-    of_user, kind, p ->> 'name', p ->> 'description',
-    case when kind = 'droplet' then p ->> 'region_slug' end, case when kind = 'droplet' then p ->> 'size_slug' end,
-    case when kind = 'droplet' then p ->> 'image_slug' end,
-    case when kind = 'droplet' then (p ->> 'price_hourly_usd')::numeric end,
-    case when kind = 'droplet' then (p ->> 'price_monthly_usd')::numeric end,
-    p ->> 'order_key',
-    case when kind = 'droplet' then 'firewall' end, case when kind = 'droplet' then clock_timestamp() end,
-    case when kind = 'droplet' then clock_timestamp() end
+    of_user, 'droplet', p ->> 'name', p ->> 'description', p ->> 'region_slug', p ->> 'size_slug', p ->> 'image_slug',
+    (p ->> 'price_hourly_usd')::numeric, (p ->> 'price_monthly_usd')::numeric, p ->> 'order_key',
+    'firewall', clock_timestamp(), clock_timestamp()
   ) returning * into toolbox;
   insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
-  values (toolbox.id, 'user', of_user, 'ordered', jsonb_strip_nulls(jsonb_build_object(
-    'kind', toolbox.kind, 'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
-  )), 'accepted', p ->> 'request_id');
+  values (toolbox.id, 'user', of_user, 'ordered', jsonb_build_object(
+    'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
+  ), 'accepted', p ->> 'request_id');
   return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', true);
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox of kind byo or droplet for a user; a droplet is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -140,9 +133,8 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if change = 'deprovision' and toolbox.kind = 'byo' then
-    delete from public.account_tool_environments e where e.id = toolbox.id;
-    return jsonb_build_object('outcome', 'removed');
+  if toolbox.kind = 'byo' then
+    return jsonb_build_object('outcome', 'byo');
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
     update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
@@ -159,11 +151,8 @@ begin
       return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
     end if;
     update public.account_tool_environments e
-    set name = p ->> 'name', description = case when p ? 'description' then p ->> 'description' else e.description end,
-      provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    set name = p ->> 'name'
     where e.id = toolbox.id;
-  elsif toolbox.kind = 'byo' then
-    return jsonb_build_object('outcome', 'byo');
   elsif change = 'retry' then
     if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
       update public.account_tool_environments e
@@ -204,7 +193,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; removed (a machine that the user brought: its row is gone); not_found; byo (only droplets have this change); refused with the status that forbids it; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer

@@ -8,82 +8,11 @@ use toolbox_domain::ids::{ToolboxId, UserId};
 
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
-/// A toolbox as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct ToolboxRow {
-    /// Id.
-    pub id: ToolboxId,
-    /// `byo` or `droplet`.
-    pub kind: String,
-    /// Display name.
-    pub name: String,
-    /// Free text.
-    pub description: Option<String>,
-    /// Lifecycle status.
-    pub status: String,
-    /// Since when.
-    pub status_changed_at: String,
-    /// DigitalOcean's region.
-    pub region_slug: Option<String>,
-    /// DigitalOcean's size.
-    pub size_slug: Option<String>,
-    /// DigitalOcean's image.
-    pub image_slug: Option<String>,
-    /// DigitalOcean's number of the droplet.
-    pub do_droplet_id: Option<u64>,
-    /// The droplet's name.
-    pub do_droplet_name: Option<String>,
-    /// Where the agent answers.
-    pub public_ip_address: Option<String>,
-    /// Port of the agent there.
-    pub dtma_port: u16,
-    /// Version the agent last reported.
-    pub dtma_last_known_version: Option<String>,
-    /// Host metrics the agent last reported.
-    pub dtma_health_details_json: Option<Value>,
-    /// When the agent last reported.
-    pub last_heartbeat_at: Option<String>,
-    /// Since when the agent has not reported.
-    pub unresponsive_since: Option<String>,
-    /// Why it is in an error status.
-    pub provisioning_error_message: Option<String>,
-    /// What is being done with the droplet: a `toolbox_domain::provisioning::Step`.
-    pub provisioning_step: Option<String>,
-    /// Since when.
-    pub provisioning_step_since: Option<String>,
-    /// What went wrong last, in words.
-    pub provisioning_problem: Option<String>,
-    /// The size that the machine is being given.
-    pub wanted_size_slug: Option<String>,
-    /// US dollars an hour.
-    pub price_hourly_usd: Option<f64>,
-    /// US dollars a month at most.
-    pub price_monthly_usd: Option<f64>,
-    /// Since when the droplet is paid for at this price.
-    pub price_since: Option<String>,
-    /// US dollars for earlier droplets and sizes.
-    pub cost_before_usd: f64,
-    /// When it was ordered.
-    pub created_at: String,
-    /// When the row last changed.
-    pub updated_at: String,
-}
-
-const TOOLBOX: &str = "id,kind,name,description,status,status_changed_at,region_slug,size_slug,image_slug,do_droplet_id,\
-    do_droplet_name,public_ip_address,dtma_port,dtma_last_known_version,dtma_health_details_json,last_heartbeat_at,\
-    unresponsive_since,provisioning_error_message,provisioning_step,provisioning_step_since,provisioning_problem,\
-    wanted_size_slug,price_hourly_usd,price_monthly_usd,price_since,cost_before_usd,created_at,updated_at";
-
-/// Most toolboxes of one user that are listed.
-const MOST_LISTED: u32 = 1000;
-
 /// Argument of `order_toolbox`.
 #[derive(Clone, Debug, Serialize)]
 pub struct OrderToolbox<'a> {
     /// Whose it will be.
     pub user_id: UserId,
-    /// `byo` or `droplet`.
-    pub kind: &'a str,
     /// Display name.
     pub name: &'a str,
     /// Free text.
@@ -94,14 +23,6 @@ pub struct OrderToolbox<'a> {
     pub max_toolboxes: u32,
     /// The request.
     pub request_id: Option<&'a str>,
-    /// What the machine is; none for one that the user brings.
-    #[serde(flatten)]
-    pub machine: Option<OrderedMachine<'a>>,
-}
-
-/// The machine of an order.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct OrderedMachine<'a> {
     /// DigitalOcean's region.
     pub region_slug: &'a str,
     /// DigitalOcean's size.
@@ -165,11 +86,9 @@ pub enum Asked {
     Accepted,
     /// It is so, or on its way.
     Unchanged,
-    /// The row is gone; there was no droplet.
-    Removed,
     /// The toolbox does not exist for this user.
     NotFound,
-    /// Only droplets have this change.
+    /// Its user brought the machine.
     Byo,
     /// In this status it cannot be done.
     Refused(String),
@@ -312,35 +231,6 @@ struct Told {
 }
 
 impl Supabase {
-    /// The toolboxes of the holder of `token`, oldest first.
-    pub async fn toolboxes(&self, token: &str) -> Result<Vec<ToolboxRow>, DatabaseError> {
-        let query = format!(
-            "account_tool_environments?select={TOOLBOX}&order=created_at.asc,id.asc&limit={MOST_LISTED}"
-        );
-        self.read(token, &query).await
-    }
-
-    /// One of them; none when it does not exist for the holder.
-    pub async fn toolbox_row(
-        &self,
-        token: &str,
-        id: ToolboxId,
-    ) -> Result<Option<ToolboxRow>, DatabaseError> {
-        let query = format!("account_tool_environments?id=eq.{id}&limit=1&select={TOOLBOX}");
-        let rows: Vec<ToolboxRow> = self.read(token, &query).await?;
-        Ok(rows.into_iter().next())
-    }
-
-    /// A toolbox, whoever's it is. Read with the secret key.
-    pub async fn any_toolbox_row(
-        &self,
-        id: ToolboxId,
-    ) -> Result<Option<ToolboxRow>, DatabaseError> {
-        let query = format!("account_tool_environments?id=eq.{id}&limit=1&select={TOOLBOX}");
-        let answer = self.read_as_writer(&query).await?;
-        Ok(parse::<Vec<ToolboxRow>>(&answer)?.into_iter().next())
-    }
-
     /// Orders a toolbox. Without a key it is repeated only when the first call certainly did not arrive: a second one would
     /// make two.
     pub async fn order_toolbox(&self, p: &OrderToolbox<'_>) -> Result<Ordered, DatabaseError> {
@@ -378,7 +268,6 @@ impl Supabase {
         match (told.outcome.as_str(), told.status) {
             ("accepted", _) => Ok(Asked::Accepted),
             ("unchanged", _) => Ok(Asked::Unchanged),
-            ("removed", _) => Ok(Asked::Removed),
             ("not_found", _) => Ok(Asked::NotFound),
             ("byo", _) => Ok(Asked::Byo),
             ("refused", Some(status)) => Ok(Asked::Refused(status)),

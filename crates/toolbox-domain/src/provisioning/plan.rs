@@ -15,23 +15,22 @@ const AGENT_LOOK: Duration = Duration::from_secs(20);
 /// An agent that reported so lately is on a machine that is there, whatever DigitalOcean shows.
 const ALIVE: Duration = Duration::from_secs(150);
 /// A machine that shuts down may take so long before it loses its power.
-const SHUTDOWN: Duration = Duration::from_secs(60);
+const SHUTDOWN: Duration = Duration::from_mins(1);
 /// Longest pause between two tries of a step.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause between two tries to remove what may be paid for.
-const MAX_REMOVAL_PAUSE: Duration = Duration::from_secs(600);
+const MAX_REMOVAL_PAUSE: Duration = Duration::from_mins(10);
 
 /// What is to be read of DigitalOcean before [`next`].
 pub fn look(toolbox: &Toolbox) -> Look {
     match toolbox.step {
-        Some(Step::Firewall | Step::CleanFirewall | Step::RemoveFirewall) => Look::Nothing,
         Some(Step::Machine) if toolbox.machine_asked_age.is_none() => Look::Nothing,
         Some(Step::Machine | Step::CleanMachine | Step::RemoveMachine) => Look::All,
         Some(Step::Boot | Step::Agent | Step::Stop | Step::Resize | Step::Start | Step::Reboot) => {
             Look::Own
         }
         None if is_checked(toolbox) => Look::Own,
-        None => Look::Nothing,
+        Some(Step::Firewall | Step::CleanFirewall | Step::RemoveFirewall) | None => Look::Nothing,
     }
 }
 
@@ -91,6 +90,31 @@ pub fn after(toolbox: &Toolbox, act: &Act, end: Result<Done, Failure>) -> Write 
                 problem: Some(failure.words),
                 ..same(toolbox)
             },
+        },
+    })
+}
+
+/// What is written when DigitalOcean could not be read.
+pub fn look_failed(toolbox: &Toolbox, failure: &Failure) -> Write {
+    Write::Record(match toolbox.step {
+        Some(
+            Step::CleanMachine | Step::CleanFirewall | Step::RemoveMachine | Step::RemoveFirewall,
+        ) => removal_failed(toolbox, failure),
+        Some(Step::Firewall | Step::Machine | Step::Boot | Step::Agent) if is_overdue(toolbox) => {
+            given_up(toolbox, &failure.words, true)
+        }
+        Some(Step::Stop | Step::Resize) if is_overdue(toolbox) => {
+            size_kept(toolbox, &failure.words)
+        }
+        Some(Step::Start | Step::Reboot) if is_overdue(toolbox) => {
+            finished(toolbox, Some(&failure.words))
+        }
+        Some(_) => try_again(toolbox, failure),
+        // Of a toolbox in use nothing is said that was not seen.
+        None => Record {
+            due: Some(pause(toolbox, failure, MAX_PAUSE).max(GRACE)),
+            problem: toolbox.problem.clone(),
+            ..same(toolbox)
         },
     })
 }

@@ -47,7 +47,7 @@ impl Step {
             Self::RemoveMachine | Self::RemoveFirewall => 30,
             Self::CleanMachine | Self::CleanFirewall => return None,
         };
-        Some(Duration::from_secs(minutes * 60))
+        Some(Duration::from_mins(minutes))
     }
 }
 
