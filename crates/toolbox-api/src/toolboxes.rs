@@ -114,6 +114,8 @@ pub struct ToolboxView {
     pub progress: Option<ToolboxProgress>,
     /// Why making or removing it failed, in words; only in the two error statuses.
     pub provisioning_error_message: Option<String>,
+    /// What a bought machine costs; null for one that the user brings.
+    pub cost: Option<ToolboxCost>,
     /// Region at DigitalOcean.
     pub region_slug: Option<String>,
     /// Size at DigitalOcean.
@@ -138,20 +140,36 @@ pub struct ToolboxView {
     pub updated_at: String,
 }
 
+/// What a bought machine costs, in US dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolboxCost {
+    /// So far, with all its earlier sizes.
+    pub so_far_usd: f64,
+    /// An hour, at its present size.
+    pub per_hour_usd: f64,
+    /// A month at most, at its present size.
+    pub per_month_usd: f64,
+}
+
 /// How far a toolbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolboxProgress {
-    /// Stable name of the step.
+    /// Stable name of the step; the status where there are no steps.
     pub step: String,
-    /// The same in words.
+    /// What happens now, in words.
     pub message: String,
     /// How much is done, 0 to 100.
     pub percent: u8,
     /// Since when this step runs, RFC 3339.
     pub since: String,
-    /// What comes after it, in words.
-    pub next: String,
+    /// The same as an age, in seconds.
+    pub age_seconds: u64,
+    /// What comes after it, in words; null when nothing comes by itself.
+    pub next: Option<String>,
+    /// What went wrong with it last, in words, while it is tried again.
+    pub problem: Option<String>,
 }
 
 /// Answer of `POST /` for a machine of the user's own, and of `POST /{toolboxId}/enrolment`.

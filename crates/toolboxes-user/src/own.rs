@@ -14,7 +14,7 @@ use toolbox_domain::names::DisplayName;
 use toolbox_edge::reply::Body;
 use toolbox_edge::{Reply, RequestContext, reply};
 
-use crate::routes::{find, read};
+use crate::routes::{find, read, shown};
 use crate::view::view;
 
 /// Makes the toolbox, and tells how its machine joins.
@@ -72,7 +72,7 @@ async fn join(cx: &RequestContext, id: ToolboxId) -> Result<Reply, ApiError> {
     let row = read(cx, id).await?;
     let control_url = format!("{}/functions/v1/heartbeat", cx.state.config.public_url);
     let answer = ToolboxEnrolment {
-        toolbox: view(&cx.state, &row),
+        toolbox: view(cx.state.clock.now(), &row),
         enrolment: Enrolment {
             command: command(&release_url, &made.token, id, &control_url),
             expires_at: made.expires_at,
@@ -123,7 +123,7 @@ pub(crate) async fn update(cx: &RequestContext) -> Result<Reply, ApiError> {
     if !cx.state.supabase.update_own_toolbox(&said).await? {
         return Err(ApiError::new(ErrorCode::ToolboxNotFound));
     }
-    reply::json(200, &view(&cx.state, &*read(cx, id).await?))
+    shown(cx, &*read(cx, id).await?)
 }
 
 /// Forgets the machine. It is told nothing any more, and its tools run on until it is uninstalled.

@@ -18,7 +18,7 @@ pub(crate) async fn refresh(cx: &RequestContext) -> Result<Reply, ApiError> {
     let row = find(cx).await?;
     let asked = ask(cx, &row).await;
     let mut answer = ToolboxRefreshed {
-        toolbox: view(&cx.state, &row),
+        toolbox: view(cx.state.clock.now(), &row),
         agent_version: None,
         docker_reachable: None,
         checked_at: cx.state.timestamp(),

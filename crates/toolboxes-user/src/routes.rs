@@ -26,9 +26,7 @@ pub static FUNCTION: Function = Function {
         Route {
             method: "GET",
             path: "/{toolboxId}",
-            handler: |cx| {
-                Box::pin(async move { reply::json(200, &view(&cx.state, &*find(&cx).await?)) })
-            },
+            handler: |cx| Box::pin(async move { shown(&cx, &*find(&cx).await?) }),
         },
         Route {
             method: "PATCH",
@@ -55,8 +53,14 @@ pub static FUNCTION: Function = Function {
 
 async fn list(cx: &RequestContext) -> Result<Reply, ApiError> {
     let rows = cx.state.supabase.own_toolboxes(&cx.caller()?.token).await?;
-    let views: Vec<_> = rows.iter().map(|row| view(&cx.state, row)).collect();
+    let now = cx.state.clock.now();
+    let views: Vec<_> = rows.iter().map(|row| view(now, row)).collect();
     reply::json(200, &views)
+}
+
+/// The toolbox as its owner sees it.
+pub(crate) fn shown(cx: &RequestContext, row: &ToolboxRow) -> Result<Reply, ApiError> {
+    reply::json(200, &view(cx.state.clock.now(), row))
 }
 
 /// The toolbox that the path names, if it is the caller's.

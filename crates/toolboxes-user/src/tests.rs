@@ -52,7 +52,9 @@ fn a_machine_of_the_users_own_is_made_and_told_how_to_join() {
     assert_eq!(seen.body["kind"], "byo");
     assert_eq!(seen.body["status"], "pending_provision");
     assert_eq!(seen.body["status_age_seconds"], 600);
-    assert_eq!(seen.body["progress"]["step"], "run_the_installer");
+    assert_eq!(seen.body["progress"]["step"], "pending_provision");
+    assert_eq!(seen.body["progress"]["percent"], 0);
+    assert_eq!(seen.body["progress"]["age_seconds"], 600);
     assert_eq!(
         seen.body["enrolment"]["expires_at"],
         "2026-01-01T00:15:00+00:00"

@@ -1,13 +1,16 @@
 //! What users see of a toolbox.
 
-use toolbox_api::moment;
-use toolbox_api::toolboxes::{ToolboxKind, ToolboxProgress, ToolboxView};
-use toolbox_clients::supabase::toolboxes::ToolboxRow;
-use toolbox_domain::lifecycle::EnvironmentStatus;
-use toolbox_edge::FunctionState;
+use std::time::Duration;
 
-/// The toolbox as it is shown.
-pub(crate) fn view(state: &FunctionState, row: &ToolboxRow) -> ToolboxView {
+use toolbox_api::moment;
+use toolbox_api::toolboxes::{ToolboxCost, ToolboxProgress, ToolboxView};
+use toolbox_clients::supabase::toolboxes::ToolboxRow;
+use toolbox_domain::provisioning::progress;
+
+/// The toolbox as it is shown at this moment.
+pub(crate) fn view(now: Duration, row: &ToolboxRow) -> ToolboxView {
+    let age = |at: &str| Some(now.saturating_sub(moment::parse(at)?));
+    let seconds = |at: &str| age(at).map(|age| age.as_secs());
     ToolboxView {
         id: row.toolbox.id,
         kind: row.kind,
@@ -15,12 +18,10 @@ pub(crate) fn view(state: &FunctionState, row: &ToolboxRow) -> ToolboxView {
         description: row.description.clone(),
         status: row.toolbox.status.clone(),
         status_changed_at: row.status_changed_at.clone(),
-        status_age_seconds: age(state, &row.status_changed_at).unwrap_or_default(),
-        progress: match row.kind {
-            ToolboxKind::Byo => joining(row),
-            ToolboxKind::Droplet => None,
-        },
+        status_age_seconds: seconds(&row.status_changed_at).unwrap_or_default(),
+        progress: under_way(now, row),
         provisioning_error_message: row.provisioning_error_message.clone(),
+        cost: cost(row, row.price_since.as_deref().and_then(age)),
         region_slug: row.region_slug.clone(),
         size_slug: row.size_slug.clone(),
         image_slug: row.image_slug.clone(),
@@ -28,44 +29,50 @@ pub(crate) fn view(state: &FunctionState, row: &ToolboxRow) -> ToolboxView {
         do_droplet_name: row.do_droplet_name.clone(),
         public_ip_address: row.toolbox.public_ip_address.clone(),
         dtma_last_known_version: row.toolbox.dtma_last_known_version.clone(),
-        last_heartbeat_age_seconds: row
-            .last_heartbeat_at
-            .as_deref()
-            .and_then(|at| age(state, at)),
+        last_heartbeat_age_seconds: row.last_heartbeat_at.as_deref().and_then(seconds),
         last_heartbeat_at: row.last_heartbeat_at.clone(),
         created_at: row.created_at.clone(),
         updated_at: row.updated_at.clone(),
     }
 }
 
-/// Seconds since a moment that a row holds.
-fn age(state: &FunctionState, at: &str) -> Option<u64> {
-    let at = moment::parse(at)?;
-    Some(state.clock.now().saturating_sub(at).as_secs())
+/// How far the toolbox is; none when nothing is under way.
+fn under_way(now: Duration, row: &ToolboxRow) -> Option<ToolboxProgress> {
+    // A step that this version does not know is shown by the status alone.
+    let step = row.provisioning_step.as_deref();
+    let step = step.and_then(|step| step.parse().ok());
+    let told = progress(row.toolbox.status.parse().ok()?, step);
+    if told.percent == 100 {
+        return None;
+    }
+    let since = match (step, &row.provisioning_step_since) {
+        (Some(_), Some(since)) => since,
+        _ => &row.status_changed_at,
+    };
+    let age = moment::parse(since).map(|since| now.saturating_sub(since));
+    Some(ToolboxProgress {
+        step: step.map_or_else(
+            || row.toolbox.status.clone(),
+            |step| step.as_str().to_owned(),
+        ),
+        message: told.now.to_owned(),
+        percent: told.percent,
+        since: since.clone(),
+        age_seconds: age.unwrap_or_default().as_secs(),
+        next: told.next.map(str::to_owned),
+        problem: row.provisioning_problem.clone(),
+    })
 }
 
-/// How far a machine is that its user brings.
-fn joining(row: &ToolboxRow) -> Option<ToolboxProgress> {
-    let (step, message, percent, next) = match row.toolbox.status.parse().ok()? {
-        EnvironmentStatus::PendingProvision | EnvironmentStatus::Provisioning => (
-            "run_the_installer",
-            "Run the installer's command as root on your machine",
-            0,
-            "The machine enrols, and its agent reports",
-        ),
-        EnvironmentStatus::AwaitingHeartbeat => (
-            "first_report",
-            "The machine has enrolled; its agent is about to report",
-            80,
-            "The toolbox is active, and tools can be deployed",
-        ),
-        _ => return None,
-    };
-    Some(ToolboxProgress {
-        step: step.to_owned(),
-        message: message.to_owned(),
-        percent,
-        since: row.status_changed_at.clone(),
-        next: next.to_owned(),
+/// What the machine cost; `paid_for` is how long at the present price.
+fn cost(row: &ToolboxRow, paid_for: Option<Duration>) -> Option<ToolboxCost> {
+    let (per_hour_usd, per_month_usd) = (row.price_hourly_usd?, row.price_monthly_usd?);
+    let hours = paid_for.unwrap_or_default().as_secs_f64() / 3600.0;
+    let so_far = row.cost_before_usd + hours * per_hour_usd;
+    Some(ToolboxCost {
+        // In hundredths of a cent, as prices an hour are.
+        so_far_usd: (so_far * 10_000.0).round() / 10_000.0,
+        per_hour_usd,
+        per_month_usd,
     })
 }

@@ -129,6 +129,10 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -216,6 +220,10 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => !is_diagnosis && !is_rollout,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -283,6 +291,10 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
