@@ -38,6 +38,8 @@ pub(crate) enum Strike {
     LostBefore,
     /// No answer, although it was done.
     LostAfter,
+    /// No answer, and it is done when nobody waits any more.
+    Late,
     /// 500, and nothing was done.
     ErrorBefore,
     /// 500, although it was done.
@@ -46,11 +48,12 @@ pub(crate) enum Strike {
     Limited,
 }
 
-pub(crate) const STRIKES: [Strike; 7] = [
+pub(crate) const STRIKES: [Strike; 8] = [
     Strike::KillBefore,
     Strike::KillAfter,
     Strike::LostBefore,
     Strike::LostAfter,
+    Strike::Late,
     Strike::ErrorBefore,
     Strike::ErrorAfter,
     Strike::Limited,
@@ -80,6 +83,8 @@ impl Default for Manners {
     }
 }
 
+/// So late is what nobody waits for any more.
+const LATE: Duration = Duration::from_secs(20);
 const BOOT: Duration = Duration::from_secs(25);
 const AGENT: Duration = Duration::from_mins(1);
 const SETTINGS_DEFAULT_SIZE: &str = "s-1vcpu-1gb";
@@ -104,6 +109,7 @@ pub(crate) struct State {
     now: Duration,
     timers: BTreeSet<Duration>,
     calls: usize,
+    late: Vec<(Duration, Request)>,
     trace: Trace,
     strikes: BTreeMap<usize, Strike>,
     manners: Option<Manners>,
@@ -196,6 +202,12 @@ impl Transport for Hosts {
             match strike {
                 Some(Strike::KillBefore) => return self.die().await,
                 Some(Strike::LostBefore) => {
+                    sleep(&self.0, limit).await;
+                    return lost();
+                }
+                Some(Strike::Late) => {
+                    let at = lock(&self.0).now + LATE;
+                    lock(&self.0).late.push((at, call.request.clone()));
                     sleep(&self.0, limit).await;
                     return lost();
                 }
@@ -353,20 +365,44 @@ impl World {
     /// Ticks of the clock, every 30 s, with so many workers at once.
     pub(crate) fn ticks(&self, count: u32, workers: usize) {
         for _ in 0..count {
-            let work = |name: usize| -> BoxFuture<'_, ()> {
-                Box::pin(async move {
-                    let hosts = Hosts(Arc::clone(&self.state));
-                    let provisioning = self.provisioning(&hosts);
-                    let holder = format!("worker {name}");
-                    // Whatever fails is due again.
-                    let _ = provisioning
-                        .advance_due(&holder, 10, Duration::from_secs(20))
-                        .await;
-                })
-            };
-            self.run((0..workers).map(work).collect());
+            self.run((0..workers).map(|name| self.worker(name)).collect());
             self.pass(Duration::from_secs(30));
         }
+    }
+
+    /// Ticks every 3 s with one worker; its user is deleted `after` the first.
+    pub(crate) fn ticks_with_deletion(&self, count: u32, after: Duration) {
+        let deletion: BoxFuture<'_, ()> = Box::pin(async move {
+            sleep(&self.state, after).await;
+            self.state().delete_user();
+        });
+        let working: BoxFuture<'_, ()> = Box::pin(async move {
+            for _ in 0..count {
+                self.worker(0).await;
+                sleep(&self.state, Duration::from_secs(3)).await;
+            }
+        });
+        self.run(vec![working, deletion]);
+    }
+
+    /// Ticks every 3 s, with so many workers at once.
+    pub(crate) fn quick_ticks(&self, count: u32, workers: usize) {
+        for _ in 0..count {
+            self.run((0..workers).map(|name| self.worker(name)).collect());
+            self.pass(Duration::from_secs(3));
+        }
+    }
+
+    fn worker(&self, name: usize) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let hosts = Hosts(Arc::clone(&self.state));
+            let provisioning = self.provisioning(&hosts);
+            let holder = format!("worker {name}");
+            // Whatever fails is due again.
+            let _ = provisioning
+                .advance_due(&holder, 10, Duration::from_secs(20))
+                .await;
+        })
     }
 
     pub(crate) fn sweep(&self) -> Option<crate::SweepReport> {
@@ -466,6 +502,10 @@ impl State {
     /// Machines boot, and their agents enrol and report.
     fn machines_live(&mut self) {
         let now = self.now;
+        if let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
+            let (_, request) = self.late.swap_remove(at);
+            self.answer(&request);
+        }
         let manners = self.manners();
         for at in 0..self.machines.len() {
             let machine = &mut self.machines[at];
