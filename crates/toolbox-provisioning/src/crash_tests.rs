@@ -190,6 +190,7 @@ fn an_address_that_changes_is_written() {
     let world = World::new(Manners::default(), 1);
     let id = provision(&world);
     world.state().machines[0].address = "198.51.100.200".to_owned();
+    assert_eq!(world.sweep().unwrap().moved, [id]);
     world.ticks(TO_REST, 1);
     assert_eq!(world.check(id, "moved"), "active");
 }

@@ -15,6 +15,7 @@ use toolbox_clients::digitalocean::DigitalOcean;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::{ToolboxId, UserId};
 use toolbox_domain::lifecycle::{EnvironmentStatus, environment_can_transition};
+use toolbox_domain::provisioning::CHECK;
 use toolbox_domain::retry::Fault;
 use toolbox_http::recorded::lock;
 use toolbox_http::{
@@ -408,7 +409,9 @@ impl World {
     pub(crate) fn sweep(&self) -> Option<crate::SweepReport> {
         let work: BoxFuture<'_, _> = Box::pin(async move {
             let hosts = Hosts(Arc::clone(&self.state));
-            self.provisioning(&hosts).sweep().await
+            self.provisioning(&hosts)
+                .sweep(Duration::from_secs(30))
+                .await
         });
         self.run(vec![work]).pop().flatten().and_then(Result::ok)
     }
@@ -939,7 +942,7 @@ impl State {
         };
         if row["status"] == "active" && row["step"] == "agent" {
             row["step"] = Value::Null;
-            row["due_at"] = json!(seconds + 600.0);
+            row["due_at"] = json!(seconds + CHECK.as_secs_f64());
         }
         json!({ "outcome": "recorded", "toolbox": for_worker(row, seconds) })
     }
@@ -995,7 +998,18 @@ impl State {
                 unseen.push(id.clone());
             }
         }
-        json!({ "outcome": "swept", "droplets": extra, "cleaned": cleaned, "unseen": unseen })
+        let mut moved = Vec::new();
+        for d in p["droplets"].as_array().into_iter().flatten() {
+            for (id, row) in &mut self.rows {
+                if row["do_droplet_id"] == d["droplet_id"]
+                    && row["public_ip_address"] != d["address"]
+                {
+                    row["due_at"] = json!(now);
+                    moved.push(id.clone());
+                }
+            }
+        }
+        json!({ "outcome": "swept", "droplets": extra, "cleaned": cleaned, "unseen": unseen, "moved": moved })
     }
 
     pub(crate) fn behave(&mut self, manners: Manners) {
@@ -1034,7 +1048,7 @@ fn move_to(row: &mut Map<String, Value>, to: &str, now: Duration) {
         row["do_action_id"] = Value::Null;
     } else if to == "active" && row["step"] == "agent" {
         row["step"] = Value::Null;
-        row["due_at"] = json!(now.as_secs_f64() + 600.0);
+        row["due_at"] = json!(now.as_secs_f64() + CHECK.as_secs_f64());
     }
 }
 
