@@ -17,6 +17,7 @@ mod sweep;
 mod test_world;
 pub mod user_data;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
@@ -58,6 +59,30 @@ pub struct Provisioning<'a> {
     pub clock: &'a dyn Clock,
     /// What the operator set.
     pub settings: &'a ProvisioningSettings,
+}
+
+/// What [`Provisioning`] borrows, for those who keep it.
+pub struct Owned {
+    /// The database.
+    pub supabase: Arc<Supabase>,
+    /// Where droplets are bought.
+    pub digitalocean: DigitalOcean,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the operator set.
+    pub settings: ProvisioningSettings,
+}
+
+impl Owned {
+    /// The use cases.
+    pub fn get(&self) -> Provisioning<'_> {
+        Provisioning {
+            supabase: &self.supabase,
+            digitalocean: &self.digitalocean,
+            clock: &*self.clock,
+            settings: &self.settings,
+        }
+    }
 }
 
 /// The error that callers see for one of DigitalOcean.
