@@ -30,13 +30,13 @@ pub(crate) enum Command {
 /// The simulator by itself. Its token is DO_API_TOKEN of the environment, or one that it makes up and prints.
 #[derive(Debug, Args)]
 pub(crate) struct DigitalOceanArgs {
-    /// Droplets are addresses only; nothing runs at them.
-    #[arg(long, required = true)]
-    stub: bool,
+    /// Droplets are addresses only; nothing runs at them. Without it they are containers.
+    #[arg(long)]
+    pub(crate) stub: bool,
     /// Where it listens; port 0 is a free one.
     #[arg(long, default_value = "127.0.0.1:54390")]
     pub(crate) listen: SocketAddr,
-    /// The addresses of droplets.
+    /// The addresses of droplets with --stub.
     #[arg(long, default_value = "127.77.0.0/16")]
     pub(crate) network: Ipv4Net,
     /// How long an order or an action takes.
@@ -56,6 +56,8 @@ pub(crate) struct DigitalOceanArgs {
     pub(crate) die_with_stdin: bool,
     #[arg(long, env = "DO_API_TOKEN", hide = true, hide_env_values = true)]
     pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 }
 
 impl DigitalOceanArgs {
@@ -68,7 +70,7 @@ impl DigitalOceanArgs {
     }
 }
 
-/// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health.
+/// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health, P+4 the simulator.
 #[derive(Debug, Args)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -89,10 +91,9 @@ pub(crate) struct UpArgs {
     /// Folder with node_modules of this repository [default: the project].
     #[arg(long, env = "TOOLBOX_TOOLS_DIR", value_name = "DIR")]
     pub(crate) tools_dir: Option<PathBuf>,
-    /// Folder of tools shared by all checkouts [default: /var/cache/toolbox for root, else ~/.cache/toolbox].
-    #[arg(long, env = "TOOLBOX_CACHE", value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// Port of the gateway; the next three are taken too.
+    #[command(flatten)]
+    host: HostArgs,
+    /// Port of the gateway; the next three are taken too, with --droplets the next four.
     #[arg(long, default_value_t = 54321, value_parser = clap::value_parser!(u16).range(1024..=65530))]
     pub(crate) port: u16,
     /// Free ports, data in a temporary folder that is removed at the end.
@@ -117,8 +118,12 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) no_companion: bool,
     /// Starts no agent; the toolbox "local" then waits for one to be enrolled.
-    #[arg(long)]
+    #[arg(long, default_value_if("droplets", "true", "true"))]
     pub(crate) no_dtma: bool,
+    /// Starts a simulator of DigitalOcean's API too, whose droplets are containers; the functions buy there. Implies
+    /// --no-dtma: all machines have the same ports.
+    #[arg(long, conflicts_with = "dtma_http")]
+    pub(crate) droplets: bool,
     /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
@@ -128,19 +133,40 @@ pub(crate) struct UpArgs {
     /// A variable for every function; wins over supabase/functions/.env. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) function_env: Vec<(String, String)>,
+    #[arg(long, env = "CARGO_TARGET_DIR", hide = true)]
+    target_dir: Option<PathBuf>,
+}
+
+/// What the machine itself says.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Folder of tools shared by all checkouts [default: /var/cache/toolbox for root, else ~/.cache/toolbox].
+    #[arg(long, env = "TOOLBOX_CACHE", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
     #[arg(long, env = "HOME", hide = true)]
     home: Option<PathBuf>,
     #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
     xdg_cache: Option<PathBuf>,
-    #[arg(long, env = "CARGO_TARGET_DIR", hide = true)]
-    target_dir: Option<PathBuf>,
     #[arg(
         long,
         env = "PATH",
         hide = true,
         default_value = "/usr/local/bin:/usr/bin:/bin"
     )]
-    path: String,
+    pub(crate) path: String,
+}
+
+impl HostArgs {
+    /// The folder of tools; none when nothing says where it is.
+    pub(crate) fn cache(&self) -> Result<Option<PathBuf>, StackError> {
+        Ok(match (&self.cache_dir, &self.xdg_cache, &self.home) {
+            (Some(given), _, _) => Some(absolute(given)?),
+            _ if rustix::process::getuid().is_root() => Some(PathBuf::from("/var/cache/toolbox")),
+            (None, Some(cache), _) => Some(cache.join("toolbox")),
+            (None, None, Some(home)) => Some(home.join(".cache/toolbox")),
+            (None, None, None) => None,
+        })
+    }
 }
 
 /// The folders and programs a stack uses, all absolute.
@@ -169,13 +195,8 @@ impl UpArgs {
             .tools_dir
             .as_deref()
             .map_or_else(|| Ok(project.clone()), absolute)?;
-        let cache = match (&self.cache_dir, &self.xdg_cache, &self.home) {
-            (Some(given), _, _) => absolute(given)?,
-            _ if rustix::process::getuid().is_root() => PathBuf::from("/var/cache/toolbox"),
-            (None, Some(cache), _) => cache.join("toolbox"),
-            (None, None, Some(home)) => home.join(".cache/toolbox"),
-            (None, None, None) => project.join(".toolbox/cache"),
-        };
+        let cache = self.host.cache()?;
+        let cache = cache.unwrap_or_else(|| project.join(".toolbox/cache"));
         let target = self
             .target_dir
             .as_deref()
@@ -189,7 +210,7 @@ impl UpArgs {
             tools,
             cache,
             dtma,
-            search: self.path.clone(),
+            search: self.host.path.clone(),
         })
     }
 }

@@ -62,6 +62,20 @@ pub(super) struct Droplet {
     ordered_at: Duration,
 }
 
+/// What is needed to show a droplet again after the simulator was started anew.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Kept {
+    pub(super) id: u64,
+    name: String,
+    region: String,
+    size: String,
+    image: String,
+    tags: Vec<String>,
+    /// Milliseconds since the Unix epoch.
+    ordered_at: u64,
+    pub(super) address: Ipv4Addr,
+}
+
 /// The body of an order.
 #[derive(Debug, Deserialize)]
 pub(super) struct Order {
@@ -99,7 +113,7 @@ pub(super) enum What {
 }
 
 impl What {
-    const fn name(&self) -> &'static str {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Reboot => "reboot",
             Self::PowerCycle => "power_cycle",
@@ -259,6 +273,30 @@ impl Account {
         Ok((droplet, action))
     }
 
+    /// A droplet that was there before the simulator was started. None when it was made by another version.
+    pub(super) fn restore(&mut self, kept: Kept) -> Option<()> {
+        let size = Size::find(&kept.size)?;
+        let droplet = Droplet {
+            id: kept.id,
+            name: kept.name,
+            status: Status::Active,
+            pending: None,
+            region: Region::find(&kept.region)?,
+            size,
+            image: Image::find(&kept.image)?,
+            disk: size.disk,
+            tags: kept.tags,
+            public_keys: Vec::new(),
+            user_data: String::new(),
+            address: Some(kept.address),
+            ordered_at: Duration::from_millis(kept.ordered_at),
+        };
+        self.tags.extend(droplet.tags.iter().cloned());
+        self.last_id = self.last_id.max(droplet.id);
+        self.droplets.insert(droplet.id, droplet);
+        Some(())
+    }
+
     pub(super) fn droplet(&self, id: u64) -> Result<&Droplet, Refusal> {
         self.droplets.get(&id).ok_or(Refusal::NotFound)
     }
@@ -371,20 +409,25 @@ impl Account {
         }
     }
 
-    /// An action is done; `change` is what it has changed about the droplet.
+    /// An action has ended; `change` is what it has changed about the droplet, none when it failed. False when the droplet is
+    /// gone meanwhile.
     pub(super) fn finish(
         &mut self,
         id: u64,
         action: u64,
         now: Duration,
-        change: impl FnOnce(&mut Droplet),
-    ) {
-        // The droplet may be gone meanwhile.
-        if let Some(droplet) = self.droplets.get_mut(&id) {
-            droplet.pending = None;
+        change: Option<impl FnOnce(&mut Droplet)>,
+    ) -> bool {
+        let Some(droplet) = self.droplets.get_mut(&id) else {
+            return false;
+        };
+        droplet.pending = None;
+        let well = change.is_some();
+        if let Some(change) = change {
             change(droplet);
-            self.end(action, true, now);
         }
+        self.end(action, well, now);
+        true
     }
 
     /// Gives a droplet another address.
@@ -590,6 +633,20 @@ impl Account {
 }
 
 impl Droplet {
+    /// What is kept with its machine, which has this address.
+    pub(super) fn kept(&self, address: Ipv4Addr) -> Kept {
+        Kept {
+            id: self.id,
+            name: self.name.clone(),
+            region: self.region.slug.to_owned(),
+            size: self.size.slug.to_owned(),
+            image: self.image.slug.to_owned(),
+            tags: self.tags.clone(),
+            ordered_at: u64::try_from(self.ordered_at.as_millis()).unwrap_or_default(),
+            address,
+        }
+    }
+
     /// Gives it another size, and a larger disk if that is asked for. An unknown size changes nothing.
     pub(super) fn resize(&mut self, size: &str, disk: bool) {
         if let Some(size) = Size::find(size) {
@@ -733,7 +790,7 @@ mod tests {
     fn droplet(account: &mut Account) -> u64 {
         let (droplet, action) = account.order(body(good()), NOW).unwrap();
         let active = |droplet: &mut Droplet| droplet.status = Status::Active;
-        account.finish(droplet.id, action, NOW, active);
+        account.finish(droplet.id, action, NOW, Some(active));
         droplet.id
     }
 
@@ -789,7 +846,7 @@ mod tests {
         assert!(account.act(id, &What::Reboot, NOW).is_err());
         assert!(account.delete_droplet(id, NOW).is_err());
         assert_eq!(account.action(action).unwrap()["status"], "in-progress");
-        account.finish(id, action, NOW, |_: &mut Droplet| ());
+        account.finish(id, action, NOW, Some(|_: &mut Droplet| ()));
         assert_eq!(account.action(action).unwrap()["status"], "completed");
         assert!(account.delete_droplet(id, NOW).is_ok());
     }
@@ -807,14 +864,14 @@ mod tests {
             "it is on"
         );
         let off = account.act(id, &What::PowerOff, NOW).unwrap();
-        account.finish(id, off, NOW, |d: &mut Droplet| d.status = Status::Off);
+        let change = |d: &mut Droplet| d.status = Status::Off;
+        account.finish(id, off, NOW, Some(change));
         for refused in ["s-1vcpu-512mb-10gb", "s-1vcpu-1gb", "s-none"] {
             assert!(account.act(id, &resize(refused), NOW).is_err(), "{refused}");
         }
         let begun = account.act(id, &resize("s-2vcpu-2gb"), NOW).unwrap();
-        account.finish(id, begun, NOW, |d: &mut Droplet| {
-            d.resize("s-2vcpu-2gb", false);
-        });
+        let change = |d: &mut Droplet| d.resize("s-2vcpu-2gb", false);
+        account.finish(id, begun, NOW, Some(change));
         let view = account.droplet(id).unwrap().view();
         assert_eq!(
             (&view["size_slug"], &view["disk"]),

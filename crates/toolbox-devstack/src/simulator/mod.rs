@@ -14,6 +14,7 @@
 
 mod account;
 mod catalog;
+mod containers;
 mod faults;
 mod machines;
 mod rate;
@@ -33,12 +34,14 @@ use tokio::time::sleep;
 
 use crate::config::DigitalOceanArgs;
 use crate::error::StackError;
-use crate::progress::answer;
+use crate::progress::{answer, say};
 use crate::secrets::random_hex;
 use crate::signals::StopSignals;
 use account::{Account, Droplet, Order, Refusal, Status, What};
+pub(crate) use containers::{Containers, End, clear};
 use faults::{Fault, MachineFault};
-use machines::Stubs;
+use machines::Addresses;
+pub(crate) use machines::Machines;
 use rate::Rate;
 
 /// Requests that are remembered for tests.
@@ -52,6 +55,16 @@ pub(crate) struct Settings {
     /// How long an order or an action takes beside what its machine takes.
     pub(crate) boot: Duration,
     pub(crate) requests_per_hour: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            list_lag: Duration::from_millis(300),
+            boot: Duration::from_millis(300),
+            requests_per_hour: 5000,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,7 +91,7 @@ pub(crate) struct Simulator {
     rate: Mutex<Rate>,
     faults: Mutex<Vec<Fault>>,
     asked: Mutex<VecDeque<Asked>>,
-    machines: Stubs,
+    machines: Machines,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,17 +105,35 @@ fn now() -> Duration {
 }
 
 impl Simulator {
-    /// A simulator with an empty account.
-    pub(crate) fn new(token: String, settings: Settings, machines: Stubs) -> Arc<Self> {
+    /// A simulator whose account knows the droplets that are there from an earlier run.
+    pub(crate) async fn new(token: String, settings: Settings, machines: Machines) -> Arc<Self> {
+        let mut account = Account::new(now(), settings.list_lag);
+        if let Machines::Containers(containers) = &machines {
+            for kept in containers.found().await {
+                account.restore(kept);
+            }
+        }
         Arc::new(Self {
             token,
-            account: Mutex::new(Account::new(now(), settings.list_lag)),
+            account: Mutex::new(account),
             boot: Mutex::new(settings.boot),
             rate: Mutex::new(Rate::new(settings.requests_per_hour)),
             faults: Mutex::default(),
             asked: Mutex::default(),
             machines,
         })
+    }
+
+    /// Ends what droplets run on.
+    pub(crate) async fn end(&self, how: End) {
+        if let Machines::Containers(containers) = &self.machines {
+            containers.end(how).await;
+        }
+    }
+
+    /// What a caller has to present.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// DigitalOcean's routes, and the simulator's own.
@@ -118,26 +149,40 @@ impl Simulator {
     ) -> Result<(Droplet, u64), Refusal> {
         let (droplet, action) = lock(&self.account).order(order, now())?;
         if fault != Some(MachineFault::NeverActive) {
-            let (simulator, id) = (Arc::clone(self), droplet.id);
-            tokio::spawn(async move { simulator.make(id, action).await });
+            let (simulator, droplet) = (Arc::clone(self), droplet.clone());
+            tokio::spawn(async move { simulator.make(droplet, action, fault).await });
         }
         Ok((droplet, action))
     }
 
-    async fn make(&self, id: u64, action: u64) {
-        self.wait().await;
-        let address = self.machines.next();
-        let active = |droplet: &mut Droplet| {
-            droplet.address = Some(address);
-            droplet.status = Status::Active;
+    async fn make(&self, droplet: Droplet, action: u64, fault: Option<MachineFault>) {
+        let id = droplet.id;
+        let made = match fault {
+            Some(MachineFault::NeverBoots) => Ok(self.machines.free_address()),
+            _ => self.machines.make(&droplet).await,
         };
-        lock(&self.account).finish(id, action, now(), active);
+        let change = self.outcome("create", id, made).await.map(|address| {
+            move |droplet: &mut Droplet| {
+                droplet.address = Some(address);
+                droplet.status = Status::Active;
+            }
+        });
+        if !lock(&self.account).finish(id, action, now(), change) {
+            self.machines.remove(id).await;
+        }
     }
 
-    /// Waits as long as an order or an action takes.
-    async fn wait(&self) {
+    /// Waits as long as an order or an action takes; what it gave. A failure is said here: DigitalOcean tells no reason.
+    async fn outcome<T>(&self, what: &str, id: u64, done: Result<T, StackError>) -> Option<T> {
         let boot = *lock(&self.boot);
         sleep(boot).await;
+        done.map_err(|error| {
+            let error = crate::error::chain(&error);
+            say(format_args!(
+                "simulator: {what} of droplet {id} failed: {error}"
+            ));
+        })
+        .ok()
     }
 
     /// Begins an action; its number.
@@ -145,16 +190,20 @@ impl Simulator {
         let action = lock(&self.account).act(id, &what, now())?;
         let simulator = Arc::clone(self);
         tokio::spawn(async move {
-            simulator.wait().await;
-            let change = |droplet: &mut Droplet| apply(droplet, what);
+            let done = simulator.machines.act(id, &what).await;
+            let change = simulator.outcome(what.name(), id, done).await;
+            let change = change.map(|()| move |droplet: &mut Droplet| apply(droplet, what));
             lock(&simulator.account).finish(id, action, now(), change);
         });
         Ok(action)
     }
 
-    /// Removes a droplet.
-    fn delete(&self, id: u64) -> Result<(), Refusal> {
-        lock(&self.account).delete_droplet(id, now())
+    /// Removes a droplet, then its machine.
+    fn delete(self: &Arc<Self>, id: u64) -> Result<(), Refusal> {
+        lock(&self.account).delete_droplet(id, now())?;
+        let simulator = Arc::clone(self);
+        tokio::spawn(async move { simulator.machines.remove(id).await });
+        Ok(())
     }
 
     fn change(&self, changes: &Changes) {
@@ -195,8 +244,18 @@ pub(crate) async fn alone(args: &DigitalOceanArgs) -> Result<(), StackError> {
         Some(token) => token.clone(),
         None => format!("dop_v1_{}", random_hex(32)?),
     };
-    let machines = Stubs::new(args.network);
-    let simulator = Simulator::new(token.clone(), args.settings(), machines);
+    let machines = if args.stub {
+        Machines::Stubs(Addresses::new(args.network, 1))
+    } else {
+        let search = &args.host.path;
+        containers::sweep(search).await;
+        let folder = std::env::temp_dir().join(format!("toolbox-droplets-{}", random_hex(6)?));
+        let cache = args.host.cache()?.unwrap_or_else(std::env::temp_dir);
+        let owner = containers::alone();
+        let opened = Containers::open(search, &owner, folder, &cache, Vec::new(), &[]).await;
+        Machines::Containers(opened?)
+    };
+    let simulator = Simulator::new(token.clone(), args.settings(), machines).await;
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(StackError::file("listen on", args.listen.to_string()))?;
@@ -213,5 +272,6 @@ pub(crate) async fn alone(args: &DigitalOceanArgs) -> Result<(), StackError> {
         ));
     }
     stop.wait().await;
+    simulator.end(End::Remove).await;
     Ok(())
 }
