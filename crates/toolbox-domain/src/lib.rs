@@ -14,6 +14,7 @@
 //! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
+//! - [`sealing`]: how secrets lie in the database.
 
 mod string_enum;
 
@@ -27,6 +28,7 @@ pub mod objects;
 pub mod receipts;
 pub mod recovery;
 pub mod retry;
+pub mod sealing;
 pub mod spec;
 
 pub use string_enum::UnknownName;

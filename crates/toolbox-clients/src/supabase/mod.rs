@@ -11,6 +11,7 @@ pub mod machines;
 pub mod receipts;
 pub mod rollouts;
 pub mod rows;
+pub mod secrets;
 pub mod ssh;
 #[cfg(test)]
 mod tests;
