@@ -542,6 +542,15 @@ create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );
 
+create function private.secret_keys(spec jsonb) returns text[]
+language sql immutable strict
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct coalesce(secret ->> 'key_id', 'plain')), '{}')
+  from (select jsonb_path_query(spec, '$.env.*') union all select jsonb_path_query(spec, '$.mcp_headers.*')) s (secret);
+$$;
+comment on function private.secret_keys is 'The keys that the secrets of a spec are sealed with; plain for those that are not sealed.';
+
 create table public.account_tool_instances (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -553,9 +562,12 @@ create table public.account_tool_instances (
     jsonb_typeof(spec) = 'object' and jsonb_typeof(spec -> 'image') = 'string' and spec ->> 'image' <> ''
     and octet_length(spec::text) <= 262144
   )
-  -- Values may be secrets: each is in an envelope that names its key, also while the key is null and nothing is encrypted.
+  -- Values may be secrets: each is in an envelope that names the key it is sealed with, or null.
   constraint values_of_the_environment_are_in_envelopes check (
     not jsonb_path_exists(spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
+  constraint values_of_headers_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.mcp_headers.* ? (!exists(@.key_id) || !exists(@.value))')
   ),
   -- Generated: what a user sees of the spec cannot differ from what DTMA gets.
   docker_image_url text generated always as (spec ->> 'image') stored,
@@ -598,6 +610,8 @@ create table public.account_tool_instances (
 with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+-- For the job that seals: each minute it asks which rows have secrets under certain keys.
+create index account_tool_instances_secret_keys_idx on public.account_tool_instances using gin (private.secret_keys(spec));
 
 -- The same edges as InstanceStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_instance_transition_allowed(
@@ -739,7 +753,7 @@ grant select (
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
-  private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
+  private.secret_keys, private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_instances is 'Tool instances: one container in a toolbox each. Desired state and last observed state.';
@@ -748,7 +762,7 @@ comment on column public.account_tool_instances.account_tool_environment_id is '
 comment on column public.account_tool_instances.tool_catalog_id is 'What it was deployed from; several instances may share one entry.';
 comment on column public.account_tool_instances.instance_name_on_toolbox is 'Display name, kept byte for byte, unique in its toolbox.';
 comment on column public.account_tool_instances.container_name is 'Legal Docker name derived once from name and id.';
-comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}); never readable by users.';
+comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}), which are sealed with the key that key_id names; never readable by users.';
 comment on column public.account_tool_instances.docker_image_url is 'spec.image.';
 comment on column public.account_tool_instances.mcp_transport_type is 'spec.transport; null for a tool that is no MCP server.';
 comment on column public.account_tool_instances.mcp_endpoint_path is 'spec.mcp_path.';
@@ -844,7 +858,7 @@ comment on column public.tool_instance_operations.user_id is 'Who asked; idempot
 comment on column public.tool_instance_operations.action is 'What was asked for.';
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
-comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
+comment on column public.tool_instance_operations.request_fingerprint is 'HMAC of the request the key was used for, with a key of the root secret: the request may hold secrets. Not readable by users.';
 comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
@@ -1314,14 +1328,21 @@ create table public.alert_channels (
   kind text not null check (kind in ('webhook', 'email')),
   -- The address is checked before each call.
   webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
-  -- Standard Webhooks: 24 to 64 random bytes.
-  webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
+  -- Standard Webhooks: 24 to 64 random bytes. Users write it in plain text, and a job of the clock seals it.
+  webhook_secret text,
+  webhook_secret_key_id text check (webhook_secret_key_id ~ '^[0-9a-f]{8}$'),
   is_enabled boolean not null default true,
   quiet_from time,
   quiet_until time,
   time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint webhook_secret_is_standard_or_sealed check (
+    case when webhook_secret_key_id is null
+      then webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+      else webhook_secret ~ '^[A-Za-z0-9+/]{40,255}$'
+    end
+  ),
   -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
   constraint only_webhooks_have_a_target check (
     (kind = 'webhook') = (webhook_url is not null) and (kind = 'webhook') = (webhook_secret is not null)
@@ -1331,6 +1352,10 @@ create table public.alert_channels (
   )
 );
 create index alert_channels_user_id_idx on public.alert_channels (user_id);
+
+-- For the job that seals.
+create index alert_channels_webhook_secret_key_idx on public.alert_channels (coalesce(webhook_secret_key_id, 'plain'))
+  where webhook_secret is not null;
 
 create function private.is_time_zone(name text) returns boolean
 language plpgsql stable
@@ -1361,6 +1386,22 @@ end;
 $$;
 comment on function private.guard_alert_channel() is 'Refuses unknown time zones and the 21st channel of a user.';
 
+create function private.forget_key_of_secret() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- Who seals writes both; users write the secret alone.
+  if new.webhook_secret is distinct from old.webhook_secret and new.webhook_secret_key_id is not distinct from old.webhook_secret_key_id then
+    new.webhook_secret_key_id := null;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.forget_key_of_secret() is 'A secret that a user writes is not sealed.';
+
+create trigger forget_key_of_secret before update on public.alert_channels
+  for each row execute function private.forget_key_of_secret();
 create trigger guard after insert or update on public.alert_channels
   for each row execute function private.guard_alert_channel();
 create trigger touch_updated_at before update on public.alert_channels
@@ -1399,7 +1440,7 @@ grant select (
 ), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   delete on public.alert_channels to authenticated;
-revoke all on function private.is_time_zone, private.guard_alert_channel(), private.is_quiet
+revoke all on function private.is_time_zone, private.guard_alert_channel(), private.forget_key_of_secret(), private.is_quiet
   from public, anon, authenticated, service_role;
 
 comment on table public.alert_channels is 'Where users are told of alerts: webhooks, and mail to their own address. 20 a user at most.';
@@ -1408,7 +1449,8 @@ comment on column public.alert_channels.user_id is 'The owner; never changes.';
 comment on column public.alert_channels.name is 'Display name, written by the owner.';
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
-comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
+comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody. Sealed within a minute.';
+comment on column public.alert_channels.webhook_secret_key_id is 'Names the key that webhook_secret is sealed with; null: it is not yet. No secret. Not readable by users.';
 comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
@@ -1901,7 +1943,8 @@ language sql stable
 set search_path = ''
 as $$
   select jsonb_build_object(
-    'kind', channel.kind, 'webhook_url', channel.webhook_url, 'webhook_secret', channel.webhook_secret,
+    'id', channel.id, 'kind', channel.kind, 'webhook_url', channel.webhook_url,
+    'webhook_secret', channel.webhook_secret, 'webhook_secret_key_id', channel.webhook_secret_key_id,
     -- Null while the address is not confirmed.
     'email', case when channel.kind = 'email' then (
       select u.email from auth.users u where u.id = channel.user_id and u.email_confirmed_at is not null
@@ -2397,7 +2440,7 @@ revoke all on function
 -- The one way in which a mutation of a user starts: checks, lock, idempotency and the first status in one transaction.
 
 create function private.replay_operation(
-  owner_id uuid, key text, fingerprint text, requested_action text
+  owner_id uuid, key text, fingerprint text, former_fingerprint text, requested_action text
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -2413,7 +2456,10 @@ begin
   if not found then
     return null;
   end if;
-  if used.action <> requested_action or used.request_fingerprint is distinct from fingerprint then
+  -- The fingerprint's key is another one since the root secret was replaced.
+  if used.action <> requested_action
+    or used.request_fingerprint is distinct from fingerprint and (used.request_fingerprint = former_fingerprint) is not true
+  then
     return jsonb_build_object('outcome', 'key_reused');
   end if;
   perform private.abandon_expired_operations(used.tool_instance_id);
@@ -2497,7 +2543,9 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   if p ->> 'idempotency_key' is not null then
-    refusal := private.replay_operation(owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'action');
+    refusal := private.replay_operation(
+      owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'former_request_fingerprint', p ->> 'action'
+    );
     if refusal is not null then
       return refusal;
     end if;
@@ -4219,6 +4267,121 @@ comment on function private.delete_old_operations is
 
 revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;
+
+-- supabase/schemas/functions/seal_secrets.sql
+-- Secrets are sealed by the functions before they are written here. What is in plain text all the same, because it is from before
+-- that or because a user wrote it, and what is sealed with a key that is to go, is given out to be sealed anew.
+
+create function public.get_secrets_to_seal(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  wanted constant text[] := array(select jsonb_array_elements_text(p -> 'key_ids'));
+  most constant integer := 200;
+  most_bytes constant integer := 1000000;
+  specs jsonb;
+  webhooks jsonb;
+begin
+  perform private.require_keys(p, 'key_ids');
+  -- At random, so that what cannot be opened does not stand before the rest for ever.
+  with due as (
+    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, i.spec, random() as place
+     from public.account_tool_instances i
+     where private.secret_keys(i.spec) && wanted order by place limit most)
+    union all
+    (select o.account_tool_environment_id, o.tool_instance_id, o.id, o.previous_spec, random() as place
+     from public.tool_instance_operations o
+     where o.previous_spec is not null and private.secret_keys(o.previous_spec) && wanted order by place limit most)
+  ), measured as (
+    select d.*, sum(octet_length(d.spec::text)) over (order by d.place) - octet_length(d.spec::text) as bytes_before from due d
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'toolbox_id', m.toolbox_id, 'instance_id', m.instance_id, 'operation_id', m.operation_id,
+    'spec', m.spec, 'version', md5(m.spec::text)
+  )), '[]') into specs
+  from measured m where m.bytes_before < most_bytes;
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'channel_id', c.id, 'webhook_secret', c.webhook_secret, 'webhook_secret_key_id', c.webhook_secret_key_id
+  )), '[]') into webhooks
+  from (
+    select * from public.alert_channels written
+    where written.webhook_secret is not null and coalesce(written.webhook_secret_key_id, 'plain') = any (wanted)
+    order by random() limit most
+  ) c;
+  return jsonb_build_object('outcome', 'found', 'specs', specs, 'webhooks', webhooks);
+end;
+$$;
+comment on function public.get_secrets_to_seal is
+  'Specs of instances, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
+
+create function public.put_sealed_secrets(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  written integer;
+  total integer;
+begin
+  perform private.require_keys(p, 'specs', 'webhooks');
+  -- Rows that somebody holds are left for the next time, and so are those with another spec than the one that was sealed.
+  with unchanged as (
+    select i.id, s.spec
+    from public.account_tool_instances i
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
+      on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+    for no key update of i skip locked
+  )
+  update public.account_tool_instances i set spec = u.spec from unchanged u where i.id = u.id;
+  get diagnostics total = row_count;
+  with unchanged as (
+    select o.id, s.spec
+    from public.tool_instance_operations o
+    join jsonb_to_recordset(p -> 'specs') s (operation_id uuid, spec jsonb, version text)
+      on s.operation_id = o.id and s.version = md5(o.previous_spec::text)
+    for no key update of o skip locked
+  )
+  update public.tool_instance_operations o set previous_spec = u.spec from unchanged u where o.id = u.id;
+  get diagnostics written = row_count;
+  total := total + written;
+  with unchanged as (
+    select c.id, s.secret, s.key_id
+    from public.alert_channels c
+    join jsonb_to_recordset(p -> 'webhooks') s (channel_id uuid, was text, key_id text, secret text)
+      on s.channel_id = c.id and s.was = c.webhook_secret
+    for no key update of c skip locked
+  )
+  update public.alert_channels c set webhook_secret = u.secret, webhook_secret_key_id = u.key_id from unchanged u where c.id = u.id;
+  get diagnostics written = row_count;
+  return jsonb_build_object('outcome', 'sealed', 'count', total + written);
+end;
+$$;
+comment on function public.put_sealed_secrets is
+  'Writes what was sealed of what get_secrets_to_seal gave out, where nothing else was written since. Answers {outcome: sealed, count}.';
+
+create function private.secrets_by_key() returns table (key_id text, place text, how_many bigint)
+language sql stable
+set search_path = ''
+as $$
+  select key, s.place, count(*)
+  from (
+    select 'account_tool_instances.spec' as place, private.secret_keys(i.spec) as keys from public.account_tool_instances i
+    union all
+    select 'tool_instance_operations.previous_spec', private.secret_keys(o.previous_spec)
+    from public.tool_instance_operations o where o.previous_spec is not null
+    union all
+    select 'alert_channels.webhook_secret', array[coalesce(c.webhook_secret_key_id, 'plain')]
+    from public.alert_channels c where c.webhook_secret is not null
+  ) s, unnest(s.keys) key
+  group by key, s.place
+  order by key, s.place;
+$$;
+comment on function private.secrets_by_key is
+  'How many rows hold secrets under which key, by its fingerprint; plain: not sealed. For an operator who replaces the root secret.';
+
+revoke all on function public.get_secrets_to_seal, public.put_sealed_secrets, private.secrets_by_key from public, anon, authenticated, service_role;
+grant execute on function public.get_secrets_to_seal, public.put_sealed_secrets to service_role;
 
 -- supabase/schemas/functions/run_job.sql
 -- The jobs of the route heartbeat/tick that are the database's. Each takes rows that nobody holds and skips the others, so

@@ -92,7 +92,7 @@ select set_eq(
      ('account_tool_environments', 'order_key'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
-     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret') $$,
+     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id') $$,
   'users read every column but those that are secret or of the agent alone');
 select is_empty(
   $$ select c.relname, role from pg_class c, unnest(array['anon', 'authenticated']) role
@@ -122,6 +122,7 @@ select set_eq(
      ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
+     ('get_secrets_to_seal(jsonb)'), ('put_sealed_secrets(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
      ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
      ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),

@@ -19,6 +19,7 @@ use toolbox_http::LocalFuture;
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::receipts::seal_due;
 use toolbox_instances::rollouts::{ASK_LIMIT, LOOK_LIMIT, Rollouts};
+use toolbox_instances::secrets::Resealing;
 
 /// A piece of work that comes back; how many rows it dealt with.
 struct Job {
@@ -38,6 +39,10 @@ const JOBS: &[Job] = &[
     Job {
         name: "seal_receipts",
         run: seal_receipts,
+    },
+    Job {
+        name: "seal_secrets",
+        run: seal_secrets,
     },
     Job {
         name: "settle_alerts",
@@ -77,8 +82,8 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Longest that one job of the database may take. Those that send alerts, go on with rollouts, seal receipts, provision and sweep
-/// have bounds of their own: 13 s, 34 s, 8 s, 40 s and 30 s. The caller of a tick waits 40 s.
+/// Longest that one job of the database may take. Those that send alerts, go on with rollouts, seal receipts, seal secrets, provision
+/// and sweep have bounds of their own: 13 s, 34 s, 8 s, 8 s, 40 s and 30 s. The caller of a tick waits 40 s.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Toolboxes that one tick takes steps of, at the same time.
@@ -131,6 +136,25 @@ fn seal_receipts<'a>(
     })
 }
 
+/// Seals secrets that are in plain text, or sealed with a key of the root secret before.
+fn seal_secrets<'a>(
+    cx: &'a RequestContext,
+    name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let resealing = Resealing {
+            supabase: &cx.state.supabase,
+            roots: cx.state.config.agents.as_ref()?.roots(),
+            random: &|| cx.state.host.random_bytes(),
+            log: &|what, error| {
+                let what = format!("{name}: {what}");
+                cx.state.log(&cx.request_id, &what, error);
+            },
+        };
+        resealing.reseal_due().await
+    })
+}
+
 /// Sends the messages of alerts that are due.
 fn deliver_alerts<'a>(
     cx: &'a RequestContext,
@@ -144,6 +168,7 @@ fn deliver_alerts<'a>(
             clock: &*cx.state.clock,
             allowed: &config.allowed,
             email: config.email.as_ref(),
+            roots: cx.state.config.agents.as_ref()?.roots(),
         };
         Ok(sender.deliver_due().await?)
     })

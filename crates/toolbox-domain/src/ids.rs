@@ -93,6 +93,11 @@ id! {
 }
 
 id! {
+    /// A channel of alerts (`alert_channels.id`).
+    AlertChannelId
+}
+
+id! {
     /// One run of an agent: drawn at random each time its program starts.
     AgentRunId
 }

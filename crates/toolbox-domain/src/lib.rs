@@ -15,6 +15,7 @@
 //! - [`provisioning`]: how a droplet becomes a toolbox, and how it goes.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
+//! - [`sealing`]: how secrets lie in the database.
 
 mod string_enum;
 
@@ -29,6 +30,7 @@ pub mod provisioning;
 pub mod receipts;
 pub mod recovery;
 pub mod retry;
+pub mod sealing;
 pub mod spec;
 
 pub use string_enum::UnknownName;

@@ -11,6 +11,7 @@ use toolbox_clients::digitalocean;
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::receipts::ReceiptKey;
+use toolbox_domain::sealing::Roots;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -150,6 +151,16 @@ pub struct AgentConfig {
     pub root_secret: String,
     /// `BACKEND_TO_DTMA_API_KEY_PREVIOUS`: the root secret before, while toolboxes still hold keys of it.
     pub previous_root_secret: Option<String>,
+}
+
+impl AgentConfig {
+    /// Both root secrets.
+    pub fn roots(&self) -> Roots<'_> {
+        Roots {
+            current: self.root_secret.as_bytes(),
+            previous: self.previous_root_secret.as_deref().map(str::as_bytes),
+        }
+    }
 }
 
 /// How much a user may have.

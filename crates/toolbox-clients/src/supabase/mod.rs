@@ -13,6 +13,7 @@ pub mod provisioning;
 pub mod receipts;
 pub mod rollouts;
 pub mod rows;
+pub mod secrets;
 pub mod ssh;
 #[cfg(test)]
 mod tests;
