@@ -88,7 +88,7 @@ select set_eq(
      ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
-     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret') $$,
+     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('mcp_access', 'token_hash') $$,
   'users read every column but those that are secret or of the agent alone');
 select is_empty(
   $$ select c.relname, role from pg_class c, unnest(array['anon', 'authenticated']) role
@@ -108,6 +108,12 @@ select is_empty(
      and regexp_replace(concat(qual, with_check), '\( SELECT auth\.\w+\(\) AS \w+\)', '', 'g') ~ 'auth\.' $$,
   'policies ask auth.uid() once a statement, as (select auth.uid())');
 
+select is_empty(
+  $$ select r.name from tests.relations r where r.kind in ('r', 'p') and not exists (
+       select from pg_policies p where p.schemaname = 'public' and p.tablename = r.name and p.permissive = 'RESTRICTIVE'
+         and p.cmd = 'ALL' and p.qual like '%client_id%') $$,
+  'a token that names a client sees no row of any table');
+
 -- Functions.
 select is_empty(
   $$ select signature, role from tests.routines, unnest(array['anon', 'authenticated']) role
@@ -119,7 +125,8 @@ select set_eq(
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
-     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)') $$,
+     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
+     ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

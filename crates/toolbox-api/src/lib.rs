@@ -29,6 +29,7 @@ pub mod executor;
 pub mod heartbeat;
 pub mod machine;
 pub mod mcp;
+pub mod mcp_access;
 pub mod moment;
 pub mod numbers;
 #[cfg(feature = "openapi")]

@@ -14,6 +14,7 @@
 //! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
+//! - [`mcp_access`]: access tokens for MCP servers, and what hosts of MCP clients are told.
 
 mod string_enum;
 
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod keys;
 pub mod lifecycle;
 pub mod machine_operation;
+pub mod mcp_access;
 pub mod names;
 pub mod objects;
 pub mod receipts;

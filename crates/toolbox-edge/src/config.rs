@@ -50,6 +50,8 @@ const DEFAULT_COMPANION_PORT: u16 = 3000;
 pub struct Config {
     /// `SUPABASE_URL`, without a slash at the end.
     pub supabase_url: String,
+    /// `SUPABASE_PUBLIC_URL`: the project as its users reach it; `SUPABASE_URL` without one.
+    pub public_url: String,
     /// Sent with a caller's token.
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
@@ -179,6 +181,9 @@ impl Config {
             return Err(ConfigError::of(wrong));
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
+        let public_url = get("SUPABASE_PUBLIC_URL").filter(|url| url.starts_with("http"));
+        let public_url = public_url.as_deref().unwrap_or(&supabase_url);
+        let public_url = public_url.trim_end_matches('/').to_owned();
         let issuers = Issuers::read(&supabase_url, &get);
         let mut allowed_origins = list(get("TOOLBOX_ALLOWED_ORIGIN"));
         if allowed_origins.is_empty() {
@@ -187,6 +192,7 @@ impl Config {
         let secret_keys = secret.all.clone();
         Ok(Self {
             supabase_url,
+            public_url,
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,

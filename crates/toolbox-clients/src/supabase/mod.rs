@@ -8,6 +8,7 @@ mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
+pub mod mcp_access;
 pub mod receipts;
 pub mod rollouts;
 pub mod rows;
