@@ -96,24 +96,21 @@ async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAcc
         let client = client.as_deref();
         async move { database.find_mcp_access(id, asker, client).await }
     };
-    let found = match token(&cx.headers) {
-        Some(text) => {
-            let token =
-                AccessToken::parse(text).ok_or_else(|| invalid("The access token is malformed"))?;
-            let token_hash = token.hash();
-            find(McpAsker::Token {
-                token_hash: &token_hash,
-            })
-            .await?
-        }
-        None => {
-            let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
-            find(McpAsker::User {
-                user_id: caller.user,
-                client_id: caller.client.as_deref(),
-            })
-            .await?
-        }
+    let found = if let Some(text) = token(&cx.headers) {
+        let token =
+            AccessToken::parse(text).ok_or_else(|| invalid("The access token is malformed"))?;
+        let token_hash = token.hash();
+        find(McpAsker::Token {
+            token_hash: &token_hash,
+        })
+        .await?
+    } else {
+        let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
+        find(McpAsker::User {
+            user_id: caller.user,
+            client_id: caller.client.as_deref(),
+        })
+        .await?
     };
     match found {
         FoundMcpAccess::Access(access) => Ok(access),

@@ -31,11 +31,11 @@ struct Data<'a> {
 }
 
 /// The answer that an error becomes. Its cause is not in it; a failure that is not the caller's is logged.
-pub(crate) fn reply(cx: &RequestContext, error: ApiError) -> Reply {
+pub(crate) fn reply(cx: &RequestContext, error: &ApiError) -> Reply {
     let status = error.code.status();
     if status >= 500 {
         let what = format!("{} {}", cx.method, cx.path);
-        cx.state.log(&cx.request_id, &what, &error);
+        cx.state.log(&cx.request_id, &what, error);
     }
     let message = Message {
         jsonrpc: "2.0",

@@ -8,7 +8,7 @@ use crate::{pass, refusal};
 const PASS: Handler = |cx| {
     Box::pin(async move {
         let answered = pass::pass(&cx).await;
-        Ok(answered.unwrap_or_else(|error| refusal::reply(&cx, error)))
+        Ok(answered.unwrap_or_else(|error| refusal::reply(&cx, &error)))
     })
 };
 

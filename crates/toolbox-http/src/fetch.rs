@@ -248,7 +248,7 @@ impl Transport for Fetch {
             let mut passed = Response::new(response.status(), body);
             for name in passing.headers {
                 if let Some(value) = response.headers().get(name) {
-                    passed.headers.set(*name, value);
+                    passed.headers.set(name, value);
                 }
             }
             Ok(passed)

@@ -1,6 +1,7 @@
 //! Access to MCP servers: given, listed, revoked, and looked up for a request.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use toolbox_api::mcp_access::McpAccessView;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use uuid::Uuid;
@@ -131,21 +132,11 @@ impl Supabase {
         owner_id: UserId,
         access_id: Uuid,
     ) -> Result<Option<McpAccessView>, DatabaseError> {
-        #[derive(Serialize)]
-        struct Revoke {
-            toolbox_id: ToolboxId,
-            owner_id: UserId,
-            access_id: Uuid,
-        }
         #[derive(Deserialize)]
         struct Revoked {
             access: Option<McpAccessView>,
         }
-        let p = Revoke {
-            toolbox_id,
-            owner_id,
-            access_id,
-        };
+        let p = json!({ "toolbox_id": toolbox_id, "owner_id": owner_id, "access_id": access_id });
         let answer = self.call("revoke_mcp_access", &argument(&p)).await?;
         Ok(parse::<Revoked>(&answer)?.access)
     }

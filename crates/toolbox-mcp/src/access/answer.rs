@@ -51,9 +51,9 @@ fn message(allowed: &Allowed, bytes: &[u8]) -> Option<String> {
         if cut.iter().all(Option::is_none) {
             return None;
         }
-        let texts: Vec<_> = parts.iter().zip(&cut);
-        let texts: Vec<&str> = texts
-            .into_iter()
+        let texts: Vec<&str> = parts
+            .iter()
+            .zip(&cut)
             .map(|(part, cut)| cut.as_deref().unwrap_or(part.get()))
             .collect();
         return Some(format!("[{}]", texts.join(",")));

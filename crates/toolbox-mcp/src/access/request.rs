@@ -144,14 +144,18 @@ fn read<'a>(allowed: &Allowed, raw: &'a RawValue) -> Option<Message<'a>> {
         .get("id")
         .map(|id| id.get())
         .filter(|id| *id != "null");
-    let text = match params_anew {
-        Some(params) => {
-            let params: Box<RawValue> = RawValue::from_string(params).ok()?;
-            fields.insert("params".to_owned(), &params);
-            serde_json::to_string(&fields).ok()?
-        }
-        None => serde_json::to_string(&fields).ok()?,
+    let params = match params_anew {
+        Some(params) => Some(RawValue::from_string(params).ok()?),
+        None => None,
     };
+    let mut anew: BTreeMap<&str, &RawValue> = fields
+        .iter()
+        .map(|(name, value)| (&**name, *value))
+        .collect();
+    if let Some(params) = &params {
+        anew.insert("params", params);
+    }
+    let text = serde_json::to_string(&anew).ok()?;
     let forbidden = called
         .clone()
         .filter(|name| method != CALL || !allowed.may_call(name));
