@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod keeper;
+pub mod rates;
 mod stderr;
 mod stderr_join;
 mod stdio;
@@ -33,6 +34,7 @@ use toolbox_mcp::limits::Limits;
 use toolbox_mcp::memory::Memory;
 use toolbox_mcp::wire::body::Budget;
 
+use self::rates::{Rates, TooMuch, UnderWay};
 pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
@@ -144,6 +146,8 @@ pub struct Handle {
     store: Arc<Store>,
     /// Memory for long messages of callers whose messages are read here.
     budget: Budget,
+    /// What callers have left.
+    rates: Arc<Rates>,
     // A leaf lock around cheap handles, never held across an await.
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
@@ -160,6 +164,7 @@ pub fn start(
     let handle = Handle {
         store: Arc::clone(&shared.store),
         budget: budget.clone(),
+        rates: Arc::default(),
         bridges: Arc::default(),
     };
     let keeper = keeper::Keeper {
@@ -233,6 +238,11 @@ impl Handle {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Begins a request of a caller whom the control plane names.
+    pub fn begin(&self, who: &str) -> Result<UnderWay, TooMuch> {
+        self.rates.begin(who, Instant::now())
     }
 
     /// Passes a request to a server for a caller who may use the `allowed` tools.

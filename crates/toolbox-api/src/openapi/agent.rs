@@ -186,17 +186,17 @@ fn mcp_end() {}
 #[utoipa::path(post, path = "/v1/mcp/{id}", request_body(content = String, content_type = "application/json"),
     params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header, description = "McpCaller as JSON, percent-encoded"), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, description = "The answer, or a stream of events that ends with it", content_type = "application/json", body = String),
-        (status = 202, description = "A notification or an answer was taken"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+        (status = 202, description = "A notification or an answer was taken"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
 fn mcp_send_for() {}
 
 /// Listens for such a client.
 #[utoipa::path(get, path = "/v1/mcp/{id}",
     params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
 fn mcp_listen_for() {}
 
 /// Ends a session of such a client.
 #[utoipa::path(delete, path = "/v1/mcp/{id}",
     params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
-    responses((status = 200, description = "It is over"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, description = "It is over"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
 fn mcp_end_for() {}
