@@ -4416,3 +4416,248 @@ comment on function public.run_job is
 
 revoke all on function public.run_job from public, anon, authenticated, service_role;
 grant execute on function public.run_job to service_role;
+
+-- supabase/schemas/mcp_access.sql
+-- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
+-- may also let a program act, which a row with the program's client id says. The owner of the toolbox needs no row.
+create table public.mcp_access (
+  id uuid primary key default gen_random_uuid(),
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  -- None: every MCP server of the toolbox.
+  account_tool_instance_id uuid references public.account_tool_instances (id) on delete cascade,
+  granted_by uuid not null references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  token_hash text unique check (token_hash ~ '^[0-9a-f]{64}$'),
+  user_id uuid references auth.users (id) on delete cascade,
+  client_id text check (char_length(client_id) between 1 and 255),
+  -- None: all. An empty list: no tool.
+  allowed_tools text[] check (
+    cardinality(allowed_tools) <= 100 and array_position(allowed_tools, null) is null
+    and octet_length(array_to_string(allowed_tools, '')) <= 8192
+  ),
+  read_only boolean not null default false,
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  last_used_at timestamptz,
+  last_client text check (char_length(last_client) <= 200),
+  created_at timestamptz not null default now(),
+  constraint a_token_or_a_user check ((token_hash is null) <> (user_id is null)),
+  constraint a_client_acts_for_a_user check (client_id is null or user_id is not null)
+);
+create index mcp_access_account_tool_environment_id_idx on public.mcp_access (account_tool_environment_id);
+create index mcp_access_account_tool_instance_id_idx on public.mcp_access (account_tool_instance_id);
+create index mcp_access_granted_by_idx on public.mcp_access (granted_by);
+create index mcp_access_user_id_idx on public.mcp_access (user_id);
+
+alter table public.mcp_access enable row level security;
+create policy "owners read the access they gave" on public.mcp_access
+  for select to authenticated using (granted_by = (select auth.uid()));
+create policy "users read the access they were given" on public.mcp_access
+  for select to authenticated using (user_id = (select auth.uid()));
+
+-- Only the RPCs write.
+revoke all on public.mcp_access from public, anon, authenticated, service_role;
+grant select (
+  id, account_tool_environment_id, account_tool_instance_id, granted_by, name, user_id, client_id, allowed_tools, read_only,
+  expires_at, revoked_at, last_used_at, last_client, created_at
+) on public.mcp_access to authenticated;
+
+comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and programs of users. The owner needs no row.';
+comment on column public.mcp_access.id is 'Names it when it is revoked.';
+comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
+comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it.';
+comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
+comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
+comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';
+comment on column public.mcp_access.allowed_tools is 'Names of the tools that may be used; null: all.';
+comment on column public.mcp_access.read_only is 'Only tools that their server calls read-only (readOnlyHint) may be used.';
+comment on column public.mcp_access.expires_at is 'Until then it counts; null: until it is revoked.';
+comment on column public.mcp_access.revoked_at is 'From then on it does not count.';
+comment on column public.mcp_access.last_used_at is 'When it was last used, to the minute.';
+comment on column public.mcp_access.last_client is 'What the program that used it then calls itself (its User-Agent).';
+comment on column public.mcp_access.created_at is 'When it was given.';
+
+-- supabase/schemas/functions/mcp_access.sql
+-- How access to MCP servers is given, revoked, and looked up. Functions call these with the secret key.
+
+create function public.grant_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 200;
+  toolbox constant uuid := p ->> 'toolbox_id';
+  owner constant uuid := p ->> 'owner_id';
+  instance constant uuid := p ->> 'instance_id';
+  grantee constant uuid := p ->> 'user_id';
+  given public.mcp_access;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'name');
+  -- The lock keeps two calls from passing the limit together.
+  perform from public.account_tool_environments e where e.id = toolbox and e.user_id = owner for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'toolbox_not_found');
+  end if;
+  if instance is not null and not exists (
+    select from public.account_tool_instances i where i.id = instance and i.account_tool_environment_id = toolbox
+  ) then
+    return jsonb_build_object('outcome', 'instance_not_found');
+  end if;
+  if grantee is not null and not exists (select from auth.users u where u.id = grantee) then
+    return jsonb_build_object('outcome', 'user_not_found');
+  end if;
+  if most <= (
+    select count(*) from public.mcp_access a
+    where a.account_tool_environment_id = toolbox and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+  ) then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  -- What a user was given for the same servers before is replaced.
+  update public.mcp_access a set revoked_at = clock_timestamp()
+  where grantee is not null and a.user_id = grantee and a.revoked_at is null and a.account_tool_environment_id = toolbox
+    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from p ->> 'client_id';
+  insert into public.mcp_access (
+    account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
+    read_only, expires_at
+  ) values (
+    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, p ->> 'client_id',
+    case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
+    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
+  )
+  returning * into given;
+  return jsonb_build_object('outcome', 'granted', 'access', to_jsonb(given) - 'token_hash');
+end;
+$$;
+comment on function public.grant_mcp_access is
+  'Lets the holder of a token (token_hash) or a user (user_id, by client_id where a program acts for them) use one instance of the owner''s toolbox, or all. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
+
+create function public.revoke_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  access public.mcp_access;
+begin
+  perform private.require_keys(p, 'access_id', 'toolbox_id', 'owner_id');
+  update public.mcp_access a set revoked_at = coalesce(a.revoked_at, clock_timestamp())
+  where a.id = (p ->> 'access_id')::uuid and a.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+    and exists (
+      select from public.account_tool_environments e
+      where e.id = a.account_tool_environment_id and e.user_id = (p ->> 'owner_id')::uuid
+    )
+  returning * into access;
+  if access.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'revoked', 'access', to_jsonb(access) - 'token_hash');
+end;
+$$;
+comment on function public.revoke_mcp_access is
+  'Ends an access to a toolbox of the owner at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+
+create function public.find_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  of_token constant text := p ->> 'token_hash';
+  caller constant uuid := p ->> 'user_id';
+  client constant text := p ->> 'client_id';
+  access public.mcp_access;
+  instance public.account_tool_instances;
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'instance_id');
+  if (of_token is null) = (caller is null) then
+    raise exception 'Give token_hash or user_id' using errcode = 'invalid_parameter_value';
+  end if;
+  if of_token is not null then
+    select * into access from public.mcp_access a where a.token_hash = of_token;
+    if access.id is null or access.revoked_at is not null then
+      return jsonb_build_object('outcome', 'token_unknown');
+    end if;
+    if access.expires_at <= now() then
+      return jsonb_build_object('outcome', 'token_expired');
+    end if;
+  end if;
+  -- What is not there and what is somebody else's are answered alike.
+  select * into instance from public.account_tool_instances i where i.id = (p ->> 'instance_id')::uuid;
+  select * into toolbox from public.account_tool_environments e where e.id = instance.account_tool_environment_id;
+  if toolbox.id is null then
+    return jsonb_build_object('outcome', 'no_access');
+  end if;
+  if of_token is not null then
+    if access.account_tool_environment_id <> toolbox.id
+      or access.account_tool_instance_id <> instance.id
+      or access.granted_by is distinct from toolbox.user_id
+    then
+      return jsonb_build_object('outcome', 'no_access');
+    end if;
+  elsif client is not null or toolbox.user_id is distinct from caller then
+    -- What names the instance comes before what is for the whole toolbox.
+    select * into access from public.mcp_access a
+    where a.user_id = caller and a.client_id is not distinct from client and a.account_tool_environment_id = toolbox.id
+      and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now()) and a.granted_by = toolbox.user_id
+    order by a.account_tool_instance_id nulls last, a.created_at desc
+    limit 1;
+    if access.id is null then
+      return jsonb_build_object('outcome', 'no_access');
+    end if;
+  end if;
+  -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
+  update public.mcp_access a set last_used_at = now(), last_client = left(p ->> 'client_name', 200)
+  where a.id in (
+    select b.id from public.mcp_access b
+    where b.id = access.id and (b.last_used_at is null or b.last_used_at < now() - interval '1 minute')
+    for no key update skip locked
+  );
+  return jsonb_build_object(
+    'outcome', 'access',
+    'who', coalesce('access:' || access.id, 'user:' || caller),
+    'allowed_tools', to_jsonb(access.allowed_tools),
+    'read_only', coalesce(access.read_only, false),
+    'instance', jsonb_build_object(
+      'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
+    ),
+    'toolbox', jsonb_build_object(
+      'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
+      'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
+      'instances_confirmed_at', toolbox.instances_confirmed_at, 'unresponsive_since', toolbox.unresponsive_since,
+      'dtma_api_version', toolbox.dtma_api_version, 'dtma_last_known_version', toolbox.dtma_last_known_version
+    )
+  );
+end;
+$$;
+comment on function public.find_mcp_access is
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access
+  from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access to service_role;
+
+-- supabase/schemas/client_tokens.sql
+-- A token that names a client was given to a program, such as a chat application. It is good for the function mcp alone, so it
+-- sees no row here. This file comes after all tables.
+do $$
+declare
+  name text;
+begin
+  for name in
+    select c.relname from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid and d.deptype = 'e')
+    order by 1
+  loop
+    execute format(
+      'create policy "tokens of programs open nothing" on public.%I as restrictive for all to authenticated using ((select auth.jwt()) ->> ''client_id'' is null)',
+      name
+    );
+  end loop;
+end;
+$$;

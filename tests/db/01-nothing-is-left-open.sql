@@ -92,7 +92,8 @@ select set_eq(
      ('account_tool_environments', 'order_key'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
-     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id') $$,
+     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id'),
+     ('mcp_access', 'token_hash') $$,
   'users read every column but those that are secret or of the agent alone');
 select is_empty(
   $$ select c.relname, role from pg_class c, unnest(array['anon', 'authenticated']) role
@@ -112,6 +113,12 @@ select is_empty(
      and regexp_replace(concat(qual, with_check), '\( SELECT auth\.\w+\(\) AS \w+\)', '', 'g') ~ 'auth\.' $$,
   'policies ask auth.uid() once a statement, as (select auth.uid())');
 
+select is_empty(
+  $$ select r.name from tests.relations r where r.kind in ('r', 'p') and not exists (
+       select from pg_policies p where p.schemaname = 'public' and p.tablename = r.name and p.permissive = 'RESTRICTIVE'
+         and p.cmd = 'ALL' and p.qual like '%client_id%') $$,
+  'a token that names a client sees no row of any table');
+
 -- Functions.
 select is_empty(
   $$ select signature, role from tests.routines, unnest(array['anon', 'authenticated']) role
@@ -127,7 +134,8 @@ select set_eq(
      ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
      ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
-     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)') $$,
+     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)'),
+     ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

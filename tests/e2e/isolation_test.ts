@@ -70,7 +70,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     await pooled(crossed(callers, calls), 8, async ([caller, { route, call }]) => {
       const reply = await send(route, { ...call, headers: { ...call.headers, ...caller.headers } });
       const said = `${caller.name}: ${describe(reply)}`;
-      assert.equal(reply.status, caller.known ? 404 : 401, said);
+      assert.equal(reply.status, caller.program ? 403 : caller.known ? 404 : 401, said);
       assert.ok(codeOf(reply), said);
       assert.ok(reply.json.error.request_id, said);
       keepsSecrets(reply, victim, said);
@@ -104,9 +104,24 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     assert.deepEqual(await state(world), before, "nothing changed");
   });
 
+  await t.step("the MCP server refuses every outsider, however it is called", async () => {
+    const url = `${world.ready.url}/functions/v1/mcp/${victim.id}`;
+    await pooled(crossed(callers, ["POST", "GET", "DELETE"]), 8, async ([caller, method]) => {
+      const json = method === "POST" ? { jsonrpc: "2.0", id: 1, method: "tools/list" } : undefined;
+      const accept = "application/json, text/event-stream";
+      const reply = await send(url, { method, json, headers: { accept, ...caller.headers } });
+      const said = `${caller.name}: ${describe(reply)}`;
+      assert.equal(reply.status, caller.known ? 403 : 401, said);
+      assert.ok(reply.json.error.data.code, said);
+      assert.equal(reply.headers.has("www-authenticate"), reply.status === 401, said);
+      keepsSecrets(reply, victim, said);
+    });
+    assert.deepEqual(await state(world), before);
+  });
+
   await t.step("no other method on any of these paths answers them either", async () => {
     const paths = new Set((await routes("toolbox-tools")).map(({ path }) => path));
-    const values = { toolboxId: world.toolboxId, instance: victim.id };
+    const values = { toolboxId: world.toolboxId, instance: victim.id, accessId: crypto.randomUUID() };
     const calls = [...paths].flatMap((path) =>
       METHODS.map((method) => ({ method, url: world.functionUrl + filled(path, values) }))
     );
@@ -115,7 +130,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
       const reply = await send(url, { method, json, headers: caller.headers });
       const said = `${caller.name}: ${describe(reply)}`;
       // Whoever is signed in may learn that the body is malformed; nobody else even that.
-      assert.ok([401, 404, 405, ...(caller.known ? [400, 422] : [])].includes(reply.status), said);
+      assert.ok([401, 404, 405, ...(caller.known ? [400, 403, 422] : [])].includes(reply.status), said);
       keepsSecrets(reply, victim, said);
     });
     assert.deepEqual(await state(world), before);
@@ -335,9 +350,11 @@ async function documented(world: World, victim: Victim): Promise<{ route: string
   const deploy = { toolCatalogId: SAMPLE_CATALOG_ID, instanceNameOnToolbox: "intruder", baseConfigOverrideJson: {} };
   for (const { method, path, hasBody } of await routes("toolbox-tools")) {
     for (const instance of path.includes("{instance}") ? [victim.id, victim.name] : [""]) {
-      const route = world.functionUrl + filled(path, { toolboxId, instance });
+      const route = world.functionUrl + filled(path, { toolboxId, instance, accessId: crypto.randomUUID() });
       if (!hasBody) {
         calls.push({ route, call: { method } });
+      } else if (path.endsWith("/mcp-access")) {
+        calls.push({ route, call: { method, json: { name: "intruder" } } });
       } else if (method === "PATCH") {
         calls.push({ route, call: { method, json: { baseConfigOverrideJson: { command: ["--stdio"] } } } });
       } else {

@@ -53,6 +53,8 @@ codes! {
         AgentNotFound = "agent_not_found", 404, "No such agent, or not yours";
         /// No such rollout, or not the caller's.
         RolloutNotFound = "rollout_not_found", 404, "No such rollout, or not yours";
+        /// No such access to MCP servers, or not of a toolbox of the caller.
+        McpAccessNotFound = "mcp_access_not_found", 404, "No such access to MCP servers, or not yours";
         /// The path exists for other methods.
         MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
         /// The body did not arrive in time, or made room for others.

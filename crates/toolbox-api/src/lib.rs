@@ -30,6 +30,7 @@ pub mod executor;
 pub mod heartbeat;
 pub mod machine;
 pub mod mcp;
+pub mod mcp_access;
 pub mod moment;
 pub mod numbers;
 #[cfg(feature = "openapi")]

@@ -16,6 +16,7 @@
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
 //! - [`sealing`]: how secrets lie in the database.
+//! - [`mcp_access`]: access tokens for MCP servers, and what hosts of MCP clients are told.
 
 mod string_enum;
 
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod keys;
 pub mod lifecycle;
 pub mod machine_operation;
+pub mod mcp_access;
 pub mod names;
 pub mod objects;
 pub mod provisioning;

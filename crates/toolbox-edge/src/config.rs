@@ -235,6 +235,9 @@ impl Config {
             return Err(ConfigError::of(wrong));
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
+        let public_url = get("SUPABASE_PUBLIC_URL").filter(|url| url.starts_with("http"));
+        let public_url = public_url.as_deref().unwrap_or(&supabase_url);
+        let public_url = public_url.trim_end_matches('/').to_owned();
         let issuers = Issuers::read(&supabase_url, &get);
         let mut allowed_origins = list(get("TOOLBOX_ALLOWED_ORIGIN"));
         if allowed_origins.is_empty() {

@@ -116,6 +116,8 @@ pub struct Caller {
     pub user: UserId,
     /// Their access token, verified.
     pub token: Arc<str>,
+    /// The program that acts for them; none when they act themselves. Only one function lets programs in.
+    pub client: Option<Arc<str>>,
 }
 
 /// One request on its way through a handler.

@@ -13,7 +13,7 @@ use futures_util::stream::once;
 use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
-use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError};
+use crate::transport::{BodyStream, BoxFuture, Call, Clock, Passing, Transport, TransportError};
 
 type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>> + Send>;
 
@@ -107,6 +107,31 @@ impl Transport for Recorded {
                 headers,
                 body: BodyStream::new(once(ready(Ok(Bytes::from(body))))),
             })
+        })
+    }
+
+    fn pipe(
+        &self,
+        mut call: Call,
+        body: Option<BodyStream>,
+        passing: Passing,
+    ) -> BoxFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+        Box::pin(async move {
+            if let Some(body) = body {
+                call.request.body = body.read(usize::MAX).await?;
+            }
+            let answer = self.answer(&call)?;
+            let body = Bytes::from(answer.body);
+            let mut passed = Response::new(
+                answer.status,
+                (!body.is_empty()).then(|| BodyStream::new(once(ready(Ok(body))))),
+            );
+            for name in passing.headers {
+                if let Some(value) = answer.headers.get(name) {
+                    passed.headers.set(name, value);
+                }
+            }
+            Ok(passed)
         })
     }
 

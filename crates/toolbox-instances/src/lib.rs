@@ -2,7 +2,8 @@
 //! function or a server parses a request, calls one of the methods of [`Instances`], and turns the result into an answer.
 //!
 //! - [`find`]: the toolbox and the instance that a request names.
-//! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance.
+//! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance, and who may; [`connect`]: what hosts of clients
+//!   are told.
 //! - [`deploy`], [`change`] and `update`: the three ways to change an instance. All of them take these steps:
 //!   1. `begin`: the domain says which status to write. The database accepts it (compare-and-set, one operation per
 //!      instance, idempotency) and gives out a generation and a lease.
@@ -27,6 +28,7 @@
 pub mod agent;
 mod begin;
 pub mod change;
+pub mod connect;
 pub mod deploy;
 mod dispatch;
 pub mod find;
@@ -79,7 +81,7 @@ use crate::last_resort::LastResort;
 
 pub use list::{Found, Listing};
 pub use logs::Lines;
-pub use mcp::McpAccess;
+pub use mcp::{GivenAccess, McpAccess};
 pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
 

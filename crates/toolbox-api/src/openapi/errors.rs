@@ -73,11 +73,14 @@ fn add_to(operation: &mut Operation, gives: impl Fn(ErrorCode) -> bool) {
 /// `toolbox-tools`.
 pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
+    // Who may use MCP servers is a matter of the database.
+    let is_access = facts.path.contains("/mcp-access");
+    let gives = is_access && facts.method == "POST";
     // A body may name any action.
-    let is_any = facts.method == "POST" && !facts.path.contains("{instance}");
-    let changes = facts.method != "GET";
-    let is_logs = facts.path.ends_with("/logs") || is_any;
+    let is_any = facts.method == "POST" && !facts.path.contains("{instance}") && !is_access;
+    let changes = facts.method != "GET" && !is_access;
     let is_mcp = facts.path.ends_with("/mcp") || is_any;
+    let is_logs = facts.path.ends_with("/logs") || is_any;
     let names_instance = facts.path.contains("{instance}") || is_any;
     let asks_agent = changes || is_logs;
     let ends_with = |action: &str| facts.path.ends_with(action) || is_any;
@@ -96,21 +99,17 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DatabaseTimeout
         | C::AuthUnreachable => true,
         C::InvalidJson | C::UnsupportedMediaType => facts.has_body,
-        C::InvalidAction
-        | C::CatalogToolNotFound
-        | C::NameTaken
-        | C::QuotaExceeded
-        | C::DeployFailed => is_any,
-        C::InstanceNotFound => names_instance,
+        C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::DeployFailed => is_any,
+        C::QuotaExceeded => is_any || gives,
+        C::InstanceNotFound => names_instance || gives,
+        C::McpAccessNotFound => facts.path.ends_with("{accessId}"),
         C::IllegalState => changes || is_mcp,
         // A body without meaning is read too, where there is an idempotency key.
-        C::BodyTooLarge
-        | C::BodyTooSlow
-        | C::OperationInProgress
+        C::BodyTooLarge | C::BodyTooSlow | C::ValidationFailed => changes || gives,
+        C::OperationInProgress
         | C::StateChanged
         | C::ToolboxNotActive
         | C::IdempotencyKeyReused
-        | C::ValidationFailed
         | C::AgentStoreFailed => changes,
         C::StartFailed => ends_with("/start") || ends_with("/restart"),
         C::StopFailed => ends_with("/stop"),
@@ -224,6 +223,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendBadResponse
         | C::BackendUnreachable
         | C::BackendTimeout
+        | C::McpAccessNotFound
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -295,6 +295,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendBadResponse
         | C::BackendUnreachable
         | C::BackendTimeout
+        | C::McpAccessNotFound
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -381,6 +382,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooLarge
             | C::BodyTooSlow
             | C::ValidationFailed
+            | C::McpAccessNotFound
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer

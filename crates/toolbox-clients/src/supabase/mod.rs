@@ -9,6 +9,7 @@ mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
+pub mod mcp_access;
 pub mod provisioning;
 pub mod receipts;
 pub mod rollouts;
