@@ -244,10 +244,6 @@ impl Config {
             allowed_origins.push("*".to_owned());
         }
         let secret_keys = secret.all.clone();
-        let public_url = get("SUPABASE_PUBLIC_URL").map_or_else(
-            || supabase_url.clone(),
-            |url| url.trim_end_matches('/').to_owned(),
-        );
         let provisioning = ProvisioningConfig::read(&get, &public_url);
         Ok(Self {
             supabase_url,
