@@ -6,9 +6,12 @@
 //!   row's lease. `toolbox_domain::provisioning` says what the step is; here it is done: look, one action, write.
 //! - [`change`](Provisioning::change): what a user wants of a toolbox is written; the steps do it.
 //! - [`sweep`](Provisioning::sweep): are the droplets that are paid for those that rows name?
+//! - [`agents`]: the toolbox that is made for a user's agent.
+//! - [`view`]: what users see of a toolbox.
 //! - [`user_data`]: what a machine does on its first start.
 
 mod advance;
+pub mod agents;
 #[cfg(test)]
 mod crash_tests;
 mod order;
@@ -16,7 +19,9 @@ mod sweep;
 #[cfg(test)]
 mod test_world;
 pub mod user_data;
+pub mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
@@ -58,6 +63,30 @@ pub struct Provisioning<'a> {
     pub clock: &'a dyn Clock,
     /// What the operator set.
     pub settings: &'a ProvisioningSettings,
+}
+
+/// What [`Provisioning`] borrows, for those who keep it.
+pub struct Owned {
+    /// The database.
+    pub supabase: Arc<Supabase>,
+    /// Where droplets are bought.
+    pub digitalocean: DigitalOcean,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What the operator set.
+    pub settings: ProvisioningSettings,
+}
+
+impl Owned {
+    /// The use cases.
+    pub fn get(&self) -> Provisioning<'_> {
+        Provisioning {
+            supabase: &self.supabase,
+            digitalocean: &self.digitalocean,
+            clock: &*self.clock,
+            settings: &self.settings,
+        }
+    }
 }
 
 /// The error that callers see for one of DigitalOcean.
