@@ -136,6 +136,8 @@ codes! {
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
         /// The backend answered something that is not its protocol, or refused the function's secret.
         BackendBadResponse = "backend_bad_response", 502, "The backend's answer could not be understood";
+        /// The machine of a toolbox could not be made; the message says why.
+        ProvisioningFailed = "provisioning_failed", 502, "The machine could not be made";
         /// DigitalOcean, where droplets are bought, refuses.
         ProviderRefused = "provider_refused", 502, "DigitalOcean refused the request";
         /// What answers at the SSH port is no SSH server.

@@ -8,7 +8,7 @@ use toolbox_clients::supabase::toolboxes::ToolboxRow;
 use toolbox_domain::provisioning::progress;
 
 /// The toolbox as it is shown at this moment.
-pub(crate) fn view(now: Duration, row: &ToolboxRow) -> ToolboxView {
+pub fn view(now: Duration, row: &ToolboxRow) -> ToolboxView {
     let age = |at: &str| Some(now.saturating_sub(moment::parse(at)?));
     let seconds = |at: &str| age(at).map(|age| age.as_secs());
     ToolboxView {
