@@ -480,6 +480,62 @@ comment on column private.toolbox_enrolments.expires_at is 'From then on it is r
 comment on column private.toolbox_enrolments.used_at is 'When it was used; null while it is fresh.';
 comment on column private.toolbox_enrolments.used_certificate_sha256 is 'The certificate it was used with; the only one it may be used with again.';
 
+-- supabase/schemas/agents.sql
+-- Agents of users that work with tools; each may have a toolbox of its own.
+create table public.agents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  account_tool_environment_id uuid references public.account_tool_environments (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index agents_user_id_idx on public.agents (user_id);
+create index agents_account_tool_environment_id_idx on public.agents (account_tool_environment_id);
+
+create function private.guard_agent() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if 100 < (select count(*) from public.agents a where a.user_id = new.user_id) then
+    raise exception 'A user may have 100 agents at most' using errcode = 'check_violation';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.guard_agent() is 'Refuses the 101st agent of a user.';
+
+create trigger guard after insert on public.agents
+  for each row execute function private.guard_agent();
+create trigger touch_updated_at before update on public.agents
+  for each row execute function private.touch_updated_at();
+
+alter table public.agents enable row level security;
+create policy "owners read their agents" on public.agents
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners make agents" on public.agents
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "owners rename their agents" on public.agents
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "owners remove their agents" on public.agents
+  for delete to authenticated using (user_id = (select auth.uid()));
+
+-- Which toolbox is an agent's, the control plane alone writes: it may be one that is paid for.
+revoke all on public.agents from public, anon, authenticated, service_role;
+grant select, insert (name), update (name), delete on public.agents to authenticated;
+grant select on public.agents to service_role;
+
+revoke all on function private.guard_agent() from public, anon, authenticated, service_role;
+
+comment on table public.agents is 'Agents of users. An agent''s tool environment is a toolbox of the same user.';
+comment on column public.agents.id is 'The agent id.';
+comment on column public.agents.user_id is 'The owner; never changes.';
+comment on column public.agents.name is 'Display name, written by the owner.';
+comment on column public.agents.account_tool_environment_id is 'The toolbox that was made for the agent; null while it has none. Written by set_agent_toolbox.';
+comment on column public.agents.created_at is 'When it was made.';
+comment on column public.agents.updated_at is 'Kept by a trigger.';
+
 -- supabase/schemas/account_tool_instances.sql
 -- Tool instances: one container each. Users read their own; only the RPCs write.
 create type public.account_tool_installation_status_enum as enum (
@@ -3100,7 +3156,9 @@ begin
     description = case when p ? 'description' then p ->> 'description' else e.description end,
     public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
     address_is_told = e.address_is_told and not p ? 'address'
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid
+    -- A bought machine has the name too, and its address is DigitalOcean's.
+    and (e.kind = 'byo' or not p ?| '{name,address}');
   return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
 end;
 $$;
@@ -3116,7 +3174,7 @@ begin
   perform private.require_keys(p, 'toolbox_id', 'user_id');
   -- A droplet is paid for until it is gone: its row leaves by another way.
   delete from public.account_tool_environments e
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo' and e.do_droplet_id is null;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
   return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
 end;
 $$;
@@ -3126,6 +3184,33 @@ comment on function public.delete_own_toolbox is
 revoke all on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox
   from public, anon, authenticated, service_role;
 grant execute on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox to service_role;
+
+-- supabase/schemas/functions/agent_toolbox.sql
+-- Which toolbox is an agent's.
+create function public.set_agent_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  agent public.agents;
+begin
+  perform private.require_keys(p, 'agent_id', 'toolbox_id');
+  update public.agents a
+  set account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+  where a.id = (p ->> 'agent_id')::uuid
+    and a.account_tool_environment_id is not distinct from (p ->> 'expected')::uuid
+    -- Never somebody else's.
+    and exists (select from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = a.user_id)
+  returning * into agent;
+  return jsonb_build_object('outcome', case when agent.id is not null then 'set' else 'changed' end);
+end;
+$$;
+comment on function public.set_agent_toolbox is
+  'Says which toolbox an agent has, if it still has the expected one (none when absent) and both belong to one user. Answers {outcome}: set or changed.';
+
+revoke all on function public.set_agent_toolbox from public, anon, authenticated, service_role;
+grant execute on function public.set_agent_toolbox to service_role;
 
 -- supabase/schemas/functions/desired_state.sql
 -- What an agent should hold, and the digest by which it knows that it does.

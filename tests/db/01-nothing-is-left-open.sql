@@ -43,7 +43,7 @@ select matches(
 
 -- May only shrink: what users write themselves. Which columns is below, and whose rows in 28.
 create temp table written_by_users (name text) on commit drop;
-insert into written_by_users values ('alert_channels'), ('alert_rules'), ('alert_messages');
+insert into written_by_users values ('alert_channels'), ('alert_rules'), ('alert_messages'), ('agents');
 select is(
   tests.try(s.actor, format('insert into public.%I default values', r.name)), '42501',
   format('%s inserts nothing into %s', s.actor, r.name)
@@ -65,22 +65,22 @@ select is_empty(
   $$ select r.name, role, p from tests.relations r, unnest(array['anon', 'authenticated']) role,
      unnest(array['INSERT', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
      where has_table_privilege(role, r.oid, p)
-       and not (role = 'authenticated' and p = 'DELETE' and r.name in ('alert_channels', 'alert_rules')) $$,
+       and not (role = 'authenticated' and p = 'DELETE' and r.name in ('alert_channels', 'alert_rules', 'agents')) $$,
   'no user inserts whole rows, deletes, truncates or attaches triggers');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'INSERT') $$,
   $$ select 'alert_channels', c from unnest(array['name', 'kind', 'webhook_url', 'webhook_secret', 'is_enabled', 'quiet_from', 'quiet_until',
        'time_zone']) c
      union all select 'alert_rules', c from unnest(array['channel_id', 'account_tool_environment_id', 'kind', 'disk_percent', 'is_enabled']) c
-     union all values ('alert_messages', 'channel_id') $$,
-  'how users are told of alerts is all that they may insert, and never for somebody else');
+     union all values ('alert_messages', 'channel_id'), ('agents', 'name') $$,
+  'agents and how users are told of alerts are all that they may insert, and never for somebody else');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'UPDATE') $$,
-  $$ values ('account_tool_environments', 'description'), ('account_tool_environments', 'name')
+  $$ values ('account_tool_environments', 'description'), ('account_tool_environments', 'name'), ('agents', 'name')
      union all select 'alert_channels', c from unnest(array['name', 'webhook_url', 'webhook_secret', 'is_enabled', 'quiet_from', 'quiet_until',
        'time_zone']) c
      union all select 'alert_rules', c from unnest(array['channel_id', 'disk_percent', 'is_enabled']) c $$,
-  'name and description of a toolbox, and how they are told of alerts, are all that users may write');
+  'name and description of a toolbox, the name of an agent, and how they are told of alerts, are all that users may write');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where not has_column_privilege('authenticated', a.oid, a.attnum, 'SELECT') $$,
   $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_environments', 'dtma_previous_token_hash'),
@@ -126,7 +126,7 @@ select set_eq(
      ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
      ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
-     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)') $$,
+     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -30,7 +30,7 @@ const PUBLIC_AGENT_ROUTES = ["GET /health"];
 /** Tables whose rows anybody who is signed in may read: the catalog is an offer to all. */
 const READABLE_BY_STRANGERS = ["tool_catalog"];
 /** May only shrink: tables in which users remove rows of their own. */
-const WRITTEN_BY_USERS = ["alert_channels", "alert_rules"];
+const WRITTEN_BY_USERS = ["alert_channels", "alert_rules", "agents"];
 
 const CANARY = `canary-${crypto.randomUUID()}`;
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];

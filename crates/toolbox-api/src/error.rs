@@ -49,6 +49,8 @@ codes! {
         InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
         /// No such catalog entry, or not offered.
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
+        /// No such agent of a user, or not the caller's.
+        AgentNotFound = "agent_not_found", 404, "No such agent, or not yours";
         /// No such rollout, or not the caller's.
         RolloutNotFound = "rollout_not_found", 404, "No such rollout, or not yours";
         /// The path exists for other methods.
@@ -130,6 +132,10 @@ codes! {
         AgentStoreFailed = "agent_store_failed", 502, "The agent could not store the desired state";
         /// The database answered something that is not its protocol.
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
+        /// The backend answered something that is not its protocol, or refused the function's secret.
+        BackendBadResponse = "backend_bad_response", 502, "The backend's answer could not be understood";
+        /// The machine of a toolbox could not be made; the message says why.
+        ProvisioningFailed = "provisioning_failed", 502, "The machine could not be made";
         /// DigitalOcean, where droplets are bought, refuses.
         ProviderRefused = "provider_refused", 502, "DigitalOcean refused the request";
         /// What answers at the SSH port is no SSH server.
@@ -156,6 +162,8 @@ codes! {
         SshUnreachable = "ssh_unreachable", 503, "The machine cannot be reached by SSH";
         /// The machine told no host key.
         SshNotEnrolled = "ssh_not_enrolled", 503, "The machine told no SSH host key when it enrolled; enrol it again with an sshd";
+        /// The backend cannot be reached.
+        BackendUnreachable = "backend_unreachable", 503, "The backend cannot be reached";
         /// Nothing listens at the agent's address.
         AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
         /// The companion on the machine cannot be reached.
@@ -172,6 +180,8 @@ codes! {
         DatabaseUnreachable = "database_unreachable", 503, "The database cannot be reached";
         /// The signing keys cannot be read.
         AuthUnreachable = "auth_unreachable", 503, "The keys to check access tokens cannot be read";
+        /// The backend did not answer in time.
+        BackendTimeout = "backend_timeout", 504, "The backend did not answer in time";
         /// The agent did not answer in time.
         AgentTimeout = "agent_timeout", 504, "The agent did not answer in time";
         /// The machine did not answer SSH in time; the message says in which phase.

@@ -1,5 +1,6 @@
 //! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
 //!
+//! - [`agents`]: tool environments of users' agents.
 //! - [`alerts`]: what channels of alerts are told.
 //! - [`console`]: what the edge function `toolbox-dtma-console` speaks to its callers.
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
@@ -20,6 +21,7 @@
 //! There is no logic here beyond conversion into domain values; a domain type renamed
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
 
+pub mod agents;
 pub mod alerts;
 mod config_override;
 pub mod console;

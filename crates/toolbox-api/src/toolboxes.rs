@@ -34,7 +34,7 @@ pub enum ToolboxKind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateToolboxRequest {
-    /// `byo` for a machine that the user brings.
+    /// `byo` for a machine that the user brings, `droplet` for one that is bought. A region or a size means a droplet, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ToolboxKind>,
     /// What the user calls it.
@@ -46,6 +46,24 @@ pub struct CreateToolboxRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "198.51.100.7"))]
     pub address: Option<IpAddr>,
+    /// For `droplet`: the region; the operator's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_slug: Option<String>,
+    /// For `droplet`: the size; the operator's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_slug: Option<String>,
+    /// For `droplet`: the image; the operator's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_slug: Option<String>,
+}
+
+/// Body of `POST /{toolboxId}/resize`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResizeToolboxRequest {
+    /// The size that the machine shall have.
+    pub size_slug: String,
 }
 
 /// Body of `PATCH /{toolboxId}`. What is absent stays; `null` ends a description or an address.
@@ -114,6 +132,8 @@ pub struct ToolboxView {
     pub progress: Option<ToolboxProgress>,
     /// Why making or removing it failed, in words; only in the two error statuses.
     pub provisioning_error_message: Option<String>,
+    /// What a bought machine costs; null for one that the user brings.
+    pub cost: Option<ToolboxCost>,
     /// Region at DigitalOcean.
     pub region_slug: Option<String>,
     /// Size at DigitalOcean.
@@ -138,20 +158,84 @@ pub struct ToolboxView {
     pub updated_at: String,
 }
 
+/// What a bought machine costs, in US dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolboxCost {
+    /// So far, with all its earlier sizes.
+    pub so_far_usd: f64,
+    /// An hour, at its present size.
+    pub per_hour_usd: f64,
+    /// A month at most, at its present size.
+    pub per_month_usd: f64,
+}
+
+/// What machines can be bought now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolboxOptions {
+    /// Where they can be.
+    pub regions: Vec<RegionOption>,
+    /// How large they can be, the cheapest first.
+    pub sizes: Vec<SizeOption>,
+    /// Region of an order that names none; null when each has to.
+    pub default_region_slug: Option<String>,
+    /// Size of an order that names none; null when each has to.
+    pub default_size_slug: Option<String>,
+    /// Image of an order that names none.
+    pub default_image_slug: String,
+}
+
+/// A region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegionOption {
+    /// Names it in an order.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// A size, and what it costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SizeOption {
+    /// Names it in an order.
+    pub slug: String,
+    /// Its class, such as `Basic`.
+    pub description: String,
+    /// Processors.
+    pub vcpus: u32,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Disk, in GiB.
+    pub disk_gib: u64,
+    /// US dollars a month at most.
+    pub price_monthly_usd: f64,
+    /// US dollars an hour.
+    pub price_hourly_usd: f64,
+    /// Slugs of the regions that have it.
+    pub regions: Vec<String>,
+}
+
 /// How far a toolbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolboxProgress {
-    /// Stable name of the step.
+    /// Stable name of the step; the status where there are no steps.
     pub step: String,
-    /// The same in words.
+    /// What happens now, in words.
     pub message: String,
     /// How much is done, 0 to 100.
     pub percent: u8,
     /// Since when this step runs, RFC 3339.
     pub since: String,
-    /// What comes after it, in words.
-    pub next: String,
+    /// The same as an age, in seconds.
+    pub age_seconds: u64,
+    /// What comes after it, in words; null when nothing comes by itself.
+    pub next: Option<String>,
+    /// What went wrong with it last, in words, while it is tried again.
+    pub problem: Option<String>,
 }
 
 /// Answer of `POST /` for a machine of the user's own, and of `POST /{toolboxId}/enrolment`.

@@ -25,6 +25,8 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "NODE_BACKEND_URL",
+    "INTERNAL_API_SECRET",
     "DO_API_TOKEN",
     "DO_DEFAULT_IMAGE",
     "DO_DEFAULT_REGION",
@@ -64,8 +66,6 @@ const DEFAULT_COMPANION_PORT: u16 = 3000;
 pub struct Config {
     /// `SUPABASE_URL`, without a slash at the end.
     pub supabase_url: String,
-    /// Where machines and users reach the project: `SUPABASE_PUBLIC_URL`, or `SUPABASE_URL` without one; no slash at the end.
-    pub public_url: String,
     /// Sent with a caller's token.
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
@@ -98,6 +98,10 @@ pub struct Config {
     pub receipt_key: Result<ReceiptKey, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
+    /// For functions that let machines join, `TOOLBOX_CONTROL_URL`: the function `heartbeat` as machines reach it.
+    pub control_url: Result<String, ConfigError>,
+    /// For the function that makes agents' tool environments: the backend that does it instead, if there is one.
+    pub backend: Result<Option<BackendConfig>, ConfigError>,
     /// For functions that let machines join, `TOOLBOX_ALLOWED_MACHINES`: their addresses that count although they are not
     /// public.
     pub allowed_machines: Result<Allowed, ConfigError>,
@@ -115,6 +119,15 @@ pub struct AlertConfig {
     pub allowed: Allowed,
     /// `TOOLBOX_EMAIL_URL`, `TOOLBOX_EMAIL_KEY` and `TOOLBOX_EMAIL_FROM`: who sends mail. All three, or none.
     pub email: Option<EmailProvider>,
+}
+
+/// A server that does the work of `manage-agent-tool-environment`.
+#[derive(Clone)]
+pub struct BackendConfig {
+    /// `NODE_BACKEND_URL`, without a slash at the end.
+    pub url: String,
+    /// `INTERNAL_API_SECRET`: what it knows its callers by.
+    pub secret: String,
 }
 
 /// How machines are looked after.
@@ -139,8 +152,6 @@ pub struct ProvisioningConfig {
     pub default_image: String,
     /// `DO_SSH_KEY_FINGERPRINTS`: keys of the account that may log in on the machines as root.
     pub ssh_keys: Vec<String>,
-    /// `TOOLBOX_CONTROL_URL`: the function `heartbeat` as machines reach it.
-    pub control_url: String,
 }
 
 /// What the keys of agents are derived from.
@@ -234,10 +245,9 @@ impl Config {
             || supabase_url.clone(),
             |url| url.trim_end_matches('/').to_owned(),
         );
-        let provisioning = ProvisioningConfig::read(&get, &public_url);
+        let provisioning = ProvisioningConfig::read(&get);
         Ok(Self {
             supabase_url,
-            public_url,
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,
@@ -254,6 +264,12 @@ impl Config {
             alerts: AlertConfig::read(&get),
             receipt_key: receipt_key(&get),
             machines: MachineConfig::read(&get),
+            control_url: http_url(
+                &get,
+                "TOOLBOX_CONTROL_URL",
+                &format!("{public_url}/functions/v1/heartbeat"),
+            ),
+            backend: BackendConfig::read(&get),
             allowed_machines: get("TOOLBOX_ALLOWED_MACHINES")
                 .unwrap_or_default()
                 .parse::<Allowed>()
@@ -404,6 +420,23 @@ fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptK
     ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
 }
 
+impl BackendConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Option<Self>, ConfigError> {
+        let Some(url) = get("NODE_BACKEND_URL") else {
+            return Ok(None);
+        };
+        let url = url.trim().trim_end_matches('/').to_owned();
+        let is_url = url.starts_with("http") && url.parse::<Uri>().is_ok();
+        match get("INTERNAL_API_SECRET") {
+            Some(secret) if is_url => Ok(Some(Self { url, secret })),
+            secret => Err(ConfigError::of([
+                (!is_url, "NODE_BACKEND_URL"),
+                (secret.is_none(), "INTERNAL_API_SECRET"),
+            ])),
+        }
+    }
+}
+
 impl MachineConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let port = get("TOOLBOX_COMPANION_PORT").map(|text| text.trim().parse::<u16>().ok());
@@ -417,29 +450,13 @@ impl MachineConfig {
 }
 
 impl ProvisioningConfig {
-    fn read(
-        get: &impl Fn(&'static str) -> Option<String>,
-        public_url: &str,
-    ) -> Result<Self, ConfigError> {
-        let url = |name, default: &str| {
-            let url = get(name).unwrap_or_else(|| default.to_owned());
-            let url = url.trim().trim_end_matches('/').to_owned();
-            let is_http = url.starts_with("https://") || url.starts_with("http://");
-            Some(url).filter(|url| is_http && url.parse::<Uri>().is_ok())
-        };
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let token = get("DO_API_TOKEN").map(|token| token.trim().to_owned());
-        let digitalocean_url = url("TOOLBOX_DIGITALOCEAN_URL", digitalocean::DEFAULT_URL);
-        let control_url = url(
-            "TOOLBOX_CONTROL_URL",
-            &format!("{public_url}/functions/v1/heartbeat"),
-        );
-        let (Some(digitalocean_token), Some(digitalocean_url), Some(control_url)) =
-            (&token, &digitalocean_url, &control_url)
-        else {
+        let url = http_url(get, "TOOLBOX_DIGITALOCEAN_URL", digitalocean::DEFAULT_URL);
+        let (Some(digitalocean_token), Ok(digitalocean_url)) = (&token, &url) else {
             return Err(ConfigError::of([
                 (token.is_none(), "DO_API_TOKEN"),
-                (digitalocean_url.is_none(), "TOOLBOX_DIGITALOCEAN_URL"),
-                (control_url.is_none(), "TOOLBOX_CONTROL_URL"),
+                (url.is_err(), "TOOLBOX_DIGITALOCEAN_URL"),
             ]));
         };
         Ok(Self {
@@ -450,7 +467,6 @@ impl ProvisioningConfig {
             default_image: get("DO_DEFAULT_IMAGE")
                 .map_or_else(|| DEFAULT_IMAGE.to_owned(), |slug| slug.trim().to_owned()),
             ssh_keys: list(get("DO_SSH_KEY_FINGERPRINTS")),
-            control_url: control_url.clone(),
         })
     }
 }
@@ -459,6 +475,22 @@ impl ConfigError {
     fn of<const N: usize>(variables: [(bool, &'static str); N]) -> Self {
         let wrong = variables.into_iter().filter(|(is_wrong, _)| *is_wrong);
         Self(wrong.map(|(_, name)| name).collect())
+    }
+}
+
+/// An address of HTTP, without a slash at the end.
+fn http_url(
+    get: &impl Fn(&'static str) -> Option<String>,
+    name: &'static str,
+    default: &str,
+) -> Result<String, ConfigError> {
+    let url = get(name).unwrap_or_else(|| default.to_owned());
+    let url = url.trim().trim_end_matches('/').to_owned();
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    if is_http && url.parse::<Uri>().is_ok() {
+        Ok(url)
+    } else {
+        Err(ConfigError(vec![name]))
     }
 }
 

@@ -26,7 +26,7 @@ impl Config {
             default_image: shop.default_image.clone(),
             ssh_keys: shop.ssh_keys.clone(),
             release_url: self.release_url.as_ref().map_err(named)?.clone(),
-            control_url: shop.control_url.clone(),
+            control_url: self.control_url.as_ref().map_err(named)?.clone(),
             max_toolboxes: self.quotas.as_ref().map_err(named)?.max_toolboxes,
         };
         let digitalocean = DigitalOcean::new(

@@ -6,9 +6,12 @@
 //!   row's lease. `toolbox_domain::provisioning` says what the step is; here it is done: look, one action, write.
 //! - [`change`](Provisioning::change): what a user wants of a toolbox is written; the steps do it.
 //! - [`sweep`](Provisioning::sweep): are the droplets that are paid for those that rows name?
+//! - [`agents`]: the toolbox that is made for a user's agent.
+//! - [`view`]: what users see of a toolbox.
 //! - [`user_data`]: what a machine does on its first start.
 
 mod advance;
+pub mod agents;
 #[cfg(test)]
 mod crash_tests;
 mod order;
@@ -16,6 +19,7 @@ mod sweep;
 #[cfg(test)]
 mod test_world;
 pub mod user_data;
+pub mod view;
 
 use std::sync::Arc;
 use std::time::Duration;

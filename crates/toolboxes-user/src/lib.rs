@@ -1,13 +1,15 @@
 //! The edge function `toolboxes-user`: a user's toolboxes, from their order to their removal.
 //!
 //! - [`routes`]: the table.
-//! - `own`: machines that users bring: made, renamed, forgotten, and the one command by which they join.
+//! - `order`: a toolbox is wanted. `own`: on a machine that the user brings, with the one command by which it joins.
+//! - `bought`: machines that are bought: what is wanted of them is written, and begun; steps do the rest.
 //! - `refresh`: the machine is asked now.
-//! - `view`: what users see of a toolbox.
 //!
 //! Whose a toolbox is, row-level security decides: each route first reads it with the caller's own token. No key, and no hash
 //! of one, is ever answered; a new enrolment token is, once.
 
+mod bought;
+mod order;
 mod own;
 mod refresh;
 pub mod routes;
@@ -15,7 +17,6 @@ pub mod routes;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod view;
 
 pub use routes::FUNCTION;
 

@@ -1,38 +1,21 @@
 //! Machines that users bring.
 
-use std::net::IpAddr;
-
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_api::problem::FieldError;
 use toolbox_api::toolboxes::{
-    CreateToolboxRequest, ENROLMENT_SECONDS, Enrolment, MAX_DESCRIPTION_CHARS, ToolboxEnrolment,
-    ToolboxKind, UpdateToolboxRequest,
+    CreateToolboxRequest, ENROLMENT_SECONDS, Enrolment, ToolboxEnrolment, ToolboxKind,
 };
-use toolbox_clients::supabase::toolboxes::{CreateOwnToolbox, ToolboxRow, UpdateOwnToolbox};
+use toolbox_clients::supabase::toolboxes::{CreateOwnToolbox, ToolboxRow};
 use toolbox_domain::ids::ToolboxId;
-use toolbox_domain::names::DisplayName;
-use toolbox_edge::reply::Body;
 use toolbox_edge::{Reply, RequestContext, reply};
+use toolbox_provisioning::view::view;
 
 use crate::routes::{find, read};
-use crate::view::view;
 
 /// Makes the toolbox, and tells how its machine joins.
-pub(crate) async fn create(cx: &RequestContext) -> Result<Reply, ApiError> {
-    let body: CreateToolboxRequest = cx.json().await?;
-    let mut errors = Vec::new();
-    check_texts(Some(&body.name), body.description.as_deref(), &mut errors);
-    if body.kind != Some(ToolboxKind::Byo) {
-        errors.push(field(
-            "kind",
-            "not_offered",
-            "Give byo: machines cannot be bought here",
-        ));
-    }
-    check_address(cx, body.address, &mut errors)?;
-    if !errors.is_empty() {
-        return Err(ApiError::validation(errors));
-    }
+pub(crate) async fn create(
+    cx: &RequestContext,
+    body: &CreateToolboxRequest,
+) -> Result<Reply, ApiError> {
     // Before anything is made: without it nobody could join.
     release_url(cx)?;
     let quotas = cx.state.config.quotas.as_ref()?;
@@ -70,11 +53,11 @@ async fn join(cx: &RequestContext, id: ToolboxId) -> Result<Reply, ApiError> {
         .await?;
     let made = created.ok_or_else(|| ApiError::new(ErrorCode::ToolboxNotFound))?;
     let row = read(cx, id).await?;
-    let control_url = format!("{}/functions/v1/heartbeat", cx.state.config.public_url);
+    let control_url = cx.state.config.control_url.as_ref()?;
     let answer = ToolboxEnrolment {
-        toolbox: view(&cx.state, &row),
+        toolbox: view(cx.state.clock.now(), &row),
         enrolment: Enrolment {
-            command: command(&release_url, &made.token, id, &control_url),
+            command: command(&release_url, &made.token, id, control_url),
             expires_at: made.expires_at,
         },
     };
@@ -98,47 +81,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Writes what the owner says of a toolbox.
-pub(crate) async fn update(cx: &RequestContext) -> Result<Reply, ApiError> {
-    let body: UpdateToolboxRequest = cx.json().await?;
-    let mut errors = Vec::new();
-    let description = body.description.as_ref().map(Option::as_deref);
-    check_texts(body.name.as_deref(), description.flatten(), &mut errors);
-    check_address(cx, body.address.flatten(), &mut errors)?;
-    if !errors.is_empty() {
-        return Err(ApiError::validation(errors));
-    }
-    let row = find(cx).await?;
-    if body.address.is_some() {
-        only_own(&row, "The address of a bought machine is DigitalOcean's")?;
-    }
-    let id = row.toolbox.id;
-    let said = UpdateOwnToolbox {
-        toolbox_id: id,
-        user_id: cx.caller()?.user,
-        name: body.name.as_deref(),
-        description,
-        address: body.address,
-    };
-    if !cx.state.supabase.update_own_toolbox(&said).await? {
-        return Err(ApiError::new(ErrorCode::ToolboxNotFound));
-    }
-    reply::json(200, &view(&cx.state, &*read(cx, id).await?))
-}
-
-/// Forgets the machine. It is told nothing any more, and its tools run on until it is uninstalled.
-pub(crate) async fn remove(cx: &RequestContext) -> Result<Reply, ApiError> {
-    let row = find(cx).await?;
-    let user = cx.caller()?.user;
-    let supabase = &cx.state.supabase;
-    if supabase.delete_own_toolbox(row.toolbox.id, user).await? {
-        Ok(Reply::new(204, Body::Empty))
-    } else {
-        Err(ApiError::new(ErrorCode::ToolboxNotFound))
-    }
-}
-
-fn only_own(row: &ToolboxRow, why: &str) -> Result<(), ApiError> {
+pub(crate) fn only_own(row: &ToolboxRow, why: &str) -> Result<(), ApiError> {
     match row.kind {
         ToolboxKind::Byo => Ok(()),
         ToolboxKind::Droplet => Err(ApiError::with_message(ErrorCode::IllegalState, why)),
@@ -152,38 +95,4 @@ fn release_url(cx: &RequestContext) -> Result<String, ApiError> {
             "The operator has not said where machines fetch the installer: set TOOLBOX_RELEASE_URL to https://...",
         )
     })
-}
-
-fn check_texts(name: Option<&str>, description: Option<&str>, errors: &mut Vec<FieldError>) {
-    if let Some(Err(error)) = name.map(DisplayName::parse) {
-        errors.push(field("name", error.code(), &error.to_string()));
-    }
-    let is_text =
-        |text: &str| text.chars().nth(MAX_DESCRIPTION_CHARS).is_none() && !text.contains('\0');
-    if !description.is_none_or(is_text) {
-        let rule = format!("expected at most {MAX_DESCRIPTION_CHARS} characters, none of them NUL");
-        errors.push(field("description", "invalid", &rule));
-    }
-}
-
-/// The functions call the address, so it must be a public one, or one that the operator lists.
-fn check_address(
-    cx: &RequestContext,
-    address: Option<IpAddr>,
-    errors: &mut Vec<FieldError>,
-) -> Result<(), ApiError> {
-    let allowed = cx.state.config.allowed_machines.as_ref()?;
-    if let Some(Err(why)) = address.map(|address| allowed.check_ip(address, None)) {
-        let rule = format!("expected a public address; this is {why}");
-        errors.push(field("address", "address_not_public", &rule));
-    }
-    Ok(())
-}
-
-fn field(field: &str, code: &str, message: &str) -> FieldError {
-    FieldError {
-        field: field.to_owned(),
-        code: code.to_owned(),
-        message: message.to_owned(),
-    }
 }

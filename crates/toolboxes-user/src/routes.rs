@@ -4,9 +4,10 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::supabase::toolboxes::ToolboxRow;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Function, Reply, RequestContext, Route, reply};
+use toolbox_provisioning::Wish;
+use toolbox_provisioning::view::view;
 
-use crate::view::view;
-use crate::{own, refresh};
+use crate::{bought, order, own, refresh};
 
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
@@ -21,29 +22,47 @@ pub static FUNCTION: Function = Function {
         Route {
             method: "POST",
             path: "/",
-            handler: |cx| Box::pin(async move { own::create(&cx).await }),
+            handler: |cx| Box::pin(async move { order::create(&cx).await }),
+        },
+        Route {
+            method: "GET",
+            path: "/options",
+            handler: |cx| Box::pin(async move { bought::options(&cx).await }),
         },
         Route {
             method: "GET",
             path: "/{toolboxId}",
-            handler: |cx| {
-                Box::pin(async move { reply::json(200, &view(&cx.state, &*find(&cx).await?)) })
-            },
+            handler: |cx| Box::pin(async move { shown(&cx, 200, &*find(&cx).await?) }),
         },
         Route {
             method: "PATCH",
             path: "/{toolboxId}",
-            handler: |cx| Box::pin(async move { own::update(&cx).await }),
+            handler: |cx| Box::pin(async move { order::update(&cx).await }),
         },
         Route {
             method: "DELETE",
             path: "/{toolboxId}",
-            handler: |cx| Box::pin(async move { own::remove(&cx).await }),
+            handler: |cx| Box::pin(async move { order::remove(&cx).await }),
         },
         Route {
             method: "POST",
             path: "/{toolboxId}/enrolment",
             handler: |cx| Box::pin(async move { own::enrol(&cx).await }),
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/resize",
+            handler: |cx| Box::pin(async move { bought::resize(&cx).await }),
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/reboot",
+            handler: |cx| Box::pin(async move { bought::wish(&cx, Wish::Reboot).await }),
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/retry",
+            handler: |cx| Box::pin(async move { bought::wish(&cx, Wish::Retry).await }),
         },
         Route {
             method: "POST",
@@ -55,8 +74,14 @@ pub static FUNCTION: Function = Function {
 
 async fn list(cx: &RequestContext) -> Result<Reply, ApiError> {
     let rows = cx.state.supabase.own_toolboxes(&cx.caller()?.token).await?;
-    let views: Vec<_> = rows.iter().map(|row| view(&cx.state, row)).collect();
+    let now = cx.state.clock.now();
+    let views: Vec<_> = rows.iter().map(|row| view(now, row)).collect();
     reply::json(200, &views)
+}
+
+/// The toolbox as its owner sees it.
+pub(crate) fn shown(cx: &RequestContext, status: u16, row: &ToolboxRow) -> Result<Reply, ApiError> {
+    reply::json(status, &view(cx.state.clock.now(), row))
 }
 
 /// The toolbox that the path names, if it is the caller's.

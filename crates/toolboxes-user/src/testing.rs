@@ -24,7 +24,9 @@ pub(crate) fn row() -> Value {
         "do_droplet_id": null, "do_droplet_name": null, "public_ip_address": "127.0.0.1", "dtma_port": 30000,
         "dtma_certificate_pem": null, "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null,
         "dtma_api_version": 2, "dtma_last_known_version": "0.1.0", "last_heartbeat_at": "2025-12-31T23:59:30+00:00",
-        "provisioning_error_message": null, "created_at": "2025-12-31T00:00:00+00:00",
+        "dtma_health_details_json": null, "provisioning_error_message": null, "provisioning_step": null,
+        "provisioning_step_since": null, "provisioning_problem": null, "wanted_size_slug": null, "price_hourly_usd": null,
+        "price_monthly_usd": null, "price_since": null, "cost_before_usd": 0, "created_at": "2025-12-31T00:00:00+00:00",
         "updated_at": "2025-12-31T00:00:00+00:00"})
 }
 

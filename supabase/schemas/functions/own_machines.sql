@@ -38,7 +38,9 @@ begin
     description = case when p ? 'description' then p ->> 'description' else e.description end,
     public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
     address_is_told = e.address_is_told and not p ? 'address'
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid
+    -- A bought machine has the name too, and its address is DigitalOcean's.
+    and (e.kind = 'byo' or not p ?| '{name,address}');
   return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
 end;
 $$;
@@ -54,7 +56,7 @@ begin
   perform private.require_keys(p, 'toolbox_id', 'user_id');
   -- A droplet is paid for until it is gone: its row leaves by another way.
   delete from public.account_tool_environments e
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo' and e.do_droplet_id is null;
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
   return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
 end;
 $$;

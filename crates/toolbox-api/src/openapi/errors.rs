@@ -129,6 +129,13 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -216,6 +223,13 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => !is_diagnosis && !is_rollout,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -283,6 +297,13 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -392,7 +413,8 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
     let names_toolbox = facts.path.contains("{toolboxId}");
     let is_creation = facts.method == "POST" && facts.path == "/";
-    let is_enrolment = facts.path.ends_with("/enrolment");
+    let changes = facts.method != "GET" && names_toolbox;
+    let buys = is_creation || changes || facts.path == "/options";
     match code {
         C::AuthenticationRequired
         | C::InvalidToken
@@ -405,15 +427,19 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DatabaseUnreachable
         | C::DatabaseTimeout
         | C::AuthUnreachable => true,
-        C::InvalidRequest => names_toolbox,
+        C::InvalidRequest => names_toolbox || is_creation,
         C::ToolboxNotFound => names_toolbox || is_creation,
+        C::ProviderRefused | C::ProviderUnavailable => buys,
         C::InvalidJson
         | C::UnsupportedMediaType
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
         C::QuotaExceeded => is_creation,
-        C::IllegalState => is_enrolment || facts.method == "PATCH",
+        C::IllegalState => changes,
+        C::OperationInProgress => {
+            facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")
+        }
         C::ToolboxNotReady
         | C::AgentNotEnrolled
         | C::AgentUnauthorized
@@ -427,6 +453,42 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerFailed
         | C::DockerUnreachable
         | C::DockerTimeout => facts.path.ends_with("/refresh-status"),
+        _ => false,
+    }
+}
+
+/// `manage-agent-tool-environment`.
+pub(super) fn of_agent_environments(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let names_agent = facts.path.contains("{agentId}");
+    let changes = names_agent && facts.method != "GET";
+    let ensures = names_agent && facts.method == "POST";
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::InvalidRequest
+        | C::Internal
+        | C::NotConfigured
+        | C::AuthUnreachable => true,
+        C::Forbidden
+        | C::AgentNotFound
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout => names_agent,
+        C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::IllegalState
+        | C::StateChanged
+        | C::ToolboxNotFound
+        | C::OperationInProgress => changes,
+        C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
+        | C::QuotaExceeded
+        | C::ValidationFailed => ensures,
         _ => false,
     }
 }

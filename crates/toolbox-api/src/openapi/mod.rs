@@ -4,6 +4,7 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod agent_environments;
 mod console;
 mod errors;
 mod executor;
@@ -27,6 +28,11 @@ pub fn toolbox_dtma_console() -> OpenApi {
 /// The edge function `ssh-command-executor`.
 pub fn ssh_command_executor() -> OpenApi {
     executor::Document::openapi()
+}
+
+/// The edge function `manage-agent-tool-environment`.
+pub fn manage_agent_tool_environment() -> OpenApi {
+    agent_environments::Document::openapi()
 }
 
 /// The edge function `toolboxes-user`.

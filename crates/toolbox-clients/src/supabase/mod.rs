@@ -3,6 +3,7 @@
 //! Reads carry the caller's own token beside the publishable key, so row-level security decides
 //! what exists. The functions that write carry the secret key.
 
+pub mod agents;
 pub mod alerts;
 mod error;
 pub mod heartbeat;
