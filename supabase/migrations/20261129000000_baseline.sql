@@ -3156,7 +3156,9 @@ begin
     description = case when p ? 'description' then p ->> 'description' else e.description end,
     public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
     address_is_told = e.address_is_told and not p ? 'address'
-  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid
+    -- A bought machine has the name too, and its address is DigitalOcean's.
+    and (e.kind = 'byo' or not p ?| '{name,address}');
   return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
 end;
 $$;
