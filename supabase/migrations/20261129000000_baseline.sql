@@ -322,7 +322,7 @@ begin
     new.provisioning_step := null;
     new.provisioning_problem := null;
     new.provisioning_tries := 0;
-    new.provisioning_due_at := clock_timestamp() + interval '10 minutes';
+    new.provisioning_due_at := clock_timestamp() + interval '6 hours';
   end if;
   if new.provisioning_step is distinct from old.provisioning_step then
     new.provisioning_step_since := case when new.provisioning_step is not null then clock_timestamp() end;
@@ -3866,7 +3866,7 @@ begin
     end,
     provisioning_step = to_step,
     provisioning_problem = p ->> 'problem',
-    provisioning_tries = case when is_failure then e.provisioning_tries + 1 when to_step is distinct from from_step then 0 else e.provisioning_tries end,
+    provisioning_tries = case when is_failure then e.provisioning_tries + 1 else 0 end,
     provisioning_due_at = now + make_interval(secs => (p ->> 'due_in_seconds')::double precision),
     provisioning_leased_until = case
       when (p ->> 'keep')::boolean then now + make_interval(secs => (p ->> 'lease_seconds')::double precision)
@@ -3937,6 +3937,7 @@ declare
   asked_at constant timestamptz := clock_timestamp() - make_interval(secs => (p ->> 'list_age_seconds')::double precision);
   leftover jsonb;
   unseen jsonb;
+  moved jsonb;
   extra jsonb;
 begin
   perform private.require_keys(p, 'droplets', 'list_age_seconds');
@@ -3974,11 +3975,18 @@ begin
     returning e.id
   )
   select coalesce(jsonb_agg(u.id order by u.id), '[]') into unseen from looked u;
-  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen);
+  with looked as (
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, address inet)
+    where e.kind = 'droplet' and e.do_droplet_id = l.droplet_id and e.public_ip_address <> l.address and e.provisioning_due_at is not null
+    returning e.id
+  )
+  select coalesce(jsonb_agg(m.id order by m.id), '[]') into moved from looked m;
+  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
 end;
 $$;
 comment on function public.sweep_toolboxes is
-  'Compares all droplets with our tag (droplet_id, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, and toolboxes whose droplet was not listed, which are looked at now.';
+  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
 
 -- Each move of a droplet's life is history.
 create function private.tell_provisioning() returns trigger

@@ -187,7 +187,7 @@ begin
     new.provisioning_step := null;
     new.provisioning_problem := null;
     new.provisioning_tries := 0;
-    new.provisioning_due_at := clock_timestamp() + interval '10 minutes';
+    new.provisioning_due_at := clock_timestamp() + interval '6 hours';
   end if;
   if new.provisioning_step is distinct from old.provisioning_step then
     new.provisioning_step_since := case when new.provisioning_step is not null then clock_timestamp() end;

@@ -142,11 +142,15 @@ select is(sweep_toolboxes(jsonb_build_object('list_age_seconds', 1, 'droplets', 
     jsonb_build_object('droplet_id', 90, 'toolbox_id', :'kept'), jsonb_build_object('droplet_id', 91, 'toolbox_id', :'kept'),
     jsonb_build_object('droplet_id', 79, 'toolbox_id', :'left'),
     jsonb_build_object('droplet_id', 92, 'toolbox_id', :'box'), jsonb_build_object('droplet_id', 93, 'toolbox_id', null)
-  ))), jsonb_build_object('outcome', 'swept', 'cleaned', '[]'::jsonb, 'unseen', '[]'::jsonb, 'droplets', jsonb_build_array(
+  ))), jsonb_build_object('outcome', 'swept', 'cleaned', '[]'::jsonb, 'unseen', '[]'::jsonb, 'moved', '[]'::jsonb, 'droplets', jsonb_build_array(
     jsonb_build_object('droplet_id', 91, 'toolbox_id', :'kept', 'why', 'second', 'is_ours', true),
     jsonb_build_object('droplet_id', 92, 'toolbox_id', :'box', 'why', 'removed', 'is_ours', true),
     jsonb_build_object('droplet_id', 93, 'toolbox_id', null, 'why', 'unknown', 'is_ours', false)
   )), 'droplets that no row has are told of, and which are ours');
+update account_tool_environments set public_ip_address = '192.0.2.90' where id = :'kept';
+select is(sweep_toolboxes(jsonb_build_object('list_age_seconds', 1, 'droplets', jsonb_build_array(
+    jsonb_build_object('droplet_id', 90, 'toolbox_id', :'kept', 'address', '192.0.2.91')))) -> 'moved', jsonb_build_array(:'kept'),
+  'a droplet with another address is looked at');
 select is(sweep_toolboxes('{"list_age_seconds": 1, "droplets": []}') -> 'unseen', jsonb_build_array(:'kept'), 'a row whose droplet is not listed is told of');
 select cmp_ok((tests.box(:'kept')).provisioning_due_at, '<=', clock_timestamp(), 'and looked at now');
 select is(sweep_toolboxes('{"list_age_seconds": 7200, "droplets": []}') -> 'unseen', '[]'::jsonb, 'a list from before says nothing');

@@ -320,16 +320,18 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   }
   assert.deepEqual(database.asked, []);
 
-  // Three are done here, with functions of their own; nothing is due for them.
+  // Five are done here, with functions of their own; nothing is due for them.
   const jobs = ["mark_silent_toolboxes", "end_expired_leases", "seal_receipts", "settle_alerts", "deliver_alerts"]
     .concat([
       "advance_rollouts",
+      "advance_provisioning",
+      "sweep_droplets",
       "delete_old_events",
       "delete_old_toolbox_events",
       "delete_old_alerts",
       "delete_old_operations",
     ]);
-  const own = ["seal_receipts", "deliver_alerts", "advance_rollouts"];
+  const own = ["seal_receipts", "deliver_alerts", "advance_rollouts", "advance_provisioning", "sweep_droplets"];
   const inDatabase = jobs.filter((job) => !own.includes(job));
   for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
     const answer = await tick(headers);

@@ -35,6 +35,8 @@ export interface StackReady {
   /** Every process by service: postgres, postgrest, dtma, companion, devstack, and each function by its name. */
   pids: Record<string, number>;
   functions: Record<string, string>;
+  /** The simulator of DigitalOcean's API; null without `--droplets`. */
+  digitalocean: { url: string; token: string } | null;
   data_dir: string;
   control_url: string;
   control_token: string;

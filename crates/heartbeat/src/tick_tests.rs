@@ -67,6 +67,8 @@ fn every_job_is_run_once_and_told_with_its_count() {
             {"job": "settle_alerts", "outcome": "done", "count": 3},
             {"job": "deliver_alerts", "outcome": "done", "count": 0},
             {"job": "advance_rollouts", "outcome": "done", "count": 0},
+            {"job": "advance_provisioning", "outcome": "done", "count": 0},
+            {"job": "sweep_droplets", "outcome": "done", "count": 0},
             {"job": "delete_old_events", "outcome": "done", "count": 4},
             {"job": "delete_old_toolbox_events", "outcome": "done", "count": 5},
             {"job": "delete_old_alerts", "outcome": "done", "count": 6},
@@ -104,7 +106,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
-        outcomes(&seen)[..7],
+        outcomes(&seen)[..9],
         [
             ("mark_silent_toolboxes", "failed", Some("database_timeout")),
             ("end_expired_leases", "failed", Some("not_configured")),
@@ -112,10 +114,12 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
             ("settle_alerts", "failed", Some("database_bad_response")),
             ("deliver_alerts", "failed", Some("not_configured")),
             ("advance_rollouts", "failed", Some("database_timeout")),
+            ("advance_provisioning", "done", None),
+            ("sweep_droplets", "done", None),
             ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][6]["count"], 3);
+    assert_eq!(seen.body["jobs"][8]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
     assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
@@ -234,6 +238,103 @@ fn it_is_no_toolbox_and_takes_no_other_method() {
     let world = World::new();
     let seen = world.ask("GET", "/tick", SECRET, "");
     assert_eq!(seen.refusal(), (405, "method_not_allowed"));
+}
+
+/// A world in which machines are bought.
+fn shop() -> World {
+    let world = World::with(&[
+        ("DO_API_TOKEN", "dop_v1_SECRET"),
+        ("TOOLBOX_DIGITALOCEAN_URL", "http://shop"),
+        ("TOOLBOX_RELEASE_URL", "https://releases.example"),
+    ]);
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("lease_toolboxes", &json!({"toolboxes": []}))
+        .on("begin_rare_job", &json!({"outcome": "not_due"}));
+    world
+}
+
+#[test]
+fn a_step_of_a_toolbox_that_is_due_is_taken() {
+    let world = shop();
+    let due = json!({"outcome": "leased", "toolboxes": [{
+        "id": TOOLBOX, "name": "box", "status": "deprovisioning", "lease": 3, "step": "remove_firewall", "tries": 0,
+        "step_age_seconds": 1.0, "size_slug": "s-1vcpu-1gb",
+    }]});
+    world
+        .on("lease_toolboxes", &due)
+        .on("remove_toolbox", &json!({"outcome": "removed"}));
+    world.transport.on(|request| {
+        let path = request.url.strip_prefix("http://shop/v2/")?;
+        Some(Ok(match (request.method.as_str(), path) {
+            ("GET", path) if path.starts_with("firewalls") => {
+                Response::new(200, br#"{"firewalls": [], "links": {}}"#.to_vec())
+            }
+            ("DELETE", path) if path.starts_with("tags/toolbox-") => Response::new(204, Vec::new()),
+            _ => return None,
+        }))
+    });
+    // The first answer is "nothing is due", the second this one.
+    ask_with(&world, &[("apikey", SECRET)]);
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][6],
+        json!({"job": "advance_provisioning", "outcome": "done", "count": 1})
+    );
+    let removed = world.asked("remove_toolbox");
+    assert_eq!(removed, [json!({"toolbox_id": TOOLBOX, "lease": 3})]);
+}
+
+#[test]
+fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
+    let world = shop();
+    world.on("begin_rare_job", &json!({"outcome": "due"})).on(
+        "sweep_toolboxes",
+        &json!({"outcome": "swept", "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
+            {"droplet_id": 7, "toolbox_id": null, "why": "unknown", "is_ours": false}]}),
+    );
+    world.transport.on(|request| {
+        let is_list = request
+            .url
+            .starts_with("http://shop/v2/droplets?tag_name=toolbox&");
+        is_list.then(|| {
+            Ok(Response::new(
+                200,
+                br#"{"droplets": [], "links": {}}"#.to_vec(),
+            ))
+        })
+    });
+    ask_with(&world, &[("apikey", SECRET)]);
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][7],
+        json!({"job": "sweep_droplets", "outcome": "done", "count": 2})
+    );
+    let log = world.host().log();
+    assert!(
+        log.contains("droplet 7 of no toolbox has no row (unknown)"),
+        "{log}"
+    );
+    assert!(!log.contains("SECRET"));
+}
+
+#[test]
+fn a_shop_that_is_set_up_by_half_is_a_failure() {
+    let world = World::with(&[("DO_API_TOKEN", "t")]);
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("begin_rare_job", &json!({"outcome": "not_due"}));
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        outcomes(&seen)[6],
+        ("advance_provisioning", "failed", Some("not_configured"))
+    );
 }
 
 #[test]

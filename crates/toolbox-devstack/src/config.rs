@@ -1,10 +1,14 @@
 //! What the command line and the environment say; the only module that reads either.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv4Net;
 
 use crate::error::StackError;
+use crate::simulator::Settings;
 
 /// The local stack of Toolbox: Postgres, PostgREST, sign-in, edge functions and DTMA behind Supabase's URLs.
 #[derive(Debug, Parser)]
@@ -18,9 +22,55 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Starts everything and runs until Ctrl-C.
     Up(Box<UpArgs>),
+    /// Starts a simulator of DigitalOcean's API alone, and runs until Ctrl-C.
+    #[command(name = "digitalocean")]
+    DigitalOcean(DigitalOceanArgs),
 }
 
-/// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health.
+/// The simulator by itself. Its token is DO_API_TOKEN of the environment, or one that it makes up and prints.
+#[derive(Debug, Args)]
+pub(crate) struct DigitalOceanArgs {
+    /// Droplets are addresses only; nothing runs at them. Without it they are containers.
+    #[arg(long)]
+    pub(crate) stub: bool,
+    /// Where it listens; port 0 is a free one.
+    #[arg(long, default_value = "127.0.0.1:54390")]
+    pub(crate) listen: SocketAddr,
+    /// The addresses of droplets with --stub.
+    #[arg(long, default_value = "127.77.0.0/16")]
+    pub(crate) network: Ipv4Net,
+    /// How long an order or an action takes.
+    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    boot_ms: u64,
+    /// How far lists of droplets are behind.
+    #[arg(long, default_value_t = 300, value_name = "MILLISECONDS")]
+    list_lag_ms: u64,
+    /// More are refused, and more than a twentieth of them in a minute. DigitalOcean's own number is the default.
+    #[arg(long, default_value_t = 5000, value_name = "NUMBER")]
+    requests_per_hour: u32,
+    /// Prints one line of JSON when ready, instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Stops when standard input closes.
+    #[arg(long)]
+    pub(crate) die_with_stdin: bool,
+    #[arg(long, env = "DO_API_TOKEN", hide = true, hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+impl DigitalOceanArgs {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            list_lag: Duration::from_millis(self.list_lag_ms),
+            boot: Duration::from_millis(self.boot_ms),
+            requests_per_hour: self.requests_per_hour,
+        }
+    }
+}
+
+/// Ports of a stack on `--port P`: P gateway, P+1 Postgres, P+2 PostgREST, P+3 PostgREST's health, P+4 the simulator.
 #[derive(Debug, Args)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -41,10 +91,9 @@ pub(crate) struct UpArgs {
     /// Folder with node_modules of this repository [default: the project].
     #[arg(long, env = "TOOLBOX_TOOLS_DIR", value_name = "DIR")]
     pub(crate) tools_dir: Option<PathBuf>,
-    /// Folder of tools shared by all checkouts [default: /var/cache/toolbox for root, else ~/.cache/toolbox].
-    #[arg(long, env = "TOOLBOX_CACHE", value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// Port of the gateway; the next three are taken too.
+    #[command(flatten)]
+    host: HostArgs,
+    /// Port of the gateway; the next three are taken too, with --droplets the next four.
     #[arg(long, default_value_t = 54321, value_parser = clap::value_parser!(u16).range(1024..=65530))]
     pub(crate) port: u16,
     /// Free ports, data in a temporary folder that is removed at the end.
@@ -69,8 +118,12 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) no_companion: bool,
     /// Starts no agent; the toolbox "local" then waits for one to be enrolled.
-    #[arg(long)]
+    #[arg(long, default_value_if("droplets", "true", "true"))]
     pub(crate) no_dtma: bool,
+    /// Starts a simulator of DigitalOcean's API too, whose droplets are containers; the functions buy there. Implies
+    /// --no-dtma: all machines have the same ports.
+    #[arg(long, conflicts_with = "dtma_http")]
+    pub(crate) droplets: bool,
     /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
@@ -80,19 +133,40 @@ pub(crate) struct UpArgs {
     /// A variable for every function; wins over supabase/functions/.env. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) function_env: Vec<(String, String)>,
+    #[arg(long, env = "CARGO_TARGET_DIR", hide = true)]
+    target_dir: Option<PathBuf>,
+}
+
+/// What the machine itself says.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Folder of tools shared by all checkouts [default: /var/cache/toolbox for root, else ~/.cache/toolbox].
+    #[arg(long, env = "TOOLBOX_CACHE", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
     #[arg(long, env = "HOME", hide = true)]
     home: Option<PathBuf>,
     #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
     xdg_cache: Option<PathBuf>,
-    #[arg(long, env = "CARGO_TARGET_DIR", hide = true)]
-    target_dir: Option<PathBuf>,
     #[arg(
         long,
         env = "PATH",
         hide = true,
         default_value = "/usr/local/bin:/usr/bin:/bin"
     )]
-    path: String,
+    pub(crate) path: String,
+}
+
+impl HostArgs {
+    /// The folder of tools; none when nothing says where it is.
+    pub(crate) fn cache(&self) -> Result<Option<PathBuf>, StackError> {
+        Ok(match (&self.cache_dir, &self.xdg_cache, &self.home) {
+            (Some(given), _, _) => Some(absolute(given)?),
+            _ if rustix::process::getuid().is_root() => Some(PathBuf::from("/var/cache/toolbox")),
+            (None, Some(cache), _) => Some(cache.join("toolbox")),
+            (None, None, Some(home)) => Some(home.join(".cache/toolbox")),
+            (None, None, None) => None,
+        })
+    }
 }
 
 /// The folders and programs a stack uses, all absolute.
@@ -121,13 +195,8 @@ impl UpArgs {
             .tools_dir
             .as_deref()
             .map_or_else(|| Ok(project.clone()), absolute)?;
-        let cache = match (&self.cache_dir, &self.xdg_cache, &self.home) {
-            (Some(given), _, _) => absolute(given)?,
-            _ if rustix::process::getuid().is_root() => PathBuf::from("/var/cache/toolbox"),
-            (None, Some(cache), _) => cache.join("toolbox"),
-            (None, None, Some(home)) => home.join(".cache/toolbox"),
-            (None, None, None) => project.join(".toolbox/cache"),
-        };
+        let cache = self.host.cache()?;
+        let cache = cache.unwrap_or_else(|| project.join(".toolbox/cache"));
         let target = self
             .target_dir
             .as_deref()
@@ -141,7 +210,7 @@ impl UpArgs {
             tools,
             cache,
             dtma,
-            search: self.path.clone(),
+            search: self.host.path.clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::companion;
 use crate::dtma::{Containers, end_containers};
 use crate::error::StackError;
 use crate::secrets::{Secrets, random_hex};
+use crate::simulator;
 
 const TEMPORARY: &str = "toolbox-stack-";
 /// A folder younger than this may belong to a stack that has not locked it yet.
@@ -116,6 +117,7 @@ pub(crate) async fn sweep(search: &str) {
         if let Some(left) = read.and_then(|text| serde_json::from_str::<Secrets>(&text).ok()) {
             companion::end_agent(&folder).await;
             end_containers(search, left.toolbox_id, Containers::Remove).await;
+            simulator::clear(search, &left.stack_id.to_string()).await;
         }
         let _ = std::fs::remove_dir_all(&folder);
     }

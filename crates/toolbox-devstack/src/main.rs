@@ -1,7 +1,8 @@
 //! The local stack of Toolbox: one program that starts, watches and stops everything a developer or a test needs.
 //!
 //! [`up`] is the order of things; [`unit`] keeps one process running; [`gateway`] is the public port and [`auth`] the
-//! sign-in behind it; [`functions`] hosts the edge functions; [`process`] is the only place where processes start.
+//! sign-in behind it; [`functions`] hosts the edge functions; [`simulator`] stands in for DigitalOcean; [`process`] is the
+//! only place where processes start.
 
 mod auth;
 mod companion;
@@ -27,6 +28,7 @@ mod schedule;
 mod secrets;
 mod settings;
 mod signals;
+mod simulator;
 mod unit;
 mod up;
 
@@ -38,9 +40,7 @@ use clap::Parser as _;
 use config::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli {
-        command: Command::Up(args),
-    } = Cli::parse();
+    let Cli { command } = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -51,7 +51,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(up::up(&args));
+    let done = runtime.block_on(async {
+        match &command {
+            Command::Up(args) => up::up(args).await,
+            Command::DigitalOcean(args) => simulator::alone(args).await,
+        }
+    });
     // A pending read of standard input would hold up a patient shutdown for ever.
     runtime.shutdown_timeout(Duration::from_millis(200));
     match done {

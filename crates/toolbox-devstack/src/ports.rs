@@ -24,6 +24,7 @@ pub(crate) struct Ports {
     pub(crate) postgrest_admin: u16,
     pub(crate) dtma: u16,
     pub(crate) companion: u16,
+    pub(crate) digitalocean: u16,
     _mark: Option<TcpListener>,
 }
 
@@ -39,6 +40,7 @@ impl Ports {
                 postgrest_admin: first + 3,
                 dtma: args.dtma_port.unwrap_or(first + 4),
                 companion: args.companion_port.unwrap_or(first + 5),
+                digitalocean: first + 6,
                 _mark: Some(mark),
             });
         }
@@ -51,6 +53,9 @@ impl Ports {
             (port + 2, "PostgREST", "--port"),
             (port + 3, "PostgREST's health", "--port"),
         ];
+        if args.droplets {
+            wanted.push((port + 4, "the simulator of DigitalOcean", "--port"));
+        }
         if !args.no_dtma {
             wanted.push((dtma, "DTMA", "--dtma-port"));
         }
@@ -73,6 +78,7 @@ impl Ports {
             postgrest_admin: port + 3,
             dtma,
             companion,
+            digitalocean: port + 4,
             _mark: None,
         })
     }

@@ -1,4 +1,5 @@
-//! Lines on standard error that say what the stack is doing. A closed terminal stops nothing.
+//! Lines on standard error that say what the stack is doing, and what it answers on standard output. A closed terminal stops
+//! nothing.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -7,6 +8,12 @@ use std::time::Instant;
 /// One line.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What was asked for, on standard output.
+pub(crate) fn answer(text: impl Display) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Runs a step of the start-up and says how long it took.

@@ -1,11 +1,12 @@
 //! What the stack says once everything runs: JSON for tests, text for people.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::progress::answer;
 
 /// The ready line of `--json`. Times are Unix seconds; `pids` holds every process by the name of its service.
 #[derive(Serialize)]
@@ -26,6 +27,8 @@ pub(crate) struct Ready {
     pub(crate) dtma: Option<Dtma>,
     pub(crate) pids: BTreeMap<String, u32>,
     pub(crate) functions: BTreeMap<String, String>,
+    /// None without --droplets.
+    pub(crate) digitalocean: Option<DigitalOcean>,
     pub(crate) data_dir: PathBuf,
     pub(crate) control_url: String,
     pub(crate) control_token: String,
@@ -57,6 +60,13 @@ pub(crate) struct Dtma {
 /// supabase/seed.sql makes this catalog entry for the sample server that scripts/build-images builds.
 const SAMPLE: &str = "00000000-0000-0000-0000-0000000000aa";
 
+/// The simulator of DigitalOcean's API.
+#[derive(Serialize)]
+pub(crate) struct DigitalOcean {
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
+
 impl Ready {
     /// Prints it on standard output.
     pub(crate) fn print(&self, as_json: bool) {
@@ -65,8 +75,7 @@ impl Ready {
         } else {
             self.for_people()
         };
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        answer(text);
     }
 
     fn for_people(&self) -> String {
@@ -79,6 +88,11 @@ impl Ready {
         } = self;
         let data = self.data_dir.display();
         let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox_id}/tools");
+        let simulator = self.digitalocean.as_ref().map(|simulator| {
+            let DigitalOcean { url, token } = simulator;
+            format!("  DigitalOcean     a simulator at {url}, token {token}\n")
+        });
+        let simulator = simulator.unwrap_or_default();
         let curl = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
         format!(
             "
@@ -88,7 +102,7 @@ Toolbox is running at {url}. Ctrl-C stops it.
   publishable key  {publishable_key}
   toolbox          \"local\", {toolbox_id}
   data and logs    {data}
-
+{simulator}
 A token of the demo user, good for one hour; the same line gets the next one:
 
 export TOKEN=$(curl -sS '{url}/auth/v1/token?grant_type=password' -H 'apikey: {publishable_key}' -H 'Content-Type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | grep -oE '\"access_token\":\"[^\"]+' | cut -d'\"' -f4)

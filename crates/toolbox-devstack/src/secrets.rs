@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::error::StackError;
@@ -83,6 +84,14 @@ impl Secrets {
             made.service_role_key = legacy("service_role");
         }
         Ok(made)
+    }
+
+    /// `TOOLBOX_SSH_CA_KEY`, made of the agents' root so that stacks from before have one too.
+    pub(crate) fn ssh_authority(&self) -> String {
+        hex(&Sha256::digest(format!(
+            "ssh authority {}",
+            self.agent_root
+        )))
     }
 
     /// What signs and verifies tokens; `None` when the file was edited into nonsense.

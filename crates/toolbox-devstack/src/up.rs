@@ -1,8 +1,8 @@
 //! `up`: the order in which the stack starts, what it waits for, and how it ends.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -27,15 +27,18 @@ use crate::jwt::Keys;
 use crate::ports::Ports;
 use crate::postgres::{Home, Postgres};
 use crate::progress::{say, step};
-use crate::ready::{Demo, Dtma, Ready};
+use crate::ready::{Demo, DigitalOcean, Dtma, Ready};
 use crate::secrets::{Secrets, random_hex, write_private};
 use crate::settings::{Project, env_file};
 use crate::signals::StopSignals;
+use crate::simulator::{self, Machines, Simulator};
 use crate::unit::{Handle, Request, Unit};
 use crate::{demo, enrolment, now, postgrest, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// What the catalog's sample runs; droplets have it, because nothing serves it as a registry.
+const SAMPLE_IMAGE: &str = "toolbox/sample-mcp:dev";
 /// How long the enrolment of this machine may take.
 const ENROL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -104,6 +107,7 @@ struct Stack<'a> {
     ports: Ports,
     env: SharedEnv,
     services: Mutex<Vec<Handle>>,
+    simulator: OnceLock<Arc<Simulator>>,
 }
 
 impl<'a> Stack<'a> {
@@ -135,6 +139,7 @@ impl<'a> Stack<'a> {
             ports,
             env,
             services,
+            simulator: OnceLock::new(),
         };
         stack
             .env
@@ -202,6 +207,8 @@ impl<'a> Stack<'a> {
         say(format_args!("starting Toolbox at {url}"));
         // Bound first and served last: nobody else can take the port meanwhile.
         let gateway_listener = bind(self.ports.gateway, "the gateway").await?;
+        // Before the functions, which learn from it where it is.
+        let bridge = self.simulator().await?;
         let functions = self.functions()?;
         let (database, ()) = tokio::try_join!(self.database(), self.start_functions(&functions))?;
         let Database {
@@ -231,6 +238,9 @@ impl<'a> Stack<'a> {
             releases: self.data.path.join("releases"),
         };
         let router = gateway::router(Arc::new(gateway));
+        if let Some(listener) = bridge {
+            serve(listener, router.clone());
+        }
         serve(gateway_listener, router);
         // Last, because it enrols and reports through the gateway.
         let agent = self.agent(&db, registered).await?;
@@ -244,19 +254,7 @@ impl<'a> Stack<'a> {
             ),
         )
         .await?;
-        let handles = self
-            .services
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut pids: BTreeMap<String, u32> = handles
-            .iter()
-            .filter_map(|handle| Some((handle.name.clone(), handle.state().pid?)))
-            .collect();
-        pids.insert("devstack".to_owned(), std::process::id());
-        if let Some(pid) = companion::agent_pid(&self.data.path) {
-            pids.insert("dtma".to_owned(), pid);
-        }
+        let pids = self.pids();
         Ok(Ready {
             db_url: self.db_url("postgres", &self.secrets.postgres_password),
             admin_db_url: self.db_url("supabase_admin", &self.secrets.admin_password),
@@ -292,11 +290,87 @@ impl<'a> Stack<'a> {
                 .keys()
                 .map(|name| (name.clone(), format!("{url}/functions/v1/{name}")))
                 .collect(),
+            digitalocean: self.simulator.get().map(|simulator| DigitalOcean {
+                url: self.digitalocean_url(),
+                token: simulator.token().to_owned(),
+            }),
             data_dir: self.data.path.clone(),
             control_url,
             control_token,
             url,
         })
+    }
+
+    /// The processes by the names of their services.
+    fn pids(&self) -> BTreeMap<String, u32> {
+        let handles = self
+            .services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let mut pids: BTreeMap<String, u32> = handles
+            .iter()
+            .filter_map(|handle| Some((handle.name.clone(), handle.state().pid?)))
+            .collect();
+        pids.insert("devstack".to_owned(), std::process::id());
+        if let Some(pid) = companion::agent_pid(&self.data.path) {
+            pids.insert("dtma".to_owned(), pid);
+        }
+        pids
+    }
+
+    /// Starts the simulator, if it is asked for, and tells the functions of it; where droplets reach the gateway.
+    async fn simulator(&self) -> Result<Option<TcpListener>, StackError> {
+        if self.args.droplets {
+            let started = step("simulator of DigitalOcean", self.start_simulator());
+            Ok(Some(started.await?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    async fn start_simulator(&self) -> Result<TcpListener, StackError> {
+        let port = self.ports.digitalocean;
+        let listener = bind(port, "the simulator of DigitalOcean").await?;
+        let containers = simulator::Containers::open(
+            &self.paths.search,
+            &self.secrets.stack_id.to_string(),
+            self.data.path.join("droplet"),
+            &self.paths.cache,
+            vec![self.ports.gateway],
+            &[SAMPLE_IMAGE],
+        )
+        .await?;
+        let bridge = SocketAddr::from((containers.bridge(), self.ports.gateway));
+        let token = format!("dop_v1_{}", random_hex(32)?);
+        let settings = simulator::Settings::default();
+        let machines = Machines::Containers(containers);
+        let simulator = Simulator::new(token.clone(), settings, machines).await;
+        serve(listener, simulator.router());
+        let _ = self.simulator.set(simulator);
+        let own = [
+            ("DO_API_TOKEN", token),
+            (
+                "TOOLBOX_DIGITALOCEAN_URL",
+                format!("http://127.0.0.1:{port}"),
+            ),
+            ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
+            // Machines learn its public key when they enrol, so it is the same as long as there is this stack.
+            ("TOOLBOX_SSH_CA_KEY", self.secrets.ssh_authority()),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        let given = self.args.function_env.iter().cloned();
+        self.env
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(own.into_iter().chain(given));
+        TcpListener::bind(bridge)
+            .await
+            .map_err(StackError::file("listen on", bridge.to_string()))
+    }
+
+    fn digitalocean_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.digitalocean)
     }
 
     /// Postgres, migrations, PostgREST, demo rows: each needs the one before.
@@ -509,6 +583,14 @@ impl<'a> Stack<'a> {
                 end_containers(&self.paths.search, self.secrets.toolbox_id, what).await;
             }
         }
+        if let Some(simulator) = self.simulator.get() {
+            let how = if self.args.ephemeral {
+                simulator::End::Remove
+            } else {
+                simulator::End::Stop
+            };
+            simulator.end(how).await;
+        }
         if self.args.ephemeral {
             self.home.remove();
         }
@@ -516,7 +598,7 @@ impl<'a> Stack<'a> {
 }
 
 /// Serves until the program ends.
-fn serve(listener: TcpListener, router: Router) {
+pub(crate) fn serve(listener: TcpListener, router: Router) {
     // An answer's head and body leave as they come; waiting to send them together costs 40 ms a request.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     tokio::spawn(async move { axum::serve(listener, router).await });

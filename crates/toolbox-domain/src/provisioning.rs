@@ -10,8 +10,6 @@
 //! from now on, and none is taken for gone before it had the time to show itself.
 
 mod plan;
-#[cfg(test)]
-mod plan_tests;
 mod step;
 
 use core::net::Ipv4Addr;
@@ -30,8 +28,9 @@ pub const TAG: &str = "toolbox";
 /// So long a droplet that was asked for may be missing in DigitalOcean's lists.
 pub const GRACE: Duration = Duration::from_mins(1);
 
-/// So often somebody sees whether the droplet of a toolbox is there.
-pub const CHECK: Duration = Duration::from_mins(10);
+/// So often somebody looks at the droplet of a toolbox by itself. The sweep, which reads all droplets at once, sees sooner what is
+/// gone or moved.
+pub const CHECK: Duration = Duration::from_hours(6);
 
 /// How long the token in the user data of a machine is good: as long as a machine may take until its agent enrols.
 pub const TOKEN_TTL: Duration = Duration::from_mins(40);

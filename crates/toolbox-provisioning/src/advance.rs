@@ -28,6 +28,10 @@ const LEASE: Duration = Duration::from_secs(90);
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time for the action of a step. It ends before the lease does.
 const ACT_LIMIT: Duration = Duration::from_secs(40);
+/// What the looks and the action of a step get at least, however little is left of the budget: one that is cut off sooner
+/// only leaves doubt. So a worker ends within its budget and 35 s.
+const LEAST_LOOK: Duration = Duration::from_secs(10);
+const LEAST_ACT: Duration = Duration::from_secs(25);
 /// Most steps of one toolbox at a time; a whole provisioning has fewer than this.
 const MOST_STEPS: u32 = 100;
 
@@ -135,8 +139,8 @@ impl Provisioning<'_> {
         toolbox: &Toolbox,
         until: Duration,
     ) -> Result<Option<Write>, ApiError> {
-        let left = || until.saturating_sub(self.clock.now()).max(MIN_CALL);
-        let limit = left().min(LOOK_LIMIT);
+        let left = || until.saturating_sub(self.clock.now());
+        let limit = left().clamp(LEAST_LOOK, LOOK_LIMIT);
         let seen = match within(self.clock, limit, self.see(toolbox)).await {
             Some(Ok(seen)) => seen,
             Some(Err(error)) => return Ok(Some(look_failed(toolbox, &failure(&error)))),
@@ -159,7 +163,7 @@ impl Provisioning<'_> {
         } else {
             None
         };
-        let limit = left().min(ACT_LIMIT);
+        let limit = left().clamp(LEAST_ACT, ACT_LIMIT);
         let done = match within(
             self.clock,
             limit,
@@ -293,9 +297,6 @@ impl Provisioning<'_> {
         Ok(now.map(|toolbox| *toolbox))
     }
 }
-
-/// A call gets so long at least: one that is cut off sooner only leaves doubt.
-const MIN_CALL: Duration = Duration::from_secs(10);
 
 /// The row in the words of the domain.
 fn read(row: &LeasedToolbox) -> Result<Toolbox, ApiError> {

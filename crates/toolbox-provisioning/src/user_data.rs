@@ -111,3 +111,7 @@ fn as_yaml(json: &str) -> String {
     }
     yaml
 }
+
+#[cfg(test)]
+#[path = "user_data_tests.rs"]
+mod tests;

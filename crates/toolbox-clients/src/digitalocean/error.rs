@@ -54,7 +54,8 @@ pub enum DigitalOceanError {
 struct Body {
     #[serde(default)]
     id: String,
-    #[serde(default)]
+    /// Some answers about tags call it otherwise.
+    #[serde(default, alias = "error")]
     message: String,
 }
 

@@ -302,14 +302,14 @@ impl DigitalOcean {
         found.ok().flatten().ok_or(error)
     }
 
-    /// Looks several times, until there is something.
+    /// Looks several times, until there is something, or a look fails.
     async fn look<T, F>(&self, find: impl Fn() -> F) -> Result<Option<T>, DigitalOceanError>
     where
         F: Future<Output = Result<Option<T>, DigitalOceanError>>,
     {
         let mut found = find().await;
         for pause in LOOKS {
-            if matches!(found, Ok(Some(_))) {
+            if !matches!(found, Ok(None)) {
                 break;
             }
             self.clock.sleep(pause).await;

@@ -184,6 +184,8 @@ pub struct TaggedDroplet {
     pub droplet_id: u64,
     /// The toolbox of its tag.
     pub toolbox_id: Option<ToolboxId>,
+    /// Its address.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// What a sweep found.
@@ -195,6 +197,8 @@ pub struct Swept {
     pub cleaned: Vec<ToolboxId>,
     /// Toolboxes whose droplet was not listed; they are looked at now.
     pub unseen: Vec<ToolboxId>,
+    /// Toolboxes whose droplet has another address than their row says; they are looked at now.
+    pub moved: Vec<ToolboxId>,
 }
 
 /// A droplet that no row has.
