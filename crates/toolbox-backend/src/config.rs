@@ -69,18 +69,15 @@ impl Config {
         }
         let edge = match toolbox_edge::config::Config::read(&lookup) {
             Ok(edge) => {
-                let parts = [
-                    edge.agents.as_ref().err(),
-                    edge.provisioning.as_ref().err(),
-                    edge.release_url.as_ref().err(),
-                    edge.control_url.as_ref().err(),
-                    edge.quotas.as_ref().err(),
-                ];
-                missing.extend(parts.into_iter().flatten().flat_map(|error| &error.0));
+                missing.extend(missing_parts(&edge));
                 Some(edge)
             }
             Err(error) => {
                 missing.extend(error.0);
+                // The project is missing; what else is shows once there is one.
+                let with_project = |name: &str| lookup(name).or_else(|| project(name));
+                let rest = toolbox_edge::config::Config::read(with_project);
+                missing.extend(rest.iter().flat_map(missing_parts));
                 None
             }
         };
@@ -89,6 +86,29 @@ impl Config {
             _ => Err(Missing(missing)),
         }
     }
+}
+
+/// What this program needs of the parts that only some edge functions need.
+fn missing_parts(edge: &toolbox_edge::config::Config) -> Vec<&'static str> {
+    let parts = [
+        edge.agents.as_ref().err(),
+        edge.provisioning.as_ref().err(),
+        edge.release_url.as_ref().err(),
+        edge.control_url.as_ref().err(),
+        edge.quotas.as_ref().err(),
+    ];
+    let wrong = parts.into_iter().flatten();
+    wrong.flat_map(|error| error.0.iter().copied()).collect()
+}
+
+/// A project that is nowhere.
+fn project(name: &str) -> Option<String> {
+    let value = match name {
+        "SUPABASE_URL" => "http://127.0.0.1",
+        "SUPABASE_ANON_KEY" | "SUPABASE_SERVICE_ROLE_KEY" => "x",
+        _ => return None,
+    };
+    Some(value.to_owned())
 }
 
 #[cfg(test)]
@@ -122,7 +142,12 @@ mod tests {
         let Err(Missing(names)) = read(&[]) else {
             panic!("it starts without anything")
         };
-        for name in [SECRET, "SUPABASE_URL", "SUPABASE_SECRET_KEYS"] {
+        for name in [
+            SECRET,
+            "SUPABASE_URL",
+            "SUPABASE_SECRET_KEYS",
+            "DO_API_TOKEN",
+        ] {
             assert!(names.contains(&name), "{name}: {names:?}");
         }
         for (i, (lacking, _)) in ALL.iter().enumerate() {
