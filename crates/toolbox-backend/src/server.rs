@@ -37,6 +37,8 @@ use crate::work;
 
 /// How long what was begun may take to end after a signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(25);
+/// Longest time for comparing all droplets with the rows.
+const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// What callers of the internal routes present.
 const SECRET_HEADER: &str = "x-internal-api-secret";
@@ -290,7 +292,7 @@ async fn remove(
 /// Goes on with what is due, and compares the droplets that are paid for with the rows.
 async fn reconcile(State(backend): Shared) -> Result<Response, Failed> {
     let steps = work::look(&backend).await?;
-    let swept = backend.provisioning.get().sweep().await?;
+    let swept = backend.provisioning.get().sweep(SWEEP_LIMIT).await?;
     let strays: Vec<_> = swept
         .droplets_without_row
         .iter()
