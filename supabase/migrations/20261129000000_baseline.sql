@@ -3914,7 +3914,7 @@ begin
     end,
     provisioning_step = to_step,
     provisioning_problem = p ->> 'problem',
-    provisioning_tries = case when is_failure then e.provisioning_tries + 1 when to_step is distinct from from_step then 0 else e.provisioning_tries end,
+    provisioning_tries = case when is_failure then e.provisioning_tries + 1 else 0 end,
     provisioning_due_at = now + make_interval(secs => (p ->> 'due_in_seconds')::double precision),
     provisioning_leased_until = case
       when (p ->> 'keep')::boolean then now + make_interval(secs => (p ->> 'lease_seconds')::double precision)

@@ -10,8 +10,6 @@
 //! from now on, and none is taken for gone before it had the time to show itself.
 
 mod plan;
-#[cfg(test)]
-mod plan_tests;
 mod step;
 
 use core::net::Ipv4Addr;

@@ -909,14 +909,8 @@ impl State {
         row["due_at"] = p["due_in_seconds"]
             .as_f64()
             .map_or(Value::Null, |due| json!(seconds + due));
-        let tries = row["tries"].as_u64().unwrap_or(0);
-        row["tries"] = json!(if p["failed"] == true {
-            tries + 1
-        } else if is_other {
-            0
-        } else {
-            tries
-        });
+        let failures = row["tries"].as_u64().unwrap_or(0) + 1;
+        row["tries"] = json!(if p["failed"] == true { failures } else { 0 });
         row["leased_until"] = json!(if p["keep"] == true {
             seconds + p["lease_seconds"].as_f64().unwrap_or(0.0)
         } else {

@@ -429,8 +429,7 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DatabaseUnreachable
         | C::DatabaseTimeout
         | C::AuthUnreachable => true,
-        C::InvalidRequest => names_toolbox || is_creation,
-        C::ToolboxNotFound => names_toolbox || is_creation,
+        C::InvalidRequest | C::ToolboxNotFound => names_toolbox || is_creation,
         C::ProviderRefused | C::ProviderUnavailable => buys,
         C::InvalidJson
         | C::UnsupportedMediaType

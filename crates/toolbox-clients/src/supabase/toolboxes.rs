@@ -114,7 +114,7 @@ struct OfUser {
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct Told {
     outcome: String,
     id: Option<ToolboxId>,
     token: Option<String>,
@@ -167,7 +167,7 @@ impl Supabase {
         p: &CreateOwnToolbox<'_>,
     ) -> Result<Option<ToolboxId>, DatabaseError> {
         let answer = self.call_once("create_own_toolbox", &argument(p)).await?;
-        let told: Outcome = parse(&answer)?;
+        let told: Told = parse(&answer)?;
         match (told.outcome.as_str(), told.id) {
             ("created", Some(id)) => Ok(Some(id)),
             ("quota_exceeded", _) => Ok(None),
@@ -181,7 +181,7 @@ impl Supabase {
         p: &UpdateOwnToolbox<'_>,
     ) -> Result<bool, DatabaseError> {
         let answer = self.call("update_own_toolbox", &argument(p)).await?;
-        match parse::<Outcome>(&answer)?.outcome.as_str() {
+        match parse::<Told>(&answer)?.outcome.as_str() {
             "updated" => Ok(true),
             "not_found" => Ok(false),
             _ => Err(unexpected(&answer)),
@@ -199,7 +199,7 @@ impl Supabase {
             user_id,
         });
         let answer = self.call("delete_own_toolbox", &body).await?;
-        match parse::<Outcome>(&answer)?.outcome.as_str() {
+        match parse::<Told>(&answer)?.outcome.as_str() {
             "deleted" => Ok(true),
             "not_found" => Ok(false),
             _ => Err(unexpected(&answer)),
@@ -218,7 +218,7 @@ impl Supabase {
             ttl_seconds,
         });
         let answer = self.call("create_toolbox_enrolment", &body).await?;
-        let told: Outcome = parse(&answer)?;
+        let told: Told = parse(&answer)?;
         match (told.outcome.as_str(), told.token, told.expires_at) {
             ("created", Some(token), Some(expires_at)) => Ok(Some(NewToken { token, expires_at })),
             ("not_found", ..) => Ok(None),

@@ -406,7 +406,7 @@ fn check(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
 fn missing(toolbox: &Toolbox) -> Record {
     if toolbox.heartbeat_age.is_some_and(|age| age < ALIVE) {
         return Record {
-            due: Some(CHECK),
+            due: Some(ALIVE),
             problem: toolbox.problem.clone(),
             ..same(toolbox)
         };
