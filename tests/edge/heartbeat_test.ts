@@ -323,7 +323,14 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   assert.deepEqual(database.asked, []);
 
   // Six are done here, with functions of their own; nothing is due for them.
-  const jobs = ["mark_silent_toolboxes", "end_expired_leases", "seal_receipts", "seal_secrets", "settle_alerts", "deliver_alerts"]
+  const jobs = [
+    "mark_silent_toolboxes",
+    "end_expired_leases",
+    "seal_receipts",
+    "seal_secrets",
+    "settle_alerts",
+    "deliver_alerts",
+  ]
     .concat([
       "advance_rollouts",
       "advance_provisioning",

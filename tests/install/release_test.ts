@@ -135,7 +135,9 @@ Deno.test({ name: "a whole release is made, runs on arm64 and is published", ign
 
   await t.step("a bill of materials names what is in a program, with versions", async () => {
     for (const [name, part] of [["dtma", "bollard"], ["toolbox-tools", "aes-gcm"]]) {
-      const bill = JSON.parse(await Deno.readTextFile(`${place}/sbom/${name}.cdx.json`));
+      const text = await Deno.readTextFile(`${place}/sbom/${name}.cdx.json`);
+      assert(!text.includes(REPOSITORY), "it names the checkout");
+      const bill = JSON.parse(text);
       assertEquals([bill.bomFormat, bill.metadata.component.name], ["CycloneDX", name]);
       const found = bill.components.find((component: { name: string }) => component.name === part);
       assertMatch(found?.version ?? "", /^\d+\.\d+/, `${name} contains ${part}`);
