@@ -41,17 +41,21 @@ const MCP: &str = "/mcp/{id}";
 /// not hold them to it do not have this route.
 const MCP_FOR: &str = "/v1/mcp/{id}";
 
-fn table() -> Vec<(Route, MethodRouter<AppState>)> {
-    let route = |method, path, access, handler| {
-        (
-            Route {
-                method,
-                path,
-                access,
-            },
-            handler,
-        )
+fn route(
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<AppState>,
+) -> (Route, MethodRouter<AppState>) {
+    let route = Route {
+        method,
+        path,
+        access,
     };
+    (route, handler)
+}
+
+fn table() -> Vec<(Route, MethodRouter<AppState>)> {
     vec![
         route(Method::GET, "/health", Access::Public, get(host::health)),
         route(Method::GET, "/status", Access::Key, get(host::status)),

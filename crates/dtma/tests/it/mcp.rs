@@ -316,9 +316,9 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
         .await
         .expect_problem(400, "invalid_body");
     let all = caller(None, false);
-    let begun = agent.send(ask(Some(&all), &begin)).await;
-    let session = begun.headers["mcp-session-id"].clone();
-    begun.expect(200);
+    let first = agent.send(ask(Some(&all), &begin)).await;
+    let session = first.headers["mcp-session-id"].clone();
+    first.expect(200);
     let in_session = |caller: &McpCaller, method: &str, name: &str| {
         let message =
             json!({"jsonrpc": "2.0", "id": 5, "method": method, "params": {"name": name}});

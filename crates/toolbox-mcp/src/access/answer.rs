@@ -80,13 +80,13 @@ fn one(allowed: &Allowed, text: &str) -> Option<String> {
 }
 
 /// An event stream with the lists of tools in it cut. An event is held until it is whole.
-fn events<E: Into<axum::BoxError>>(
+fn events<E>(
     body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     allowed: Allowed,
     limit: usize,
 ) -> impl Stream<Item = Result<Bytes, axum::BoxError>> + Send
 where
-    E: Send + 'static,
+    E: Into<axum::BoxError> + Send + 'static,
 {
     let state = (body, BytesMut::new(), 0);
     stream::unfold(Some(state), move |state| {
@@ -150,12 +150,11 @@ fn event(allowed: &Allowed, event: &[u8]) -> Option<String> {
     for line in text.split(['\n', '\r']).filter(|line| !line.is_empty()) {
         // A stream may begin with a byte order mark.
         let line = line.trim_start_matches('\u{feff}');
-        match line.strip_prefix("data:") {
-            Some(value) => data.push(value.strip_prefix(' ').unwrap_or(value)),
-            None => {
-                others.push_str(line);
-                others.push('\n');
-            }
+        if let Some(value) = line.strip_prefix("data:") {
+            data.push(value.strip_prefix(' ').unwrap_or(value));
+        } else {
+            others.push_str(line);
+            others.push('\n');
         }
     }
     let cut = message(allowed, data.join("\n").as_bytes())?;
