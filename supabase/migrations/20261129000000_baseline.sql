@@ -141,7 +141,9 @@ create type public.account_tool_environment_status_enum as enum (
 
 create table public.account_tool_environments (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  -- A row outlives its owner until its droplet is gone.
+  user_id uuid references auth.users (id) on delete set null,
+  kind text not null default 'byo' check (kind in ('byo', 'droplet')),
   name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
   description text check (char_length(description) <= 2000),
   status public.account_tool_environment_status_enum not null default 'pending_provision',
@@ -152,6 +154,7 @@ create table public.account_tool_environments (
   do_droplet_id bigint unique,
   do_droplet_name text,
   public_ip_address inet,
+  address_is_told boolean not null default false,
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
@@ -175,18 +178,50 @@ create table public.account_tool_environments (
   dtma_sequence bigint check (dtma_sequence > 0),
   unresponsive_since timestamptz,
   provisioning_error_message text,
+  -- What is done with the droplet now, and what it costs.
+  provisioning_step text check (provisioning_step in (
+    'firewall', 'machine', 'boot', 'agent', 'clean_machine', 'clean_firewall', 'remove_machine', 'remove_firewall',
+    'stop', 'resize', 'start', 'reboot'
+  )),
+  provisioning_step_since timestamptz,
+  provisioning_problem text check (provisioning_problem <> ''),
+  wanted_size_slug text,
+  wanted_price_hourly_usd numeric(12, 5) check (wanted_price_hourly_usd >= 0),
+  wanted_price_monthly_usd numeric(12, 2) check (wanted_price_monthly_usd >= 0),
+  price_hourly_usd numeric(12, 5) check (price_hourly_usd >= 0),
+  price_monthly_usd numeric(12, 2) check (price_monthly_usd >= 0),
+  price_since timestamptz,
+  cost_before_usd numeric(14, 5) not null default 0 check (cost_before_usd >= 0),
+  -- The work of whoever advances it.
+  provisioning_tries integer not null default 0 check (provisioning_tries >= 0),
+  provisioning_due_at timestamptz,
+  provisioning_lease bigint not null default 0,
+  provisioning_holder text check (char_length(provisioning_holder) <= 200),
+  provisioning_leased_until timestamptz not null default '-infinity',
+  machine_asked_at timestamptz,
+  do_firewall_id text,
+  do_action_id bigint,
+  order_key text check (char_length(order_key) between 1 and 200),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint error_has_a_reason check (
     (status in ('error_provisioning', 'error_deprovisioning'))
     = (provisioning_error_message is not null and provisioning_error_message <> '')
   ),
-  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null))
+  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null)),
+  constraint droplets_are_described check (
+    kind = 'byo' or region_slug is not null and size_slug is not null and image_slug is not null
+  ),
+  constraint steps_are_of_droplets check (kind = 'droplet' or provisioning_step is null),
+  constraint steps_have_a_begin check ((provisioning_step is null) = (provisioning_step_since is null)),
+  constraint one_toolbox_per_order unique (user_id, order_key)
 )
 -- A heartbeat rewrites its row: room on the page keeps that from touching the indexes.
 with (fillfactor = 70);
 create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
 create index account_tool_environments_status_idx on public.account_tool_environments (status);
+create index account_tool_environments_due_idx on public.account_tool_environments (provisioning_due_at)
+  where provisioning_due_at is not null;
 
 -- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_environment_transition_allowed(
@@ -200,8 +235,8 @@ as $$
     when 'pending_provision' then to_status in ('provisioning', 'error_provisioning', 'pending_deprovision')
     when 'provisioning' then to_status in ('awaiting_heartbeat', 'error_provisioning', 'pending_deprovision')
     when 'awaiting_heartbeat' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
-    when 'active' then to_status in ('unresponsive', 'pending_deprovision')
-    when 'unresponsive' then to_status in ('active', 'pending_deprovision')
+    when 'active' then to_status in ('unresponsive', 'error_provisioning', 'pending_deprovision')
+    when 'unresponsive' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
     when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
     when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
     when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
@@ -238,29 +273,97 @@ begin
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
     return new;
   end if;
-  if new.id <> old.id or new.user_id <> old.user_id then
-    raise exception 'A toolbox keeps its id and its owner' using errcode = 'check_violation';
+  if new.id <> old.id or new.kind <> old.kind or new.user_id is distinct from old.user_id and (
+    -- It loses its owner only when there is no such user any more; the foreign key does that.
+    new.user_id is not null or exists (select from auth.users u where u.id = old.user_id)
+  ) then
+    raise exception 'A toolbox keeps its id, its kind and its owner' using errcode = 'check_violation';
+  end if;
+  if new.user_id is null and new.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning') then
+    new.status := 'pending_deprovision';
+    new.provisioning_error_message := null;
   end if;
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+  end if;
+  if new.status = 'deprovisioned' and new.kind = 'droplet' and new.do_droplet_id is not null then
+    raise exception 'The droplet of toolbox % is not known to be gone', new.id using errcode = 'check_violation';
+  end if;
+  if new.name <> old.name then
+    -- Its droplet gets the name too, at the next look.
+    new.provisioning_due_at := least(new.provisioning_due_at, case when new.provisioning_due_at is not null then clock_timestamp() end);
   end if;
   if new.status <> old.status then
     if not private.tool_environment_transition_allowed(old.status, new.status) then
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
     end if;
     new.status_changed_at := clock_timestamp();
-    new.unresponsive_since := case new.status
-      when 'unresponsive' then coalesce(new.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+    new.unresponsive_since := case
+      when new.status = 'unresponsive' or new.status = 'error_provisioning' and old.status in ('active', 'unresponsive')
+        then coalesce(old.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+      -- A machine that replaces one that is gone has not reported yet.
+      when new.status in ('provisioning', 'awaiting_heartbeat', 'error_provisioning') then old.unresponsive_since
     end;
+    if new.kind = 'droplet' then
+      if new.status = 'pending_deprovision' then
+        -- Whoever asks for the end, and however: the machine goes first.
+        new.provisioning_step := 'remove_machine';
+        new.provisioning_due_at := clock_timestamp();
+        new.provisioning_problem := null;
+        new.provisioning_tries := 0;
+        new.wanted_size_slug := null;
+        new.do_action_id := null;
+        new.order_key := null;
+      end if;
+    end if;
+  end if;
+  if new.status = 'active' and new.provisioning_step = 'agent' then
+    -- It reports: nothing is waited for any more. From now on somebody sees now and then whether the droplet is there.
+    new.provisioning_step := null;
+    new.provisioning_problem := null;
+    new.provisioning_tries := 0;
+    new.provisioning_due_at := clock_timestamp() + interval '6 hours';
+  end if;
+  if new.provisioning_step is distinct from old.provisioning_step then
+    new.provisioning_step_since := case when new.provisioning_step is not null then clock_timestamp() end;
   end if;
   return new;
 end;
 $$;
 comment on function private.guard_tool_environment() is
-  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since.';
+  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since; a droplet whose toolbox shall end, or whose owner is gone, is due for removal.';
+
+create function private.keep_machines_seen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if old.kind = 'droplet' and old.status <> 'deprovisioned' then
+    raise exception 'The droplet of toolbox % may still run and be paid for; deprovision it instead', old.id
+      using errcode = 'check_violation';
+  end if;
+  return old;
+end;
+$$;
+comment on function private.keep_machines_seen() is 'Refuses to delete the row of a toolbox whose droplet may live, whoever deletes.';
+
+create function private.remove_ownerless_byo() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  delete from public.account_tool_environments e where e.id = new.id;
+  return null;
+end;
+$$;
+comment on function private.remove_ownerless_byo() is 'Removes the row of a machine that its user brought when the user is gone: there is no droplet to wait for.';
 
 create trigger guard before insert or update on public.account_tool_environments
   for each row execute function private.guard_tool_environment();
+create trigger keep_machines_seen before delete on public.account_tool_environments
+  for each row execute function private.keep_machines_seen();
+create trigger remove_ownerless_byo after update of user_id on public.account_tool_environments
+  for each row when (new.user_id is null and new.kind = 'byo') execute function private.remove_ownerless_byo();
 create trigger touch_updated_at before update on public.account_tool_environments
   for each row execute function private.touch_updated_at();
 
@@ -275,10 +378,12 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 -- gets: the service role does not. So the holder of the secret key cannot put another certificate beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
-  id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  id, user_id, kind, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
+  do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd,
+  price_hourly_usd, price_monthly_usd, price_since, cost_before_usd, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -289,12 +394,14 @@ grant insert (
   dtma_port, ssh_port, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
-  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
+  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment(),
+  private.keep_machines_seen(), private.remove_ownerless_byo()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_environments is 'Toolboxes: machines (a droplet, or one the user brings) that run Docker and DTMA for one account.';
 comment on column public.account_tool_environments.id is 'The toolbox id; the keys of its DTMA are derived from it.';
-comment on column public.account_tool_environments.user_id is 'The owner; never changes.';
+comment on column public.account_tool_environments.user_id is 'The owner; never changes. Null when the user was deleted, until the droplet is gone.';
+comment on column public.account_tool_environments.kind is 'droplet: bought and removed by the control plane; byo: a machine that the user brings.';
 comment on column public.account_tool_environments.name is 'Display name, written by the owner.';
 comment on column public.account_tool_environments.description is 'Free text, written by the owner.';
 comment on column public.account_tool_environments.status is 'Lifecycle; a trigger refuses illegal transitions.';
@@ -305,6 +412,7 @@ comment on column public.account_tool_environments.image_slug is 'DigitalOcean i
 comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.address_is_told is 'Whether that address is the one that an enrolment came from: the next enrolment then tells it anew. One that somebody gave stays.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
@@ -324,8 +432,27 @@ comment on column public.account_tool_environments.instances_confirmed_at is 'Wh
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
-comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive: since then the states of its instances are unknown. Kept by a trigger.';
+comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive or its machine is gone: since then the states of its instances are unknown. Kept by a trigger.';
 comment on column public.account_tool_environments.provisioning_error_message is 'Why; set exactly in the two error statuses.';
+comment on column public.account_tool_environments.provisioning_step is 'What is done with the droplet now: a step of crates/toolbox-domain/src/provisioning.rs. Null: nothing.';
+comment on column public.account_tool_environments.provisioning_step_since is 'When that step began. Kept by a trigger.';
+comment on column public.account_tool_environments.provisioning_problem is 'What went wrong last, in words: why the step is tried again, why the machine is removed, or why the last change failed. Null: nothing.';
+comment on column public.account_tool_environments.wanted_size_slug is 'DigitalOcean size that the machine is being given.';
+comment on column public.account_tool_environments.wanted_price_hourly_usd is 'What DigitalOcean takes an hour for that size, in US dollars.';
+comment on column public.account_tool_environments.wanted_price_monthly_usd is 'What it takes a month at most for that size, in US dollars.';
+comment on column public.account_tool_environments.price_hourly_usd is 'What DigitalOcean takes an hour for this size, in US dollars.';
+comment on column public.account_tool_environments.price_monthly_usd is 'What it takes a month at most, in US dollars.';
+comment on column public.account_tool_environments.price_since is 'Since when the droplet is paid for at this price; null while there is none.';
+comment on column public.account_tool_environments.cost_before_usd is 'What earlier droplets and sizes of this toolbox cost until then, in US dollars.';
+comment on column public.account_tool_environments.provisioning_tries is 'How often the step failed in a row. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_due_at is 'When it is looked at next; null: never by itself. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_lease is 'Grows with every lease: whoever has an older one writes nothing. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_holder is 'Who leased it last, for operators. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_leased_until is 'Until then nobody else works on it. Not readable by users.';
+comment on column public.account_tool_environments.machine_asked_at is 'When a droplet was last asked for whose creation is not known to have failed. Not readable by users.';
+comment on column public.account_tool_environments.do_firewall_id is 'DigitalOcean id of the firewall. Not readable by users.';
+comment on column public.account_tool_environments.do_action_id is 'The change of the droplet that DigitalOcean works on. Not readable by users.';
+comment on column public.account_tool_environments.order_key is 'Names the order: ordering again with the same key makes no second toolbox. Not readable by users.';
 comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
 comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';
 
@@ -353,11 +480,76 @@ comment on column private.toolbox_enrolments.expires_at is 'From then on it is r
 comment on column private.toolbox_enrolments.used_at is 'When it was used; null while it is fresh.';
 comment on column private.toolbox_enrolments.used_certificate_sha256 is 'The certificate it was used with; the only one it may be used with again.';
 
+-- supabase/schemas/agents.sql
+-- Agents of users that work with tools; each may have a toolbox of its own.
+create table public.agents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  account_tool_environment_id uuid references public.account_tool_environments (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index agents_user_id_idx on public.agents (user_id);
+create index agents_account_tool_environment_id_idx on public.agents (account_tool_environment_id);
+
+create function private.guard_agent() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if 100 < (select count(*) from public.agents a where a.user_id = new.user_id) then
+    raise exception 'A user may have 100 agents at most' using errcode = 'check_violation';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.guard_agent() is 'Refuses the 101st agent of a user.';
+
+create trigger guard after insert on public.agents
+  for each row execute function private.guard_agent();
+create trigger touch_updated_at before update on public.agents
+  for each row execute function private.touch_updated_at();
+
+alter table public.agents enable row level security;
+create policy "owners read their agents" on public.agents
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "owners make agents" on public.agents
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "owners rename their agents" on public.agents
+  for update to authenticated using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "owners remove their agents" on public.agents
+  for delete to authenticated using (user_id = (select auth.uid()));
+
+-- Which toolbox is an agent's, the control plane alone writes: it may be one that is paid for.
+revoke all on public.agents from public, anon, authenticated, service_role;
+grant select, insert (name), update (name), delete on public.agents to authenticated;
+grant select on public.agents to service_role;
+
+revoke all on function private.guard_agent() from public, anon, authenticated, service_role;
+
+comment on table public.agents is 'Agents of users. An agent''s tool environment is a toolbox of the same user.';
+comment on column public.agents.id is 'The agent id.';
+comment on column public.agents.user_id is 'The owner; never changes.';
+comment on column public.agents.name is 'Display name, written by the owner.';
+comment on column public.agents.account_tool_environment_id is 'The toolbox that was made for the agent; null while it has none. Written by set_agent_toolbox.';
+comment on column public.agents.created_at is 'When it was made.';
+comment on column public.agents.updated_at is 'Kept by a trigger.';
+
 -- supabase/schemas/account_tool_instances.sql
 -- Tool instances: one container each. Users read their own; only the RPCs write.
 create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );
+
+create function private.secret_keys(spec jsonb) returns text[]
+language sql immutable strict
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct coalesce(secret ->> 'key_id', 'plain')), '{}')
+  from (select jsonb_path_query(spec, '$.env.*') union all select jsonb_path_query(spec, '$.mcp_headers.*')) s (secret);
+$$;
+comment on function private.secret_keys is 'The keys that the secrets of a spec are sealed with; plain for those that are not sealed.';
 
 create table public.account_tool_instances (
   id uuid primary key default gen_random_uuid(),
@@ -370,9 +562,12 @@ create table public.account_tool_instances (
     jsonb_typeof(spec) = 'object' and jsonb_typeof(spec -> 'image') = 'string' and spec ->> 'image' <> ''
     and octet_length(spec::text) <= 262144
   )
-  -- Values may be secrets: each is in an envelope that names its key, also while the key is null and nothing is encrypted.
+  -- Values may be secrets: each is in an envelope that names the key it is sealed with, or null.
   constraint values_of_the_environment_are_in_envelopes check (
     not jsonb_path_exists(spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
+  constraint values_of_headers_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.mcp_headers.* ? (!exists(@.key_id) || !exists(@.value))')
   ),
   -- Generated: what a user sees of the spec cannot differ from what DTMA gets.
   docker_image_url text generated always as (spec ->> 'image') stored,
@@ -415,6 +610,8 @@ create table public.account_tool_instances (
 with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+-- For the job that seals: each minute it asks which rows have secrets under certain keys.
+create index account_tool_instances_secret_keys_idx on public.account_tool_instances using gin (private.secret_keys(spec));
 
 -- The same edges as InstanceStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_instance_transition_allowed(
@@ -556,7 +753,7 @@ grant select (
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
-  private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
+  private.secret_keys, private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_instances is 'Tool instances: one container in a toolbox each. Desired state and last observed state.';
@@ -565,7 +762,7 @@ comment on column public.account_tool_instances.account_tool_environment_id is '
 comment on column public.account_tool_instances.tool_catalog_id is 'What it was deployed from; several instances may share one entry.';
 comment on column public.account_tool_instances.instance_name_on_toolbox is 'Display name, kept byte for byte, unique in its toolbox.';
 comment on column public.account_tool_instances.container_name is 'Legal Docker name derived once from name and id.';
-comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}); never readable by users.';
+comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}), which are sealed with the key that key_id names; never readable by users.';
 comment on column public.account_tool_instances.docker_image_url is 'spec.image.';
 comment on column public.account_tool_instances.mcp_transport_type is 'spec.transport; null for a tool that is no MCP server.';
 comment on column public.account_tool_instances.mcp_endpoint_path is 'spec.mcp_path.';
@@ -661,7 +858,7 @@ comment on column public.tool_instance_operations.user_id is 'Who asked; idempot
 comment on column public.tool_instance_operations.action is 'What was asked for.';
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
-comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
+comment on column public.tool_instance_operations.request_fingerprint is 'HMAC of the request the key was used for, with a key of the root secret: the request may hold secrets. Not readable by users.';
 comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';
@@ -1131,14 +1328,21 @@ create table public.alert_channels (
   kind text not null check (kind in ('webhook', 'email')),
   -- The address is checked before each call.
   webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
-  -- Standard Webhooks: 24 to 64 random bytes.
-  webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
+  -- Standard Webhooks: 24 to 64 random bytes. Users write it in plain text, and a job of the clock seals it.
+  webhook_secret text,
+  webhook_secret_key_id text check (webhook_secret_key_id ~ '^[0-9a-f]{8}$'),
   is_enabled boolean not null default true,
   quiet_from time,
   quiet_until time,
   time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint webhook_secret_is_standard_or_sealed check (
+    case when webhook_secret_key_id is null
+      then webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+      else webhook_secret ~ '^[A-Za-z0-9+/]{40,255}$'
+    end
+  ),
   -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
   constraint only_webhooks_have_a_target check (
     (kind = 'webhook') = (webhook_url is not null) and (kind = 'webhook') = (webhook_secret is not null)
@@ -1148,6 +1352,10 @@ create table public.alert_channels (
   )
 );
 create index alert_channels_user_id_idx on public.alert_channels (user_id);
+
+-- For the job that seals.
+create index alert_channels_webhook_secret_key_idx on public.alert_channels (coalesce(webhook_secret_key_id, 'plain'))
+  where webhook_secret is not null;
 
 create function private.is_time_zone(name text) returns boolean
 language plpgsql stable
@@ -1178,6 +1386,22 @@ end;
 $$;
 comment on function private.guard_alert_channel() is 'Refuses unknown time zones and the 21st channel of a user.';
 
+create function private.forget_key_of_secret() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- Who seals writes both; users write the secret alone.
+  if new.webhook_secret is distinct from old.webhook_secret and new.webhook_secret_key_id is not distinct from old.webhook_secret_key_id then
+    new.webhook_secret_key_id := null;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.forget_key_of_secret() is 'A secret that a user writes is not sealed.';
+
+create trigger forget_key_of_secret before update on public.alert_channels
+  for each row execute function private.forget_key_of_secret();
 create trigger guard after insert or update on public.alert_channels
   for each row execute function private.guard_alert_channel();
 create trigger touch_updated_at before update on public.alert_channels
@@ -1216,7 +1440,7 @@ grant select (
 ), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   delete on public.alert_channels to authenticated;
-revoke all on function private.is_time_zone, private.guard_alert_channel(), private.is_quiet
+revoke all on function private.is_time_zone, private.guard_alert_channel(), private.forget_key_of_secret(), private.is_quiet
   from public, anon, authenticated, service_role;
 
 comment on table public.alert_channels is 'Where users are told of alerts: webhooks, and mail to their own address. 20 a user at most.';
@@ -1225,7 +1449,8 @@ comment on column public.alert_channels.user_id is 'The owner; never changes.';
 comment on column public.alert_channels.name is 'Display name, written by the owner.';
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
-comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
+comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody. Sealed within a minute.';
+comment on column public.alert_channels.webhook_secret_key_id is 'Names the key that webhook_secret is sealed with; null: it is not yet. No secret. Not readable by users.';
 comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';
@@ -1718,7 +1943,8 @@ language sql stable
 set search_path = ''
 as $$
   select jsonb_build_object(
-    'kind', channel.kind, 'webhook_url', channel.webhook_url, 'webhook_secret', channel.webhook_secret,
+    'id', channel.id, 'kind', channel.kind, 'webhook_url', channel.webhook_url,
+    'webhook_secret', channel.webhook_secret, 'webhook_secret_key_id', channel.webhook_secret_key_id,
     -- Null while the address is not confirmed.
     'email', case when channel.kind = 'email' then (
       select u.email from auth.users u where u.id = channel.user_id and u.email_confirmed_at is not null
@@ -2214,7 +2440,7 @@ revoke all on function
 -- The one way in which a mutation of a user starts: checks, lock, idempotency and the first status in one transaction.
 
 create function private.replay_operation(
-  owner_id uuid, key text, fingerprint text, requested_action text
+  owner_id uuid, key text, fingerprint text, former_fingerprint text, requested_action text
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -2230,7 +2456,10 @@ begin
   if not found then
     return null;
   end if;
-  if used.action <> requested_action or used.request_fingerprint is distinct from fingerprint then
+  -- The fingerprint's key is another one since the root secret was replaced.
+  if used.action <> requested_action
+    or used.request_fingerprint is distinct from fingerprint and (used.request_fingerprint = former_fingerprint) is not true
+  then
     return jsonb_build_object('outcome', 'key_reused');
   end if;
   perform private.abandon_expired_operations(used.tool_instance_id);
@@ -2314,7 +2543,9 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   if p ->> 'idempotency_key' is not null then
-    refusal := private.replay_operation(owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'action');
+    refusal := private.replay_operation(
+      owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'former_request_fingerprint', p ->> 'action'
+    );
     if refusal is not null then
       return refusal;
     end if;
@@ -2788,23 +3019,36 @@ $$;
 comment on function private.advance_tool_environment is
   'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
 
-create function public.create_toolbox_enrolment(p jsonb) returns jsonb
-language plpgsql security definer
+create function private.add_toolbox_enrolment(toolbox_id uuid, ttl_seconds double precision) returns jsonb
+language plpgsql
 set search_path = ''
-set lock_timeout = '5s'
 as $$
 declare
-  ttl constant interval := make_interval(secs => (p ->> 'ttl_seconds')::double precision);
+  ttl constant interval := make_interval(secs => ttl_seconds);
   -- 366 random bits, from the generator that also makes the ids.
   token constant text := 'tbe_' || rtrim(translate(encode(sha256(
     uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
   ), 'base64'), '+/', '-_'), '=');
   enrolment private.toolbox_enrolments;
 begin
-  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   if ttl not between interval '1 second' and interval '1 day' then
     raise exception 'ttl_seconds in p must be from 1 to 86400' using errcode = 'invalid_parameter_value';
   end if;
+  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
+  values (encode(sha256(token::bytea), 'hex'), add_toolbox_enrolment.toolbox_id, clock_timestamp() + ttl)
+  returning * into enrolment;
+  return jsonb_build_object('token', token, 'expires_at', enrolment.expires_at);
+end;
+$$;
+comment on function private.add_toolbox_enrolment is 'Makes a token for a toolbox. The token is told here and kept nowhere.';
+
+create function public.create_toolbox_enrolment(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   perform from public.account_tool_environments e
   where e.id = (p ->> 'toolbox_id')::uuid
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
@@ -2813,10 +3057,8 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   delete from private.toolbox_enrolments t where t.toolbox_id = (p ->> 'toolbox_id')::uuid;
-  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
-  values (encode(sha256(token::bytea), 'hex'), (p ->> 'toolbox_id')::uuid, clock_timestamp() + ttl)
-  returning * into enrolment;
-  return jsonb_build_object('outcome', 'created', 'token', token, 'expires_at', enrolment.expires_at);
+  return jsonb_build_object('outcome', 'created')
+    || private.add_toolbox_enrolment((p ->> 'toolbox_id')::uuid, (p ->> 'ttl_seconds')::double precision);
 end;
 $$;
 comment on function public.create_toolbox_enrolment is
@@ -2866,6 +3108,8 @@ begin
 
   update private.toolbox_enrolments t set used_at = clock_timestamp(), used_certificate_sha256 = fingerprint
   where t.token_hash = enrolment.token_hash;
+  -- A droplet that was asked for twice may have two.
+  delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id and t.token_hash <> enrolment.token_hash;
   -- Whatever key was known before, stolen or not, ends here.
   update public.account_tool_environments e
   set dtma_key_epoch = e.dtma_key_epoch + 1,
@@ -2873,6 +3117,11 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- Where the enrolment came from, unless somebody gave the address. A wrong one is harmless, because only the holder of the
+    -- certificate above is ever told anything.
+    public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
+      then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -2907,12 +3156,109 @@ comment on function public.set_toolbox_key is
   'Second step of an enrolment: stores the hash of the key the agent will present. Answers {outcome}: set, or superseded when another enrolment or a heartbeat came between; then no key may be told.';
 
 revoke all on function
-  private.advance_tool_environment, public.create_toolbox_enrolment, public.enrol_toolbox,
+  private.advance_tool_environment, private.add_toolbox_enrolment, public.create_toolbox_enrolment, public.enrol_toolbox,
   public.set_toolbox_key
   from public, anon, authenticated, service_role;
 grant execute on function
   public.create_toolbox_enrolment, public.enrol_toolbox, public.set_toolbox_key
   to service_role;
+
+-- supabase/schemas/functions/own_machines.sql
+-- Toolboxes on machines that their users bring. Reads go through row-level security; what is written, and how many a user may
+-- have, is decided here.
+
+create function public.create_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+  most constant integer := p ->> 'max_toolboxes';
+  made uuid;
+begin
+  perform private.require_keys(p, 'user_id', 'name', 'max_toolboxes');
+  -- Two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
+  if (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') >= most then
+    return jsonb_build_object('outcome', 'quota_exceeded');
+  end if;
+  insert into public.account_tool_environments (user_id, name, description, public_ip_address)
+  values (of_user, p ->> 'name', p ->> 'description', (p ->> 'address')::inet)
+  returning id into made;
+  return jsonb_build_object('outcome', 'created', 'id', made);
+end;
+$$;
+comment on function public.create_own_toolbox is
+  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded when the user has max_toolboxes.';
+
+create function public.update_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  update public.account_tool_environments e
+  set name = coalesce(p ->> 'name', e.name),
+    description = case when p ? 'description' then p ->> 'description' else e.description end,
+    public_ip_address = case when p ? 'address' then (p ->> 'address')::inet else e.public_ip_address end,
+    address_is_told = e.address_is_told and not p ? 'address'
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid
+    -- A bought machine has the name too, and its address is DigitalOcean's.
+    and (e.kind = 'byo' or not p ?| '{name,address}');
+  return jsonb_build_object('outcome', case when found then 'updated' else 'not_found' end);
+end;
+$$;
+comment on function public.update_own_toolbox is
+  'Writes the name, the description and the address that are in p; a null ends a description or an address. Answers {outcome}: updated, or not_found.';
+
+create function public.delete_own_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'user_id');
+  -- A droplet is paid for until it is gone: its row leaves by another way.
+  delete from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'user_id')::uuid and e.kind = 'byo';
+  return jsonb_build_object('outcome', case when found then 'deleted' else 'not_found' end);
+end;
+$$;
+comment on function public.delete_own_toolbox is
+  'Removes the row of a machine that its user brought, and with it the keys: the machine is told nothing any more. Answers {outcome}: deleted, or not_found.';
+
+revoke all on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_own_toolbox, public.update_own_toolbox, public.delete_own_toolbox to service_role;
+
+-- supabase/schemas/functions/agent_toolbox.sql
+-- Which toolbox is an agent's.
+create function public.set_agent_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  agent public.agents;
+begin
+  perform private.require_keys(p, 'agent_id', 'toolbox_id');
+  update public.agents a
+  set account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+  where a.id = (p ->> 'agent_id')::uuid
+    and a.account_tool_environment_id is not distinct from (p ->> 'expected')::uuid
+    -- Never somebody else's.
+    and exists (select from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid and e.user_id = a.user_id)
+  returning * into agent;
+  return jsonb_build_object('outcome', case when agent.id is not null then 'set' else 'changed' end);
+end;
+$$;
+comment on function public.set_agent_toolbox is
+  'Says which toolbox an agent has, if it still has the expected one (none when absent) and both belong to one user. Answers {outcome}: set or changed.';
+
+revoke all on function public.set_agent_toolbox from public, anon, authenticated, service_role;
+grant execute on function public.set_agent_toolbox to service_role;
 
 -- supabase/schemas/functions/desired_state.sql
 -- What an agent should hold, and the digest by which it knows that it does.
@@ -3273,6 +3619,455 @@ comment on function public.record_heartbeat is
 revoke all on function public.record_heartbeat from public, anon, authenticated, service_role;
 grant execute on function public.record_heartbeat to service_role;
 
+-- supabase/schemas/functions/provisioning.sql
+-- How toolboxes are ordered, and how whoever has time takes their next step. What the next step is, and what is done in it, is
+-- decided by crates/toolbox-domain/src/provisioning.rs; here are the lease, the compare-and-set, and what no step may do.
+
+-- Ids that were toolboxes: a droplet with the tag of one is ours, and nobody waits for it.
+create table private.removed_toolboxes (
+  toolbox_id uuid primary key,
+  removed_at timestamptz not null default clock_timestamp()
+);
+alter table private.removed_toolboxes enable row level security;
+revoke all on private.removed_toolboxes from public, anon, authenticated, service_role;
+
+comment on table private.removed_toolboxes is 'Toolboxes with droplets whose rows are gone. A droplet with the tag of one was left behind, and the sweep removes it.';
+comment on column private.removed_toolboxes.toolbox_id is 'The id that the toolbox had.';
+comment on column private.removed_toolboxes.removed_at is 'When its row was removed.';
+
+-- When jobs ran that need not run with every tick.
+create table private.job_runs (
+  job text primary key,
+  ran_at timestamptz not null
+);
+alter table private.job_runs enable row level security;
+revoke all on private.job_runs from public, anon, authenticated, service_role;
+
+comment on table private.job_runs is 'When jobs last began that run more rarely than the clock ticks.';
+comment on column private.job_runs.job is 'The job.';
+comment on column private.job_runs.ran_at is 'When it last began.';
+
+create function public.begin_rare_job(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  perform private.require_keys(p, 'job', 'every_seconds');
+  insert into private.job_runs (job, ran_at) values (p ->> 'job', clock_timestamp())
+  on conflict (job) do update set ran_at = excluded.ran_at
+    where job_runs.ran_at <= clock_timestamp() - make_interval(secs => (p ->> 'every_seconds')::double precision);
+  return jsonb_build_object('outcome', case when found then 'due' else 'not_due' end);
+end;
+$$;
+comment on function public.begin_rare_job is 'Whether a job is due that runs every so many seconds; of all who ask at once, one is told so. Answers {outcome}: due or not_due.';
+
+-- What a worker reads. Ages are counted by one clock, the database's.
+create function private.toolbox_for_worker(e public.account_tool_environments) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', e.id, 'user_id', e.user_id, 'kind', e.kind, 'name', e.name, 'status', e.status, 'lease', e.provisioning_lease,
+    'step', e.provisioning_step, 'problem', e.provisioning_problem, 'tries', e.provisioning_tries,
+    'step_age_seconds', extract(epoch from clock_timestamp() - e.provisioning_step_since),
+    'due_in_seconds', extract(epoch from e.provisioning_due_at - clock_timestamp()),
+    'machine_asked_age_seconds', extract(epoch from clock_timestamp() - e.machine_asked_at),
+    'heartbeat_age_seconds', extract(epoch from clock_timestamp() - e.last_heartbeat_at),
+    'region_slug', e.region_slug, 'size_slug', e.size_slug, 'image_slug', e.image_slug, 'wanted_size_slug', e.wanted_size_slug,
+    'do_droplet_id', e.do_droplet_id, 'do_droplet_name', e.do_droplet_name, 'do_firewall_id', e.do_firewall_id,
+    'do_action_id', e.do_action_id, 'public_ip_address', host(e.public_ip_address)
+  );
+$$;
+comment on function private.toolbox_for_worker is 'A toolbox as who advances it needs it.';
+
+create function private.cost_until_now(e public.account_tool_environments) returns numeric
+language sql stable
+set search_path = ''
+as $$
+  select e.cost_before_usd + coalesce(
+    e.price_hourly_usd * extract(epoch from greatest(clock_timestamp() - e.price_since, interval '0')) / 3600, 0
+  );
+$$;
+comment on function private.cost_until_now is 'What the droplets of a toolbox cost so far, in US dollars.';
+
+create function public.order_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+  most constant integer := p ->> 'max_toolboxes';
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(
+    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+  );
+  -- As create_own_toolbox: two requests at once are counted one after the other.
+  perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
+  if not exists (select from auth.users u where u.id = of_user) then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  select * into toolbox from public.account_tool_environments e where e.user_id = of_user and e.order_key = p ->> 'order_key';
+  if found then
+    return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', false);
+  end if;
+  if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  insert into public.account_tool_environments (
+    user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
+    provisioning_step, provisioning_step_since, provisioning_due_at
+  ) values (
+    of_user, 'droplet', p ->> 'name', p ->> 'description', p ->> 'region_slug', p ->> 'size_slug', p ->> 'image_slug',
+    (p ->> 'price_hourly_usd')::numeric, (p ->> 'price_monthly_usd')::numeric, p ->> 'order_key',
+    'firewall', clock_timestamp(), clock_timestamp()
+  ) returning * into toolbox;
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+  values (toolbox.id, 'user', of_user, 'ordered', jsonb_build_object(
+    'region', toolbox.region_slug, 'size', toolbox.size_slug, 'image', toolbox.image_slug
+  ), 'accepted', p ->> 'request_id');
+  return jsonb_build_object('outcome', 'ordered', 'id', toolbox.id, 'is_new', true);
+end;
+$$;
+comment on function public.order_toolbox is
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+
+create function public.ask_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
+  change constant text := p ->> 'change';
+  toolbox public.account_tool_environments;
+  outcome text := 'accepted';
+begin
+  perform private.require_keys(p, 'toolbox_id', 'change');
+  if change not in ('deprovision', 'retry', 'resize', 'reboot', 'rename', 'look') then
+    raise exception 'Unknown change in p: "%"', change using errcode = 'invalid_parameter_value';
+  end if;
+  select * into toolbox from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and (p ->> 'user_id' is null or e.user_id = (p ->> 'user_id')::uuid)
+  for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if toolbox.kind = 'byo' then
+    return jsonb_build_object('outcome', 'byo');
+  elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
+    -- It is on its way; it is looked at sooner.
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    where e.id = toolbox.id and e.provisioning_due_at is not null;
+    outcome := 'unchanged';
+  elsif change = 'deprovision' then
+    -- The guard gives it its step.
+    update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
+    where e.id = toolbox.id;
+    delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+  elsif change = 'rename' then
+    perform private.require_keys(p, 'name');
+    if toolbox.status = any (leaving) then
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    end if;
+    update public.account_tool_environments e
+    set name = p ->> 'name'
+    where e.id = toolbox.id;
+  elsif change = 'retry' then
+    if toolbox.status = 'error_provisioning' and toolbox.provisioning_step is null then
+      update public.account_tool_environments e
+      set status = 'provisioning', provisioning_error_message = null, provisioning_problem = null, provisioning_step = 'firewall',
+        provisioning_tries = 0, provisioning_due_at = clock_timestamp()
+      where e.id = toolbox.id;
+    elsif toolbox.status = 'error_deprovisioning' then
+      update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
+      where e.id = toolbox.id;
+    else
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    end if;
+  else
+    if toolbox.status not in ('active', 'unresponsive') then
+      return jsonb_build_object('outcome', 'refused', 'status', toolbox.status);
+    elsif toolbox.provisioning_step is not null or toolbox.do_droplet_id is null then
+      return jsonb_build_object('outcome', 'in_progress', 'step', toolbox.provisioning_step);
+    end if;
+    if change = 'resize' then
+      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd');
+    end if;
+    update public.account_tool_environments e
+    set provisioning_step = case change when 'resize' then 'stop' else 'reboot' end, provisioning_tries = 0,
+      provisioning_problem = null, provisioning_due_at = clock_timestamp(), do_action_id = null,
+      wanted_size_slug = case when change = 'resize' then p ->> 'size_slug' end,
+      wanted_price_hourly_usd = case when change = 'resize' then (p ->> 'price_hourly_usd')::numeric end,
+      wanted_price_monthly_usd = case when change = 'resize' then (p ->> 'price_monthly_usd')::numeric end
+    where e.id = toolbox.id;
+  end if;
+  if outcome = 'accepted' then
+    insert into public.toolbox_events (account_tool_environment_id, actor_kind, actor_id, kind, detail, result, request_id)
+    values (
+      toolbox.id, case when p ->> 'user_id' is null then 'control_plane' else 'user' end, (p ->> 'user_id')::uuid, change,
+      jsonb_strip_nulls(jsonb_build_object('size', p ->> 'size_slug', 'name', p ->> 'name')), 'accepted', p ->> 'request_id'
+    );
+  end if;
+  return jsonb_build_object('outcome', outcome);
+end;
+$$;
+comment on function public.ask_toolbox is
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
+
+create function public.lease_toolboxes(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  leased jsonb;
+begin
+  perform private.require_keys(p, 'holder', 'lease_seconds', 'limit');
+  with due as (
+    select e.id from public.account_tool_environments e
+    where e.provisioning_due_at <= clock_timestamp() and e.provisioning_leased_until <= clock_timestamp() and e.kind = 'droplet'
+      and (p ->> 'toolbox_id' is null or e.id = (p ->> 'toolbox_id')::uuid)
+    order by e.provisioning_due_at
+    limit least((p ->> 'limit')::integer, 100)
+    for no key update skip locked
+  ), taken as (
+    update public.account_tool_environments e
+    set provisioning_lease = e.provisioning_lease + 1, provisioning_holder = p ->> 'holder',
+      provisioning_leased_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+    from due d where e.id = d.id
+    returning e as toolbox
+  )
+  select coalesce(jsonb_agg(private.toolbox_for_worker(t.toolbox)), '[]') into leased from taken t;
+  return jsonb_build_object('outcome', 'leased', 'toolboxes', leased);
+end;
+$$;
+comment on function public.lease_toolboxes is
+  'Takes toolboxes whose next step is due and that nobody else works on (or the one with toolbox_id), for lease_seconds. Answers {outcome: leased, toolboxes}.';
+
+create function public.begin_toolbox_machine(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease', 'lease_seconds', 'ttl_seconds');
+  update public.account_tool_environments e
+  set machine_asked_at = clock_timestamp(),
+    provisioning_leased_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+  where e.id = (p ->> 'toolbox_id')::uuid and e.provisioning_lease = (p ->> 'lease')::bigint
+    and e.provisioning_leased_until > clock_timestamp() and e.provisioning_step = 'machine';
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  -- Those that were given to machines before are good still: which of them comes to life is not known.
+  return jsonb_build_object('outcome', 'begun')
+    || private.add_toolbox_enrolment((p ->> 'toolbox_id')::uuid, (p ->> 'ttl_seconds')::double precision);
+end;
+$$;
+comment on function public.begin_toolbox_machine is
+  'Before a droplet is asked for: writes that it may exist from now on, and makes the token that it enrols with. Answers {outcome}: begun with token and expires_at, or superseded.';
+
+create function public.record_toolbox_step(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  now constant timestamptz := clock_timestamp();
+  from_step constant text := p ->> 'from_step';
+  to_step constant text := p ->> 'to_step';
+  -- Only keys that are there are written.
+  set constant jsonb := coalesce(p -> 'set', '{}');
+  is_failure constant boolean := coalesce((p ->> 'failed')::boolean, false);
+  to_status public.account_tool_environment_status_enum := p ->> 'to_status';
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease');
+  select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if toolbox.provisioning_lease <> (p ->> 'lease')::bigint or toolbox.provisioning_step is distinct from from_step then
+    -- Somebody asked for something else meanwhile. Who worked on it has finished what it did outside, so the next may begin.
+    update public.account_tool_environments e set provisioning_leased_until = '-infinity'
+    where e.id = toolbox.id and e.provisioning_lease = (p ->> 'lease')::bigint;
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if to_step in ('clean_machine', 'clean_firewall') and to_step is distinct from from_step then
+    -- What the machine knew ends before the machine does.
+    delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+    update public.account_tool_environments e
+    set dtma_token_hash = null, dtma_offered_key_id = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null
+    where e.id = toolbox.id;
+  end if;
+  -- A toolbox whose agent was faster is further on already.
+  if not coalesce(private.tool_environment_transition_allowed(toolbox.status, to_status), false) then
+    to_status := toolbox.status;
+  end if;
+  update public.account_tool_environments e
+  set status = to_status,
+    provisioning_error_message = case
+      when to_status in ('error_provisioning', 'error_deprovisioning') then coalesce(p ->> 'problem', e.provisioning_error_message, 'It is not known why')
+    end,
+    provisioning_step = to_step,
+    provisioning_problem = p ->> 'problem',
+    provisioning_tries = case when is_failure then e.provisioning_tries + 1 else 0 end,
+    provisioning_due_at = now + make_interval(secs => (p ->> 'due_in_seconds')::double precision),
+    provisioning_leased_until = case
+      when (p ->> 'keep')::boolean then now + make_interval(secs => (p ->> 'lease_seconds')::double precision)
+      else '-infinity'
+    end,
+    machine_asked_at = case when set ? 'machine_not_asked' then null else e.machine_asked_at end,
+    do_droplet_id = case when set ? 'do_droplet_id' then (set ->> 'do_droplet_id')::bigint else e.do_droplet_id end,
+    do_droplet_name = case when set ? 'do_droplet_name' then set ->> 'do_droplet_name' else e.do_droplet_name end,
+    do_firewall_id = case when set ? 'do_firewall_id' then set ->> 'do_firewall_id' else e.do_firewall_id end,
+    do_action_id = case when set ? 'do_action_id' then (set ->> 'do_action_id')::bigint else e.do_action_id end,
+    public_ip_address = case when set ? 'public_ip_address' then (set ->> 'public_ip_address')::inet else e.public_ip_address end,
+    size_slug = case when set ? 'size_slug' then set ->> 'size_slug' else e.size_slug end,
+    wanted_size_slug = case when set ? 'wanted_size_slug' then set ->> 'wanted_size_slug' else e.wanted_size_slug end,
+    -- What was paid for until now is added up when the price changes or ends.
+    cost_before_usd = case
+      when set ->> 'do_droplet_id' is null and set ? 'do_droplet_id' or set ? 'size_slug' then private.cost_until_now(e)
+      else e.cost_before_usd
+    end,
+    price_since = case
+      when set ? 'do_droplet_id' then case when set ->> 'do_droplet_id' is not null then coalesce(e.price_since, now) end
+      when set ? 'size_slug' then now
+      else e.price_since
+    end,
+    price_hourly_usd = case when set ? 'size_slug' then coalesce(e.wanted_price_hourly_usd, e.price_hourly_usd) else e.price_hourly_usd end,
+    price_monthly_usd = case when set ? 'size_slug' then coalesce(e.wanted_price_monthly_usd, e.price_monthly_usd) else e.price_monthly_usd end
+  where e.id = toolbox.id
+  returning * into toolbox;
+  return jsonb_build_object('outcome', 'recorded', 'toolbox', private.toolbox_for_worker(toolbox));
+end;
+$$;
+comment on function public.record_toolbox_step is
+  'Writes what came of a step, for the worker with this lease and only while the toolbox is in from_step; the status moves to to_status if it may. Keeps the lease with keep: true. Answers {outcome}: recorded with the toolbox, or superseded.';
+
+create function public.remove_toolbox(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'lease');
+  select * into toolbox from public.account_tool_environments e
+  where e.id = (p ->> 'toolbox_id')::uuid and e.provisioning_lease = (p ->> 'lease')::bigint and e.provisioning_step = 'remove_firewall'
+  for update;
+  if not found then
+    return jsonb_build_object('outcome', 'superseded');
+  end if;
+  if toolbox.status in ('pending_deprovision', 'error_deprovisioning') then
+    update public.account_tool_environments e set status = 'deprovisioning', provisioning_error_message = null where e.id = toolbox.id;
+  end if;
+  update public.account_tool_environments e set status = 'deprovisioned', provisioning_step = null where e.id = toolbox.id;
+  insert into private.removed_toolboxes (toolbox_id) values (toolbox.id) on conflict do nothing;
+  delete from public.account_tool_environments e where e.id = toolbox.id;
+  return jsonb_build_object('outcome', 'removed');
+end;
+$$;
+comment on function public.remove_toolbox is
+  'Last step of a removal, when neither droplet nor firewall is left: the row goes with its tools, keys and history, and the id is remembered as removed. Answers {outcome}: removed or superseded.';
+
+create function public.sweep_toolboxes(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  -- What began after the list was asked for is not in it.
+  asked_at constant timestamptz := clock_timestamp() - make_interval(secs => (p ->> 'list_age_seconds')::double precision);
+  leftover jsonb;
+  unseen jsonb;
+  moved jsonb;
+  extra jsonb;
+begin
+  perform private.require_keys(p, 'droplets', 'list_age_seconds');
+  -- Droplets that no row has.
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'droplet_id', l.droplet_id, 'toolbox_id', l.toolbox_id,
+    'why', case
+      when e.id is not null then 'second'
+      when r.toolbox_id is not null then 'removed'
+      else 'unknown'
+    end,
+    -- A second one only while the one that the row names is there too.
+    'is_ours', case when e.id is not null then true else r.toolbox_id is not null end
+  ) order by l.droplet_id), '[]') into extra
+  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid)
+  left join public.account_tool_environments e on e.id = l.toolbox_id
+  left join private.removed_toolboxes r on r.toolbox_id = l.toolbox_id
+  where e.id is null or e.provisioning_step is null and e.do_droplet_id <> l.droplet_id
+    and exists (select from jsonb_to_recordset(p -> 'droplets') as own (droplet_id bigint) where own.droplet_id = e.do_droplet_id);
+  -- A toolbox that gave its machine up has one all the same: it is cleaned up once more.
+  with again as (
+    update public.account_tool_environments e
+    set provisioning_step = 'clean_machine', provisioning_problem = e.provisioning_error_message, provisioning_due_at = clock_timestamp()
+    where e.kind = 'droplet' and e.status = 'error_provisioning' and e.provisioning_step is null
+      and exists (select from jsonb_to_recordset(p -> 'droplets') as l (toolbox_id uuid) where l.toolbox_id = e.id)
+    returning e.id
+  )
+  select coalesce(jsonb_agg(a.id order by a.id), '[]') into leftover from again a;
+  -- Rows whose droplet was not listed: looked at one by one, because a list can be behind.
+  with looked as (
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    where e.kind = 'droplet' and e.do_droplet_id is not null and e.status in ('awaiting_heartbeat', 'active', 'unresponsive')
+      and e.status_changed_at < asked_at - interval '1 minute'
+      and not exists (select from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint) where l.droplet_id = e.do_droplet_id)
+    returning e.id
+  )
+  select coalesce(jsonb_agg(u.id order by u.id), '[]') into unseen from looked u;
+  with looked as (
+    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, address inet)
+    where e.kind = 'droplet' and e.do_droplet_id = l.droplet_id and e.public_ip_address <> l.address and e.provisioning_due_at is not null
+    returning e.id
+  )
+  select coalesce(jsonb_agg(m.id order by m.id), '[]') into moved from looked m;
+  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
+end;
+$$;
+comment on function public.sweep_toolboxes is
+  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
+
+-- Each move of a droplet's life is history.
+create function private.tell_provisioning() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  insert into public.toolbox_events (account_tool_environment_id, actor_kind, kind, detail, result)
+  values (new.id, 'control_plane', 'provisioning', jsonb_strip_nulls(jsonb_build_object(
+    'from_status', old.status, 'to_status', new.status, 'from_step', old.provisioning_step, 'to_step', new.provisioning_step,
+    'reason', left(coalesce(new.provisioning_error_message, new.provisioning_problem), 1000)
+  )), case when new.status in ('error_provisioning', 'error_deprovisioning') then 'failed' else 'succeeded' end);
+  return null;
+end;
+$$;
+comment on function private.tell_provisioning() is 'Appends each change of status or step of a droplet''s toolbox to its history.';
+
+create trigger tell_provisioning after update on public.account_tool_environments
+  for each row when (
+    new.kind = 'droplet'
+    and (old.status is distinct from new.status or old.provisioning_step is distinct from new.provisioning_step)
+  ) execute function private.tell_provisioning();
+
+revoke all on function
+  public.begin_rare_job, private.toolbox_for_worker, private.cost_until_now, public.order_toolbox, public.ask_toolbox,
+  public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
+  private.tell_provisioning()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.begin_rare_job, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
+  public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes
+  to service_role;
+
 -- supabase/schemas/functions/mark_silent_toolboxes.sql
 -- A toolbox that does not report is not shown as if it did.
 
@@ -3475,6 +4270,121 @@ comment on function private.delete_old_operations is
 revoke all on function private.delete_old_events, private.delete_old_toolbox_events, private.delete_old_alerts, private.delete_old_operations
   from public, anon, authenticated, service_role;
 
+-- supabase/schemas/functions/seal_secrets.sql
+-- Secrets are sealed by the functions before they are written here. What is in plain text all the same, because it is from before
+-- that or because a user wrote it, and what is sealed with a key that is to go, is given out to be sealed anew.
+
+create function public.get_secrets_to_seal(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  wanted constant text[] := array(select jsonb_array_elements_text(p -> 'key_ids'));
+  most constant integer := 200;
+  most_bytes constant integer := 1000000;
+  specs jsonb;
+  webhooks jsonb;
+begin
+  perform private.require_keys(p, 'key_ids');
+  -- At random, so that what cannot be opened does not stand before the rest for ever.
+  with due as (
+    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, i.spec, random() as place
+     from public.account_tool_instances i
+     where private.secret_keys(i.spec) && wanted order by place limit most)
+    union all
+    (select o.account_tool_environment_id, o.tool_instance_id, o.id, o.previous_spec, random() as place
+     from public.tool_instance_operations o
+     where o.previous_spec is not null and private.secret_keys(o.previous_spec) && wanted order by place limit most)
+  ), measured as (
+    select d.*, sum(octet_length(d.spec::text)) over (order by d.place) - octet_length(d.spec::text) as bytes_before from due d
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'toolbox_id', m.toolbox_id, 'instance_id', m.instance_id, 'operation_id', m.operation_id,
+    'spec', m.spec, 'version', md5(m.spec::text)
+  )), '[]') into specs
+  from measured m where m.bytes_before < most_bytes;
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'channel_id', c.id, 'webhook_secret', c.webhook_secret, 'webhook_secret_key_id', c.webhook_secret_key_id
+  )), '[]') into webhooks
+  from (
+    select * from public.alert_channels written
+    where written.webhook_secret is not null and coalesce(written.webhook_secret_key_id, 'plain') = any (wanted)
+    order by random() limit most
+  ) c;
+  return jsonb_build_object('outcome', 'found', 'specs', specs, 'webhooks', webhooks);
+end;
+$$;
+comment on function public.get_secrets_to_seal is
+  'Specs of instances, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
+
+create function public.put_sealed_secrets(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  written integer;
+  total integer;
+begin
+  perform private.require_keys(p, 'specs', 'webhooks');
+  -- Rows that somebody holds are left for the next time, and so are those with another spec than the one that was sealed.
+  with unchanged as (
+    select i.id, s.spec
+    from public.account_tool_instances i
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
+      on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+    for no key update of i skip locked
+  )
+  update public.account_tool_instances i set spec = u.spec from unchanged u where i.id = u.id;
+  get diagnostics total = row_count;
+  with unchanged as (
+    select o.id, s.spec
+    from public.tool_instance_operations o
+    join jsonb_to_recordset(p -> 'specs') s (operation_id uuid, spec jsonb, version text)
+      on s.operation_id = o.id and s.version = md5(o.previous_spec::text)
+    for no key update of o skip locked
+  )
+  update public.tool_instance_operations o set previous_spec = u.spec from unchanged u where o.id = u.id;
+  get diagnostics written = row_count;
+  total := total + written;
+  with unchanged as (
+    select c.id, s.secret, s.key_id
+    from public.alert_channels c
+    join jsonb_to_recordset(p -> 'webhooks') s (channel_id uuid, was text, key_id text, secret text)
+      on s.channel_id = c.id and s.was = c.webhook_secret
+    for no key update of c skip locked
+  )
+  update public.alert_channels c set webhook_secret = u.secret, webhook_secret_key_id = u.key_id from unchanged u where c.id = u.id;
+  get diagnostics written = row_count;
+  return jsonb_build_object('outcome', 'sealed', 'count', total + written);
+end;
+$$;
+comment on function public.put_sealed_secrets is
+  'Writes what was sealed of what get_secrets_to_seal gave out, where nothing else was written since. Answers {outcome: sealed, count}.';
+
+create function private.secrets_by_key() returns table (key_id text, place text, how_many bigint)
+language sql stable
+set search_path = ''
+as $$
+  select key, s.place, count(*)
+  from (
+    select 'account_tool_instances.spec' as place, private.secret_keys(i.spec) as keys from public.account_tool_instances i
+    union all
+    select 'tool_instance_operations.previous_spec', private.secret_keys(o.previous_spec)
+    from public.tool_instance_operations o where o.previous_spec is not null
+    union all
+    select 'alert_channels.webhook_secret', array[coalesce(c.webhook_secret_key_id, 'plain')]
+    from public.alert_channels c where c.webhook_secret is not null
+  ) s, unnest(s.keys) key
+  group by key, s.place
+  order by key, s.place;
+$$;
+comment on function private.secrets_by_key is
+  'How many rows hold secrets under which key, by its fingerprint; plain: not sealed. For an operator who replaces the root secret.';
+
+revoke all on function public.get_secrets_to_seal, public.put_sealed_secrets, private.secrets_by_key from public, anon, authenticated, service_role;
+grant execute on function public.get_secrets_to_seal, public.put_sealed_secrets to service_role;
+
 -- supabase/schemas/functions/run_job.sql
 -- The jobs of the route heartbeat/tick that are the database's. Each takes rows that nobody holds and skips the others, so
 -- two ticks at once share the work. Each does a bounded part; the next tick goes on.
@@ -3508,3 +4418,248 @@ comment on function public.run_job is
 
 revoke all on function public.run_job from public, anon, authenticated, service_role;
 grant execute on function public.run_job to service_role;
+
+-- supabase/schemas/mcp_access.sql
+-- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
+-- may also let a program act, which a row with the program's client id says. The owner of the toolbox needs no row.
+create table public.mcp_access (
+  id uuid primary key default gen_random_uuid(),
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  -- None: every MCP server of the toolbox.
+  account_tool_instance_id uuid references public.account_tool_instances (id) on delete cascade,
+  granted_by uuid not null references auth.users (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
+  token_hash text unique check (token_hash ~ '^[0-9a-f]{64}$'),
+  user_id uuid references auth.users (id) on delete cascade,
+  client_id text check (char_length(client_id) between 1 and 255),
+  -- None: all. An empty list: no tool.
+  allowed_tools text[] check (
+    cardinality(allowed_tools) <= 100 and array_position(allowed_tools, null) is null
+    and octet_length(array_to_string(allowed_tools, '')) <= 8192
+  ),
+  read_only boolean not null default false,
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  last_used_at timestamptz,
+  last_client text check (char_length(last_client) <= 200),
+  created_at timestamptz not null default now(),
+  constraint a_token_or_a_user check ((token_hash is null) <> (user_id is null)),
+  constraint a_client_acts_for_a_user check (client_id is null or user_id is not null)
+);
+create index mcp_access_account_tool_environment_id_idx on public.mcp_access (account_tool_environment_id);
+create index mcp_access_account_tool_instance_id_idx on public.mcp_access (account_tool_instance_id);
+create index mcp_access_granted_by_idx on public.mcp_access (granted_by);
+create index mcp_access_user_id_idx on public.mcp_access (user_id);
+
+alter table public.mcp_access enable row level security;
+create policy "owners read the access they gave" on public.mcp_access
+  for select to authenticated using (granted_by = (select auth.uid()));
+create policy "users read the access they were given" on public.mcp_access
+  for select to authenticated using (user_id = (select auth.uid()));
+
+-- Only the RPCs write.
+revoke all on public.mcp_access from public, anon, authenticated, service_role;
+grant select (
+  id, account_tool_environment_id, account_tool_instance_id, granted_by, name, user_id, client_id, allowed_tools, read_only,
+  expires_at, revoked_at, last_used_at, last_client, created_at
+) on public.mcp_access to authenticated;
+
+comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and programs of users. The owner needs no row.';
+comment on column public.mcp_access.id is 'Names it when it is revoked.';
+comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
+comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it.';
+comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
+comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
+comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';
+comment on column public.mcp_access.allowed_tools is 'Names of the tools that may be used; null: all.';
+comment on column public.mcp_access.read_only is 'Only tools that their server calls read-only (readOnlyHint) may be used.';
+comment on column public.mcp_access.expires_at is 'Until then it counts; null: until it is revoked.';
+comment on column public.mcp_access.revoked_at is 'From then on it does not count.';
+comment on column public.mcp_access.last_used_at is 'When it was last used, to the minute.';
+comment on column public.mcp_access.last_client is 'What the program that used it then calls itself (its User-Agent).';
+comment on column public.mcp_access.created_at is 'When it was given.';
+
+-- supabase/schemas/functions/mcp_access.sql
+-- How access to MCP servers is given, revoked, and looked up. Functions call these with the secret key.
+
+create function public.grant_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  most constant integer := 200;
+  toolbox constant uuid := p ->> 'toolbox_id';
+  owner constant uuid := p ->> 'owner_id';
+  instance constant uuid := p ->> 'instance_id';
+  grantee constant uuid := p ->> 'user_id';
+  given public.mcp_access;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'name');
+  -- The lock keeps two calls from passing the limit together.
+  perform from public.account_tool_environments e where e.id = toolbox and e.user_id = owner for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'toolbox_not_found');
+  end if;
+  if instance is not null and not exists (
+    select from public.account_tool_instances i where i.id = instance and i.account_tool_environment_id = toolbox
+  ) then
+    return jsonb_build_object('outcome', 'instance_not_found');
+  end if;
+  if grantee is not null and not exists (select from auth.users u where u.id = grantee) then
+    return jsonb_build_object('outcome', 'user_not_found');
+  end if;
+  if most <= (
+    select count(*) from public.mcp_access a
+    where a.account_tool_environment_id = toolbox and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+  ) then
+    return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  -- What a user was given for the same servers before is replaced.
+  update public.mcp_access a set revoked_at = clock_timestamp()
+  where grantee is not null and a.user_id = grantee and a.revoked_at is null and a.account_tool_environment_id = toolbox
+    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from p ->> 'client_id';
+  insert into public.mcp_access (
+    account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
+    read_only, expires_at
+  ) values (
+    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, p ->> 'client_id',
+    case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
+    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
+  )
+  returning * into given;
+  return jsonb_build_object('outcome', 'granted', 'access', to_jsonb(given) - 'token_hash');
+end;
+$$;
+comment on function public.grant_mcp_access is
+  'Lets the holder of a token (token_hash) or a user (user_id, by client_id where a program acts for them) use one instance of the owner''s toolbox, or all. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
+
+create function public.revoke_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  access public.mcp_access;
+begin
+  perform private.require_keys(p, 'access_id', 'toolbox_id', 'owner_id');
+  update public.mcp_access a set revoked_at = coalesce(a.revoked_at, clock_timestamp())
+  where a.id = (p ->> 'access_id')::uuid and a.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+    and exists (
+      select from public.account_tool_environments e
+      where e.id = a.account_tool_environment_id and e.user_id = (p ->> 'owner_id')::uuid
+    )
+  returning * into access;
+  if access.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'revoked', 'access', to_jsonb(access) - 'token_hash');
+end;
+$$;
+comment on function public.revoke_mcp_access is
+  'Ends an access to a toolbox of the owner at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+
+create function public.find_mcp_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  of_token constant text := p ->> 'token_hash';
+  caller constant uuid := p ->> 'user_id';
+  client constant text := p ->> 'client_id';
+  access public.mcp_access;
+  instance public.account_tool_instances;
+  toolbox public.account_tool_environments;
+begin
+  perform private.require_keys(p, 'instance_id');
+  if (of_token is null) = (caller is null) then
+    raise exception 'Give token_hash or user_id' using errcode = 'invalid_parameter_value';
+  end if;
+  if of_token is not null then
+    select * into access from public.mcp_access a where a.token_hash = of_token;
+    if access.id is null or access.revoked_at is not null then
+      return jsonb_build_object('outcome', 'token_unknown');
+    end if;
+    if access.expires_at <= now() then
+      return jsonb_build_object('outcome', 'token_expired');
+    end if;
+  end if;
+  -- What is not there and what is somebody else's are answered alike.
+  select * into instance from public.account_tool_instances i where i.id = (p ->> 'instance_id')::uuid;
+  select * into toolbox from public.account_tool_environments e where e.id = instance.account_tool_environment_id;
+  if toolbox.id is null then
+    return jsonb_build_object('outcome', 'no_access');
+  end if;
+  if of_token is not null then
+    if access.account_tool_environment_id <> toolbox.id
+      or access.account_tool_instance_id <> instance.id
+      or access.granted_by is distinct from toolbox.user_id
+    then
+      return jsonb_build_object('outcome', 'no_access');
+    end if;
+  elsif client is not null or toolbox.user_id is distinct from caller then
+    -- What names the instance comes before what is for the whole toolbox.
+    select * into access from public.mcp_access a
+    where a.user_id = caller and a.client_id is not distinct from client and a.account_tool_environment_id = toolbox.id
+      and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now()) and a.granted_by = toolbox.user_id
+    order by a.account_tool_instance_id nulls last, a.created_at desc
+    limit 1;
+    if access.id is null then
+      return jsonb_build_object('outcome', 'no_access');
+    end if;
+  end if;
+  -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
+  update public.mcp_access a set last_used_at = now(), last_client = left(p ->> 'client_name', 200)
+  where a.id in (
+    select b.id from public.mcp_access b
+    where b.id = access.id and (b.last_used_at is null or b.last_used_at < now() - interval '1 minute')
+    for no key update skip locked
+  );
+  return jsonb_build_object(
+    'outcome', 'access',
+    'who', coalesce('access:' || access.id, 'user:' || caller),
+    'allowed_tools', to_jsonb(access.allowed_tools),
+    'read_only', coalesce(access.read_only, false),
+    'instance', jsonb_build_object(
+      'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
+    ),
+    'toolbox', jsonb_build_object(
+      'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
+      'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
+      'instances_confirmed_at', toolbox.instances_confirmed_at, 'unresponsive_since', toolbox.unresponsive_since,
+      'dtma_api_version', toolbox.dtma_api_version, 'dtma_last_known_version', toolbox.dtma_last_known_version
+    )
+  );
+end;
+$$;
+comment on function public.find_mcp_access is
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access
+  from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access to service_role;
+
+-- supabase/schemas/client_tokens.sql
+-- A token that names a client was given to a program, such as a chat application. It is good for the function mcp alone, so it
+-- sees no row here. This file comes after all tables.
+do $$
+declare
+  name text;
+begin
+  for name in
+    select c.relname from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid and d.deptype = 'e')
+    order by 1
+  loop
+    execute format(
+      'create policy "tokens of programs open nothing" on public.%I as restrictive for all to authenticated using ((select auth.jwt()) ->> ''client_id'' is null)',
+      name
+    );
+  end loop;
+end;
+$$;

@@ -6,7 +6,9 @@ create type public.account_tool_environment_status_enum as enum (
 
 create table public.account_tool_environments (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  -- A row outlives its owner until its droplet is gone.
+  user_id uuid references auth.users (id) on delete set null,
+  kind text not null default 'byo' check (kind in ('byo', 'droplet')),
   name text not null check (char_length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f]'),
   description text check (char_length(description) <= 2000),
   status public.account_tool_environment_status_enum not null default 'pending_provision',
@@ -17,6 +19,7 @@ create table public.account_tool_environments (
   do_droplet_id bigint unique,
   do_droplet_name text,
   public_ip_address inet,
+  address_is_told boolean not null default false,
   dtma_port integer not null default 30000 check (dtma_port between 1 and 65535),
   dtma_certificate_pem text check (dtma_certificate_pem like '-----BEGIN CERTIFICATE-----%' and octet_length(dtma_certificate_pem) <= 16384),
   dtma_certificate_sha256 text,
@@ -40,18 +43,50 @@ create table public.account_tool_environments (
   dtma_sequence bigint check (dtma_sequence > 0),
   unresponsive_since timestamptz,
   provisioning_error_message text,
+  -- What is done with the droplet now, and what it costs.
+  provisioning_step text check (provisioning_step in (
+    'firewall', 'machine', 'boot', 'agent', 'clean_machine', 'clean_firewall', 'remove_machine', 'remove_firewall',
+    'stop', 'resize', 'start', 'reboot'
+  )),
+  provisioning_step_since timestamptz,
+  provisioning_problem text check (provisioning_problem <> ''),
+  wanted_size_slug text,
+  wanted_price_hourly_usd numeric(12, 5) check (wanted_price_hourly_usd >= 0),
+  wanted_price_monthly_usd numeric(12, 2) check (wanted_price_monthly_usd >= 0),
+  price_hourly_usd numeric(12, 5) check (price_hourly_usd >= 0),
+  price_monthly_usd numeric(12, 2) check (price_monthly_usd >= 0),
+  price_since timestamptz,
+  cost_before_usd numeric(14, 5) not null default 0 check (cost_before_usd >= 0),
+  -- The work of whoever advances it.
+  provisioning_tries integer not null default 0 check (provisioning_tries >= 0),
+  provisioning_due_at timestamptz,
+  provisioning_lease bigint not null default 0,
+  provisioning_holder text check (char_length(provisioning_holder) <= 200),
+  provisioning_leased_until timestamptz not null default '-infinity',
+  machine_asked_at timestamptz,
+  do_firewall_id text,
+  do_action_id bigint,
+  order_key text check (char_length(order_key) between 1 and 200),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint error_has_a_reason check (
     (status in ('error_provisioning', 'error_deprovisioning'))
     = (provisioning_error_message is not null and provisioning_error_message <> '')
   ),
-  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null))
+  constraint boot_and_sequence_go_together check ((dtma_boot is null) = (dtma_sequence is null)),
+  constraint droplets_are_described check (
+    kind = 'byo' or region_slug is not null and size_slug is not null and image_slug is not null
+  ),
+  constraint steps_are_of_droplets check (kind = 'droplet' or provisioning_step is null),
+  constraint steps_have_a_begin check ((provisioning_step is null) = (provisioning_step_since is null)),
+  constraint one_toolbox_per_order unique (user_id, order_key)
 )
 -- A heartbeat rewrites its row: room on the page keeps that from touching the indexes.
 with (fillfactor = 70);
 create index account_tool_environments_user_id_idx on public.account_tool_environments (user_id);
 create index account_tool_environments_status_idx on public.account_tool_environments (status);
+create index account_tool_environments_due_idx on public.account_tool_environments (provisioning_due_at)
+  where provisioning_due_at is not null;
 
 -- The same edges as EnvironmentStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_environment_transition_allowed(
@@ -65,8 +100,8 @@ as $$
     when 'pending_provision' then to_status in ('provisioning', 'error_provisioning', 'pending_deprovision')
     when 'provisioning' then to_status in ('awaiting_heartbeat', 'error_provisioning', 'pending_deprovision')
     when 'awaiting_heartbeat' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
-    when 'active' then to_status in ('unresponsive', 'pending_deprovision')
-    when 'unresponsive' then to_status in ('active', 'pending_deprovision')
+    when 'active' then to_status in ('unresponsive', 'error_provisioning', 'pending_deprovision')
+    when 'unresponsive' then to_status in ('active', 'error_provisioning', 'pending_deprovision')
     when 'pending_deprovision' then to_status in ('deprovisioning', 'error_deprovisioning')
     when 'deprovisioning' then to_status in ('deprovisioned', 'error_deprovisioning')
     when 'error_provisioning' then to_status in ('provisioning', 'active', 'pending_deprovision')
@@ -103,29 +138,97 @@ begin
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
     return new;
   end if;
-  if new.id <> old.id or new.user_id <> old.user_id then
-    raise exception 'A toolbox keeps its id and its owner' using errcode = 'check_violation';
+  if new.id <> old.id or new.kind <> old.kind or new.user_id is distinct from old.user_id and (
+    -- It loses its owner only when there is no such user any more; the foreign key does that.
+    new.user_id is not null or exists (select from auth.users u where u.id = old.user_id)
+  ) then
+    raise exception 'A toolbox keeps its id, its kind and its owner' using errcode = 'check_violation';
+  end if;
+  if new.user_id is null and new.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning') then
+    new.status := 'pending_deprovision';
+    new.provisioning_error_message := null;
   end if;
   if new.dtma_certificate_pem is distinct from old.dtma_certificate_pem then
     new.dtma_certificate_sha256 := private.certificate_sha256(new.dtma_certificate_pem);
+  end if;
+  if new.status = 'deprovisioned' and new.kind = 'droplet' and new.do_droplet_id is not null then
+    raise exception 'The droplet of toolbox % is not known to be gone', new.id using errcode = 'check_violation';
+  end if;
+  if new.name <> old.name then
+    -- Its droplet gets the name too, at the next look.
+    new.provisioning_due_at := least(new.provisioning_due_at, case when new.provisioning_due_at is not null then clock_timestamp() end);
   end if;
   if new.status <> old.status then
     if not private.tool_environment_transition_allowed(old.status, new.status) then
       raise exception 'Illegal transition of a toolbox: % -> %', old.status, new.status using errcode = 'check_violation';
     end if;
     new.status_changed_at := clock_timestamp();
-    new.unresponsive_since := case new.status
-      when 'unresponsive' then coalesce(new.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+    new.unresponsive_since := case
+      when new.status = 'unresponsive' or new.status = 'error_provisioning' and old.status in ('active', 'unresponsive')
+        then coalesce(old.unresponsive_since, new.last_heartbeat_at, clock_timestamp())
+      -- A machine that replaces one that is gone has not reported yet.
+      when new.status in ('provisioning', 'awaiting_heartbeat', 'error_provisioning') then old.unresponsive_since
     end;
+    if new.kind = 'droplet' then
+      if new.status = 'pending_deprovision' then
+        -- Whoever asks for the end, and however: the machine goes first.
+        new.provisioning_step := 'remove_machine';
+        new.provisioning_due_at := clock_timestamp();
+        new.provisioning_problem := null;
+        new.provisioning_tries := 0;
+        new.wanted_size_slug := null;
+        new.do_action_id := null;
+        new.order_key := null;
+      end if;
+    end if;
+  end if;
+  if new.status = 'active' and new.provisioning_step = 'agent' then
+    -- It reports: nothing is waited for any more. From now on somebody sees now and then whether the droplet is there.
+    new.provisioning_step := null;
+    new.provisioning_problem := null;
+    new.provisioning_tries := 0;
+    new.provisioning_due_at := clock_timestamp() + interval '6 hours';
+  end if;
+  if new.provisioning_step is distinct from old.provisioning_step then
+    new.provisioning_step_since := case when new.provisioning_step is not null then clock_timestamp() end;
   end if;
   return new;
 end;
 $$;
 comment on function private.guard_tool_environment() is
-  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since.';
+  'Refuses illegal transitions and changes of identity, whoever writes; keeps the certificate''s fingerprint and unresponsive_since; a droplet whose toolbox shall end, or whose owner is gone, is due for removal.';
+
+create function private.keep_machines_seen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if old.kind = 'droplet' and old.status <> 'deprovisioned' then
+    raise exception 'The droplet of toolbox % may still run and be paid for; deprovision it instead', old.id
+      using errcode = 'check_violation';
+  end if;
+  return old;
+end;
+$$;
+comment on function private.keep_machines_seen() is 'Refuses to delete the row of a toolbox whose droplet may live, whoever deletes.';
+
+create function private.remove_ownerless_byo() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  delete from public.account_tool_environments e where e.id = new.id;
+  return null;
+end;
+$$;
+comment on function private.remove_ownerless_byo() is 'Removes the row of a machine that its user brought when the user is gone: there is no droplet to wait for.';
 
 create trigger guard before insert or update on public.account_tool_environments
   for each row execute function private.guard_tool_environment();
+create trigger keep_machines_seen before delete on public.account_tool_environments
+  for each row execute function private.keep_machines_seen();
+create trigger remove_ownerless_byo after update of user_id on public.account_tool_environments
+  for each row when (new.user_id is null and new.kind = 'byo') execute function private.remove_ownerless_byo();
 create trigger touch_updated_at before update on public.account_tool_environments
   for each row execute function private.touch_updated_at();
 
@@ -140,10 +243,12 @@ create policy "owners rename their toolboxes" on public.account_tool_environment
 -- gets: the service role does not. So the holder of the secret key cannot put another certificate beside a key that is in use.
 revoke all on public.account_tool_environments from public, anon, authenticated, service_role;
 grant select (
-  id, user_id, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
-  do_droplet_name, public_ip_address, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
+  id, user_id, kind, name, description, status, status_changed_at, region_slug, size_slug, image_slug, do_droplet_id,
+  do_droplet_name, public_ip_address, address_is_told, dtma_port, dtma_certificate_pem, dtma_certificate_sha256, ssh_host_key,
   ssh_port, dtma_key_id, dtma_key_epoch, dtma_last_known_version, dtma_api_version, dtma_health_details_json, last_heartbeat_at,
-  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, created_at, updated_at
+  instances_confirmed_at, heartbeat_interval_seconds, unresponsive_since, provisioning_error_message, provisioning_step,
+  provisioning_step_since, provisioning_problem, wanted_size_slug, wanted_price_hourly_usd, wanted_price_monthly_usd,
+  price_hourly_usd, price_monthly_usd, price_since, cost_before_usd, created_at, updated_at
 ), update (name, description) on public.account_tool_environments to authenticated;
 grant select, delete on public.account_tool_environments to service_role;
 grant insert (
@@ -154,12 +259,14 @@ grant insert (
   dtma_port, ssh_port, provisioning_error_message
 ) on public.account_tool_environments to service_role;
 revoke all on function
-  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment()
+  private.tool_environment_transition_allowed, private.certificate_sha256, private.guard_tool_environment(),
+  private.keep_machines_seen(), private.remove_ownerless_byo()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_environments is 'Toolboxes: machines (a droplet, or one the user brings) that run Docker and DTMA for one account.';
 comment on column public.account_tool_environments.id is 'The toolbox id; the keys of its DTMA are derived from it.';
-comment on column public.account_tool_environments.user_id is 'The owner; never changes.';
+comment on column public.account_tool_environments.user_id is 'The owner; never changes. Null when the user was deleted, until the droplet is gone.';
+comment on column public.account_tool_environments.kind is 'droplet: bought and removed by the control plane; byo: a machine that the user brings.';
 comment on column public.account_tool_environments.name is 'Display name, written by the owner.';
 comment on column public.account_tool_environments.description is 'Free text, written by the owner.';
 comment on column public.account_tool_environments.status is 'Lifecycle; a trigger refuses illegal transitions.';
@@ -170,6 +277,7 @@ comment on column public.account_tool_environments.image_slug is 'DigitalOcean i
 comment on column public.account_tool_environments.do_droplet_id is 'DigitalOcean id of the droplet.';
 comment on column public.account_tool_environments.do_droplet_name is 'Name of the droplet at DigitalOcean.';
 comment on column public.account_tool_environments.public_ip_address is 'Where DTMA answers.';
+comment on column public.account_tool_environments.address_is_told is 'Whether that address is the one that an enrolment came from: the next enrolment then tells it anew. One that somebody gave stays.';
 comment on column public.account_tool_environments.dtma_port is 'Port of DTMA on that address.';
 comment on column public.account_tool_environments.dtma_certificate_pem is 'The certificate the control plane pins; public by nature. Written by an enrolment, or by the first heartbeat where there is none.';
 comment on column public.account_tool_environments.dtma_certificate_sha256 is 'SHA-256 in hex of the pinned certificate (DER). Kept by a trigger.';
@@ -189,7 +297,26 @@ comment on column public.account_tool_environments.instances_confirmed_at is 'Wh
 comment on column public.account_tool_environments.heartbeat_interval_seconds is 'Seconds within which the agent promised its next heartbeat.';
 comment on column public.account_tool_environments.dtma_boot is 'Start of the agent that sent the last accepted heartbeat. Not readable by users.';
 comment on column public.account_tool_environments.dtma_sequence is 'Number of the last accepted heartbeat within that start. Not readable by users.';
-comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive: since then the states of its instances are unknown. Kept by a trigger.';
+comment on column public.account_tool_environments.unresponsive_since is 'When the agent was last heard of, while the toolbox is unresponsive or its machine is gone: since then the states of its instances are unknown. Kept by a trigger.';
 comment on column public.account_tool_environments.provisioning_error_message is 'Why; set exactly in the two error statuses.';
+comment on column public.account_tool_environments.provisioning_step is 'What is done with the droplet now: a step of crates/toolbox-domain/src/provisioning.rs. Null: nothing.';
+comment on column public.account_tool_environments.provisioning_step_since is 'When that step began. Kept by a trigger.';
+comment on column public.account_tool_environments.provisioning_problem is 'What went wrong last, in words: why the step is tried again, why the machine is removed, or why the last change failed. Null: nothing.';
+comment on column public.account_tool_environments.wanted_size_slug is 'DigitalOcean size that the machine is being given.';
+comment on column public.account_tool_environments.wanted_price_hourly_usd is 'What DigitalOcean takes an hour for that size, in US dollars.';
+comment on column public.account_tool_environments.wanted_price_monthly_usd is 'What it takes a month at most for that size, in US dollars.';
+comment on column public.account_tool_environments.price_hourly_usd is 'What DigitalOcean takes an hour for this size, in US dollars.';
+comment on column public.account_tool_environments.price_monthly_usd is 'What it takes a month at most, in US dollars.';
+comment on column public.account_tool_environments.price_since is 'Since when the droplet is paid for at this price; null while there is none.';
+comment on column public.account_tool_environments.cost_before_usd is 'What earlier droplets and sizes of this toolbox cost until then, in US dollars.';
+comment on column public.account_tool_environments.provisioning_tries is 'How often the step failed in a row. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_due_at is 'When it is looked at next; null: never by itself. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_lease is 'Grows with every lease: whoever has an older one writes nothing. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_holder is 'Who leased it last, for operators. Not readable by users.';
+comment on column public.account_tool_environments.provisioning_leased_until is 'Until then nobody else works on it. Not readable by users.';
+comment on column public.account_tool_environments.machine_asked_at is 'When a droplet was last asked for whose creation is not known to have failed. Not readable by users.';
+comment on column public.account_tool_environments.do_firewall_id is 'DigitalOcean id of the firewall. Not readable by users.';
+comment on column public.account_tool_environments.do_action_id is 'The change of the droplet that DigitalOcean works on. Not readable by users.';
+comment on column public.account_tool_environments.order_key is 'Names the order: ordering again with the same key makes no second toolbox. Not readable by users.';
 comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
 comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';

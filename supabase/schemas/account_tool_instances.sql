@@ -3,6 +3,15 @@ create type public.account_tool_installation_status_enum as enum (
   'pending_deploy', 'deploying', 'starting', 'running', 'stopping', 'stopped', 'pending_delete', 'deleting', 'error'
 );
 
+create function private.secret_keys(spec jsonb) returns text[]
+language sql immutable strict
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct coalesce(secret ->> 'key_id', 'plain')), '{}')
+  from (select jsonb_path_query(spec, '$.env.*') union all select jsonb_path_query(spec, '$.mcp_headers.*')) s (secret);
+$$;
+comment on function private.secret_keys is 'The keys that the secrets of a spec are sealed with; plain for those that are not sealed.';
+
 create table public.account_tool_instances (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -14,9 +23,12 @@ create table public.account_tool_instances (
     jsonb_typeof(spec) = 'object' and jsonb_typeof(spec -> 'image') = 'string' and spec ->> 'image' <> ''
     and octet_length(spec::text) <= 262144
   )
-  -- Values may be secrets: each is in an envelope that names its key, also while the key is null and nothing is encrypted.
+  -- Values may be secrets: each is in an envelope that names the key it is sealed with, or null.
   constraint values_of_the_environment_are_in_envelopes check (
     not jsonb_path_exists(spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
+  constraint values_of_headers_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.mcp_headers.* ? (!exists(@.key_id) || !exists(@.value))')
   ),
   -- Generated: what a user sees of the spec cannot differ from what DTMA gets.
   docker_image_url text generated always as (spec ->> 'image') stored,
@@ -59,6 +71,8 @@ create table public.account_tool_instances (
 with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+-- For the job that seals: each minute it asks which rows have secrets under certain keys.
+create index account_tool_instances_secret_keys_idx on public.account_tool_instances using gin (private.secret_keys(spec));
 
 -- The same edges as InstanceStatus::exits of crates/toolbox-domain; tests/db compares them.
 create function private.tool_instance_transition_allowed(
@@ -200,7 +214,7 @@ grant select (
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
-  private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
+  private.secret_keys, private.tool_instance_transition_allowed, private.guard_tool_instance(), private.log_tool_instance_event()
   from public, anon, authenticated, service_role;
 
 comment on table public.account_tool_instances is 'Tool instances: one container in a toolbox each. Desired state and last observed state.';
@@ -209,7 +223,7 @@ comment on column public.account_tool_instances.account_tool_environment_id is '
 comment on column public.account_tool_instances.tool_catalog_id is 'What it was deployed from; several instances may share one entry.';
 comment on column public.account_tool_instances.instance_name_on_toolbox is 'Display name, kept byte for byte, unique in its toolbox.';
 comment on column public.account_tool_instances.container_name is 'Legal Docker name derived once from name and id.';
-comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}); never readable by users.';
+comment on column public.account_tool_instances.spec is 'ToolSpec of the DTMA API, environment variables included ({NAME: {key_id, value}}), which are sealed with the key that key_id names; never readable by users.';
 comment on column public.account_tool_instances.docker_image_url is 'spec.image.';
 comment on column public.account_tool_instances.mcp_transport_type is 'spec.transport; null for a tool that is no MCP server.';
 comment on column public.account_tool_instances.mcp_endpoint_path is 'spec.mcp_path.';

@@ -6,14 +6,21 @@ create table public.alert_channels (
   kind text not null check (kind in ('webhook', 'email')),
   -- The address is checked before each call.
   webhook_url text check (webhook_url ~ '^https://[^\s@#\\]+$' and char_length(webhook_url) <= 2000),
-  -- Standard Webhooks: 24 to 64 random bytes.
-  webhook_secret text check (webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'),
+  -- Standard Webhooks: 24 to 64 random bytes. Users write it in plain text, and a job of the clock seals it.
+  webhook_secret text,
+  webhook_secret_key_id text check (webhook_secret_key_id ~ '^[0-9a-f]{8}$'),
   is_enabled boolean not null default true,
   quiet_from time,
   quiet_until time,
   time_zone text not null default 'UTC' check (char_length(time_zone) between 1 and 64),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint webhook_secret_is_standard_or_sealed check (
+    case when webhook_secret_key_id is null
+      then webhook_secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+      else webhook_secret ~ '^[A-Za-z0-9+/]{40,255}$'
+    end
+  ),
   -- Mail goes to the user's own confirmed address: nobody can have mail sent to others.
   constraint only_webhooks_have_a_target check (
     (kind = 'webhook') = (webhook_url is not null) and (kind = 'webhook') = (webhook_secret is not null)
@@ -23,6 +30,10 @@ create table public.alert_channels (
   )
 );
 create index alert_channels_user_id_idx on public.alert_channels (user_id);
+
+-- For the job that seals.
+create index alert_channels_webhook_secret_key_idx on public.alert_channels (coalesce(webhook_secret_key_id, 'plain'))
+  where webhook_secret is not null;
 
 create function private.is_time_zone(name text) returns boolean
 language plpgsql stable
@@ -53,6 +64,22 @@ end;
 $$;
 comment on function private.guard_alert_channel() is 'Refuses unknown time zones and the 21st channel of a user.';
 
+create function private.forget_key_of_secret() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  -- Who seals writes both; users write the secret alone.
+  if new.webhook_secret is distinct from old.webhook_secret and new.webhook_secret_key_id is not distinct from old.webhook_secret_key_id then
+    new.webhook_secret_key_id := null;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.forget_key_of_secret() is 'A secret that a user writes is not sealed.';
+
+create trigger forget_key_of_secret before update on public.alert_channels
+  for each row execute function private.forget_key_of_secret();
 create trigger guard after insert or update on public.alert_channels
   for each row execute function private.guard_alert_channel();
 create trigger touch_updated_at before update on public.alert_channels
@@ -91,7 +118,7 @@ grant select (
 ), insert (name, kind, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   update (name, webhook_url, webhook_secret, is_enabled, quiet_from, quiet_until, time_zone),
   delete on public.alert_channels to authenticated;
-revoke all on function private.is_time_zone, private.guard_alert_channel(), private.is_quiet
+revoke all on function private.is_time_zone, private.guard_alert_channel(), private.forget_key_of_secret(), private.is_quiet
   from public, anon, authenticated, service_role;
 
 comment on table public.alert_channels is 'Where users are told of alerts: webhooks, and mail to their own address. 20 a user at most.';
@@ -100,7 +127,8 @@ comment on column public.alert_channels.user_id is 'The owner; never changes.';
 comment on column public.alert_channels.name is 'Display name, written by the owner.';
 comment on column public.alert_channels.kind is 'webhook, or email: to the confirmed address of the user''s account.';
 comment on column public.alert_channels.webhook_url is 'Where the webhook is sent; null for mail.';
-comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody.';
+comment on column public.alert_channels.webhook_secret is 'whsec_ and the base64 of 24 to 64 bytes, with which messages are signed. Written by the owner, readable by nobody. Sealed within a minute.';
+comment on column public.alert_channels.webhook_secret_key_id is 'Names the key that webhook_secret is sealed with; null: it is not yet. No secret. Not readable by users.';
 comment on column public.alert_channels.is_enabled is 'Without it the channel is told of no alert; messages that wait are sent when it comes back. A test is sent all the same.';
 comment on column public.alert_channels.quiet_from is 'From then on, in its time zone, messages wait.';
 comment on column public.alert_channels.quiet_until is 'Until then.';

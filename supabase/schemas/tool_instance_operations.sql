@@ -70,7 +70,7 @@ comment on column public.tool_instance_operations.user_id is 'Who asked; idempot
 comment on column public.tool_instance_operations.action is 'What was asked for.';
 comment on column public.tool_instance_operations.request_id is 'Request that started it.';
 comment on column public.tool_instance_operations.idempotency_key is 'Key of the caller, freed after 24 hours. Not readable by users.';
-comment on column public.tool_instance_operations.request_fingerprint is 'Hash of the request the key was used for. Not readable by users.';
+comment on column public.tool_instance_operations.request_fingerprint is 'HMAC of the request the key was used for, with a key of the root secret: the request may hold secrets. Not readable by users.';
 comment on column public.tool_instance_operations.state is 'in_progress until an outcome is recorded; abandoned when the lease ran out first, or a stop or delete took its place.';
 comment on column public.tool_instance_operations.generation is 'Generation of the instance this operation made.';
 comment on column public.tool_instance_operations.previous_desired is 'What was desired before this operation; null for a first deploy.';

@@ -44,7 +44,12 @@ export class HeartbeatProxy implements AsyncDisposable {
       key: await Deno.readTextFile(tls.key),
       onListen: () => {},
       onError: () => new Response(null, { status: 502 }),
-    }, (request) => holder.proxy!.#handle(request, upstream));
+    }, (request, { remoteAddr }) => {
+      // As a gateway does.
+      const headers = new Headers(request.headers);
+      headers.set("x-forwarded-for", remoteAddr.hostname);
+      return holder.proxy!.#handle(new Request(request, { headers }), upstream);
+    });
     holder.proxy = new HeartbeatProxy(server, hostname);
     return holder.proxy;
   }

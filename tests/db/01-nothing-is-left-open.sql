@@ -43,7 +43,7 @@ select matches(
 
 -- May only shrink: what users write themselves. Which columns is below, and whose rows in 28.
 create temp table written_by_users (name text) on commit drop;
-insert into written_by_users values ('alert_channels'), ('alert_rules'), ('alert_messages');
+insert into written_by_users values ('alert_channels'), ('alert_rules'), ('alert_messages'), ('agents');
 select is(
   tests.try(s.actor, format('insert into public.%I default values', r.name)), '42501',
   format('%s inserts nothing into %s', s.actor, r.name)
@@ -65,30 +65,35 @@ select is_empty(
   $$ select r.name, role, p from tests.relations r, unnest(array['anon', 'authenticated']) role,
      unnest(array['INSERT', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
      where has_table_privilege(role, r.oid, p)
-       and not (role = 'authenticated' and p = 'DELETE' and r.name in ('alert_channels', 'alert_rules')) $$,
+       and not (role = 'authenticated' and p = 'DELETE' and r.name in ('alert_channels', 'alert_rules', 'agents')) $$,
   'no user inserts whole rows, deletes, truncates or attaches triggers');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'INSERT') $$,
   $$ select 'alert_channels', c from unnest(array['name', 'kind', 'webhook_url', 'webhook_secret', 'is_enabled', 'quiet_from', 'quiet_until',
        'time_zone']) c
      union all select 'alert_rules', c from unnest(array['channel_id', 'account_tool_environment_id', 'kind', 'disk_percent', 'is_enabled']) c
-     union all values ('alert_messages', 'channel_id') $$,
-  'how users are told of alerts is all that they may insert, and never for somebody else');
+     union all values ('alert_messages', 'channel_id'), ('agents', 'name') $$,
+  'agents and how users are told of alerts are all that they may insert, and never for somebody else');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where has_column_privilege('authenticated', a.oid, a.attnum, 'UPDATE') $$,
-  $$ values ('account_tool_environments', 'description'), ('account_tool_environments', 'name')
+  $$ values ('account_tool_environments', 'description'), ('account_tool_environments', 'name'), ('agents', 'name')
      union all select 'alert_channels', c from unnest(array['name', 'webhook_url', 'webhook_secret', 'is_enabled', 'quiet_from', 'quiet_until',
        'time_zone']) c
      union all select 'alert_rules', c from unnest(array['channel_id', 'disk_percent', 'is_enabled']) c $$,
-  'name and description of a toolbox, and how they are told of alerts, are all that users may write');
+  'name and description of a toolbox, the name of an agent, and how they are told of alerts, are all that users may write');
 select set_eq(
   $$ select a.relation, a.name from tests.attributes a where not has_column_privilege('authenticated', a.oid, a.attnum, 'SELECT') $$,
   $$ values ('account_tool_environments', 'dtma_token_hash'), ('account_tool_environments', 'dtma_previous_token_hash'),
      ('account_tool_environments', 'dtma_previous_token_expires_at'), ('account_tool_environments', 'dtma_offered_key_id'),
-     ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
+     ('account_tool_environments', 'provisioning_tries'), ('account_tool_environments', 'provisioning_due_at'),
+     ('account_tool_environments', 'provisioning_lease'), ('account_tool_environments', 'provisioning_holder'),
+     ('account_tool_environments', 'provisioning_leased_until'), ('account_tool_environments', 'machine_asked_at'),
+     ('account_tool_environments', 'do_firewall_id'), ('account_tool_environments', 'do_action_id'),
+     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
-     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret') $$,
+     ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id'),
+     ('mcp_access', 'token_hash') $$,
   'users read every column but those that are secret or of the agent alone');
 select is_empty(
   $$ select c.relname, role from pg_class c, unnest(array['anon', 'authenticated']) role
@@ -108,6 +113,12 @@ select is_empty(
      and regexp_replace(concat(qual, with_check), '\( SELECT auth\.\w+\(\) AS \w+\)', '', 'g') ~ 'auth\.' $$,
   'policies ask auth.uid() once a statement, as (select auth.uid())');
 
+select is_empty(
+  $$ select r.name from tests.relations r where r.kind in ('r', 'p') and not exists (
+       select from pg_policies p where p.schemaname = 'public' and p.tablename = r.name and p.permissive = 'RESTRICTIVE'
+         and p.cmd = 'ALL' and p.qual like '%client_id%') $$,
+  'a token that names a client sees no row of any table');
+
 -- Functions.
 select is_empty(
   $$ select signature, role from tests.routines, unnest(array['anon', 'authenticated']) role
@@ -118,8 +129,13 @@ select set_eq(
      ('enrol_toolbox(jsonb)'), ('set_toolbox_key(jsonb)'), ('offer_toolbox_key(jsonb)'), ('rotate_toolbox_key(jsonb)'),
      ('record_heartbeat(jsonb)'), ('get_desired_state(jsonb)'), ('run_job(jsonb)'), ('record_toolbox_event(jsonb)'), ('end_toolbox_event(jsonb)'),
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
+     ('get_secrets_to_seal(jsonb)'), ('put_sealed_secrets(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
-     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)') $$,
+     ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
+     ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),
+     ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
+     ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)'),
+     ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

@@ -22,7 +22,10 @@ select set_eq(
   $$ select unnest(array['id', 'user_id', 'status_changed_at', 'dtma_certificate_pem', 'dtma_certificate_sha256', 'ssh_host_key', 'dtma_key_id', 'dtma_key_epoch',
        'dtma_token_hash', 'dtma_offered_key_id', 'dtma_previous_token_hash', 'dtma_previous_token_expires_at', 'dtma_last_known_version', 'dtma_api_version',
        'dtma_health_details_json', 'last_heartbeat_at', 'instances_confirmed_at', 'heartbeat_interval_seconds', 'dtma_boot', 'dtma_sequence',
-       'unresponsive_since', 'created_at', 'updated_at']) $$,
+       'unresponsive_since', 'created_at', 'updated_at', 'address_is_told', 'kind', 'provisioning_step', 'provisioning_step_since',
+       'provisioning_problem', 'wanted_size_slug', 'wanted_price_hourly_usd', 'wanted_price_monthly_usd', 'price_hourly_usd',
+       'price_monthly_usd', 'price_since', 'cost_before_usd', 'provisioning_tries', 'provisioning_due_at', 'provisioning_lease',
+       'provisioning_holder', 'provisioning_leased_until', 'machine_asked_at', 'do_firewall_id', 'do_action_id', 'order_key']) $$,
   'writes neither certificates and keys nor what agents tell');
 select is(tests.try('service', format('insert into account_tool_environments (user_id, name, %I) values (''a0000000-0000-4000-8000-000000000001'', ''x'', default)', c)), '42501',
   'nor makes a toolbox with them: ' || c)

@@ -9,6 +9,8 @@ select is(
   tests.begin('{"action": "stop", "to_status": "stopping", "desired_status": "stopped", "idempotency_key": "k1", "request_fingerprint": "f1", "request_id": "two"}'),
   jsonb_build_object('outcome', 'replayed', 'operation', r -> 'operation', 'instance', r -> 'instance'), 'a repetition gets the same operation while it runs') from first;
 select is(tests.begin('{"action": "stop", "to_status": "stopping", "idempotency_key": "k1", "request_fingerprint": "f2"}'), '{"outcome": "key_reused"}', 'another request with the key is refused');
+select is(tests.begin(('{"action": "stop", "to_status": "stopping", "idempotency_key": "k1"}'::jsonb || f::jsonb)) ->> 'outcome', outcome, 'after the root secret was replaced: ' || f)
+from (values ('{"request_fingerprint": "f3", "former_request_fingerprint": "f1"}', 'replayed'), ('{"request_fingerprint": "f3", "former_request_fingerprint": "f2"}', 'key_reused')) v (f, outcome);
 select is(tests.begin('{"idempotency_key": "k1", "request_fingerprint": "f1"}'), '{"outcome": "key_reused"}', 'another action too');
 select is(tests.begin('{"action": "stop", "to_status": "stopping", "idempotency_key": "k1"}'), '{"outcome": "key_reused"}', 'a request without a fingerprint too');
 select is(tests.begin('{"idempotency_key": "k2", "request_fingerprint": "f1"}') ->> 'outcome', 'in_progress', 'another key is another request');

@@ -72,7 +72,7 @@ select is(tests.try('owner', 'insert into alert_messages (channel_id) select ''d
 
 -- Quiet hours, in the channel's own time.
 create function tests.quiet(begins time, ends time, zone text) returns boolean language sql stable as $$
-  select private.is_quiet(row(null, null, 'x', 'email', null, null, true, begins, ends, zone, now(), now())::public.alert_channels)
+  select private.is_quiet(row(null, null, 'x', 'email', null, null, null, true, begins, ends, zone, now(), now())::public.alert_channels)
 $$;
 create function tests.local(zone text, shift interval) returns time language sql stable as $$ select (now() at time zone zone + shift)::time $$;
 select ok(not tests.quiet(null, null, 'UTC'), 'without quiet hours it is never quiet');

@@ -1,7 +1,7 @@
 /** The database follows the machine by itself: nobody reads a list here, so nothing but heartbeats can tell it. */
 import assert from "node:assert/strict";
 import { Machine } from "./lib/machine.ts";
-import { describe, docker, eventually, path, pooled, send, sleep, startWorld, type World } from "./lib/mod.ts";
+import { describe, docker, eventually, opened, path, pooled, send, sleep, startWorld, type World } from "./lib/mod.ts";
 
 /** Instances that change, and how often each does. */
 const INSTANCES = 8;
@@ -154,7 +154,7 @@ Deno.test("a command that was lost on its way heals itself", async (t) => {
   });
 
   await t.step("a deployment", async () => {
-    const { spec } = (await world.db.instance(stopped))!;
+    const { spec } = await opened(world.ready.agent_root, (await world.db.instance(stopped))!);
     const id = crypto.randomUUID();
     const begun = await lost(world, id, "deploy", "deploying", "running", spec, {
       name: "never told",

@@ -30,7 +30,7 @@ const PUBLIC_AGENT_ROUTES = ["GET /health"];
 /** Tables whose rows anybody who is signed in may read: the catalog is an offer to all. */
 const READABLE_BY_STRANGERS = ["tool_catalog"];
 /** May only shrink: tables in which users remove rows of their own. */
-const WRITTEN_BY_USERS = ["alert_channels", "alert_rules"];
+const WRITTEN_BY_USERS = ["alert_channels", "alert_rules", "agents"];
 
 const CANARY = `canary-${crypto.randomUUID()}`;
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
@@ -70,7 +70,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     await pooled(crossed(callers, calls), 8, async ([caller, { route, call }]) => {
       const reply = await send(route, { ...call, headers: { ...call.headers, ...caller.headers } });
       const said = `${caller.name}: ${describe(reply)}`;
-      assert.equal(reply.status, caller.known ? 404 : 401, said);
+      assert.equal(reply.status, caller.program ? 403 : caller.known ? 404 : 401, said);
       assert.ok(codeOf(reply), said);
       assert.ok(reply.json.error.request_id, said);
       keepsSecrets(reply, victim, said);
@@ -78,9 +78,50 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     assert.deepEqual(await state(world), before, "nothing changed in the database or in Docker");
   });
 
+  await t.step("toolboxes themselves are shown and changed to their owner only", async () => {
+    const url = `${world.ready.url}/functions/v1/toolboxes-user`;
+    // A well-formed body of each route that takes one.
+    const bodies: Record<string, unknown> = {
+      "POST /": { kind: "byo", name: "intruder" },
+      "PATCH /{toolboxId}": { name: "intruder" },
+    };
+    const calls = (await routes("toolboxes-user")).map(({ method, path, hasBody }) => {
+      const json = bodies[`${method} ${path}`];
+      assert.equal(json !== undefined, hasBody, `${method} ${path} needs a body here`);
+      return { path, route: url + filled(path, { toolboxId: world.toolboxId }), call: { method, json } };
+    });
+    await pooled(crossed(callers, calls), 8, async ([caller, { path, route, call }]) => {
+      const isOwn = caller.known && !path.includes("{toolboxId}");
+      // What a stranger makes is the stranger's own.
+      if (isOwn && call.method === "POST") return;
+      const reply = await send(route, { ...call, headers: caller.headers });
+      const said = `${caller.name}: ${describe(reply)}`;
+      if (isOwn) return assert.deepEqual([reply.status, reply.json], [200, []], said);
+      assert.equal(reply.status, caller.known ? 404 : 401, said);
+      assert.ok(codeOf(reply), said);
+      keepsSecrets(reply, victim, said);
+    });
+    assert.deepEqual(await state(world), before, "nothing changed");
+  });
+
+  await t.step("the MCP server refuses every outsider, however it is called", async () => {
+    const url = `${world.ready.url}/functions/v1/mcp/${victim.id}`;
+    await pooled(crossed(callers, ["POST", "GET", "DELETE"]), 8, async ([caller, method]) => {
+      const json = method === "POST" ? { jsonrpc: "2.0", id: 1, method: "tools/list" } : undefined;
+      const accept = "application/json, text/event-stream";
+      const reply = await send(url, { method, json, headers: { accept, ...caller.headers } });
+      const said = `${caller.name}: ${describe(reply)}`;
+      assert.equal(reply.status, caller.known ? 403 : 401, said);
+      assert.ok(reply.json.error.data.code, said);
+      assert.equal(reply.headers.has("www-authenticate"), reply.status === 401, said);
+      keepsSecrets(reply, victim, said);
+    });
+    assert.deepEqual(await state(world), before);
+  });
+
   await t.step("no other method on any of these paths answers them either", async () => {
     const paths = new Set((await routes("toolbox-tools")).map(({ path }) => path));
-    const values = { toolboxId: world.toolboxId, instance: victim.id };
+    const values = { toolboxId: world.toolboxId, instance: victim.id, accessId: crypto.randomUUID() };
     const calls = [...paths].flatMap((path) =>
       METHODS.map((method) => ({ method, url: world.functionUrl + filled(path, values) }))
     );
@@ -89,7 +130,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
       const reply = await send(url, { method, json, headers: caller.headers });
       const said = `${caller.name}: ${describe(reply)}`;
       // Whoever is signed in may learn that the body is malformed; nobody else even that.
-      assert.ok([401, 404, 405, ...(caller.known ? [400, 422] : [])].includes(reply.status), said);
+      assert.ok([401, 404, 405, ...(caller.known ? [400, 403, 422] : [])].includes(reply.status), said);
       keepsSecrets(reply, victim, said);
     });
     assert.deepEqual(await state(world), before);
@@ -309,9 +350,11 @@ async function documented(world: World, victim: Victim): Promise<{ route: string
   const deploy = { toolCatalogId: SAMPLE_CATALOG_ID, instanceNameOnToolbox: "intruder", baseConfigOverrideJson: {} };
   for (const { method, path, hasBody } of await routes("toolbox-tools")) {
     for (const instance of path.includes("{instance}") ? [victim.id, victim.name] : [""]) {
-      const route = world.functionUrl + filled(path, { toolboxId, instance });
+      const route = world.functionUrl + filled(path, { toolboxId, instance, accessId: crypto.randomUUID() });
       if (!hasBody) {
         calls.push({ route, call: { method } });
+      } else if (path.endsWith("/mcp-access")) {
+        calls.push({ route, call: { method, json: { name: "intruder" } } });
       } else if (method === "PATCH") {
         calls.push({ route, call: { method, json: { baseConfigOverrideJson: { command: ["--stdio"] } } } });
       } else {

@@ -3,13 +3,17 @@
  * every answer, every column the owner can read, the history, every log and every command line.
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import {
   type ConfigOverride,
   describe,
   docker,
   endpoint,
+  type Envelope,
   environmentOf,
+  eventually,
   invoke,
+  opened,
   SAMPLE_CATALOG_ID,
   startWorld,
   transcript,
@@ -17,6 +21,9 @@ import {
 } from "./lib/mod.ts";
 
 const CANARY = `canary_${crypto.randomUUID().replaceAll("-", "")}`;
+/** What an MCP server is given with each request. */
+const HEADER = `header-${crypto.randomUUID()}`;
+const WEBHOOK = `whsec_${btoa(CANARY)}`;
 /** The same secret as a careless program might write it. */
 const SPELLINGS = [CANARY, btoa(CANARY).replace(/=+$/, ""), encodeURIComponent(CANARY), [...CANARY].reverse().join("")];
 
@@ -28,13 +35,15 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
   // Failures below are told to somebody, and what is told is searched too.
   const channel = await client.from("alert_channels").insert({ name: "mail", kind: "email" }).select("id").single();
   assert.equal(channel.error, null, JSON.stringify(channel.error));
+  const hook = { name: "hook", kind: "webhook", webhook_url: "https://hooks.example.org/x", webhook_secret: WEBHOOK };
+  assert.equal((await client.from("alert_channels").insert(hook)).error, null);
   const rule = await client.from("alert_rules").insert({ channel_id: channel.data!.id, kind: "instance_error" });
   assert.equal(rule.error, null, JSON.stringify(rule.error));
 
   await t.step("the container has it, so the search below is for something that exists", async () => {
-    const reply = await tools.deploy("keeper", { environmentVariables: { API_KEY: CANARY, SAMPLE_SHOWN: "shown" } }, {
-      wait: 30,
-    });
+    const environmentVariables = { API_KEY: CANARY, SAMPLE_SHOWN: "shown" };
+    const upstreamHeaders = { "x-api-key": HEADER };
+    const reply = await tools.deploy("keeper", { environmentVariables, upstreamHeaders }, { wait: 30 });
     assert.equal(reply.status, 201, describe(reply));
     id = reply.json.instanceId;
     assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${CANARY}`));
@@ -140,11 +149,41 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     for (const table of ["tool_instance_events", "tool_instance_operations"]) {
       clean(JSON.stringify(await world.db.rows(`select * from public.${table}`)), `all of ${table}`);
     }
-    const { n } = await world.db.row<{ n: number }>(
-      "select count(*)::int as n from public.account_tool_instances where spec::text like '%' || :'canary' || '%'",
-      { canary: CANARY },
-    );
-    assert.ok(n > 0, "the control plane itself has it");
+  });
+
+  await t.step("the control plane itself has it, and a dump of the database tells nobody", async () => {
+    const row = (await world.db.instance(id))!;
+    const { env } = row.spec as { env: Record<string, Envelope> };
+    const plain = (await opened(world.ready.agent_root, row)).spec as Record<string, Record<string, Envelope>>;
+    assert.equal(plain.env.API_KEY.value, CANARY);
+    assert.equal(plain.mcp_headers["x-api-key"].value, HEADER);
+    await assert.rejects(opened("another root secret of 32 bytes or more", row), { name: "OperationError" });
+    const elsewhere = { ...row, id: crypto.randomUUID() };
+    await assert.rejects(opened(world.ready.agent_root, elsewhere), { name: "OperationError" });
+
+    // Users write the secrets of webhooks themselves, and the clock seals them.
+    await eventually("nothing is in plain text", async () => {
+      const keys = await world.db.rows<{ key_id: string }>("select * from private.secrets_by_key()");
+      return keys.every(({ key_id }) => key_id === env.API_KEY.key_id) || undefined;
+    });
+    const kept = await dump(world);
+    assert.ok(kept.includes(id) && kept.includes(env.API_KEY.value), "the dump has the row");
+    for (const secret of [CANARY, HEADER, WEBHOOK, world.ready.agent_root, world.agent.key]) {
+      for (const [how, text] of Object.entries(encodings(secret))) {
+        assert.ok(!kept.includes(text), `a dump holds ${secret.slice(0, 8)}… in ${how}`);
+      }
+    }
+    // It never was there in plain text either, so that copies of the files and of the log of changes have nothing to tell.
+    let bytes = 0;
+    const { folder } = await world.db.row<{ folder: string }>("select current_setting('data_directory') as folder");
+    for await (const file of files(folder)) {
+      const content = Buffer.from(await Deno.readFile(file).catch(() => new Uint8Array()));
+      bytes += content.length;
+      for (const secret of [CANARY, HEADER]) {
+        assert.ok(!content.includes(secret), `${file} holds ${secret.slice(0, 8)}…`);
+      }
+    }
+    assert.ok(bytes > 10_000_000, "the files of the database were read");
   });
 
   await t.step("it is in no log, no command line and no file that others can read", async () => {
@@ -189,6 +228,30 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     clean(await docker("images", "--no-trunc"), "the images");
   });
 });
+
+/** What a dump holds: the rows of every table of every schema, as `pg_dump` writes them. That of the machine may be too old. */
+async function dump(world: World): Promise<string> {
+  const tables = await world.db.rows<{ name: string }>(`
+    select format('%I.%I', n.nspname, c.relname) as name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'm') and n.nspname not in ('pg_catalog', 'information_schema')`);
+  assert.ok(tables.some(({ name }) => name === "auth.users") && tables.length > 15, "every schema is read");
+  return await world.db.execute(tables.map(({ name }) => `copy ${name} to stdout;`).join("\n"));
+}
+
+/** A secret as it may stand in a text: as it is, and what base64 and hexadecimal digits make of it wherever it begins. */
+function encodings(secret: string): Record<string, string> {
+  const base64 = (skipped: number) => btoa("x".repeat(skipped) + secret).slice(4, -4);
+  const hex = Buffer.from(secret).toString("hex");
+  return {
+    "plain text": secret,
+    "base64": base64(0),
+    "base64, one byte on": base64(1),
+    "base64, two bytes on": base64(2),
+    "hexadecimal digits": hex,
+    "capital digits": hex.toUpperCase(),
+  };
+}
 
 /** `text` holds the secret in no spelling. */
 function clean(text: string, where: string): void {

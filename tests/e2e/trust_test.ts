@@ -11,9 +11,11 @@ import {
   codeOf,
   type Database,
   describe,
+  type Envelope,
   eventually,
   Machine,
   newCertificate,
+  opened,
   sleep,
   startWorld,
   type World,
@@ -236,15 +238,54 @@ Deno.test("keys are rotated without a gap", async (t) => {
     const list = await tools.list();
     assert.equal(list.json.success, true, describe(list));
   });
+
+  await t.step("the root secret is replaced, what it sealed is sealed anew, and the old one can go", async () => {
+    const secret = `secret-${crypto.randomUUID()}`;
+    const deployed = await tools.deploy("keeper", { environmentVariables: { API_KEY: secret } }, { wait: 30 });
+    assert.equal(deployed.status, 201, describe(deployed));
+    const id = deployed.json.instanceId;
+    const before = await sealedWith(world);
+    assert.equal(before.length, 1);
+    const [old, next] = [world.ready.agent_root, crypto.randomUUID() + crypto.randomUUID()];
+    await world.stack.setFunctionEnv({ BACKEND_TO_DTMA_API_KEY: next, BACKEND_TO_DTMA_API_KEY_PREVIOUS: old });
+    const root = await eventually("the clock has sealed everything with the new key", async () => {
+      const keys = await sealedWith(world);
+      return keys.length === 1 && keys[0] !== before[0] ? keys[0] : undefined;
+    });
+    await eventually(
+      "the agent proves a key of the new root",
+      async () => (await keyId(world)).startsWith(`${root}.`) || undefined,
+    );
+    await world.stack.setFunctionEnv({ BACKEND_TO_DTMA_API_KEY_PREVIOUS: null });
+
+    const updated = await tools.update(id, { environmentVariables: { OTHER: "x" } }, { wait: 30 });
+    assert.equal(updated.status, 200, describe(updated));
+    assert.ok((await world.docker.container(id)).Config.Env.includes(`API_KEY=${secret}`));
+    const row = (await world.db.instance(id))!;
+    const { env } = (await opened(next, row)).spec as { env: Record<string, Envelope> };
+    assert.equal(env.API_KEY.value, secret);
+    await assert.rejects(opened(old, row), { name: "OperationError" });
+  });
 });
+
+/** Fingerprints of the roots that secrets are sealed under. */
+async function sealedWith(world: World): Promise<string[]> {
+  const rows = await world.db.rows<{ key_id: string }>("select distinct key_id from private.secrets_by_key()");
+  return rows.map(({ key_id }) => key_id);
+}
 
 /** Epoch of the keys the agent proved last. */
 async function epoch(world: World): Promise<number> {
+  return Number((await keyId(world)).split(".")[1]);
+}
+
+/** What these keys were derived from. */
+async function keyId(world: World): Promise<string> {
   const { id } = await world.db.row<{ id: string }>(
     "select dtma_key_id as id from public.account_tool_environments where id = :'toolbox'",
     { toolbox: world.toolboxId },
   );
-  return Number(id.split(".")[1]);
+  return id;
 }
 
 async function rotate(world: World): Promise<void> {

@@ -204,7 +204,8 @@ Deno.test("a rotation hands out the keys of the new epoch, once their hash is st
 });
 
 Deno.test("the desired state goes to the toolbox alone", async () => {
-  const state = { outcome: "found", digest: "d", instances: [{ id: INSTANCE, spec: { env: { A: "SECRET" } } }] };
+  const env = { A: { key_id: null, value: "SECRET" } };
+  const state = { outcome: "found", digest: "d", instances: [{ id: INSTANCE, spec: { env } }] };
   const { rpc, ask, worker, stack } = await start({ get_desired_state: () => json(state) });
   await using _all = stack;
   const answer = await ask("/desired");
@@ -292,6 +293,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   const { worker, database, asked, stack } = await start({
     run_job: () => json({ outcome: "done", count: 3 }),
     get_unsealed_operations: () => json({ outcome: "found", chains: [] }),
+    get_secrets_to_seal: () => json({ outcome: "found", specs: [], webhooks: [] }),
     claim_alert_messages: () => json({ outcome: "claimed", messages: [] }),
     claim_rollouts: () => json({ outcome: "claimed", rollouts: [] }),
   });
@@ -320,16 +322,25 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   }
   assert.deepEqual(database.asked, []);
 
-  // Three are done here, with functions of their own; nothing is due for them.
-  const jobs = ["mark_silent_toolboxes", "end_expired_leases", "seal_receipts", "settle_alerts", "deliver_alerts"]
+  // Six are done here, with functions of their own; nothing is due for them.
+  const jobs = [
+    "mark_silent_toolboxes",
+    "end_expired_leases",
+    "seal_receipts",
+    "seal_secrets",
+    "settle_alerts",
+    "deliver_alerts",
+  ]
     .concat([
       "advance_rollouts",
+      "advance_provisioning",
+      "sweep_droplets",
       "delete_old_events",
       "delete_old_toolbox_events",
       "delete_old_alerts",
       "delete_old_operations",
     ]);
-  const own = ["seal_receipts", "deliver_alerts", "advance_rollouts"];
+  const own = ["seal_receipts", "seal_secrets", "deliver_alerts", "advance_rollouts", "advance_provisioning", "sweep_droplets"];
   const inDatabase = jobs.filter((job) => !own.includes(job));
   for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
     const answer = await tick(headers);

@@ -102,6 +102,15 @@ Deno.test("claims decide, with half a minute of leeway", async () => {
   }
 });
 
+Deno.test("a token of a program opens nothing here, however often it is tried", async () => {
+  const es = await signingKey("es-1");
+  const { ask, database, stack } = await start([es]);
+  await using _all = stack;
+  const of = claims(database.port, { client_id: "chat-app" });
+  const program = bearer(await token({ alg: "ES256", kid: "es-1" }, of, es.sign));
+  for (let times = 0; times < 2; times++) assert.deepEqual(await ask(program), [403, "forbidden"]);
+});
+
 Deno.test("anonymous users count unless the operator refuses them", async () => {
   for (const [setting, answer] of [["", OK], ["allow", OK], ["refuse", [403, "anonymous_refused"]]] as const) {
     const es = await signingKey("es-1");

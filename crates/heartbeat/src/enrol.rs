@@ -4,6 +4,8 @@
 //! and their hash is stored before they are handed out. An agent whose answer was lost asks again with the same
 //! certificate and gets the same keys.
 
+use std::net::IpAddr;
+
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, EnrolRequest, EnrolResponse};
 use toolbox_clients::supabase::heartbeat::{EnrolToolbox, Enrolled, Refusal, Stored, ToolboxKey};
@@ -50,6 +52,7 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
         api_version: request.api_version,
         ssh_host_key: request.ssh_host_key.as_deref(),
         ssh_port: request.ssh_port,
+        address: came_from(cx)?,
     };
     for _ in 0..ATTEMPTS {
         if let Some(keys) = attempt(cx, &enrolment).await? {
@@ -65,6 +68,14 @@ pub(crate) async fn enrol(cx: &RequestContext) -> Result<Reply, ApiError> {
         ErrorCode::StateChanged,
         "The toolbox's keys were changed meanwhile; enrol again",
     ))
+}
+
+/// The address that the enrolment came from, where machines may be there. The functions call it, so it must be a public one,
+/// or one that the operator lists.
+fn came_from(cx: &RequestContext) -> Result<Option<IpAddr>, ApiError> {
+    let allowed = cx.state.config.allowed_machines.as_ref()?;
+    let is_allowed = |address: &IpAddr| allowed.check_ip(*address, None).is_ok();
+    Ok(cx.forwarded_for().filter(is_allowed))
 }
 
 /// The authority that machines trust, where there is one.

@@ -2,8 +2,9 @@ use serde_json::{Value, json};
 use toolbox_api::heartbeat::EnrolResponse;
 use toolbox_domain::keys::{AgentKey, EnrolmentToken, RootId};
 use toolbox_domain::retry::Fault;
-use toolbox_http::{Response, TransportError};
+use toolbox_http::{Headers, Response, TransportError};
 
+use toolbox_edge::body::Incoming;
 use toolbox_edge::recorded::ROOT;
 
 use crate::testing::{CERTIFICATE, CERTIFICATE_SHA256, KEY, TOKEN, TOOLBOX, World};
@@ -226,4 +227,44 @@ fn what_is_no_host_key_and_no_authority_enrols_nobody() {
     let seen = world.ask("POST", &path(), TOKEN, &body().to_string());
     assert_eq!(seen.refusal(), (500, "not_configured"));
     world.assert_log_is_clean();
+}
+
+#[test]
+fn the_machines_address_is_where_the_enrolment_came_from_if_machines_may_be_there() {
+    let world_of = |variables: &[_]| {
+        let world = World::with(variables);
+        world.on("enrol_toolbox", &json!({"outcome": "enrolled", "epoch": 1}));
+        world.on("set_toolbox_key", &json!({"outcome": "set"}));
+        world
+    };
+    let ask = |world: &World, from: Option<&str>| {
+        let mut headers = Headers::default();
+        headers.set("authorization", format!("Bearer {TOKEN}"));
+        headers.set("content-type", "application/json");
+        if let Some(from) = from {
+            headers.set("x-forwarded-for", from);
+        }
+        let body = Incoming::Complete(body().to_string().into_bytes());
+        let seen = world.ask_with("POST", &path(), headers, body);
+        (seen, world.asked("enrol_toolbox").pop())
+    };
+    for (from, told) in [
+        (None, Value::Null),
+        (Some("8.8.8.8"), "8.8.8.8".into()),
+        (Some("8.8.4.4, 8.8.8.8,10.0.0.1"), "8.8.4.4".into()),
+        (Some("2001:4860:4860::8888"), "2001:4860:4860::8888".into()),
+        (Some("127.0.0.1"), Value::Null),
+        (Some("169.254.169.254"), Value::Null),
+        (Some("unknown"), Value::Null),
+    ] {
+        let (seen, asked) = ask(&world_of(&[]), from);
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        assert_eq!(asked.unwrap()["address"], told, "{from:?}");
+    }
+    let world = world_of(&[("TOOLBOX_ALLOWED_MACHINES", "10.0.0.0/8")]);
+    let (_, asked) = ask(&world, Some("10.0.0.1"));
+    assert_eq!(asked.unwrap()["address"], "10.0.0.1");
+    let (seen, asked) = ask(&World::with(&[("TOOLBOX_ALLOWED_MACHINES", "x y")]), None);
+    assert_eq!(seen.refusal(), (500, "not_configured"));
+    assert_eq!(asked, None);
 }

@@ -13,11 +13,13 @@ use subtle::{Choice, ConstantTimeEq as _};
 use toolbox_alerts::Sender;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
+use toolbox_edge::config::ConfigError;
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_http::LocalFuture;
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::receipts::seal_due;
 use toolbox_instances::rollouts::{ASK_LIMIT, LOOK_LIMIT, Rollouts};
+use toolbox_instances::secrets::Resealing;
 
 /// A piece of work that comes back; how many rows it dealt with.
 struct Job {
@@ -39,6 +41,10 @@ const JOBS: &[Job] = &[
         run: seal_receipts,
     },
     Job {
+        name: "seal_secrets",
+        run: seal_secrets,
+    },
+    Job {
         name: "settle_alerts",
         run: in_database,
     },
@@ -49,6 +55,14 @@ const JOBS: &[Job] = &[
     Job {
         name: "advance_rollouts",
         run: advance_rollouts,
+    },
+    Job {
+        name: "advance_provisioning",
+        run: advance_provisioning,
+    },
+    Job {
+        name: "sweep_droplets",
+        run: sweep_droplets,
     },
     Job {
         name: "delete_old_events",
@@ -68,9 +82,17 @@ const JOBS: &[Job] = &[
     },
 ];
 
-/// Longest that one job of the database may take. Those that send alerts, go on with rollouts and seal receipts have bounds of
-/// their own: 13 s, 34 s and 8 s. The caller of a tick waits 40 s.
+/// Longest that one job of the database may take. Those that send alerts, go on with rollouts, seal receipts, seal secrets, provision
+/// and sweep have bounds of their own: 13 s, 34 s, 8 s, 8 s, 40 s and 30 s. The caller of a tick waits 40 s.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
+
+/// Toolboxes that one tick takes steps of, at the same time.
+const PROVISIONED_AT_ONCE: u32 = 25;
+/// No step begins later than this in a tick; one may take 35 s.
+const PROVISIONING_BUDGET: Duration = Duration::from_secs(5);
+/// Between two sweeps, in seconds.
+const SWEEP_EVERY: u64 = 300;
+const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs every job once and answers what became of each.
 pub(crate) async fn tick(cx: &RequestContext) -> Result<Reply, ApiError> {
@@ -114,6 +136,25 @@ fn seal_receipts<'a>(
     })
 }
 
+/// Seals secrets that are in plain text, or sealed with a key of the root secret before.
+fn seal_secrets<'a>(
+    cx: &'a RequestContext,
+    name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let resealing = Resealing {
+            supabase: &cx.state.supabase,
+            roots: cx.state.config.agents.as_ref()?.roots(),
+            random: &|| cx.state.host.random_bytes(),
+            log: &|what, error| {
+                let what = format!("{name}: {what}");
+                cx.state.log(&cx.request_id, &what, error);
+            },
+        };
+        resealing.reseal_due().await
+    })
+}
+
 /// Sends the messages of alerts that are due.
 fn deliver_alerts<'a>(
     cx: &'a RequestContext,
@@ -127,6 +168,7 @@ fn deliver_alerts<'a>(
             clock: &*cx.state.clock,
             allowed: &config.allowed,
             email: config.email.as_ref(),
+            roots: cx.state.config.agents.as_ref()?.roots(),
         };
         Ok(sender.deliver_due().await?)
     })
@@ -157,6 +199,54 @@ fn advance_rollouts<'a>(
         };
         Ok(rollouts.advance_due().await?)
     })
+}
+
+/// Takes the steps of toolboxes with droplets that are due.
+fn advance_provisioning<'a>(
+    cx: &'a RequestContext,
+    _name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        if !buys_machines(cx) {
+            return Ok(0);
+        }
+        let provisioning = cx.state.provisioning()?;
+        let (worker, budget) = ("heartbeat/tick", PROVISIONING_BUDGET);
+        provisioning
+            .get()
+            .advance_due(worker, PROVISIONED_AT_ONCE, budget)
+            .await
+    })
+}
+
+/// Compares the droplets that are paid for with the rows, now and then; how many differences there were. Each is logged.
+fn sweep_droplets<'a>(
+    cx: &'a RequestContext,
+    name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        if !buys_machines(cx) || !cx.state.supabase.begin_rare_job(name, SWEEP_EVERY).await? {
+            return Ok(0);
+        }
+        let provisioning = cx.state.provisioning()?;
+        let report = provisioning.get().sweep(SWEEP_LIMIT).await?;
+        let found = report.sentences();
+        for sentence in &found {
+            let told = ApiError {
+                cause: Some(sentence.clone()),
+                ..ApiError::new(ErrorCode::StateChanged)
+            };
+            cx.state.log(&cx.request_id, name, &told);
+        }
+        Ok(u32::try_from(found.len()).unwrap_or(u32::MAX))
+    })
+}
+
+/// Whether the operator gave a token of DigitalOcean. Without one there is nothing to provision; what else is wrong with the
+/// configuration is a failure.
+fn buys_machines(cx: &RequestContext) -> bool {
+    let missing = |error: &ConfigError| error.0.contains(&"DO_API_TOKEN");
+    !cx.state.config.provisioning.as_ref().is_err_and(missing)
 }
 
 /// The caller must hold a secret key of the project. Opaque keys come in `apikey`; the legacy one is a JWT and comes as

@@ -1,17 +1,24 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_domain::receipts::ReceiptKey;
 use toolbox_domain::retry::Fault;
+use toolbox_domain::sealing::{Owner, Place, Roots, SealingKeys};
+use toolbox_domain::spec::SecretValue;
 use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
-use toolbox_edge::recorded::Seen;
+use toolbox_edge::recorded::{ROOT, Seen};
 use toolbox_instances::rollouts::{ASK_LIMIT, STEP_LIMIT};
 
 use crate::testing::{INSTANCE, KEY, TOKEN, TOOLBOX, World};
 
 const SECRET: &str = "sb_secret_x";
+
+fn nothing_to_seal() -> Value {
+    json!({"outcome": "found", "specs": [], "webhooks": []})
+}
 
 fn done(count: u32) -> Value {
     json!({"outcome": "done", "count": count})
@@ -34,6 +41,7 @@ fn world() -> World {
     world
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}));
     world
 }
@@ -64,9 +72,12 @@ fn every_job_is_run_once_and_told_with_its_count() {
             {"job": "mark_silent_toolboxes", "outcome": "done", "count": 1},
             {"job": "end_expired_leases", "outcome": "done", "count": 2},
             {"job": "seal_receipts", "outcome": "done", "count": 0},
+            {"job": "seal_secrets", "outcome": "done", "count": 0},
             {"job": "settle_alerts", "outcome": "done", "count": 3},
             {"job": "deliver_alerts", "outcome": "done", "count": 0},
             {"job": "advance_rollouts", "outcome": "done", "count": 0},
+            {"job": "advance_provisioning", "outcome": "done", "count": 0},
+            {"job": "sweep_droplets", "outcome": "done", "count": 0},
             {"job": "delete_old_events", "outcome": "done", "count": 4},
             {"job": "delete_old_toolbox_events", "outcome": "done", "count": 5},
             {"job": "delete_old_alerts", "outcome": "done", "count": 6},
@@ -95,6 +106,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let refused = Ok(Response::new(403, refusal.into_bytes()));
     world
         .on("get_unsealed_operations", &json!({"chains": []}))
+        .on_raw("get_secrets_to_seal", Err(timed_out()))
         .on_raw("claim_alert_messages", refused.clone())
         .on_raw("claim_rollouts", Err(timed_out()))
         .on_raw("run_job", Err(timed_out()))
@@ -104,18 +116,21 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
-        outcomes(&seen)[..7],
+        outcomes(&seen)[..10],
         [
             ("mark_silent_toolboxes", "failed", Some("database_timeout")),
             ("end_expired_leases", "failed", Some("not_configured")),
             ("seal_receipts", "done", None),
+            ("seal_secrets", "failed", Some("database_timeout")),
             ("settle_alerts", "failed", Some("database_bad_response")),
             ("deliver_alerts", "failed", Some("not_configured")),
             ("advance_rollouts", "failed", Some("database_timeout")),
+            ("advance_provisioning", "done", None),
+            ("sweep_droplets", "done", None),
             ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][6]["count"], 3);
+    assert_eq!(seen.body["jobs"][9]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
     assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
@@ -137,7 +152,7 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
     assert_eq!(failed, 2);
     let limits = world.transport.sent();
     let limits: Vec<_> = limits.iter().map(|c| c.deadline.as_secs()).collect();
-    assert_eq!(limits, [4, 4, 4, 4, 4, 2, 4, 4, 4, 4]);
+    assert_eq!(limits, [4, 4, 4, 4, 4, 4, 2, 4, 4, 4, 4]);
 }
 
 #[test]
@@ -146,9 +161,10 @@ fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
     world
         .on("run_job", &done(0))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
-    let deliver = outcomes(&seen)[4];
+    let deliver = outcomes(&seen)[5];
     assert_eq!(
         deliver,
         ("deliver_alerts", "failed", Some("not_configured"))
@@ -162,6 +178,95 @@ fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
 }
 
 #[test]
+fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_one() {
+    const PREVIOUS: &str = "the root secret before that one..";
+    const CHANNEL: &str = "33333333-3333-4333-8333-333333333333";
+    const OTHER: &str = "33333333-3333-4333-8333-333333333334";
+    let world = World::with(&[("BACKEND_TO_DTMA_API_KEY_PREVIOUS", PREVIOUS)]);
+    let keys = |current: &str, owner| {
+        let roots = Roots {
+            current: current.as_bytes(),
+            previous: None,
+        };
+        SealingKeys::derive(roots, owner).unwrap()
+    };
+    let toolbox = Owner::Toolbox(TOOLBOX.parse().unwrap());
+    let place = |name| Place::Env(INSTANCE.parse().unwrap(), name);
+    let old = keys(PREVIOUS, toolbox)
+        .seal(place("OLD"), "SECRET two", [9; 12])
+        .unwrap();
+    let channel = Owner::Channel(CHANNEL.parse().unwrap());
+    let spec = |env: Value| json!({"image": "x", "env": env, "later": [1]});
+    let stored = |operation: Option<&str>, env: Value, version: &str| json!({"toolbox_id": TOOLBOX, "instance_id": INSTANCE, "operation_id": operation, "spec": spec(env), "version": version});
+    let operation = "99999999-9999-4999-8999-999999999999";
+    let due = json!({"outcome": "found",
+        "specs": [
+            stored(None, json!({"PLAIN": {"key_id": null, "value": "SECRET one"}, "OLD": old}), "v1"),
+            stored(Some(operation), json!({"OLD": old}), "v2"),
+            stored(None, json!({"MOVED": old}), "v3"),
+        ],
+        "webhooks": [
+            {"channel_id": CHANNEL, "webhook_secret": "whsec_SECRET", "webhook_secret_key_id": null},
+            {"channel_id": OTHER, "webhook_secret": "AAAA", "webhook_secret_key_id": old.key_id},
+        ],
+    });
+    world
+        .on("run_job", &done(0))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_secrets_to_seal", &due)
+        .on(
+            "put_sealed_secrets",
+            &json!({"outcome": "sealed", "count": 2}),
+        );
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    let job = &seen.body["jobs"][3];
+    assert_eq!(
+        *job,
+        json!({"job": "seal_secrets", "outcome": "done", "count": 2})
+    );
+    assert_eq!(
+        world.asked("get_secrets_to_seal"),
+        [json!({"key_ids": ["plain", old.key_id]})]
+    );
+    let put = &world.asked("put_sealed_secrets")[0];
+    assert!(!put.to_string().contains("SECRET one") && !put.to_string().contains("SECRET two"));
+    assert_eq!(put["specs"].as_array().unwrap().len(), 2);
+    let current = keys(ROOT, toolbox);
+    let mut used = HashSet::new();
+    for (at, version, name, value) in [
+        (0, "v1", "PLAIN", "SECRET one"),
+        (0, "v1", "OLD", "SECRET two"),
+        (1, "v2", "OLD", "SECRET two"),
+    ] {
+        let written = &put["specs"][at];
+        assert_eq!(written["version"], version);
+        assert_eq!(written["spec"]["later"], json!([1]));
+        let sealed: SecretValue =
+            serde_json::from_value(written["spec"]["env"][name].clone()).unwrap();
+        assert_eq!(current.open(place(name), &sealed).as_deref(), Ok(value));
+        assert!(used.insert(sealed.value), "no nonce twice");
+    }
+    assert_eq!(put["specs"][1]["operation_id"], operation);
+    assert_eq!(put["webhooks"].as_array().unwrap().len(), 1);
+    let webhook = &put["webhooks"][0];
+    assert_eq!(webhook["was"], "whsec_SECRET");
+    let sealed = json!({"key_id": webhook["key_id"], "value": webhook["secret"]});
+    let opened = keys(ROOT, channel).open(
+        Place::WebhookSecret,
+        &serde_json::from_value(sealed).unwrap(),
+    );
+    assert_eq!(opened.as_deref(), Ok("whsec_SECRET"));
+    let log = world.host().log();
+    assert!(
+        log.contains(INSTANCE) && log.contains(OTHER) && !log.contains(CHANNEL),
+        "{log}"
+    );
+    assert!(!log.contains("SECRET"));
+}
+
+#[test]
 fn any_secret_key_opens_it_in_either_header() {
     let keys = r#"{"default":"sb_secret_x","next":"sb_secret_y"}"#;
     let world = World::with(&[
@@ -171,6 +276,7 @@ fn any_secret_key_opens_it_in_either_header() {
     world
         .on("run_job", &done(0))
         .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}));
     for key in ["sb_secret_x", "sb_secret_y", "legacy.service.role"] {
@@ -236,6 +342,103 @@ fn it_is_no_toolbox_and_takes_no_other_method() {
     assert_eq!(seen.refusal(), (405, "method_not_allowed"));
 }
 
+/// A world in which machines are bought.
+fn shop() -> World {
+    let world = World::with(&[
+        ("DO_API_TOKEN", "dop_v1_SECRET"),
+        ("TOOLBOX_DIGITALOCEAN_URL", "http://shop"),
+        ("TOOLBOX_RELEASE_URL", "https://releases.example"),
+    ]);
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("lease_toolboxes", &json!({"toolboxes": []}))
+        .on("begin_rare_job", &json!({"outcome": "not_due"}));
+    world
+}
+
+#[test]
+fn a_step_of_a_toolbox_that_is_due_is_taken() {
+    let world = shop();
+    let due = json!({"outcome": "leased", "toolboxes": [{
+        "id": TOOLBOX, "name": "box", "status": "deprovisioning", "lease": 3, "step": "remove_firewall", "tries": 0,
+        "step_age_seconds": 1.0, "size_slug": "s-1vcpu-1gb",
+    }]});
+    world
+        .on("lease_toolboxes", &due)
+        .on("remove_toolbox", &json!({"outcome": "removed"}));
+    world.transport.on(|request| {
+        let path = request.url.strip_prefix("http://shop/v2/")?;
+        Some(Ok(match (request.method.as_str(), path) {
+            ("GET", path) if path.starts_with("firewalls") => {
+                Response::new(200, br#"{"firewalls": [], "links": {}}"#.to_vec())
+            }
+            ("DELETE", path) if path.starts_with("tags/toolbox-") => Response::new(204, Vec::new()),
+            _ => return None,
+        }))
+    });
+    // The first answer is "nothing is due", the second this one.
+    ask_with(&world, &[("apikey", SECRET)]);
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][6],
+        json!({"job": "advance_provisioning", "outcome": "done", "count": 1})
+    );
+    let removed = world.asked("remove_toolbox");
+    assert_eq!(removed, [json!({"toolbox_id": TOOLBOX, "lease": 3})]);
+}
+
+#[test]
+fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
+    let world = shop();
+    world.on("begin_rare_job", &json!({"outcome": "due"})).on(
+        "sweep_toolboxes",
+        &json!({"outcome": "swept", "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
+            {"droplet_id": 7, "toolbox_id": null, "why": "unknown", "is_ours": false}]}),
+    );
+    world.transport.on(|request| {
+        let is_list = request
+            .url
+            .starts_with("http://shop/v2/droplets?tag_name=toolbox&");
+        is_list.then(|| {
+            Ok(Response::new(
+                200,
+                br#"{"droplets": [], "links": {}}"#.to_vec(),
+            ))
+        })
+    });
+    ask_with(&world, &[("apikey", SECRET)]);
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][7],
+        json!({"job": "sweep_droplets", "outcome": "done", "count": 2})
+    );
+    let log = world.host().log();
+    assert!(
+        log.contains("droplet 7 of no toolbox has no row (unknown)"),
+        "{log}"
+    );
+    assert!(!log.contains("SECRET"));
+}
+
+#[test]
+fn a_shop_that_is_set_up_by_half_is_a_failure() {
+    let world = World::with(&[("DO_API_TOKEN", "t")]);
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("begin_rare_job", &json!({"outcome": "not_due"}));
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        outcomes(&seen)[6],
+        ("advance_provisioning", "failed", Some("not_configured"))
+    );
+}
+
 #[test]
 fn operations_that_ended_get_receipts_that_follow_the_last_one() {
     let id = "33333333-3333-4333-8333-333333333333";
@@ -247,6 +450,7 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &chains)
         .on("seal_operations", &json!({"outcome": "sealed", "count": 1}));
@@ -262,7 +466,7 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
     );
     let receipt = &sealed[0]["receipts"][0];
     let content = receipt["content"].as_str().unwrap();
-    let key = ReceiptKey::derive(toolbox_edge::recorded::ROOT.as_bytes()).unwrap();
+    let key = ReceiptKey::derive(ROOT.as_bytes()).unwrap();
     assert_eq!(receipt["mac"], key.mac(content).unwrap());
     assert!(
         content.contains(r#""number":5,"operation_id":""#),
@@ -289,6 +493,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("claim_rollouts", &claimed)
         .on("record_rollout", &json!({"outcome": "recorded"}))
@@ -307,7 +512,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
     });
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        seen.body["jobs"][5],
+        seen.body["jobs"][6],
         json!({"job": "advance_rollouts", "outcome": "done", "count": 1})
     );
     let recorded = &world.asked("record_rollout")[0];
@@ -388,6 +593,7 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
         world
             .on("run_job", &done(0))
             .on("claim_alert_messages", &json!({"messages": []}))
+            .on("get_secrets_to_seal", &nothing_to_seal())
             .on("get_unsealed_operations", &json!({"chains": []}))
             .on("claim_rollouts", &claimed)
             .on("record_rollout", &json!({"outcome": "recorded"}))

@@ -9,9 +9,12 @@ use toolbox_clients::email::{Email, EmailProvider};
 use toolbox_clients::supabase::alerts::{
     AlertChannel, AlertDelivery, AlertMessage, AlertMessageEvent, AlertOutcome,
 };
+use toolbox_clients::supabase::secrets::WebhookSecret;
 use toolbox_clients::supabase::{DatabaseError, Supabase};
 use toolbox_domain::address::{Allowed, Host, https_url};
+use toolbox_domain::ids::AlertChannelId;
 use toolbox_domain::retry::Fault;
+use toolbox_domain::sealing::{Owner, Place, Roots, SealingKeys};
 use toolbox_http::{Call, Clock, Request, Transport, TransportError};
 
 use crate::sign::signature;
@@ -37,6 +40,8 @@ pub struct Sender<'a> {
     pub allowed: &'a Allowed,
     /// Where mail is handed over; none where the operator set none.
     pub email: Option<&'a EmailProvider>,
+    /// They open the secrets of webhooks.
+    pub roots: Roots<'a>,
 }
 
 /// What became of one attempt.
@@ -118,11 +123,21 @@ impl Sender<'_> {
     async fn send(&self, channel: &AlertChannel, letter: &Letter<'_>) -> Attempt {
         match channel {
             AlertChannel::Webhook {
+                id,
                 webhook_url,
-                webhook_secret,
-            } => self.send_webhook(webhook_url, webhook_secret, letter).await,
+                secret,
+            } => match self.open(*id, secret) {
+                Some(secret) => self.send_webhook(webhook_url, &secret, letter).await,
+                None => Attempt::failed("webhook_secret_unreadable"),
+            },
             AlertChannel::Email { email } => self.send_mail(email.as_deref(), letter).await,
         }
+    }
+
+    /// The secret of a channel; none when it does not open.
+    fn open(&self, channel: AlertChannelId, secret: &WebhookSecret) -> Option<String> {
+        let keys = SealingKeys::derive(self.roots, Owner::Channel(channel)).ok()?;
+        keys.open(Place::WebhookSecret, &secret.envelope()).ok()
     }
 
     async fn send_webhook(&self, url: &str, secret: &str, letter: &Letter<'_>) -> Attempt {

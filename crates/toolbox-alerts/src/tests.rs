@@ -6,6 +6,7 @@ use toolbox_clients::email::EmailProvider;
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::address::Allowed;
 use toolbox_domain::retry::Fault;
+use toolbox_domain::sealing::{Owner, Place, Roots, SealingKeys};
 use toolbox_http::recorded::{JumpingClock, Recorded, run};
 use toolbox_http::{Clock, Response, Transport, TransportError};
 
@@ -14,6 +15,11 @@ use crate::sign::signature;
 
 const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const CHANNEL: &str = "33333333-3333-4333-8333-333333333333";
+const ROOTS: Roots<'_> = Roots {
+    current: &[7; 32],
+    previous: Some(&[6; 32]),
+};
 const HOOK: &str = "https://hooks.example.org/x?y=1";
 
 type Answer = Result<Response, TransportError>;
@@ -28,7 +34,7 @@ fn fault(fault: Fault) -> Answer {
 }
 
 fn webhook(url: &str) -> Value {
-    json!({"kind": "webhook", "webhook_url": url, "webhook_secret": SECRET, "email": null})
+    json!({"kind": "webhook", "id": CHANNEL, "webhook_url": url, "webhook_secret": SECRET, "email": null})
 }
 
 fn mail(address: Option<&str>) -> Value {
@@ -114,6 +120,7 @@ impl World {
             clock: &*self.clock,
             allowed: &self.allowed,
             email: self.email.as_ref(),
+            roots: ROOTS,
         }
     }
 
@@ -167,6 +174,42 @@ fn a_webhook_is_signed_and_says_what_happened() {
     assert_eq!(body["data"]["alert"]["instance_id"], "i");
     assert!(!body.to_string().contains("whsec_"));
     assert_eq!(call.deadline, Duration::from_secs(5));
+}
+
+#[test]
+fn a_sealed_secret_signs_as_it_did_before() {
+    let channel = |root: &[u8]| {
+        let roots = Roots {
+            current: root,
+            previous: None,
+        };
+        let keys = SealingKeys::derive(roots, Owner::Channel(CHANNEL.parse().unwrap())).unwrap();
+        let sealed = keys.seal(Place::WebhookSecret, SECRET, [9; 12]).unwrap();
+        let mut channel = webhook(HOOK);
+        channel["webhook_secret"] = sealed.value.into();
+        channel["webhook_secret_key_id"] = sealed.key_id.into();
+        channel
+    };
+    for root in [ROOTS.current, ROOTS.previous.unwrap()] {
+        let world = World::new(&channel(root), status(204));
+        assert_eq!(world.deliver(), ("delivered 204".to_owned(), 1));
+        let sent = world.transport.sent();
+        let request = &sent
+            .iter()
+            .find(|call| call.request.url == HOOK)
+            .unwrap()
+            .request;
+        let id = "11111111-1111-4111-8111-111111111111";
+        assert_eq!(
+            request.headers.get("webhook-signature"),
+            signature(SECRET, id, NOW, &request.body).as_deref()
+        );
+    }
+    let world = World::new(&channel(&[5; 32]), status(204));
+    assert_eq!(
+        world.deliver(),
+        ("failed webhook_secret_unreadable".to_owned(), 0)
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub use crate::config_override::{
 };
 use crate::dtma::{ContainerHealth, ForeignContainer, Phase, PortBinding, Progress, Reason};
 use crate::mcp::McpHealth;
+use crate::mcp_access::McpHost;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -323,7 +324,7 @@ pub struct GetResponse {
     pub request_id: String,
 }
 
-/// Answer of mcp: what an MCP client needs to call the instance's endpoint on the machine.
+/// Answer of mcp: what an MCP client needs to call the instance's server, by the project's URL or at the machine itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct McpAccessResponse {
@@ -332,7 +333,12 @@ pub struct McpAccessResponse {
     /// The instance.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub instance_id: ToolInstanceId,
-    /// The endpoint; it speaks streamable HTTP, whatever the server itself speaks.
+    /// The server at the project's own URL, for clients anywhere; `POST /{toolboxId}/mcp-access` gives tokens for it.
+    pub public_url: String,
+    /// What to paste into which host for that URL. `TOOLBOX_MCP_TOKEN` stands where the token belongs.
+    pub hosts: Vec<McpHost>,
+    /// The endpoint on the machine, for clients that can be given its certificate; it speaks streamable HTTP, whatever the
+    /// server itself speaks.
     pub url: String,
     /// The bearer token of this endpoint, a secret. It is good until the toolbox's keys are replaced.
     pub token: String,

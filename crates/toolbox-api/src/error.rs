@@ -49,8 +49,12 @@ codes! {
         InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
         /// No such catalog entry, or not offered.
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
+        /// No such agent of a user, or not the caller's.
+        AgentNotFound = "agent_not_found", 404, "No such agent, or not yours";
         /// No such rollout, or not the caller's.
         RolloutNotFound = "rollout_not_found", 404, "No such rollout, or not yours";
+        /// No such access to MCP servers, or not of a toolbox of the caller.
+        McpAccessNotFound = "mcp_access_not_found", 404, "No such access to MCP servers, or not yours";
         /// The path exists for other methods.
         MethodNotAllowed = "method_not_allowed", 405, "Method not allowed on this route";
         /// The body did not arrive in time, or made room for others.
@@ -130,6 +134,12 @@ codes! {
         AgentStoreFailed = "agent_store_failed", 502, "The agent could not store the desired state";
         /// The database answered something that is not its protocol.
         DatabaseBadResponse = "database_bad_response", 502, "The database's answer could not be understood";
+        /// The backend answered something that is not its protocol, or refused the function's secret.
+        BackendBadResponse = "backend_bad_response", 502, "The backend's answer could not be understood";
+        /// The machine of a toolbox could not be made; the message says why.
+        ProvisioningFailed = "provisioning_failed", 502, "The machine could not be made";
+        /// DigitalOcean, where droplets are bought, refuses.
+        ProviderRefused = "provider_refused", 502, "DigitalOcean refused the request";
         /// What answers at the SSH port is no SSH server.
         SshNoServer = "ssh_no_server", 502, "What answers at the machine's SSH port does not speak SSH 2";
         /// SSH's key exchange failed.
@@ -154,6 +164,8 @@ codes! {
         SshUnreachable = "ssh_unreachable", 503, "The machine cannot be reached by SSH";
         /// The machine told no host key.
         SshNotEnrolled = "ssh_not_enrolled", 503, "The machine told no SSH host key when it enrolled; enrol it again with an sshd";
+        /// The backend cannot be reached.
+        BackendUnreachable = "backend_unreachable", 503, "The backend cannot be reached";
         /// Nothing listens at the agent's address.
         AgentUnreachable = "agent_unreachable", 503, "The agent cannot be reached";
         /// The companion on the machine cannot be reached.
@@ -164,10 +176,14 @@ codes! {
         AgentNotEnrolled = "agent_not_enrolled", 503, "The agent has not enrolled its certificate yet";
         /// Docker on the machine does not answer.
         DockerUnreachable = "docker_unreachable", 503, "Docker on the machine does not answer";
+        /// DigitalOcean, where droplets are bought, does not answer.
+        ProviderUnavailable = "provider_unavailable", 503, "DigitalOcean does not answer; try again in a moment";
         /// The database cannot be reached.
         DatabaseUnreachable = "database_unreachable", 503, "The database cannot be reached";
         /// The signing keys cannot be read.
         AuthUnreachable = "auth_unreachable", 503, "The keys to check access tokens cannot be read";
+        /// The backend did not answer in time.
+        BackendTimeout = "backend_timeout", 504, "The backend did not answer in time";
         /// The agent did not answer in time.
         AgentTimeout = "agent_timeout", 504, "The agent did not answer in time";
         /// The machine did not answer SSH in time; the message says in which phase.

@@ -1,5 +1,6 @@
 //! Wire types of every HTTP surface of Toolbox, and the codes of its errors.
 //!
+//! - [`agents`]: tool environments of users' agents.
 //! - [`alerts`]: what channels of alerts are told.
 //! - [`console`]: what the edge function `toolbox-dtma-console` speaks to its callers.
 //! - [`dtma`]: what the agent on a machine speaks (port 30000).
@@ -14,11 +15,13 @@
 //! - [`numbers`]: how large a number may be.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //! - [`ssh`]: what SSH's forced command prints.
+//! - [`toolboxes`]: what the edge function `toolboxes-user` speaks to its callers.
 //! - `texts`: what may be in a text of a machine.
 //!
 //! There is no logic here beyond conversion into domain values; a domain type renamed
 //! cannot change the protocol. One wire form lies with its rules: that of the spec, in [`toolbox_domain::spec`]. With the feature `openapi` every type has a schema.
 
+pub mod agents;
 pub mod alerts;
 mod config_override;
 pub mod console;
@@ -29,6 +32,7 @@ pub mod executor;
 pub mod heartbeat;
 pub mod machine;
 pub mod mcp;
+pub mod mcp_access;
 pub mod moment;
 pub mod numbers;
 #[cfg(feature = "openapi")]
@@ -37,3 +41,4 @@ pub mod problem;
 pub mod rollout;
 pub mod ssh;
 mod texts;
+pub mod toolboxes;

@@ -8,6 +8,7 @@
 //! [`supabase`] and [`dtma`] turn whatever comes back into one typed error with one [`toolbox_api::error::ErrorCode`]. Errors are told
 //! apart by status, media type and `code` members; never by the text of a message.
 
+pub mod backend;
 pub mod digitalocean;
 pub mod dtma;
 pub mod email;

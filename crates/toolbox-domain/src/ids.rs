@@ -88,6 +88,16 @@ id! {
 }
 
 id! {
+    /// One agent of a user, which works with tools (`agents.id`); not the agent on a machine.
+    AgentId
+}
+
+id! {
+    /// A channel of alerts (`alert_channels.id`).
+    AlertChannelId
+}
+
+id! {
     /// One run of an agent: drawn at random each time its program starts.
     AgentRunId
 }

@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{ToolInstanceId, ToolboxId};
@@ -226,6 +227,21 @@ pub fn derive_agent_key(
     derived(root, &info, PREFIX).map(AgentKey)
 }
 
+/// What the database keeps to recognize a request by, in hexadecimal: HMAC-SHA256 of it with a key derived from the root
+/// secret. A request may hold secrets that a plain hash would let others try out.
+pub fn request_fingerprint(root: &[u8], request: &[u8]) -> Result<String, KeyError> {
+    if root.len() < MIN_ROOT_BYTES {
+        return Err(KeyError::RootTooShort);
+    }
+    let key = derived(root, "toolbox/v1/request-fingerprint", "")?;
+    // HMAC takes a key of any length.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| KeyError::NotAKey)?;
+    mac.update(request);
+    let mut text = String::with_capacity(64);
+    push_hex(&mut text, &mac.finalize().into_bytes());
+    Ok(text)
+}
+
 /// `prefix` and the hexadecimal digits of what HKDF gives for `info`.
 fn derived(secret: &[u8], info: &str, prefix: &str) -> Result<String, KeyError> {
     let mut bytes = [0; KEY_BYTES];
@@ -239,13 +255,13 @@ fn derived(secret: &[u8], info: &str, prefix: &str) -> Result<String, KeyError> 
     Ok(text)
 }
 
-fn sha256_hex(text: &str) -> String {
+pub(crate) fn sha256_hex(text: &str) -> String {
     let mut hex = String::with_capacity(64);
     push_hex(&mut hex, &Sha256::digest(text.as_bytes()));
     hex
 }
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
             text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
@@ -388,6 +404,20 @@ mod tests {
             let refused = EnrolmentToken::parse(&text).map(|_| ()).unwrap_err();
             assert_eq!(refused, KeyError::NotAToken, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_request_is_recognized_by_whoever_has_the_root_alone() {
+        let of = |root: &[u8], request: &[u8]| request_fingerprint(root, request).unwrap();
+        assert_eq!(of(ROOT, b"x").len(), 64);
+        assert_eq!(of(ROOT, b"x"), of(ROOT, b"x"));
+        assert_ne!(of(ROOT, b"x"), of(ROOT, b"y"));
+        assert_ne!(
+            of(ROOT, b"x"),
+            of(b"another root secret of 32 bytes or more", b"x")
+        );
+        assert_ne!(of(ROOT, b"x"), sha256_hex("x"));
+        assert!(request_fingerprint(&[7; 31], b"x").is_err());
     }
 
     #[test]

@@ -12,8 +12,11 @@
 //! - [`spec`]: what may run in a container; image references and Git sources.
 //! - [`address`]: which hosts and addresses a user may name as a target.
 //! - [`machine_operation`]: the closed set of what may be done on a machine from outside.
+//! - [`provisioning`]: how a droplet becomes a toolbox, and how it goes.
 //! - [`objects`]: JSON objects that no array passes for.
 //! - [`keys`]: the keys of one toolbox, derived from the control plane's root secret.
+//! - [`sealing`]: how secrets lie in the database.
+//! - [`mcp_access`]: access tokens for MCP servers, and what hosts of MCP clients are told.
 
 mod string_enum;
 
@@ -22,11 +25,14 @@ pub mod ids;
 pub mod keys;
 pub mod lifecycle;
 pub mod machine_operation;
+pub mod mcp_access;
 pub mod names;
 pub mod objects;
+pub mod provisioning;
 pub mod receipts;
 pub mod recovery;
 pub mod retry;
+pub mod sealing;
 pub mod spec;
 
 pub use string_enum::UnknownName;

@@ -16,6 +16,6 @@ pub use git::GitSource;
 pub use host_access::HostAccess;
 pub use image::{ImageError, ImageReference, ImageSource};
 pub use instance::{EnvVar, InstanceSpec, Port, ResourceLimits, SpecError};
-pub use secret::SecretValue;
+pub use secret::{SecretValue, SpecSecrets};
 pub use validate::limits;
 pub use wire::{Confinement, McpTransport, PortSpec, Protocol, Resources, ToolSpec, VolumeSpec};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{AbortHandle, Either, abortable, select};
 use toolbox_api::edge::MAX_BODY_BYTES;
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_http::{Clock, LocalFuture};
+use toolbox_http::{BodyStream, Clock, LocalFuture};
 
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -20,7 +20,7 @@ const MOST_AT_ONCE: usize = 64;
 pub const BODY_LIMIT: usize = MAX_BODY_BYTES;
 
 /// A body as the boundary could read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Incoming {
     /// Whole.
     Complete(Vec<u8>),
@@ -28,6 +28,8 @@ pub enum Incoming {
     TooLarge,
     /// The caller ended it early.
     Broken,
+    /// Not read at all: in a function that passes bodies on.
+    Stream(BodyStream),
 }
 
 /// Reads a body, once it is polled.
@@ -60,11 +62,19 @@ impl RequestBody {
         match incoming {
             Some(Incoming::Complete(bytes)) => Ok(self.read.get_or_init(|| bytes)),
             Some(Incoming::TooLarge) => Err(ApiError::new(ErrorCode::BodyTooLarge)),
-            Some(Incoming::Broken) => Err(ApiError::with_message(
+            Some(Incoming::Broken | Incoming::Stream(_)) => Err(ApiError::with_message(
                 ErrorCode::InvalidRequest,
                 "The request body ended early",
             )),
             None => Err(ApiError::new(ErrorCode::BodyTooSlow)),
+        }
+    }
+
+    /// The body to be passed on, in a function that does; none where there is none.
+    pub async fn stream(&self) -> Option<BodyStream> {
+        match self.unread.take()?.await {
+            Incoming::Stream(stream) => Some(stream),
+            _ => None,
         }
     }
 }

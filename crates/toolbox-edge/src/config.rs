@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::digitalocean;
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
 use toolbox_domain::receipts::ReceiptKey;
+use toolbox_domain::sealing::Roots;
 
 /// Every variable that is read, for the check against `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -24,16 +26,28 @@ pub const VARIABLES: &[&str] = &[
     "JWT_SECRET",
     "BACKEND_TO_DTMA_API_KEY",
     "BACKEND_TO_DTMA_API_KEY_PREVIOUS",
+    "NODE_BACKEND_URL",
+    "INTERNAL_API_SECRET",
+    "DO_API_TOKEN",
+    "DO_DEFAULT_IMAGE",
+    "DO_DEFAULT_REGION",
+    "DO_DEFAULT_SIZE",
+    "DO_SSH_KEY_FINGERPRINTS",
+    "TOOLBOX_ALLOWED_MACHINES",
     "TOOLBOX_ALLOWED_ORIGIN",
     "TOOLBOX_ALLOWED_WEBHOOKS",
     "TOOLBOX_ANONYMOUS_USERS",
+    "TOOLBOX_CONTROL_URL",
+    "TOOLBOX_DIGITALOCEAN_URL",
     "TOOLBOX_EMAIL_FROM",
     "TOOLBOX_EMAIL_KEY",
     "TOOLBOX_EMAIL_URL",
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_MAX_TOOLBOXES",
     "TOOLBOX_RECEIPT_KEY",
+    "TOOLBOX_RELEASE_URL",
     "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
@@ -42,6 +56,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A worker lives shorter than this.
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
+const DEFAULT_MAX_TOOLBOXES: u32 = 20;
+/// The image of machines that are bought, unless it is set or asked for.
+const DEFAULT_IMAGE: &str = "ubuntu-24-04-x64";
 const DEFAULT_COMPANION_PORT: u16 = 3000;
 
 /// What an edge function is configured with: what all need, and parts that only some do. What is wrong with such a
@@ -50,6 +67,8 @@ const DEFAULT_COMPANION_PORT: u16 = 3000;
 pub struct Config {
     /// `SUPABASE_URL`, without a slash at the end.
     pub supabase_url: String,
+    /// Where users and machines reach the project: `SUPABASE_PUBLIC_URL`, or `SUPABASE_URL` without one; no slash at the end.
+    pub public_url: String,
     /// Sent with a caller's token.
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
@@ -74,7 +93,7 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// For functions that call agents or give them keys.
     pub agents: Result<AgentConfig, ConfigError>,
-    /// For the function that deploys tools.
+    /// For functions that make tools or toolboxes.
     pub quotas: Result<Quotas, ConfigError>,
     /// For functions that tell users of alerts.
     pub alerts: Result<AlertConfig, ConfigError>,
@@ -82,6 +101,18 @@ pub struct Config {
     pub receipt_key: Result<ReceiptKey, ConfigError>,
     /// For the function that looks after machines.
     pub machines: Result<MachineConfig, ConfigError>,
+    /// For functions that let machines join, `TOOLBOX_CONTROL_URL`: the function `heartbeat` as machines reach it.
+    pub control_url: Result<String, ConfigError>,
+    /// For the function that makes agents' tool environments: the backend that does it instead, if there is one.
+    pub backend: Result<Option<BackendConfig>, ConfigError>,
+    /// For functions that let machines join, `TOOLBOX_ALLOWED_MACHINES`: their addresses that count although they are not
+    /// public.
+    pub allowed_machines: Result<Allowed, ConfigError>,
+    /// For the function that tells users how a machine joins, `TOOLBOX_RELEASE_URL`: where machines fetch the installer and the
+    /// agent, without a slash at the end.
+    pub release_url: Result<String, ConfigError>,
+    /// For functions that buy machines.
+    pub provisioning: Result<ProvisioningConfig, ConfigError>,
 }
 
 /// How alerts reach users.
@@ -93,11 +124,37 @@ pub struct AlertConfig {
     pub email: Option<EmailProvider>,
 }
 
+/// A server that does the work of `manage-agent-tool-environment`.
+#[derive(Clone)]
+pub struct BackendConfig {
+    /// `NODE_BACKEND_URL`, without a slash at the end.
+    pub url: String,
+    /// `INTERNAL_API_SECRET`: what it knows its callers by.
+    pub secret: String,
+}
+
 /// How machines are looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineConfig {
     /// `TOOLBOX_COMPANION_PORT`: where the companions listen.
     pub companion_port: u16,
+}
+
+/// How machines are bought.
+#[derive(Clone)]
+pub struct ProvisioningConfig {
+    /// `TOOLBOX_DIGITALOCEAN_URL`: DigitalOcean's API, without a slash at the end.
+    pub digitalocean_url: String,
+    /// `DO_API_TOKEN`: whoever has it can buy and remove machines.
+    pub digitalocean_token: String,
+    /// `DO_DEFAULT_REGION`: of orders that name none.
+    pub default_region: Option<String>,
+    /// `DO_DEFAULT_SIZE`: of orders that name none.
+    pub default_size: Option<String>,
+    /// `DO_DEFAULT_IMAGE`: of orders that name none.
+    pub default_image: String,
+    /// `DO_SSH_KEY_FINGERPRINTS`: keys of the account that may log in on the machines as root.
+    pub ssh_keys: Vec<String>,
 }
 
 /// What the keys of agents are derived from.
@@ -109,11 +166,23 @@ pub struct AgentConfig {
     pub previous_root_secret: Option<String>,
 }
 
+impl AgentConfig {
+    /// Both root secrets.
+    pub fn roots(&self) -> Roots<'_> {
+        Roots {
+            current: self.root_secret.as_bytes(),
+            previous: self.previous_root_secret.as_deref().map(str::as_bytes),
+        }
+    }
+}
+
 /// How much a user may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// `TOOLBOX_MAX_INSTANCES`: instances in one toolbox.
     pub max_instances: u32,
+    /// `TOOLBOX_MAX_TOOLBOXES`: toolboxes of one user.
+    pub max_toolboxes: u32,
 }
 
 /// Variables that are missing or malformed.
@@ -179,14 +248,19 @@ impl Config {
             return Err(ConfigError::of(wrong));
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
+        let public_url = get("SUPABASE_PUBLIC_URL").filter(|url| url.starts_with("http"));
+        let public_url = public_url.as_deref().unwrap_or(&supabase_url);
+        let public_url = public_url.trim_end_matches('/').to_owned();
         let issuers = Issuers::read(&supabase_url, &get);
         let mut allowed_origins = list(get("TOOLBOX_ALLOWED_ORIGIN"));
         if allowed_origins.is_empty() {
             allowed_origins.push("*".to_owned());
         }
         let secret_keys = secret.all.clone();
+        let provisioning = ProvisioningConfig::read(&get);
         Ok(Self {
             supabase_url,
+            public_url: public_url.clone(),
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,
@@ -203,6 +277,21 @@ impl Config {
             alerts: AlertConfig::read(&get),
             receipt_key: receipt_key(&get),
             machines: MachineConfig::read(&get),
+            control_url: http_url(
+                &get,
+                "TOOLBOX_CONTROL_URL",
+                &format!("{public_url}/functions/v1/heartbeat"),
+            ),
+            backend: BackendConfig::read(&get),
+            allowed_machines: get("TOOLBOX_ALLOWED_MACHINES")
+                .unwrap_or_default()
+                .parse::<Allowed>()
+                .map_err(|_| ConfigError(vec!["TOOLBOX_ALLOWED_MACHINES"])),
+            release_url: get("TOOLBOX_RELEASE_URL")
+                .map(|url| url.trim().trim_end_matches('/').to_owned())
+                .filter(|url| is_release_url(url))
+                .ok_or_else(|| ConfigError(vec!["TOOLBOX_RELEASE_URL"])),
+            provisioning,
         })
     }
 }
@@ -309,11 +398,28 @@ impl AlertConfig {
 
 impl Quotas {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
-        let max_instances = number(get, "TOOLBOX_MAX_INSTANCES")?;
-        Ok(Self {
-            max_instances: max_instances.unwrap_or(DEFAULT_MAX_INSTANCES),
-        })
+        let max_instances = number(get, "TOOLBOX_MAX_INSTANCES");
+        let max_toolboxes = number(get, "TOOLBOX_MAX_TOOLBOXES");
+        match (max_instances, max_toolboxes) {
+            (Ok(instances), Ok(toolboxes)) => Ok(Self {
+                max_instances: instances.unwrap_or(DEFAULT_MAX_INSTANCES),
+                max_toolboxes: toolboxes.unwrap_or(DEFAULT_MAX_TOOLBOXES),
+            }),
+            (instances, toolboxes) => Err(ConfigError::of([
+                (instances.is_err(), "TOOLBOX_MAX_INSTANCES"),
+                (toolboxes.is_err(), "TOOLBOX_MAX_TOOLBOXES"),
+            ])),
+        }
     }
+}
+
+/// Whether the installer takes releases from there.
+fn is_release_url(url: &str) -> bool {
+    let is_local = ["http://127.0.0.1", "http://localhost"]
+        .iter()
+        .filter_map(|local| url.strip_prefix(local))
+        .any(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+    (url.starts_with("https://") || is_local) && url.parse::<Uri>().is_ok()
 }
 
 fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptKey, ConfigError> {
@@ -325,6 +431,23 @@ fn receipt_key(get: &impl Fn(&'static str) -> Option<String>) -> Result<ReceiptK
         ),
     };
     ReceiptKey::derive(secret.as_bytes()).map_err(|_| ConfigError(vec![name]))
+}
+
+impl BackendConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Option<Self>, ConfigError> {
+        let Some(url) = get("NODE_BACKEND_URL") else {
+            return Ok(None);
+        };
+        let url = url.trim().trim_end_matches('/').to_owned();
+        let is_url = url.starts_with("http") && url.parse::<Uri>().is_ok();
+        match get("INTERNAL_API_SECRET") {
+            Some(secret) if is_url => Ok(Some(Self { url, secret })),
+            secret => Err(ConfigError::of([
+                (!is_url, "NODE_BACKEND_URL"),
+                (secret.is_none(), "INTERNAL_API_SECRET"),
+            ])),
+        }
+    }
 }
 
 impl MachineConfig {
@@ -339,10 +462,48 @@ impl MachineConfig {
     }
 }
 
+impl ProvisioningConfig {
+    fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let token = get("DO_API_TOKEN").map(|token| token.trim().to_owned());
+        let url = http_url(get, "TOOLBOX_DIGITALOCEAN_URL", digitalocean::DEFAULT_URL);
+        let (Some(digitalocean_token), Ok(digitalocean_url)) = (&token, &url) else {
+            return Err(ConfigError::of([
+                (token.is_none(), "DO_API_TOKEN"),
+                (url.is_err(), "TOOLBOX_DIGITALOCEAN_URL"),
+            ]));
+        };
+        Ok(Self {
+            digitalocean_url: digitalocean_url.clone(),
+            digitalocean_token: digitalocean_token.clone(),
+            default_region: get("DO_DEFAULT_REGION").map(|slug| slug.trim().to_owned()),
+            default_size: get("DO_DEFAULT_SIZE").map(|slug| slug.trim().to_owned()),
+            default_image: get("DO_DEFAULT_IMAGE")
+                .map_or_else(|| DEFAULT_IMAGE.to_owned(), |slug| slug.trim().to_owned()),
+            ssh_keys: list(get("DO_SSH_KEY_FINGERPRINTS")),
+        })
+    }
+}
+
 impl ConfigError {
     fn of<const N: usize>(variables: [(bool, &'static str); N]) -> Self {
         let wrong = variables.into_iter().filter(|(is_wrong, _)| *is_wrong);
         Self(wrong.map(|(_, name)| name).collect())
+    }
+}
+
+/// An address of HTTP, without a slash at the end.
+fn http_url(
+    get: &impl Fn(&'static str) -> Option<String>,
+    name: &'static str,
+    default: &str,
+) -> Result<String, ConfigError> {
+    let url = get(name).unwrap_or_else(|| default.to_owned());
+    let url = url.trim().trim_end_matches('/').to_owned();
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    if is_http && url.parse::<Uri>().is_ok() {
+        Ok(url)
+    } else {
+        Err(ConfigError(vec![name]))
     }
 }
 
@@ -605,11 +766,41 @@ mod tests {
     }
 
     #[test]
+    fn releases_are_where_the_installer_fetches_them() {
+        let of = |url| {
+            let variables = [PROJECT.as_slice(), &[("TOOLBOX_RELEASE_URL", url)]].concat();
+            let read = read(&variables).unwrap().release_url;
+            read.map_err(|error| error.to_string())
+        };
+        for (given, read) in [
+            ("https://r.example/x/", "https://r.example/x"),
+            ("http://127.0.0.1:8099", "http://127.0.0.1:8099"),
+            ("http://localhost/releases", "http://localhost/releases"),
+        ] {
+            assert_eq!(of(given).as_deref(), Ok(read));
+        }
+        for given in [
+            "",
+            "http://r.example",
+            "http://127.0.0.1.example",
+            "/root/release",
+            "https://a b",
+        ] {
+            assert_eq!(
+                of(given),
+                Err("set TOOLBOX_RELEASE_URL".to_owned()),
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
     fn what_some_functions_need_does_not_break_the_others() {
         let wrong = [
             ("BACKEND_TO_DTMA_API_KEY", "short"),
             ("BACKEND_TO_DTMA_API_KEY_PREVIOUS", "short"),
             ("TOOLBOX_MAX_INSTANCES", "0"),
+            ("TOOLBOX_ALLOWED_MACHINES", "10.0.0.0/99"),
         ];
         let config = read(&[PROJECT.as_slice(), wrong.as_slice()].concat()).unwrap();
         assert_eq!(
@@ -619,6 +810,10 @@ mod tests {
         assert_eq!(
             config.quotas.unwrap_err().to_string(),
             "set TOOLBOX_MAX_INSTANCES"
+        );
+        assert_eq!(
+            config.allowed_machines.unwrap_err().to_string(),
+            "set TOOLBOX_ALLOWED_MACHINES"
         );
         let config = read(&PROJECT).unwrap();
         assert_eq!(

@@ -1,5 +1,6 @@
 //! What handlers work with: the function's state (one per wasm instance) and the request's own context.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +116,8 @@ pub struct Caller {
     pub user: UserId,
     /// Their access token, verified.
     pub token: Arc<str>,
+    /// The program that acts for them; none when they act themselves. Only one function lets programs in.
+    pub client: Option<Arc<str>>,
 }
 
 /// One request on its way through a handler.
@@ -170,6 +173,13 @@ impl RequestContext {
             }
         }
         Ok(None)
+    }
+
+    /// Where the request came from, as the gateway in front of the function says. A caller may have written it, so it
+    /// proves nothing.
+    pub fn forwarded_for(&self) -> Option<IpAddr> {
+        let addresses = self.headers.get("x-forwarded-for")?;
+        addresses.split(',').next()?.trim().parse().ok()
     }
 
     /// The whole body, which is read the first time.

@@ -10,7 +10,8 @@ const ALLOW_HEADERS: &str =
 /// Longest list of headers that is repeated, in bytes.
 const MAX_ASKED: usize = 4096;
 const ALLOW_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
-const EXPOSE_HEADERS: &str = "x-request-id, preference-applied, location, retry-after";
+const EXPOSE_HEADERS: &str =
+    "x-request-id, preference-applied, location, retry-after, mcp-session-id, www-authenticate";
 /// Browsers ask again after a day at most.
 const MAX_AGE: &str = "86400";
 

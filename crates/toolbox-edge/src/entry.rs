@@ -18,10 +18,27 @@ use crate::router::Function;
 pub const READ_HEADERS: &[&str] = &["authorization", "x-request-id", "origin"];
 
 /// The same, for requests that may change something.
-pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &["content-type", "idempotency-key", "prefer"];
+pub const READ_HEADERS_OF_MUTATIONS: &[&str] = &[
+    "content-type",
+    "idempotency-key",
+    "prefer",
+    "x-forwarded-for",
+];
 
 /// The same, for preflights.
 pub const READ_HEADERS_OF_PREFLIGHTS: &[&str] = &["access-control-request-headers"];
+
+/// The same, for functions that pass requests on; and all headers that begin with [`READ_PREFIX_OF_PIPES`].
+pub const READ_HEADERS_OF_PIPES: &[&str] = &[
+    "accept",
+    "content-type",
+    "last-event-id",
+    "traceparent",
+    "user-agent",
+];
+
+/// How the names of the protocol's own headers begin.
+pub const READ_PREFIX_OF_PIPES: &str = "mcp-";
 
 /// A whole function: its table and what it runs with.
 pub struct Service {

@@ -77,7 +77,7 @@ pub trait Host: ThreadSafe {
         signature: &'a [u8],
     ) -> LocalFuture<'a, bool>;
 
-    /// Random bytes fit for ids.
+    /// Random bytes fit for ids and nonces.
     fn random_bytes(&self) -> [u8; 16];
 
     /// Runs work after the answer; the host keeps the worker alive for it as long as it may.

@@ -18,6 +18,7 @@ pub mod entry;
 pub mod host;
 pub mod identity;
 mod json;
+mod provisioning;
 #[cfg(all(any(test, feature = "recorded"), not(target_arch = "wasm32")))]
 pub mod recorded;
 pub mod reply;

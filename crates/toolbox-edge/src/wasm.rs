@@ -14,18 +14,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::{Either, select};
 use js_sys::{Object, Promise, Uint8Array};
 use serde::Serialize;
 use toolbox_http::fetch::{Fetch, js_error, read_stream, to_host};
-use toolbox_http::{BoxFuture, Headers, LocalFuture, Request, TransportError};
+use toolbox_http::{BodyStream, BoxFuture, Headers, LocalFuture, Request, TransportError};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
-use web_sys::{Crypto, CryptoKey};
+use web_sys::{AbortSignal, Crypto, CryptoKey};
 
 use crate::body::{BODY_LIMIT, Incoming, Unread};
 use crate::config::Config;
 use crate::context::FunctionState;
-use crate::entry::{READ_HEADERS, READ_HEADERS_OF_MUTATIONS, READ_HEADERS_OF_PREFLIGHTS, Service};
+use crate::entry::{
+    READ_HEADERS, READ_HEADERS_OF_MUTATIONS, READ_HEADERS_OF_PIPES, READ_HEADERS_OF_PREFLIGHTS,
+    READ_PREFIX_OF_PIPES, Service,
+};
 use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, MAX_GREETING, UnusableKey};
 use crate::reply::{Body, Reply};
 use crate::router::Function;
@@ -67,6 +71,8 @@ extern "C" {
 
 thread_local! {
     static FUNCTION: Cell<Option<&'static Function>> = const { Cell::new(None) };
+    /// The function passes bodies on without reading them.
+    static PIPES: Cell<bool> = const { Cell::new(false) };
     static WRAPPER: RefCell<Option<Wrapper>> = const { RefCell::new(None) };
     /// Number of the request whose task is being polled; 0 for none.
     static CURRENT: Cell<u32> = const { Cell::new(0) };
@@ -75,6 +81,12 @@ thread_local! {
 /// Names the function this wasm is; its crate calls this from its start export.
 pub fn install(function: &'static Function) {
     FUNCTION.set(Some(function));
+}
+
+/// The same for a function that passes bodies on without reading them. Its work ends when its caller goes.
+pub fn install_pipe(function: &'static Function) {
+    install(function);
+    PIPES.set(true);
 }
 
 /// One instance of a function.
@@ -122,8 +134,17 @@ impl Instance {
     pub fn handle(&self, request: web_sys::Request, number: u32) -> Promise {
         let service = Rc::clone(&self.service);
         tagged_promise(number, async move {
+            if !PIPES.get() {
+                let request = from_js(request)?;
+                return to_js(service.respond(request).await);
+            }
+            let gone = gone(&request.signal());
             let request = from_js(request)?;
-            to_js(service.respond(request).await)
+            // What is dropped here aborts its call.
+            match select(Box::pin(service.respond(request)), gone).await {
+                Either::Left((reply, _)) => to_js(reply),
+                Either::Right(_) => Err(JsError::new("the caller has gone").into()),
+            }
         })
     }
 
@@ -170,6 +191,27 @@ fn tagged_promise(
     })
 }
 
+/// Ends when the caller goes.
+fn gone(signal: &AbortSignal) -> JsFuture {
+    JsFuture::from(Promise::new(&mut |resolve, _| {
+        signal.set_onabort(Some(&resolve));
+    }))
+}
+
+/// Copies the headers of the protocol that is passed on.
+fn copy_of_pipes(given: &web_sys::Headers, headers: &mut Headers) -> Result<(), JsValue> {
+    for entry in given.entries() {
+        let entry: js_sys::Array = entry?.unchecked_into();
+        let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) else {
+            continue;
+        };
+        if READ_HEADERS_OF_PIPES.contains(&&*name) || name.starts_with(READ_PREFIX_OF_PIPES) {
+            headers.set_named(name, value);
+        }
+    }
+    Ok(())
+}
+
 fn from_js(request: web_sys::Request) -> Result<Request<Unread>, JsValue> {
     let given = request.headers();
     let method = request.method();
@@ -199,8 +241,17 @@ fn from_js(request: web_sys::Request) -> Result<Request<Unread>, JsValue> {
     {
         headers.set("apikey", key);
     }
+    if PIPES.get() {
+        copy_of_pipes(&given, &mut headers)?;
+    }
     let url = request.url();
-    let body: Unread = if has_body {
+    let body: Unread = if PIPES.get() {
+        let incoming = match request.body().filter(|_| has_body) {
+            Some(stream) => Incoming::Stream(BodyStream::of_js(stream)),
+            None => Incoming::Complete(Vec::new()),
+        };
+        Box::pin(std::future::ready(incoming))
+    } else if has_body {
         Box::pin(async move { read_body(&request).await.unwrap_or(Incoming::Broken) })
     } else {
         Box::pin(std::future::ready(Incoming::Complete(Vec::new())))

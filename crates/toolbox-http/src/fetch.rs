@@ -22,7 +22,7 @@ use web_sys::{AbortController, RequestInit, RequestRedirect};
 
 use crate::message::{Request, Response};
 use crate::transport::{
-    BodyStream, Call, Clock, LocalFuture, Pin, Transport, TransportError, classify,
+    BodyStream, Call, Clock, LocalFuture, Passing, Pin, Transport, TransportError, classify,
 };
 
 #[wasm_bindgen]
@@ -137,11 +137,15 @@ impl Fetch {
         Ok(client)
     }
 
-    async fn start(&self, call: &Call) -> Result<(HostResponse, Held), TransportError> {
+    async fn start(
+        &self,
+        call: &Call,
+        body: Option<BodyStream>,
+    ) -> Result<(HostResponse, Held), TransportError> {
         call.check_pin()?;
         let client = call.pin.as_ref().map(|pin| self.client(pin)).transpose()?;
         let abort = AbortController::new().map_err(|e| js_error(&e))?;
-        let request = host_request(&call.request, client.as_deref(), &abort);
+        let request = host_request(&call.request, body, client.as_deref(), &abort);
         let request = request.map_err(|e| js_error(&e))?;
         let held = Held {
             abort: AbortOnDrop(abort),
@@ -180,6 +184,7 @@ fn create_client(pin: &Pin) -> Result<HttpClient, TransportError> {
 /// gloo-net's own builder cannot name a client, so the host's request is made here.
 fn host_request(
     request: &Request,
+    body: Option<BodyStream>,
     client: Option<&PinnedClient>,
     abort: &AbortController,
 ) -> Result<HostRequest, JsValue> {
@@ -191,6 +196,11 @@ fn host_request(
     if !request.body.is_empty() {
         init.set_body(&Uint8Array::from(request.body.as_slice()));
     }
+    if let Some(body) = body {
+        init.set_body(&body.into_js());
+        // Hosts ask for this word beside a stream.
+        Reflect::set(&init, &"duplex".into(), &"half".into())?;
+    }
     if let Some(client) = client {
         Reflect::set(&init, &"client".into(), &client.0)?;
     }
@@ -200,7 +210,7 @@ fn host_request(
 impl Transport for Fetch {
     fn send(&self, call: Call) -> LocalFuture<'_, Result<Response, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, _held) = self.start(&call).await?;
+            let (response, _held) = self.start(&call, None).await?;
             let body = read_body(&response, call.max_answer).await?;
             Ok(answer(&response, body, call.keep_type))
         }))
@@ -212,12 +222,36 @@ impl Transport for Fetch {
         longest: Duration,
     ) -> LocalFuture<'_, Result<Response<BodyStream>, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, held) = self.start(&call).await?;
+            let (response, held) = self.start(&call, None).await?;
             let body = response
                 .body()
                 .ok_or_else(|| TransportError::new(Fault::BadBody, "no body to stream"))?;
             let inner = bounded(body, held, longest)?;
             Ok(answer(&response, BodyStream { inner }, call.keep_type))
+        }))
+    }
+
+    fn pipe(
+        &self,
+        call: Call,
+        body: Option<BodyStream>,
+        passing: Passing,
+    ) -> LocalFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+        Box::pin(before(call.deadline, async move {
+            let (response, held) = self.start(&call, body).await?;
+            let body = match response.body() {
+                Some(body) => Some(BodyStream {
+                    inner: piped(body, held, passing)?,
+                }),
+                None => None,
+            };
+            let mut passed = Response::new(response.status(), body);
+            for name in passing.headers {
+                if let Some(value) = response.headers().get(name) {
+                    passed.headers.set(name, value);
+                }
+            }
+            Ok(passed)
         }))
     }
 
@@ -354,6 +388,45 @@ fn bounded(
         |(mut chunks, held)| async move { Some((chunks.next().await?, (chunks, held))) },
     );
     Ok(ReadableStream::from_stream(chunks.take_until(ends)).into_raw())
+}
+
+/// The same stream, until it is silent for too long or its time is over. Chunks stay with the host.
+fn piped(
+    stream: web_sys::ReadableStream,
+    held: Held,
+    passing: Passing,
+) -> Result<web_sys::ReadableStream, TransportError> {
+    let abort = held.abort.0.clone();
+    // While nobody reads, nothing below runs.
+    let latest = u32::try_from((passing.longest + passing.silence).as_millis());
+    let end_of_call = Timeout::new(latest.unwrap_or(u32::MAX), move || abort.abort());
+    let state = (
+        chunks_of(stream)?,
+        sleep(passing.longest),
+        held,
+        end_of_call,
+    );
+    let chunks = stream::unfold(Some(state), move |state| async move {
+        let (mut chunks, mut end, held, end_of_call) = state?;
+        let broken = |text| Err(js_sys::Error::new(text).into());
+        let ended = select(sleep(passing.silence), &mut end);
+        match select(chunks.next(), ended).await {
+            Either::Left((None, _)) => None,
+            Either::Left((Some(Err(error)), _)) => Some((Err(error), None)),
+            Either::Left((Some(chunk), _)) => Some((chunk, Some((chunks, end, held, end_of_call)))),
+            Either::Right((Either::Left(_), _)) => {
+                Some((broken("the machine has fallen silent"), None))
+            }
+            Either::Right((Either::Right(_), _)) => {
+                let last = match passing.farewell {
+                    Some(text) => Ok(Uint8Array::from(text.as_bytes()).into()),
+                    None => broken("the answer takes longer than it may"),
+                };
+                Some((last, None))
+            }
+        }
+    });
+    Ok(ReadableStream::from_stream(chunks).into_raw())
 }
 
 impl Clock for Fetch {

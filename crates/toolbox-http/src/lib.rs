@@ -23,5 +23,6 @@ pub mod transport;
 
 pub use message::{Headers, Request, Response};
 pub use transport::{
-    BodyStream, BoxFuture, Call, Clock, LocalFuture, Pin, ThreadSafe, Transport, TransportError,
+    BodyStream, BoxFuture, Call, Clock, LocalFuture, Passing, Pin, ThreadSafe, Transport,
+    TransportError,
 };

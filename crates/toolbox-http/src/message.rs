@@ -1,15 +1,16 @@
 //! Requests and answers.
 //!
-//! Own types rather than the `http` crate's: a message has a handful of headers whose names are constants and whose
-//! values the host checks, so there is nothing that a conversion could refuse.
+//! Own types rather than the `http` crate's: a message has a handful of headers whose names are nearly all constants and
+//! whose values the host checks, so there is nothing that a conversion could refuse.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 /// Headers of one message. Names are lower case.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(&'static str, String)>);
+pub struct Headers(Vec<(Cow<'static, str>, String)>);
 
 impl Headers {
     /// The value of a header.
@@ -22,7 +23,15 @@ impl Headers {
 
     /// Sets a header, instead of an earlier value.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
-        let value = value.into();
+        self.put(Cow::Borrowed(name), value.into());
+    }
+
+    /// The same for a header whose name is passed on.
+    pub fn set_named(&mut self, name: String, value: impl Into<String>) {
+        self.put(Cow::Owned(name), value.into());
+    }
+
+    fn put(&mut self, name: Cow<'static, str>, value: String) {
         match self.0.iter_mut().find(|(n, _)| *n == name) {
             Some(header) => header.1 = value,
             None => self.0.push((name, value)),
@@ -30,8 +39,8 @@ impl Headers {
     }
 
     /// All headers.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, value.as_str()))
     }
 }
 

@@ -13,7 +13,7 @@ use futures_util::stream::once;
 use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
-use crate::transport::{BodyStream, BoxFuture, Call, Clock, Transport, TransportError};
+use crate::transport::{BodyStream, BoxFuture, Call, Clock, Passing, Transport, TransportError};
 
 type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>> + Send>;
 
@@ -110,6 +110,31 @@ impl Transport for Recorded {
         })
     }
 
+    fn pipe(
+        &self,
+        mut call: Call,
+        body: Option<BodyStream>,
+        passing: Passing,
+    ) -> BoxFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+        Box::pin(async move {
+            if let Some(body) = body {
+                call.request.body = body.read(usize::MAX).await?;
+            }
+            let answer = self.answer(&call)?;
+            let body = Bytes::from(answer.body);
+            let mut passed = Response::new(
+                answer.status,
+                (!body.is_empty()).then(|| BodyStream::new(once(ready(Ok(body))))),
+            );
+            for name in passing.headers {
+                if let Some(value) = answer.headers.get(name) {
+                    passed.headers.set(name, value);
+                }
+            }
+            Ok(passed)
+        })
+    }
+
     fn resolve<'a>(
         &'a self,
         name: &'a str,
@@ -163,8 +188,8 @@ impl Clock for JumpingClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
-        self.advance(duration);
-        Box::pin(ready(()))
+        // A pause that nobody waits for, such as a limit that was not reached, takes no time.
+        Box::pin(async move { self.advance(duration) })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[cfg(not(target_arch = "wasm32"))]
 use bytes::Bytes;
 #[cfg(not(target_arch = "wasm32"))]
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
@@ -105,6 +105,19 @@ pub trait Transport: ThreadSafe {
         longest: Duration,
     ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>>;
 
+    /// Sends with a body that is passed on as it comes, and hands the answer's body on, which has none in some answers.
+    /// Nothing is read here. A host that is never asked to says so.
+    fn pipe(
+        &self,
+        call: Call,
+        body: Option<BodyStream>,
+        passing: Passing,
+    ) -> BoxFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+        let _ = (call, body, passing);
+        let cannot = TransportError::new(Fault::BadBody, "this host passes no bodies on");
+        Box::pin(ready(Err(cannot)))
+    }
+
     /// The addresses of a name; none where the host has no way to ask.
     fn resolve<'a>(
         &'a self,
@@ -114,6 +127,19 @@ pub trait Transport: ThreadSafe {
         let _ = (name, deadline);
         Box::pin(ready(Ok(None)))
     }
+}
+
+/// How an answer is passed on. [`Call::deadline`] is the time to its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Passing {
+    /// The headers of the answer that are kept.
+    pub headers: &'static [&'static str],
+    /// An answer that is silent for so long breaks off with an error.
+    pub silence: Duration,
+    /// An answer ends after so long.
+    pub longest: Duration,
+    /// What an answer that ends so says last; without it, it breaks off with an error.
+    pub farewell: Option<&'static str>,
 }
 
 /// Time and chance, so that tests can simulate both.
@@ -144,6 +170,18 @@ impl BodyStream {
     pub fn into_js(self) -> web_sys::ReadableStream {
         self.inner
     }
+
+    /// A body of the host.
+    pub fn of_js(inner: web_sys::ReadableStream) -> Self {
+        Self { inner }
+    }
+
+    /// Reads it to its end; an error when it is longer than `limit` bytes.
+    pub async fn read(self, limit: usize) -> Result<Vec<u8>, TransportError> {
+        crate::fetch::read_stream(self.inner, limit)
+            .await?
+            .ok_or_else(|| TransportError::new(Fault::BadBody, "the answer is too large"))
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -157,6 +195,19 @@ impl BodyStream {
     /// The parts.
     pub fn into_chunks(self) -> Chunks {
         self.inner
+    }
+
+    /// Reads it to its end; an error when it is longer than `limit` bytes.
+    pub async fn read(mut self, limit: usize) -> Result<Vec<u8>, TransportError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.inner.next().await {
+            bytes.extend_from_slice(&chunk?);
+            if bytes.len() > limit {
+                let detail = "the answer is too large";
+                return Err(TransportError::new(Fault::BadBody, detail));
+            }
+        }
+        Ok(bytes)
     }
 }
 

@@ -7,8 +7,9 @@ use toolbox_api::dtma::{DeployRequest, LogLine, ToolList, ToolView};
 use toolbox_api::error::ApiError;
 use toolbox_clients::dtma::{Agent, AgentError, Command, Deleted, LogQuery};
 use toolbox_clients::supabase::rows::EnvironmentRow;
-use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::keys::McpToken;
+use toolbox_domain::sealing::SealingKeys;
 use toolbox_http::{BodyStream, BoxFuture, ThreadSafe};
 
 /// What a call to an agent gives.
@@ -80,6 +81,9 @@ pub trait Agents: ThreadSafe {
         toolbox: &EnvironmentRow,
         instance: ToolInstanceId,
     ) -> Result<(String, McpToken), ApiError>;
+
+    /// The keys that seal the specs of a toolbox in the database. The agent itself holds none of them.
+    fn sealing_keys(&self, toolbox: ToolboxId) -> Result<SealingKeys, ApiError>;
 }
 
 /// Over HTTPS.

@@ -10,8 +10,10 @@ use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, InstanceState, InstanceStatus, Request, request,
 };
+use toolbox_domain::sealing::SealingKeys;
 
 use crate::find::Target;
+use crate::secrets;
 use crate::settle::{self, Outcome, Progress};
 use crate::{Instances, UserRequest};
 
@@ -38,6 +40,8 @@ pub(crate) struct Intent<'a> {
     pub(crate) transition: Request,
     /// What the user wants from then on.
     pub(crate) desired: Desired,
+    /// Seal what the database gets of a spec.
+    pub(crate) sealing: SealingKeys,
 }
 
 /// An operation that this request began.
@@ -81,6 +85,8 @@ impl Intent<'_> {
             request_id: &self.request.id,
             idempotency_key: idempotency.map(|given| given.key.as_str()),
             request_fingerprint: idempotency.map(|given| given.fingerprint.as_str()),
+            former_request_fingerprint: idempotency
+                .and_then(|given| given.former_fingerprint.as_deref()),
             preempts: self
                 .transition
                 .preempts()
@@ -98,6 +104,16 @@ impl Intent<'_> {
             tool_catalog_id: None,
             max_instances: None,
         }
+    }
+
+    /// A spec as the database holds it.
+    fn sealed(&self, id: ToolInstanceId, spec: &ToolSpec) -> Result<ToolSpec, ApiError> {
+        let mut sealed = spec.clone();
+        let nonce = || secrets::nonce(self.instances.host.random_bytes());
+        self.sealing
+            .seal_spec(id, sealed.secrets(), nonce)
+            .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
+        Ok(sealed)
     }
 }
 
@@ -118,8 +134,9 @@ pub(crate) async fn new_instance(
     intent: &Intent<'_>,
     new: &NewInstance<'_>,
 ) -> Result<Accepted, ApiError> {
+    let spec = intent.sealed(new.id, new.spec)?;
     let mut p = intent.argument(new.id, InstanceStatus::Deploying);
-    p.spec = Some(new.spec);
+    p.spec = Some(&spec);
     p.name = Some(new.name);
     p.container_name = Some(new.container_name);
     p.tool_catalog_id = Some(new.catalog_id);
@@ -143,6 +160,10 @@ pub(crate) async fn existing(
     mut row: Box<InstanceRow>,
     new_spec: Option<NewSpec<'_>>,
 ) -> Result<Accepted, ApiError> {
+    let sealed = match &new_spec {
+        Some(new) => Some(intent.sealed(row.id, new.spec)?),
+        None => None,
+    };
     for _ in 0..ATTEMPTS {
         let state = row.state()?;
         // The database is asked also where the state does not allow the request: an operation that runs, or ran under
@@ -154,7 +175,7 @@ pub(crate) async fn existing(
         let mut p = intent.argument(row.id, to);
         p.expected_status = Some(expected);
         if let Some(new) = &new_spec {
-            p.spec = Some(new.spec);
+            p.spec = sealed.as_ref();
             p.expected_generation = Some(new.generation);
         }
         match intent.instances.database.begin(&p).await? {

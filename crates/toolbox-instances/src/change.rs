@@ -8,6 +8,7 @@ use toolbox_api::error::ApiError;
 use toolbox_clients::supabase::rows::InstanceRow;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::lifecycle::{Desired, InstanceState, Request};
+use toolbox_domain::sealing::SealingKeys;
 
 use crate::agent::InstanceAgent;
 use crate::begin::{self, Accepted, Intent, lease_seconds};
@@ -64,9 +65,11 @@ pub(crate) struct Operation {
     pub(crate) token: Arc<str>,
     pub(crate) toolbox: ToolboxId,
     pub(crate) agent: Arc<dyn InstanceAgent>,
+    /// Open the row's spec.
+    pub(crate) sealing: SealingKeys,
     pub(crate) action: Action,
     pub(crate) view: OperationView,
-    /// The row after its first write, spec included.
+    /// The row after its first write, spec included, its secrets sealed.
     pub(crate) row: Box<InstanceRow>,
     /// The state before; none for a new instance.
     pub(crate) previous: Option<InstanceState>,
@@ -95,6 +98,7 @@ impl Instances {
             action: change.action(),
             transition: change.transition(),
             desired: change.desired(),
+            sealing: self.agents.sealing_keys(toolbox_id)?,
         };
         let (toolbox, row) = match self.find_instance(request, toolbox_id, target).await {
             Ok(found) => found,
@@ -127,6 +131,7 @@ impl Intent<'_> {
             token: Arc::clone(&self.request.token),
             toolbox: self.toolbox,
             agent,
+            sealing: self.sealing,
             action: self.action,
             view: started.operation.into(),
             row: started.row,

@@ -40,6 +40,7 @@ impl Instances {
             action: Action::Deploy,
             transition: Request::Deploy,
             desired: Desired::Running,
+            sealing: self.agents.sealing_keys(toolbox_id)?,
         };
         let (toolbox, catalog) = join(
             self.find_toolbox(request, toolbox_id, Select::None),

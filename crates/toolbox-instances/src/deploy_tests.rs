@@ -84,7 +84,9 @@ fn the_agent_gets_catalog_defaults_with_what_the_caller_wants() {
         json!({"memory_bytes": 268_435_456, "cpus": 0.25})
     );
     let begun = &world.rpc("begin_tool_instance_operation")[0];
-    assert_eq!(begun["spec"], *spec);
+    let instance = begun["instance_id"].as_str().unwrap();
+    assert_eq!(world.opened(&begun["spec"], instance), *spec);
+    assert_ne!(begun["spec"]["env"]["KEY"], begun["spec"]["env"]["MODE"]);
     assert_eq!(
         (&begun["to_status"], &begun["desired_status"]),
         (&json!("deploying"), &json!("running"))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toolbox_api::dtma::{DeployRequest, Desired, ToolView};
 use toolbox_api::edge::Action;
+use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::{AgentError, Command, Deleted};
 use toolbox_domain::lifecycle::{self, InstanceState, InstanceStatus};
 use toolbox_domain::recovery::{Outcome, StartRecovery, Step};
@@ -174,6 +175,12 @@ impl Operation {
     /// Sends all of what is desired.
     async fn deploy(&self, wait: Option<Duration>) -> Result<Box<ToolView>, AgentError> {
         let mut spec = self.row.spec.as_deref().cloned().unwrap_or_default();
+        // What does not open is sent sealed: the agent refuses it, and names each such value.
+        if let Some(first) = (self.sealing.open_spec(self.row.id, spec.secrets())).first() {
+            let error = ApiError::new(ErrorCode::Internal).caused_by(first);
+            let what = format!("open the secrets of instance {}", self.row.id);
+            self.instances.host.log(&self.request_id, &what, &error);
+        }
         // The row may be older than rules of today.
         spec.drop_former_exceptions();
         let request = DeployRequest {

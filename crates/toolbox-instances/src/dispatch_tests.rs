@@ -1,7 +1,7 @@
 use serde_json::json;
 use toolbox_domain::retry::Fault;
 
-use crate::test_world::{ACCEPTED, World, request};
+use crate::test_world::{ACCEPTED, PREVIOUS_ROOT, ROOT, World, request};
 use crate::testing::{INSTANCE, TOOLBOX, answer, fault, problem, view};
 
 #[test]
@@ -43,6 +43,31 @@ fn an_update_that_may_have_arrived_keeps_its_spec() {
         (&json!("mcp/context7:2"), &json!(5))
     );
     assert_eq!(world.operation(), "in_progress");
+}
+
+#[test]
+fn what_is_sealed_is_opened_for_an_agent_that_lost_it_and_what_does_not_open_stays_sealed() {
+    for (root, sent) in [
+        (ROOT, Some("SECRET")),
+        (PREVIOUS_ROOT, Some("SECRET")),
+        ("a root secret that nobody has...", None),
+    ] {
+        let world = World::new("stopped");
+        world.seal_row(root);
+        let sealed = world.tables().row.as_ref().unwrap()["spec"]["env"]["TOKEN"].clone();
+        world.agent_once([
+            problem("instance_unknown", 404),
+            answer(202, &view("pulling", 5)),
+            answer(200, &view("running", 5)),
+        ]);
+        world.change("start");
+        let plain = |value| json!({"key_id": null, "value": value});
+        assert_eq!(world.put()["env"]["TOKEN"], sent.map_or(sealed, plain));
+        let log = world.host.log();
+        assert_eq!(log.contains("secrets of instance"), sent.is_none(), "{log}");
+        assert!(!log.contains("SECRET"));
+        assert!(world.rpc("begin_tool_instance_operation")[0]["spec"].is_null());
+    }
 }
 
 #[test]

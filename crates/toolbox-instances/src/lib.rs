@@ -2,7 +2,8 @@
 //! function or a server parses a request, calls one of the methods of [`Instances`], and turns the result into an answer.
 //!
 //! - [`find`]: the toolbox and the instance that a request names.
-//! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance.
+//! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance, and who may; [`connect`]: what hosts of clients
+//!   are told.
 //! - [`deploy`], [`change`] and `update`: the three ways to change an instance. All of them take these steps:
 //!   1. `begin`: the domain says which status to write. The database accepts it (compare-and-set, one operation per
 //!      instance, idempotency) and gives out a generation and a lease.
@@ -11,6 +12,7 @@
 //!      follower observes its end after the answer.
 //! - `observation`: what agents show, in the words of the domain. `record`: how it becomes rows. `view`: what callers see of it.
 //! - `spec`: from catalog entry and overrides to a validated spec.
+//! - [`secrets`]: the secrets of the database sealed anew after a rotation of the root secret.
 //! - [`receipts`]: what is kept of ended operations so that nobody can change it unseen.
 //! - [`rollouts`]: the agents of many toolboxes replaced in waves.
 //! - [`agent`]: how an agent is called. [`reach`]: where it is and which key it takes. [`ways`]: the agent, else the companion
@@ -26,6 +28,7 @@
 pub mod agent;
 mod begin;
 pub mod change;
+pub mod connect;
 pub mod deploy;
 mod dispatch;
 pub mod find;
@@ -38,6 +41,7 @@ pub mod reach;
 pub mod receipts;
 mod record;
 pub mod rollouts;
+pub mod secrets;
 mod settle;
 mod spec;
 #[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
@@ -77,7 +81,7 @@ use crate::last_resort::LastResort;
 
 pub use list::{Found, Listing};
 pub use logs::Lines;
-pub use mcp::McpAccess;
+pub use mcp::{GivenAccess, McpAccess};
 pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
 
@@ -98,7 +102,7 @@ pub struct Instances {
 
 /// What the use cases need from the program beside calls and time.
 pub trait Host: ThreadSafe {
-    /// Random bytes fit for ids.
+    /// Random bytes fit for ids and nonces.
     fn random_bytes(&self) -> [u8; 16];
 
     /// Runs work that goes on after the answer.
@@ -128,8 +132,10 @@ pub struct UserRequest {
 pub struct Idempotency {
     /// The caller's key.
     pub key: String,
-    /// A hash of the request, so that the key counts for this request only.
+    /// A keyed hash of the request, so that the key counts for this request only.
     pub fingerprint: String,
+    /// The same with the root secret before, while there is one: a request may be repeated across its replacement.
+    pub former_fingerprint: Option<String>,
 }
 
 impl Instances {

@@ -1,9 +1,18 @@
-//! How an MCP client reaches an instance: address, token and certificate of its endpoint on the machine.
+//! How an MCP client reaches an instance: address, token and certificate of its endpoint on the machine; and who may use the
+//! servers of a toolbox from anywhere.
 
 use toolbox_api::dtma::McpTransport;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_access::{
+    GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS, McpAccessView,
+};
+use toolbox_api::problem::FieldError;
+use toolbox_clients::supabase::Select;
+use toolbox_clients::supabase::mcp_access::{GrantMcpAccess, GrantedMcpAccess};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::keys::McpToken;
+use toolbox_domain::mcp_access::AccessToken;
+use uuid::Uuid;
 
 use crate::find::Target;
 use crate::{Instances, UserRequest};
@@ -26,6 +35,19 @@ pub struct McpAccess {
     pub token: McpToken,
     /// The machine's certificate, PEM.
     pub certificate: Option<String>,
+    /// A name for it, of letters, digits and hyphens.
+    pub name: String,
+}
+
+/// An access that was given.
+#[derive(Debug)]
+pub struct GivenAccess {
+    /// What was given.
+    pub access: McpAccessView,
+    /// Its token, which is stored nowhere; none where a user is named.
+    pub token: Option<AccessToken>,
+    /// A name for the one instance that it opens.
+    pub name: Option<String>,
 }
 
 impl Instances {
@@ -51,6 +73,123 @@ impl Instances {
             url,
             token,
             certificate: toolbox.dtma_certificate_pem,
+            name: row.container_name.clone(),
         })
     }
+
+    /// Lets the holder of a new token, or a user, use an MCP server of a toolbox, or all.
+    pub async fn give_mcp_access(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+        wanted: &GrantMcpAccessRequest,
+    ) -> Result<GivenAccess, ApiError> {
+        check(wanted)?;
+        let name = match wanted.instance_id {
+            Some(id) => {
+                let (_, row) = self
+                    .find_instance(request, toolbox_id, &Target::Id(id))
+                    .await?;
+                Some(row.container_name.clone())
+            }
+            None => None,
+        };
+        let token = wanted.user_id.is_none().then(|| {
+            let mut random = [0; 32];
+            for half in random.chunks_exact_mut(16) {
+                half.copy_from_slice(&self.host.random_bytes());
+            }
+            AccessToken::new(&random)
+        });
+        let granted = self
+            .database
+            .grant_mcp_access(&GrantMcpAccess {
+                toolbox_id,
+                owner_id: request.user,
+                instance_id: wanted.instance_id,
+                name: wanted.name.trim(),
+                token_hash: token.as_ref().map(AccessToken::hash),
+                user_id: wanted.user_id,
+                allowed_tools: wanted.allowed_tools.as_deref(),
+                read_only: wanted.read_only,
+                ttl_seconds: wanted.expires_in_seconds,
+            })
+            .await?;
+        match granted {
+            GrantedMcpAccess::Granted { access } => Ok(GivenAccess {
+                access: *access,
+                token,
+                name,
+            }),
+            GrantedMcpAccess::ToolboxNotFound => Err(ApiError::new(ErrorCode::ToolboxNotFound)),
+            GrantedMcpAccess::InstanceNotFound => Err(ApiError::new(ErrorCode::InstanceNotFound)),
+            GrantedMcpAccess::UserNotFound => {
+                Err(refused("userId", "there is no such user in this project"))
+            }
+            GrantedMcpAccess::TooMany { most } => Err(ApiError::with_message(
+                ErrorCode::QuotaExceeded,
+                format!("A toolbox may have {most} accesses that count; revoke some"),
+            )),
+        }
+    }
+
+    /// Who may use the MCP servers of a toolbox, newest first; also what is over.
+    pub async fn list_mcp_access(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+    ) -> Result<Vec<McpAccessView>, ApiError> {
+        self.find_toolbox(request, toolbox_id, Select::None).await?;
+        let listed = self
+            .database
+            .mcp_accesses(&request.token, toolbox_id, request.user)
+            .await?;
+        Ok(listed)
+    }
+
+    /// Ends an access; requests that come from then on are refused.
+    pub async fn revoke_mcp_access(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+        access_id: Uuid,
+    ) -> Result<McpAccessView, ApiError> {
+        self.database
+            .revoke_mcp_access(toolbox_id, request.user, access_id)
+            .await?
+            .ok_or_else(|| ApiError::new(ErrorCode::McpAccessNotFound))
+    }
+}
+
+/// Checks what the database would refuse without saying why.
+fn check(wanted: &GrantMcpAccessRequest) -> Result<(), ApiError> {
+    let name = wanted.name.trim();
+    if !(1..=255).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(refused("name", "give 1 to 255 characters"));
+    }
+    if let Some(tools) = &wanted.allowed_tools {
+        let bytes: usize = tools.iter().map(String::len).sum();
+        let fits =
+            |tool: &String| (1..=MAX_TOOL_NAME).contains(&tool.len()) && !tool.contains('\0');
+        if tools.len() > MAX_TOOLS || bytes > MAX_TOOL_NAMES || !tools.iter().all(fits) {
+            let rule = "name at most 100 tools, each with 1 to 128 bytes, 8192 together";
+            return Err(refused("allowedTools", rule));
+        }
+    }
+    if wanted
+        .expires_in_seconds
+        .is_some_and(|seconds| !(60..=MAX_TTL_SECONDS).contains(&seconds))
+    {
+        let rule = "give a time between one minute and ten years";
+        return Err(refused("expiresInSeconds", rule));
+    }
+    Ok(())
+}
+
+fn refused(field: &str, rule: &str) -> ApiError {
+    ApiError::validation(vec![FieldError {
+        field: field.to_owned(),
+        code: "invalid".to_owned(),
+        message: rule.to_owned(),
+    }])
 }

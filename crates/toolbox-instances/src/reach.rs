@@ -12,6 +12,7 @@ use toolbox_domain::keys::{
     AgentKey, KeyError, KeyId, McpToken, Purpose, RootId, derive_agent_key,
 };
 use toolbox_domain::names::agent_host;
+use toolbox_domain::sealing::{Owner, Roots, SealingKeys};
 use toolbox_http::{Pin, Transport};
 
 use crate::agent::{Agents, InstanceAgent};
@@ -49,6 +50,15 @@ impl Agents for HttpsAgents {
             .mcp_token(instance)
             .map_err(AgentKeyError::Underivable)?;
         Ok((format!("{base}/mcp/{instance}"), token))
+    }
+
+    fn sealing_keys(&self, toolbox: ToolboxId) -> Result<SealingKeys, ApiError> {
+        let roots = Roots {
+            current: self.root_secret.as_bytes(),
+            previous: self.previous_root_secret.as_deref().map(str::as_bytes),
+        };
+        SealingKeys::derive(roots, Owner::Toolbox(toolbox))
+            .map_err(|error| AgentKeyError::Underivable(error).into())
     }
 }
 

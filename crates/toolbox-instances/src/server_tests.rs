@@ -8,9 +8,10 @@ use toolbox_api::edge::ConfigOverride;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::{AgentError, Command, Deleted, LogQuery};
 use toolbox_clients::supabase::rows::EnvironmentRow;
-use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::keys::McpToken;
 use toolbox_domain::names::DisplayName;
+use toolbox_domain::sealing::{Owner, Roots, SealingKeys};
 use toolbox_http::BodyStream;
 use toolbox_http::recorded::{lock, run};
 
@@ -110,6 +111,14 @@ impl Agents for DirectAgents {
         _: ToolInstanceId,
     ) -> Result<(String, McpToken), ApiError> {
         Err(ApiError::new(ErrorCode::AgentNotEnrolled))
+    }
+
+    fn sealing_keys(&self, toolbox: ToolboxId) -> Result<SealingKeys, ApiError> {
+        let roots = Roots {
+            current: &[7; 32],
+            previous: None,
+        };
+        Ok(SealingKeys::derive(roots, Owner::Toolbox(toolbox)).unwrap())
     }
 }
 

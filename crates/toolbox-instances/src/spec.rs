@@ -5,7 +5,8 @@ use toolbox_api::edge::ConfigOverride;
 use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::rows::CatalogRow;
-use toolbox_domain::spec::InstanceSpec;
+use toolbox_domain::sealing::OpenError;
+use toolbox_domain::spec::{InstanceSpec, SpecError};
 
 /// The spec of a new instance.
 pub(crate) fn of_new(
@@ -22,13 +23,14 @@ pub(crate) fn of_new(
     }
     let mut errors = wanted.clone().apply(&mut spec);
     require(&spec, catalog, &mut errors);
-    checked(*spec, errors)
+    checked(*spec, &[], errors)
 }
 
 /// The spec of an instance that is changed; `catalog` is given when its variables are. Exceptions that are none any more stop no
-/// change of something else.
+/// change of something else. What is `unopened` of its secrets must be given anew.
 pub(crate) fn of_update(
     mut spec: Box<ToolSpec>,
+    unopened: &[SpecError],
     catalog: Option<&CatalogRow>,
     wanted: &ConfigOverride,
 ) -> Result<Box<ToolSpec>, ApiError> {
@@ -37,7 +39,7 @@ pub(crate) fn of_update(
     if let Some(catalog) = catalog {
         require(&spec, catalog, &mut errors);
     }
-    checked(*spec, errors)
+    checked(*spec, unopened, errors)
 }
 
 /// The variables a catalog entry cannot do without.
@@ -57,12 +59,22 @@ fn require(spec: &ToolSpec, catalog: &CatalogRow, errors: &mut Vec<FieldError>) 
     }
 }
 
-fn checked(spec: ToolSpec, mut errors: Vec<FieldError>) -> Result<Box<ToolSpec>, ApiError> {
+fn checked(
+    spec: ToolSpec,
+    unopened: &[SpecError],
+    mut errors: Vec<FieldError>,
+) -> Result<Box<ToolSpec>, ApiError> {
+    let is_sealed = |violation: &&SpecError| violation.code == OpenError::KeyUnknown.code();
     match InstanceSpec::validate(spec) {
         Ok(spec) if errors.is_empty() => Ok(Box::new(spec.into_wire())),
         Ok(_) => Err(ApiError::validation(errors)),
         Err(violations) => {
-            errors.extend(violations.iter().map(ConfigOverride::violated));
+            errors.extend(violations.iter().map(|violation| {
+                // The rules know that a value is sealed; whoever tried to open it knows why it still is.
+                let mut tried = unopened.iter().filter(|_| is_sealed(&violation));
+                let why = tried.find(|tried| tried.field == violation.field);
+                ConfigOverride::violated(why.unwrap_or(violation))
+            }));
             Err(ApiError::validation(errors))
         }
     }

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolbox_api::dtma::ToolSpec;
 use toolbox_api::edge::ConfigOverride;
 use toolbox_api::error::{ApiError, ErrorBody};
 use toolbox_clients::supabase::{ProjectKeys, Supabase};
 use toolbox_domain::ids::ToolboxId;
+use toolbox_domain::keys::RootId;
 use toolbox_domain::names::DisplayName;
+use toolbox_domain::sealing::{Owner, Roots, SealingKeys};
 use toolbox_http::BoxFuture;
 use toolbox_http::recorded::{lock, run};
 
@@ -169,7 +172,11 @@ pub(crate) fn request() -> UserRequest {
 pub(crate) fn request_under_key(key: &str) -> UserRequest {
     let (key, fingerprint) = (key.to_owned(), "f".to_owned());
     UserRequest {
-        idempotency: Some(Idempotency { key, fingerprint }),
+        idempotency: Some(Idempotency {
+            key,
+            fingerprint,
+            former_fingerprint: None,
+        }),
         ..request()
     }
 }
@@ -243,6 +250,42 @@ impl World {
             .instances
             .update(request, toolbox(), &target(), &wanted))
         .into()
+    }
+
+    /// A spec that the database got, with its secrets opened. All of them must be sealed with the current key.
+    pub(crate) fn opened(&self, stored: &Value, instance: &str) -> Value {
+        let mut spec: ToolSpec = serde_json::from_value(stored.clone()).unwrap();
+        let current = RootId::of(ROOT.as_bytes()).to_string();
+        let keys = self.instances.agents.sealing_keys(toolbox()).unwrap();
+        for value in spec.env.values().chain(spec.mcp_headers.values()) {
+            assert_eq!(value.key_id, Some(current.clone()));
+        }
+        let unopened = keys.open_spec(instance.parse().unwrap(), spec.secrets());
+        assert!(unopened.is_empty(), "{unopened:?}");
+        serde_json::to_value(spec).unwrap()
+    }
+
+    /// Seals what the row holds, with the keys of this root.
+    pub(crate) fn seal_row(&self, root: &str) {
+        let mut tables = self.tables();
+        let stored = &mut tables.row.as_mut().unwrap()["spec"];
+        let mut spec: ToolSpec = serde_json::from_value(stored.clone()).unwrap();
+        let roots = Roots {
+            current: root.as_bytes(),
+            previous: None,
+        };
+        let keys = SealingKeys::derive(roots, Owner::Toolbox(toolbox())).unwrap();
+        keys.seal_spec(INSTANCE.parse().unwrap(), spec.secrets(), || [9; 12])
+            .unwrap();
+        *stored = serde_json::to_value(spec).unwrap();
+    }
+
+    /// The spec that the agent was sent last.
+    pub(crate) fn put(&self) -> Value {
+        let sent = self.transport.sent();
+        let put = sent.iter().rfind(|call| call.request.method == "PUT");
+        let request: Value = serde_json::from_slice(&put.unwrap().request.body).unwrap();
+        request["spec"].clone()
     }
 
     /// Deploys an entry of the catalog as `wanted`.

@@ -30,7 +30,9 @@ impl Instances {
         };
         // Read without the user's token: the read before has shown that the instance is theirs.
         let stored = self.database.spec(row.id).await?;
-        let stored = stored.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
+        let mut stored = stored.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
+        let sealing = self.agents.sealing_keys(toolbox_id)?;
+        let unopened = sealing.open_spec(row.id, stored.spec.secrets());
         // A variable that the catalog entry requires can be lost only where variables are changed.
         let catalog = match row.tool_catalog_id {
             Some(id) if wanted.environment_variables.is_some() => {
@@ -38,7 +40,7 @@ impl Instances {
             }
             _ => None,
         };
-        let spec = spec::of_update(stored.spec, catalog.as_deref(), wanted)?;
+        let spec = spec::of_update(stored.spec, &unopened, catalog.as_deref(), wanted)?;
         let new = NewSpec {
             spec: &spec,
             generation: stored.generation,
@@ -50,6 +52,7 @@ impl Instances {
             action: Action::Update,
             transition: Request::Update,
             desired,
+            sealing,
         };
         let accepted = begin::existing(&intent, row, Some(new)).await?;
         intent.carry_out(accepted, agent).await

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::test_world::{DONE, World, request, request_that_waits};
-use crate::testing::{answer, problem, view};
+use crate::test_world::{DONE, PREVIOUS_ROOT, ROOT, World, request, request_that_waits};
+use crate::testing::{INSTANCE, answer, problem, view};
 
 #[test]
 fn what_is_left_out_stays_as_it_is() {
@@ -19,10 +19,9 @@ fn what_is_left_out_stays_as_it_is() {
         "the spec was made from this one"
     );
     assert_eq!(begun["spec"]["image"], "mcp/context7:2");
-    assert_eq!(
-        begun["spec"]["env"],
-        json!({"TOKEN": plain("SECRET"), "MORE": plain("x")})
-    );
+    let env = json!({"TOKEN": plain("SECRET"), "MORE": plain("x")});
+    assert_eq!(world.opened(&begun["spec"], INSTANCE)["env"], env);
+    assert_eq!(world.put()["env"], env);
     assert_eq!(begun["spec"]["ports"][0]["container_port"], 8080);
     assert_eq!(
         world.tables().history,
@@ -77,13 +76,55 @@ fn a_value_under_a_key_that_is_not_known_is_no_plain_text() {
 }
 
 #[test]
+fn a_value_under_the_previous_key_is_rewritten_under_the_current_one() {
+    for root in [ROOT, PREVIOUS_ROOT] {
+        let world = World::new("running");
+        world.seal_row(root);
+        world.agent(|_| answer(200, &view("running", 5)));
+        let seen = world.update(&json!({"stdinOpen": true}), &request());
+        assert_eq!(seen.progress, DONE, "{}", seen.body);
+        let begun = &world.rpc("begin_tool_instance_operation")[0];
+        let env = json!({"TOKEN": plain("SECRET")});
+        assert_eq!(world.opened(&begun["spec"], INSTANCE)["env"], env);
+        assert_eq!(world.put()["env"], env);
+    }
+}
+
+#[test]
+fn a_value_that_does_not_open_must_be_given_anew() {
+    let world = World::new("running");
+    world.seal_row(ROOT);
+    world.agent(|_| answer(200, &view("running", 5)));
+    {
+        let mut tables = world.tables();
+        let env = &mut tables.row.as_mut().unwrap()["spec"]["env"];
+        env["MOVED"] = env["TOKEN"].clone();
+    }
+    let seen = world.update(&json!({"stdinOpen": true}), &request());
+    let errors = seen.body["error"]["details"]["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(
+        (&errors[0]["field"], &errors[0]["code"]),
+        (
+            &json!("baseConfigOverrideJson.environmentVariables.MOVED"),
+            &json!("secret_unreadable")
+        )
+    );
+    let wanted = json!({"environmentVariables": {"MOVED": "new"}});
+    assert_eq!(world.update(&wanted, &request()).progress, DONE);
+    let env = json!({"TOKEN": plain("SECRET"), "MOVED": plain("new")});
+    assert_eq!(world.put()["env"], env);
+}
+
+#[test]
 fn null_removes_a_variable_unless_the_tool_needs_it() {
     let world = World::new("running");
     world.agent(|_| answer(200, &view("running", 5)));
     let wanted = json!({"environmentVariables": {"TOKEN": null, "MORE": "x", "NEVER_SET": null}});
     assert_eq!(world.update(&wanted, &request()).progress, DONE);
     let begun = &world.rpc("begin_tool_instance_operation")[0];
-    assert_eq!(begun["spec"]["env"], json!({"MORE": plain("x")}));
+    let stored = world.opened(&begun["spec"], INSTANCE);
+    assert_eq!(stored["env"], json!({"MORE": plain("x")}));
 
     for schema in ["required_config_schema", "required_secrets_schema"] {
         for lost in [json!(null), json!("")] {

@@ -8,7 +8,7 @@
 //!   as it can be;
 //! - [`health`], [`tools`], [`memory`]: a server's state with its evidence, what changed about its tools, and what is
 //!   remembered of it;
-//! - [`wire`]: streamable HTTP as clients see it;
+//! - [`wire`]: streamable HTTP as clients see it; [`access`]: callers who may use some tools only;
 //! - [`redact`]: a server's output without the secrets it was given; [`limits`]: the bounds that
 //!   can be set.
 //!
@@ -18,6 +18,7 @@
 //! caused, be that call under way or given up within the last 15 min; everything that waits is bounded in number, size and
 //! time.
 
+pub mod access;
 pub mod bridge;
 #[cfg(feature = "child")]
 pub mod child;

@@ -1,6 +1,6 @@
 //! A list of tools: its fingerprint, and what differs between two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,6 +36,9 @@ pub enum ListError {
 pub struct Toolset {
     // Digest of description and schemas by name.
     tools: BTreeMap<String, String>,
+    // Those that the server calls read-only. An agent of before kept no such list; the next answer of the server has it.
+    #[serde(default)]
+    read_only: BTreeSet<String>,
 }
 
 /// One page of a `tools/list` result.
@@ -84,6 +87,9 @@ impl Toolset {
             }
             let mut digest = Sha256::new();
             if let Some(tool) = lenient::read::<Value>(tool) {
+                if tool["annotations"]["readOnlyHint"] == true {
+                    self.read_only.insert(name.clone());
+                }
                 for field in [
                     "title",
                     "description",
@@ -101,6 +107,11 @@ impl Toolset {
             self.tools.insert(name, hex(&digest.finalize()));
         }
         Ok(())
+    }
+
+    /// The tools that the server calls read-only (`readOnlyHint`).
+    pub const fn read_only(&self) -> &BTreeSet<String> {
+        &self.read_only
     }
 
     /// Number of tools.
@@ -126,7 +137,8 @@ impl Toolset {
 
     /// What differs from the list `before`; nothing when they are the same.
     pub fn changed_from(&self, before: &Self) -> Option<ToolsChanged> {
-        if self == before {
+        // What is read-only is in the digests too.
+        if self.tools == before.tools {
             return None;
         }
         let names = |names: &mut dyn Iterator<Item = &String>| -> Vec<String> {

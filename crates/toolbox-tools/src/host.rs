@@ -1,10 +1,9 @@
 //! What the use cases need, from the function's state and the request's context.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use toolbox_api::error::ApiError;
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_domain::keys::request_fingerprint;
 use toolbox_edge::RequestContext;
 use toolbox_edge::host::Host as EdgeHost;
 use toolbox_http::BoxFuture;
@@ -50,10 +49,19 @@ pub(crate) fn read_request(cx: &RequestContext) -> Result<UserRequest, ApiError>
 pub(crate) async fn change_request(cx: &RequestContext) -> Result<UserRequest, ApiError> {
     let wait = cx.wait()?;
     let idempotency = match cx.idempotency_key()? {
-        Some(key) => Some(Idempotency {
-            key: key.to_owned(),
-            fingerprint: fingerprint(cx, cx.body().await?),
-        }),
+        Some(key) => {
+            let text = request_text(cx, cx.body().await?);
+            let roots = cx.state.config.agents.as_ref()?.roots();
+            let fingerprint = |root| {
+                request_fingerprint(root, &text)
+                    .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
+            };
+            Some(Idempotency {
+                key: key.to_owned(),
+                fingerprint: fingerprint(roots.current)?,
+                former_fingerprint: roots.previous.map(fingerprint).transpose()?,
+            })
+        }
         None => None,
     };
     Ok(UserRequest {
@@ -63,19 +71,9 @@ pub(crate) async fn change_request(cx: &RequestContext) -> Result<UserRequest, A
     })
 }
 
-/// SHA-256 over method, path and body.
-fn fingerprint(cx: &RequestContext, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    for part in [cx.method.as_bytes(), cx.path.as_bytes()] {
-        hash.update(part);
-        hash.update([0]);
-    }
-    hash.update(body);
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// Method, path and body: what a key of the caller counts for.
+fn request_text(cx: &RequestContext, body: &[u8]) -> Vec<u8> {
+    [cx.method.as_bytes(), cx.path.as_bytes(), body].join(&0)
 }
 
 struct FunctionHost(Arc<dyn EdgeHost>);

@@ -1,7 +1,7 @@
 -- The one way in which a mutation of a user starts: checks, lock, idempotency and the first status in one transaction.
 
 create function private.replay_operation(
-  owner_id uuid, key text, fingerprint text, requested_action text
+  owner_id uuid, key text, fingerprint text, former_fingerprint text, requested_action text
 ) returns jsonb
 language plpgsql
 set search_path = ''
@@ -17,7 +17,10 @@ begin
   if not found then
     return null;
   end if;
-  if used.action <> requested_action or used.request_fingerprint is distinct from fingerprint then
+  -- The fingerprint's key is another one since the root secret was replaced.
+  if used.action <> requested_action
+    or used.request_fingerprint is distinct from fingerprint and (used.request_fingerprint = former_fingerprint) is not true
+  then
     return jsonb_build_object('outcome', 'key_reused');
   end if;
   perform private.abandon_expired_operations(used.tool_instance_id);
@@ -101,7 +104,9 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   if p ->> 'idempotency_key' is not null then
-    refusal := private.replay_operation(owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'action');
+    refusal := private.replay_operation(
+      owner_id, p ->> 'idempotency_key', p ->> 'request_fingerprint', p ->> 'former_request_fingerprint', p ->> 'action'
+    );
     if refusal is not null then
       return refusal;
     end if;

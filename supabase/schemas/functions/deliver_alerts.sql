@@ -15,7 +15,8 @@ language sql stable
 set search_path = ''
 as $$
   select jsonb_build_object(
-    'kind', channel.kind, 'webhook_url', channel.webhook_url, 'webhook_secret', channel.webhook_secret,
+    'id', channel.id, 'kind', channel.kind, 'webhook_url', channel.webhook_url,
+    'webhook_secret', channel.webhook_secret, 'webhook_secret_key_id', channel.webhook_secret_key_id,
     -- Null while the address is not confirmed.
     'email', case when channel.kind = 'email' then (
       select u.email from auth.users u where u.id = channel.user_id and u.email_confirmed_at is not null

@@ -35,23 +35,36 @@ $$;
 comment on function private.advance_tool_environment is
   'Walks a toolbox to awaiting_heartbeat or active over legal steps; one that is beyond, or leaving, stays.';
 
-create function public.create_toolbox_enrolment(p jsonb) returns jsonb
-language plpgsql security definer
+create function private.add_toolbox_enrolment(toolbox_id uuid, ttl_seconds double precision) returns jsonb
+language plpgsql
 set search_path = ''
-set lock_timeout = '5s'
 as $$
 declare
-  ttl constant interval := make_interval(secs => (p ->> 'ttl_seconds')::double precision);
+  ttl constant interval := make_interval(secs => ttl_seconds);
   -- 366 random bits, from the generator that also makes the ids.
   token constant text := 'tbe_' || rtrim(translate(encode(sha256(
     uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
   ), 'base64'), '+/', '-_'), '=');
   enrolment private.toolbox_enrolments;
 begin
-  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   if ttl not between interval '1 second' and interval '1 day' then
     raise exception 'ttl_seconds in p must be from 1 to 86400' using errcode = 'invalid_parameter_value';
   end if;
+  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
+  values (encode(sha256(token::bytea), 'hex'), add_toolbox_enrolment.toolbox_id, clock_timestamp() + ttl)
+  returning * into enrolment;
+  return jsonb_build_object('token', token, 'expires_at', enrolment.expires_at);
+end;
+$$;
+comment on function private.add_toolbox_enrolment is 'Makes a token for a toolbox. The token is told here and kept nowhere.';
+
+create function public.create_toolbox_enrolment(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'toolbox_id', 'ttl_seconds');
   perform from public.account_tool_environments e
   where e.id = (p ->> 'toolbox_id')::uuid
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
@@ -60,10 +73,8 @@ begin
     return jsonb_build_object('outcome', 'not_found');
   end if;
   delete from private.toolbox_enrolments t where t.toolbox_id = (p ->> 'toolbox_id')::uuid;
-  insert into private.toolbox_enrolments (token_hash, toolbox_id, expires_at)
-  values (encode(sha256(token::bytea), 'hex'), (p ->> 'toolbox_id')::uuid, clock_timestamp() + ttl)
-  returning * into enrolment;
-  return jsonb_build_object('outcome', 'created', 'token', token, 'expires_at', enrolment.expires_at);
+  return jsonb_build_object('outcome', 'created')
+    || private.add_toolbox_enrolment((p ->> 'toolbox_id')::uuid, (p ->> 'ttl_seconds')::double precision);
 end;
 $$;
 comment on function public.create_toolbox_enrolment is
@@ -113,6 +124,8 @@ begin
 
   update private.toolbox_enrolments t set used_at = clock_timestamp(), used_certificate_sha256 = fingerprint
   where t.token_hash = enrolment.token_hash;
+  -- A droplet that was asked for twice may have two.
+  delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id and t.token_hash <> enrolment.token_hash;
   -- Whatever key was known before, stolen or not, ends here.
   update public.account_tool_environments e
   set dtma_key_epoch = e.dtma_key_epoch + 1,
@@ -120,6 +133,11 @@ begin
     dtma_token_hash = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null,
     dtma_boot = null, dtma_sequence = null,
     dtma_certificate_pem = p ->> 'certificate_pem',
+    -- Where the enrolment came from, unless somebody gave the address. A wrong one is harmless, because only the holder of the
+    -- certificate above is ever told anything.
+    public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
+      then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
     ssh_port = coalesce((p ->> 'ssh_port')::integer, 22),
@@ -154,7 +172,7 @@ comment on function public.set_toolbox_key is
   'Second step of an enrolment: stores the hash of the key the agent will present. Answers {outcome}: set, or superseded when another enrolment or a heartbeat came between; then no key may be told.';
 
 revoke all on function
-  private.advance_tool_environment, public.create_toolbox_enrolment, public.enrol_toolbox,
+  private.advance_tool_environment, private.add_toolbox_enrolment, public.create_toolbox_enrolment, public.enrol_toolbox,
   public.set_toolbox_key
   from public, anon, authenticated, service_role;
 grant execute on function

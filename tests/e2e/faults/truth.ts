@@ -4,6 +4,7 @@ import {
   type EventRow,
   eventually,
   type InstanceRow,
+  opened,
   type OperationRow,
   type World,
 } from "../lib/mod.ts";
@@ -17,7 +18,7 @@ export interface Snapshot {
   containers: any[];
 }
 
-/** Reads all of it with two statements and two calls of Docker. */
+/** Reads all of it with two statements and two calls of Docker. The secrets of the rows are opened. */
 export async function snapshot(world: World): Promise<Snapshot> {
   const values = { toolbox: world.toolboxId };
   const [all, containers] = await Promise.all([
@@ -33,7 +34,8 @@ export async function snapshot(world: World): Promise<Snapshot> {
     ),
     world.docker.containers(),
   ]);
-  return { ...all, containers };
+  const rows = await Promise.all(all.rows.map((row) => opened(world.ready.agent_root, row)));
+  return { ...all, rows, containers };
 }
 
 /** The container's instance, from its label. */
@@ -48,7 +50,7 @@ function isOpen({ operations }: Snapshot, row: InstanceRow): boolean {
   return own.findLast(({ action }) => action === "deploy" || action === "update")?.state === "abandoned";
 }
 
-/** As the row holds it: each value of the environment is in an envelope. */
+/** As the row holds it, opened: each value of the environment is in an envelope. */
 interface Spec {
   image?: string;
   env?: Record<string, { value: string }>;

@@ -13,6 +13,8 @@ export interface Caller {
    * Supabase: whoever holds that key can make better ones. The functions refuse it all the same.
    */
   functionsOnly?: boolean;
+  /** The genuine token of a program, such as a chat application: it opens MCP servers that it was let in to, and nothing else. */
+  program?: boolean;
   /** PostgREST cannot even become this role, which it says with 400. */
   noSuchRole?: boolean;
 }
@@ -48,6 +50,10 @@ export async function outsiders(world: World): Promise<Caller[]> {
     { name: "publishable key as the token only", headers: { authorization: `Bearer ${apikey}` } },
     bearer("the legacy anon key", ready.anon_key),
     bearer("a stranger", stranger.token, { known: true }),
+    bearer("a program of the owner's", await es256(of({ client_id: "chat-app" }), { kid }, projectKey), {
+      known: true,
+      program: true,
+    }),
     ...await broken("expired", { iat: now - 7200, exp: now - 3600 }),
     ...await broken("expired a minute ago", { iat: now - 3660, exp: now - 60 }),
     ...await broken("without an expiry", { exp: undefined }, { functionsOnly: true }),

@@ -11,7 +11,7 @@ use toolbox_mcp::wire::cors;
 
 use super::AppState;
 use super::error::ApiError;
-use super::router::{is_public, mcp_instance};
+use super::router::{is_for_clients, is_public, mcp_instance};
 use crate::connections::{Connection, Role};
 
 /// What the caller presents as bearer token; nothing when there is none.
@@ -58,7 +58,11 @@ pub async fn require_key(State(state): State<AppState>, request: Request, next: 
     let role = if presented.is_empty() {
         Role::Stranger
     } else if state.keys.accept(presented) {
-        Role::Control
+        if is_for_clients(path) {
+            Role::Client
+        } else {
+            Role::Control
+        }
     } else if mcp_instance(path).is_some_and(|id| state.keys.accept_mcp(presented, id)) {
         Role::Client
     } else {

@@ -1,16 +1,26 @@
-//! `ANY /mcp/{id}`: an instance's MCP endpoint.
+//! `ANY /mcp/{id}`: an instance's MCP endpoint; `ANY /v1/mcp/{id}`: the same for clients that come through the control plane,
+//! each with the tools that it may use.
+
+use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller};
 use toolbox_api::problem::ProblemCode;
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::access::Allowed;
+use toolbox_mcp::rpc;
+use toolbox_mcp::wire::{alive, reply};
 
 use super::AppState;
 use super::error::ApiError;
 use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
+use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY};
 
 /// Passes the request to the instance's server, and the answer back.
 pub async fn serve(
@@ -18,15 +28,69 @@ pub async fn serve(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
+    pass(&state, id, request, Allowed::default()).await
+}
+
+/// The same for a client that comes through the control plane.
+pub async fn serve_for(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let caller = request.headers().get(CALLER_HEADER);
+    let caller = caller.and_then(|value| McpCaller::from_header(value.to_str().ok()?));
+    let caller = caller.ok_or_else(|| {
+        ApiError::new(
+            ProblemCode::InvalidBody,
+            "Say in the header x-toolbox-mcp-caller who calls and which tools they may use",
+        )
+    })?;
+    tracing::debug!(instance = %id, who = caller.who, "an MCP client calls through the control plane");
+    let under_way = match state.mcp.begin(&caller.who) {
+        Ok(under_way) => under_way,
+        Err(too_much) => return Ok(refused(too_much)),
+    };
+    let allowed = Allowed {
+        tools: caller.tools.map(|tools| tools.into_iter().collect()),
+        read_only: caller.read_only,
+        known_read_only: BTreeSet::new(),
+    };
+    let response = pass(&state, id, request, allowed).await?;
+    // It is under way until its answer was read, or nobody reads it any more.
+    Ok(alive::keep_alive(response).map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _ = &under_way;
+        }))
+    }))
+}
+
+fn refused(too_much: TooMuch) -> Response {
+    let text = format!(
+        "Too many requests: {A_MINUTE} a minute and {UNDER_WAY} at once are allowed; wait and try again"
+    );
+    let body = rpc::error("null", rpc::code::UNAVAILABLE, &text, None);
+    let mut response = reply::json(StatusCode::TOO_MANY_REQUESTS, body);
+    let after = HeaderValue::from(too_much.retry_after);
+    response.headers_mut().insert(RETRY_AFTER, after);
+    response
+}
+
+async fn pass(
+    state: &AppState,
+    id: ToolInstanceId,
+    request: Request,
+    allowed: Allowed,
+) -> Result<Response, ApiError> {
     if let Some(bridge) = state.mcp.bridge_of(id).await {
         // A call is answered also while the agent stops; a stream on which a client listens would not end by itself.
+        let serve = |request| state.mcp.serve(&bridge, request, allowed);
         if !listens(&request) {
-            return Ok(bridge.serve(request).await);
+            return Ok(serve(request).await);
         }
         let mut shutdown = state.shutdown.clone();
         let mut end = state.shutdown.clone();
         return tokio::select! {
-            response = bridge.serve(request) => Ok(response.map(|body| {
+            response = serve(request) => Ok(response.map(|body| {
                 let parts = body.into_data_stream();
                 Body::from_stream(parts.take_until(async move { stopped(&mut end).await }))
             })),

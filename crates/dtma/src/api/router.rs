@@ -37,18 +37,25 @@ pub struct Route {
 
 /// The route of an instance's MCP endpoint.
 const MCP: &str = "/mcp/{id}";
+/// The same for clients that come through the control plane, which says who they are and what they may do. Agents that would
+/// not hold them to it do not have this route.
+const MCP_FOR: &str = "/v1/mcp/{id}";
+
+fn route(
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<AppState>,
+) -> (Route, MethodRouter<AppState>) {
+    let route = Route {
+        method,
+        path,
+        access,
+    };
+    (route, handler)
+}
 
 fn table() -> Vec<(Route, MethodRouter<AppState>)> {
-    let route = |method, path, access, handler| {
-        (
-            Route {
-                method,
-                path,
-                access,
-            },
-            handler,
-        )
-    };
     vec![
         route(Method::GET, "/health", Access::Public, get(host::health)),
         route(Method::GET, "/status", Access::Key, get(host::status)),
@@ -137,6 +144,9 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
         route(Method::GET, MCP, Access::Mcp, get(mcp::serve)),
         route(Method::POST, MCP, Access::Mcp, post(mcp::serve)),
         route(Method::DELETE, MCP, Access::Mcp, delete(mcp::serve)),
+        route(Method::GET, MCP_FOR, Access::Key, get(mcp::serve_for)),
+        route(Method::POST, MCP_FOR, Access::Key, post(mcp::serve_for)),
+        route(Method::DELETE, MCP_FOR, Access::Key, delete(mcp::serve_for)),
     ]
 }
 
@@ -156,6 +166,12 @@ pub fn mcp_instance(path: &str) -> Option<ToolInstanceId> {
     let id = path.strip_prefix(MCP.strip_suffix("{id}")?)?;
     let instance: ToolInstanceId = id.parse().ok()?;
     (instance.to_string() == id).then_some(instance)
+}
+
+/// Whether this is the endpoint of clients that come through the control plane. Their connections are those of clients: they
+/// leave places for commands.
+pub fn is_for_clients(path: &str) -> bool {
+    path.starts_with("/v1/mcp/")
 }
 
 /// The router with everything around it.

@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod keeper;
+pub mod rates;
 mod stderr;
 mod stderr_join;
 mod stdio;
@@ -25,12 +26,15 @@ use toolbox_api::dtma::{Desired, Phase, ToolView};
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::McpTransport;
+use toolbox_mcp::access::{self, Allowed};
 use toolbox_mcp::bridge::Bridge;
 use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
+use toolbox_mcp::limits::Limits;
 use toolbox_mcp::memory::Memory;
 use toolbox_mcp::wire::body::Budget;
 
+use self::rates::{Rates, TooMuch, UnderWay};
 pub use self::stderr::StderrLog;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
@@ -140,6 +144,10 @@ fn is_asked(view: &ToolView) -> bool {
 #[derive(Clone)]
 pub struct Handle {
     store: Arc<Store>,
+    /// Memory for long messages of callers whose messages are read here.
+    budget: Budget,
+    /// What callers have left.
+    rates: Arc<Rates>,
     // A leaf lock around cheap handles, never held across an await.
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
@@ -155,6 +163,8 @@ pub fn start(
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
     let handle = Handle {
         store: Arc::clone(&shared.store),
+        budget: budget.clone(),
+        rates: Arc::default(),
         bridges: Arc::default(),
     };
     let keeper = keeper::Keeper {
@@ -228,6 +238,31 @@ impl Handle {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Begins a request of a caller whom the control plane names.
+    pub fn begin(&self, who: &str) -> Result<UnderWay, TooMuch> {
+        self.rates.begin(who, Instant::now())
+    }
+
+    /// Passes a request to a server for a caller who may use the `allowed` tools.
+    pub async fn serve(
+        &self,
+        bridge: &AnyBridge,
+        request: Request<Body>,
+        mut allowed: Allowed,
+    ) -> Response<Body> {
+        if allowed.is_all() {
+            return bridge.serve(request).await;
+        }
+        if let Some(tools) = &bridge.memory().borrow().tools {
+            allowed.known_read_only.clone_from(tools.read_only());
+        }
+        let limit = Limits::default().message_bytes;
+        access::serve(allowed, request, limit, &self.budget, |request| {
+            bridge.serve(request)
+        })
+        .await
     }
 
     /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.

@@ -120,6 +120,17 @@ async fn ask(agent: &Agent, tool: &Tool, name: &str) {
     assert!(answer.text().await.unwrap().contains("result"), "{name}");
 }
 
+/// What the log has once `wanted` lines are there: what a server says beside its answer may come after it.
+async fn read_whole(agent: &Agent, tool: &Tool, query: &str, wanted: usize) -> Vec<Value> {
+    docker::eventually(
+        "the lines are in the log",
+        Duration::from_secs(10),
+        || async { read(agent, tool, query).await.len() >= wanted },
+    )
+    .await;
+    read(agent, tool, query).await
+}
+
 fn texts(lines: &[Value]) -> Vec<&str> {
     lines
         .iter()
@@ -134,13 +145,13 @@ async fn of_a_stdio_server_the_log_shows_what_it_says_beside_the_protocol() {
     agent.deploy(&tool).await;
     ask(&agent, &tool, "say").await;
     assert_eq!(
-        texts(&read(&agent, &tool, "").await),
+        texts(&read_whole(&agent, &tool, "", 2).await),
         ["server is ready", "said as asked"]
     );
     tokio::time::sleep(Duration::from_secs(3)).await;
     ask(&agent, &tool, "say").await;
     let said = ["server is ready", "said as asked", "said as asked"];
-    let lines = read(&agent, &tool, "?stream=stderr").await;
+    let lines = read_whole(&agent, &tool, "?stream=stderr", 3).await;
     assert_eq!(texts(&lines), said);
     assert!(lines.iter().all(|line| line["stream"] == "stderr"));
     assert_eq!(

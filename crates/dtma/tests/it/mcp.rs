@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use dtma::api::router::{Access, routes};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller};
 use toolbox_domain::keys::AgentKey;
 
 use crate::agent::{Agent, Tool};
@@ -284,6 +285,67 @@ async fn the_token_of_an_instance_opens_its_endpoint_and_nothing_else() {
         refused.expect_problem(401, "unauthorized");
     }
     assert!(!agent.log().contains(token.expose()));
+}
+
+#[tokio::test]
+async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
+    let agent = Agent::new().await;
+    let tool = stdio();
+    agent.deploy(&tool).await;
+    let path = format!("/v1/mcp/{}", tool.id);
+    let ask = |caller: Option<&McpCaller>, message: &Value| {
+        let request = agent
+            .request(Method::POST, &path)
+            .header("accept", "application/json")
+            .json(message);
+        match caller {
+            Some(caller) => request.header(CALLER_HEADER, caller.to_header()),
+            None => request,
+        }
+    };
+    let caller = |tools: Option<&[&str]>, read_only| McpCaller {
+        who: "user:1".to_owned(),
+        tools: tools.map(|tools| tools.iter().map(|&tool| tool.to_owned()).collect()),
+        read_only,
+    };
+    let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    // Nobody comes in without being named.
+    agent
+        .send(ask(None, &begin))
+        .await
+        .expect_problem(400, "invalid_body");
+    let all = caller(None, false);
+    let first = agent.send(ask(Some(&all), &begin)).await;
+    let session = first.headers["mcp-session-id"].clone();
+    first.expect(200);
+    let in_session = |caller: &McpCaller, method: &str, name: &str| {
+        let message =
+            json!({"jsonrpc": "2.0", "id": 5, "method": method, "params": {"name": name}});
+        ask(Some(caller), &message).header("mcp-session-id", session.clone())
+    };
+    let only = caller(Some(&["note"]), false);
+    for (caller, name, answers) in [
+        (&all, "note", true),
+        (&only, "note", true),
+        (&only, "die", false),
+        (&caller(Some(&[]), false), "note", false),
+        // The fixture calls none of its tools read-only.
+        (&caller(None, true), "note", false),
+    ] {
+        let answer = agent.send(in_session(caller, "tools/call", name)).await;
+        let answer = answer.expect(200);
+        assert_eq!(answer["error"].is_null(), answers, "{answer}");
+    }
+    let listed = |answer: &Value| answer["result"]["tools"].as_array().map(Vec::len);
+    let list = agent.send(in_session(&all, "tools/list", "")).await;
+    let every = listed(&list.expect(200)).unwrap();
+    let list = agent.send(in_session(&only, "tools/list", "")).await;
+    let shown = list.expect(200);
+    assert!(listed(&shown) <= Some(1) && every >= 1, "{shown}");
+    let none = caller(Some(&[]), false);
+    let list = agent.send(in_session(&none, "tools/list", "")).await;
+    assert_eq!(listed(&list.expect(200)), Some(0));
 }
 
 #[tokio::test]

@@ -28,6 +28,11 @@ fn main() -> ExitCode {
             "ssh-command-executor.openapi.json",
             openapi::ssh_command_executor(),
         ),
+        ("toolboxes-user.openapi.json", openapi::toolboxes_user()),
+        (
+            "manage-agent-tool-environment.openapi.json",
+            openapi::manage_agent_tool_environment(),
+        ),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("dtma.openapi.json", openapi::dtma()),
     ];

@@ -22,7 +22,7 @@ use crate::problem::{Problem, ProblemCode};
     ),
     paths(
         health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
-        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end
+        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end, mcp_send_for, mcp_listen_for, mcp_end_for
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey, &BearerToken),
@@ -179,3 +179,24 @@ fn mcp_listen() {}
     params(("id" = String, Path, format = "uuid"), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, description = "It is over"), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn mcp_end() {}
+
+/// The same for a client that comes through the control plane, which says who calls and which tools they may use.
+///
+/// A tool that is not among them is in no list and is not called. Streams of events are never silent for longer than 15 s.
+#[utoipa::path(post, path = "/v1/mcp/{id}", request_body(content = String, content_type = "application/json"),
+    params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header, description = "McpCaller as JSON, percent-encoded"), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, description = "The answer, or a stream of events that ends with it", content_type = "application/json", body = String),
+        (status = 202, description = "A notification or an answer was taken"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_send_for() {}
+
+/// Listens for such a client.
+#[utoipa::path(get, path = "/v1/mcp/{id}",
+    params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_listen_for() {}
+
+/// Ends a session of such a client.
+#[utoipa::path(delete, path = "/v1/mcp/{id}",
+    params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, description = "It is over"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_end_for() {}

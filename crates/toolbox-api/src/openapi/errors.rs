@@ -73,11 +73,14 @@ fn add_to(operation: &mut Operation, gives: impl Fn(ErrorCode) -> bool) {
 /// `toolbox-tools`.
 pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
+    // Who may use MCP servers is a matter of the database.
+    let is_access = facts.path.contains("/mcp-access");
+    let gives = is_access && facts.method == "POST";
     // A body may name any action.
-    let is_any = facts.method == "POST" && !facts.path.contains("{instance}");
-    let changes = facts.method != "GET";
-    let is_logs = facts.path.ends_with("/logs") || is_any;
+    let is_any = facts.method == "POST" && !facts.path.contains("{instance}") && !is_access;
+    let changes = facts.method != "GET" && !is_access;
     let is_mcp = facts.path.ends_with("/mcp") || is_any;
+    let is_logs = facts.path.ends_with("/logs") || is_any;
     let names_instance = facts.path.contains("{instance}") || is_any;
     let asks_agent = changes || is_logs;
     let ends_with = |action: &str| facts.path.ends_with(action) || is_any;
@@ -96,21 +99,17 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DatabaseTimeout
         | C::AuthUnreachable => true,
         C::InvalidJson | C::UnsupportedMediaType => facts.has_body,
-        C::InvalidAction
-        | C::CatalogToolNotFound
-        | C::NameTaken
-        | C::QuotaExceeded
-        | C::DeployFailed => is_any,
-        C::InstanceNotFound => names_instance,
+        C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::DeployFailed => is_any,
+        C::QuotaExceeded => is_any || gives,
+        C::InstanceNotFound => names_instance || gives,
+        C::McpAccessNotFound => facts.path.ends_with("{accessId}"),
         C::IllegalState => changes || is_mcp,
         // A body without meaning is read too, where there is an idempotency key.
-        C::BodyTooLarge
-        | C::BodyTooSlow
-        | C::OperationInProgress
+        C::BodyTooLarge | C::BodyTooSlow | C::ValidationFailed => changes || gives,
+        C::OperationInProgress
         | C::StateChanged
         | C::ToolboxNotActive
         | C::IdempotencyKeyReused
-        | C::ValidationFailed
         | C::AgentStoreFailed => changes,
         C::StartFailed => ends_with("/start") || ends_with("/restart"),
         C::StopFailed => ends_with("/stop"),
@@ -129,6 +128,13 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -216,6 +222,14 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => !is_diagnosis && !is_rollout,
         // Of paths that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::McpAccessNotFound
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -283,6 +297,14 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::StateChanged => facts.has_body,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::AgentNotFound
+        | C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::McpAccessNotFound
+        | C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
         | C::ToolboxAmbiguous
         | C::SshNoServer
         | C::SshKeyExchangeFailed
@@ -369,6 +391,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooLarge
             | C::BodyTooSlow
             | C::ValidationFailed
+            | C::McpAccessNotFound
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer
@@ -385,4 +408,88 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::SshNotEnrolled
             | C::SshTimeout
     )
+}
+
+/// `toolboxes-user`.
+pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let names_toolbox = facts.path.contains("{toolboxId}");
+    let is_creation = facts.method == "POST" && facts.path == "/";
+    let changes = facts.method != "GET" && names_toolbox;
+    let buys = is_creation || changes || facts.path == "/options";
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::Forbidden
+        | C::Internal
+        | C::NotConfigured
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout
+        | C::AuthUnreachable => true,
+        C::InvalidRequest | C::ToolboxNotFound => names_toolbox || is_creation,
+        C::ProviderRefused | C::ProviderUnavailable => buys,
+        C::InvalidJson
+        | C::UnsupportedMediaType
+        | C::BodyTooLarge
+        | C::BodyTooSlow
+        | C::ValidationFailed => facts.has_body,
+        C::QuotaExceeded => is_creation,
+        C::IllegalState => changes,
+        C::OperationInProgress => {
+            facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")
+        }
+        C::ToolboxNotReady
+        | C::AgentNotEnrolled
+        | C::AgentUnauthorized
+        | C::AgentTooOld
+        | C::AgentPinUnsupported
+        | C::AgentBadResponse
+        | C::AgentFailed
+        | C::AgentCertificateInvalid
+        | C::AgentUnreachable
+        | C::AgentTimeout
+        | C::DockerFailed
+        | C::DockerUnreachable
+        | C::DockerTimeout => facts.path.ends_with("/refresh-status"),
+        _ => false,
+    }
+}
+
+/// `manage-agent-tool-environment`.
+pub(super) fn of_agent_environments(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let names_agent = facts.path.contains("{agentId}");
+    let changes = names_agent && facts.method != "GET";
+    let ensures = names_agent && facts.method == "POST";
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::InvalidRequest
+        | C::Internal
+        | C::NotConfigured
+        | C::AuthUnreachable => true,
+        C::Forbidden
+        | C::AgentNotFound
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout => names_agent,
+        C::BackendBadResponse
+        | C::BackendUnreachable
+        | C::BackendTimeout
+        | C::IllegalState
+        | C::StateChanged
+        | C::ToolboxNotFound
+        | C::OperationInProgress => changes,
+        C::ProvisioningFailed
+        | C::ProviderRefused
+        | C::ProviderUnavailable
+        | C::QuotaExceeded
+        | C::ValidationFailed => ensures,
+        _ => false,
+    }
 }

@@ -52,7 +52,7 @@ impl Modify for Errors {
 }
 
 /// Runs the jobs that are due without anybody asking: marks silent toolboxes, gives up operations without an outcome,
-/// deletes what is older than the retention. Bounded; the next tick goes on. A job that fails keeps no other from running.
+/// seals secrets and receipts, deletes what is older than the retention. Bounded; the next tick goes on. A job that fails keeps no other from running.
 #[utoipa::path(post, path = "/tick", security(("secret_key" = [])),
     responses((status = 200, description = "What became of each job; some may have failed", body = TickResponse)))]
 fn tick() {}

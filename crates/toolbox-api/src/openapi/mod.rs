@@ -4,10 +4,12 @@
 //! `--check` it compares instead. Tests beside the servers compare the paths with the route tables.
 
 mod agent;
+mod agent_environments;
 mod console;
 mod errors;
 mod executor;
 mod heartbeat;
+mod toolboxes;
 mod tools;
 
 use utoipa::OpenApi as _;
@@ -26,6 +28,16 @@ pub fn toolbox_dtma_console() -> OpenApi {
 /// The edge function `ssh-command-executor`.
 pub fn ssh_command_executor() -> OpenApi {
     executor::Document::openapi()
+}
+
+/// The edge function `manage-agent-tool-environment`.
+pub fn manage_agent_tool_environment() -> OpenApi {
+    agent_environments::Document::openapi()
+}
+
+/// The edge function `toolboxes-user`.
+pub fn toolboxes_user() -> OpenApi {
+    toolboxes::Document::openapi()
 }
 
 /// The edge function `heartbeat`.

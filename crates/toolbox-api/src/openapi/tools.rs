@@ -11,6 +11,9 @@ use crate::edge::{
     McpAccessResponse, MutationResponse, UpdateToolRequest,
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
+use crate::mcp_access::{
+    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, RevokeMcpAccessResponse,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +22,7 @@ use crate::error::{ErrorCode, ErrorEnvelope};
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, list_mcp_access, give_mcp_access, revoke_mcp_access),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -111,7 +114,25 @@ fn restart() {}
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson")))))]
 fn logs() {}
 
-/// Address and token of an instance's MCP endpoint, for the owner's MCP clients. The token opens nothing else.
+/// The public URL of an instance's MCP server, and its endpoint on the machine with its token, for the owner's MCP clients.
+/// The token opens nothing else.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
     responses((status = 200, body = McpAccessResponse)))]
 fn mcp() {}
+
+/// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
+#[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),
+    responses((status = 200, body = ListMcpAccessResponse)))]
+fn list_mcp_access() {}
+
+/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+///
+/// What a user was given for the same servers before is replaced.
+#[utoipa::path(post, path = "/{toolboxId}/mcp-access", request_body = GrantMcpAccessRequest, params(("toolboxId" = String, Path, format = "uuid")),
+    responses((status = 201, body = GrantMcpAccessResponse)))]
+fn give_mcp_access() {}
+
+/// Revokes an access. It counts for no request that comes from then on; one that is under way ends as it would.
+#[utoipa::path(delete, path = "/{toolboxId}/mcp-access/{accessId}", params(("toolboxId" = String, Path, format = "uuid"), ("accessId" = String, Path, format = "uuid")),
+    responses((status = 200, body = RevokeMcpAccessResponse)))]
+fn revoke_mcp_access() {}

@@ -210,9 +210,14 @@ impl From<AgentError> for ApiError {
     }
 }
 
+/// Whether an answer is the agent's own: a problem document.
+pub(super) fn is_problem<T>(answer: &Response<T>) -> bool {
+    content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE))
+}
+
 /// The problem document of an answer, if it is one with a code this version knows.
 fn problem(answer: &Response) -> Option<Box<AgentProblem>> {
-    if !content_type(answer).is_some_and(|t| t.starts_with(CONTENT_TYPE)) {
+    if !is_problem(answer) {
         return None;
     }
     let problem: Problem = serde_json::from_slice(&answer.body).ok()?;

@@ -2,6 +2,7 @@
 
 mod error;
 mod machine;
+mod mcp;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
 
 pub use error::{AgentError, AgentProblem};
 pub use machine::{Alive, speaks_enough};
+pub use mcp::Patience;
 
 /// Longest answer with logs that is kept in memory, in bytes.
 const MAX_LOGS: usize = 4 * 1024 * 1024;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::alerts::Alert;
+use toolbox_domain::ids::AlertChannelId;
 
+use super::secrets::WebhookSecret;
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
 /// How a channel is reached. Not `Debug`: it holds a secret.
@@ -13,10 +15,13 @@ use super::{DatabaseError, Supabase, argument, parse, unexpected};
 pub enum AlertChannel {
     /// A signed POST.
     Webhook {
+        /// The channel.
+        id: AlertChannelId,
         /// Where to.
         webhook_url: String,
-        /// `whsec_` and base64.
-        webhook_secret: String,
+        /// `whsec_` and base64, as it lies in the database.
+        #[serde(flatten)]
+        secret: WebhookSecret,
     },
     /// Mail to the user's own address.
     Email {

@@ -1,6 +1,8 @@
 //! The functions of the database behind enrolment and heartbeats. All carry the secret key: an agent is no user, and
 //! what it presents is compared inside them.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use toolbox_api::heartbeat::HeartbeatNumbers;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
@@ -28,6 +30,8 @@ pub struct EnrolToolbox<'a> {
     pub ssh_host_key: Option<&'a str>,
     /// Port of its sshd; the usual one when absent.
     pub ssh_port: Option<u16>,
+    /// Where the enrolment came from: the machine's address, unless one is known.
+    pub address: Option<IpAddr>,
 }
 
 /// Answer of `enrol_toolbox`.

@@ -3,18 +3,23 @@
 //! Reads carry the caller's own token beside the publishable key, so row-level security decides
 //! what exists. The functions that write carry the secret key.
 
+pub mod agents;
 pub mod alerts;
 mod error;
 pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
+pub mod mcp_access;
+pub mod provisioning;
 pub mod receipts;
 pub mod rollouts;
 pub mod rows;
+pub mod secrets;
 pub mod ssh;
 #[cfg(test)]
 mod tests;
 pub mod toolbox_events;
+pub mod toolboxes;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -158,10 +163,7 @@ impl Supabase {
     /// must have been shown to own the instance.
     pub async fn spec(&self, id: ToolInstanceId) -> Result<Option<Box<SpecRow>>, DatabaseError> {
         let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
-        let answer = retry(&*self.clock, &RETRY, DatabaseError::transience, || {
-            self.send_as_writer(self.request("GET", &query, Vec::new()))
-        })
-        .await?;
+        let answer = self.read_as_writer(&query).await?;
         Ok(parse::<Vec<Box<SpecRow>>>(&answer)?.into_iter().next())
     }
 
@@ -214,6 +216,14 @@ impl Supabase {
         })
         .await?;
         parse(&answer)
+    }
+
+    /// Reads with the secret key.
+    async fn read_as_writer(&self, query: &str) -> Result<Response, DatabaseError> {
+        retry(&*self.clock, &RETRY, DatabaseError::transience, || {
+            self.send_as_writer(self.request("GET", query, Vec::new()))
+        })
+        .await
     }
 
     /// Calls a function that may be called twice.

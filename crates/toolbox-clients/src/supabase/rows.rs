@@ -189,9 +189,12 @@ pub struct BeginOperation<'a> {
     /// The caller's key, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<&'a str>,
-    /// Hash of what was asked, so that a key cannot be used for something else.
+    /// Keyed hash of what was asked, so that a key cannot be used for something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_fingerprint: Option<&'a str>,
+    /// The same with the root secret before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former_request_fingerprint: Option<&'a str>,
     /// Actions of an operation in progress that gives way to this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub preempts: Vec<&'static str>,

@@ -81,7 +81,8 @@ impl Proxy {
             headers.insert("x-forwarded-host", host);
         }
         headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-        headers.insert("x-forwarded-for", HeaderValue::from_static("127.0.0.1"));
+        let came_from = forwarded_for(headers);
+        headers.insert("x-forwarded-for", came_from);
         let answer = timeout(limit, client.request(request))
             .await
             .map_err(|_| Fault::TooSlow)?;
@@ -89,6 +90,13 @@ impl Proxy {
         strip(answer.headers_mut());
         Ok(answer)
     }
+}
+
+/// As gateways do: who asked, behind what a proxy in front said of its own callers.
+fn forwarded_for(headers: &HeaderMap) -> HeaderValue {
+    let said = headers.get("x-forwarded-for").map(HeaderValue::as_bytes);
+    said.and_then(|said| HeaderValue::from_bytes(&[said, b", 127.0.0.1"].concat()).ok())
+        .unwrap_or(HeaderValue::from_static("127.0.0.1"))
 }
 
 /// None, or one whose length is known to be small.
@@ -130,6 +138,14 @@ mod tests {
         assert!(!has_small_body(&with(header::CONTENT_LENGTH, "65537")));
         assert!(!has_small_body(&with(header::CONTENT_LENGTH, "x")));
         assert!(!has_small_body(&with(header::TRANSFER_ENCODING, "chunked")));
+    }
+
+    #[test]
+    fn who_asked_is_behind_what_was_said_of_others() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_for(&headers), "127.0.0.1");
+        headers.insert("x-forwarded-for", HeaderValue::from_static("8.8.8.8"));
+        assert_eq!(forwarded_for(&headers), "8.8.8.8, 127.0.0.1");
     }
 
     #[test]

@@ -38,9 +38,11 @@ impl EnvironmentStatus {
         match self {
             Self::PendingProvision => &[Provisioning, ErrorProvisioning, PendingDeprovision],
             Self::Provisioning => &[AwaitingHeartbeat, ErrorProvisioning, PendingDeprovision],
-            Self::AwaitingHeartbeat => &[Active, ErrorProvisioning, PendingDeprovision],
-            Self::Active => &[Unresponsive, PendingDeprovision],
-            Self::Unresponsive => &[Active, PendingDeprovision],
+            // Its machine was deleted at its provider.
+            Self::Active => &[Unresponsive, ErrorProvisioning, PendingDeprovision],
+            Self::AwaitingHeartbeat | Self::Unresponsive => {
+                &[Active, ErrorProvisioning, PendingDeprovision]
+            }
             Self::PendingDeprovision => &[Deprovisioning, ErrorDeprovisioning],
             Self::Deprovisioning => &[Deprovisioned, ErrorDeprovisioning],
             Self::Deprovisioned => &[],

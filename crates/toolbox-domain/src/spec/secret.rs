@@ -1,15 +1,20 @@
-//! The envelope of a secret value.
+//! The envelope of a secret value, and where a spec has secrets.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::wire::ToolSpec;
+use crate::ids::ToolInstanceId;
 use crate::objects::Object;
+use crate::sealing::Place;
 
 /// A value that may be a secret, with the key that encrypts it.
 ///
-/// Nothing is encrypted yet: every value is written with `key_id` null. A reader that meets a key it does not have
-/// refuses the value (`secret_key_unknown`) and never takes the ciphertext for the value.
+/// In the database it is encrypted ([`crate::sealing`]); to the agent and on its disk it goes in plain text, with `key_id`
+/// null. A reader that meets a key it does not have refuses the value (`secret_key_unknown`) and never takes the
+/// ciphertext for the value.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(from = "SecretForm")]
@@ -68,5 +73,42 @@ impl From<SecretForm> for SecretValue {
             SecretForm::Plain(value) => Self::plain(value),
             SecretForm::Envelope(Object(Envelope { key_id, value })) => Self { key_id, value },
         }
+    }
+}
+
+/// The secrets of a spec: its other fields are none.
+#[derive(Debug)]
+pub struct SpecSecrets<'a> {
+    /// Environment variables.
+    pub env: &'a mut BTreeMap<String, SecretValue>,
+    /// Headers for the MCP server.
+    pub mcp_headers: &'a mut BTreeMap<String, SecretValue>,
+}
+
+impl ToolSpec {
+    /// Its secrets.
+    pub fn secrets(&mut self) -> SpecSecrets<'_> {
+        SpecSecrets {
+            env: &mut self.env,
+            mcp_headers: &mut self.mcp_headers,
+        }
+    }
+}
+
+impl<'a> SpecSecrets<'a> {
+    /// Each value with its field on the wire, and where it belongs in the spec of `instance`.
+    pub(crate) fn places(
+        self,
+        instance: ToolInstanceId,
+    ) -> impl Iterator<Item = (String, Place<'a>, &'a mut SecretValue)> {
+        let env = self.env.iter_mut().map(move |(name, value)| {
+            let place = Place::Env(instance, name);
+            (format!("env.{name}"), place, value)
+        });
+        let headers = self.mcp_headers.iter_mut().map(move |(name, value)| {
+            let place = Place::Header(instance, name);
+            (format!("mcp_headers.{name}"), place, value)
+        });
+        env.chain(headers)
     }
 }

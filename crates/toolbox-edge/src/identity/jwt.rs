@@ -43,6 +43,9 @@ pub(super) struct Claims {
     /// A user without an account, where sign-in lets such users in.
     #[serde(default)]
     pub(super) is_anonymous: Option<bool>,
+    /// The program that the token was given to; none for a user's own sign-in.
+    #[serde(default)]
+    pub(super) client_id: Option<String>,
     /// End, seconds since the epoch.
     #[serde(default)]
     pub(super) exp: Option<f64>,

@@ -3,7 +3,8 @@
 //! A token counts when its signature is that of one of the project's keys, under the algorithm
 //! that belongs to the key's type, and its claims say: not expired, for `authenticated`, from this
 //! project's sign-in, of a user with a UUID. An API key is not a user, even where it is a token. An anonymous user is one
-//! unless the operator refuses them. How a user signed in (the claim `aal`) is not looked at.
+//! unless the operator refuses them. How a user signed in (the claim `aal`) is not looked at. A token with `client_id` was given
+//! to a program that acts for a user, and counts in one function only.
 
 mod jwt;
 mod keys;
@@ -43,6 +44,14 @@ pub fn user<'a>(
     Box::pin(identity.authenticate(headers))
 }
 
+/// For the function that also lets in programs that act for users.
+pub fn user_or_program<'a>(
+    identity: &'a Identity,
+    headers: &'a Headers,
+) -> LocalFuture<'a, Result<Caller, ApiError>> {
+    Box::pin(identity.authenticate_any(headers))
+}
+
 /// Checks callers.
 pub struct Identity {
     issuers: Issuers,
@@ -59,6 +68,7 @@ pub struct Identity {
 struct Verified {
     token: Arc<str>,
     user: UserId,
+    client: Option<Arc<str>>,
     expires: f64,
     at: Duration,
 }
@@ -87,6 +97,8 @@ enum Refusal {
     ApiKey,
     /// A user without an account, where such users are refused.
     Anonymous,
+    /// A program that acts for a user, where only users are let in.
+    Program,
     /// A token that does not count; the sentence may be told.
     Invalid(&'static str),
 }
@@ -97,6 +109,10 @@ impl From<Refusal> for ApiError {
             Refusal::Missing => Self::new(ErrorCode::AuthenticationRequired),
             Refusal::ApiKey => Self::new(ErrorCode::UserTokenRequired),
             Refusal::Anonymous => Self::new(ErrorCode::AnonymousRefused),
+            Refusal::Program => Self::with_message(
+                ErrorCode::Forbidden,
+                "This access token was given to a program, such as a chat application; it opens MCP servers through the function mcp and nothing else",
+            ),
             Refusal::Invalid(why) => Self::with_message(ErrorCode::InvalidToken, why),
         }
     }
@@ -130,8 +146,17 @@ impl Identity {
         }
     }
 
-    /// The user who sent these headers.
+    /// The user who sent these headers. A token that was given to a program is refused.
     pub async fn authenticate(&self, headers: &Headers) -> Result<Caller, ApiError> {
+        let caller = self.authenticate_any(headers).await?;
+        match caller.client {
+            None => Ok(caller),
+            Some(_) => Err(Refusal::Program.into()),
+        }
+    }
+
+    /// The user who sent these headers, or whose program did.
+    pub async fn authenticate_any(&self, headers: &Headers) -> Result<Caller, ApiError> {
         let token = self.bearer(headers)?;
         let now = self.clock.now();
         if let Some(caller) = self.remembered(token, now)? {
@@ -142,14 +167,20 @@ impl Identity {
         self.check_signature(&parsed).await?;
         let (user, expires) = self.check_claims(&parsed.claims, now)?;
         let token: Arc<str> = token.into();
+        let client: Option<Arc<str>> = parsed.claims.client_id.as_deref().map(Into::into);
         let known = Verified {
             token: Arc::clone(&token),
             user,
+            client: client.clone(),
             expires,
             at: now,
         };
         self.verified.borrow_mut()[place(&token)] = Some(known);
-        Ok(Caller { user, token })
+        Ok(Caller {
+            user,
+            token,
+            client,
+        })
     }
 
     fn bearer<'a>(&self, headers: &'a Headers) -> Result<&'a str, Refusal> {
@@ -183,6 +214,7 @@ impl Identity {
         Ok(Some(Caller {
             user: found.user,
             token: Arc::clone(&found.token),
+            client: found.client.clone(),
         }))
     }
 

@@ -4,6 +4,7 @@ use toolbox_api::edge::McpAccessResponse;
 use toolbox_api::error::ApiError;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Answer, Reply, RequestContext, reply};
+use toolbox_instances::connect::{hosts, mcp_url};
 use toolbox_instances::find::Target;
 
 use super::instance;
@@ -17,7 +18,7 @@ pub(super) fn handle(cx: RequestContext) -> Answer {
     })
 }
 
-/// Answers with address, token and certificate of the instance's endpoint.
+/// Answers with the public URL, and with address, token and certificate of the instance's endpoint.
 pub(super) async fn access(
     cx: &RequestContext,
     toolbox: ToolboxId,
@@ -25,11 +26,14 @@ pub(super) async fn access(
 ) -> Result<Reply, ApiError> {
     let request = read_request(cx)?;
     let access = instances(cx)?.mcp_access(&request, toolbox, target).await?;
+    let public_url = mcp_url(&cx.state.config.public_url, access.instance_id);
     reply::json(
         200,
         &McpAccessResponse {
             success: true,
             instance_id: access.instance_id,
+            hosts: hosts(&access.name, &public_url, None),
+            public_url,
             url: access.url,
             token: access.token.expose().to_owned(),
             certificate: access.certificate,

@@ -8,6 +8,7 @@ mod invoke;
 mod list;
 mod logs;
 mod mcp;
+mod mcp_access;
 
 #[cfg(test)]
 mod change_tests;
@@ -21,6 +22,8 @@ mod invoke_tests;
 mod list_tests;
 #[cfg(test)]
 mod logs_tests;
+#[cfg(test)]
+mod mcp_access_tests;
 #[cfg(test)]
 mod mcp_tests;
 
@@ -88,6 +91,21 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/mcp",
             handler: mcp::handle,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/mcp-access",
+            handler: mcp_access::list,
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/mcp-access",
+            handler: mcp_access::give,
+        },
+        Route {
+            method: "DELETE",
+            path: "/{toolboxId}/mcp-access/{accessId}",
+            handler: mcp_access::revoke,
         },
     ],
 };

@@ -1,0 +1,173 @@
+//! One request on its way to an instance's server.
+
+use std::time::Duration;
+
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_access::McpCaller;
+use toolbox_clients::dtma::{AgentError, Patience};
+use toolbox_clients::supabase::mcp_access::{FoundMcpAccess, McpAccess, McpAsker};
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::mcp_access::AccessToken;
+use toolbox_edge::reply::Body;
+use toolbox_edge::{Reply, RequestContext, identity};
+use toolbox_http::{Headers, Response};
+use toolbox_instances::reach::HttpsAgents;
+
+/// Headers that pass to the server, beside those that begin with [`PREFIX`].
+const PASSED: &[&str] = &["accept", "content-type", "last-event-id", "traceparent"];
+/// How the names of the protocol's own headers begin.
+const PREFIX: &str = "mcp-";
+
+/// An answer begins within this time: the platform ends a request that has none after 150 s.
+const HEAD: Duration = Duration::from_secs(140);
+/// The agent writes into a silent stream every 15 s: after three times that, its machine is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+/// A stream on which a client listens ends before the platform ends it, and is begun again.
+const LONGEST_LISTENING: Duration = Duration::from_secs(140);
+/// The platform lets no request take longer than 400 s.
+const LONGEST: Duration = Duration::from_secs(390);
+
+/// Longest name of a client that is kept, in characters.
+const MAX_CLIENT: usize = 200;
+
+/// Passes a request on, and the answer back.
+pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
+    let id: ToolInstanceId = cx.param(0).parse().map_err(|_| {
+        ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the id of the instance, a UUID, after /mcp/",
+        )
+    })?;
+    let access = authorise(cx, id).await?;
+    if access.instance.transport.is_none() {
+        return Err(ApiError::with_message(
+            ErrorCode::IllegalState,
+            "This tool is no MCP server",
+        ));
+    }
+    let config = cx.state.config.agents.as_ref()?;
+    let agents = HttpsAgents {
+        transport: std::sync::Arc::clone(&cx.state.transport),
+        deadline: cx.state.config.upstream_timeout,
+        root_secret: config.root_secret.clone(),
+        previous_root_secret: config.previous_root_secret.clone(),
+    };
+    let port = access.toolbox.dtma_port;
+    let agent = agents.program_at(&access.toolbox, port, &cx.request_id)?;
+    let caller = McpCaller {
+        who: access.who.clone(),
+        tools: access.allowed_tools.clone(),
+        read_only: access.read_only,
+    };
+    let listens =
+        cx.method == "GET" || cx.headers.get("mcp-method") == Some("subscriptions/listen");
+    let patience = Patience {
+        head: HEAD,
+        silence: SILENCE,
+        longest: if listens { LONGEST_LISTENING } else { LONGEST },
+        listens,
+    };
+    let body = cx.body.stream().await;
+    let headers = passed(&cx.headers);
+    let answer = agent
+        .mcp(&cx.method, id, &caller, &headers, body, patience)
+        .await
+        .map_err(|error| failed(&access, error))?;
+    if answer.status == 401 {
+        // To the client it would mean that its own token is refused.
+        return Err(ApiError::with_message(
+            ErrorCode::AgentFailed,
+            "The MCP server itself asks for credentials (HTTP 401); its owner sets them by upstreamHeaders or environmentVariables",
+        ));
+    }
+    Ok(Response {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body.map_or(Body::Empty, Body::Stream),
+    })
+}
+
+/// Who calls, and what they may do.
+async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAccess>, ApiError> {
+    let invalid = |text| ApiError::with_message(ErrorCode::InvalidToken, text);
+    let client = cx.headers.get("user-agent").map(client_name);
+    let find = |asker| {
+        let database = &cx.state.supabase;
+        let client = client.as_deref();
+        async move { database.find_mcp_access(id, asker, client).await }
+    };
+    let found = if let Some(text) = token(&cx.headers) {
+        let token =
+            AccessToken::parse(text).ok_or_else(|| invalid("The access token is malformed"))?;
+        let token_hash = token.hash();
+        find(McpAsker::Token {
+            token_hash: &token_hash,
+        })
+        .await?
+    } else {
+        let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
+        find(McpAsker::User {
+            user_id: caller.user,
+            client_id: caller.client.as_deref(),
+        })
+        .await?
+    };
+    match found {
+        FoundMcpAccess::Access(access) => Ok(access),
+        FoundMcpAccess::TokenUnknown => Err(invalid(
+            "The access token is not one of this project, or was revoked",
+        )),
+        FoundMcpAccess::TokenExpired => Err(invalid("The access token has expired")),
+        FoundMcpAccess::NoAccess => Err(ApiError::with_message(
+            ErrorCode::Forbidden,
+            "There is no such MCP server, or it is not open to you; its owner gives access",
+        )),
+    }
+}
+
+/// The access token that is presented, if it is meant to be one of ours.
+fn token(headers: &Headers) -> Option<&str> {
+    let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
+    Some(token.trim())
+        .filter(|token| scheme.eq_ignore_ascii_case("bearer") && AccessToken::has_form(token))
+}
+
+/// What a program calls itself, as far as it is kept.
+fn client_name(agent: &str) -> String {
+    let legal = agent.chars().filter(|c| !c.is_control());
+    legal.take(MAX_CLIENT).collect()
+}
+
+/// The headers that pass. Nobody's credentials are among them.
+fn passed(given: &Headers) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in given.iter() {
+        if PASSED.contains(&name) || name.starts_with(PREFIX) {
+            headers.set_named(name.to_owned(), value);
+        }
+    }
+    headers
+}
+
+/// Why there is no answer, in words for whoever uses the server.
+fn failed(access: &McpAccess, error: AgentError) -> ApiError {
+    let is_unknown = error.is_instance_unknown();
+    let is_gone = error.is_unreachable();
+    let mut error = ApiError::from(error);
+    if is_gone {
+        let since = access.toolbox.unresponsive_since.as_deref();
+        let since = since.map_or_else(String::new, |at| format!(" (last heard of at {at})"));
+        error.message = Some(format!(
+            "The machine of this MCP server does not answer{since}; try again when it is back"
+        ));
+    } else if is_unknown {
+        error = ApiError::with_message(
+            ErrorCode::AgentUnreachable,
+            format!(
+                "The machine does not hold this MCP server yet; its status is {}",
+                access.instance.status
+            ),
+        );
+    }
+    error
+}

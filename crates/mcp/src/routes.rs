@@ -1,0 +1,36 @@
+//! Everything `mcp` answers. Preflights are answered before the table is asked.
+
+use toolbox_edge::router::Handler;
+use toolbox_edge::{Function, Route};
+
+use crate::{pass, refusal};
+
+const PASS: Handler = |cx| {
+    Box::pin(async move {
+        let answered = pass::pass(&cx).await;
+        Ok(answered.unwrap_or_else(|error| refusal::reply(&cx, &error)))
+    })
+};
+
+/// The function and its table of routes.
+pub static FUNCTION: Function = Function {
+    name: "mcp",
+    users: None,
+    routes: &[
+        Route {
+            method: "POST",
+            path: "/{instanceId}",
+            handler: PASS,
+        },
+        Route {
+            method: "GET",
+            path: "/{instanceId}",
+            handler: PASS,
+        },
+        Route {
+            method: "DELETE",
+            path: "/{instanceId}",
+            handler: PASS,
+        },
+    ],
+};

@@ -1,0 +1,218 @@
+//! Access to MCP servers from anywhere: what owners give, and what the function `mcp` tells the agent of a caller.
+
+use serde::{Deserialize, Serialize};
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
+use toolbox_domain::names::{decode_segment, encode_segment};
+use uuid::Uuid;
+
+/// Most tools that one access names.
+pub const MAX_TOOLS: usize = 100;
+/// Longest name of a tool there, in bytes.
+pub const MAX_TOOL_NAME: usize = 128;
+/// Most bytes of all names of tools of one access.
+pub const MAX_TOOL_NAMES: usize = 8192;
+/// Longest time that an access may be given for, in seconds: ten years.
+pub const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
+
+/// Body of `POST /{toolboxId}/mcp-access`: who may use the MCP servers of a toolbox. Without `userId` it makes a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrantMcpAccessRequest {
+    /// A name by which you know it again.
+    pub name: String,
+    /// The one instance that it opens, by id; every MCP server of the toolbox without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
+    pub instance_id: Option<ToolInstanceId>,
+    /// The user of this project to share with; they sign in as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
+    pub user_id: Option<UserId>,
+    /// The tools that may be used, 100 at most; all without a list. Resources and prompts of the servers are not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    /// Only tools that their server calls read-only (`readOnlyHint`) may be used.
+    #[serde(default)]
+    pub read_only: bool,
+    /// After so many seconds it ends; without it, when it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_seconds: Option<u64>,
+}
+
+/// An access to MCP servers. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct McpAccessView {
+    /// Names it when it is revoked.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub id: Uuid,
+    /// The toolbox.
+    #[serde(rename(deserialize = "account_tool_environment_id"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub toolbox_id: ToolboxId,
+    /// The one instance; every MCP server of the toolbox without one.
+    #[serde(rename(deserialize = "account_tool_instance_id"))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
+    pub instance_id: Option<ToolInstanceId>,
+    /// Its name.
+    pub name: String,
+    /// The user it is shared with; none for a token.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
+    pub user_id: Option<UserId>,
+    /// The program that acts for that user; none for the user.
+    pub client_id: Option<String>,
+    /// The tools that may be used; all without a list.
+    pub allowed_tools: Option<Vec<String>>,
+    /// Only tools that their server calls read-only may be used.
+    pub read_only: bool,
+    /// When it ends.
+    pub expires_at: Option<String>,
+    /// When it was revoked; from then on it opens nothing.
+    pub revoked_at: Option<String>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<String>,
+    /// What the program that used it then calls itself.
+    pub last_client: Option<String>,
+    /// When it was given.
+    pub created_at: String,
+}
+
+/// Answer of `POST /{toolboxId}/mcp-access`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GrantMcpAccessResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// What was given.
+    pub access: McpAccessView,
+    /// The token, a secret, shown this once; none where it is shared with a user.
+    pub token: Option<String>,
+    /// The public URL of the one instance; none for a whole toolbox, whose instances have one each.
+    pub url: Option<String>,
+    /// What to paste into which host, with the token.
+    pub hosts: Vec<McpHost>,
+    /// The request.
+    pub request_id: String,
+}
+
+impl std::fmt::Debug for GrantMcpAccessResponse {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrantMcpAccessResponse")
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answer of `GET /{toolboxId}/mcp-access`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ListMcpAccessResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// Newest first, also what is over; 1000 at most.
+    pub access: Vec<McpAccessView>,
+    /// The request.
+    pub request_id: String,
+}
+
+/// Answer of `DELETE /{toolboxId}/mcp-access/{accessId}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevokeMcpAccessResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// What opens nothing any more.
+    pub access: McpAccessView,
+    /// The request.
+    pub request_id: String,
+}
+
+/// How one host of MCP clients is told of a server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct McpHost {
+    /// The host, such as `claude-code`.
+    pub host: String,
+    /// What `text` is.
+    pub kind: McpHostKind,
+    /// What to run, to paste, or to open. Where no token is known it says `TOOLBOX_MCP_TOKEN`.
+    pub text: String,
+}
+
+impl std::fmt::Debug for McpHost {
+    /// Leaves out the text, which may hold a token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("McpHost")
+            .field("host", &self.host)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a host is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum McpHostKind {
+    /// A command of a shell.
+    Command,
+    /// An entry of the file that the host reads.
+    File,
+    /// A link that the host opens.
+    Link,
+}
+
+/// The header by which the function `mcp` tells an agent who calls and what they may do.
+pub const CALLER_HEADER: &str = "x-toolbox-mcp-caller";
+
+/// Who calls an MCP server through the control plane, and which tools they may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpCaller {
+    /// `user:` or `access:` and an id.
+    pub who: String,
+    /// The tools that may be used; all without a list.
+    pub tools: Option<Vec<String>>,
+    /// Only tools that the server calls read-only may be used.
+    pub read_only: bool,
+}
+
+impl McpCaller {
+    /// As the value of [`CALLER_HEADER`]: JSON, percent-encoded.
+    pub fn to_header(&self) -> String {
+        encode_segment(&serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// Reads such a value. Nothing is let in by one that cannot be read.
+    pub fn from_header(value: &str) -> Option<Self> {
+        serde_json::from_str(&decode_segment(value).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_passes_a_header_whatever_tools_are_called() {
+        for tools in [
+            None,
+            Some(vec![]),
+            Some(vec!["a".to_owned(), "ü\n\"%41\u{1F600}".to_owned()]),
+        ] {
+            let caller = McpCaller {
+                who: "user:1".to_owned(),
+                tools,
+                read_only: true,
+            };
+            let header = caller.to_header();
+            assert!(header.bytes().all(|b| b.is_ascii_graphic()), "{header}");
+            assert_eq!(McpCaller::from_header(&header), Some(caller));
+        }
+        for value in ["", "{}", "%", "null", "%7B%22who%22%3A%22x%22%7D"] {
+            assert_eq!(McpCaller::from_header(value), None, "{value}");
+        }
+    }
+}

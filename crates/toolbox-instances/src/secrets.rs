@@ -1,0 +1,92 @@
+//! Secrets of the database: sealed anew with the current key, where they are in plain text or under the key before it. What
+//! users write themselves is plain until then; so is what is from before secrets were sealed.
+
+use std::time::Duration;
+
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::supabase::Supabase;
+use toolbox_clients::supabase::secrets::SealedSpec;
+use toolbox_domain::keys::RootId;
+use toolbox_domain::sealing::{Nonce, Owner, Place, Roots, SealingKeys};
+
+/// Longest wait for the database, twice.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// A nonce of random bytes.
+pub fn nonce(random: [u8; 16]) -> Nonce {
+    let [nonce @ .., _, _, _, _] = random;
+    nonce
+}
+
+/// Seals what is not sealed with the current key.
+pub struct Resealing<'a> {
+    /// The database.
+    pub supabase: &'a Supabase,
+    /// What the keys are derived from.
+    pub roots: Roots<'a>,
+    /// Draws random bytes.
+    pub random: &'a dyn Fn() -> [u8; 16],
+    /// Logs what cannot be opened, and therefore stays as it is.
+    pub log: &'a dyn Fn(&str, &ApiError),
+}
+
+impl Resealing<'_> {
+    /// A bounded part of it; how many rows were written.
+    pub async fn reseal_due(&self) -> Result<u32, ApiError> {
+        let previous = self.roots.previous.map(|root| RootId::of(root).to_string());
+        let mut due = self
+            .supabase
+            .secrets_to_seal(previous.as_deref(), LIMIT)
+            .await?;
+        let mut specs = Vec::with_capacity(due.specs.len());
+        for stored in &mut due.specs {
+            let id = stored.instance_id;
+            let keys = self.keys(Owner::Toolbox(stored.toolbox_id))?;
+            if let Some(first) = keys.open_spec(id, stored.spec.secrets()).first() {
+                let what = format!("open the secrets of instance {id}");
+                (self.log)(&what, &ApiError::new(ErrorCode::Internal).caused_by(first));
+                continue;
+            }
+            keys.seal_spec(id, stored.spec.secrets(), || self.nonce())
+                .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
+            specs.push(SealedSpec {
+                instance_id: id,
+                operation_id: stored.operation_id,
+                spec: &stored.spec,
+                version: &stored.version,
+            });
+        }
+        let mut webhooks = Vec::with_capacity(due.webhooks.len());
+        for stored in &due.webhooks {
+            let keys = self.keys(Owner::Channel(stored.channel_id))?;
+            match keys.open(Place::WebhookSecret, &stored.secret.envelope()) {
+                Ok(secret) => {
+                    let sealed = keys
+                        .seal(Place::WebhookSecret, &secret, self.nonce())
+                        .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
+                    webhooks.push(stored.sealed(sealed));
+                }
+                Err(error) => {
+                    let what = format!("open the secret of channel {}", stored.channel_id);
+                    (self.log)(&what, &ApiError::new(ErrorCode::Internal).caused_by(&error));
+                }
+            }
+        }
+        if specs.is_empty() && webhooks.is_empty() {
+            return Ok(0);
+        }
+        Ok(self
+            .supabase
+            .put_sealed_secrets(&specs, &webhooks, LIMIT)
+            .await?)
+    }
+
+    fn nonce(&self) -> Nonce {
+        nonce((self.random)())
+    }
+
+    fn keys(&self, owner: Owner) -> Result<SealingKeys, ApiError> {
+        SealingKeys::derive(self.roots, owner)
+            .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
+    }
+}

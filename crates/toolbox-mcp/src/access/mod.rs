@@ -1,0 +1,100 @@
+//! Callers who may use some tools only: what they send is checked and written anew, and what servers list is cut.
+//!
+//! [`Allowed`] says which tools. [`serve`] stands between such a caller and a bridge of any kind. A call of another tool does
+//! not reach the server, in whichever era of the protocol, alone or in a batch. Nothing that is passed on can be read in two
+//! ways: a message is written anew from the fields that were checked, each once. In answers every list of tools is cut,
+//! also when it is sent again later. Resources and prompts are not limited.
+
+mod answer;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use serde::Deserialize;
+
+use self::request::Checked;
+use crate::lenient;
+use crate::wire::body::{self, Budget};
+
+/// The tools that a caller may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Their names; all without a list.
+    pub tools: Option<BTreeSet<String>>,
+    /// Only those that the server calls read-only.
+    pub read_only: bool,
+    /// The tools that the server called read-only when it was asked last.
+    pub known_read_only: BTreeSet<String>,
+}
+
+impl Allowed {
+    /// Whether there is anything to hold the caller to.
+    pub const fn is_all(&self) -> bool {
+        self.tools.is_none() && !self.read_only
+    }
+
+    /// Whether the tool of this name may be called.
+    fn may_call(&self, name: &str) -> bool {
+        self.names(name) && (!self.read_only || self.known_read_only.contains(name))
+    }
+
+    /// Whether a tool appears in a list, by its entry there.
+    fn may_see(&self, tool: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Entry {
+            name: String,
+            #[serde(default)]
+            annotations: Option<Annotations>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Annotations {
+            #[serde(default, rename = "readOnlyHint")]
+            read_only: Option<bool>,
+        }
+        // What cannot be read is not shown.
+        lenient::read::<Entry>(tool).is_some_and(|entry| {
+            let hint = entry.annotations.unwrap_or_default().read_only;
+            self.names(&entry.name) && (!self.read_only || hint == Some(true))
+        })
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.contains(name))
+    }
+}
+
+/// Serves a caller who may use the `allowed` tools only. `limit` is the longest message in bytes, in either direction.
+pub async fn serve<F>(
+    allowed: Allowed,
+    request: Request<Body>,
+    limit: usize,
+    budget: &Budget,
+    bridge: impl FnOnce(Request<Body>) -> F,
+) -> Response<Body>
+where
+    F: Future<Output = Response<Body>>,
+{
+    let (head, body) = request.into_parts();
+    let body = if head.method == Method::POST {
+        let (bytes, _held) = match body::read(body, limit, budget).await {
+            Ok(read) => read,
+            Err(error) => return crate::bridge::too_much(error),
+        };
+        match request::check(&allowed, &head.headers, &bytes) {
+            Checked::Pass(message) => Body::from(message),
+            Checked::Refused(answer) => return answer,
+        }
+    } else {
+        body
+    };
+    answer::cut(
+        allowed,
+        bridge(Request::from_parts(head, body)).await,
+        limit,
+    )
+    .await
+}

@@ -1,0 +1,317 @@
+use std::convert::Infallible;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::*;
+
+const LIMIT: usize = 1024 * 1024;
+
+fn only(names: &[&str]) -> Allowed {
+    Allowed {
+        tools: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..Allowed::default()
+    }
+}
+
+fn read_only(known: &[&str]) -> Allowed {
+    Allowed {
+        read_only: true,
+        known_read_only: known.iter().map(|name| (*name).to_owned()).collect(),
+        ..Allowed::default()
+    }
+}
+
+/// What the server gets of `body`, if anything, and what the caller gets.
+async fn ask(
+    allowed: &Allowed,
+    headers: &[(&'static str, &str)],
+    body: &str,
+) -> (Option<String>, StatusCode, Value) {
+    let mut request = Request::new(Body::from(body.to_owned()));
+    *request.method_mut() = Method::POST;
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_str(value).unwrap());
+    }
+    let got = std::sync::Mutex::new(None);
+    let answer = serve(
+        allowed.clone(),
+        request,
+        LIMIT,
+        &Budget::default(),
+        async |request: Request<Body>| {
+            let bytes = axum::body::to_bytes(request.into_body(), LIMIT)
+                .await
+                .unwrap();
+            *got.lock().unwrap() = Some(String::from_utf8(bytes.to_vec()).unwrap());
+            Response::new(Body::empty())
+        },
+    )
+    .await;
+    let status = answer.status();
+    let bytes = axum::body::to_bytes(answer.into_body(), LIMIT)
+        .await
+        .unwrap();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+    (got.into_inner().unwrap(), status, body)
+}
+
+fn call(name: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": {"x": 1}}})
+}
+
+#[tokio::test]
+async fn an_allowed_tool_is_called_and_no_other() {
+    let allowed = only(&["a"]);
+    let (got, ..) = ask(&allowed, &[], &call("a").to_string()).await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&got.unwrap()).unwrap(),
+        call("a")
+    );
+    let (got, status, body) = ask(&allowed, &[], &call("b").to_string()).await;
+    assert_eq!((got, status), (None, StatusCode::OK));
+    assert_eq!(
+        (&body["id"], &body["error"]["code"]),
+        (&json!(7), &json!(-32602))
+    );
+    for other in [
+        "tools/list",
+        "initialize",
+        "prompts/get",
+        "notifications/cancelled",
+    ] {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": other, "params": {"name": "b"}});
+        let (got, ..) = ask(&allowed, &[], &message.to_string()).await;
+        assert_eq!(
+            serde_json::from_str::<Value>(&got.unwrap()).unwrap(),
+            message
+        );
+    }
+    let (got, ..) = ask(&only(&[]), &[], &call("a").to_string()).await;
+    assert_eq!(got, None);
+}
+
+#[tokio::test]
+async fn a_message_cannot_be_read_in_two_ways() {
+    let allowed = only(&["a"]);
+    for (sent, passed) in [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"b","name":"a"}}"#,
+            Some(r#"{"id":1,"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b","\u006eAME":"b"}}"#,
+            Some(r#"{"id":1,"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call","params":{"name":"b"}}"#,
+            Some(r#"{"id":1,"jsonrpc":"2.0","method":"ping","params":{"name":"b"}}"#),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"b"}}"#,
+            None,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"\u006eame":"b"}}"#,
+            None,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"a"}}"#,
+            None,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":["a"]}}"#,
+            None,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["a"]}"#,
+            None,
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, None),
+        (
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"b"}}"#,
+            None,
+        ),
+        ("\u{feff}{}", None),
+        ("7", None),
+        ("", None),
+    ] {
+        let (got, ..) = ask(&allowed, &[], sent).await;
+        assert_eq!(got.as_deref(), passed, "{sent}");
+    }
+    // Numbers pass as they stand.
+    let exact = r#"{"id":1,"jsonrpc":"2.0","method":"tools/call","params":{"arguments":{"n":12345678901234567890.0001},"name":"a"}}"#;
+    assert_eq!(ask(&allowed, &[], exact).await.0.as_deref(), Some(exact));
+}
+
+#[tokio::test]
+async fn a_batch_with_one_forbidden_call_does_not_pass() {
+    let allowed = only(&["a"]);
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let (got, status, body) = ask(&allowed, &[], &json!([list, call("b")]).to_string()).await;
+    assert_eq!((got, status), (None, StatusCode::OK));
+    let ids: Vec<_> = body
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].clone())
+        .collect();
+    assert_eq!(ids, [1, 7]);
+    let (got, ..) = ask(&allowed, &[], &json!([list, call("a")]).to_string()).await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&got.unwrap()).unwrap(),
+        json!([list, call("a")])
+    );
+    let silent = json!([{"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "b"}}]);
+    let (got, status, _) = ask(&allowed, &[], &silent.to_string()).await;
+    assert_eq!((got, status), (None, StatusCode::FORBIDDEN));
+    let (got, ..) = ask(
+        &allowed,
+        &[("mcp-name", "a")],
+        &json!([call("a")]).to_string(),
+    )
+    .await;
+    assert_eq!(got, None);
+    let (got, ..) = ask(&allowed, &[], &json!([[call("b")]]).to_string()).await;
+    assert_eq!(got, None);
+}
+
+#[tokio::test]
+async fn headers_of_the_stateless_era_name_what_was_checked() {
+    let allowed = only(&["a"]);
+    let body = call("a").to_string();
+    for (headers, passes) in [
+        (&[("mcp-method", "tools/call"), ("mcp-name", "a")], true),
+        (
+            &[
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?base64?YQ==?="),
+            ],
+            true,
+        ),
+        (&[("mcp-method", "tools/call"), ("mcp-name", "b")], false),
+        (
+            &[
+                ("mcp-method", "tools/call"),
+                ("mcp-name", "=?base64?Yg==?="),
+            ],
+            false,
+        ),
+        (&[("mcp-method", "ping"), ("mcp-name", "a")], false),
+    ] {
+        let (got, ..) = ask(&allowed, headers, &body).await;
+        assert_eq!(got.is_some(), passes, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn read_only_means_what_the_server_said_of_its_tools() {
+    let allowed = read_only(&["get"]);
+    assert!(
+        ask(&allowed, &[], &call("get").to_string())
+            .await
+            .0
+            .is_some()
+    );
+    assert!(
+        ask(&allowed, &[], &call("set").to_string())
+            .await
+            .0
+            .is_none()
+    );
+    let both = Allowed {
+        tools: only(&["set"]).tools,
+        ..allowed
+    };
+    assert!(ask(&both, &[], &call("get").to_string()).await.0.is_none());
+}
+
+fn tools() -> Value {
+    json!([
+        {"name": "a", "annotations": {"readOnlyHint": true}},
+        {"name": "b", "annotations": {"readOnlyHint": false}},
+        {"name": "c"},
+    ])
+}
+
+/// The answer `body` of this kind, in pieces of so many bytes, as the caller gets it.
+async fn answered(allowed: &Allowed, kind: &str, body: &str, piece: usize) -> String {
+    let pieces: Vec<_> = body
+        .as_bytes()
+        .chunks(piece)
+        .map(|piece| Ok::<_, Infallible>(piece.to_vec()))
+        .collect();
+    let mut response = Response::new(Body::from_stream(futures_util::stream::iter(pieces)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, kind.parse().unwrap());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, body.len().into());
+    let cut = answer::cut(allowed.clone(), response, LIMIT).await;
+    assert!(!cut.headers().contains_key(header::CONTENT_LENGTH));
+    let bytes = axum::body::to_bytes(cut.into_body(), LIMIT).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_is_cut_in_every_form_of_an_answer() {
+    let list = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools(), "nextCursor": "n"}});
+    let cut = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "a", "annotations": {"readOnlyHint": true}}], "nextCursor": "n"}});
+    for allowed in [only(&["a"]), read_only(&[])] {
+        for kind in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "text/plain",
+        ] {
+            let text = answered(&allowed, kind, &list.to_string(), 9).await;
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), cut);
+            let batch = json!([{"jsonrpc": "2.0", "id": 2, "result": {}}, list]);
+            let text = answered(&allowed, kind, &batch.to_string(), 9).await;
+            assert_eq!(
+                serde_json::from_str::<Value>(&text).unwrap(),
+                json!([batch[0], cut])
+            );
+        }
+        let others = ": keep-alive\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n";
+        for end in ["\n", "\r\n", "\r"] {
+            let stream = format!(
+                "{others}id: 4\nevent: message\ndata: {list}\n\ndata: {{\"jsonrpc\":\"2.0\",\ndata: \"id\":3,\"result\":{{\"tools\":[{{\"name\":\"b\"}}]}}}}\n\n: x\n\n"
+            );
+            let stream = stream.replace('\n', end);
+            for piece in 1..40 {
+                let text = answered(&allowed, "text/event-stream", &stream, piece).await;
+                assert!(text.starts_with(&others.replace('\n', end)), "{text}");
+                assert!(text.contains("id: 4\nevent: message\ndata: {"), "{text}");
+                assert!(!text.contains("\"b\"") && !text.contains("\"c\""), "{text}");
+                assert_eq!(text.matches("\"tools\":").count(), 2, "{text}");
+                assert!(
+                    text.ends_with(&": x\n\n".replace('\n', end)) || end == "\r",
+                    "{text}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_end_does_not_take_all_memory() {
+    let endless = "data: ".to_owned() + &"x".repeat(2 * LIMIT);
+    let pieces: Vec<_> = endless
+        .as_bytes()
+        .chunks(1000)
+        .map(|piece| Ok::<_, Infallible>(piece.to_vec()))
+        .collect();
+    let mut response = Response::new(Body::from_stream(futures_util::stream::iter(pieces)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, "text/event-stream".parse().unwrap());
+    let cut = answer::cut(only(&[]), response, LIMIT).await;
+    assert!(
+        axum::body::to_bytes(cut.into_body(), 4 * LIMIT)
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,82 @@
+//! Who may use the MCP servers of a toolbox from anywhere.
+
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_access::{
+    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, RevokeMcpAccessResponse,
+};
+use toolbox_domain::mcp_access::AccessToken;
+use toolbox_edge::{Answer, RequestContext, reply};
+use toolbox_instances::connect::{hosts, mcp_url};
+
+use super::toolbox_id;
+use crate::host::{instances, read_request};
+
+/// `GET /{toolboxId}/mcp-access`.
+pub(super) fn list(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let toolbox = toolbox_id(cx.param(0))?;
+        let request = read_request(&cx)?;
+        let access = instances(&cx)?.list_mcp_access(&request, toolbox).await?;
+        reply::json(
+            200,
+            &ListMcpAccessResponse {
+                success: true,
+                access,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
+
+/// `POST /{toolboxId}/mcp-access`. A token is in this answer and nowhere else.
+pub(super) fn give(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let toolbox = toolbox_id(cx.param(0))?;
+        let wanted: GrantMcpAccessRequest = cx.json().await?;
+        let request = read_request(&cx)?;
+        let given = instances(&cx)?
+            .give_mcp_access(&request, toolbox, &wanted)
+            .await?;
+        let token = given.token.as_ref().map(AccessToken::expose);
+        let url = given.access.instance_id;
+        let url = url.map(|id| mcp_url(&cx.state.config.public_url, id));
+        let hosts = match (&given.name, &url, token) {
+            (Some(name), Some(url), Some(token)) => hosts(name, url, Some(token)),
+            _ => Vec::new(),
+        };
+        reply::json(
+            201,
+            &GrantMcpAccessResponse {
+                success: true,
+                token: token.map(str::to_owned),
+                access: given.access,
+                url,
+                hosts,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
+
+/// `DELETE /{toolboxId}/mcp-access/{accessId}`.
+pub(super) fn revoke(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let toolbox = toolbox_id(cx.param(0))?;
+        let id = cx
+            .param(1)
+            .parse()
+            .map_err(|_| ApiError::new(ErrorCode::McpAccessNotFound))?;
+        let request = read_request(&cx)?;
+        let access = instances(&cx)?
+            .revoke_mcp_access(&request, toolbox, id)
+            .await?;
+        reply::json(
+            200,
+            &RevokeMcpAccessResponse {
+                success: true,
+                access,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
