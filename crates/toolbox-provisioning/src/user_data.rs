@@ -35,7 +35,8 @@ done
 rm -f install.sh token
 "#;
 
-/// Lets in what the firewall at DigitalOcean lets in. Packets to containers do not pass this chain.
+/// Lets in what the firewall at DigitalOcean lets in. Packets to containers do not pass this chain, and what containers may reach
+/// of the machine is for the agent's table to say.
 const FIREWALL: &str = "\
 table inet toolbox_host
 delete table inet toolbox_host
@@ -43,6 +44,9 @@ table inet toolbox_host {
   chain input {
     type filter hook input priority filter; policy drop;
     iif lo accept
+    iifname \"docker0\" accept
+    iifname \"br-*\" accept
+    iifname \"tbx*\" accept
     ct state established,related accept
     ct state invalid drop
     meta l4proto { icmp, ipv6-icmp } accept
