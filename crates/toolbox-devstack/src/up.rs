@@ -342,6 +342,7 @@ impl<'a> Stack<'a> {
         )
         .await?;
         let bridge = SocketAddr::from((containers.bridge(), self.ports.gateway));
+        let network = containers.network().to_string();
         let token = format!("dop_v1_{}", random_hex(32)?);
         let settings = simulator::Settings::default();
         let machines = Machines::Containers(containers);
@@ -355,6 +356,8 @@ impl<'a> Stack<'a> {
                 format!("http://127.0.0.1:{port}"),
             ),
             ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
+            // The droplets' addresses are no public ones.
+            ("TOOLBOX_ALLOWED_MACHINES", network),
             // Machines learn its public key when they enrol, so it is the same as long as there is this stack.
             ("TOOLBOX_SSH_CA_KEY", self.secrets.ssh_authority()),
         ];

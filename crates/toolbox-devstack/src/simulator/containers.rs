@@ -56,7 +56,7 @@ pub(crate) struct Containers {
     machine: PathBuf,
     /// Ports that droplets find at their own loopback.
     forwarded: Vec<u16>,
-    bridge: Ipv4Addr,
+    network: Ipv4Net,
     pub(super) addresses: Addresses,
 }
 
@@ -222,14 +222,19 @@ impl Containers {
             folder,
             machine: cache.join("machine"),
             forwarded,
-            bridge: Ipv4Addr::from(u32::from(network.network()) + 1),
+            network,
             addresses: Addresses::new(network, SKIPPED),
         })
     }
 
     /// This machine's address on the bridge.
-    pub(crate) const fn bridge(&self) -> Ipv4Addr {
-        self.bridge
+    pub(crate) fn bridge(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.network.network()) + 1)
+    }
+
+    /// Where droplets are.
+    pub(crate) const fn network(&self) -> Ipv4Net {
+        self.network
     }
 
     /// The droplets of an earlier run, which are started again.
