@@ -38,6 +38,9 @@ use crate::work;
 /// How long what was begun may take to end after a signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(25);
 
+/// How long a sweep may take that a caller waits for.
+const SWEEP_LIMIT: Duration = Duration::from_mins(1);
+
 /// What callers of the internal routes present.
 const SECRET_HEADER: &str = "x-internal-api-secret";
 
@@ -290,7 +293,7 @@ async fn remove(
 /// Goes on with what is due, and compares the droplets that are paid for with the rows.
 async fn reconcile(State(backend): Shared) -> Result<Response, Failed> {
     let steps = work::look(&backend).await?;
-    let swept = backend.provisioning.get().sweep().await?;
+    let swept = backend.provisioning.get().sweep(SWEEP_LIMIT).await?;
     let strays: Vec<_> = swept
         .droplets_without_row
         .iter()
@@ -304,6 +307,7 @@ async fn reconcile(State(backend): Shared) -> Result<Response, Failed> {
         "droplets_without_row": strays,
         "rows_without_droplet": swept.rows_without_droplet,
         "cleaned": swept.cleaned,
+        "moved": swept.moved,
     });
     Ok(Json(told).into_response())
 }
