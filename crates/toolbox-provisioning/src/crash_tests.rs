@@ -337,7 +337,7 @@ fn strikes() -> impl Strategy<Value = Vec<(usize, Strike)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Any sequence of faults ends at rest, and what is paid for is what the row says.
     #[test]
