@@ -96,9 +96,7 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
 
   await t.step("another address is noticed", async () => {
     const [{ id: droplet }] = await droplets();
-    const { status } = await simulator.raw("PUT", `/simulator/droplets/${droplet}/address`, {
-      address: "127.77.200.1",
-    });
+    const { status } = await simulator.raw("PUT", `/simulator/droplets/${droplet}/address`, "127.77.200.1");
     assert.equal(status, 204);
     await seen("the new address is known", (view) => view.public_ip_address === "127.77.200.1");
   });

@@ -29,17 +29,19 @@ impl World {
             transport,
             function,
         };
-        world.agent(Some(None));
+        world.agent(None);
         world
     }
 
     /// The agent that the caller has, and its toolbox.
-    fn agent(&self, toolbox: Option<Option<&'static str>>) {
-        let rows = toolbox.map(|toolbox| {
-            json!({"id": AGENT, "user_id": USER, "name": "helper", "account_tool_environment_id": toolbox})
-        });
-        let rows = Value::from_iter(rows);
-        self.get("/agents?", rows);
+    fn agent(&self, toolbox: Option<&str>) {
+        let row = json!({"id": AGENT, "user_id": USER, "name": "helper", "account_tool_environment_id": toolbox});
+        self.get("/agents?", json!([row]));
+    }
+
+    /// The caller has no such agent.
+    fn no_agent(&self) {
+        self.get("/agents?", json!([]));
     }
 
     fn toolbox(&self, status: &str, step: Option<&str>) {
@@ -154,7 +156,7 @@ fn an_agent_without_one_gets_a_machine_once() {
         [json!({"agent_id": AGENT, "toolbox_id": TOOLBOX})]
     );
     // It has one now.
-    world.agent(Some(Some(TOOLBOX)));
+    world.agent(Some(TOOLBOX));
     world.toolbox("active", None);
     let seen = world.ask("POST", &path());
     assert_eq!(seen.status, 200, "{}", seen.text);
@@ -187,7 +189,7 @@ fn another_who_asks_at_the_same_time_gets_the_same_one() {
 #[test]
 fn what_failed_is_tried_again_and_what_leaves_is_not_asked_for() {
     let world = shop();
-    world.agent(Some(Some(TOOLBOX)));
+    world.agent(Some(TOOLBOX));
     world.toolbox("error_provisioning", None);
     let seen = world.ask("POST", &path());
     assert_eq!(seen.refusal(), (502, "provisioning_failed"));
@@ -205,7 +207,7 @@ fn it_is_read_and_removed() {
     assert_eq!((seen.status, &seen.body["data"]), (200, &Value::Null));
     let seen = world.ask("DELETE", &path());
     assert_eq!(seen.status, 200, "there is none: {}", seen.text);
-    world.agent(Some(Some(TOOLBOX)));
+    world.agent(Some(TOOLBOX));
     let seen = world.ask("GET", &path());
     assert_eq!(seen.body["data"]["toolbox_id"], TOOLBOX);
     let seen = world.ask("DELETE", &path());
@@ -220,7 +222,7 @@ fn it_is_read_and_removed() {
 #[test]
 fn what_is_no_agent_of_the_callers_does_not_exist() {
     let world = shop();
-    world.agent(None);
+    world.no_agent();
     for method in ["GET", "POST", "DELETE"] {
         assert_eq!(
             world.ask(method, &path()).refusal(),
@@ -278,7 +280,7 @@ fn a_backend_does_the_work_where_there_is_one() {
     );
     // A stranger's agent is not asked for.
     let before = world.transport.sent().len();
-    world.agent(None);
+    world.no_agent();
     assert_eq!(
         world.ask("POST", &path()).refusal(),
         (404, "agent_not_found")

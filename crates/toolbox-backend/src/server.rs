@@ -37,8 +37,9 @@ use crate::work;
 
 /// How long what was begun may take to end after a signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(25);
-/// Longest time for comparing all droplets with the rows.
-const SWEEP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a sweep may take that a caller waits for.
+const SWEEP_LIMIT: Duration = Duration::from_mins(1);
 
 /// What callers of the internal routes present.
 const SECRET_HEADER: &str = "x-internal-api-secret";
@@ -306,6 +307,7 @@ async fn reconcile(State(backend): Shared) -> Result<Response, Failed> {
         "droplets_without_row": strays,
         "rows_without_droplet": swept.rows_without_droplet,
         "cleaned": swept.cleaned,
+        "moved": swept.moved,
     });
     Ok(Json(told).into_response())
 }

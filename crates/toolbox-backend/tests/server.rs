@@ -1,4 +1,5 @@
 //! The program itself, over real HTTP: its callers, and a stand-in for the database and DigitalOcean that answers what a test says.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failure ends the test")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

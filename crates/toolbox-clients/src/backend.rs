@@ -115,6 +115,7 @@ mod tests {
         (transport, backend)
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "stands beside answers that fail")]
     fn answer(status: u16, body: &str) -> Result<Response, TransportError> {
         Ok(Response::new(status, body.as_bytes().to_vec()))
     }

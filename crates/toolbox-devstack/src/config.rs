@@ -124,6 +124,12 @@ pub(crate) struct UpArgs {
     /// --no-dtma: all machines have the same ports.
     #[arg(long, conflicts_with = "dtma_http")]
     pub(crate) droplets: bool,
+    /// Starts toolbox-backend too, with target/debug/toolbox-backend.
+    #[arg(long, requires = "droplets")]
+    pub(crate) backend: bool,
+    /// Port of toolbox-backend [default: 3100, or a free one with --ephemeral].
+    #[arg(long, requires = "backend")]
+    pub(crate) backend_port: Option<u16>,
     /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
@@ -176,6 +182,7 @@ pub(crate) struct Paths {
     pub(crate) tools: PathBuf,
     pub(crate) cache: PathBuf,
     pub(crate) dtma: PathBuf,
+    pub(crate) backend: PathBuf,
     /// PATH of the programs that start others (none but the Supabase CLI and Docker's).
     pub(crate) search: String,
 }
@@ -210,6 +217,7 @@ impl UpArgs {
             tools,
             cache,
             dtma,
+            backend: target.join("debug/toolbox-backend"),
             search: self.host.path.clone(),
         })
     }

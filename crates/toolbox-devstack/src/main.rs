@@ -5,6 +5,7 @@
 //! only place where processes start.
 
 mod auth;
+mod backend;
 mod companion;
 mod config;
 mod control;

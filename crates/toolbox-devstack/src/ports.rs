@@ -7,6 +7,7 @@ use crate::error::StackError;
 
 const DTMA: u16 = 30000;
 const COMPANION: u16 = 3101;
+const BACKEND: u16 = 3100;
 /// Where free ports are looked for: below what the kernel gives to outgoing connections, beside DTMA's own range.
 const FROM: u16 = 20000;
 const TO: u16 = 29999;
@@ -25,6 +26,7 @@ pub(crate) struct Ports {
     pub(crate) dtma: u16,
     pub(crate) companion: u16,
     pub(crate) digitalocean: u16,
+    pub(crate) backend: u16,
     _mark: Option<TcpListener>,
 }
 
@@ -41,12 +43,14 @@ impl Ports {
                 dtma: args.dtma_port.unwrap_or(first + 4),
                 companion: args.companion_port.unwrap_or(first + 5),
                 digitalocean: first + 6,
+                backend: args.backend_port.unwrap_or(first + 7),
                 _mark: Some(mark),
             });
         }
         let port = args.port;
         let dtma = args.dtma_port.unwrap_or(DTMA);
         let companion = args.companion_port.unwrap_or(COMPANION);
+        let backend = args.backend_port.unwrap_or(BACKEND);
         let mut wanted = vec![
             (port, "the gateway", "--port"),
             (port + 1, "Postgres", "--port"),
@@ -55,6 +59,9 @@ impl Ports {
         ];
         if args.droplets {
             wanted.push((port + 4, "the simulator of DigitalOcean", "--port"));
+        }
+        if args.backend {
+            wanted.push((backend, "toolbox-backend", "--backend-port"));
         }
         if !args.no_dtma {
             wanted.push((dtma, "DTMA", "--dtma-port"));
@@ -79,6 +86,7 @@ impl Ports {
             dtma,
             companion,
             digitalocean: port + 4,
+            backend,
             _mark: None,
         })
     }

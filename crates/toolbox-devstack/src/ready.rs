@@ -29,6 +29,8 @@ pub(crate) struct Ready {
     pub(crate) functions: BTreeMap<String, String>,
     /// None without --droplets.
     pub(crate) digitalocean: Option<DigitalOcean>,
+    /// None without --backend.
+    pub(crate) backend: Option<Backend>,
     pub(crate) data_dir: PathBuf,
     pub(crate) control_url: String,
     pub(crate) control_token: String,
@@ -67,6 +69,14 @@ pub(crate) struct DigitalOcean {
     pub(crate) token: String,
 }
 
+/// The server toolbox-backend.
+#[derive(Serialize)]
+pub(crate) struct Backend {
+    pub(crate) url: String,
+    /// `INTERNAL_API_SECRET`.
+    pub(crate) secret: String,
+}
+
 impl Ready {
     /// Prints it on standard output.
     pub(crate) fn print(&self, as_json: bool) {
@@ -93,6 +103,11 @@ impl Ready {
             format!("  DigitalOcean     a simulator at {url}, token {token}\n")
         });
         let simulator = simulator.unwrap_or_default();
+        let backend = self.backend.as_ref().map(|backend| {
+            let Backend { url, secret } = backend;
+            format!("  toolbox-backend  {url}, secret {secret}\n")
+        });
+        let backend = backend.unwrap_or_default();
         let curl = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
         format!(
             "
@@ -102,7 +117,7 @@ Toolbox is running at {url}. Ctrl-C stops it.
   publishable key  {publishable_key}
   toolbox          \"local\", {toolbox_id}
   data and logs    {data}
-{simulator}
+{simulator}{backend}
 A token of the demo user, good for one hour; the same line gets the next one:
 
 export TOKEN=$(curl -sS '{url}/auth/v1/token?grant_type=password' -H 'apikey: {publishable_key}' -H 'Content-Type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | grep -oE '\"access_token\":\"[^\"]+' | cut -d'\"' -f4)

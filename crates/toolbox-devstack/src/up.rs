@@ -33,7 +33,7 @@ use crate::settings::{Project, env_file};
 use crate::signals::StopSignals;
 use crate::simulator::{self, Machines, Simulator};
 use crate::unit::{Handle, Request, Unit};
-use crate::{demo, enrolment, now, postgrest, schedule};
+use crate::{backend, demo, enrolment, now, postgrest, ready, schedule};
 
 /// The longest the end may take.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
@@ -244,6 +244,7 @@ impl<'a> Stack<'a> {
         serve(gateway_listener, router);
         // Last, because it enrols and reports through the gateway.
         let agent = self.agent(&db, registered).await?;
+        let backend = self.backend().await?;
         let (control_url, control_token) = self.control(&functions).await?;
         let access_token = step(
             "demo user signs in",
@@ -294,6 +295,7 @@ impl<'a> Stack<'a> {
                 url: self.digitalocean_url(),
                 token: simulator.token().to_owned(),
             }),
+            backend,
             data_dir: self.data.path.clone(),
             control_url,
             control_token,
@@ -370,6 +372,19 @@ impl<'a> Stack<'a> {
         TcpListener::bind(bridge)
             .await
             .map_err(StackError::file("listen on", bridge.to_string()))
+    }
+
+    /// Starts toolbox-backend, if it is asked for.
+    async fn backend(&self) -> Result<Option<ready::Backend>, StackError> {
+        if !self.args.backend {
+            return Ok(None);
+        }
+        let (port, secret) = (self.ports.backend, random_hex(32)?);
+        let unit = backend::unit(&self.paths, &self.data.path, &self.env, port, &secret);
+        let handle = self.service("backend", unit);
+        step("toolbox-backend", handle.ask(Request::Start)).await?;
+        let url = format!("http://127.0.0.1:{port}");
+        Ok(Some(ready::Backend { url, secret }))
     }
 
     fn digitalocean_url(&self) -> String {

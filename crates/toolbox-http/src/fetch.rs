@@ -31,6 +31,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn close(this: &HttpClient);
 
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn fetch_stream(url: &str, init: &RequestInit) -> Result<js_sys::Promise, JsValue>;
+
     /// `Deno`, which not every runtime has, and some have in part.
     #[wasm_bindgen(thread_local_v2, js_name = globalThis)]
     static GLOBAL: Global;
@@ -145,21 +148,38 @@ impl Fetch {
         call.check_pin()?;
         let client = call.pin.as_ref().map(|pin| self.client(pin)).transpose()?;
         let abort = AbortController::new().map_err(|e| js_error(&e))?;
-        let request = host_request(&call.request, body, client.as_deref(), &abort);
-        let request = request.map_err(|e| js_error(&e))?;
+        let init = request_init(&call.request, body.as_ref(), client.as_deref(), &abort);
+        let init = init.map_err(|e| js_error(&e))?;
         let held = Held {
             abort: AbortOnDrop(abort),
             _client: client,
         };
-        let response = request.send().await.map_err(|e| match net_error(&e) {
-            error if call.pin.is_some() && error.fault == Fault::Dns => TransportError::new(
-                Fault::CannotPin,
-                "the runtime looked for the agent's name instead of using the proxy",
-            ),
-            error => error,
+        let url = &call.request.url;
+        let sent = if body.is_some() {
+            send_stream(url, &init).await.map_err(|e| js_error(&e))
+        } else {
+            let request = web_sys::Request::new_with_str_and_init(url, &init);
+            let request = HostRequest::from(request.map_err(|e| js_error(&e))?);
+            request.send().await.map_err(|e| net_error(&e))
+        };
+        let response = sent.map_err(|error| {
+            if call.pin.is_some() && error.fault == Fault::Dns {
+                let detail = "the runtime looked for the agent's name instead of using the proxy";
+                TransportError::new(Fault::CannotPin, detail)
+            } else {
+                error
+            }
         })?;
         Ok((response, held))
     }
+}
+
+/// Sends a body that is a stream. Aborting does not end the call of a `Request` with one: Deno 2.1 waits for its parts.
+async fn send_stream(url: &str, init: &RequestInit) -> Result<HostResponse, JsValue> {
+    let response = JsFuture::from(fetch_stream(url, init)?).await?;
+    Ok(HostResponse::from(
+        response.unchecked_into::<web_sys::Response>(),
+    ))
 }
 
 /// A client whose TLS runs to the agent through the agent's own tunnel. Its certificate is added to those the runtime
@@ -181,13 +201,13 @@ fn create_client(pin: &Pin) -> Result<HttpClient, TransportError> {
         })
 }
 
-/// gloo-net's own builder cannot name a client, so the host's request is made here.
-fn host_request(
+/// gloo-net's own builder cannot name a client, so the host's request is described here.
+fn request_init(
     request: &Request,
-    body: Option<BodyStream>,
+    body: Option<&BodyStream>,
     client: Option<&PinnedClient>,
     abort: &AbortController,
-) -> Result<HostRequest, JsValue> {
+) -> Result<RequestInit, JsValue> {
     let init = RequestInit::new();
     init.set_method(&request.method);
     init.set_headers(&to_host(&request.headers)?);
@@ -197,14 +217,14 @@ fn host_request(
         init.set_body(&Uint8Array::from(request.body.as_slice()));
     }
     if let Some(body) = body {
-        init.set_body(&body.into_js());
+        init.set_body(&body.inner);
         // Hosts ask for this word beside a stream.
         Reflect::set(&init, &"duplex".into(), &"half".into())?;
     }
     if let Some(client) = client {
         Reflect::set(&init, &"client".into(), &client.0)?;
     }
-    web_sys::Request::new_with_str_and_init(&request.url, &init).map(HostRequest::from)
+    Ok(init)
 }
 
 impl Transport for Fetch {

@@ -47,6 +47,10 @@ pub(crate) enum Strike {
     ErrorAfter,
     /// 429.
     Limited,
+    /// DigitalOcean does not want it.
+    Refused,
+    /// DigitalOcean does not know the token.
+    Unauthorised,
 }
 
 pub(crate) const STRIKES: [Strike; 8] = [
@@ -213,6 +217,12 @@ impl Transport for Hosts {
                     return lost();
                 }
                 Some(Strike::ErrorBefore) => return Ok(Response::new(500, b"{}".to_vec())),
+                Some(Strike::Refused) => {
+                    let body =
+                        br#"{"id": "unprocessable_entity", "message": "Size is not available"}"#;
+                    return Ok(Response::new(422, body.to_vec()));
+                }
+                Some(Strike::Unauthorised) => return Ok(Response::new(401, b"{}".to_vec())),
                 Some(Strike::Limited) => return Ok(Response::new(429, b"{}".to_vec())),
                 _ => {}
             }
