@@ -71,10 +71,10 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
 
   await t.step("a machine that never reports is removed, and the reason is told", async () => {
     await seen("the agent is waited for", (view) => view.progress?.step === "agent");
-    // A trigger keeps the moment in which a step began.
+    // A trigger keeps the moment in which a step began. A droplet is not taken for gone within a minute of its order.
     await db.execute(
       `set session_replication_role = replica;
-       update public.account_tool_environments set provisioning_step_since = now() - interval '1 day' where id = :'id'`,
+       update public.account_tool_environments set provisioning_step_since = now() - interval '1 day', machine_asked_at = now() - interval '1 day' where id = :'id'`,
       { id },
     );
     const view = await seen("it failed", (view) => view.status === "error_provisioning" && view.progress === null);
@@ -105,7 +105,8 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
     const [{ id: droplet }] = await droplets();
     await simulator.raw("DELETE", `/v2/droplets/${droplet}`);
     await db.execute(
-      "update public.account_tool_environments set last_heartbeat_at = now() - interval '1 hour' where id = :'id'",
+      `update public.account_tool_environments
+       set last_heartbeat_at = now() - interval '1 hour', machine_asked_at = now() - interval '1 hour' where id = :'id'`,
       { id },
     );
     const view = await seen("it is told", (view) => view.status === "error_provisioning" && view.progress === null);

@@ -69,7 +69,8 @@ Deno.test("from nothing to a tool on a droplet", async (t) => {
       }
       assert.notEqual(json.status, "error_provisioning", json.provisioning_error_message);
       droplet = json.do_droplet_id ? `toolbox-droplet-${json.do_droplet_id}` : droplet;
-      return json.status === "active" ? json : undefined;
+      // An agent can report before anybody has looked where its machine is.
+      return json.status === "active" && json.progress === null ? json : undefined;
     }, { ms: 120_000, everyMs: 300 }).catch(async (error) => {
       console.error(await docker("exec", droplet, "cat", "/var/log/cloud-init-output.log").catch(String));
       throw error;
