@@ -78,30 +78,47 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     assert.deepEqual(await state(world), before, "nothing changed in the database or in Docker");
   });
 
-  await t.step("toolboxes themselves are shown and changed to their owner only", async () => {
-    const url = `${world.ready.url}/functions/v1/toolboxes-user`;
+  await t.step("toolboxes and agents are shown and changed to their owner only", async () => {
+    const agentId = crypto.randomUUID();
+    await world.db.execute("insert into public.agents (id, user_id, name) values (:'agentId', :'user', 'private')", {
+      agentId,
+      user: world.owner.userId,
+    });
+    const before = await state(world);
     // A well-formed body of each route that takes one.
     const bodies: Record<string, unknown> = {
       "POST /": { kind: "byo", name: "intruder" },
       "PATCH /{toolboxId}": { name: "intruder" },
+      "POST /{toolboxId}/resize": { sizeSlug: "s-1vcpu-1gb" },
     };
-    const calls = (await routes("toolboxes-user")).map(({ method, path, hasBody }) => {
-      const json = bodies[`${method} ${path}`];
-      assert.equal(json !== undefined, hasBody, `${method} ${path} needs a body here`);
-      return { path, route: url + filled(path, { toolboxId: world.toolboxId }), call: { method, json } };
-    });
-    await pooled(crossed(callers, calls), 8, async ([caller, { path, route, call }]) => {
-      const isOwn = caller.known && !path.includes("{toolboxId}");
+    const found = await Promise.all(
+      (["toolboxes-user", "manage-agent-tool-environment"] as const).map(async (name) =>
+        (await routes(name)).map(({ method, path, hasBody }) => {
+          const json = hasBody ? bodies[`${method} ${path}`] : undefined;
+          assert.equal(json !== undefined, hasBody, `${method} ${path} needs a body here`);
+          const route = `${world.ready.url}/functions/v1/${name}${
+            filled(path, { toolboxId: world.toolboxId, agentId })
+          }`;
+          return { path, route, call: { method, json } };
+        })
+      ),
+    );
+    await pooled(crossed(callers, found.flat()), 8, async ([caller, { path, route, call }]) => {
+      const namesNothing = !path.includes("{");
       // What a stranger makes is the stranger's own.
-      if (isOwn && call.method === "POST") return;
+      if (caller.known && namesNothing && call.method === "POST") return;
       const reply = await send(route, { ...call, headers: caller.headers });
       const said = `${caller.name}: ${describe(reply)}`;
-      if (isOwn) return assert.deepEqual([reply.status, reply.json], [200, []], said);
+      keepsSecrets(reply, victim, said);
+      if (caller.known && namesNothing) {
+        // An empty list, no agent in the path, or nothing that can be bought here.
+        return assert.ok(reply.text === "[]" || [400, 500].includes(reply.status), said);
+      }
       assert.equal(reply.status, caller.known ? 404 : 401, said);
       assert.ok(codeOf(reply), said);
-      keepsSecrets(reply, victim, said);
     });
     assert.deepEqual(await state(world), before, "nothing changed");
+    await world.db.execute("delete from public.agents where id = :'agentId'", { agentId });
   });
 
   await t.step("no other method on any of these paths answers them either", async () => {

@@ -11,7 +11,9 @@ export interface Route {
 }
 
 /** Every operation of `docs/api/<name>.openapi.json`, sorted. */
-export async function routes(name: "toolbox-tools" | "toolboxes-user" | "dtma"): Promise<Route[]> {
+export async function routes(
+  name: "toolbox-tools" | "toolboxes-user" | "manage-agent-tool-environment" | "dtma",
+): Promise<Route[]> {
   const url = new URL(`../../../docs/api/${name}.openapi.json`, import.meta.url);
   const document = JSON.parse(await Deno.readTextFile(url));
   const found: Route[] = [];
