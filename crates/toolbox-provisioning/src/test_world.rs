@@ -261,7 +261,7 @@ impl Hosts {
 impl World {
     pub(crate) fn new(manners: Manners, seed: u64) -> Self {
         let state = Arc::new(Mutex::new(State {
-            now: Duration::from_secs(1_800_000_000),
+            now: Duration::from_hours(500_000),
             manners: Some(manners),
             random: seed,
             ..State::default()
@@ -528,10 +528,10 @@ impl State {
                 match change["type"].as_str() {
                     Some("shutdown" | "power_off") => machine.is_off = true,
                     Some("resize") => {
-                        machine.size = change["size"].as_str().unwrap_or("").to_owned()
+                        machine.size = change["size"].as_str().unwrap_or("").to_owned();
                     }
                     Some("rename") => {
-                        machine.name = change["name"].as_str().unwrap_or("").to_owned()
+                        machine.name = change["name"].as_str().unwrap_or("").to_owned();
                     }
                     _ => machine.is_off = false,
                 }
@@ -591,6 +591,7 @@ impl State {
         self.numbers
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm a route")]
     fn digitalocean(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.split('/').collect();
