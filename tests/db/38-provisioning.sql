@@ -115,8 +115,11 @@ select is(tests.try('postgres', format($$ update account_tool_environments set s
 select tests.lease(:'box') \g /dev/null
 select is(remove_toolbox(jsonb_build_object('toolbox_id', :'box', 'lease', (tests.box(:'box')).provisioning_lease)) ->> 'outcome', 'superseded', 'the row goes last');
 select tests.step(:'box', '{"to_step": "remove_firewall", "set": {"do_droplet_id": null}}') \g /dev/null
+insert into account_tool_instances (id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec, status_on_toolbox)
+values ('c0000000-0000-4000-8000-000000000038', :'box', '00000000-0000-0000-0000-000000000001', 'tool', 'tool', '{"image": "x"}', 'deploying');
 select is(remove_toolbox(jsonb_build_object('toolbox_id', :'box', 'lease', (tests.box(:'box')).provisioning_lease)) ->> 'outcome', 'removed', 'then it goes');
 select is((tests.box(:'box')).id, null, 'and is gone');
+select is(count(*), 0::bigint, 'with its tools') from account_tool_instances where id = 'c0000000-0000-4000-8000-000000000038';
 select is(count(*), 1::bigint, 'its id is remembered') from private.removed_toolboxes where toolbox_id = :'box';
 
 -- Its user is deleted

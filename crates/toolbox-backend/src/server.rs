@@ -37,8 +37,6 @@ use crate::work;
 
 /// How long what was begun may take to end after a signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(25);
-/// Longest time for comparing all droplets with the rows.
-const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a sweep may take that a caller waits for.
 const SWEEP_LIMIT: Duration = Duration::from_mins(1);

@@ -168,6 +168,39 @@ fn a_machine_that_never_boots_is_removed_and_can_be_tried_again() {
 }
 
 #[test]
+fn what_digitalocean_does_not_want_is_told_in_its_words_and_leaves_nothing() {
+    let whole = World::new(Manners::default(), 1);
+    provision(&whole);
+    let at = |call: &str| whole.trace().iter().position(|c| c == call).unwrap();
+    for (call, strike, words) in [
+        (
+            "POST /v2/droplets",
+            Strike::Refused,
+            "Size is not available",
+        ),
+        (
+            "GET /v2/firewalls",
+            Strike::Unauthorised,
+            "refused the token",
+        ),
+        (
+            "POST /v2/droplets",
+            Strike::Unauthorised,
+            "refused the token",
+        ),
+    ] {
+        let world = World::new(Manners::default(), 1);
+        world.with_strike(at(call), strike);
+        let id = provision(&world);
+        assert_eq!(world.check(id, call), "error_provisioning");
+        assert!(world.summary(id).contains(words), "{}", world.summary(id));
+        world.wish(id, &Wish::Retry);
+        world.ticks(TO_REST, 1);
+        assert_eq!(world.check(id, "retried"), "active");
+    }
+}
+
+#[test]
 fn an_agent_that_never_reports_ends_its_machine() {
     let world = World::new(
         Manners {

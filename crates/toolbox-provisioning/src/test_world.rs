@@ -47,6 +47,10 @@ pub(crate) enum Strike {
     ErrorAfter,
     /// 429.
     Limited,
+    /// DigitalOcean does not want it.
+    Refused,
+    /// DigitalOcean does not know the token.
+    Unauthorised,
 }
 
 pub(crate) const STRIKES: [Strike; 8] = [
@@ -213,6 +217,12 @@ impl Transport for Hosts {
                     return lost();
                 }
                 Some(Strike::ErrorBefore) => return Ok(Response::new(500, b"{}".to_vec())),
+                Some(Strike::Refused) => {
+                    let body =
+                        br#"{"id": "unprocessable_entity", "message": "Size is not available"}"#;
+                    return Ok(Response::new(422, body.to_vec()));
+                }
+                Some(Strike::Unauthorised) => return Ok(Response::new(401, b"{}".to_vec())),
                 Some(Strike::Limited) => return Ok(Response::new(429, b"{}".to_vec())),
                 _ => {}
             }
@@ -251,7 +261,7 @@ impl Hosts {
 impl World {
     pub(crate) fn new(manners: Manners, seed: u64) -> Self {
         let state = Arc::new(Mutex::new(State {
-            now: Duration::from_secs(1_800_000_000),
+            now: Duration::from_hours(500_000),
             manners: Some(manners),
             random: seed,
             ..State::default()
@@ -518,10 +528,10 @@ impl State {
                 match change["type"].as_str() {
                     Some("shutdown" | "power_off") => machine.is_off = true,
                     Some("resize") => {
-                        machine.size = change["size"].as_str().unwrap_or("").to_owned()
+                        machine.size = change["size"].as_str().unwrap_or("").to_owned();
                     }
                     Some("rename") => {
-                        machine.name = change["name"].as_str().unwrap_or("").to_owned()
+                        machine.name = change["name"].as_str().unwrap_or("").to_owned();
                     }
                     _ => machine.is_off = false,
                 }
@@ -581,6 +591,7 @@ impl State {
         self.numbers
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm a route")]
     fn digitalocean(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.split('/').collect();
