@@ -3760,7 +3760,9 @@ begin
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
     update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
-    where e.id = toolbox.id and e.provisioning_due_at is not null;
+    where e.id = toolbox.id and e.provisioning_due_at is not null
+      -- After a failure, and after a droplet was not shown, the pause holds.
+      and (change <> 'look' or e.provisioning_tries = 0);
     outcome := 'unchanged';
   elsif change = 'deprovision' then
     -- The guard gives it its step.

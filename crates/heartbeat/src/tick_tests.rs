@@ -354,6 +354,7 @@ fn shop() -> World {
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("lease_toolboxes", &json!({"toolboxes": []}))
         .on("begin_rare_job", &json!({"outcome": "not_due"}));
     world
@@ -375,6 +376,9 @@ fn a_step_of_a_toolbox_that_is_due_is_taken() {
             ("GET", path) if path.starts_with("firewalls") => {
                 Response::new(200, br#"{"firewalls": [], "links": {}}"#.to_vec())
             }
+            ("GET", path) if path.starts_with("droplets?tag_name=toolbox-") => {
+                Response::new(200, br#"{"droplets": [], "links": {}}"#.to_vec())
+            }
             ("DELETE", path) if path.starts_with("tags/toolbox-") => Response::new(204, Vec::new()),
             _ => return None,
         }))
@@ -383,7 +387,7 @@ fn a_step_of_a_toolbox_that_is_due_is_taken() {
     ask_with(&world, &[("apikey", SECRET)]);
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        seen.body["jobs"][6],
+        seen.body["jobs"][7],
         json!({"job": "advance_provisioning", "outcome": "done", "count": 1})
     );
     let removed = world.asked("remove_toolbox");
@@ -412,7 +416,7 @@ fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
     ask_with(&world, &[("apikey", SECRET)]);
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        seen.body["jobs"][7],
+        seen.body["jobs"][8],
         json!({"job": "sweep_droplets", "outcome": "done", "count": 2})
     );
     let log = world.host().log();
@@ -431,10 +435,11 @@ fn a_shop_that_is_set_up_by_half_is_a_failure() {
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
         .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
         .on("begin_rare_job", &json!({"outcome": "not_due"}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        outcomes(&seen)[6],
+        outcomes(&seen)[7],
         ("advance_provisioning", "failed", Some("not_configured"))
     );
 }

@@ -24,8 +24,8 @@ const HEAD: Duration = Duration::from_secs(140);
 const SILENCE: Duration = Duration::from_secs(45);
 /// A stream on which a client listens ends before the platform ends it, and is begun again.
 const LONGEST_LISTENING: Duration = Duration::from_secs(140);
-/// The platform lets no request take longer than 400 s.
-const LONGEST: Duration = Duration::from_secs(390);
+/// An answer that has begun goes on so long. The platform lets no request take longer than 400 s in all.
+const LONGEST: Duration = Duration::from_secs(250);
 
 /// Longest name of a client that is kept, in characters.
 const MAX_CLIENT: usize = 200;
@@ -152,9 +152,16 @@ fn passed(given: &Headers) -> Headers {
 /// Why there is no answer, in words for whoever uses the server.
 fn failed(access: &McpAccess, error: AgentError) -> ApiError {
     let is_unknown = error.is_instance_unknown();
+    let is_slow = matches!(error, AgentError::Timeout(_));
     let is_gone = error.is_unreachable();
     let mut error = ApiError::from(error);
-    if is_gone {
+    if is_slow {
+        error.message = Some(
+            "The MCP server did not begin its answer in time, or its machine is gone. The call may have been carried out: \
+             look at what it did before you make it again"
+                .to_owned(),
+        );
+    } else if is_gone {
         let since = access.toolbox.unresponsive_since.as_deref();
         let since = since.map_or_else(String::new, |at| format!(" (last heard of at {at})"));
         error.message = Some(format!(

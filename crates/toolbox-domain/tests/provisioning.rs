@@ -1,11 +1,15 @@
 //! Names, steps and what users are told of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::lifecycle::EnvironmentStatus;
-use toolbox_domain::provisioning::{Step, droplet_name, progress, tag_of, toolbox_of};
+use toolbox_domain::provisioning::{
+    Act, ActionState, Done, Machine, Next, Power, Record, Seen, Step, Toolbox, Write, after,
+    droplet_name, next, progress, tag_of, toolbox_of,
+};
 use uuid::Uuid;
 
 /// The database takes these steps and no others.
@@ -39,6 +43,91 @@ fn only_what_may_be_paid_for_is_tried_without_an_end() {
         .filter(|step| step.deadline().is_none())
         .collect();
     assert_eq!(endless, [&Step::CleanMachine, &Step::CleanFirewall]);
+}
+
+fn toolbox(status: EnvironmentStatus, step: Step) -> Toolbox {
+    Toolbox {
+        id: ToolboxId::new(Uuid::from_u128(1)),
+        name: "box".to_owned(),
+        status,
+        step: Some(step),
+        step_age: Duration::from_secs(1),
+        tries: 0,
+        problem: None,
+        machine_asked_age: Some(Duration::from_hours(1)),
+        heartbeat_age: None,
+        droplet: Some(7),
+        droplet_name: None,
+        address: None,
+        firewall: None,
+        action: None,
+        size: "small".to_owned(),
+        wanted_size: None,
+    }
+}
+
+fn machine(size: &str, power: Power) -> Machine {
+    Machine {
+        id: 7,
+        name: "box".to_owned(),
+        power,
+        is_locked: false,
+        address: None,
+        size: size.to_owned(),
+    }
+}
+
+fn written(next: Next) -> Record {
+    match next {
+        Next::Write(Write::Record(record)) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_droplet_is_not_gone_because_one_answer_lacks_it() {
+    let mut leaving = toolbox(EnvironmentStatus::Deprovisioning, Step::RemoveMachine);
+    let first = written(next(&leaving, &Seen::default()));
+    assert_eq!((first.step, first.failed), (leaving.step, true));
+    leaving.tries = 1;
+    let second = written(next(&leaving, &Seen::default()));
+    assert_eq!(second.step, Some(Step::RemoveFirewall));
+
+    // Where DigitalOcean took the deletion there is nothing to wait for.
+    leaving.tries = 0;
+    let Write::Record(deleted) = after(&leaving, &Act::DeleteMachine(7), Ok(Done::Nothing)) else {
+        panic!("the row stays until nothing is seen")
+    };
+    assert_eq!(deleted.set.droplet, Some(None));
+    leaving.droplet = None;
+    let gone = written(next(&leaving, &Seen::default()));
+    assert_eq!(gone.step, Some(Step::RemoveFirewall));
+}
+
+#[test]
+fn a_resize_that_takes_long_is_waited_for_and_what_came_of_it_is_written() {
+    let mut growing = toolbox(EnvironmentStatus::Active, Step::Resize);
+    growing.wanted_size = Some("large".to_owned());
+    growing.step_age = Duration::from_hours(2);
+    let seen = |size, power, action| Seen {
+        machines: vec![machine(size, power)],
+        action,
+    };
+    let working = seen("small", Power::Off, Some(ActionState::Working));
+    assert_eq!(written(next(&growing, &working)).step, growing.step);
+
+    let failed = seen("small", Power::Off, Some(ActionState::Failed));
+    let given_up = written(next(&growing, &failed));
+    assert_eq!(given_up.step, Some(Step::Start));
+    assert!(
+        !given_up.set.no_wanted_size,
+        "it may have grown all the same"
+    );
+
+    growing.step = Some(Step::Start);
+    let grown = written(next(&growing, &seen("large", Power::On, None)));
+    assert_eq!(grown.set.size.as_deref(), Some("large"));
+    assert!(grown.step.is_none() && grown.set.no_wanted_size);
 }
 
 proptest! {

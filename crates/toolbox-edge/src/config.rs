@@ -45,6 +45,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_COMPANION_PORT",
     "TOOLBOX_JWT_ISSUERS",
     "TOOLBOX_MAX_INSTANCES",
+    "TOOLBOX_MAX_PRICE",
     "TOOLBOX_MAX_TOOLBOXES",
     "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_RELEASE_URL",
@@ -57,6 +58,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT_MS: u64 = 600_000;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 const DEFAULT_MAX_TOOLBOXES: u32 = 20;
+const DEFAULT_MAX_PRICE: u32 = 50;
 /// The image of machines that are bought, unless it is set or asked for.
 const DEFAULT_IMAGE: &str = "ubuntu-24-04-x64";
 const DEFAULT_COMPANION_PORT: u16 = 3000;
@@ -183,6 +185,8 @@ pub struct Quotas {
     pub max_instances: u32,
     /// `TOOLBOX_MAX_TOOLBOXES`: toolboxes of one user.
     pub max_toolboxes: u32,
+    /// `TOOLBOX_MAX_PRICE`: most that one machine may cost a month, in US dollars.
+    pub max_price: u32,
 }
 
 /// Variables that are missing or malformed.
@@ -358,7 +362,9 @@ impl AgentConfig {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let is_root = |root: &String| root.len() >= toolbox_domain::keys::MIN_ROOT_BYTES;
         let root_secret = get("BACKEND_TO_DTMA_API_KEY").filter(is_root);
-        let previous_root_secret = get("BACKEND_TO_DTMA_API_KEY_PREVIOUS");
+        // The same secret twice is no rotation.
+        let previous_root_secret = get("BACKEND_TO_DTMA_API_KEY_PREVIOUS")
+            .filter(|previous| Some(previous) != root_secret.as_ref());
         let is_previous_wrong = !previous_root_secret.iter().all(is_root);
         match root_secret {
             Some(root_secret) if !is_previous_wrong => Ok(Self {
@@ -400,14 +406,17 @@ impl Quotas {
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES");
         let max_toolboxes = number(get, "TOOLBOX_MAX_TOOLBOXES");
-        match (max_instances, max_toolboxes) {
-            (Ok(instances), Ok(toolboxes)) => Ok(Self {
+        let max_price = number(get, "TOOLBOX_MAX_PRICE");
+        match (max_instances, max_toolboxes, max_price) {
+            (Ok(instances), Ok(toolboxes), Ok(price)) => Ok(Self {
                 max_instances: instances.unwrap_or(DEFAULT_MAX_INSTANCES),
                 max_toolboxes: toolboxes.unwrap_or(DEFAULT_MAX_TOOLBOXES),
+                max_price: price.unwrap_or(DEFAULT_MAX_PRICE),
             }),
-            (instances, toolboxes) => Err(ConfigError::of([
+            (instances, toolboxes, price) => Err(ConfigError::of([
                 (instances.is_err(), "TOOLBOX_MAX_INSTANCES"),
                 (toolboxes.is_err(), "TOOLBOX_MAX_TOOLBOXES"),
+                (price.is_err(), "TOOLBOX_MAX_PRICE"),
             ])),
         }
     }

@@ -28,6 +28,8 @@ const LEASE: Duration = Duration::from_secs(90);
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time for the action of a step. It ends before the lease does.
 const ACT_LIMIT: Duration = Duration::from_secs(40);
+/// So long a worker waits for the next step at most: that step ends within the lease.
+const LONGEST_PAUSE: Duration = Duration::from_secs(25);
 /// What the looks and the action of a step get at least, however little is left of the budget: one that is cut off sooner
 /// only leaves doubt. So a worker ends within its budget and 35 s.
 const LEAST_LOOK: Duration = Duration::from_secs(10);
@@ -113,7 +115,7 @@ impl Provisioning<'_> {
             let left = until.saturating_sub(self.clock.now());
             let pause = record
                 .due
-                .filter(|due| *due <= left && taken < MOST_STEPS)
+                .filter(|due| *due <= left.min(LONGEST_PAUSE) && taken < MOST_STEPS)
                 .filter(|_| !left.is_zero());
             let Some(now) = self
                 .record(&row, &toolbox, &record, pause.is_some())
@@ -255,7 +257,10 @@ impl Provisioning<'_> {
                 if let Some(firewall) = digitalocean.firewall_by_name(&tag).await? {
                     digitalocean.delete_firewall(&firewall.id).await?;
                 }
-                digitalocean.delete_tag(&tag).await?;
+                // By the tag a sweep finds what is left, whatever was seen before.
+                if digitalocean.droplets_by_tag(&tag).await?.is_empty() {
+                    digitalocean.delete_tag(&tag).await?;
+                }
                 Ok(Done::Nothing)
             }
             Act::Change(id, change) => {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_clients::digitalocean::{DigitalOcean, DigitalOceanError};
+use toolbox_clients::digitalocean::{DigitalOcean, DigitalOceanError, Size};
 use toolbox_clients::supabase::Supabase;
 use toolbox_http::Clock;
 
@@ -50,6 +50,15 @@ pub struct ProvisioningSettings {
     pub control_url: String,
     /// How many toolboxes a user may have.
     pub max_toolboxes: u32,
+    /// Most that one machine may cost a month, in US dollars.
+    pub max_price: u32,
+}
+
+impl ProvisioningSettings {
+    /// Whether machines may have this size.
+    pub fn may_buy(&self, size: &Size) -> bool {
+        size.available && size.price_monthly <= f64::from(self.max_price)
+    }
 }
 
 /// The use cases, and what they need.

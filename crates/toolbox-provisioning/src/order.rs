@@ -72,6 +72,7 @@ impl Provisioning<'_> {
         let size = given(&order.size, &settings.default_size, "sizeSlug")?;
         let image = order.image.as_ref().unwrap_or(&settings.default_image);
         let size = self.size(&size, &region).await?;
+        self.check_image(image).await?;
         let row = OrderToolbox {
             user_id: owner,
             name: &order.name,
@@ -145,11 +146,32 @@ impl Provisioning<'_> {
         }
     }
 
+    /// An image that anybody may have. The account's own ones, such as its snapshots, are nobody else's.
+    async fn check_image(&self, slug: &str) -> Result<(), ApiError> {
+        if slug == self.settings.default_image {
+            return Ok(());
+        }
+        let images = self.digitalocean.images().await;
+        let images = images.map_err(|error| provider_error(&error))?;
+        let mut slugs: Vec<String> = images.into_iter().filter_map(|image| image.slug).collect();
+        if slugs.iter().any(|offered| offered == slug) {
+            return Ok(());
+        }
+        slugs.sort();
+        Err(invalid(
+            "imageSlug",
+            "unavailable",
+            "is no distribution that machines can start from",
+            slugs,
+        ))
+    }
+
     /// A size that machines in this region can have.
     async fn size(&self, slug: &str, region: &str) -> Result<Size, ApiError> {
         let sizes = self.digitalocean.sizes().await;
         let sizes = sizes.map_err(|error| provider_error(&error))?;
-        let offered = |size: &Size| size.available && size.regions.iter().any(|r| r == region);
+        let offered =
+            |size: &Size| self.settings.may_buy(size) && size.regions.iter().any(|r| r == region);
         let has_region = sizes.iter().any(offered);
         let mut offers: Vec<Size> = sizes.into_iter().filter(offered).collect();
         if !has_region {

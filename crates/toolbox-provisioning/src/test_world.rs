@@ -295,6 +295,7 @@ impl World {
                 ssh_keys: Vec::new(),
                 release_url: "https://releases.example".to_owned(),
                 control_url: "https://project.example/functions/v1/heartbeat".to_owned(),
+                max_price: 50,
                 max_toolboxes: 5,
             }),
         }

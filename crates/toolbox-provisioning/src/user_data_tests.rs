@@ -19,6 +19,7 @@ fn settings(release_url: &str, control_url: &str) -> ProvisioningSettings {
         ssh_keys: Vec::new(),
         release_url: release_url.to_owned(),
         control_url: control_url.to_owned(),
+        max_price: 50,
         max_toolboxes: 5,
     }
 }

@@ -116,7 +116,10 @@ async fn begin(
     id: ToolboxId,
     wait: Duration,
 ) -> Result<(), ApiError> {
-    provisioning.get().follow(id, HOLDER, wait).await?;
+    // The wish is in the row: whatever fails from here on, somebody goes on with it.
+    if let Err(error) = provisioning.get().follow(id, HOLDER, wait).await {
+        cx.state.log(&cx.request_id, "begin", &error);
+    }
     cx.state.host.background(Box::pin(async move {
         // What it could not write, others find: the row is due again when the lease ends.
         let _ = provisioning.get().advance(id, HOLDER, BACKGROUND).await;
@@ -142,7 +145,7 @@ pub(crate) async fn options(cx: &RequestContext) -> Result<Reply, ApiError> {
         .collect();
     let mut sizes: Vec<SizeOption> = sizes
         .into_iter()
-        .filter(|size| size.available && !size.regions.is_empty())
+        .filter(|size| provisioning.settings.may_buy(size) && !size.regions.is_empty())
         .map(|size| SizeOption {
             slug: size.slug,
             description: size.description,

@@ -13,12 +13,13 @@ mod tests;
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response, header};
 use serde::Deserialize;
 
 use self::request::Checked;
 use crate::lenient;
 use crate::wire::body::{self, Budget};
+use crate::wire::checks;
 
 /// The tools that a caller may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,18 +79,30 @@ pub async fn serve<F>(
 where
     F: Future<Output = Response<Body>>,
 {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    head.headers.remove(header::CONTENT_LENGTH);
     let body = if head.method == Method::POST {
-        let (bytes, _held) = match body::read(body, limit, budget).await {
+        if let Err(refusal) = checks::content_type(&head.headers) {
+            return refusal.into_response();
+        }
+        let (bytes, held) = match body::read(body, limit, budget).await {
             Ok(read) => read,
             Err(error) => return crate::bridge::too_much(error),
         };
         match request::check(&allowed, &head.headers, &bytes) {
-            Checked::Pass(message) => Body::from(message),
+            Checked::Pass(message) => {
+                // It was read as UTF-8, so no server may read it in another character set.
+                let json = HeaderValue::from_static("application/json");
+                head.headers.insert(header::CONTENT_TYPE, json);
+                Body::from(held.carried_by(message.into()))
+            }
             Checked::Refused(answer) => return answer,
         }
     } else {
-        body
+        // No other method has a message.
+        head.headers.remove(header::TRANSFER_ENCODING);
+        head.headers.remove(header::CONTENT_TYPE);
+        Body::empty()
     };
     answer::cut(
         allowed,

@@ -30,6 +30,8 @@ async fn ask(
 ) -> (Option<String>, StatusCode, Value) {
     let mut request = Request::new(Body::from(body.to_owned()));
     *request.method_mut() = Method::POST;
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(header::CONTENT_TYPE, json);
     for (name, value) in headers {
         request
             .headers_mut()
@@ -314,4 +316,41 @@ async fn an_event_without_end_does_not_take_all_memory() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn what_was_checked_is_read_in_one_character_set_and_in_a_post_only() {
+    // In UTF-7 this is a call of another tool; as it stands it calls nothing.
+    let hidden = r#"{"jsonrpc":"2.0","id":1,"method":"tools+AC8-call","params":{"name":"b"}}"#;
+    for (method, kind, passes) in [
+        (Method::POST, Some("application/json; charset=utf-7"), true),
+        (Method::POST, Some("text/plain"), false),
+        (Method::POST, None, false),
+        (Method::DELETE, Some("application/json"), true),
+        (Method::GET, Some("application/json"), true),
+    ] {
+        let mut request = Request::new(Body::from(hidden));
+        *request.method_mut() = method.clone();
+        if let Some(kind) = kind {
+            let kind = HeaderValue::from_static(kind);
+            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+        let seen = std::sync::Mutex::new(None);
+        let bridge = async |request: Request<Body>| {
+            let kind = request.headers().get(header::CONTENT_TYPE).cloned();
+            let body = axum::body::to_bytes(request.into_body(), LIMIT).await;
+            *seen.lock().unwrap() = Some((kind, body.unwrap().len()));
+            Response::new(Body::empty())
+        };
+        let answer = serve(only(&["a"]), request, LIMIT, &Budget::default(), bridge).await;
+        let seen = seen.into_inner().unwrap();
+        assert_eq!(seen.is_some(), passes, "{method} {kind:?}");
+        match seen {
+            Some((kind, _)) if method == Method::POST => {
+                assert_eq!(kind.unwrap(), "application/json");
+            }
+            Some((kind, length)) => assert_eq!((kind, length), (None, 0), "{method}"),
+            None => assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        }
+    }
 }
