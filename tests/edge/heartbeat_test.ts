@@ -340,7 +340,14 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
       "delete_old_alerts",
       "delete_old_operations",
     ]);
-  const own = ["seal_receipts", "seal_secrets", "deliver_alerts", "advance_rollouts", "advance_provisioning", "sweep_droplets"];
+  const own = [
+    "seal_receipts",
+    "seal_secrets",
+    "deliver_alerts",
+    "advance_rollouts",
+    "advance_provisioning",
+    "sweep_droplets",
+  ];
   const inDatabase = jobs.filter((job) => !own.includes(job));
   for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
     const answer = await tick(headers);
@@ -352,8 +359,10 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   assert.deepEqual(asked("run_job"), [...inDatabase, ...inDatabase].map((job) => ({ job })));
   await database[Symbol.asyncDispose]();
   const failed = { outcome: "failed", code: "database_unreachable" };
+  // Where no machines are bought the database is not asked about them.
+  const bought = ["advance_provisioning", "sweep_droplets"];
   assert.deepEqual(await (await tick({ apikey: "sb_secret_test" })).json(), {
-    jobs: jobs.map((job) => ({ job, ...failed })),
+    jobs: jobs.map((job) => bought.includes(job) ? { job, outcome: "done", count: 0 } : { job, ...failed }),
   });
   const log = worker.log.join("");
   assert(log.includes("delete_old_events") && !log.includes("sb_secret_test"), log);
