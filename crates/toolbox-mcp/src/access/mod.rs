@@ -85,7 +85,7 @@ where
         if let Err(refusal) = checks::content_type(&head.headers) {
             return refusal.into_response();
         }
-        let (bytes, held) = match body::read(body, limit, budget).await {
+        let (bytes, memory) = match body::read(body, limit, budget).await {
             Ok(read) => read,
             Err(error) => return crate::bridge::too_much(error),
         };
@@ -94,7 +94,7 @@ where
                 // It was read as UTF-8, so no server may read it in another character set.
                 let json = HeaderValue::from_static("application/json");
                 head.headers.insert(header::CONTENT_TYPE, json);
-                Body::from(held.carried_by(message.into()))
+                Body::from(memory.carried_by(message.into()))
             }
             Checked::Refused(answer) => return answer,
         }
