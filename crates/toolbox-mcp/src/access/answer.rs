@@ -31,52 +31,104 @@ pub(super) async fn cut(
         // A body of no kind may be read as JSON too.
         Some(_) | None => {
             let Ok(bytes) = axum::body::to_bytes(body, limit).await else {
-                let text = "the server's answer is too long, or broke off";
-                let body = rpc::error("null", code::UNAVAILABLE, text, None);
-                return reply::json(StatusCode::BAD_GATEWAY, body);
+                return unavailable("the server's answer is too long, or broke off");
             };
             head.headers.remove(header::CONTENT_LENGTH);
-            let bytes = message(&allowed, &bytes).map_or(bytes, Bytes::from);
+            let bytes = match message(&allowed, &bytes) {
+                Cut::Nothing => bytes,
+                Cut::Anew(text) => Bytes::from(text),
+                Cut::Unreadable if kind.is_some_and(|kind| !kind.starts_with(JSON)) => bytes,
+                Cut::Unreadable => return unavailable("the server's answer is no JSON"),
+            };
             Response::from_parts(head, Body::from(bytes))
         }
     }
 }
 
-/// A message, or a batch of them, with its lists of tools cut; none if there is none in it.
-fn message(allowed: &Allowed, bytes: &[u8]) -> Option<String> {
-    let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
-    if raw.get().starts_with('[') {
-        let parts: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
-        let cut: Vec<_> = parts.iter().map(|part| one(allowed, part.get())).collect();
-        if cut.iter().all(Option::is_none) {
-            return None;
-        }
-        let texts: Vec<&str> = parts
-            .iter()
-            .zip(&cut)
-            .map(|(part, cut)| cut.as_deref().unwrap_or(part.get()))
-            .collect();
-        return Some(format!("[{}]", texts.join(",")));
+const JSON: &[u8] = b"application/json";
+
+fn unavailable(text: &str) -> Response<Body> {
+    let body = rpc::error("null", code::UNAVAILABLE, text, None);
+    reply::json(StatusCode::BAD_GATEWAY, body)
+}
+
+/// What became of something in which lists of tools were looked for.
+#[derive(Debug)]
+enum Cut {
+    /// It has none.
+    Nothing,
+    /// It is written anew, with shorter lists.
+    Anew(String),
+    /// It could not be read, so nobody knows what it shows.
+    Unreadable,
+}
+
+/// A message, or a batch of them, with its lists of tools cut.
+fn message(allowed: &Allowed, bytes: &[u8]) -> Cut {
+    if bytes.is_empty() {
+        return Cut::Nothing;
     }
-    one(allowed, raw.get())
+    let Ok(raw) = serde_json::from_slice::<&RawValue>(bytes) else {
+        return Cut::Unreadable;
+    };
+    if !raw.get().starts_with('[') {
+        return one(allowed, raw.get());
+    }
+    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return Cut::Unreadable;
+    };
+    let mut texts = Vec::with_capacity(parts.len());
+    let mut is_new = false;
+    for part in parts {
+        match one(allowed, part.get()) {
+            Cut::Nothing => texts.push(part.get().to_owned()),
+            Cut::Anew(text) => {
+                is_new = true;
+                texts.push(text);
+            }
+            Cut::Unreadable => return Cut::Unreadable,
+        }
+    }
+    if is_new {
+        Cut::Anew(format!("[{}]", texts.join(",")))
+    } else {
+        Cut::Nothing
+    }
 }
 
 /// The fields of an object as they stand there.
 type Object<'a> = BTreeMap<String, &'a RawValue>;
 
-fn one(allowed: &Allowed, text: &str) -> Option<String> {
-    let mut fields: Object<'_> = serde_json::from_str(text).ok()?;
-    let mut result: Object<'_> = serde_json::from_str(fields.get("result")?.get()).ok()?;
-    let tools: Vec<&RawValue> = serde_json::from_str(result.get("tools")?.get()).ok()?;
+fn one(allowed: &Allowed, text: &str) -> Cut {
+    // What is no object, or has no object as its result, has no list.
+    let Ok(mut fields) = serde_json::from_str::<Object<'_>>(text) else {
+        return Cut::Nothing;
+    };
+    let Some(result) = fields.get("result") else {
+        return Cut::Nothing;
+    };
+    let Ok(mut result) = serde_json::from_str::<Object<'_>>(result.get()) else {
+        return Cut::Nothing;
+    };
+    let Some(tools) = result.get("tools") else {
+        return Cut::Nothing;
+    };
+    let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else {
+        return Cut::Unreadable;
+    };
     let shown: Vec<&RawValue> = tools
         .into_iter()
         .filter(|tool| allowed.may_see(tool.get()))
         .collect();
-    let shown = serde_json::value::to_raw_value(&shown).ok()?;
+    let Ok(shown) = serde_json::value::to_raw_value(&shown) else {
+        return Cut::Unreadable;
+    };
     result.insert("tools".to_owned(), &shown);
-    let result = serde_json::value::to_raw_value(&result).ok()?;
+    let Ok(result) = serde_json::value::to_raw_value(&result) else {
+        return Cut::Unreadable;
+    };
     fields.insert("result".to_owned(), &result);
-    serde_json::to_string(&fields).ok()
+    serde_json::to_string(&fields).map_or(Cut::Unreadable, Cut::Anew)
 }
 
 /// An event stream with the lists of tools in it cut. An event is held until it is whole.
@@ -96,7 +148,14 @@ where
             loop {
                 if let Some(end) = end_of_event(&held, searched) {
                     let event = held.split_to(end).freeze();
-                    let event = self::event(&allowed, &event).map_or(event, Bytes::from);
+                    let event = match self::event(&allowed, &event) {
+                        Cut::Nothing => event,
+                        Cut::Anew(text) => Bytes::from(text),
+                        // It is left out. The client waits for its answer as for one that was lost.
+                        Cut::Unreadable => {
+                            Bytes::from_static(b": an event that is no JSON was left out\n\n")
+                        }
+                    };
                     return Some((Ok(event), Some((body, held, 0))));
                 }
                 // The end may have begun at the end of what is there.
@@ -143,9 +202,11 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// An event whose data has a list of tools, written anew; none for any other.
-fn event(allowed: &Allowed, event: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(event).ok()?;
+/// An event with the lists of tools in its data cut.
+fn event(allowed: &Allowed, event: &[u8]) -> Cut {
+    let Ok(text) = std::str::from_utf8(event) else {
+        return Cut::Unreadable;
+    };
     let (mut others, mut data) = (String::new(), Vec::new());
     for line in text.split(['\n', '\r']).filter(|line| !line.is_empty()) {
         // A stream may begin with a byte order mark.
@@ -157,6 +218,8 @@ fn event(allowed: &Allowed, event: &[u8]) -> Option<String> {
             others.push('\n');
         }
     }
-    let cut = message(allowed, data.join("\n").as_bytes())?;
-    Some(format!("{others}data: {cut}\n\n"))
+    match message(allowed, data.join("\n").as_bytes()) {
+        Cut::Anew(cut) => Cut::Anew(format!("{others}data: {cut}\n\n")),
+        other => other,
+    }
 }

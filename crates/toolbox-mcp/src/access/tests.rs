@@ -299,6 +299,32 @@ async fn a_list_is_cut_in_every_form_of_an_answer() {
 }
 
 #[tokio::test]
+async fn a_list_that_cannot_be_read_is_not_shown() {
+    let allowed = only(&["a"]);
+    for unreadable in [
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"b","default":NaN}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":{"name":"b"}}}"#,
+        r#"[{"jsonrpc":"2.0","id":1,"result":{"tools":"b"}}]"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"b"}]}"#,
+    ] {
+        let text = answered(&allowed, "application/json", unreadable, 1000).await;
+        assert!(
+            text.contains("no JSON") && !text.contains("\"b\""),
+            "{text}"
+        );
+        let events = format!("data: {unreadable}\n\ndata: {{\"id\":2}}\n\n");
+        let text = answered(&allowed, "text/event-stream", &events, 1000).await;
+        assert!(
+            text.ends_with("data: {\"id\":2}\n\n") && !text.contains("\"b\""),
+            "{text}"
+        );
+    }
+    // What is said to be no JSON, and an empty body, show no list.
+    assert_eq!(answered(&allowed, "text/plain", "gone", 9).await, "gone");
+    assert_eq!(answered(&allowed, "application/json", "", 9).await, "");
+}
+
+#[tokio::test]
 async fn an_event_without_end_does_not_take_all_memory() {
     let endless = "data: ".to_owned() + &"x".repeat(2 * LIMIT);
     let pieces: Vec<_> = endless
