@@ -57,6 +57,12 @@ select is(tests.give(v::jsonb) ->> 'outcome', o, o) from (values
   ('{"instance_id": "c0000000-0000-4000-8000-00000000ffff"}', 'instance_not_found'),
   ('{"user_id": "b0000000-0000-4000-8000-00000000ffff"}', 'user_not_found')) c (v, o);
 
+update mcp_access set revoked_at = now() - interval '91 days' where token_hash = tests.hash('one');
+update mcp_access set expires_at = now() - interval '89 days' where token_hash = tests.hash('short');
+select is(tests.give(jsonb_build_object('token_hash', tests.hash('later'))) ->> 'outcome', 'granted', 'another token is made');
+select is((select array_agg(t order by t) from unnest('{one,short,wide}'::text[]) t where exists (
+    select from mcp_access a where a.token_hash = tests.hash(t))), '{short,wide}', 'which ended longer ago than history is kept is gone');
+
 -- Users
 select is(tests.as_user('a0000000-0000-4000-8000-000000000001') ->> 'outcome', 'access', 'the owner needs no row');
 select is(tests.as_user('a0000000-0000-4000-8000-000000000001') -> 'allowed_tools', 'null'::jsonb, 'and has all tools');

@@ -33,6 +33,12 @@ begin
   ) then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
+  -- What ended long ago goes, some of it each time, so that the rest stays in sight.
+  delete from public.mcp_access a where a.id in (
+    select b.id from public.mcp_access b
+    where b.account_tool_environment_id = toolbox and least(b.revoked_at, b.expires_at) < now() - private.retention()
+    limit 100
+  );
   -- What a user was given for the same servers before is replaced.
   update public.mcp_access a set revoked_at = clock_timestamp()
   where grantee is not null and a.user_id = grantee and a.revoked_at is null and a.account_tool_environment_id = toolbox

@@ -149,7 +149,7 @@ impl Supabase {
         owner: UserId,
     ) -> Result<Vec<McpAccessView>, DatabaseError> {
         let query = format!(
-            "mcp_access?account_tool_environment_id=eq.{toolbox}&granted_by=eq.{owner}&order=created_at.desc,id.asc&limit=1000&select={VIEW}"
+            "mcp_access?account_tool_environment_id=eq.{toolbox}&granted_by=eq.{owner}&order=revoked_at.desc.nullsfirst,created_at.desc,id.asc&limit=1000&select={VIEW}"
         );
         self.read(token, &query).await
     }
