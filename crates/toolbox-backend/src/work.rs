@@ -1,7 +1,8 @@
 //! The loop that goes on with toolboxes under way.
 //!
-//! Every [`PAUSE`] it takes those that are due and that nobody else holds, and goes on with each as long as its next step is near. Leases in the rows share the work among several
-//! servers, ticks and requests. A look that fails is logged and counted; the next one comes after a longer pause.
+//! Every [`PAUSE`] it takes those that are due and that nobody else holds, and goes on with each as long as its next step is near.
+//! Leases in the rows share the work among several servers, ticks and requests. A look that fails is logged and counted; the next
+//! one comes after a longer pause.
 
 use std::sync::Arc;
 use std::time::Duration;
