@@ -96,6 +96,12 @@ pub(crate) struct UpArgs {
     /// Port of the gateway; the next three are taken too, with --droplets the next four.
     #[arg(long, default_value_t = 54321, value_parser = clap::value_parser!(u16).range(1024..=65530))]
     pub(crate) port: u16,
+    /// Serves the web console that is built there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) web: Option<PathBuf>,
+    /// Port of the web console [default: 3000, or a free one with --ephemeral].
+    #[arg(long, requires = "web")]
+    pub(crate) web_port: Option<u16>,
     /// Free ports, data in a temporary folder that is removed at the end.
     #[arg(long)]
     pub(crate) ephemeral: bool,

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::auth::Auth;
 use crate::companion::{self, Companion};
 use crate::config::{Paths, UpArgs};
+use crate::console::Console;
 use crate::control::{self, Control};
 use crate::data_dir::{DataDir, sweep};
 use crate::db::Db;
@@ -231,7 +232,7 @@ impl<'a> Stack<'a> {
                 &self.secrets.anon_key,
                 &self.secrets.service_role_key,
             ),
-            auth: Auth::new(db.clone(), self.keys.clone(), &url),
+            auth: self.auth(&db),
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
             proxy: Proxy::new(),
@@ -245,6 +246,7 @@ impl<'a> Stack<'a> {
         // Last, because it enrols and reports through the gateway.
         let agent = self.agent(&db, registered).await?;
         let backend = self.backend().await?;
+        let console_url = self.console().await?;
         let (control_url, control_token) = self.control(&functions).await?;
         let access_token = step(
             "demo user signs in",
@@ -297,6 +299,7 @@ impl<'a> Stack<'a> {
             }),
             backend,
             data_dir: self.data.path.clone(),
+            console_url,
             control_url,
             control_token,
             url,
@@ -385,6 +388,30 @@ impl<'a> Stack<'a> {
         step("toolbox-backend", handle.ask(Request::Start)).await?;
         let url = format!("http://127.0.0.1:{port}");
         Ok(Some(ready::Backend { url, secret }))
+    }
+
+    fn auth(&self, db: &Db) -> Auth {
+        let (url, site) = (self.url(), self.console_url());
+        let inbox = self.data.path.join("mail");
+        Auth::new(db.clone(), self.keys.clone(), &url, site, inbox)
+    }
+
+    /// Serves the web console, if it is asked for.
+    async fn console(&self) -> Result<Option<String>, StackError> {
+        let Some(files) = &self.args.web else {
+            return Ok(None);
+        };
+        let files = std::path::absolute(files).map_err(StackError::file("resolve", files))?;
+        let console = Console::open(files, &self.url(), &self.secrets.publishable_key)?;
+        serve(
+            bind(self.ports.web, "the web console").await?,
+            console.router(),
+        );
+        Ok(Some(self.console_url()))
+    }
+
+    fn console_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.web)
     }
 
     fn digitalocean_url(&self) -> String {

@@ -89,8 +89,9 @@ impl Gateway {
     }
 
     async fn sign_in(&self, request: Request<Body>) -> Response {
-        // Public by nature: verifiers fetch it without a key.
-        let open = request.uri().path().starts_with("/auth/v1/.well-known/");
+        // Public by nature: verifiers and links in mails come without a key.
+        let path = request.uri().path();
+        let open = path.starts_with("/auth/v1/.well-known/") || path == "/auth/v1/verify";
         if !open && let Err(refusal) = self.api_keys.caller(&request) {
             return refusal.respond();
         }
