@@ -20,6 +20,8 @@ export interface Server {
   /** How it is called, and a part of its answer; none for a server that needs the network. */
   call?: { arguments: Record<string, unknown>; expect: string };
   progress?: Todo;
+  /** A call that takes long, and is cancelled. */
+  cancel?: Todo;
   /** An answer of so many bytes at least; `streamed` when the server itself makes one event of it. */
   large?: Todo & { bytes: number; streamed?: boolean };
   /** Asks the client for a form, which it fills in with `content`. */
@@ -51,6 +53,7 @@ const EVERYTHING = {
   tool: "echo",
   call: { arguments: { message: "hej" }, expect: "Echo: hej" },
   progress: { tool: "trigger-long-running-operation", arguments: { duration: 1, steps: 3 } },
+  cancel: { tool: "trigger-long-running-operation", arguments: { duration: 120, steps: 2 } },
 };
 const everything = (way: string) => npm("@modelcontextprotocol/server-everything/dist/index.js", way);
 
