@@ -48,7 +48,7 @@ export async function startAgent(
       DTMA_KEY_FILE: `${dir}/key`,
       DTMA_STATE_DIR: `${dir}/state`,
       DTMA_DOCKER_HOST: `unix://${SOCKET}`,
-      DTMA_LOG: "warn",
+      DTMA_LOG: Deno.env.get("BENCH_LOG") ?? "warn",
     },
     clearEnv: true,
     stdin: "null",

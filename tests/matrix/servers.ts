@@ -53,7 +53,6 @@ const EVERYTHING = {
   tool: "echo",
   call: { arguments: { message: "hej" }, expect: "Echo: hej" },
   progress: { tool: "trigger-long-running-operation", arguments: { duration: 1, steps: 3 } },
-  cancel: { tool: "trigger-long-running-operation", arguments: { duration: 120, steps: 2 } },
 };
 const everything = (way: string) => npm("@modelcontextprotocol/server-everything/dist/index.js", way);
 
@@ -107,6 +106,8 @@ export const SERVERS: Server[] = [
     command: ["env", "PORT=3001", ...everything("streamableHttp")],
     port: 3001,
     ...EVERYTHING,
+    // Not over stdio: while a cancelled call may still ask, no other client of the one process is asked anything.
+    cancel: { tool: "trigger-long-running-operation", arguments: { duration: 120, steps: 2 } },
     ...ASKING,
   },
   {

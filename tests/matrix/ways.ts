@@ -25,7 +25,8 @@ export interface Way {
   certificate?: string;
   /** Trusts it. */
   client?: Deno.HttpClient;
-  deploy(server: Server, image: string): Promise<Deployed>;
+  /** `more` is more of what a deploy says, where it is one. */
+  deploy(server: Server, image: string, more?: Record<string, unknown>): Promise<Deployed>;
   stop(): Promise<void>;
 }
 
@@ -77,7 +78,7 @@ export async function functionWay(): Promise<Way> {
   const { owner, toolboxId } = world;
   return {
     stop: onCleanup(async () => await world[Symbol.asyncDispose]()),
-    deploy: async (server, image) => {
+    deploy: async (server, image, more) => {
       const override = {
         dockerImage: image,
         entrypoint: server.command.slice(0, 1),
@@ -85,6 +86,7 @@ export async function functionWay(): Promise<Way> {
         transport: server.transport,
         ...(server.port && { portMappings: [{ containerPort: server.port }], endpointPath: server.path ?? "/mcp" }),
         resources: { memory: "768m", pids: 256 },
+        ...more,
       };
       const options = { catalogId: GENERIC_CATALOG_ID, wait: 30 };
       const deployed = await owner.tools.deploy(server.name, override, options);
