@@ -151,15 +151,17 @@ function useRail(): [boolean, (narrow: boolean) => void] {
 /** Where one is; names come from what was already read. */
 function Crumbs({ path }: { path: string }) {
   const client = useQueryClient();
-  useSyncExternalStore(
-    (changed) => client.getQueryCache().subscribe(changed),
-    () => client.getQueryCache().getAll().length,
-  );
   const parts = path.split("/").filter((part) => part !== "");
-  const crumbs = parts.slice(0, -1).map((part, index) => {
-    const to = `/${parts.slice(0, index + 1).join("/")}`;
-    return { to, label: labelOf(client, parts, index) ?? part };
-  });
+  // An entry of the marketplace has no page of its own, so its deployment is below the marketplace.
+  const shown = parts.slice(0, -1).map((_, index) => index).filter((index) =>
+    parts[0] !== "marketplace" || index === 0
+  );
+  const labels = useSyncExternalStore(
+    (changed) => client.getQueryCache().subscribe(changed),
+    () => JSON.stringify(shown.map((index) => labelOf(client, parts, index) ?? "…")),
+  );
+  const texts = JSON.parse(labels) as string[];
+  const crumbs = shown.map((index, at) => ({ to: `/${parts.slice(0, index + 1).join("/")}`, label: texts[at] }));
   const place = PLACES.find(({ to }) => to === `/${parts[0]}`);
   if (crumbs.length === 0) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
   return (
@@ -180,6 +182,12 @@ function labelOf(client: ReturnType<typeof useQueryClient>, parts: string[], ind
   if (index === 0) return PLACES.find(({ to }) => to === `/${parts[0]}`)?.label;
   if (parts[0] === "toolboxes" && index === 1) {
     return client.getQueryData<{ name: string }>(["toolboxes", parts[1]])?.name;
+  }
+  if (parts[0] === "toolboxes" && index === 3) {
+    const known = client.getQueryData<{ tool_instance: { instance_name_on_toolbox: string } }>(
+      ["toolboxes", parts[1], "tools", parts[3]],
+    );
+    return known?.tool_instance.instance_name_on_toolbox;
   }
   return parts[index] === "tools" ? "Tools" : undefined;
 }
