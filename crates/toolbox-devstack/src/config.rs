@@ -133,6 +133,9 @@ pub(crate) struct UpArgs {
     /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
+    /// Where people use the application [default: site_url of config.toml].
+    #[arg(long, value_name = "URL")]
+    pub(crate) site_url: Option<String>,
     /// A variable for DTMA. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) dtma_env: Vec<(String, String)>,

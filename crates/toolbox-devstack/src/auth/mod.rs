@@ -4,6 +4,7 @@
 //! user, sign out, the public keys. Accounts are confirmed at once, as with `enable_confirmations = false`.
 
 mod error;
+mod oauth;
 mod store;
 
 use axum::Json;
@@ -21,6 +22,7 @@ use crate::jwt::Keys;
 use crate::now;
 
 use error::AuthError;
+pub(crate) use oauth::{OAuthServer, Route as OAuthRoute};
 pub(crate) use store::Store;
 use store::{Session, Spent};
 
@@ -72,6 +74,16 @@ impl Auth {
             .await
             .unwrap_or_else(|error| error.respond(version.as_ref()));
         uncached(answer)
+    }
+
+    /// The user whose token a request brings, or the refusal.
+    pub(crate) async fn signed_in(&self, headers: &HeaderMap) -> Result<Value, Response> {
+        let found = match self.bearer(headers).await {
+            Ok((user, _)) => self.user(user).await,
+            Err(error) => Err(error),
+        };
+        let version = headers.get("x-supabase-api-version");
+        found.map_err(|error| uncached(error.respond(version)))
     }
 
     async fn route(&self, request: Request<Body>) -> Result<Response, AuthError> {
