@@ -5,6 +5,8 @@ const REPOSITORY = new URL("../..", import.meta.url).pathname.replace(/\/$/, "")
 /** What `toolbox-devstack up --json` says when it is ready. */
 export interface StackReady {
   url: string;
+  /** The web console; null without `--web`. */
+  console_url: string | null;
   /** As the role postgres, which is no superuser. */
   db_url: string;
   /** As the superuser. */

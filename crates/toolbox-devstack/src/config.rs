@@ -96,6 +96,12 @@ pub(crate) struct UpArgs {
     /// Port of the gateway; the next three are taken too, with --droplets the next four.
     #[arg(long, default_value_t = 54321, value_parser = clap::value_parser!(u16).range(1024..=65530))]
     pub(crate) port: u16,
+    /// Serves the web console that is built there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) web: Option<PathBuf>,
+    /// Port of the web console [default: 3000, or a free one with --ephemeral].
+    #[arg(long, requires = "web")]
+    pub(crate) web_port: Option<u16>,
     /// Free ports, data in a temporary folder that is removed at the end.
     #[arg(long)]
     pub(crate) ephemeral: bool,
@@ -133,9 +139,6 @@ pub(crate) struct UpArgs {
     /// DTMA without TLS, enrolment, heartbeat and companion: plain HTTP with a key file.
     #[arg(long, conflicts_with = "no_dtma")]
     pub(crate) dtma_http: bool,
-    /// Where people use the application [default: site_url of config.toml].
-    #[arg(long, value_name = "URL")]
-    pub(crate) site_url: Option<String>,
     /// A variable for DTMA. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) dtma_env: Vec<(String, String)>,

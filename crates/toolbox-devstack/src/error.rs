@@ -27,6 +27,8 @@ pub(crate) enum StackError {
         .0.display()
     )]
     OutdatedData(PathBuf),
+    #[error("no web console at {}: run scripts/build-web, or leave --web away", .0.display())]
+    ConsoleMissing(PathBuf),
     #[error("no supabase/config.toml in this folder or above it: pass --project")]
     NoProject,
     #[error("cannot read {}", path.display())]

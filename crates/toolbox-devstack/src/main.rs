@@ -8,6 +8,7 @@ mod auth;
 mod backend;
 mod companion;
 mod config;
+mod console;
 mod control;
 mod data_dir;
 mod db;

@@ -8,6 +8,8 @@ use crate::error::StackError;
 const DTMA: u16 = 30000;
 const COMPANION: u16 = 3101;
 const BACKEND: u16 = 3100;
+/// `site_url` of supabase/config.toml. The companion has another port here, because it would have this one.
+const WEB: u16 = 3000;
 /// Where free ports are looked for: below what the kernel gives to outgoing connections, beside DTMA's own range.
 const FROM: u16 = 20000;
 const TO: u16 = 29999;
@@ -27,6 +29,7 @@ pub(crate) struct Ports {
     pub(crate) companion: u16,
     pub(crate) digitalocean: u16,
     pub(crate) backend: u16,
+    pub(crate) web: u16,
     _mark: Option<TcpListener>,
 }
 
@@ -44,6 +47,7 @@ impl Ports {
                 companion: args.companion_port.unwrap_or(first + 5),
                 digitalocean: first + 6,
                 backend: args.backend_port.unwrap_or(first + 7),
+                web: args.web_port.unwrap_or(first + 8),
                 _mark: Some(mark),
             });
         }
@@ -51,6 +55,7 @@ impl Ports {
         let dtma = args.dtma_port.unwrap_or(DTMA);
         let companion = args.companion_port.unwrap_or(COMPANION);
         let backend = args.backend_port.unwrap_or(BACKEND);
+        let web = args.web_port.unwrap_or(WEB);
         let mut wanted = vec![
             (port, "the gateway", "--port"),
             (port + 1, "Postgres", "--port"),
@@ -62,6 +67,9 @@ impl Ports {
         }
         if args.backend {
             wanted.push((backend, "toolbox-backend", "--backend-port"));
+        }
+        if args.web.is_some() {
+            wanted.push((web, "the web console", "--web-port"));
         }
         if !args.no_dtma {
             wanted.push((dtma, "DTMA", "--dtma-port"));
@@ -87,6 +95,7 @@ impl Ports {
             companion,
             digitalocean: port + 4,
             backend,
+            web,
             _mark: None,
         })
     }

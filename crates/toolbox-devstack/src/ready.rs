@@ -12,6 +12,8 @@ use crate::progress::answer;
 #[derive(Serialize)]
 pub(crate) struct Ready {
     pub(crate) url: String,
+    /// The web console; none without --web.
+    pub(crate) console_url: Option<String>,
     pub(crate) db_url: String,
     /// The same database as its superuser.
     pub(crate) admin_db_url: String,
@@ -97,6 +99,11 @@ impl Ready {
             ..
         } = self;
         let data = self.data_dir.display();
+        let console = self
+            .console_url
+            .as_ref()
+            .map(|url| format!("  web console      {url}\n"));
+        let console = console.unwrap_or_default();
         let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox_id}/tools");
         let simulator = self.digitalocean.as_ref().map(|simulator| {
             let DigitalOcean { url, token } = simulator;
@@ -113,7 +120,7 @@ impl Ready {
             "
 Toolbox is running at {url}. Ctrl-C stops it.
 
-  sign in as       {email}, password {password}
+{console}  sign in as       {email}, password {password}
   publishable key  {publishable_key}
   toolbox          \"local\", {toolbox_id}
   data and logs    {data}

@@ -13,9 +13,7 @@ pub(crate) struct Project {
     pub(crate) schemas: Vec<String>,
     pub(crate) extra_search_path: Vec<String>,
     pub(crate) max_rows: u32,
-    /// Where people use the application, without a slash at the end.
-    pub(crate) site_url: String,
-    /// The page there on which they let clients in; none when the OAuth server is off.
+    /// The page of the application on which they let clients in; none when the OAuth server is off.
     pub(crate) consent_path: Option<String>,
     pub(crate) functions: Vec<FunctionSettings>,
 }
@@ -57,20 +55,10 @@ impl Default for Api {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Auth {
-    site_url: String,
     oauth_server: OAuthServer,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            site_url: "http://127.0.0.1:3000".to_owned(),
-            oauth_server: OAuthServer::default(),
-        }
-    }
 }
 
 #[derive(Default, Deserialize)]
@@ -121,7 +109,6 @@ impl Project {
             schemas: file.api.schemas,
             extra_search_path: file.api.extra_search_path,
             max_rows: file.api.max_rows,
-            site_url: file.auth.site_url.trim_end_matches('/').to_owned(),
             consent_path: oauth.enabled.then_some(oauth.authorization_url_path),
             functions,
         })

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::auth::{Auth, OAuthServer};
 use crate::companion::{self, Companion};
 use crate::config::{Paths, UpArgs};
+use crate::console::Console;
 use crate::control::{self, Control};
 use crate::data_dir::{DataDir, sweep};
 use crate::db::Db;
@@ -153,18 +154,12 @@ impl<'a> Stack<'a> {
         format!("http://127.0.0.1:{}", self.ports.gateway)
     }
 
-    /// Where people use the application.
-    fn site_url(&self) -> &str {
-        let given = self.args.site_url.as_deref();
-        given.map_or(&*self.project.site_url, |url| url.trim_end_matches('/'))
-    }
-
     /// Makes the OAuth server, if config.toml turns it on.
     fn oauth(&self) -> Result<Option<OAuthServer>, StackError> {
         let Some(path) = &self.project.consent_path else {
             return Ok(None);
         };
-        let consent = format!("{}{path}", self.site_url());
+        let consent = format!("{}{path}", self.console_url());
         let (data, keys) = (&self.data.path, &self.keys);
         let server = OAuthServer::new(&self.paths, data, keys, &self.url(), &consent)?;
         self.services
@@ -212,7 +207,7 @@ impl<'a> Stack<'a> {
                 self.db_url("postgres", &self.secrets.postgres_password),
             ),
             ("BACKEND_TO_DTMA_API_KEY", agent_root.clone()),
-            ("TOOLBOX_SITE_URL", self.site_url().to_owned()),
+            ("TOOLBOX_SITE_URL", self.console_url()),
         ];
         env.extend(own.map(|(name, value)| (name.to_owned(), value)));
         // Without an agent of the stack's own, machines have the usual port.
@@ -264,7 +259,7 @@ impl<'a> Stack<'a> {
                 &self.secrets.anon_key,
                 &self.secrets.service_role_key,
             ),
-            auth: Auth::new(db.clone(), self.keys.clone(), &url),
+            auth: self.auth(&db),
             oauth,
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
@@ -279,6 +274,7 @@ impl<'a> Stack<'a> {
         // Last, because it enrols and reports through the gateway.
         let agent = self.agent(&db, registered).await?;
         let backend = self.backend().await?;
+        let console_url = self.console().await?;
         let (control_url, control_token) = self.control(&functions).await?;
         let access_token = step(
             "demo user signs in",
@@ -331,6 +327,7 @@ impl<'a> Stack<'a> {
             }),
             backend,
             data_dir: self.data.path.clone(),
+            console_url,
             control_url,
             control_token,
             url,
@@ -419,6 +416,30 @@ impl<'a> Stack<'a> {
         step("toolbox-backend", handle.ask(Request::Start)).await?;
         let url = format!("http://127.0.0.1:{port}");
         Ok(Some(ready::Backend { url, secret }))
+    }
+
+    fn auth(&self, db: &Db) -> Auth {
+        let (url, site) = (self.url(), self.console_url());
+        let inbox = self.data.path.join("mail");
+        Auth::new(db.clone(), self.keys.clone(), &url, site, inbox)
+    }
+
+    /// Serves the web console, if it is asked for.
+    async fn console(&self) -> Result<Option<String>, StackError> {
+        let Some(files) = &self.args.web else {
+            return Ok(None);
+        };
+        let files = std::path::absolute(files).map_err(StackError::file("resolve", files))?;
+        let console = Console::open(files, &self.url(), &self.secrets.publishable_key)?;
+        serve(
+            bind(self.ports.web, "the web console").await?,
+            console.router(),
+        );
+        Ok(Some(self.console_url()))
+    }
+
+    fn console_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.web)
     }
 
     fn digitalocean_url(&self) -> String {

@@ -28,6 +28,8 @@ pub(super) enum AuthError {
     NoUser,
     RefreshUnknown,
     RefreshReused,
+    NoFlow,
+    SamePassword,
     Method,
     NotHere,
     Internal,
@@ -103,6 +105,16 @@ impl AuthError {
                 StatusCode::BAD_REQUEST,
                 "refresh_token_already_used",
                 "Invalid Refresh Token: Already Used",
+            ),
+            Self::NoFlow => (
+                StatusCode::NOT_FOUND,
+                "flow_state_not_found",
+                "invalid flow state, no valid flow state found",
+            ),
+            Self::SamePassword => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "same_password",
+                "New password should be different from the old password.",
             ),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -1,14 +1,19 @@
 //! Sign-in: stands in for Supabase Auth on this machine only.
 //!
 //! What supabase-js needs for password accounts: sign up, sign in, refresh with rotation and reuse detection, the
-//! user, sign out, the public keys. Accounts are confirmed at once, as with `enable_confirmations = false`.
+//! user, sign out, the public keys, a new password by a link in a mail. Mail lies in a folder, one file each. Accounts are confirmed at once, as with `enable_confirmations = false`.
 
 mod error;
 mod oauth;
+mod recovery;
 mod store;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::Query;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -18,11 +23,16 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::Db;
+use crate::error::StackError;
 use crate::jwt::Keys;
 use crate::now;
+use crate::progress::say;
+
+use crate::secrets::{random_hex, write_private};
 
 use error::AuthError;
 pub(crate) use oauth::{OAuthServer, Route as OAuthRoute};
+use recovery::{Asked, Recoveries};
 pub(crate) use store::Store;
 use store::{Session, Spent};
 
@@ -38,6 +48,35 @@ pub(crate) struct Auth {
     store: Store,
     keys: Keys,
     issuer: String,
+    /// Where links in mails may lead.
+    site: String,
+    /// Where mail is put.
+    inbox: PathBuf,
+    recoveries: Recoveries,
+}
+
+#[derive(Deserialize)]
+struct Forgotten {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    code_challenge: String,
+    #[serde(default)]
+    code_challenge_method: String,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    #[serde(default)]
+    auth_code: String,
+    #[serde(default)]
+    code_verifier: String,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default)]
+    password: String,
 }
 
 #[derive(Deserialize)]
@@ -58,11 +97,14 @@ struct RefreshToken {
 
 impl Auth {
     /// `url` is the gateway's: tokens name `{url}/auth/v1` as their issuer.
-    pub(crate) fn new(db: Db, keys: Keys, url: &str) -> Self {
+    pub(crate) fn new(db: Db, keys: Keys, url: &str, site: String, inbox: PathBuf) -> Self {
         Self {
             store: Store::new(db),
             keys,
             issuer: format!("{url}/auth/v1"),
+            site,
+            inbox,
+            recoveries: Recoveries::default(),
         }
     }
 
@@ -99,6 +141,7 @@ impl Auth {
             (Method::POST, "/token") => match query(&request, "grant_type").as_deref() {
                 Some("password") => self.sign_in(request).await,
                 Some("refresh_token") => self.refresh(request).await,
+                Some("pkce") => self.redeem(request).await,
                 _ => Err(AuthError::UnsupportedGrant),
             },
             (Method::GET, "/user") => {
@@ -106,15 +149,20 @@ impl Auth {
                 let (user, _) = self.bearer(&headers).await?;
                 Ok(Json(self.user(user).await?).into_response())
             }
+            (Method::PUT, "/user") => self.change(request).await,
+            (Method::POST, "/recover") => self.recover(request).await,
+            (Method::GET, "/verify") => self.verify(&request),
             (Method::POST, "/logout") => self.sign_out(request).await,
             (Method::GET, "/.well-known/jwks.json") => {
                 Ok(Json(self.keys.public_set()).into_response())
             }
             (Method::GET, "/health") => Ok(Json(health()).into_response()),
             (Method::GET, "/settings") => Ok(Json(settings()).into_response()),
-            (_, "/signup" | "/token" | "/user" | "/logout" | "/health" | "/settings") => {
-                Err(AuthError::Method)
-            }
+            (
+                _,
+                "/signup" | "/token" | "/user" | "/recover" | "/verify" | "/logout" | "/health"
+                | "/settings",
+            ) => Err(AuthError::Method),
             _ => Err(AuthError::NotHere),
         }
     }
@@ -123,17 +171,7 @@ impl Auth {
         let agent = user_agent(&request);
         let given: Credentials = body(request).await?;
         let email = checked_email(&given.email)?;
-        if given.password.is_empty() {
-            return Err(AuthError::Invalid("Signup requires a valid password"));
-        }
-        if given.password.len() > LONGEST_PASSWORD {
-            return Err(AuthError::Invalid(
-                "Password cannot be longer than 72 characters",
-            ));
-        }
-        if given.password.chars().count() < SHORTEST_PASSWORD {
-            return Err(AuthError::WeakPassword);
-        }
+        checked_password(&given.password)?;
         let data = match given.data {
             Some(Value::Object(data)) => Value::Object(data),
             Some(Value::Null) | None => json!({}),
@@ -174,6 +212,86 @@ impl Auth {
             Spent::Reused => return Err(AuthError::RefreshReused),
         };
         self.tokens(session).await
+    }
+
+    /// Sends a link to whoever forgot a password. Nobody learns by it which addresses have accounts.
+    async fn recover(&self, request: Request<Body>) -> Result<Response, AuthError> {
+        let wanted = query(&request, "redirect_to");
+        let given: Forgotten = body(request).await?;
+        let email = checked_email(&given.email)?;
+        if given.code_challenge.is_empty()
+            || !given.code_challenge_method.eq_ignore_ascii_case("s256")
+        {
+            return Err(AuthError::Invalid(
+                "The local sign-in sends links for PKCE with S256 only",
+            ));
+        }
+        if let Some(user) = self.store.user_of(&email).await? {
+            let secret = random_hex(32)?;
+            let redirect = wanted.filter(|url| leads_to(url, &self.site));
+            let asked = Asked {
+                user,
+                challenge: given.code_challenge,
+                redirect: redirect.unwrap_or_else(|| self.site.clone()),
+            };
+            self.recoveries.ask(secret.clone(), asked, now());
+            let link = format!("{}/verify?token={secret}&type=recovery", self.issuer);
+            let text = format!(
+                "To: {email}\nSubject: Reset your password\n\nChoose a new password: {link}\n"
+            );
+            self.send(&text).await?;
+        }
+        Ok(Json(json!({})).into_response())
+    }
+
+    /// Puts a mail into the inbox, for its reader's eyes only.
+    async fn send(&self, text: &str) -> Result<(), AuthError> {
+        let file = self.inbox.join(format!("{}.txt", Uuid::new_v4()));
+        tokio::fs::create_dir_all(&self.inbox)
+            .await
+            .map_err(StackError::file("make", &self.inbox))?;
+        write_private(&file, text)?;
+        say(format_args!("[auth] a mail is in {}", file.display()));
+        Ok(())
+    }
+
+    /// The link of a mail was opened.
+    fn verify(&self, request: &Request<Body>) -> Result<Response, AuthError> {
+        let code = random_hex(32)?;
+        let secret = query(request, "token").unwrap_or_default();
+        let target = match self.recoveries.open(&secret, code.clone(), now()) {
+            Some(redirect) => format!("{redirect}?code={code}"),
+            None => format!(
+                "{}/new-password?error=access_denied&error_code=otp_expired",
+                self.site
+            ),
+        };
+        let location = HeaderValue::from_str(&target)
+            .map_err(|_| AuthError::Invalid("redirect_to is no URL"))?;
+        Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+    }
+
+    async fn redeem(&self, request: Request<Body>) -> Result<Response, AuthError> {
+        let agent = user_agent(&request);
+        let given: Code = body(request).await?;
+        let user = self
+            .recoveries
+            .redeem(&given.auth_code, &given.code_verifier, now())
+            .ok_or(AuthError::NoFlow)?;
+        let session = self.store.create_session(user, agent.as_deref()).await?;
+        self.tokens(session).await
+    }
+
+    /// A new password, for whoever is signed in. Their other sessions end.
+    async fn change(&self, request: Request<Body>) -> Result<Response, AuthError> {
+        let (user, session) = self.bearer(request.headers()).await?;
+        let given: Change = body(request).await?;
+        checked_password(&given.password)?;
+        if !self.store.set_password(user, &given.password).await? {
+            return Err(AuthError::SamePassword);
+        }
+        self.store.end_sessions(user, Some(session)).await?;
+        Ok(Json(self.user(user).await?).into_response())
     }
 
     async fn sign_out(&self, request: Request<Body>) -> Result<Response, AuthError> {
@@ -259,11 +377,8 @@ async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<T, AuthErro
 }
 
 fn query(request: &Request<Body>, name: &str) -> Option<String> {
-    let pairs = request.uri().query()?.split('&');
-    pairs
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
+    let Query(mut values) = Query::<HashMap<String, String>>::try_from_uri(request.uri()).ok()?;
+    values.remove(name)
 }
 
 fn user_agent(request: &Request<Body>) -> Option<String> {
@@ -287,6 +402,27 @@ fn checked_email(text: &str) -> Result<String, AuthError> {
         }
         _ => Err(refused),
     }
+}
+
+fn checked_password(password: &str) -> Result<(), AuthError> {
+    if password.is_empty() {
+        return Err(AuthError::Invalid("Signup requires a valid password"));
+    }
+    if password.len() > LONGEST_PASSWORD {
+        return Err(AuthError::Invalid(
+            "Password cannot be longer than 72 characters",
+        ));
+    }
+    if password.chars().count() < SHORTEST_PASSWORD {
+        return Err(AuthError::WeakPassword);
+    }
+    Ok(())
+}
+
+/// Whether a link may lead there: to a page of the site, and to nothing that only begins like it.
+fn leads_to(url: &str, site: &str) -> bool {
+    url.strip_prefix(site)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') && !rest.contains(['?', '#']))
 }
 
 fn uncached(mut answer: Response) -> Response {

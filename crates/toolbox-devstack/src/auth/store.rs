@@ -39,6 +39,11 @@ select id from auth.users
 where email = lower($1::text) and not is_sso_user and deleted_at is null
   and encrypted_password = extensions.crypt($2::text, encrypted_password)";
 
+const SET_PASSWORD: &str = "
+update auth.users set encrypted_password = extensions.crypt($2::text, extensions.gen_salt('bf')), updated_at = now()
+where id = $1::uuid and deleted_at is null and encrypted_password <> extensions.crypt($2::text, encrypted_password)
+returning id";
+
 const CREATE_SESSION: &str = "
 with session as (
   insert into auth.sessions (id, user_id, created_at, updated_at, aal, user_agent, ip)
@@ -146,6 +151,24 @@ impl Store {
             .row("checking a password", CHECK_PASSWORD, &[&email, &password])
             .await?;
         Ok(row.map(|row| row.get(0)))
+    }
+
+    /// The user with that address.
+    pub(super) async fn user_of(&self, email: &str) -> Result<Option<Uuid>, StackError> {
+        let sql = "select id from auth.users where email = $1::text and not is_sso_user and deleted_at is null";
+        let row = self.db.row("finding a user", sql, &[&email]).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Replaces a password; false when it was this one already.
+    pub(super) async fn set_password(
+        &self,
+        user: Uuid,
+        password: &str,
+    ) -> Result<bool, StackError> {
+        let what = "changing a password";
+        let row = self.db.row(what, SET_PASSWORD, &[&user, &password]).await?;
+        Ok(row.is_some())
     }
 
     pub(super) async fn create_session(

@@ -102,8 +102,8 @@ impl Gateway {
             let path = path.to_owned();
             return self.oauth(server, route, &path, request).await;
         }
-        // Public by nature: verifiers fetch it without a key.
-        let open = request.uri().path().starts_with("/auth/v1/.well-known/");
+        // Public by nature: verifiers and links in mails come without a key.
+        let open = path.starts_with("/.well-known/") || path == "/verify";
         if !open && let Err(refusal) = self.api_keys.caller(&request) {
             return refusal.respond();
         }

@@ -1,0 +1,76 @@
+// When a state is believed, and when it fades: the rules, without a browser.
+
+import { deepStrictEqual as equal, ok } from "node:assert/strict";
+import { AT_REST, LIVE, MOVING, pollAfter } from "../../web/src/lib/polling.ts";
+import { type Observed, shown } from "../../web/src/lib/state.ts";
+import { fromServer, learnServerTime } from "../../web/src/lib/server-time.ts";
+import { type ToolFacts, toolState } from "../../web/src/lib/states.ts";
+
+const running = (goodFor: number | null): Observed => ({ word: "Running", tone: "ok", asOf: 1_000, goodFor });
+
+Deno.test("a state is shown as long as it is good, then it is unknown and says what it was", () => {
+  equal(shown(running(10), 11_000), { word: "Running", tone: "ok", ageSeconds: 10, last: null });
+  const faded = shown(running(10), 11_001);
+  equal([faded.tone, faded.last], ["unknown", "Running"]);
+  ok(faded.word.startsWith("Unknown since "), faded.word);
+});
+
+Deno.test("what was never seen is unknown, however good it is said to be", () => {
+  equal(shown({ ...running(10), asOf: null }, 2_000).tone, "unknown");
+});
+
+Deno.test("what somebody asked for does not wear out", () => {
+  equal(shown({ ...running(null), tone: "moving" }, 10 ** 9).tone, "moving");
+});
+
+Deno.test("a clock that was set back makes nothing younger than new", () => {
+  equal(shown(running(10), 0).ageSeconds, 0);
+});
+
+Deno.test("no status of a tool is green but running, and none is green when its machine is silent", () => {
+  const now = Date.now();
+  learnServerTime(now, now);
+  const facts: ToolFacts = {
+    status_on_toolbox: "running",
+    desired_status: "running",
+    observed_at: new Date(now).toISOString(),
+    unknown_since: null,
+    error: null,
+    live: true,
+  };
+  equal(shown(toolState(facts), now).tone, "ok");
+  for (
+    const status of [
+      "pending_deploy",
+      "deploying",
+      "starting",
+      "stopping",
+      "stopped",
+      "pending_delete",
+      "deleting",
+      "error",
+      "x",
+    ]
+  ) {
+    ok(shown(toolState({ ...facts, status_on_toolbox: status }), now).tone !== "ok", status);
+  }
+  const silent = shown(toolState({ ...facts, unknown_since: new Date(now - 1_000).toISOString() }), now);
+  equal([silent.tone, silent.last], ["unknown", "Running"]);
+});
+
+Deno.test("a page asks often while something is under way, rarely at rest, and ever more rarely after failures", () => {
+  equal(pollAfter({ moving: true, failures: 0 }), MOVING);
+  equal(pollAfter({ moving: false, failures: 0 }), AT_REST);
+  equal(pollAfter({ moving: false, failures: 0 }, LIVE), LIVE);
+  const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures }));
+  equal(pauses, pauses.toSorted((a, b) => a - b));
+  ok(Math.max(...pauses) <= 120_000 && Math.min(...pauses) > MOVING);
+});
+
+Deno.test("ages are those of the servers, also where this computer's clock is wrong", () => {
+  const here = 1_000_000_000;
+  // This clock is ten minutes ahead, and the answer took a second.
+  learnServerTime(here - 600_000 - 1_000, here);
+  learnServerTime(here - 600_000, here);
+  equal(fromServer(new Date(here - 600_000 - 30_000).toISOString()), here - 30_000);
+});

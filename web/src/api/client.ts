@@ -1,0 +1,90 @@
+// The clients of the functions and of the tables, typed by their documents. One session, one deadline, one kind of error.
+
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import createFetchClient, { type Client } from "openapi-fetch";
+import type { Config } from "../app/config.ts";
+import { fromAnswer, toApiError } from "./error.ts";
+import type { paths as ConsolePaths } from "./generated/toolbox-dtma-console.ts";
+import type { paths as ToolsPaths } from "./generated/toolbox-tools.ts";
+import type { paths as ToolboxesPaths } from "./generated/toolboxes-user.ts";
+
+/** How long an answer may take, in milliseconds; what waits for an end on the machine (`Prefer: wait`) takes longer. */
+const DEADLINE = 30_000;
+const WAITING = 100_000;
+
+export interface Api {
+  config: Config;
+  supabase: SupabaseClient;
+  toolboxes: Client<ToolboxesPaths>;
+  tools: Client<ToolsPaths>;
+  machine: Client<ConsolePaths>;
+  /** A request of a stream or of a route without a document, with the session's token and no deadline of its own. */
+  raw: (path: string, init?: RequestInit) => Promise<Response>;
+}
+
+let made: Api | undefined;
+
+/** The clients, once the configuration was read. */
+export function api(): Api {
+  if (made === undefined) throw new Error("the configuration was not read yet");
+  return made;
+}
+
+export function startApi(config: Config): Api {
+  const supabase = createClient(config.projectUrl, config.publishableKey, {
+    // PKCE keeps tokens out of URLs: a link carries a code that is good once, in this browser.
+    auth: { flowType: "pkce", storageKey: "toolbox-session" },
+    global: { fetch: (input, init) => fetch(input, { signal: AbortSignal.timeout(DEADLINE), ...init }) },
+  });
+  const raw = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const { data } = await supabase.auth.getSession();
+    const headers = new Headers(init.headers);
+    headers.set("apikey", config.publishableKey);
+    if (data.session !== null) headers.set("authorization", `Bearer ${data.session.access_token}`);
+    return await fetch(`${config.projectUrl}/functions/v1/${path}`, { ...init, headers });
+  };
+  const client = <Paths extends object>(name: string): Client<Paths> =>
+    createFetchClient<Paths>({
+      baseUrl: `${config.projectUrl}/functions/v1/${name}`,
+      fetch: async (request: Request) => {
+        const { data } = await supabase.auth.getSession();
+        request.headers.set("apikey", config.publishableKey);
+        if (data.session !== null) request.headers.set("authorization", `Bearer ${data.session.access_token}`);
+        const deadline = AbortSignal.timeout(request.headers.has("prefer") ? WAITING : DEADLINE);
+        return await fetch(request, { signal: AbortSignal.any([request.signal, deadline]) });
+      },
+    });
+  made = {
+    config,
+    supabase,
+    toolboxes: client<ToolboxesPaths>("toolboxes-user"),
+    tools: client<ToolsPaths>("toolbox-tools"),
+    machine: client<ConsolePaths>("toolbox-dtma-console"),
+    raw,
+  };
+  return made;
+}
+
+type Answer<T> = { data?: T; error?: unknown; response: Response };
+
+/** The answer of a typed client, or an ApiError. */
+export async function answer<T>(asked: Promise<Answer<T>>): Promise<T> {
+  let given: Answer<T>;
+  try {
+    given = await asked;
+  } catch (thrown) {
+    throw toApiError(thrown);
+  }
+  if (!given.response.ok) throw fromAnswer(given.response.status, given.error);
+  return given.data as T;
+}
+
+/** Rows of a table, or an ApiError. */
+export async function rows<T>(asked: PromiseLike<{ data: T | null; error: unknown; status: number }>): Promise<T> {
+  const { data, error, status } = await asked;
+  if (error !== null) {
+    const failed = toApiError(error);
+    throw status === 0 ? toApiError(new TypeError(failed.message)) : failed;
+  }
+  return data as T;
+}

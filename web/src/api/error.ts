@@ -1,0 +1,51 @@
+import type { components } from "./generated/toolbox-tools.ts";
+
+export type ErrorCode = components["schemas"]["ErrorCode"];
+type ErrorDetails = components["schemas"]["ErrorDetails"];
+type ErrorBody = components["schemas"]["ErrorBody"];
+
+/** Why a request failed, whoever answered: a sentence, a stable code, and the id by which an operator finds it. */
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly status: number | null,
+    readonly requestId: string | null = null,
+    readonly details: Partial<ErrorDetails> | null = null,
+    /** What was answered beside the error: what is still known, and what was tried. */
+    readonly answer: unknown = null,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+/** Makes an error of what a function answered. */
+export function fromAnswer(status: number, answer: unknown): ApiError {
+  const body = (answer as { error?: Partial<ErrorBody> | null } | null | undefined)?.error;
+  if (typeof body?.code === "string" && typeof body.message === "string") {
+    return new ApiError(body.code, body.message, status, body.request_id ?? null, body.details ?? null, answer);
+  }
+  const said = answer as { code?: unknown; message?: unknown; msg?: unknown } | null | undefined;
+  const message = [said?.message, said?.msg].find((text) => typeof text === "string");
+  const code = typeof said?.code === "string" ? said.code.toLowerCase() : `http_${status}`;
+  return new ApiError(code, message ?? `The server answered ${status} without saying why`, status);
+}
+
+/** Makes an error of anything that was thrown. */
+export function toApiError(thrown: unknown): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  const name = thrown instanceof Error ? thrown.name : "";
+  if (name === "TimeoutError") return new ApiError("no_answer", "The server did not answer in time", null);
+  if (thrown instanceof TypeError) {
+    return navigator.onLine
+      ? new ApiError("unreachable", "The server could not be reached", null)
+      : new ApiError("offline", "This browser is offline", null);
+  }
+  const supabase = thrown as { code?: unknown; message?: unknown; status?: unknown } | null;
+  if (typeof supabase?.message === "string" && supabase.message !== "") {
+    const status = typeof supabase.status === "number" ? supabase.status : null;
+    return new ApiError(typeof supabase.code === "string" ? supabase.code : "failed", supabase.message, status);
+  }
+  return new ApiError("failed", "Something failed in this page", null);
+}

@@ -1,0 +1,204 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { ChevronsLeft, ChevronsRight, LogOut, Menu as MenuIcon, Search, UserRound } from "lucide-react";
+import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { Button } from "@/components/ui/button.tsx";
+import { Dialog } from "@/components/ui/dialog.tsx";
+import { Menu, MenuItem, MenuText } from "@/components/ui/menu.tsx";
+import { clock } from "@/lib/state.ts";
+import { cn } from "@/lib/utils.ts";
+import { useConnection } from "./connection.ts";
+import { PLACES } from "./nav.ts";
+import { signOut, useSession } from "./session.ts";
+
+const Palette = lazy(() => import("./palette.tsx"));
+
+/** Rail, top bar, and the page between them. */
+export function Frame() {
+  const { session } = useSession();
+  const navigate = useNavigate();
+  const here = useRouterState({ select: (state) => state.location });
+  const [sheet, setSheet] = useState(false);
+  const [palette, setPalette] = useState(false);
+  const [narrow, setNarrow] = useRail();
+
+  useEffect(() => {
+    if (session === null) void navigate({ to: "/sign-in", search: { next: here.href }, replace: true });
+  }, [session, here.href, navigate]);
+  useEffect(() => {
+    const open = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setPalette(true);
+      }
+    };
+    document.addEventListener("keydown", open);
+    return () => document.removeEventListener("keydown", open);
+  }, []);
+
+  if (session === null) return null;
+  return (
+    <div className="flex min-h-dvh">
+      <a
+        href="#page"
+        className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50 focus:rounded-md focus:bg-surface focus:px-3 focus:py-2"
+      >
+        To the page
+      </a>
+      <aside
+        className={cn(
+          "sticky top-0 hidden h-dvh shrink-0 flex-col border-r border-line md:flex",
+          narrow ? "w-14" : "w-[220px]",
+        )}
+      >
+        <Brand narrow={narrow} />
+        <Rail narrow={narrow} />
+        <Button
+          variant="ghost"
+          className={cn("m-2", narrow ? "size-10 self-center px-0" : "self-start")}
+          onClick={() => setNarrow(!narrow)}
+          aria-label={narrow ? "Widen the rail" : "Narrow the rail"}
+          title={narrow ? "Widen the rail" : "Narrow the rail"}
+        >
+          {narrow ? <ChevronsRight aria-hidden /> : <ChevronsLeft aria-hidden />}
+        </Button>
+      </aside>
+      <Dialog open={sheet} onOpenChange={setSheet} title="Toolbox" side="left">
+        <Rail narrow={false} onGo={() => setSheet(false)} />
+      </Dialog>
+      <div className="flex min-w-0 flex-1 flex-col">
+        <header className="sticky top-0 z-30 flex h-12 items-center gap-2 border-b border-line bg-canvas px-3 sm:px-4">
+          <Button variant="ghost" size="icon" className="md:hidden" aria-label="Places" onClick={() => setSheet(true)}>
+            <MenuIcon aria-hidden />
+          </Button>
+          <Crumbs path={here.pathname} />
+          <div className="ml-auto flex items-center gap-2">
+            <Connection />
+            <Button
+              onClick={() => setPalette(true)}
+              aria-label="Search"
+              aria-keyshortcuts="Control+K Meta+K"
+              className="text-ink-3"
+            >
+              <Search aria-hidden />
+              <kbd className="hidden font-sans text-xs sm:inline">Ctrl K</kbd>
+            </Button>
+            <Menu
+              trigger={
+                <Button variant="ghost" size="icon" aria-label="Account">
+                  <UserRound aria-hidden />
+                </Button>
+              }
+            >
+              <MenuText>{session.user.email ?? "An account without an address"}</MenuText>
+              <MenuItem onSelect={() => void signOut()}>
+                <LogOut aria-hidden /> Sign out
+              </MenuItem>
+            </Menu>
+          </div>
+        </header>
+        <main id="page" tabIndex={-1} className="flex-1 outline-none">
+          <Outlet />
+        </main>
+      </div>
+      {palette && (
+        <Suspense fallback={null}>
+          <Palette onClose={() => setPalette(false)} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+function Brand({ narrow }: { narrow: boolean }) {
+  return (
+    <Link to="/toolboxes" className="flex h-12 items-center gap-2 border-b border-line px-4 font-semibold">
+      <img src="/icon.svg" alt="" className="size-6 shrink-0" />
+      <span className={narrow ? "sr-only" : undefined}>Toolbox</span>
+    </Link>
+  );
+}
+
+function Rail({ narrow, onGo }: { narrow: boolean; onGo?: () => void }) {
+  return (
+    <nav aria-label="Places" className="grid flex-1 content-start gap-0.5 p-2">
+      {PLACES.map(({ to, label, icon: Icon }) => (
+        <Link
+          key={to}
+          to={to}
+          onClick={onGo}
+          title={narrow ? label : undefined}
+          className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-[13px] text-ink-2 hover:bg-muted hover:text-ink"
+          activeProps={{ className: "bg-muted font-medium text-ink" }}
+        >
+          <Icon className="size-4 shrink-0" />
+          <span className={narrow ? "sr-only" : undefined}>{label}</span>
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
+/** Whether the rail is narrow, as this browser was last told. */
+function useRail(): [boolean, (narrow: boolean) => void] {
+  const [narrow, set] = useState(() => localStorage.getItem("toolbox-rail") === "narrow");
+  return [narrow, (next) => {
+    localStorage.setItem("toolbox-rail", next ? "narrow" : "wide");
+    set(next);
+  }];
+}
+
+/** Where one is; names come from what was already read. */
+function Crumbs({ path }: { path: string }) {
+  const client = useQueryClient();
+  useSyncExternalStore(
+    (changed) => client.getQueryCache().subscribe(changed),
+    () => client.getQueryCache().getAll().length,
+  );
+  const parts = path.split("/").filter((part) => part !== "");
+  const crumbs = parts.slice(0, -1).map((part, index) => {
+    const to = `/${parts.slice(0, index + 1).join("/")}`;
+    return { to, label: labelOf(client, parts, index) ?? part };
+  });
+  const place = PLACES.find(({ to }) => to === `/${parts[0]}`);
+  if (crumbs.length === 0) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
+  return (
+    <nav aria-label="Breadcrumb" className="min-w-0">
+      <ol className="flex min-w-0 items-center gap-1.5 text-[13px] text-ink-2">
+        {crumbs.map(({ to, label }, index) => (
+          <li key={to} className="flex min-w-0 items-center gap-1.5">
+            {index > 0 && <span aria-hidden className="text-ink-3">/</span>}
+            <Link to={to} className="truncate rounded px-1 py-1 hover:text-ink">{label}</Link>
+          </li>
+        ))}
+      </ol>
+    </nav>
+  );
+}
+
+function labelOf(client: ReturnType<typeof useQueryClient>, parts: string[], index: number): string | undefined {
+  if (index === 0) return PLACES.find(({ to }) => to === `/${parts[0]}`)?.label;
+  if (parts[0] === "toolboxes" && index === 1) {
+    return client.getQueryData<{ name: string }>(["toolboxes", parts[1]])?.name;
+  }
+  return parts[index] === "tools" ? "Tools" : undefined;
+}
+
+/** Whether this page still hears from the server. */
+function Connection() {
+  const { state, since } = useConnection();
+  const text = state === "live"
+    ? "Live"
+    : state === "offline"
+    ? `Offline since ${clock(since)}`
+    : `No answer since ${clock(since)}`;
+  return (
+    <span
+      role="status"
+      className={cn("flex items-center gap-1.5 text-xs", state === "live" ? "text-ink-3" : "font-medium text-warn")}
+    >
+      <span aria-hidden className={cn("size-1.5 rounded-full", state === "live" ? "bg-line-strong" : "bg-warn")} />
+      <span className={state === "live" ? "hidden sm:inline" : undefined}>{text}</span>
+    </span>
+  );
+}

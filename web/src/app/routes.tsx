@@ -1,0 +1,115 @@
+// Every address of the console, and the file of its page. Each page is loaded when it is first opened.
+
+import { createRootRouteWithContext, createRoute, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Frame } from "./frame.tsx";
+import { NotFound } from "./not-found.tsx";
+import { currentSession } from "./session.ts";
+
+const root = createRootRouteWithContext()({
+  component: Outlet,
+  notFoundComponent: NotFound,
+  errorComponent: ({ error, reset }) => <ErrorPanel error={error} retry={reset} className="m-6" />,
+});
+
+interface Next {
+  /** Where to go after signing in: a path of this site. */
+  next?: string | undefined;
+}
+const next = (search: Record<string, unknown>): Next => {
+  const given = search.next;
+  // A path only: an address of another site would make the sign-in page lead there.
+  return typeof given === "string" && /^\/(?![/\\])/.test(given) ? { next: given } : {};
+};
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: next,
+  component: lazyRouteComponent(() => import("@/pages/sign-in.tsx"), "SignInPage"),
+});
+const signUp = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-up",
+  validateSearch: next,
+  component: lazyRouteComponent(() => import("@/pages/sign-up.tsx"), "SignUpPage"),
+});
+const resetPassword = createRoute({
+  getParentRoute: () => root,
+  path: "/reset-password",
+  component: lazyRouteComponent(() => import("@/pages/reset-password.tsx"), "ResetPasswordPage"),
+});
+const newPassword = createRoute({
+  getParentRoute: () => root,
+  path: "/new-password",
+  component: lazyRouteComponent(() => import("@/pages/new-password.tsx"), "NewPasswordPage"),
+});
+
+/** What only somebody who signed in sees, within the frame. */
+const signedIn = createRoute({
+  getParentRoute: () => root,
+  id: "signed-in",
+  component: Frame,
+  beforeLoad: ({ location }) => {
+    if (currentSession().session === null) throw redirect({ to: "/sign-in", search: { next: location.href } });
+  },
+});
+const home = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/toolboxes", replace: true });
+  },
+});
+const toolboxes = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/toolboxes",
+  component: lazyRouteComponent(() => import("@/pages/toolboxes.tsx"), "ToolboxesPage"),
+});
+const toolboxNew = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/toolboxes/new",
+  validateSearch: (search: Record<string, unknown>): { kind?: "droplet" | "byo" | undefined } =>
+    search.kind === "droplet" || search.kind === "byo" ? { kind: search.kind } : {},
+  component: lazyRouteComponent(() => import("@/pages/toolbox-new.tsx"), "ToolboxNewPage"),
+});
+const toolbox = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/toolboxes/$toolboxId",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/layout.tsx"), "ToolboxPage"),
+});
+const toolboxOverview = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/overview.tsx"), "OverviewTab"),
+});
+const toolboxTools = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/tools",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/tools.tsx"), "ToolsTab"),
+});
+const toolboxSystem = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/system",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/system.tsx"), "SystemTab"),
+});
+const toolboxActivity = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/activity",
+  validateSearch: (search: Record<string, unknown>): { show?: "events" | "log" | undefined } =>
+    search.show === "log" ? { show: "log" } : {},
+  component: lazyRouteComponent(() => import("@/pages/toolbox/activity.tsx"), "ActivityTab"),
+});
+
+export const routeTree = root.addChildren([
+  signIn,
+  signUp,
+  resetPassword,
+  newPassword,
+  signedIn.addChildren([
+    home,
+    toolboxes,
+    toolboxNew,
+    toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
+  ]),
+]);

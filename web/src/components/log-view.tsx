@@ -1,0 +1,138 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { ArrowDown, Download } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Button } from "@/components/ui/button.tsx";
+import { Input } from "@/components/ui/field.tsx";
+import type { Lines } from "@/lib/use-lines.ts";
+import { cn } from "@/lib/utils.ts";
+
+interface Props {
+  of: Lines;
+  /** Names the log, and the file it is saved as. */
+  name: string;
+  /** Further controls, such as a choice of streams. */
+  controls?: React.ReactNode;
+}
+
+/** A log that is followed. It stops following when one scrolls up; what is searched is marked where it stands. */
+export function LogView({ of, name, controls }: Props) {
+  const [search, setSearch] = useState("");
+  const [following, setFollowing] = useState(true);
+  const box = useRef<HTMLDivElement>(null);
+  const wanted = search.trim().toLowerCase();
+  const lines = useMemo(
+    () => (wanted === "" ? of.lines : of.lines.filter((line) => line.text.toLowerCase().includes(wanted))),
+    [of.lines, wanted],
+  );
+  const rows = useVirtualizer({
+    count: lines.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => 18,
+    overscan: 30,
+    getItemKey: (index) => lines[index]?.number ?? index,
+  });
+  useEffect(() => {
+    if (following && lines.length > 0) rows.scrollToIndex(lines.length - 1, { align: "end" });
+  }, [following, lines.length, rows]);
+
+  const save = () => {
+    const url = URL.createObjectURL(
+      new Blob([of.lines.map((line) => `${line.text}\n`).join("")], { type: "text/plain" }),
+    );
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `${name.replaceAll(/[^\w-]+/g, "-")}.log`;
+    link.click();
+    URL.revokeObjectURL(url);
+  };
+  return (
+    <div className="grid gap-2">
+      <div className="flex flex-wrap items-center gap-2">
+        <Input
+          aria-label="Search in the log"
+          placeholder="Search"
+          type="search"
+          className="w-56"
+          value={search}
+          onChange={(event) => setSearch(event.target.value)}
+        />
+        {controls}
+        <span role="status" className="text-xs text-ink-3">
+          {of.state === "connecting"
+            ? "Connecting…"
+            : `${lines.length.toLocaleString()} ${lines.length === 1 ? "line" : "lines"}${
+              wanted === "" ? "" : " found"
+            }`}
+        </span>
+        <Button size="sm" variant="ghost" className="ml-auto" onClick={save} disabled={of.lines.length === 0}>
+          <Download aria-hidden /> Save
+        </Button>
+      </div>
+      {of.error !== null && <ErrorPanel error={of.error} title="The log cannot be followed" retry={of.again} />}
+      <div className="relative">
+        <div
+          ref={box}
+          role="log"
+          aria-label={name}
+          aria-live="off"
+          tabIndex={0}
+          className="h-[min(60vh,40rem)] overflow-auto rounded-md border border-line bg-surface py-1 font-mono text-xs"
+          onScroll={(event) => {
+            const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+            setFollowing(scrollHeight - scrollTop - clientHeight < 24);
+          }}
+        >
+          {lines.length === 0 && of.state !== "connecting" && (
+            <p className="p-4 font-sans text-[13px] text-ink-3">
+              {wanted === "" ? "Nothing was written yet" : "No line has this text"}
+            </p>
+          )}
+          <div className="relative w-full" style={{ height: rows.getTotalSize() }}>
+            {rows.getVirtualItems().map((row) => {
+              const line = lines[row.index];
+              return line === undefined ? null : (
+                <div
+                  key={row.key}
+                  data-index={row.index}
+                  ref={rows.measureElement}
+                  className={cn(
+                    "absolute top-0 left-0 w-full px-3 leading-[18px] break-words whitespace-pre-wrap",
+                    line.stream === "stderr" && "border-l-2 border-warn/60",
+                    line.mark && "text-warn italic",
+                  )}
+                  style={{ transform: `translateY(${row.start}px)` }}
+                >
+                  <Marked text={line.text} wanted={wanted} />
+                </div>
+              );
+            })}
+          </div>
+        </div>
+        {!following && (
+          <Button
+            size="sm"
+            className="absolute right-4 bottom-3 shadow-raised"
+            onClick={() => setFollowing(true)}
+          >
+            <ArrowDown aria-hidden /> Follow
+          </Button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** Logs are text of others: it is only ever shown as text. */
+function Marked({ text, wanted }: { text: string; wanted: string }) {
+  if (wanted === "") return text === "" ? "\u00a0" : text;
+  const at = text.toLowerCase().indexOf(wanted);
+  if (at < 0) return text;
+  return (
+    <>
+      {text.slice(0, at)}
+      <mark className="bg-warn-soft text-ink outline outline-warn/50">{text.slice(at, at + wanted.length)}</mark>
+      {text.slice(at + wanted.length)}
+    </>
+  );
+}

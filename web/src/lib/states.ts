@@ -1,0 +1,165 @@
+// What the API says of toolboxes, machines and tools, as something observed. Pure: the words of the console are here.
+
+import type { components as Machine } from "../api/generated/toolbox-dtma-console.ts";
+import type { components as Tools } from "../api/generated/toolbox-tools.ts";
+import type { components as Toolboxes } from "../api/generated/toolboxes-user.ts";
+import { fromServer } from "./server-time.ts";
+import type { Observed, Tone } from "./state.ts";
+
+export type Toolbox = Toolboxes["schemas"]["ToolboxView"];
+export type Tool = Tools["schemas"]["ToolInstanceView"];
+export type Service = Machine["schemas"]["ServiceCheck"];
+export type Verdict = Machine["schemas"]["Verdict"];
+export type McpHealth = Tools["schemas"]["McpHealth"];
+
+/** A machine is silent after three of its intervals, as the control plane counts; an interval is a minute unless told otherwise. */
+const SILENT_AFTER = 180;
+/** What was asked of a machine just now counts until two of our own questions went unanswered. */
+const LIVE_FOR = 45;
+/** An MCP server that nobody uses is asked every minute. */
+const MCP_FOR = 180;
+
+/** Of the status of a toolbox: in words, and how it is meant. A status that is new to this page is shown as it is. */
+const TOOLBOX: Record<string, [string, Tone]> = {
+  pending_provision: ["Waiting for its machine", "moving"],
+  provisioning: ["Being made", "moving"],
+  awaiting_heartbeat: ["Waiting for its agent", "moving"],
+  active: ["Active", "ok"],
+  unresponsive: ["Silent", "bad"],
+  pending_deprovision: ["Being removed", "moving"],
+  deprovisioning: ["Being removed", "moving"],
+  deprovisioned: ["Removed", "off"],
+  error_provisioning: ["Could not be made", "bad"],
+  error_deprovisioning: ["Could not be removed", "bad"],
+};
+
+export function toolboxState(toolbox: Toolbox): Observed {
+  const [word, tone] = TOOLBOX[toolbox.status] ?? [toolbox.status, "unknown" as Tone];
+  const heard = fromServer(toolbox.last_heartbeat_at);
+  if (toolbox.progress) {
+    const { message, problem, since } = toolbox.progress;
+    const moving = tone === "ok" || tone === "moving";
+    return {
+      word: moving && tone === "ok" ? message : word,
+      tone: moving ? "moving" : tone,
+      asOf: fromServer(since),
+      goodFor: null,
+      evidence: problem ?? message,
+    };
+  }
+  if (toolbox.status === "active") {
+    const version = toolbox.dtma_last_known_version;
+    const who = version ? `agent ${version}` : "its agent";
+    return { word, tone, asOf: heard, goodFor: SILENT_AFTER, evidence: `Last heartbeat of ${who}` };
+  }
+  if (toolbox.status === "unresponsive") {
+    return {
+      word,
+      tone,
+      asOf: heard ?? fromServer(toolbox.status_changed_at),
+      goodFor: null,
+      evidence: "No heartbeat since",
+    };
+  }
+  const evidence = toolbox.status === "awaiting_heartbeat" && toolbox.kind === "byo"
+    ? "Run the command on your machine; it has not reported yet"
+    : toolbox.provisioning_error_message;
+  return { word, tone, asOf: fromServer(toolbox.status_changed_at), goodFor: null, evidence };
+}
+
+/** Of the status of a tool. What is asked for is never shown as what is. */
+const TOOL: Record<string, [string, Tone]> = {
+  pending_deploy: ["Deploy requested…", "moving"],
+  deploying: ["Deploying…", "moving"],
+  starting: ["Starting…", "moving"],
+  running: ["Running", "ok"],
+  stopping: ["Stopping…", "moving"],
+  stopped: ["Stopped", "off"],
+  pending_delete: ["Delete requested…", "moving"],
+  deleting: ["Deleting…", "moving"],
+  error: ["Error", "bad"],
+};
+
+/** What the list and the page of a tool need of it; rows of the table and answers of the function both have it. */
+export interface ToolFacts {
+  status_on_toolbox: string;
+  desired_status: string;
+  /** When the agent was last heard to say so. */
+  observed_at: string | null;
+  /** From when on nothing is known, because its machine is silent. */
+  unknown_since: string | null;
+  error: { code: string; message: string } | null;
+  /** It comes from a question that was just answered by the agent. */
+  live: boolean;
+  /** What is going on, in words. */
+  progress?: string | null;
+  crashLoop?: boolean;
+}
+
+export function toolState(tool: ToolFacts): Observed {
+  const [word, tone] = TOOL[tool.status_on_toolbox] ?? [tool.status_on_toolbox, "unknown" as Tone];
+  const asOf = fromServer(tool.observed_at);
+  if (tool.unknown_since !== null) {
+    const since = fromServer(tool.unknown_since);
+    return { word, tone, asOf: since, goodFor: 0, evidence: "Its machine is silent; this is what was last known" };
+  }
+  const evidence = tool.error?.message ?? tool.progress ??
+    (tool.live ? "Seen by the agent" : "As the agent last reported");
+  if (tone === "moving") return { word, tone, asOf, goodFor: null, evidence };
+  const named = tool.error?.code === "crash_loop" ? "Crash loop" : word;
+  return { word: named, tone, asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence };
+}
+
+/** A tool as the function tells of it. */
+export function toolFacts(tool: Tool): ToolFacts {
+  const progress = tool.live?.progress;
+  return {
+    status_on_toolbox: tool.status_on_toolbox,
+    desired_status: tool.desired_status,
+    observed_at: tool.state_observed_at ?? null,
+    unknown_since: tool.unknown_since ?? null,
+    error: tool.error ?? null,
+    live: tool.state_source === "live",
+    progress: progress ? progressInWords(progress) : null,
+  };
+}
+
+export function progressInWords(progress: Tools["schemas"]["Progress"]): string {
+  const { stage, layers_done, layers_total, current_bytes, total_bytes } = progress;
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  const layers = layers_total > 0 ? `, layer ${layers_done} of ${layers_total}` : "";
+  const bytes = current_bytes && total_bytes ? `, ${mb(current_bytes)} of ${mb(total_bytes)}` : "";
+  return `${stage}${layers}${bytes}`;
+}
+
+const MCP: Record<McpHealth["state"], [string, Tone]> = {
+  starting: ["Starting…", "moving"],
+  healthy: ["Healthy", "ok"],
+  degraded: ["Degraded", "warn"],
+  unhealthy: ["Unhealthy", "bad"],
+  unreachable: ["Unreachable", "bad"],
+  "not-mcp": ["No MCP server", "off"],
+};
+
+export function mcpState(mcp: McpHealth): Observed {
+  const [word, tone] = MCP[mcp.state];
+  const goodFor = mcp.state === "not-mcp" ? null : MCP_FOR;
+  return { word, tone, asOf: fromServer(mcp.checked_at), goodFor, evidence: mcp.evidence };
+}
+
+const VERDICT: Record<Verdict, [string, Tone]> = {
+  ok: ["Healthy", "ok"],
+  warning: ["Needs a look", "warn"],
+  failed: ["Failed", "bad"],
+  not_checked: ["Not checked", "off"],
+};
+
+export function verdictState(verdict: Verdict, checkedAt: string | null, evidence?: string | null): Observed {
+  const [word, tone] = VERDICT[verdict];
+  return { word, tone, asOf: fromServer(checkedAt), goodFor: verdict === "not_checked" ? null : LIVE_FOR, evidence };
+}
+
+/** Whether somebody asked for something that is not seen yet. */
+export function isMoving(observed: Observed): boolean {
+  return observed.tone === "moving";
+}

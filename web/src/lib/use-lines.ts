@@ -1,0 +1,95 @@
+import { useEffect, useState } from "react";
+import { api } from "@/api/client.ts";
+import { fromAnswer, toApiError } from "@/api/error.ts";
+
+export interface Line {
+  /** Counts up, so that a line keeps its place on the screen. */
+  number: number;
+  text: string;
+  stream?: "stdout" | "stderr";
+  time?: string | null;
+  /** Not of the log itself: says that the stream was begun again, so lines may be missing here. */
+  mark?: boolean;
+}
+
+export interface Lines {
+  lines: Line[];
+  /** connecting, live, or why there is nothing new. */
+  state: "connecting" | "live" | "paused";
+  error: Error | null;
+  again: () => void;
+}
+
+/** More would slow the page; the oldest go first. */
+const MOST = 100_000;
+/** Lines come in bursts: they are shown together, a few times a second. */
+const BURST = 150;
+/** A stream may be silent; agents and gateways end it by themselves after two minutes or more. */
+const PAUSE = 1_000;
+
+/**
+ * Follows a log, and begins again when its stream ends, with a mark where lines may be missing.
+ * `path` says how many lines come first; `next` is asked for when the stream is begun again.
+ */
+export function useLines(path: string, next: string, parse: (text: string) => Omit<Line, "number">): Lines {
+  const [state, setState] = useState<{ lines: Line[]; state: Lines["state"]; error: Error | null }>({
+    lines: [],
+    state: "connecting",
+    error: null,
+  });
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    const stop = new AbortController();
+    let number = 0;
+    let kept: Line[] = [];
+    let waiting: Line[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const flush = () => {
+      timer = undefined;
+      kept = [...kept, ...waiting].slice(-MOST);
+      waiting = [];
+      setState({ lines: kept, state: "live", error: null });
+    };
+    const add = (line: Omit<Line, "number">) => {
+      waiting.push({ ...line, number: number++ });
+      timer ??= setTimeout(flush, BURST);
+    };
+    const follow = async () => {
+      let target = path;
+      while (!stop.signal.aborted) {
+        const reply = await api().raw(target, { signal: stop.signal });
+        if (!reply.ok) throw fromAnswer(reply.status, await reply.json().catch(() => null));
+        flush();
+        await readLines(reply, (text) => add(parse(text)));
+        if (stop.signal.aborted) return;
+        target = next;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        add({ text: "The stream was begun again; lines may be missing here", mark: true });
+      }
+    };
+    follow().catch((error: unknown) => {
+      if (!stop.signal.aborted) setState({ lines: [...kept, ...waiting], state: "paused", error: toApiError(error) });
+    });
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+      setState({ lines: [], state: "connecting", error: null });
+    };
+  }, [path, next, parse, attempt]);
+  return { ...state, again: () => setAttempt((before) => before + 1) };
+}
+
+/** The lines of an answer as they come. One that is cut off by the end of the stream counts. */
+async function readLines(reply: Response, line: (text: string) => void): Promise<void> {
+  const reader = reply.body?.pipeThrough(new TextDecoderStream()).getReader();
+  if (reader === undefined) return;
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop() ?? "";
+    for (const part of parts) line(part);
+  }
+  if (rest !== "") line(rest);
+}

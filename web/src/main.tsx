@@ -1,0 +1,50 @@
+import "./app/theme.css";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { createRouter, RouterProvider } from "@tanstack/react-router";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { Toaster } from "sonner";
+import { startApi } from "./api/client.ts";
+import { readConfig } from "./app/config.ts";
+import { NotFound } from "./app/not-found.tsx";
+import { routeTree } from "./app/routes.tsx";
+import { startSession } from "./app/session.ts";
+import { ErrorPanel } from "./components/error-panel.tsx";
+import { TooltipProvider } from "./components/ui/tooltip.tsx";
+import { queryClient } from "./lib/query-client.ts";
+
+const router = createRouter({
+  routeTree,
+  defaultPreload: "intent",
+  defaultNotFoundComponent: NotFound,
+  defaultErrorComponent: ({ error, reset }) => <ErrorPanel error={error} retry={reset} className="m-6" />,
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
+
+const place = document.getElementById("root");
+if (place === null) throw new Error("index.html has no element root");
+const screen = createRoot(place);
+try {
+  startApi(await readConfig());
+  await startSession();
+  screen.render(
+    <StrictMode>
+      <QueryClientProvider client={queryClient}>
+        <TooltipProvider delayDuration={200}>
+          <RouterProvider router={router} />
+          <Toaster position="bottom-right" theme="system" />
+        </TooltipProvider>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+} catch (error) {
+  screen.render(
+    <ErrorPanel className="m-6" title="The console cannot start" error={error} retry={() => location.reload()} />,
+  );
+}
