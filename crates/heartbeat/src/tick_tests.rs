@@ -204,6 +204,8 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
             stored(None, json!({"PLAIN": {"key_id": null, "value": "SECRET one"}, "OLD": old}), "v1"),
             stored(Some(operation), json!({"OLD": old}), "v2"),
             stored(None, json!({"MOVED": old}), "v3"),
+            stored(None, json!({"MALFORMED": {"key_id": null, "value": ["SECRET"]}}), "v4"),
+            stored(None, json!("SECRET"), "v5"),
         ],
         "webhooks": [
             {"channel_id": CHANNEL, "webhook_secret": "whsec_SECRET", "webhook_secret_key_id": null},
@@ -399,7 +401,7 @@ fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
     let world = shop();
     world.on("begin_rare_job", &json!({"outcome": "due"})).on(
         "sweep_toolboxes",
-        &json!({"outcome": "swept", "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
+        &json!({"outcome": "swept", "adopted": [], "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
             {"droplet_id": 7, "toolbox_id": null, "why": "unknown", "is_ours": false}]}),
     );
     world.transport.on(|request| {

@@ -436,7 +436,7 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
-        C::QuotaExceeded => is_creation,
+        C::QuotaExceeded => is_creation || facts.path.ends_with("/resize"),
         C::IllegalState => changes,
         C::OperationInProgress => {
             facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")
