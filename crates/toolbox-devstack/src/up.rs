@@ -216,9 +216,9 @@ impl<'a> Stack<'a> {
             db,
             registered,
         } = database;
-        if functions.contains_key("heartbeat") {
+        if functions.contains_key("clock") {
             tokio::spawn(schedule::run(
-                format!("{url}/functions/v1/heartbeat/tick"),
+                format!("{url}/functions/v1/clock/tick"),
                 self.secrets.secret_key.clone(),
             ));
         }
