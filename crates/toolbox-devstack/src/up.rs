@@ -339,6 +339,7 @@ impl<'a> Stack<'a> {
             &self.secrets.stack_id.to_string(),
             self.data.path.join("droplet"),
             &self.paths.cache,
+            self.args.droplet_image.clone(),
             vec![self.ports.gateway],
             &[SAMPLE_IMAGE],
         )
@@ -357,6 +358,8 @@ impl<'a> Stack<'a> {
                 "TOOLBOX_DIGITALOCEAN_URL",
                 format!("http://127.0.0.1:{port}"),
             ),
+            ("DO_DEFAULT_REGION", "nyc3".to_owned()),
+            ("DO_DEFAULT_SIZE", "s-1vcpu-1gb".to_owned()),
             ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
             // The droplets' addresses are no public ones.
             ("TOOLBOX_ALLOWED_MACHINES", network),
