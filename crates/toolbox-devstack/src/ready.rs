@@ -134,6 +134,10 @@ Deploy the sample MCP server, list what runs, stop it:
 {curl} -H 'Content-Type: application/json' -H 'Prefer: wait=20' {tools} -d '{{\"toolCatalogId\":\"{SAMPLE}\",\"instanceNameOnToolbox\":\"Sample\"}}'
 {curl} {tools}
 {curl} -X POST -H 'Prefer: wait=20' {tools}/Sample/stop
+
+Connect Claude Code to it while it runs; `/mcp` there opens the console, where you sign in and let it in:
+
+claude mcp add --transport http sample $({curl} {tools}/Sample/mcp | grep -oE '\"public_url\":\"[^\"]+' | cut -d'\"' -f4)
 ",
             email = demo.email,
             password = demo.password,

@@ -1,4 +1,4 @@
-import { Server } from "lucide-react";
+import { AppWindow, Server } from "lucide-react";
 import type { ComponentType } from "react";
 
 interface Place {
@@ -12,4 +12,5 @@ interface Place {
 /** The places of the rail and of the palette, in their order. A page that is not built yet is not here. */
 export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
+  { to: "/applications", label: "Applications", icon: AppWindow, words: "connected clients oauth grants settings" },
 ];
