@@ -95,6 +95,8 @@ function ChooseTools(
           ? "All its tools, also those to come"
           : "All its tools that are shared with you"}
         checked={tools === null}
+        // Until they are known there is nothing to choose from.
+        disabled={tools === null && !listed.isSuccess}
         onChange={(all) => onChange(all ? null : names)}
       />
       {listed.isPending && <p className="text-xs text-ink-3">Asking the server for its tools…</p>}
