@@ -25,17 +25,17 @@ export interface Agent {
 }
 
 /** Starts `program` without a control plane. Over TLS, as on a real machine, or over plain HTTP. */
-export async function startAgent(program: string, { tls }: { tls: boolean }): Promise<Agent> {
+export async function startAgent(
+  program: string,
+  { tls, toolboxId = crypto.randomUUID(), key = newKey() }: { tls: boolean; toolboxId?: string; key?: string },
+): Promise<Agent> {
   const dir = await Deno.makeTempDir({ prefix: "toolbox-bench-" });
-  const toolboxId = crypto.randomUUID();
   const cleanUp = onCleanup(async () => {
     await removeContainers([`${LABEL}=1`, `io.toolbox.toolbox_id=${toolboxId}`]);
     await removeNetworks(`io.toolbox.toolbox_id=${toolboxId}`);
     await Deno.remove(dir, { recursive: true });
   });
   const port = freePort();
-  const key = "tbk_" +
-    Array.from(crypto.getRandomValues(new Uint8Array(32)), (b) => b.toString(16).padStart(2, "0")).join("");
   await Deno.writeTextFile(`${dir}/key`, key, { mode: 0o600 });
   // For curl, whose command line every user can read.
   const headers = `authorization: Bearer ${key}\nprefer: wait=30\ncontent-type: application/json\n`;
@@ -48,7 +48,7 @@ export async function startAgent(program: string, { tls }: { tls: boolean }): Pr
       DTMA_KEY_FILE: `${dir}/key`,
       DTMA_STATE_DIR: `${dir}/state`,
       DTMA_DOCKER_HOST: `unix://${SOCKET}`,
-      DTMA_LOG: "warn",
+      DTMA_LOG: Deno.env.get("BENCH_LOG") ?? "warn",
     },
     clearEnv: true,
     stdin: "null",
@@ -95,6 +95,11 @@ export async function startAgent(program: string, { tls }: { tls: boolean }): Pr
         200,
       ),
   };
+}
+
+function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  return "tbk_" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** What makes the sample server a tool that is spoken to over its standard streams. */

@@ -100,7 +100,16 @@ export function cpuMillis(pid: number): number {
 
 /** Resident memory of the process in MB. */
 export function residentMb(pid: number): number {
-  const kb = /VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1];
+  return statusMb(pid, "VmRSS");
+}
+
+/** The most it ever was. */
+export function peakMb(pid: number): number {
+  return statusMb(pid, "VmHWM");
+}
+
+function statusMb(pid: number, name: string): number {
+  const kb = new RegExp(`${name}:\\s+(\\d+) kB`).exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1];
   return Number(kb) * 1024 / 1e6;
 }
 

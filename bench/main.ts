@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import { benchAgent } from "./agent.ts";
 import { benchBridge } from "./bridge.ts";
 import { endCleanly, failCleanly } from "./cleanup.ts";
+import { benchClients } from "./clients.ts";
 import { benchFleet } from "./fleet.ts";
 import { benchHandlers, countRoundTrips, type Setting } from "./handlers.ts";
 import { benchHeartbeats } from "./heartbeat.ts";
@@ -24,6 +25,7 @@ const PARTS = {
   dtma: { limit: [240, 300], lines: agentLines },
   heartbeat: { limit: [180, 420], lines: heartbeatLines },
   bridge: { limit: [180, 300], lines: bridgeLines },
+  mcp: { limit: [180, 300], lines: clientsLines },
   ssh: { limit: [120, 300], lines: sshLines },
 };
 type Part = keyof typeof PARTS;
@@ -144,6 +146,11 @@ async function bridgeLines(): Promise<Line[]> {
     ...(options.before && { before: { bridge: program("BEFORE_BRIDGE"), dtma: program("BEFORE_DTMA") } }),
   };
   return await benchBridge(programs, { rounds: quick ? 2 : 4, seconds: quick ? 2 : 4 }, progress);
+}
+
+async function clientsLines(): Promise<Line[]> {
+  const rounds = { rounds: quick ? 3 : 8, coldRounds: quick ? 5 : 20, seconds: quick ? 2 : 4 };
+  return await benchClients(program("DTMA"), rounds, progress);
 }
 
 async function sshLines(): Promise<Line[]> {

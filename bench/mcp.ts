@@ -35,7 +35,8 @@ export function echoCall({ echo }: Endpoint): string {
   return JSON.stringify({ jsonrpc: "2.0", id: "@", method: "tools/call", params }).replace('"@"', "@");
 }
 
-async function post(endpoint: Endpoint, session: Record<string, string>, body: unknown): Promise<Response> {
+/** Sends a message. */
+export async function post(endpoint: Endpoint, session: Record<string, string>, body: unknown): Promise<Response> {
   return await fetch(endpoint.url, {
     ...(endpoint.client && { client: endpoint.client }),
     method: "POST",

@@ -1,5 +1,7 @@
 // What passes between an MCP client and an agent, and when: streams both ways, the ends of either side, and whose tokens count.
 import assert from "node:assert/strict";
+import { certificate } from "../lib/certificates.ts";
+import { TlsPeer } from "../lib/tls_peer.ts";
 import {
   all,
   claims,
@@ -60,7 +62,8 @@ async function start() {
   const database = new Upstream((_request, url) =>
     url.pathname.endsWith("/rpc/find_mcp_access") ? json(access(agent.port)) : json({}, 404)
   );
-  const worker = await Worker.start("supabase/functions/mcp/index.ts", environment(database.port));
+  const env = environment(database.port, { TOOLBOX_MCP_STREAM_SECONDS: "7" });
+  const worker = await Worker.start("supabase/functions/mcp/index.ts", env);
   const url = `${worker.url}/mcp/${INSTANCE}`;
   const ask = (init: RequestInit & { headers?: Record<string, string> } = {}) =>
     fetch(url, { method: "POST", ...init, headers: { authorization: `Bearer ${TOKEN}`, ...init.headers } });
@@ -72,13 +75,14 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 Deno.test("both bodies pass as they come, and nothing waits for an end", async () => {
   const { agent, ask, stack } = await start();
   await using _all = stack;
-  const heard = Promise.withResolvers<string>();
+  const heard = Promise.withResolvers<void>();
   const seen = Promise.withResolvers<Headers>();
   const may_end = Promise.withResolvers<void>();
   agent.answer = async (request) => {
     seen.resolve(request.headers);
     const reader = request.body!.pipeThrough(new TextDecoderStream()).getReader();
-    heard.resolve((await reader.read()).value!);
+    await reader.read();
+    heard.resolve();
     while (!(await reader.read()).done) { /* the rest */ }
     const body = new ReadableStream({
       async start(controller) {
@@ -105,8 +109,9 @@ Deno.test("both bodies pass as they come, and nothing waits for an end", async (
       "x-toolbox-mcp-caller": "SECRET",
     },
   });
-  await writer.write(bytes('{"jsonrpc":'));
-  assert.equal(await heard.promise, '{"jsonrpc":', "the agent has the first part while the second is not written");
+  // A body that is longer than what is sent in one piece.
+  await writer.write(bytes(" ".repeat(70_000) + '{"jsonrpc":'));
+  await heard.promise;
   await writer.write(bytes('"2.0"}'));
   await writer.close();
   const answer = await asked;
@@ -129,6 +134,58 @@ Deno.test("both bodies pass as they come, and nothing waits for an end", async (
   assert.match(headers.get("authorization")!, /^Bearer tbk_/);
   assert.ok(!JSON.stringify([...headers]).includes("SECRET"));
   assert.ok(!JSON.stringify([...headers]).includes(TOKEN));
+});
+
+Deno.test("a short body comes in one piece, and a long one whole", async () => {
+  const { agent, ask, stack } = await start();
+  await using _all = stack;
+  const seen: [string | null, string | null, number][] = [];
+  agent.answer = async (request) => {
+    const [length, stream] = ["content-length", "x-toolbox-mcp-stream-seconds"].map((name) =>
+      request.headers.get(name)
+    );
+    seen.push([length, stream, (await request.bytes()).length]);
+    return json({});
+  };
+  for (const length of [2, 64 * 1024, 64 * 1024 + 1, 3_000_000]) {
+    assert.equal(await (await ask({ body: "x".repeat(length) })).text(), "{}");
+  }
+  const parts = new ReadableStream({
+    start(controller) {
+      for (const part of ['{"a":', "1", "}"]) controller.enqueue(bytes(part));
+      controller.close();
+    },
+  });
+  assert.equal(await (await ask({ body: parts })).text(), "{}");
+  assert.deepEqual(seen, [
+    ["2", "7", 2],
+    ["65536", "7", 65_536],
+    [null, "7", 65_537],
+    [null, "7", 3_000_000],
+    ["7", "7", 7],
+  ]);
+});
+
+Deno.test("whoever answers in the agent's place gets nothing of an MCP client", async () => {
+  const { database, ask, stack } = await start();
+  const names = [`DNS:${TOOLBOX}.toolbox.invalid`, "IP:127.0.0.1"];
+  const own = await certificate({ names });
+  const peer = new TlsPeer(own, () => json({ jsonrpc: "2.0" }));
+  await using _all = all(stack, peer);
+  database.answer = () => {
+    const found = access(peer.port);
+    return json({ ...found, toolbox: { ...found.toolbox, dtma_certificate_pem: own.cert } });
+  };
+  assert.deepEqual(await (await ask({ body: "{}" })).json(), { jsonrpc: "2.0" }, "the agent itself");
+  for (const impostor of [{ names }, { names, by: await certificate({ names: [], authority: true }) }]) {
+    await peer.become(await certificate(impostor));
+    for (const method of ["POST", "GET", "DELETE"]) {
+      const answer = await ask({ method, body: method === "POST" ? '{"secret":1}' : undefined });
+      const { error } = await answer.json();
+      assert.deepEqual([answer.status, error.data.code], [502, "agent_certificate_invalid"]);
+    }
+    assert.deepEqual(peer.read, []);
+  }
 });
 
 Deno.test("a client that goes away ends the call, before its answer and in the middle of it", async () => {
@@ -172,6 +229,12 @@ Deno.test("an answer that breaks off is an error for the client, not an end", as
   };
   const answer = await ask({ body: "{}" });
   await assert.rejects(answer.text());
+  // A call would wait for its answer in silence: SDKs do not take the end of a stream for one.
+  const call = await ask({ body: '{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{}}' });
+  const [first, second, rest] = (await call.text()).split("event: message\ndata: ");
+  assert.deepEqual([first, rest], ["data: 1\n\n\n\n", undefined]);
+  const { id, error } = JSON.parse(second);
+  assert.deepEqual([id, error.data.code], ["x", "agent_unreachable"]);
   // The next request is answered as ever.
   agent.answer = () => json({ jsonrpc: "2.0" });
   assert.deepEqual(await (await ask({ body: "{}" })).json(), { jsonrpc: "2.0" });

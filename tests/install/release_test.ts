@@ -46,6 +46,59 @@ Deno.test("what cannot be published is not", async () => {
   assertMatch((await run(script, [folder], url)).err, /is damaged/);
 });
 
+/** A place that takes releases, by PUT, and gives them back. */
+function storage(token: string) {
+  const files = new Map<string, Uint8Array>();
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const path = new URL(request.url).pathname;
+    const body = new Uint8Array(await request.arrayBuffer());
+    if (request.headers.get("authorization") !== `Bearer ${token}`) return new Response(null, { status: 401 });
+    if (request.method === "GET") return new Response(files.get(path), { status: files.has(path) ? 200 : 404 });
+    files.delete(path);
+    files.set(path, body);
+    return new Response(null, { status: 201 });
+  });
+  const url = `http://127.0.0.1:${server.addr.port}/releases/`;
+  const text = (path: string) => new TextDecoder().decode(files.get(`/releases/${path}`));
+  return { files, text, url, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+Deno.test("a patch of an older line does not become the latest", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "toolbox-publish-" });
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await using place = storage(TOKEN);
+  const env = { TOOLBOX_RELEASE_UPLOAD_URL: place.url, TOOLBOX_RELEASE_UPLOAD_TOKEN: TOKEN };
+  const publish = async (version: string) => {
+    const release = `${folder}/${version}`;
+    await Deno.mkdir(`${release}/${version}`, { recursive: true });
+    await Deno.writeTextFile(`${release}/latest`, `${version}\n`);
+    await Deno.writeTextFile(`${release}/install.sh`, version);
+    await Deno.writeTextFile(`${release}/${version}/dtma-x86_64`, version);
+    await succeeds("sh", ["-c", `cd ${release}/${version} && sha256sum dtma-x86_64 >SHA256SUMS`]);
+    return await run("scripts/publish-release", [release], env);
+  };
+  for (
+    const [version, latest] of [
+      ["1.9.0", "1.9.0"],
+      ["1.10.0-rc.1", "1.10.0-rc.1"],
+      ["1.10.0", "1.10.0"],
+      ["1.9.1", "1.10.0"],
+      ["1.10.0-rc.2", "1.10.0"],
+      ["1.10.0", "1.10.0"],
+      ["1.10.1", "1.10.1"],
+    ]
+  ) {
+    const { code, err } = await publish(version);
+    assertEquals(code, 0, err);
+    assertEquals([place.text("latest").trim(), place.text("install.sh")], [latest, latest], version);
+    assertEquals(place.text(`${version}/dtma-x86_64`), version);
+    assertEquals(err.includes("stays the latest"), version !== latest, err);
+  }
+  place.files.set("/releases/latest", new TextEncoder().encode("<html>"));
+  const { code, err } = await publish("2.0.0");
+  assert(code === 1 && err.includes("is no version"), err);
+});
+
 Deno.test({ name: "a whole release is made, runs on arm64 and is published", ignore: !thorough }, async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "toolbox-release-" });
   await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
@@ -147,25 +200,17 @@ Deno.test({ name: "a whole release is made, runs on arm64 and is published", ign
   });
 
   await t.step("it is put where a setting says, and `latest` comes last", async () => {
-    const put = new Map<string, number>();
-    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-      const allowed = request.method === "PUT" && request.headers.get("authorization") === `Bearer ${TOKEN}`;
-      const body = await request.arrayBuffer();
-      if (!allowed) return new Response(null, { status: 401 });
-      put.set(new URL(request.url).pathname, body.byteLength);
-      return new Response(null, { status: 201 });
-    });
-    try {
-      const env = { TOOLBOX_RELEASE_UPLOAD_URL: `http://127.0.0.1:${server.addr.port}/releases/` };
-      const { code, err } = await run("scripts/publish-release", [folder], env);
-      assert(code === 1 && err.includes("answered 401"), err);
-      await succeeds("scripts/publish-release", [folder], { ...env, TOOLBOX_RELEASE_UPLOAD_TOKEN: TOKEN });
-    } finally {
-      await server.shutdown();
-    }
+    await using there = storage(TOKEN);
+    const env = { TOOLBOX_RELEASE_UPLOAD_URL: there.url };
+    const { code, err } = await run("scripts/publish-release", [folder], env);
+    assert(code === 1 && err.includes("answered 401"), err);
+    await succeeds("scripts/publish-release", [folder], { ...env, TOOLBOX_RELEASE_UPLOAD_TOKEN: TOKEN });
+    const put = there.files;
     const expected = [...below(place).map((file) => `${version}/${file}`), "install.sh", "latest"];
     assertEquals([...put.keys()].sort(), expected.map((file) => `/releases/${file}`).sort());
     assertEquals([...put.keys()].at(-1), "/releases/latest");
-    for (const file of expected) assertEquals(put.get(`/releases/${file}`), Deno.statSync(`${folder}/${file}`).size);
+    for (const file of expected) {
+      assertEquals(put.get(`/releases/${file}`)?.length, Deno.statSync(`${folder}/${file}`).size);
+    }
   });
 });

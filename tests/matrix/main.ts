@@ -1,8 +1,8 @@
-// The matrix of servers and clients through the agent. Started by tests/matrix/run.
+// The matrix of servers and clients through the agent, or through the function `mcp`. Started by tests/matrix/run.
 
 import { endCleanly, failCleanly, onCleanup, undoAll } from "../../bench/cleanup.ts";
-import { type Agent, startAgent } from "../../bench/dtma.ts";
 import { type Server, SERVERS } from "./servers.ts";
+import { agentWay, type Endpoint, functionWay, type Way } from "./ways.ts";
 
 const IMAGE = "toolbox/matrix:dev";
 const HOME = "/opt/matrix";
@@ -58,9 +58,15 @@ interface Row {
   cells: Map<Client, Cell>;
 }
 
+/** The servers that are used through the function as well: one of each way to speak. */
+const THROUGH = ["everything", "everything, HTTP", "FastMCP 4, HTTP", "stateless, HTTP"];
+
 const options = parseArgs(Deno.args);
-const servers = SERVERS.filter(({ name }) => name.includes(options.server ?? ""));
+const named = SERVERS.filter(({ name }) => name.includes(options.server ?? ""));
+const servers = options.through ? named.filter(({ name }) => THROUGH.includes(name)) : named;
 const clients = CLIENTS.filter(({ name }) => name.includes(options.client ?? ""));
+/** What the tables stand between in the document. */
+const mark = options.through ? "through" : "matrix";
 endCleanly(3600);
 try {
   const rows = await measure();
@@ -69,7 +75,8 @@ try {
   if (options.write) {
     const file = new URL("../../docs/MCP-MATRIX.md", import.meta.url);
     const before = await Deno.readTextFile(file);
-    await Deno.writeTextFile(file, before.replace(/<!-- matrix -->[\s\S]*<!-- \/matrix -->/, () => text));
+    const part = new RegExp(`<!-- ${mark} -->[\\s\\S]*<!-- /${mark} -->`);
+    await Deno.writeTextFile(file, before.replace(part, () => text));
   }
   const failed = rows.flatMap(({ failed, cells }) => [failed, ...[...cells.values()].flatMap(({ failed }) => failed)]);
   await undoAll();
@@ -79,80 +86,59 @@ try {
 }
 
 async function measure(): Promise<Row[]> {
-  const agent = await startAgent(options.agent, { tls: true });
-  const container = await startClients(agent);
+  const way = options.through ? await functionWay() : await agentWay(options.agent);
+  const container = await startClients(way);
   const rows: Row[] = [];
   const rest = servers.entries();
   const lane = async () => {
-    for (const [at, server] of rest) rows[at] = await row(agent, container, server);
+    for (const [at, server] of rest) rows[at] = await row(way, container, server);
   };
   await Promise.all(Array.from({ length: WIDTH }, lane));
-  await agent.stop();
+  await way.stop();
   return rows;
 }
 
 /** A container on this machine's network in which the clients run; its name. */
-async function startClients(agent: Agent): Promise<string> {
+async function startClients(way: Way): Promise<string> {
   const name = `toolbox-matrix-${crypto.randomUUID().slice(0, 8)}`;
   onCleanup(async () => void await docker(["rm", "--force", name]));
   // It has a name, so it can be ended whatever happens here, and it ends by itself.
   await docker(["run", "--detach", "--rm", "--name", name, "--network", "host", IMAGE, "sleep", "3600"]);
-  await docker(["exec", "--interactive", name, "sh", "-c", "cat >/tmp/ca.pem"], agent.certificate);
+  if (way.certificate) await docker(["exec", "--interactive", name, "sh", "-c", "cat >/tmp/ca.pem"], way.certificate);
   return name;
 }
 
-async function row(agent: Agent, container: string, server: Server): Promise<Row> {
-  const id = crypto.randomUUID();
+async function row(way: Way, container: string, server: Server): Promise<Row> {
   const result: Row = { server, deployed: "", cells: new Map() };
-  const spec = {
-    image: IMAGE,
-    entrypoint: server.command.slice(0, 1),
-    command: server.command.slice(1),
-    transport: server.transport,
-    stdin_open: server.transport === "stdio",
-    ...(server.port && { ports: [{ container_port: server.port }], mcp_path: server.path ?? "/mcp" }),
-    resources: { memory_bytes: 768 << 20, pids: 256 },
-    confinement: { tmpfs: ["/tmp"] },
-  };
+  let deployed;
   try {
-    const tool = {
-      generation: 1,
-      desired: "running",
-      name: server.name,
-      container_name: `matrix-${id.slice(0, 8)}`,
-      spec,
-    };
-    const { phase, reason } = await agent.call("PUT", `/tools/${id}`, tool);
-    if (phase !== "running") throw new Error(`the instance is ${phase}: ${JSON.stringify(reason)}`);
-    result.deployed = await answering(agent, id);
+    deployed = await way.deploy(server, IMAGE);
+    await answering(deployed.endpoint, way);
+    result.deployed = await deployed.found();
   } catch (error) {
     result.failed = String((error as Error).message);
   }
   for (const client of clients) {
-    const job = { url: `${agent.url}/mcp/${id}`, headers: { Authorization: `Bearer ${agent.key}` }, ...server };
+    const job: Record<string, unknown> = { ...deployed?.endpoint, ...server };
     if (client.smallEvents && server.large?.streamed) delete job.large;
-    const cell = await pair(container, client, job);
+    const cell = await pair(way, container, client, job);
     result.cells.set(client, cell);
     console.error(`matrix: ${server.name} x ${client.name}: ${cellText(cell)}`);
     for (const { step, error } of cell.failed) console.error(`  ${step}: ${error}`);
   }
-  if (options.logs) await showLogs(agent, id);
-  await agent.call("DELETE", `/tools/${id}?generation=2`).catch((error) => console.error(`matrix: ${error.message}`));
+  if (options.logs) console.error(await deployed?.logs());
+  await deployed?.remove().catch((error) => console.error(`matrix: ${error.message}`));
   return result;
 }
 
-/** Waits until the bridge lets a client in, for at most a minute, and what the agent says of the server then. */
-async function answering(agent: Agent, id: string): Promise<string> {
+/** Waits until a client is let in, for at most a minute. */
+async function answering({ url, headers }: Endpoint, { client }: Way): Promise<void> {
   const deadline = Date.now() + 60_000;
   for (;;) {
-    const answer = await fetch(`${agent.url}/mcp/${id}`, {
-      client: agent.client!,
+    const answer = await fetch(url, {
+      ...(client && { client }),
       method: "POST",
-      headers: {
-        authorization: `Bearer ${agent.key}`,
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
-      },
+      headers: { ...headers, "content-type": "application/json", accept: "application/json, text/event-stream" },
       body: JSON.stringify({
         jsonrpc: "2.0",
         id: 1,
@@ -163,23 +149,15 @@ async function answering(agent: Agent, id: string): Promise<string> {
     });
     const text = await answer.text();
     // A server of revision 2026-07-28 says so, which is an answer.
-    if (answer.ok || text.includes("2026-07-28")) {
-      const { mcp } = await agent.call("GET", `/tools/${id}`);
-      return mcp ? [mcp.state, mcp.protocol_version, `${mcp.tool_count} tools`].join(", ") : "answers";
-    }
+    if (answer.ok || text.includes("2026-07-28")) return;
     if (answer.status < 500 || Date.now() > deadline) throw new Error(`initialize: ${answer.status} ${text}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
-async function showLogs(agent: Agent, id: string): Promise<void> {
-  const { container_id: container } = await agent.call("GET", `/tools/${id}`);
-  const log = await docker(["logs", "--tail", "60", container]).catch((error) => error.message);
-  console.error(log.split("\n").map((line: string) => line.slice(0, 300)).join("\n"));
-}
-
-async function pair(container: string, client: Client, job: Record<string, unknown>): Promise<Cell> {
-  const env = ["NODE_EXTRA_CA_CERTS=/tmp/ca.pem", "SSL_CERT_FILE=/tmp/ca.pem", "PYTHONWARNINGS=ignore"];
+async function pair(way: Way, container: string, client: Client, job: Record<string, unknown>): Promise<Cell> {
+  const trust = way.certificate ? ["NODE_EXTRA_CA_CERTS=/tmp/ca.pem", "SSL_CERT_FILE=/tmp/ca.pem"] : [];
+  const env = [...trust, "PYTHONWARNINGS=ignore"];
   const command = ["exec", "--interactive", ...env.flatMap((one) => ["--env", one]), container, ...client.command];
   const cell: Cell = { revision: null, done: [], failed: [] };
   let output = "";
@@ -238,7 +216,7 @@ function markdown(rows: Row[]): string {
     ),
   ]);
   return [
-    "<!-- matrix -->",
+    `<!-- ${mark} -->`,
     `${passed} of ${cells.length} pairs passed.`,
     table(
       ["server", ...clients.map(({ name }) => name)],
@@ -252,13 +230,15 @@ function markdown(rows: Row[]): string {
         server.of,
         server.sdk,
         server.transport,
-        ["call", "progress", "large", "elicit", "sample", "roots"].filter((step) => step in server).join(", ") ||
+        ["call", "progress", "cancel", "large", "elicit", "sample", "roots"].filter((step) => step in server).join(
+          ", ",
+        ) ||
         "none",
         failed ? `**${deployed || "not deployed"}**` : deployed,
       ]),
     ),
     table(["client", "package"], clients.map(({ name, of }) => [name, of])),
-    "<!-- /matrix -->",
+    `<!-- /${mark} -->`,
   ].join("\n\n");
 }
 
@@ -267,11 +247,21 @@ function inline(text: string): string {
   return text.replaceAll(/\s+/g, " ").replaceAll(/[|<>`]/g, "'").slice(0, 300);
 }
 
+interface Options {
+  server?: string;
+  client?: string;
+  write?: boolean;
+  logs?: boolean;
+  /** Through the function `mcp`, by URL and token. */
+  through?: boolean;
+  agent: string;
+}
+
 function parseArgs(args: string[]) {
-  const result: { server?: string; client?: string; write?: boolean; logs?: boolean; agent: string } = { agent: "" };
+  const result: Options = { agent: "" };
   for (let at = 0; at < args.length; at++) {
     const name = args[at].replace(/^--/, "");
-    if (name === "write" || name === "logs") result[name] = true;
+    if (name === "write" || name === "logs" || name === "through") result[name] = true;
     else if ((name === "server" || name === "client" || name === "agent") && args[at + 1]) result[name] = args[++at];
     else throw new Error(`unknown or incomplete option ${args[at]}`);
   }

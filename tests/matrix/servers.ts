@@ -20,6 +20,8 @@ export interface Server {
   /** How it is called, and a part of its answer; none for a server that needs the network. */
   call?: { arguments: Record<string, unknown>; expect: string };
   progress?: Todo;
+  /** A call that takes long, and is cancelled. */
+  cancel?: Todo;
   /** An answer of so many bytes at least; `streamed` when the server itself makes one event of it. */
   large?: Todo & { bytes: number; streamed?: boolean };
   /** Asks the client for a form, which it fills in with `content`. */
@@ -104,6 +106,8 @@ export const SERVERS: Server[] = [
     command: ["env", "PORT=3001", ...everything("streamableHttp")],
     port: 3001,
     ...EVERYTHING,
+    // Not over stdio: while a cancelled call may still ask, no other client of the one process is asked anything.
+    cancel: { tool: "trigger-long-running-operation", arguments: { duration: 120, steps: 2 } },
     ...ASKING,
   },
   {

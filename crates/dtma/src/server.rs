@@ -32,10 +32,11 @@ use tokio_rustls::server::TlsStream;
 use crate::connections::{Connection, Limits, Table};
 use crate::tunnel::{self, PromptAcks};
 
-/// How many connections there may be at once.
+/// How many connections there may be at once. A worker of the function `mcp` has one address, and begins as many as its clients
+/// call at the same moment: until their requests are read, they are strangers.
 const LIMITS: Limits = Limits {
     all: 512,
-    strangers_per_address: 32,
+    strangers_per_address: 128,
     reserved: 64,
 };
 /// How long a TLS handshake may take, the tunnel before it included.

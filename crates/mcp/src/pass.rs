@@ -21,11 +21,12 @@ const PREFIX: &str = "mcp-";
 
 /// An answer begins within this time: the platform ends a request that has none after 150 s.
 const HEAD: Duration = Duration::from_secs(140);
-/// The agent writes into a silent stream every 15 s: after three times that, its machine is gone.
+/// The agent begins a stream of events within 15 s, and writes into a silent one every 15 s: after three times that, its
+/// machine is gone.
 const SILENCE: Duration = Duration::from_secs(45);
-/// A stream on which a client listens ends before the platform ends it, and is begun again.
-const LONGEST_LISTENING: Duration = Duration::from_secs(140);
-/// An answer that has begun goes on so long. The platform lets no request take longer than 400 s in all.
+/// The agent ends streams in time; an older one does not, and then they are ended here so much later.
+const LATER: Duration = Duration::from_secs(5);
+/// An answer that cannot be gone on with has so long. The platform lets no worker live longer than 400 s.
 const LONGEST: Duration = Duration::from_secs(250);
 
 /// Longest name of a client that is kept, in characters.
@@ -62,10 +63,12 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
     };
     let listens =
         cx.method == "GET" || cx.headers.get("mcp-method") == Some("subscriptions/listen");
+    let stream = cx.state.config.mcp_stream;
     let patience = Patience {
-        head: HEAD,
+        head: if begins_soon(cx) { SILENCE } else { HEAD },
         silence: SILENCE,
-        longest: if listens { LONGEST_LISTENING } else { LONGEST },
+        longest: if listens { stream + LATER } else { LONGEST },
+        stream,
         listens,
     };
     let body = cx.body.stream().await;
@@ -86,6 +89,14 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
         headers: answer.headers,
         body: answer.body.map_or(Body::Empty, Body::Stream),
     })
+}
+
+/// Whether the answer can begin as a stream of events, before there is anything to say. It cannot where a session begins,
+/// whose id stands in the head; nothing of a session or of a revision is known then.
+fn begins_soon(cx: &RequestContext) -> bool {
+    let accepts = cx.headers.get("accept").unwrap_or_default();
+    let mut known = ["mcp-session-id", "mcp-protocol-version", "mcp-method"].into_iter();
+    accepts.contains("text/event-stream") && known.any(|name| cx.headers.get(name).is_some())
 }
 
 /// Who calls, and what they may do.

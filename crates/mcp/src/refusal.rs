@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::dtma::SERVER_ERROR;
 use toolbox_edge::{Reply, RequestContext, reply};
 
 use crate::discovery;
 
-/// JSON-RPC's code for what the server could not do; `data.code` says what.
-const SERVER_ERROR: i32 = -32000;
 /// When it is worth to come again, in seconds.
 const SOON: &str = "5";
 

@@ -236,6 +236,10 @@ pub enum McpHostKind {
 /// The header by which the function `mcp` tells an agent who calls and what they may do.
 pub const CALLER_HEADER: &str = "x-toolbox-mcp-caller";
 
+/// The header by which it tells after how many seconds a stream of events has to end. A call that takes longer goes on in a
+/// stream that the client asks for then; an agent that does not know the header ends nothing.
+pub const STREAM_HEADER: &str = "x-toolbox-mcp-stream-seconds";
+
 /// Who calls an MCP server through the control plane, and which tools they may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

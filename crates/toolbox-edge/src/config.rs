@@ -47,6 +47,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_MAX_PRICE",
     "TOOLBOX_MAX_TOOLBOXES",
+    "TOOLBOX_MCP_STREAM_SECONDS",
     "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_RELEASE_URL",
     "TOOLBOX_SITE_URL",
@@ -57,6 +58,10 @@ pub const VARIABLES: &[&str] = &[
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A worker lives shorter than this.
 const MAX_TIMEOUT_MS: u64 = 600_000;
+/// A worker takes new requests during the first half of its life, which is 150 s on the free plan and 400 s on others. A stream
+/// that begins just then has the other half.
+const DEFAULT_MCP_STREAM: Duration = Duration::from_secs(70);
+const MAX_MCP_STREAM_SECONDS: u64 = 390;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 const DEFAULT_MAX_TOOLBOXES: u32 = 20;
 const DEFAULT_MAX_PRICE: u32 = 50;
@@ -98,6 +103,8 @@ pub struct Config {
     pub ssh_ca_key: Option<String>,
     /// `TOOLBOX_UPSTREAM_TIMEOUT_MS`: for each call to the database or an agent.
     pub upstream_timeout: Duration,
+    /// `TOOLBOX_MCP_STREAM_SECONDS`: after so long a stream of an MCP server ends, and goes on in another one.
+    pub mcp_stream: Duration,
     /// For functions that call agents or give them keys.
     pub agents: Result<AgentConfig, ConfigError>,
     /// For functions that make tools or toolboxes.
@@ -226,6 +233,13 @@ impl Config {
             timeout => timeout,
         };
 
+        let mcp_stream = match number(&get, "TOOLBOX_MCP_STREAM_SECONDS") {
+            Ok(Some(seconds)) if !(1..=MAX_MCP_STREAM_SECONDS).contains(&seconds) => {
+                Err(ConfigError(vec!["TOOLBOX_MCP_STREAM_SECONDS"]))
+            }
+            seconds => seconds,
+        };
+
         // A spelling that is not known must not let anybody in.
         let refuse_anonymous = match get("TOOLBOX_ANONYMOUS_USERS").as_deref().map(str::trim) {
             None | Some("allow") => Some(false),
@@ -238,12 +252,14 @@ impl Config {
             Some(publishable_key),
             Some(secret_key),
             Ok(timeout),
+            Ok(mcp_stream),
             Some(refuse_anonymous),
         ) = (
             &supabase_url,
             &publishable.first,
             &secret.first,
             &timeout,
+            &mcp_stream,
             refuse_anonymous,
         )
         else {
@@ -252,6 +268,7 @@ impl Config {
                 (publishable.first.is_none(), "SUPABASE_PUBLISHABLE_KEYS"),
                 (secret.first.is_none(), "SUPABASE_SECRET_KEYS"),
                 (timeout.is_err(), "TOOLBOX_UPSTREAM_TIMEOUT_MS"),
+                (mcp_stream.is_err(), "TOOLBOX_MCP_STREAM_SECONDS"),
                 (refuse_anonymous.is_none(), "TOOLBOX_ANONYMOUS_USERS"),
             ];
             return Err(ConfigError::of(wrong));
@@ -286,6 +303,7 @@ impl Config {
             allowed_origins,
             ssh_ca_key: get("TOOLBOX_SSH_CA_KEY"),
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
+            mcp_stream: mcp_stream.map_or(DEFAULT_MCP_STREAM, Duration::from_secs),
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
@@ -728,6 +746,25 @@ mod tests {
                 "set SUPABASE_URL, SUPABASE_PUBLISHABLE_KEYS, SUPABASE_SECRET_KEYS, \
                  TOOLBOX_UPSTREAM_TIMEOUT_MS"
             );
+        }
+    }
+
+    #[test]
+    fn a_stream_of_an_mcp_server_ends_before_the_platform_ends_it() {
+        let setting = |seconds| {
+            let variables = [
+                PROJECT.as_slice(),
+                &[("TOOLBOX_MCP_STREAM_SECONDS", seconds)],
+            ];
+            read(&variables.concat())
+                .map(|config| config.mcp_stream.as_secs())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&PROJECT).unwrap().mcp_stream, DEFAULT_MCP_STREAM);
+        assert_eq!(setting("190"), Ok(190));
+        for value in ["0", "391", "long"] {
+            let error = "set TOOLBOX_MCP_STREAM_SECONDS";
+            assert_eq!(setting(value), Err(error.to_owned()), "{value}");
         }
     }
 

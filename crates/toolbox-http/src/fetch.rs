@@ -22,7 +22,7 @@ use web_sys::{AbortController, RequestInit, RequestRedirect};
 
 use crate::message::{Request, Response};
 use crate::transport::{
-    BodyStream, Call, Clock, LocalFuture, Passing, Pin, Transport, TransportError, classify,
+    BodyStream, Break, Call, Clock, LocalFuture, Passing, Pin, Transport, TransportError, classify,
 };
 
 #[wasm_bindgen]
@@ -253,15 +253,36 @@ impl Transport for Fetch {
 
     fn pipe(
         &self,
-        call: Call,
+        mut call: Call,
         body: Option<BodyStream>,
         passing: Passing,
     ) -> LocalFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
         Box::pin(before(call.deadline, async move {
-            let (response, held) = self.start(&call, body).await?;
+            let rest = match body {
+                Some(body) => match beginning(body.inner).await? {
+                    Beginning::Whole(bytes) => {
+                        call.request.body = bytes;
+                        None
+                    }
+                    Beginning::Long(stream) => Some(stream),
+                },
+                None => None,
+            };
+            let (response, held) = self.start(&call, rest).await?;
+            let kind = response.headers().get("content-type");
+            let is_events = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
+            let request = call.request.body;
+            // Whoever reads the answer learns how it broke off, in its own terms where it has some.
+            let broken = move |why: Break| {
+                let words = is_events.then(|| (passing.last_words)(&request, why));
+                match words.flatten() {
+                    Some(text) => Ok(Uint8Array::from(text.as_bytes()).into()),
+                    None => Err(js_sys::Error::new(why.text()).into()),
+                }
+            };
             let body = match response.body() {
                 Some(body) => Some(BodyStream {
-                    inner: piped(body, held, passing)?,
+                    inner: piped(body, held, passing, broken)?,
                 }),
                 None => None,
             };
@@ -369,10 +390,7 @@ pub async fn read_stream(
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|e| js_error(&e))?;
-        let chunk: Uint8Array = chunk
-            .dyn_into()
-            .map_err(|_| TransportError::new(Fault::BadBody, "a chunk that is not bytes"))?;
+        let chunk = bytes_of(chunk)?;
         length += chunk.length() as usize;
         if length <= limit {
             bytes.extend(chunk.to_vec());
@@ -381,6 +399,46 @@ pub async fn read_stream(
         }
     }
     Ok((length <= limit).then_some(bytes))
+}
+
+/// Bodies up to this size are sent in one piece. The host writes a stream's head and each of its parts by itself, and the
+/// kernel holds the second one back until the first is acknowledged: that takes a round trip, or 40 ms.
+const ONE_PIECE: usize = 64 * 1024;
+
+/// A body of which as much was read as is sent in one piece.
+enum Beginning {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// There is more.
+    Long(BodyStream),
+}
+
+async fn beginning(stream: web_sys::ReadableStream) -> Result<Beginning, TransportError> {
+    let mut chunks = chunks_of(stream)?;
+    let mut read = Vec::new();
+    let mut length = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = bytes_of(chunk)?;
+        length += chunk.length() as usize;
+        read.push(chunk);
+        if length > ONE_PIECE {
+            let read = stream::iter(read).map(|chunk| Ok(chunk.into()));
+            let inner = ReadableStream::from_stream(read.chain(chunks)).into_raw();
+            return Ok(Beginning::Long(BodyStream { inner }));
+        }
+    }
+    let mut whole = Vec::with_capacity(length);
+    for chunk in read {
+        whole.extend(chunk.to_vec());
+    }
+    Ok(Beginning::Whole(whole))
+}
+
+fn bytes_of(chunk: Result<JsValue, JsValue>) -> Result<Uint8Array, TransportError> {
+    let chunk = chunk.map_err(|e| js_error(&e))?;
+    chunk
+        .dyn_into()
+        .map_err(|_| TransportError::new(Fault::BadBody, "a chunk that is not bytes"))
 }
 
 /// The chunks of a stream; dropping them cancels it.
@@ -410,11 +468,12 @@ fn bounded(
     Ok(ReadableStream::from_stream(chunks.take_until(ends)).into_raw())
 }
 
-/// The same stream, until it is silent for too long or its time is over. Chunks stay with the host.
+/// The same stream, until it is silent for too long, breaks, or its time is over. Chunks stay with the host.
 fn piped(
     stream: web_sys::ReadableStream,
     held: Held,
     passing: Passing,
+    broken: impl Fn(Break) -> Result<JsValue, JsValue> + 'static,
 ) -> Result<web_sys::ReadableStream, TransportError> {
     let abort = held.abort.0.clone();
     // While nobody reads, nothing below runs.
@@ -426,23 +485,26 @@ fn piped(
         held,
         end_of_call,
     );
-    let chunks = stream::unfold(Some(state), move |state| async move {
-        let (mut chunks, mut end, held, end_of_call) = state?;
-        let broken = |text| Err(js_sys::Error::new(text).into());
-        let ended = select(sleep(passing.silence), &mut end);
-        match select(chunks.next(), ended).await {
-            Either::Left((None, _)) => None,
-            Either::Left((Some(Err(error)), _)) => Some((Err(error), None)),
-            Either::Left((Some(chunk), _)) => Some((chunk, Some((chunks, end, held, end_of_call)))),
-            Either::Right((Either::Left(_), _)) => {
-                Some((broken("the machine has fallen silent"), None))
-            }
-            Either::Right((Either::Right(_), _)) => {
-                let last = match passing.farewell {
-                    Some(text) => Ok(Uint8Array::from(text.as_bytes()).into()),
-                    None => broken("the answer takes longer than it may"),
-                };
-                Some((last, None))
+    let broken = Rc::new(broken);
+    let chunks = stream::unfold(Some(state), move |state| {
+        let broken = Rc::clone(&broken);
+        async move {
+            let (mut chunks, mut end, held, end_of_call) = state?;
+            let ended = select(sleep(passing.silence), &mut end);
+            match select(chunks.next(), ended).await {
+                Either::Left((None, _)) => None,
+                Either::Left((Some(Err(_)), _)) => Some((broken(Break::Lost), None)),
+                Either::Left((Some(chunk), _)) => {
+                    Some((chunk, Some((chunks, end, held, end_of_call))))
+                }
+                Either::Right((Either::Left(_), _)) => Some((broken(Break::Silent), None)),
+                Either::Right((Either::Right(_), _)) => {
+                    let last = match passing.farewell {
+                        Some(text) => Ok(Uint8Array::from(text.as_bytes()).into()),
+                        None => broken(Break::Late),
+                    };
+                    Some((last, None))
+                }
             }
         }
     });

@@ -105,8 +105,8 @@ pub trait Transport: ThreadSafe {
         longest: Duration,
     ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>>;
 
-    /// Sends with a body that is passed on as it comes, and hands the answer's body on, which has none in some answers.
-    /// Nothing is read here. A host that is never asked to says so.
+    /// Sends with a body that is passed on as it comes, a short one in one piece, and hands the answer's body on, which has none
+    /// in some answers. Nothing is understood here. A host that is never asked to says so.
     fn pipe(
         &self,
         call: Call,
@@ -138,8 +138,33 @@ pub struct Passing {
     pub silence: Duration,
     /// An answer ends after so long.
     pub longest: Duration,
-    /// What an answer that ends so says last; without it, it breaks off with an error.
+    /// What an answer that ends so says last; without it, it breaks off.
     pub farewell: Option<&'static str>,
+    /// What a stream of events says last where it breaks off, made of the request's body, which is empty where it was long,
+    /// and of why. Where it makes nothing, the stream ends with an error.
+    pub last_words: fn(&[u8], Break) -> Option<String>,
+}
+
+/// Why an answer that had begun breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// It was silent for too long.
+    Silent,
+    /// It takes too long.
+    Late,
+    /// The connection broke.
+    Lost,
+}
+
+impl Break {
+    /// For whoever reads the error.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Silent => "the machine has fallen silent",
+            Self::Late => "the answer takes longer than it may",
+            Self::Lost => "the connection to the machine broke",
+        }
+    }
 }
 
 /// Time and chance, so that tests can simulate both.

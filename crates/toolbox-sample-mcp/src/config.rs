@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Exit with code 1 at start when this environment variable is missing or empty; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) require_env: Vec<String>,
+    /// Answer each call of a tool after this many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    call_ms: u64,
     /// Exit by itself after this many milliseconds
     #[arg(long, value_name = "MS")]
     exit_after_ms: Option<u64>,
@@ -26,6 +29,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// How long a call takes.
+    pub(crate) fn call(&self) -> Duration {
+        Duration::from_millis(self.call_ms)
+    }
+
     /// How long to live, when a limit was given.
     pub(crate) fn exit_after(&self) -> Option<Duration> {
         self.exit_after_ms.map(Duration::from_millis)

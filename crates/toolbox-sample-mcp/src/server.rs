@@ -1,7 +1,7 @@
 //! The four tools.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
@@ -23,6 +23,8 @@ use crate::log;
 pub(crate) struct SampleServer {
     environment: Arc<Environment>,
     started: Instant,
+    /// How long a call takes.
+    call: Duration,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -49,10 +51,11 @@ struct AddArguments {
 struct NoArguments {}
 
 impl SampleServer {
-    pub(crate) fn new(environment: Environment) -> Self {
+    pub(crate) fn new(environment: Environment, call: Duration) -> Self {
         Self {
             environment: Arc::new(environment),
             started: Instant::now(),
+            call,
         }
     }
 
@@ -108,6 +111,7 @@ impl ServerHandler for SampleServer {
         _context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let name = request.name.clone();
+        tokio::time::sleep(self.call).await;
         let result = self.call(request);
         let outcome = match &result {
             Ok(answer) if answer.is_error != Some(true) => "ok",

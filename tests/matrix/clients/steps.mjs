@@ -51,9 +51,9 @@ function expect(all, expected) {
 
 /**
  * `open` connects a client that declares all it can do and resolves to {revision, list(), call(tool, arguments,
- * onprogress), close()}; `offers` names the steps the client can do.
+ * onprogress, signal), close()}; `offers` names the steps the client can do.
  */
-export async function run(open, offers = ["second", "progress", "large", "elicit", "sample", "roots"]) {
+export async function run(open, offers = ["second", "progress", "cancel", "large", "elicit", "sample", "roots"]) {
   const { tool, call } = job;
   let client;
   const connected = await step("connect", async () => {
@@ -81,12 +81,21 @@ export async function run(open, offers = ["second", "progress", "large", "elicit
       said(await client.call(tool, input, () => seen++));
       if (seen === 0) throw new Error("no progress was told");
     },
+    // The call ends at once, and the session goes on.
+    cancel: async ({ tool, arguments: input }) => {
+      const cancelled = new AbortController();
+      const asked = client.call(tool, input, undefined, cancelled.signal);
+      setTimeout(() => cancelled.abort(), 1_000);
+      const ended = await asked.then(() => "was answered", () => undefined);
+      if (ended) throw new Error(`the call ${ended}`);
+      await client.list();
+    },
     large: async ({ tool, arguments: input, bytes }) => {
       const all = said(await client.call(tool, input));
       if (all.length < bytes) throw new Error(`${all.length} characters instead of ${bytes}`);
     },
   };
-  for (const name of ["progress", "large", "elicit", "sample", "roots"]) {
+  for (const name of ["progress", "cancel", "large", "elicit", "sample", "roots"]) {
     const todo = job[name];
     if (!todo || !offers.includes(name)) continue;
     const only = job.only?.[name];

@@ -103,6 +103,18 @@ async def steps(connected):
             if not seen:
                 raise RuntimeError("no progress was told")
 
+        async def cancel(todo):
+            """The call ends at once, and the session goes on."""
+            call = asyncio.create_task(client.call(todo["tool"], todo["arguments"]))
+            await asyncio.sleep(1)
+            if call.done():
+                raise RuntimeError("the call was answered")
+            call.cancel()
+            await asyncio.wait([call], timeout=10)
+            if not call.done():
+                raise RuntimeError("the call does not end")
+            await client.list()
+
         async def large(todo):
             text = said(await client.call(todo["tool"], todo["arguments"]))
             if len(text) < todo["bytes"]:
@@ -111,7 +123,7 @@ async def steps(connected):
         async def asked(todo):
             expect(said(await client.call(todo["tool"], todo["arguments"])), todo["expect"])
 
-        works = {"progress": progress, "large": large, "elicit": asked, "sample": asked, "roots": asked}
+        works = {"progress": progress, "cancel": cancel, "large": large, "elicit": asked, "sample": asked, "roots": asked}
         for name, work in works.items():
             todo = job.get(name)
             era = "stateless" if client.revision >= STATELESS else "sessions"

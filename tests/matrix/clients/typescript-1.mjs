@@ -45,7 +45,12 @@ await run(async () => {
   return {
     revision,
     list: async () => (await client.listTools()).tools.map(({ name }) => name),
-    call: (name, input, onprogress) => client.callTool({ name, arguments: input }, undefined, { onprogress }),
-    close: () => client.close(),
+    call: (name, input, onprogress, signal) =>
+      client.callTool({ name, arguments: input }, undefined, { onprogress, signal }),
+    close: async () => {
+      // Over stdio it ends with the program.
+      await way.terminateSession?.();
+      await client.close();
+    },
   };
 });

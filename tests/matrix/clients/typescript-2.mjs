@@ -14,14 +14,15 @@ await run(async () => {
     model: "matrix",
     content: { type: "text", text: SAMPLED },
   }));
-  await client.connect(
-    new StreamableHTTPClientTransport(new URL(job.url), { requestInit: { headers: job.headers } }),
-    { timeout: 35_000 },
-  );
+  const way = new StreamableHTTPClientTransport(new URL(job.url), { requestInit: { headers: job.headers } });
+  await client.connect(way, { timeout: 35_000 });
   return {
     revision: client.getNegotiatedProtocolVersion?.(),
     list: async () => (await client.listTools()).tools.map(({ name }) => name),
-    call: (name, input, onprogress) => client.callTool({ name, arguments: input }, { onprogress }),
-    close: () => client.close(),
+    call: (name, input, onprogress, signal) => client.callTool({ name, arguments: input }, { onprogress, signal }),
+    close: async () => {
+      await way.terminateSession();
+      await client.close();
+    },
   };
 });

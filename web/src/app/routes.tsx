@@ -23,6 +23,17 @@ const next = (search: Record<string, unknown>): Next => {
   return typeof given === "string" && /^\/(?![/\\])/.test(given) ? { next: given } : {};
 };
 
+interface DeploySearch {
+  /** Where it is to run. */
+  toolbox?: string | undefined;
+  source?: "git" | undefined;
+}
+interface MarketplaceSearch {
+  q?: string | undefined;
+  needs?: "nothing" | undefined;
+  toolbox?: string | undefined;
+}
+
 const signIn = createRoute({
   getParentRoute: () => root,
   path: "/sign-in",
@@ -134,6 +145,66 @@ const toolboxActivity = createRoute({
     search.show === "log" ? { show: "log" } : {},
   component: lazyRouteComponent(() => import("@/pages/toolbox/activity.tsx"), "ActivityTab"),
 });
+const tool = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/toolboxes/$toolboxId/tools/$instanceId",
+  component: lazyRouteComponent(() => import("@/pages/tool/layout.tsx"), "ToolPage"),
+});
+const toolConnect = createRoute({
+  getParentRoute: () => tool,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/tool/connect.tsx"), "ConnectTab"),
+});
+const toolTools = createRoute({
+  getParentRoute: () => tool,
+  path: "/tools",
+  validateSearch: (search: Record<string, unknown>): { name?: string | undefined } =>
+    typeof search.name === "string" ? { name: search.name } : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/tools.tsx"), "McpToolsTab"),
+});
+const toolLogs = createRoute({
+  getParentRoute: () => tool,
+  path: "/logs",
+  validateSearch: (search: Record<string, unknown>): { stream?: "stdout" | "stderr" | "all" | undefined } =>
+    search.stream === "stdout" || search.stream === "stderr" || search.stream === "all"
+      ? { stream: search.stream }
+      : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/logs.tsx"), "LogsTab"),
+});
+const toolConfiguration = createRoute({
+  getParentRoute: () => tool,
+  path: "/configuration",
+  component: lazyRouteComponent(() => import("@/pages/tool/configuration.tsx"), "ConfigurationTab"),
+});
+const toolActivity = createRoute({
+  getParentRoute: () => tool,
+  path: "/activity",
+  component: lazyRouteComponent(() => import("@/pages/tool/activity.tsx"), "ToolActivityTab"),
+});
+const toolSharing = createRoute({
+  getParentRoute: () => tool,
+  path: "/sharing",
+  component: lazyRouteComponent(() => import("@/pages/tool/sharing.tsx"), "SharingTab"),
+});
+const marketplace = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/marketplace",
+  validateSearch: (search: Record<string, unknown>): MarketplaceSearch => ({
+    ...(typeof search.q === "string" && search.q !== "" && { q: search.q }),
+    ...(search.needs === "nothing" && { needs: "nothing" }),
+    ...(typeof search.toolbox === "string" && { toolbox: search.toolbox }),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/marketplace.tsx"), "MarketplacePage"),
+});
+const deploy = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/marketplace/$catalogId/deploy",
+  validateSearch: (search: Record<string, unknown>): DeploySearch => ({
+    ...(typeof search.toolbox === "string" && { toolbox: search.toolbox }),
+    ...(search.source === "git" && { source: "git" }),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/deploy.tsx"), "DeployPage"),
+});
 
 export const routeTree = root.addChildren([
   signIn,
@@ -147,5 +218,8 @@ export const routeTree = root.addChildren([
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
+    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
+    marketplace,
+    deploy,
   ]),
 ]);

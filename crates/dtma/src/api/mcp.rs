@@ -2,6 +2,7 @@
 //! each with the tools that it may use.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -9,12 +10,13 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
-use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller};
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, STREAM_HEADER};
 use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::access::Allowed;
 use toolbox_mcp::rpc;
-use toolbox_mcp::wire::{alive, reply};
+use toolbox_mcp::wire::alive::{self, GoOn};
+use toolbox_mcp::wire::reply;
 
 use super::AppState;
 use super::error::ApiError;
@@ -55,13 +57,46 @@ pub async fn serve_for(
         read_only: caller.read_only,
         known_read_only: BTreeSet::new(),
     };
-    let response = pass(&state, id, request, allowed).await?;
+    let response = in_time(&state, id, &caller.who, request, allowed).await?;
     // It is under way until its answer was read, or nobody reads it any more.
-    Ok(alive::keep_alive(response).map(|body| {
+    Ok(response.map(|body| {
         Body::from_stream(body.into_data_stream().inspect(move |_| {
             let _ = &under_way;
         }))
     }))
+}
+
+/// The same, and its stream ends when the caller's way to it does.
+async fn in_time(
+    state: &AppState,
+    id: ToolInstanceId,
+    who: &str,
+    request: Request,
+    allowed: Allowed,
+) -> Result<Response, ApiError> {
+    let (method, headers) = (request.method(), request.headers());
+    let longest = headers.get(STREAM_HEADER);
+    let longest = longest.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    let Some(longest) = longest.map(Duration::from_secs) else {
+        return Ok(alive::keep_alive(
+            pass(state, id, request, allowed).await?,
+            None,
+        ));
+    };
+    let owner = format!("{who} {id}");
+    let rests = state.mcp.rests();
+    match rests.go_on(method, headers, longest, &owner) {
+        GoOn::With(rest) => return Ok(rest),
+        GoOn::Gone => {
+            let text = "the rest of this answer was not asked for in time, or was taken already";
+            let body = rpc::error("null", rpc::code::UNAVAILABLE, text, None);
+            return Ok(reply::json(StatusCode::GONE, body));
+        }
+        GoOn::No => {}
+    }
+    let end = rests.end(method, headers, longest, &owner);
+    let response = pass(state, id, request, allowed).await?;
+    Ok(alive::keep_alive(response, end))
 }
 
 fn refused(too_much: TooMuch) -> Response {

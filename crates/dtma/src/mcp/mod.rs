@@ -32,6 +32,7 @@ use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::limits::Limits;
 use toolbox_mcp::memory::Memory;
+use toolbox_mcp::wire::alive::Rests;
 use toolbox_mcp::wire::body::Budget;
 
 use self::rates::{Rates, TooMuch, UnderWay};
@@ -148,6 +149,8 @@ pub struct Handle {
     budget: Budget,
     /// What callers have left.
     rates: Arc<Rates>,
+    /// Streams that callers may go on with.
+    rests: Arc<Rests>,
     // A leaf lock around cheap handles, never held across an await.
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
@@ -165,6 +168,7 @@ pub fn start(
         store: Arc::clone(&shared.store),
         budget: budget.clone(),
         rates: Arc::default(),
+        rests: Arc::default(),
         bridges: Arc::default(),
     };
     let keeper = keeper::Keeper {
@@ -243,6 +247,11 @@ impl Handle {
     /// Begins a request of a caller whom the control plane names.
     pub fn begin(&self, who: &str) -> Result<UnderWay, TooMuch> {
         self.rates.begin(who, Instant::now())
+    }
+
+    /// Streams that callers may go on with.
+    pub const fn rests(&self) -> &Arc<Rests> {
+        &self.rests
     }
 
     /// Passes a request to a server for a caller who may use the `allowed` tools.

@@ -22,7 +22,7 @@ use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
 
 pub use error::{AgentError, AgentProblem};
 pub use machine::{Alive, speaks_enough};
-pub use mcp::Patience;
+pub use mcp::{Patience, SERVER_ERROR};
 
 /// Longest answer with logs that is kept in memory, in bytes.
 const MAX_LOGS: usize = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Response, header};
+use axum::http::Response;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{TO_CLIENT, UnderWay};
 use crate::limits::Limits;
-use crate::wire::sse::{Part, Reader};
+use crate::wire::sse::{self, Part, Reader};
 
 /// A call whose answer is on its way.
 pub(super) struct Call {
@@ -54,12 +54,10 @@ impl Call {
 /// The answer without what only the server and this machine need to know. That of a call breaks off when the server is
 /// silent for too long; another stream stays open.
 pub(super) fn back(response: Response<Incoming>, call: Option<Call>) -> Response<Body> {
+    let is_events = sse::is(&response);
     let (head, body) = response.into_parts();
     let body = match call {
         Some(mut call) => {
-            let kind = head.headers.get(header::CONTENT_TYPE);
-            let is_events =
-                kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
             call.events = is_events.then(Reader::default);
             Body::new(StreamBody::new(bounded(body, call)))
         }

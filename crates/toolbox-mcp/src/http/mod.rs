@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -34,7 +36,8 @@ use crate::limits::UNUSED_AFTER;
 use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::redact::Redactor;
-use crate::rpc::{self, code};
+use crate::rpc::{self, Kind, Message, code};
+use crate::wire::accept::Accepts;
 use crate::wire::{body, checks, cors, reply};
 
 /// How long connecting to a port of this machine may take.
@@ -278,10 +281,24 @@ impl HttpBridge {
         let (head, body) = request.into_parts();
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
-        let (body, _held) = match read {
+        let (body, held) = match read {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
+        let waits = waits(&head.headers, &body);
+        let bridge = self.clone();
+        let answer = async move {
+            let _held = held;
+            bridge.ask(head, body, &target).await
+        };
+        match waits {
+            Some(id) => reply::in_time(Box::pin(answer), id, limits.message_bytes).await,
+            None => answer.await,
+        }
+    }
+
+    async fn ask(&self, head: Parts, body: Bytes, target: &Target) -> Response<Body> {
+        let limits = &self.options.limits;
         let listens = head.method == Method::GET
             || head
                 .headers
@@ -295,9 +312,9 @@ impl HttpBridge {
             headers: to_server(&head.headers),
             body,
         };
-        let answered = send::send(&self.client, outgoing, &target);
+        let answered = send::send(&self.client, outgoing, target);
         match tokio::time::timeout(limits.call, answered).await {
-            Ok(Ok(response)) => match send::elsewhere(&response, &target) {
+            Ok(Ok(response)) => match send::elsewhere(&response, target) {
                 Some(elsewhere) => {
                     let text = target.private.redactor.clean(&elsewhere);
                     let text = format!("the server answered {text}");
@@ -336,6 +353,16 @@ impl HttpBridge {
             _ => String::new(),
         }
     }
+}
+
+/// The id of a request whose answer may begin before the server has said anything: its client takes events, and no head is
+/// waited for, as it is where a session begins.
+fn waits(headers: &HeaderMap, body: &Bytes) -> Option<String> {
+    let accepts = Accepts::read(headers).ok()?;
+    let message = Message::parse(body.clone()).ok()?;
+    let id = message.id.as_ref()?;
+    let may = accepts.events && message.kind == Kind::Request && &*message.method != "initialize";
+    may.then(|| message.raw(id).to_owned())
 }
 
 /// The headers of a caller that the server gets.

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::accept::Accepts;
@@ -82,6 +84,96 @@ pub async fn exchange(
         Ok(None) => gone(),
         Err(_) => events(mail, None, begins),
     }
+}
+
+/// The answer that comes, to the request with this id (JSON). When it does not begin in time, a stream of events does, and the
+/// answer is an event in it. It is read up to `limit` bytes then.
+pub async fn in_time(
+    mut answer: BoxFuture<'static, Response<Body>>,
+    id: String,
+    limit: usize,
+) -> Response<Body> {
+    match tokio::time::timeout(KEEP_ALIVE, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let alive = vec![Bytes::from_static(sse::KEEP_ALIVE)];
+            streamed(
+                stream::once(async { alive }).chain(late(answer, id, limit)),
+                None,
+            )
+        }
+    }
+}
+
+/// An answer that is late: comments until it is there, then what is in it.
+fn late(
+    answer: BoxFuture<'static, Response<Body>>,
+    id: String,
+    limit: usize,
+) -> impl Stream<Item = Event> + Send {
+    stream::unfold(Late::Waits(answer), move |late| {
+        let id = id.clone();
+        async move {
+            match late {
+                Late::Waits(mut answer) => {
+                    match tokio::time::timeout(KEEP_ALIVE, &mut answer).await {
+                        Err(_) => {
+                            let alive = vec![Bytes::from_static(sse::KEEP_ALIVE)];
+                            Some((alive, Late::Waits(answer)))
+                        }
+                        Ok(answer) if sse::is(&answer) => {
+                            let parts = answer.into_body().into_data_stream();
+                            Some((Vec::new(), Late::Streams(parts)))
+                        }
+                        Ok(answer) => Some((as_event(answer, &id, limit).await, Late::Over)),
+                    }
+                }
+                Late::Streams(mut parts) => match parts.next().await? {
+                    Ok(part) => Some((vec![part], Late::Streams(parts))),
+                    // The event before it may be cut off.
+                    Err(_) => {
+                        let mut event = vec![Bytes::from_static(b"\n\n")];
+                        event.extend(error_event(&id, "the server broke its answer off"));
+                        Some((event, Late::Over))
+                    }
+                },
+                Late::Over => None,
+            }
+        }
+    })
+}
+
+enum Late {
+    Waits(BoxFuture<'static, Response<Body>>),
+    Streams(BodyDataStream),
+    Over,
+}
+
+async fn as_event(answer: Response<Body>, id: &str, limit: usize) -> Event {
+    let status = answer.status();
+    let Ok(body) = axum::body::to_bytes(answer.into_body(), limit).await else {
+        return error_event(id, "the server's answer broke off, or is too long");
+    };
+    if status == StatusCode::OK {
+        return sse::event(body);
+    }
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: Failure,
+    }
+    #[derive(Deserialize)]
+    struct Failure {
+        message: String,
+    }
+    let told = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error.message);
+    error_event(
+        id,
+        &told.unwrap_or_else(|_| format!("the server answered HTTP {}", status.as_u16())),
+    )
+}
+
+fn error_event(id: &str, text: &str) -> Event {
+    sse::event(rpc::error(id, code::UNAVAILABLE, text, None))
 }
 
 /// The answers to the requests of a batch.
@@ -192,4 +284,70 @@ fn streamed(
         headers.insert(SESSION, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client reads of an answer that begins after a while, and the head it has.
+    async fn read(after: u64, answer: Response<Body>) -> (StatusCode, bool, String) {
+        let later = Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            answer
+        });
+        let answer = in_time(later, "7".to_owned(), 100).await;
+        let (status, is_stream) = (answer.status(), sse::is(&answer));
+        let bytes = axum::body::to_bytes(answer.into_body(), 10_000).await;
+        let text = String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+        (status, is_stream, text)
+    }
+
+    fn ok(body: &'static str) -> Response<Body> {
+        json(StatusCode::OK, Bytes::from_static(body.as_bytes()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_late_begins_as_a_stream_of_events() {
+        let soon = read(10, ok("{\"id\":7}")).await;
+        assert_eq!(soon, (StatusCode::OK, false, "{\"id\":7}".to_owned()));
+        let alive = ": keep-alive\n\n";
+        let late = read(40, ok("{\"id\":7}")).await;
+        let event = "event: message\ndata: {\"id\":7}\n\n";
+        let text = format!("{alive}{alive}{event}");
+        assert_eq!(late, (StatusCode::OK, true, text));
+        let events = streamed(
+            stream::iter([sse::event(Bytes::from_static(b"{\"id\":7}"))]),
+            None,
+        );
+        let (_, is_stream, text) = read(20, events).await;
+        assert_eq!(
+            (is_stream, text),
+            (true, format!("{alive}{event}")),
+            "its own events pass"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_is_late_answers_the_request() {
+        let refused = rpc::error("null", code::TIMED_OUT, "the server did not answer", None);
+        for (answer, words) in [
+            (
+                json(StatusCode::GATEWAY_TIMEOUT, refused),
+                "the server did not answer",
+            ),
+            (
+                status(StatusCode::BAD_GATEWAY, ""),
+                "the server answered HTTP 502",
+            ),
+            (
+                json(StatusCode::OK, Bytes::from(vec![b'x'; 101])),
+                "or is too long",
+            ),
+        ] {
+            let (status, _, text) = read(20, answer).await;
+            assert_eq!(status, StatusCode::OK);
+            assert!(text.contains("\"id\":7") && text.contains(words), "{text}");
+        }
+    }
 }

@@ -1,12 +1,19 @@
 //! Server-sent events: writing them, and reading those of other servers. The libraries that read them hold whole events,
 //! without a bound.
 
+use axum::http::{Response, header};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::body::SMALL;
 
 /// Sent on a silent stream, so that a lost connection is noticed.
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// Whether an answer is a stream of events.
+pub fn is<B>(response: &Response<B>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
 
 /// One message as an event, in pieces that are sent one after the other. A long message is not copied.
 pub fn event(message: Bytes) -> Vec<Bytes> {
