@@ -156,6 +156,10 @@ Deploy the sample MCP server, list what runs, stop it:
 {deploy}
 {CURL} {tools}
 {CURL} -X POST -H 'Prefer: wait=20' {tools}/Sample/stop
+
+Connect Claude Code to it while it runs; `/mcp` there opens the console, where you sign in and let it in:
+
+claude mcp add --transport http sample $({CURL} {tools}/Sample/mcp | grep -oE '\"public_url\":\"[^\"]+' | cut -d'\"' -f4)
 ",
         deploy = deploy(&tools),
     )

@@ -51,6 +51,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_MCP_STREAM_SECONDS",
     "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_RELEASE_URL",
+    "TOOLBOX_SITE_URL",
     "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
@@ -78,6 +79,10 @@ pub struct Config {
     pub supabase_url: String,
     /// Where users and machines reach the project: `SUPABASE_PUBLIC_URL`, or `SUPABASE_URL` without one; no slash at the end.
     pub public_url: String,
+    /// `SUPABASE_PUBLIC_URL` is set.
+    pub has_public_url: bool,
+    /// `TOOLBOX_SITE_URL`: where people use the console, without a slash at the end.
+    pub site_url: Option<String>,
     /// Sent with a caller's token.
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
@@ -274,6 +279,7 @@ impl Config {
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
         let public_url = get("SUPABASE_PUBLIC_URL").filter(|url| url.starts_with("http"));
+        let has_public_url = public_url.is_some();
         let public_url = public_url.as_deref().unwrap_or(&supabase_url);
         let public_url = public_url.trim_end_matches('/').to_owned();
         let issuers = Issuers::read(&supabase_url, &get);
@@ -286,6 +292,10 @@ impl Config {
         Ok(Self {
             supabase_url,
             public_url: public_url.clone(),
+            has_public_url,
+            site_url: get("TOOLBOX_SITE_URL")
+                .map(|url| url.trim().trim_end_matches('/').to_owned())
+                .filter(|url| url.starts_with("http")),
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,

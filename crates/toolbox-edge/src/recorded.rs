@@ -66,8 +66,21 @@ pub const fn signature(algorithm: Algorithm) -> &'static [u8] {
 
 /// A token of `user` that this host takes for signed, good until `expires`, in seconds since the epoch.
 pub fn user_token(user: &str, expires: u64) -> String {
-    let claims = json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
-        "role": "authenticated", "sub": user, "exp": expires});
+    signed(
+        &json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
+        "role": "authenticated", "sub": user, "exp": expires}),
+    )
+}
+
+/// The same of a program that acts for the user.
+pub fn program_token(user: &str, client: &str, expires: u64) -> String {
+    signed(
+        &json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
+        "role": "authenticated", "sub": user, "exp": expires, "client_id": client}),
+    )
+}
+
+fn signed(claims: &Value) -> String {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     format!(
         "{}.{}.{}",

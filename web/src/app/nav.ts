@@ -1,4 +1,4 @@
-import { Server, Store } from "lucide-react";
+import { AppWindow, Server, Store } from "lucide-react";
 import type { ComponentType } from "react";
 
 interface Place {
@@ -13,4 +13,5 @@ interface Place {
 export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
   { to: "/marketplace", label: "Marketplace", icon: Store, words: "catalog deploy image git new tool" },
+  { to: "/applications", label: "Applications", icon: AppWindow, words: "connected clients oauth grants settings" },
 ];

@@ -102,7 +102,9 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::DeployFailed => is_any,
         C::QuotaExceeded => is_any || gives,
         C::InstanceNotFound => names_instance || gives,
-        C::McpAccessNotFound => facts.path.ends_with("{accessId}"),
+        C::McpAccessNotFound => {
+            facts.path.ends_with("{accessId}") || facts.path.ends_with("{clientId}")
+        }
         C::IllegalState => changes || is_mcp,
         // A body without meaning is read too, where there is an idempotency key.
         C::BodyTooLarge | C::BodyTooSlow | C::ValidationFailed => changes || gives,
@@ -128,6 +130,7 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::McpGrantRequired
         | C::AgentNotFound
         | C::BackendBadResponse
         | C::BackendUnreachable
@@ -227,6 +230,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendUnreachable
         | C::BackendTimeout
         | C::McpAccessNotFound
+        | C::McpGrantRequired
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -306,6 +310,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendUnreachable
         | C::BackendTimeout
         | C::McpAccessNotFound
+        | C::McpGrantRequired
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -397,6 +402,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooSlow
             | C::ValidationFailed
             | C::McpAccessNotFound
+            | C::McpGrantRequired
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer
