@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, OAuthServer};
 use crate::companion::{self, Companion};
 use crate::config::{Paths, UpArgs};
 use crate::console::Console;
@@ -154,6 +154,21 @@ impl<'a> Stack<'a> {
         format!("http://127.0.0.1:{}", self.ports.gateway)
     }
 
+    /// Makes the OAuth server, if config.toml turns it on.
+    fn oauth(&self) -> Result<Option<OAuthServer>, StackError> {
+        let Some(path) = &self.project.consent_path else {
+            return Ok(None);
+        };
+        let consent = format!("{}{path}", self.console_url());
+        let (data, keys) = (&self.data.path, &self.keys);
+        let server = OAuthServer::new(&self.paths, data, keys, &self.url(), &consent)?;
+        self.services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(server.worker().clone());
+        Ok(Some(server))
+    }
+
     fn db_url(&self, user: &str, password: &str) -> String {
         format!(
             "postgresql://{user}:{password}@127.0.0.1:{}/postgres",
@@ -192,6 +207,7 @@ impl<'a> Stack<'a> {
                 self.db_url("postgres", &self.secrets.postgres_password),
             ),
             ("BACKEND_TO_DTMA_API_KEY", agent_root.clone()),
+            ("TOOLBOX_SITE_URL", self.console_url()),
         ];
         env.extend(own.map(|(name, value)| (name.to_owned(), value)));
         // Without an agent of the stack's own, machines have the usual port.
@@ -211,7 +227,18 @@ impl<'a> Stack<'a> {
         // Before the functions, which learn from it where it is.
         let bridge = self.simulator().await?;
         let functions = self.functions()?;
-        let (database, ()) = tokio::try_join!(self.database(), self.start_functions(&functions))?;
+        let oauth = self.oauth()?;
+        let start_oauth = async {
+            match &oauth {
+                Some(server) => step("OAuth server", server.worker().ask(Request::Start)).await,
+                None => Ok(()),
+            }
+        };
+        let (database, (), ()) = tokio::try_join!(
+            self.database(),
+            self.start_functions(&functions),
+            start_oauth
+        )?;
         let Database {
             user,
             db,
@@ -233,6 +260,7 @@ impl<'a> Stack<'a> {
                 &self.secrets.service_role_key,
             ),
             auth: self.auth(&db),
+            oauth,
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
             proxy: Proxy::new(),

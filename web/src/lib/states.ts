@@ -159,6 +159,14 @@ export function verdictState(verdict: Verdict, checkedAt: string | null, evidenc
   return { word, tone, asOf: fromServer(checkedAt), goodFor: verdict === "not_checked" ? null : LIVE_FOR, evidence };
 }
 
+/** What the machine's firewall does, in words. */
+export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
+  verified: "Tools cannot reach the machine; it was tried",
+  unverified: "Rules are set, but nobody could try them",
+  ineffective: "Tools reach the machine: the rules have no effect",
+  unavailable: "Tools reach the machine: rules cannot be set",
+};
+
 /** Whether somebody asked for something that is not seen yet. */
 export function isMoving(observed: Observed): boolean {
   return observed.tone === "moving";

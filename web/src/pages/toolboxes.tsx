@@ -60,7 +60,7 @@ export function ToolboxesPage() {
 
 function Loading() {
   return (
-    <Card className="grid gap-4 p-4" aria-label="Loading">
+    <Card className="grid gap-4 p-4" role="status" aria-label="Loading">
       {[0, 1, 2].map((row) => <Skeleton key={row} className="w-full" />)}
     </Card>
   );

@@ -73,8 +73,9 @@ export function ToolboxPage() {
                 to={to}
                 params={{ toolboxId }}
                 activeOptions={{ exact: to === "/toolboxes/$toolboxId", includeSearch: false }}
-                className="-mb-px border-b-2 border-transparent px-3 py-2 text-[13px] text-ink-2 hover:text-ink"
+                className="-mb-px border-b-2 px-3 py-2 text-[13px] whitespace-nowrap"
                 activeProps={{ className: "border-accent font-medium text-ink" }}
+                inactiveProps={{ className: "border-transparent text-ink-2 hover:text-ink" }}
               >
                 {label}
               </Link>

@@ -14,7 +14,7 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { duration } from "@/lib/state.ts";
-import { verdictState } from "@/lib/states.ts";
+import { FIREWALL, verdictState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 const Series = lazy(() => import("@/components/series.tsx"));
@@ -201,14 +201,17 @@ function Versions({ of, address }: { of: MachineState; address: string | null })
                 : "not known",
             ],
             ["Last heartbeat", <Age key="heartbeat" at={fromServer(heartbeat.at ?? null)} />],
-            ["Firewall", firewall ? `${firewall.state}${firewall.detail ? `: ${firewall.detail}` : ""}` : "not known"],
+            [
+              "Firewall",
+              firewall ? `${FIREWALL[firewall.state]}${firewall.detail ? `: ${firewall.detail}` : ""}` : "not known",
+            ],
             [
               "Certificate",
               certificate
                 ? <Copy key="certificate" text={certificate.sha256} what="the fingerprint of the certificate" />
                 : "not known",
             ],
-            ["Certificate ends", ends === null ? "not known" : moment(ends)],
+            ...(ends === null ? [] : [["Certificate ends", moment(ends)] as [string, string]]),
             ["Address", address === null ? "not known" : <Copy key="address" text={address} what="the address" />],
             ["Toolbox id", <Copy key="id" text={of.toolbox_id} what="the id of the toolbox" />],
           ]}
