@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /** The console in a real browser, on a whole stack: `await using web = await openConsole();`. */
 
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
@@ -88,4 +89,29 @@ export async function openConsole(options: StackOptions = {}): Promise<Console> 
 export function launch(): Promise<Browser> {
   // Its sandbox needs rights that containers and root lack; it opens nothing here but our own pages.
   return chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+}
+
+/** Fails with what axe finds wrong with the page, one line each. */
+export async function isClean(page: Page): Promise<void> {
+  const axe = await Deno.readTextFile(`${REPOSITORY}/node_modules/axe-core/axe.min.js`);
+  // Playwright evaluates in the page without a script element, so the page's policy stays as it is.
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    // deno-lint-ignore no-explicit-any
+    const result = await (globalThis as any).axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    });
+    return result.violations;
+  });
+  type Found = { id: string; help: string; nodes: { target: string[]; failureSummary: string }[] };
+  const faults = (found as Found[]).flatMap(({ id, help, nodes }) =>
+    nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\n", " ")}`)
+  );
+  if (faults.length > 0) throw new Error(`${page.url()}:\n${faults.join("\n")}`);
+}
+
+/** Keeps a picture of the page where TOOLBOX_SCREENSHOTS says, if it does. */
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = Deno.env.get("TOOLBOX_SCREENSHOTS");
+  if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
 }

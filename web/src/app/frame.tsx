@@ -1,7 +1,8 @@
-import { useQueryClient } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useNavigate, useRouter, useRouterState } from "@tanstack/react-router";
 import { ChevronsLeft, ChevronsRight, LogOut, Menu as MenuIcon, Search, UserRound } from "lucide-react";
-import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { toolboxQuery, toolQuery } from "@/api/queries.ts";
 import { Button } from "@/components/ui/button.tsx";
 import { Dialog } from "@/components/ui/dialog.tsx";
 import { Menu, MenuItem, MenuText } from "@/components/ui/menu.tsx";
@@ -17,14 +18,18 @@ const Palette = lazy(() => import("./palette.tsx"));
 export function Frame() {
   const { session } = useSession();
   const navigate = useNavigate();
-  const here = useRouterState({ select: (state) => state.location });
+  const router = useRouter();
+  const path = useRouterState({ select: (state) => state.location.pathname });
   const [sheet, setSheet] = useState(false);
   const [palette, setPalette] = useState(false);
   const [narrow, setNarrow] = useRail();
 
   useEffect(() => {
-    if (session === null) void navigate({ to: "/sign-in", search: { next: here.href }, replace: true });
-  }, [session, here.href, navigate]);
+    // From where one is now: the address changes before this frame is gone.
+    if (session === null) {
+      void navigate({ to: "/sign-in", search: { next: router.state.location.href }, replace: true });
+    }
+  }, [session, navigate, router]);
   useEffect(() => {
     const open = (event: KeyboardEvent) => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
@@ -71,16 +76,16 @@ export function Frame() {
           <Button variant="ghost" size="icon" className="md:hidden" aria-label="Places" onClick={() => setSheet(true)}>
             <MenuIcon aria-hidden />
           </Button>
-          <Crumbs path={here.pathname} />
+          <Crumbs path={path} />
           <div className="ml-auto flex items-center gap-2">
             <Connection />
             <Button
               onClick={() => setPalette(true)}
-              aria-label="Search"
               aria-keyshortcuts="Control+K Meta+K"
               className="text-ink-3"
             >
               <Search aria-hidden />
+              <span className="sr-only">Search,</span>
               <kbd className="hidden font-sans text-xs sm:inline">Ctrl K</kbd>
             </Button>
             <Menu
@@ -128,8 +133,9 @@ function Rail({ narrow, onGo }: { narrow: boolean; onGo?: () => void }) {
           to={to}
           onClick={onGo}
           title={narrow ? label : undefined}
-          className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-[13px] text-ink-2 hover:bg-muted hover:text-ink"
+          className="flex h-8 items-center gap-2.5 rounded-md px-2.5 text-[13px]"
           activeProps={{ className: "bg-muted font-medium text-ink" }}
+          inactiveProps={{ className: "text-ink-2 hover:bg-muted hover:text-ink" }}
         >
           <Icon className="size-4 shrink-0" />
           <span className={narrow ? "sr-only" : undefined}>{label}</span>
@@ -148,27 +154,25 @@ function useRail(): [boolean, (narrow: boolean) => void] {
   }];
 }
 
-/** Where one is; names come from what was already read. */
+/** Where one is: the places above this page. */
 function Crumbs({ path }: { path: string }) {
-  const client = useQueryClient();
-  useSyncExternalStore(
-    (changed) => client.getQueryCache().subscribe(changed),
-    () => client.getQueryCache().getAll().length,
-  );
   const parts = path.split("/").filter((part) => part !== "");
-  const crumbs = parts.slice(0, -1).map((part, index) => {
-    const to = `/${parts.slice(0, index + 1).join("/")}`;
-    return { to, label: labelOf(client, parts, index) ?? part };
-  });
+  // An entry of the marketplace has no page of its own, so its deployment is below the marketplace.
+  const above = parts[0] === "marketplace" ? parts.slice(0, 1) : parts.slice(0, -1);
   const place = PLACES.find(({ to }) => to === `/${parts[0]}`);
-  if (crumbs.length === 0) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
+  if (parts.length < 2) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
   return (
     <nav aria-label="Breadcrumb" className="min-w-0">
       <ol className="flex min-w-0 items-center gap-1.5 text-[13px] text-ink-2">
-        {crumbs.map(({ to, label }, index) => (
-          <li key={to} className="flex min-w-0 items-center gap-1.5">
+        {above.map((part, index) => (
+          <li key={part} className="flex min-w-0 items-center gap-1.5">
             {index > 0 && <span aria-hidden className="text-ink-3">/</span>}
-            <Link to={to} className="truncate rounded px-1 py-1 hover:text-ink">{label}</Link>
+            <Link
+              to={`/${parts.slice(0, index + 1).join("/")}` as string}
+              className="truncate rounded px-1 py-1 hover:text-ink"
+            >
+              <CrumbLabel parts={parts} index={index} />
+            </Link>
           </li>
         ))}
       </ol>
@@ -176,12 +180,16 @@ function Crumbs({ path }: { path: string }) {
   );
 }
 
-function labelOf(client: ReturnType<typeof useQueryClient>, parts: string[], index: number): string | undefined {
-  if (index === 0) return PLACES.find(({ to }) => to === `/${parts[0]}`)?.label;
-  if (parts[0] === "toolboxes" && index === 1) {
-    return client.getQueryData<{ name: string }>(["toolboxes", parts[1]])?.name;
-  }
-  return parts[index] === "tools" ? "Tools" : undefined;
+/** The name of a place; that of a toolbox or a tool is what its page has read, and its id until then. */
+function CrumbLabel({ parts, index }: { parts: string[]; index: number }) {
+  const part = parts[index] ?? "";
+  const within = parts[0] === "toolboxes";
+  const toolbox = useQuery({ ...toolboxQuery(parts[1] ?? ""), enabled: false });
+  const tool = useQuery({ ...toolQuery(parts[1] ?? "", parts[3] ?? ""), enabled: false });
+  if (within && index === 1) return toolbox.data?.name ?? part.slice(0, 8);
+  if (within && index === 3) return tool.data?.tool_instance.instance_name_on_toolbox ?? part.slice(0, 8);
+  const place = index === 0 ? PLACES.find(({ to }) => to === `/${part}`)?.label : undefined;
+  return place ?? part.charAt(0).toUpperCase() + part.slice(1);
 }
 
 /** Whether this page still hears from the server. */

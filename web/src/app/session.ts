@@ -51,6 +51,12 @@ export function useSession(): SessionState {
   }, currentSession);
 }
 
+/** The server takes this session no more: it is forgotten, and the page asks to sign in again. */
+export async function endSession(): Promise<void> {
+  await api().supabase.auth.signOut({ scope: "local" });
+  set({ session: null, ended: true, recovering: false });
+}
+
 export async function signOut(): Promise<void> {
   leaving = true;
   // Without an answer of the server the session is forgotten here all the same.

@@ -29,13 +29,13 @@ export function Copy({ text, label, what, className }: Props) {
       type="button"
       onClick={copy}
       title={text}
-      aria-label={`Copy ${what}`}
       className={cn(
         "inline-flex max-w-full items-center gap-1 rounded font-mono text-xs text-ink-2 hover:text-ink",
         className,
       )}
     >
       <span className="truncate">{label ?? shorten(text)}</span>
+      <span className="sr-only">, copy {what}</span>
       {copied === true
         ? <Check aria-hidden className="size-3 shrink-0 text-ok" />
         : <CopyIcon aria-hidden className="size-3 shrink-0" />}

@@ -2,9 +2,13 @@ import { RotateCw, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import { advice } from "@/api/advice.ts";
 import { toApiError } from "@/api/error.ts";
+import { endSession } from "@/app/session.ts";
 import { Copy } from "@/components/copy.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { cn } from "@/lib/utils.ts";
+
+/** Nothing but another session helps. */
+const SIGN_IN = new Set(["invalid_token", "authentication_required", "user_token_required", "PGRST301", "PGRST303"]);
 
 interface Props {
   error: unknown;
@@ -52,6 +56,9 @@ export function ErrorPanel({ error, title, retry, action, className }: Props) {
         </div>
         <div className="flex shrink-0 gap-2">
           {action}
+          {SIGN_IN.has(failed.code) && (
+            <Button size="sm" variant="primary" onClick={() => void endSession()}>Sign in again</Button>
+          )}
           {retry !== undefined && (
             <Button size="sm" onClick={retry}>
               <RotateCw aria-hidden /> Try again

@@ -1,6 +1,6 @@
 import { moment } from "@/components/age.tsx";
 import { Tooltip } from "@/components/ui/tooltip.tsx";
-import { duration, type Observed, shown, type Tone } from "@/lib/state.ts";
+import { ago, duration, type Observed, shown, type Tone } from "@/lib/state.ts";
 import { useNow } from "@/lib/use-now.ts";
 import { cn } from "@/lib/utils.ts";
 
@@ -47,13 +47,16 @@ export function State({ of, age = true, className }: Props) {
         role="note"
         data-tone={tone}
         data-state-word={word}
+        data-as-of={of.asOf}
         className={cn("inline-flex max-w-full min-w-0 items-center gap-1.5 text-[13px]", className)}
       >
         <span aria-hidden className={cn("size-2 shrink-0 rounded-full", DOT[tone])} />
         <span className={cn("truncate font-medium", TEXT[tone])}>{word}</span>
         {last !== null && <span className="truncate text-ink-3">was {last}</span>}
         {age && last === null && ageSeconds !== null && (
-          <span className="whitespace-nowrap text-ink-3">{duration(ageSeconds)}{tone === "moving" ? "" : " ago"}</span>
+          <span className="whitespace-nowrap text-ink-3">
+            {tone === "moving" ? duration(ageSeconds) : ago(ageSeconds)}
+          </span>
         )}
       </span>
     </Tooltip>

@@ -42,9 +42,14 @@ export function clock(moment: number): string {
   return today ? time : `${date.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
 }
 
+/** "just now", "8 s ago". */
+export function ago(seconds: number): string {
+  return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
+}
+
 /** "8 s", "4 min", "3 h", "2 d". */
 export function duration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
+  const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min`;
   if (whole < 86_400) return `${Math.floor(whole / 3600)} h`;

@@ -51,7 +51,7 @@ export function ResetPasswordPage() {
           </form>
         )}
       <p className="text-[13px]">
-        <Link to="/sign-in" className="text-accent hover:underline">Back to sign in</Link>
+        <Link to="/sign-in" className="text-accent underline underline-offset-4">Back to sign in</Link>
       </p>
     </AccountPage>
   );

@@ -68,8 +68,10 @@ export function SignInPage() {
       </form>
       <Providers />
       <p className="flex justify-between text-[13px]">
-        <Link to="/sign-up" search={{ next }} className="text-accent hover:underline">Create an account</Link>
-        <Link to="/reset-password" className="text-accent hover:underline">Reset your password</Link>
+        <Link to="/sign-up" search={{ next }} className="text-accent underline underline-offset-4">
+          Create an account
+        </Link>
+        <Link to="/reset-password" className="text-accent underline underline-offset-4">Reset your password</Link>
       </p>
     </AccountPage>
   );

@@ -84,7 +84,7 @@ export function SignUpPage() {
       </form>
       <p className="text-[13px]">
         You have one?{" "}
-        <Link to="/sign-in" search={{ next }} className="text-accent underline-offset-4 hover:underline">Sign in</Link>
+        <Link to="/sign-in" search={{ next }} className="text-accent underline underline-offset-4">Sign in</Link>
       </p>
     </AccountPage>
   );

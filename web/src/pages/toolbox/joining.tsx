@@ -17,8 +17,8 @@ import { cn } from "@/lib/utils.ts";
 /** What is under way with the machine of a toolbox, or what it waits for. One may leave and come back. */
 export function Joining({ toolbox }: { toolbox: Toolbox }) {
   if (toolbox.status.startsWith("error_")) return <Failed toolbox={toolbox} />;
-  if (toolbox.progress) return <Steps toolbox={toolbox} />;
-  return toolbox.kind === "byo" ? <OwnMachine toolbox={toolbox} /> : null;
+  if (toolbox.kind === "byo") return <OwnMachine toolbox={toolbox} />;
+  return toolbox.progress ? <Steps toolbox={toolbox} /> : null;
 }
 
 /** The steps of an order as the control plane names them, in their order. */
@@ -36,7 +36,7 @@ function Steps({ toolbox }: { toolbox: Toolbox }) {
   const at = MAKING.findIndex(([step]) => step === progress.step);
   const since = fromServer(progress.since);
   return (
-    <Card className="grid gap-3 p-4 text-[13px]" aria-label="Under way">
+    <Card className="grid gap-3 p-4 text-[13px]">
       <p className="flex flex-wrap items-center gap-2 font-medium" role="status">
         <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
         {progress.message}
@@ -127,7 +127,8 @@ function OwnMachine({ toolbox }: { toolbox: Toolbox }) {
       <div className="flex flex-wrap items-center justify-between gap-3">
         <p className="flex items-center gap-2" role="status">
           <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
-          Waiting for the machine since <Age at={fromServer(toolbox.created_at)} />. This page greets it when it comes.
+          Made{" "}
+          <Age at={fromServer(toolbox.created_at)} />, and waiting for the machine. This page greets it when it comes.
         </p>
         <Button onClick={() => renew.mutate()} busy={renew.isPending && "Making it…"}>New command</Button>
       </div>

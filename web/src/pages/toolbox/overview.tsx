@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { RotateCw } from "lucide-react";
 import { lazy, Suspense } from "react";
-import { machineQuery, type MachineState, toolboxQuery, toolRowsQuery } from "@/api/queries.ts";
+import { machineQuery, toolboxQuery, toolRowsQuery } from "@/api/queries.ts";
 import { ApiError } from "@/api/error.ts";
 import { Attention, attentionOf } from "@/components/attention.tsx";
 import { Age, moment } from "@/components/age.tsx";
@@ -14,7 +14,7 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { duration } from "@/lib/state.ts";
-import { verdictState } from "@/lib/states.ts";
+import { FIREWALL, type MachineState, verdictState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 const Series = lazy(() => import("@/components/series.tsx"));
@@ -26,6 +26,15 @@ export function OverviewTab() {
   const tools = useQuery({ ...toolRowsQuery(), staleTime: 30_000 });
   const own = (tools.data ?? []).filter((tool) => tool.account_tool_environment_id === toolboxId);
   const attention = toolbox.data === undefined ? [] : attentionOf([toolbox.data], own);
+  if (machine.data?.machine?.docker.reachable === false) {
+    attention.unshift({
+      id: "docker",
+      tone: "bad",
+      text: () => "Docker does not answer on this machine: no tool can be started or changed",
+      action: "Diagnose",
+      to: `/toolboxes/${toolboxId}/system`,
+    });
+  }
   return (
     <div className="grid gap-6">
       <Attention items={attention} />
@@ -201,14 +210,17 @@ function Versions({ of, address }: { of: MachineState; address: string | null })
                 : "not known",
             ],
             ["Last heartbeat", <Age key="heartbeat" at={fromServer(heartbeat.at ?? null)} />],
-            ["Firewall", firewall ? `${firewall.state}${firewall.detail ? `: ${firewall.detail}` : ""}` : "not known"],
+            [
+              "Firewall",
+              firewall ? `${FIREWALL[firewall.state]}${firewall.detail ? `: ${firewall.detail}` : ""}` : "not known",
+            ],
             [
               "Certificate",
               certificate
                 ? <Copy key="certificate" text={certificate.sha256} what="the fingerprint of the certificate" />
                 : "not known",
             ],
-            ["Certificate ends", ends === null ? "not known" : moment(ends)],
+            ...(ends === null ? [] : [["Certificate ends", moment(ends)] as [string, string]]),
             ["Address", address === null ? "not known" : <Copy key="address" text={address} what="the address" />],
             ["Toolbox id", <Copy key="id" text={of.toolbox_id} what="the id of the toolbox" />],
           ]}

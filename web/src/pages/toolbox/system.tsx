@@ -17,9 +17,8 @@ import { keysQuery } from "@/api/keys.ts";
 import { LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import type { Observed } from "@/lib/state.ts";
-import type { Verdict } from "@/lib/states.ts";
+import { FIREWALL, type Verdict, verdictState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
-import { verdictState } from "@/lib/states.ts";
 
 type Change = components["schemas"]["ConsoleChange"];
 type VersionChange = components["schemas"]["VersionChange"];
@@ -28,9 +27,11 @@ export function SystemTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   return (
     <div className="grid items-start gap-6 lg:grid-cols-2">
-      <Agent toolboxId={toolboxId} />
+      <div className="grid gap-6">
+        <Agent toolboxId={toolboxId} />
+        <Keys toolboxId={toolboxId} />
+      </div>
       <Diagnosis toolboxId={toolboxId} />
-      <Keys toolboxId={toolboxId} />
     </div>
   );
 }
@@ -98,18 +99,18 @@ function Agent({ toolboxId }: { toolboxId: string }) {
           </Button>
         </div>
         <form
-          className="flex flex-wrap items-end gap-2"
+          className="grid gap-1.5"
           onSubmit={(event) => {
             event.preventDefault();
             act.mutate("redeploy");
           }}
         >
-          <div className="min-w-48 flex-1">
-            <Field
-              label="Redeploy to"
-              hint="A version, or empty for the one the operator wants. The one before comes back by itself if it fails."
-            >
-              {(tied) => (
+          <Field
+            label="Redeploy to another version"
+            hint="Empty is the version that the operator wants. The one before comes back by itself if it fails."
+          >
+            {(tied) => (
+              <span className="flex gap-2">
                 <Input
                   {...tied}
                   value={version}
@@ -117,17 +118,16 @@ function Agent({ toolboxId }: { toolboxId: string }) {
                   autoComplete="off"
                   onChange={(event) => setVersion(event.target.value)}
                 />
-              )}
-            </Field>
-          </div>
-          <Button
-            type="submit"
-            className="mb-6"
-            disabled={act.isPending}
-            busy={act.isPending && act.variables === "redeploy" && "Redeploying…"}
-          >
-            Redeploy
-          </Button>
+                <Button
+                  type="submit"
+                  disabled={act.isPending}
+                  busy={act.isPending && act.variables === "redeploy" && "Redeploying…"}
+                >
+                  Redeploy
+                </Button>
+              </span>
+            )}
+          </Field>
         </form>
         <p className="text-xs text-ink-3">Containers go on running in all three.</p>
         {act.isPending && (
@@ -189,10 +189,21 @@ const ICONS: Record<Verdict, React.ReactNode> = {
   not_checked: <CircleDashed className="size-4 text-ink-3" aria-label="not checked" />,
 };
 
+/** What a checklist says as a whole. What was not looked at is no success. */
+function inWords(verdicts: Verdict[]): string {
+  const count = (of: Verdict) => verdicts.filter((verdict) => verdict === of).length;
+  const bad = count("failed") + count("warning");
+  const skipped = count("not_checked");
+  const rest = skipped === 0 ? "" : `, ${skipped} not checked`;
+  if (bad > 0) return `${bad} of ${verdicts.length} checks need a look${rest}; begin with the first`;
+  return skipped === 0
+    ? `All ${verdicts.length} checks are well`
+    : `${count("ok")} of ${verdicts.length} checks are well${rest}`;
+}
+
 function Diagnosis({ toolboxId }: { toolboxId: string }) {
   const diagnosis = useQuery({ ...diagnosisQuery(toolboxId), enabled: false, staleTime: Number.POSITIVE_INFINITY });
   const checks = diagnosis.data?.checks ?? [];
-  const bad = checks.filter(({ verdict }) => verdict === "failed" || verdict === "warning").length;
   return (
     <Section
       title="Diagnosis"
@@ -216,17 +227,14 @@ function Diagnosis({ toolboxId }: { toolboxId: string }) {
       {diagnosis.data !== undefined && (
         <Card>
           <p className="border-b border-line px-3 py-2 text-[13px] text-ink-2" role="status">
-            {bad === 0
-              ? `All ${checks.length} checks are well`
-              : `${bad} of ${checks.length} need a look; begin with the first`},{" "}
-            <Age at={fromServer(diagnosis.data.timestamp)} />
+            {inWords(checks.map(({ verdict }) => verdict))}, <Age at={fromServer(diagnosis.data.timestamp)} />
           </p>
           <ul className="divide-y divide-line text-[13px]">
             {checks.map((check) => (
               <li key={check.name} className="grid grid-cols-[1.25rem_1fr] gap-x-2 px-3 py-2">
                 <span className="pt-0.5">{ICONS[check.verdict]}</span>
                 <div className="min-w-0">
-                  <p className="font-medium">{check.name.replaceAll("_", " ")}</p>
+                  <p className="font-medium first-letter:uppercase">{check.name.replaceAll("_", " ")}</p>
                   <p className="break-words text-ink-2">{check.evidence}</p>
                   {check.action && <p className="mt-0.5 break-words">→ {check.action}</p>}
                 </div>
@@ -281,10 +289,3 @@ function Keys({ toolboxId }: { toolboxId: string }) {
     </Section>
   );
 }
-
-const FIREWALL: Record<components["schemas"]["FirewallState"], string> = {
-  verified: "Tools cannot reach the machine; it was tried",
-  unverified: "Rules are set, but nobody could try them",
-  ineffective: "Tools reach the machine: the rules have no effect",
-  unavailable: "Tools reach the machine: rules cannot be set",
-};

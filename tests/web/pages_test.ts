@@ -1,0 +1,224 @@
+/// <reference lib="dom" />
+// Every page, wide and narrow, light and dark, empty, loading and failed: nothing for axe to find, nothing that the
+// Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
+
+import assert from "node:assert/strict";
+import { signUp } from "../e2e/lib/mod.ts";
+import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
+
+/** Each page: its name, its address below a toolbox or by itself, and what shows that it is there. */
+const PAGES: [string, (toolbox: string) => string, string][] = [
+  ["toolboxes", () => "/toolboxes", "link:local"],
+  ["new-own", () => "/toolboxes/new?kind=byo", "button:Create and show the command"],
+  ["overview", (id) => `/toolboxes/${id}`, "heading:What runs there"],
+  ["tools", (id) => `/toolboxes/${id}/tools`, "heading:No tool runs here yet"],
+  ["system", (id) => `/toolboxes/${id}/system`, "heading:Keys and firewall"],
+  ["activity", (id) => `/toolboxes/${id}/activity`, "link:Agent's log"],
+  ["log", (id) => `/toolboxes/${id}/activity?show=log`, "log:Log of the agent"],
+];
+
+async function seen(person: Person, what: string): Promise<void> {
+  const [role, name] = what.split(":") as ["link", string];
+  await person.page.getByRole(role, { name, exact: true }).filter({ visible: true }).first().waitFor();
+}
+
+Deno.test("every page in every state", async (t) => {
+  await using web = await openConsole({
+    companion: true,
+    functionEnv: { TOOLBOX_RELEASE_URL: "http://127.0.0.1:8099" },
+  });
+  const { demo, toolbox_id: toolbox, url, functions } = web.stack.ready;
+
+  for (const look of [{}, { dark: true }, { width: 360, height: 740 }]) {
+    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "wide";
+    const person = await web.person(look);
+    await t.step(`signed out, ${name}`, async () => {
+      for (
+        const [page, heading] of [["sign-in", "Sign in"], ["sign-up", "Create an account"], [
+          "reset-password",
+          "Reset your password",
+        ]]
+      ) {
+        await person.go(`/${page}`);
+        await seen(person, `heading:${heading}`);
+        await picture(person.page, `${page}-${name}`);
+        await isClean(person.page);
+      }
+    });
+    await t.step(`with a toolbox, ${name}`, async () => {
+      await person.signIn(demo.email, demo.password);
+      for (const [page, address, shows] of PAGES) {
+        await person.go(address(toolbox));
+        await seen(person, shows);
+        // What is asked beside it comes meanwhile.
+        await person.page.waitForTimeout(500);
+        await picture(person.page, `${page}-${name}`);
+        await isClean(person.page);
+        const sideways = await person.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(sideways <= 0, `${page} is ${sideways} px too wide`);
+      }
+    });
+    await t.step(`diagnosed, palette and dialog, ${name}`, async () => {
+      await person.go(`/toolboxes/${toolbox}/system`);
+      await person.page.getByRole("button", { name: "Diagnose" }).click();
+      await person.page.getByText(/\d+ checks/).waitFor();
+      await picture(person.page, `diagnosis-${name}`);
+      await isClean(person.page);
+      await person.page.keyboard.press("Control+k");
+      await person.page.getByPlaceholder("Go to a toolbox").waitFor();
+      await person.page.getByRole("option", { name: "local" }).waitFor();
+      await picture(person.page, `palette-${name}`);
+      await isClean(person.page);
+      await person.page.keyboard.press("Escape");
+      await person.page.getByRole("button", { name: "More for local" }).click();
+      await person.page.getByRole("menuitem", { name: "Forget…" }).click();
+      await person.page.getByRole("dialog").waitFor();
+      assert.equal(await person.page.getByRole("button", { name: "Forget the machine" }).isDisabled(), true);
+      await picture(person.page, `forget-${name}`);
+      await isClean(person.page);
+    });
+    assert.deepEqual(person.complaints, [], name);
+    await person.context.close();
+  }
+
+  const person = await web.person();
+  await t.step("empty: a new account is told what a toolbox is, and the next step", async () => {
+    await person.signUp("empty@toolbox.local", "correct horse battery staple");
+    await seen(person, "heading:You have no toolbox yet");
+    await picture(person.page, "toolboxes-empty");
+    await isClean(person.page);
+  });
+
+  await t.step("what is somebody else's, or nothing, says so and leads back", async () => {
+    for (const address of [`/toolboxes/${toolbox}`, "/nothing/here"]) {
+      await person.go(address);
+      await person.page.getByRole("link", { name: "To your toolboxes" }).waitFor();
+      await picture(person.page, address.includes("nothing") ? "no-page" : "no-toolbox");
+      await isClean(person.page);
+    }
+  });
+
+  await t.step("loading: the page is there before its answer", async () => {
+    const { page } = person;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => release = resolve);
+    await page.route(`${url}/**`, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await person.go("/toolboxes");
+    await page.getByRole("heading", { name: "Toolboxes" }).waitFor();
+    await picture(page, "toolboxes-loading");
+    await isClean(page);
+    release();
+    await seen(person, "heading:You have no toolbox yet");
+    await page.unroute(`${url}/**`);
+  });
+
+  await t.step("failed: the sentence, the code, what to do, and another try that succeeds", async () => {
+    const { page } = person;
+    await web.stack.control("stop", "toolboxes-user");
+    await person.go("/toolboxes");
+    await page.getByRole("alert").getByTestId("error-code").waitFor();
+    await picture(page, "toolboxes-failed");
+    await isClean(page);
+    await web.stack.control("start", "toolboxes-user");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await seen(person, "heading:You have no toolbox yet");
+  });
+
+  await t.step("offline: the page says so and since when, and goes on by itself", async () => {
+    await person.context.setOffline(true);
+    await person.page.getByText(/^Offline since \d\d:\d\d$/).waitFor();
+    await picture(person.page, "toolboxes-offline");
+    await person.context.setOffline(false);
+    await person.page.getByText("Live", { exact: true }).waitFor();
+  });
+
+  await t.step("a session that ends elsewhere leads to the sign-in and back to the page", async () => {
+    const { page } = person;
+    await person.go("/toolboxes/new?kind=byo");
+    await page.evaluate(() => localStorage.removeItem("toolbox-session"));
+    const other = await person.context.newPage();
+    await other.goto(`${web.url}/sign-in`);
+    await other.getByLabel("Email").fill("empty@toolbox.local");
+    await other.getByLabel("Password").fill("correct horse battery staple");
+    await other.getByRole("button", { name: "Sign in", exact: true }).click();
+    await other.waitForURL("**/toolboxes");
+    await other.getByRole("button", { name: "Account" }).click();
+    await other.getByRole("menuitem", { name: "Sign out" }).click();
+    await other.waitForURL("**/sign-in**");
+    await page.waitForURL("**/sign-in?next=**");
+    await page.getByText("Your session has ended").waitFor();
+    await picture(page, "session-ended");
+    await isClean(page);
+    await page.getByLabel("Email").fill("empty@toolbox.local");
+    await page.getByLabel("Password").fill("correct horse battery staple");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.waitForURL("**/toolboxes/new?kind=byo");
+    await other.close();
+  });
+
+  await t.step("a forgotten password is replaced by the link in a mail, once, in the browser that asked", async () => {
+    const { page } = person;
+    await person.go("/reset-password");
+    await page.getByLabel("Email").fill("empty@toolbox.local");
+    await page.getByRole("button", { name: "Send the link" }).click();
+    await page.getByText("a mail with a link is on its way").waitFor();
+    const folder = `${web.stack.ready.data_dir}/mail`;
+    const [mail] = [...Deno.readDirSync(folder)];
+    const link = (await Deno.readTextFile(`${folder}/${mail.name}`)).match(/http\S+/)?.[0] ?? "";
+    await page.goto(link);
+    await page.getByLabel("New password for empty@toolbox.local").fill("another horse battery staple");
+    assert.ok(!page.url().includes("code="), "the code stays in no address");
+    await picture(page, "new-password");
+    await isClean(page);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.waitForURL("**/toolboxes");
+    const stranger = await web.person();
+    await stranger.page.goto(link);
+    await seen(stranger, "heading:This link does not serve");
+    await stranger.signIn("empty@toolbox.local", "another horse battery staple");
+    await stranger.context.close();
+  });
+
+  await t.step("nothing secret is in addresses, in what is written, or in storage beyond the session", async () => {
+    const { page } = person;
+    const session = await page.evaluate(() => ({ ...localStorage }));
+    const unexpected = Object.keys(session).filter((key) => key !== "toolbox-session" && key !== "toolbox-rail");
+    assert.deepEqual(unexpected, []);
+    // Where one had scrolled to.
+    assert.deepEqual(await page.evaluate(() => Object.keys(sessionStorage)), ["tsr-scroll-restoration-v1_3"]);
+    assert.equal(await page.evaluate(() => document.cookie), "");
+    const { access_token, refresh_token } = JSON.parse(session["toolbox-session"]);
+    for (const secret of [access_token, refresh_token, web.stack.ready.secret_key, "another horse battery staple"]) {
+      assert.ok(!person.requests.some((request) => request.includes(secret)), "a secret is in an address");
+      assert.ok(!person.written.some((text) => text.includes(secret)), "a secret was written");
+    }
+    assert.deepEqual(person.complaints, []);
+  });
+
+  await t.step("names of others are text and nothing else", async () => {
+    const ann = await signUp(web.stack.ready, "ann@toolbox.local");
+    const name = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
+    const reply = await fetch(functions["toolboxes-user"], {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${ann.token}`,
+        apikey: web.stack.ready.publishable_key,
+        "content-type": "application/json",
+      },
+      body: JSON.stringify({ kind: "byo", name }),
+    });
+    assert.equal(reply.status, 201, await reply.text());
+    const reader = await web.person();
+    await reader.signIn("ann@toolbox.local", "correct horse battery staple");
+    await reader.page.getByRole("link", { name }).first().click();
+    await reader.page.getByRole("heading", { name }).waitFor();
+    await picture(reader.page, "own-machine-waits");
+    await isClean(reader.page);
+    assert.equal(await reader.page.evaluate(() => document.querySelectorAll("main img, main script").length), 0);
+    assert.ok(!(await reader.page.title()).startsWith("owned"));
+    assert.deepEqual(reader.complaints, []);
+  });
+});
