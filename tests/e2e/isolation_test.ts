@@ -42,7 +42,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
   const victim = await deployVictim(world);
   // What is compared must change by nobody's doing but the outsiders': no heartbeat is taken meanwhile, and the toolbox
   // is not missed before the test is over.
-  await world.stack.control("stop", "heartbeat");
+  for (const name of ["heartbeat", "clock"]) await world.stack.control("stop", name);
   const callers = await outsiders(world);
   const before = await state(world);
 

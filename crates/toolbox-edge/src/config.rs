@@ -47,6 +47,7 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_MAX_PRICE",
     "TOOLBOX_MAX_TOOLBOXES",
+    "TOOLBOX_MAX_USER_PRICE",
     "TOOLBOX_MCP_STREAM_SECONDS",
     "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_RELEASE_URL",
@@ -65,6 +66,7 @@ const MAX_MCP_STREAM_SECONDS: u64 = 390;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 const DEFAULT_MAX_TOOLBOXES: u32 = 20;
 const DEFAULT_MAX_PRICE: u32 = 50;
+const DEFAULT_MAX_USER_PRICE: u32 = 200;
 /// The image of machines that are bought, unless it is set or asked for.
 const DEFAULT_IMAGE: &str = "ubuntu-24-04-x64";
 const DEFAULT_COMPANION_PORT: u16 = 3000;
@@ -199,6 +201,8 @@ pub struct Quotas {
     pub max_toolboxes: u32,
     /// `TOOLBOX_MAX_PRICE`: most that one machine may cost a month, in US dollars.
     pub max_price: u32,
+    /// `TOOLBOX_MAX_USER_PRICE`: most that all machines of one user may cost a month, in US dollars.
+    pub max_user_price: u32,
 }
 
 /// Variables that are missing or malformed.
@@ -435,16 +439,19 @@ impl Quotas {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES");
         let max_toolboxes = number(get, "TOOLBOX_MAX_TOOLBOXES");
         let max_price = number(get, "TOOLBOX_MAX_PRICE");
-        match (max_instances, max_toolboxes, max_price) {
-            (Ok(instances), Ok(toolboxes), Ok(price)) => Ok(Self {
+        let max_user_price = number(get, "TOOLBOX_MAX_USER_PRICE");
+        match (max_instances, max_toolboxes, max_price, max_user_price) {
+            (Ok(instances), Ok(toolboxes), Ok(price), Ok(user_price)) => Ok(Self {
                 max_instances: instances.unwrap_or(DEFAULT_MAX_INSTANCES),
                 max_toolboxes: toolboxes.unwrap_or(DEFAULT_MAX_TOOLBOXES),
                 max_price: price.unwrap_or(DEFAULT_MAX_PRICE),
+                max_user_price: user_price.unwrap_or(DEFAULT_MAX_USER_PRICE),
             }),
-            (instances, toolboxes, price) => Err(ConfigError::of([
+            (instances, toolboxes, price, user_price) => Err(ConfigError::of([
                 (instances.is_err(), "TOOLBOX_MAX_INSTANCES"),
                 (toolboxes.is_err(), "TOOLBOX_MAX_TOOLBOXES"),
                 (price.is_err(), "TOOLBOX_MAX_PRICE"),
+                (user_price.is_err(), "TOOLBOX_MAX_USER_PRICE"),
             ])),
         }
     }

@@ -275,22 +275,26 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
     }
 }
 
+/// `clock`. What fails in a job is in the answer.
+pub(super) const fn of_clock(code: ErrorCode) -> bool {
+    use ErrorCode as C;
+    matches!(code, C::Internal | C::NotConfigured | C::SecretKeyRequired)
+}
+
 /// `heartbeat`.
 pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
-    let is_tick = facts.path == "/tick";
     let is_enrol = facts.path.ends_with("/enrol");
     let is_beat = facts.has_body && !is_enrol;
     match code {
         C::Internal | C::NotConfigured => true,
-        C::SecretKeyRequired => is_tick,
         C::AuthenticationRequired
         | C::InvalidRequest
         | C::Forbidden
         | C::DatabaseBadResponse
         | C::DatabaseUnreachable
-        | C::DatabaseTimeout => !is_tick,
-        C::HeartbeatKeyInvalid => !is_tick && !is_enrol,
+        | C::DatabaseTimeout => true,
+        C::HeartbeatKeyInvalid => !is_enrol,
         C::EnrolmentTokenInvalid | C::EnrolmentTokenExpired | C::EnrolmentTokenUsed => is_enrol,
         C::HeartbeatReplayed | C::CertificateChanged => is_beat,
         C::InvalidJson
@@ -367,6 +371,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerUnreachable
         | C::AuthUnreachable
         | C::AgentTimeout
+        | C::SecretKeyRequired
         | C::DockerTimeout => false,
     }
 }
@@ -442,7 +447,7 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
-        C::QuotaExceeded => is_creation,
+        C::QuotaExceeded => is_creation || facts.path.ends_with("/resize"),
         C::IllegalState => changes,
         C::OperationInProgress => {
             facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")
