@@ -58,8 +58,9 @@ export function ConnectTab() {
           />
         </div>
         <p className="text-[13px] text-ink-2">
-          It speaks streamable HTTP. A client comes in with an access token, or as a user of this project who signed in
-          and to whom you gave access. Whoever holds a token may use the server until you revoke it.
+          It speaks streamable HTTP. Most clients need this URL alone: they send you here to sign in, and you choose
+          what they may use. What cannot open a browser comes in with an access token; whoever holds it may use the
+          server until you revoke it.
         </p>
       </Section>
       <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />
@@ -207,7 +208,9 @@ function Waiting(
 function Hosts({ hosts, hasToken }: { hosts: Host[]; hasToken: boolean }) {
   const names = [...new Set(hosts.map(({ host }) => host))];
   const [chosen, setChosen] = useState(names[0] ?? "");
-  const shown = hosts.filter(({ host }) => host === chosen);
+  const of = hosts.filter(({ host }) => host === chosen);
+  const signsIn = of.filter(({ auth }) => auth === "oauth");
+  const byToken = of.filter(({ auth }) => auth === "token");
   return (
     <Section title="Your client">
       <div role="group" aria-label="Hosts" className="grid grid-cols-2 gap-2 sm:grid-cols-3 lg:grid-cols-6">
@@ -223,28 +226,35 @@ function Hosts({ hosts, hasToken }: { hosts: Host[]; hasToken: boolean }) {
         ))}
       </div>
       <Card className="grid gap-3 p-4">
-        {!hasToken && (
+        {signsIn.map((each) => <Told key={each.text} host={each} isReady />)}
+        {byToken.length > 0 && !hasToken && (
           <p className="text-[13px] text-ink-2">
-            Put your token where <code className="font-mono text-xs">{NO_TOKEN}</code>{" "}
+            {signsIn.length > 0 && "With a token instead of signing in: "}
+            put your token where <code className="font-mono text-xs">{NO_TOKEN}</code>{" "}
             stands, or create one above: it is put in here.
           </p>
         )}
-        {shown.map(({ kind, text }) => (
-          <div key={`${kind} ${text}`} className="grid gap-1.5">
-            <h3 className="text-[13px] font-medium">{kindInWords(kind)}</h3>
-            {kind === "link" && isHostLink(text) && hasToken
-              ? (
-                <div>
-                  <Button asChild variant="primary">
-                    <a href={text} rel="noreferrer">Add to {hostName(chosen)}</a>
-                  </Button>
-                </div>
-              )
-              : <Snippet text={pretty(text, kind)} what={`what ${hostName(chosen)} needs`} />}
-          </div>
-        ))}
+        {byToken.map((each) => <Told key={each.text} host={each} isReady={hasToken} />)}
       </Card>
     </Section>
+  );
+}
+
+/** What one host is given. It is ready when nothing has to be put into it. */
+function Told({ host: { host, kind, text }, isReady }: { host: Host; isReady: boolean }) {
+  return (
+    <div className="grid gap-1.5">
+      <h3 className="text-[13px] font-medium">{kindInWords(kind)}</h3>
+      {kind === "link" && isHostLink(text) && isReady
+        ? (
+          <div>
+            <Button asChild variant="primary">
+              <a href={text} rel="noreferrer">Add to {hostName(host)}</a>
+            </Button>
+          </div>
+        )
+        : <Snippet text={pretty(text, kind)} what={`what ${hostName(host)} needs`} />}
+    </div>
   );
 }
 
