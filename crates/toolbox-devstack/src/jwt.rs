@@ -102,6 +102,14 @@ impl Keys {
         json!({ "keys": [self.public()] })
     }
 
+    /// The private key, for the one program beside this that signs.
+    pub(crate) fn private(&self) -> Value {
+        let mut key = self.public();
+        key["d"] = json!(BASE64.encode(self.signing.to_bytes()));
+        key["key_ops"] = json!(["sign"]);
+        key
+    }
+
     /// What PostgREST verifies with: the public key and the legacy secret.
     pub(crate) fn verifying_set(&self) -> Value {
         json!({ "keys": [self.public(), { "kty": "oct", "k": BASE64.encode(&self.secret), "alg": "HS256" }] })

@@ -13,6 +13,8 @@ pub(crate) struct Project {
     pub(crate) schemas: Vec<String>,
     pub(crate) extra_search_path: Vec<String>,
     pub(crate) max_rows: u32,
+    /// The page of the application on which they let clients in; none when the OAuth server is off.
+    pub(crate) consent_path: Option<String>,
     pub(crate) functions: Vec<FunctionSettings>,
 }
 
@@ -30,6 +32,7 @@ pub(crate) struct FunctionSettings {
 #[serde(default)]
 struct File {
     api: Api,
+    auth: Auth,
     functions: BTreeMap<String, Function>,
 }
 
@@ -50,6 +53,19 @@ impl Default for Api {
             max_rows: 1000,
         }
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Auth {
+    oauth_server: OAuthServer,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OAuthServer {
+    enabled: bool,
+    authorization_url_path: String,
 }
 
 #[derive(Deserialize)]
@@ -88,10 +104,12 @@ impl Project {
                 settings_of(&supabase, &name, &folder, file.functions.get(&name))
             })
             .collect();
+        let oauth = file.auth.oauth_server;
         Ok(Self {
             schemas: file.api.schemas,
             extra_search_path: file.api.extra_search_path,
             max_rows: file.api.max_rows,
+            consent_path: oauth.enabled.then_some(oauth.authorization_url_path),
             functions,
         })
     }

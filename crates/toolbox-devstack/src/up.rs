@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, OAuthServer};
 use crate::companion::{self, Companion};
 use crate::config::{Paths, UpArgs};
 use crate::console::Console;
@@ -154,6 +154,21 @@ impl<'a> Stack<'a> {
         format!("http://127.0.0.1:{}", self.ports.gateway)
     }
 
+    /// Makes the OAuth server, if config.toml turns it on.
+    fn oauth(&self) -> Result<Option<OAuthServer>, StackError> {
+        let Some(path) = &self.project.consent_path else {
+            return Ok(None);
+        };
+        let consent = format!("{}{path}", self.console_url());
+        let (data, keys) = (&self.data.path, &self.keys);
+        let server = OAuthServer::new(&self.paths, data, keys, &self.url(), &consent)?;
+        self.services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(server.worker().clone());
+        Ok(Some(server))
+    }
+
     fn db_url(&self, user: &str, password: &str) -> String {
         format!(
             "postgresql://{user}:{password}@127.0.0.1:{}/postgres",
@@ -192,6 +207,7 @@ impl<'a> Stack<'a> {
                 self.db_url("postgres", &self.secrets.postgres_password),
             ),
             ("BACKEND_TO_DTMA_API_KEY", agent_root.clone()),
+            ("TOOLBOX_SITE_URL", self.console_url()),
         ];
         env.extend(own.map(|(name, value)| (name.to_owned(), value)));
         // Without an agent of the stack's own, machines have the usual port.
@@ -211,15 +227,26 @@ impl<'a> Stack<'a> {
         // Before the functions, which learn from it where it is.
         let bridge = self.simulator().await?;
         let functions = self.functions()?;
-        let (database, ()) = tokio::try_join!(self.database(), self.start_functions(&functions))?;
+        let oauth = self.oauth()?;
+        let start_oauth = async {
+            match &oauth {
+                Some(server) => step("OAuth server", server.worker().ask(Request::Start)).await,
+                None => Ok(()),
+            }
+        };
+        let (database, (), ()) = tokio::try_join!(
+            self.database(),
+            self.start_functions(&functions),
+            start_oauth
+        )?;
         let Database {
             user,
             db,
             registered,
         } = database;
-        if functions.contains_key("heartbeat") {
+        if functions.contains_key("clock") {
             tokio::spawn(schedule::run(
-                format!("{url}/functions/v1/heartbeat/tick"),
+                format!("{url}/functions/v1/clock/tick"),
                 self.secrets.secret_key.clone(),
             ));
         }
@@ -233,6 +260,7 @@ impl<'a> Stack<'a> {
                 &self.secrets.service_role_key,
             ),
             auth: self.auth(&db),
+            oauth,
             postgrest_port: self.ports.postgrest,
             functions: functions.clone(),
             proxy: Proxy::new(),
@@ -342,6 +370,7 @@ impl<'a> Stack<'a> {
             &self.secrets.stack_id.to_string(),
             self.data.path.join("droplet"),
             &self.paths.cache,
+            self.args.droplet_image.clone(),
             vec![self.ports.gateway],
             &[SAMPLE_IMAGE],
         )
@@ -360,6 +389,8 @@ impl<'a> Stack<'a> {
                 "TOOLBOX_DIGITALOCEAN_URL",
                 format!("http://127.0.0.1:{port}"),
             ),
+            ("DO_DEFAULT_REGION", "nyc3".to_owned()),
+            ("DO_DEFAULT_SIZE", "s-1vcpu-1gb".to_owned()),
             ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
             // The droplets' addresses are no public ones.
             ("TOOLBOX_ALLOWED_MACHINES", network),

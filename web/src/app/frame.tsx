@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useRouter, useRouterState } from "@tanstack/react-router";
 import { ChevronsLeft, ChevronsRight, LogOut, Menu as MenuIcon, Search, UserRound } from "lucide-react";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { toolboxQuery } from "@/api/queries.ts";
+import { toolboxQuery, toolQuery } from "@/api/queries.ts";
 import { Button } from "@/components/ui/button.tsx";
 import { Dialog } from "@/components/ui/dialog.tsx";
 import { Menu, MenuItem, MenuText } from "@/components/ui/menu.tsx";
@@ -157,12 +157,14 @@ function useRail(): [boolean, (narrow: boolean) => void] {
 /** Where one is: the places above this page. */
 function Crumbs({ path }: { path: string }) {
   const parts = path.split("/").filter((part) => part !== "");
+  // An entry of the marketplace has no page of its own, so its deployment is below the marketplace.
+  const above = parts[0] === "marketplace" ? parts.slice(0, 1) : parts.slice(0, -1);
   const place = PLACES.find(({ to }) => to === `/${parts[0]}`);
   if (parts.length < 2) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
   return (
     <nav aria-label="Breadcrumb" className="min-w-0">
       <ol className="flex min-w-0 items-center gap-1.5 text-[13px] text-ink-2">
-        {parts.slice(0, -1).map((part, index) => (
+        {above.map((part, index) => (
           <li key={part} className="flex min-w-0 items-center gap-1.5">
             {index > 0 && <span aria-hidden className="text-ink-3">/</span>}
             <Link
@@ -178,12 +180,14 @@ function Crumbs({ path }: { path: string }) {
   );
 }
 
-/** The name of a place; that of a toolbox is what its page has read, and its id until then. */
+/** The name of a place; that of a toolbox or a tool is what its page has read, and its id until then. */
 function CrumbLabel({ parts, index }: { parts: string[]; index: number }) {
   const part = parts[index] ?? "";
-  const isToolbox = parts[0] === "toolboxes" && index === 1;
-  const toolbox = useQuery({ ...toolboxQuery(part), enabled: false });
-  if (isToolbox) return toolbox.data?.name ?? part.slice(0, 8);
+  const within = parts[0] === "toolboxes";
+  const toolbox = useQuery({ ...toolboxQuery(parts[1] ?? ""), enabled: false });
+  const tool = useQuery({ ...toolQuery(parts[1] ?? "", parts[3] ?? ""), enabled: false });
+  if (within && index === 1) return toolbox.data?.name ?? part.slice(0, 8);
+  if (within && index === 3) return tool.data?.tool_instance.instance_name_on_toolbox ?? part.slice(0, 8);
   const place = index === 0 ? PLACES.find(({ to }) => to === `/${part}`)?.label : undefined;
   return place ?? part.charAt(0).toUpperCase() + part.slice(1);
 }

@@ -1,4 +1,4 @@
-import { Server } from "lucide-react";
+import { AppWindow, Server, Store } from "lucide-react";
 import type { ComponentType } from "react";
 
 interface Place {
@@ -12,4 +12,6 @@ interface Place {
 /** The places of the rail and of the palette, in their order. A page that is not built yet is not here. */
 export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
+  { to: "/marketplace", label: "Marketplace", icon: Store, words: "catalog deploy image git new tool" },
+  { to: "/applications", label: "Applications", icon: AppWindow, words: "connected clients oauth grants settings" },
 ];

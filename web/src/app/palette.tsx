@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { Plus, Server, Wrench } from "lucide-react";
+import { Plus, Server, Store, Wrench } from "lucide-react";
 import type { ReactNode } from "react";
+import { catalogQuery } from "@/api/catalog.ts";
 import { toolboxesQuery, toolRowsQuery } from "@/api/queries.ts";
 import { PLACES } from "./nav.ts";
 
@@ -11,6 +12,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
   const toolboxes = useQuery({ ...toolboxesQuery(), staleTime: 30_000 });
   const tools = useQuery({ ...toolRowsQuery(), staleTime: 30_000 });
+  const catalog = useQuery(catalogQuery());
   const go = (to: string) => {
     onClose();
     void navigate({ to });
@@ -62,9 +64,22 @@ export default function Palette({ onClose }: { onClose: () => void }) {
               <Item
                 key={tool.id}
                 value={`${tool.instance_name_on_toolbox} ${tool.id}`}
-                onSelect={() => go(`/toolboxes/${tool.account_tool_environment_id}/tools`)}
+                onSelect={() => go(`/toolboxes/${tool.account_tool_environment_id}/tools/${tool.id}`)}
               >
                 <Wrench className="size-4" /> {tool.instance_name_on_toolbox}
+              </Item>
+            ))}
+          </Group>
+        )}
+        {catalog.data !== undefined && catalog.data.length > 0 && (
+          <Group heading="Deploy">
+            {catalog.data.map((entry) => (
+              <Item
+                key={entry.id}
+                value={`Deploy ${entry.name} ${entry.id}`}
+                onSelect={() => go(`/marketplace/${entry.id}/deploy`)}
+              >
+                <Store className="size-4" /> Deploy {entry.name}
               </Item>
             ))}
           </Group>

@@ -2,6 +2,7 @@
 
 import { createRootRouteWithContext, createRoute, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Asked } from "./asked.tsx";
 import { Frame } from "./frame.tsx";
 import { NotFound } from "./not-found.tsx";
 import { currentSession } from "./session.ts";
@@ -21,6 +22,17 @@ const next = (search: Record<string, unknown>): Next => {
   // A path only: an address of another site would make the sign-in page lead there.
   return typeof given === "string" && /^\/(?![/\\])/.test(given) ? { next: given } : {};
 };
+
+interface DeploySearch {
+  /** Where it is to run. */
+  toolbox?: string | undefined;
+  source?: "git" | undefined;
+}
+interface MarketplaceSearch {
+  q?: string | undefined;
+  needs?: "nothing" | undefined;
+  toolbox?: string | undefined;
+}
 
 const signIn = createRoute({
   getParentRoute: () => root,
@@ -45,14 +57,47 @@ const newPassword = createRoute({
   component: lazyRouteComponent(() => import("@/pages/new-password.tsx"), "NewPasswordPage"),
 });
 
+/** The search parameters of these names, where they are texts. */
+function texts<Name extends string>(search: Record<string, unknown>, names: Name[]): { [name in Name]?: string } {
+  const given = names.filter((name) => typeof search[name] === "string");
+  return Object.fromEntries(given.map((name) => [name, search[name]])) as { [name in Name]?: string };
+}
+
+const onlySignedIn = ({ location }: { location: { href: string } }) => {
+  if (currentSession().session === null) throw redirect({ to: "/sign-in", search: { next: location.href } });
+};
+
+/** What only somebody who signed in sees, to which applications send their users. */
+const asked = createRoute({
+  getParentRoute: () => root,
+  id: "only-signed-in",
+  component: Asked,
+  beforeLoad: onlySignedIn,
+});
+const consent = createRoute({
+  getParentRoute: () => asked,
+  path: "/oauth/consent",
+  validateSearch: (search: Record<string, unknown>) => texts(search, ["authorization_id"]),
+  component: lazyRouteComponent(() => import("@/pages/oauth/consent.tsx"), "ConsentPage"),
+});
+const grant = createRoute({
+  getParentRoute: () => asked,
+  path: "/oauth/grant",
+  validateSearch: (search: Record<string, unknown>) => texts(search, ["client_id", "server"]),
+  component: lazyRouteComponent(() => import("@/pages/oauth/grant.tsx"), "GrantPage"),
+});
+
 /** What only somebody who signed in sees, within the frame. */
 const signedIn = createRoute({
   getParentRoute: () => root,
   id: "signed-in",
   component: Frame,
-  beforeLoad: ({ location }) => {
-    if (currentSession().session === null) throw redirect({ to: "/sign-in", search: { next: location.href } });
-  },
+  beforeLoad: onlySignedIn,
+});
+const applications = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/applications",
+  component: lazyRouteComponent(() => import("@/pages/applications.tsx"), "ApplicationsPage"),
 });
 const home = createRoute({
   getParentRoute: () => signedIn,
@@ -100,16 +145,81 @@ const toolboxActivity = createRoute({
     search.show === "log" ? { show: "log" } : {},
   component: lazyRouteComponent(() => import("@/pages/toolbox/activity.tsx"), "ActivityTab"),
 });
+const tool = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/toolboxes/$toolboxId/tools/$instanceId",
+  component: lazyRouteComponent(() => import("@/pages/tool/layout.tsx"), "ToolPage"),
+});
+const toolConnect = createRoute({
+  getParentRoute: () => tool,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/tool/connect.tsx"), "ConnectTab"),
+});
+const toolTools = createRoute({
+  getParentRoute: () => tool,
+  path: "/tools",
+  validateSearch: (search: Record<string, unknown>): { name?: string | undefined } =>
+    typeof search.name === "string" ? { name: search.name } : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/tools.tsx"), "McpToolsTab"),
+});
+const toolLogs = createRoute({
+  getParentRoute: () => tool,
+  path: "/logs",
+  validateSearch: (search: Record<string, unknown>): { stream?: "stdout" | "stderr" | "all" | undefined } =>
+    search.stream === "stdout" || search.stream === "stderr" || search.stream === "all"
+      ? { stream: search.stream }
+      : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/logs.tsx"), "LogsTab"),
+});
+const toolConfiguration = createRoute({
+  getParentRoute: () => tool,
+  path: "/configuration",
+  component: lazyRouteComponent(() => import("@/pages/tool/configuration.tsx"), "ConfigurationTab"),
+});
+const toolActivity = createRoute({
+  getParentRoute: () => tool,
+  path: "/activity",
+  component: lazyRouteComponent(() => import("@/pages/tool/activity.tsx"), "ToolActivityTab"),
+});
+const toolSharing = createRoute({
+  getParentRoute: () => tool,
+  path: "/sharing",
+  component: lazyRouteComponent(() => import("@/pages/tool/sharing.tsx"), "SharingTab"),
+});
+const marketplace = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/marketplace",
+  validateSearch: (search: Record<string, unknown>): MarketplaceSearch => ({
+    ...(typeof search.q === "string" && search.q !== "" && { q: search.q }),
+    ...(search.needs === "nothing" && { needs: "nothing" }),
+    ...(typeof search.toolbox === "string" && { toolbox: search.toolbox }),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/marketplace.tsx"), "MarketplacePage"),
+});
+const deploy = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/marketplace/$catalogId/deploy",
+  validateSearch: (search: Record<string, unknown>): DeploySearch => ({
+    ...(typeof search.toolbox === "string" && { toolbox: search.toolbox }),
+    ...(search.source === "git" && { source: "git" }),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/deploy.tsx"), "DeployPage"),
+});
 
 export const routeTree = root.addChildren([
   signIn,
   signUp,
   resetPassword,
   newPassword,
+  asked.addChildren([consent, grant]),
   signedIn.addChildren([
     home,
+    applications,
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
+    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
+    marketplace,
+    deploy,
   ]),
 ]);

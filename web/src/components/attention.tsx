@@ -55,7 +55,7 @@ export function attentionOf(toolboxes: Toolbox[], tools: ToolRow[]): AttentionIt
       tone: "bad",
       text: () => `${tool.instance_name_on_toolbox} on ${toolbox}: ${tool.instance_error_message ?? "error"}`,
       action: "Look",
-      to: `/toolboxes/${tool.account_tool_environment_id}/tools`,
+      to: `/toolboxes/${tool.account_tool_environment_id}/tools/${tool.id}`,
     });
   }
   return items;

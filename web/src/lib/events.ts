@@ -38,7 +38,11 @@ export function toldOfToolbox(event: ToolboxEvent, me: string | null): Told {
 
 export function toldOfTool(event: ToolEvent, name: string | undefined, me: string | null): Told {
   const { from_status: from, to_status: to } = event;
-  const change = from !== to && to !== null ? `, ${from === null ? "" : `${words(from)} `}→ ${words(to)}` : "";
+  const change = from === to || to === null
+    ? ""
+    : from === null
+    ? `, now ${words(to)}`
+    : `, ${words(from)} → ${words(to)}`;
   return {
     key: `tool-${event.id}`,
     at: event.occurred_at,

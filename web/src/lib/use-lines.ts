@@ -26,12 +26,17 @@ const MOST = 100_000;
 const BURST = 150;
 /** A stream may be silent; agents and gateways end it by themselves after two minutes or more. */
 const PAUSE = 1_000;
+/** One that ends at once, as of a container that is stopped, is begun ever more rarely, up to this. */
+const LONGEST_PAUSE = 30_000;
+
+/** How a stream is begun again; whole: nothing that was written meanwhile is missing. */
+export type Next = (last: Line | undefined) => { path: string; whole: boolean };
 
 /**
  * Follows a log, and begins again when its stream ends, with a mark where lines may be missing.
  * `path` says how many lines come first; `next` is asked for when the stream is begun again.
  */
-export function useLines(path: string, next: string, parse: (text: string) => Omit<Line, "number">): Lines {
+export function useLines(path: string, next: string | Next, parse: (text: string) => Omit<Line, "number">): Lines {
   const [state, setState] = useState<{ lines: Line[]; state: Lines["state"]; error: Error | null }>({
     lines: [],
     state: "connecting",
@@ -56,15 +61,19 @@ export function useLines(path: string, next: string, parse: (text: string) => Om
     };
     const follow = async () => {
       let target = path;
+      let pause = PAUSE;
       while (!stop.signal.aborted) {
         const reply = await api().raw(target, { signal: stop.signal });
         if (!reply.ok) throw fromAnswer(reply.status, await reply.json().catch(() => null));
         flush();
+        const before = number;
         await readLines(reply, (text) => add(parse(text)));
+        pause = number > before ? PAUSE : Math.min(2 * pause, LONGEST_PAUSE);
         if (stop.signal.aborted) return;
-        target = next;
-        await new Promise((resolve) => setTimeout(resolve, PAUSE));
-        add({ text: "The stream was begun again; lines may be missing here", mark: true });
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        const again = typeof next === "string" ? { path: next, whole: false } : next(waiting.at(-1) ?? kept.at(-1));
+        target = again.path;
+        if (!again.whole) add({ text: "The stream was begun again; lines may be missing here", mark: true });
       }
     };
     follow().catch((error: unknown) => {

@@ -4,6 +4,7 @@
 //! user, sign out, the public keys, a new password by a link in a mail. Mail lies in a folder, one file each. Accounts are confirmed at once, as with `enable_confirmations = false`.
 
 mod error;
+mod oauth;
 mod recovery;
 mod store;
 
@@ -30,6 +31,7 @@ use crate::progress::say;
 use crate::secrets::{random_hex, write_private};
 
 use error::AuthError;
+pub(crate) use oauth::{OAuthServer, Route as OAuthRoute};
 use recovery::{Asked, Recoveries};
 pub(crate) use store::Store;
 use store::{Session, Spent};
@@ -114,6 +116,16 @@ impl Auth {
             .await
             .unwrap_or_else(|error| error.respond(version.as_ref()));
         uncached(answer)
+    }
+
+    /// The user whose token a request brings, or the refusal.
+    pub(crate) async fn signed_in(&self, headers: &HeaderMap) -> Result<Value, Response> {
+        let found = match self.bearer(headers).await {
+            Ok((user, _)) => self.user(user).await,
+            Err(error) => Err(error),
+        };
+        let version = headers.get("x-supabase-api-version");
+        found.map_err(|error| uncached(error.respond(version)))
     }
 
     async fn route(&self, request: Request<Body>) -> Result<Response, AuthError> {

@@ -22,7 +22,7 @@ use axum::{Json, Router};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use serde_json::json;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, OAuthRoute, OAuthServer};
 use crate::functions::Function;
 use crate::jwt::Keys;
 use crate::now;
@@ -35,6 +35,9 @@ pub(crate) use proxy::Proxy;
 /// Supabase ends a function's request that has not begun to answer by then.
 const FUNCTION_LIMIT: Duration = Duration::from_secs(150);
 const REST_LIMIT: Duration = Duration::from_mins(1);
+const OAUTH_LIMIT: Duration = Duration::from_secs(15);
+/// Where clients learn of the OAuth server, as RFC 8414 puts it before the path of the issuer.
+const OAUTH_DISCOVERY: &str = "/.well-known/oauth-authorization-server/auth/v1";
 
 /// Everything the gateway sends requests to.
 pub(crate) struct Gateway {
@@ -42,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) keys: Keys,
     pub(crate) api_keys: ApiKeys,
     pub(crate) auth: Auth,
+    /// None when config.toml does not turn it on.
+    pub(crate) oauth: Option<OAuthServer>,
     pub(crate) postgrest_port: u16,
     pub(crate) functions: BTreeMap<String, Function>,
     pub(crate) proxy: Proxy,
@@ -70,7 +75,7 @@ impl Gateway {
         if let Some(inner) = path.strip_prefix("/releases/") {
             return releases::file(&self.releases, inner).await;
         }
-        let service = if path.starts_with("/auth/v1/") {
+        let service = if path.starts_with("/auth/v1/") || path == OAUTH_DISCOVERY {
             Service::Auth
         } else if path.starts_with("/rest/v1/") || path == "/rest/v1" {
             Service::Rest
@@ -89,13 +94,49 @@ impl Gateway {
     }
 
     async fn sign_in(&self, request: Request<Body>) -> Response {
+        let path = match request.uri().path() {
+            OAUTH_DISCOVERY => "/.well-known/oauth-authorization-server",
+            path => path.strip_prefix("/auth/v1").unwrap_or_default(),
+        };
+        if let (Some(server), Some(route)) = (&self.oauth, OAuthRoute::of(path)) {
+            let path = path.to_owned();
+            return self.oauth(server, route, &path, request).await;
+        }
         // Public by nature: verifiers and links in mails come without a key.
-        let path = request.uri().path();
-        let open = path.starts_with("/auth/v1/.well-known/") || path == "/auth/v1/verify";
+        let open = path.starts_with("/.well-known/") || path == "/verify";
         if !open && let Err(refusal) = self.api_keys.caller(&request) {
             return refusal.respond();
         }
         self.auth.answer(request).await
+    }
+
+    async fn oauth(
+        &self,
+        server: &OAuthServer,
+        route: OAuthRoute,
+        path: &str,
+        mut request: Request<Body>,
+    ) -> Response {
+        let user = match route {
+            OAuthRoute::Clients => None,
+            OAuthRoute::Users => {
+                if let Err(refusal) = self.api_keys.caller(&request) {
+                    return refusal.respond();
+                }
+                match self.auth.signed_in(request.headers()).await {
+                    Ok(user) => Some(user),
+                    Err(refusal) => return refusal,
+                }
+            }
+        };
+        server.introduce(request.headers_mut(), user.as_ref());
+        let query = request.uri().query().map(|query| format!("?{query}"));
+        let inner = format!("{path}{}", query.unwrap_or_default());
+        let Some(target) = server.address() else {
+            return unavailable();
+        };
+        let answer = self.proxy.forward(request, &target, &inner, OAUTH_LIMIT);
+        answer.await.unwrap_or_else(|_| unavailable())
     }
 
     async fn rest(&self, mut request: Request<Body>) -> Response {

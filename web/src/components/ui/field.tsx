@@ -32,7 +32,7 @@ export function Field({ label, hint, error, children }: FieldProps) {
   const said = error ?? hint;
   const describedBy = said === undefined ? undefined : `${id}-said`;
   return (
-    <div className="grid gap-1.5">
+    <div className="grid content-start gap-1.5">
       <Label.Root htmlFor={id} className="text-[13px] font-medium">{label}</Label.Root>
       {children({ id, "aria-describedby": describedBy, "aria-invalid": error !== undefined })}
       {said !== undefined && (

@@ -1,0 +1,37 @@
+import type { ReactNode } from "react";
+import { Age } from "@/components/age.tsx";
+import { Copy } from "@/components/copy.tsx";
+import { Card } from "@/components/ui/card.tsx";
+import type { Told } from "@/lib/events.ts";
+import { fromServer } from "@/lib/server-time.ts";
+
+/** What happened: when, who, what and why; the newest first. */
+export function EventList({ events, where }: { events: Told[]; where?: (event: Told) => ReactNode }) {
+  return (
+    <Card>
+      <ul className="divide-y divide-line">
+        {events.map((event) => (
+          <li
+            key={event.key}
+            className="grid gap-x-4 gap-y-0.5 px-3 py-2 text-[13px] md:grid-cols-[6rem_7rem_1fr_auto]"
+          >
+            <span className="text-ink-3">
+              <Age at={fromServer(event.at)} />
+            </span>
+            <span className="text-ink-2">{event.who}</span>
+            <span className="min-w-0 break-words">
+              {where?.(event)}
+              {event.what}
+              {event.why && <span className={event.bad ? "text-bad" : "text-ink-2"}>: {event.why}</span>}
+            </span>
+            {event.request && (
+              <span className="hidden md:inline">
+                <Copy text={event.request} label={event.request.slice(0, 8)} what="the request id" />
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
