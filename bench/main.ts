@@ -12,6 +12,7 @@ import { benchHeartbeats } from "./heartbeat.ts";
 import { type Line, meets, samples, table } from "./report.ts";
 import { benchSsh } from "./ssh.ts";
 import { startUpstream } from "./upstream.ts";
+import { benchToolboxes, benchZero } from "./zero.ts";
 import { functionsOf, packageOf, repository } from "../tests/lib/functions.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -27,6 +28,7 @@ const PARTS = {
   bridge: { limit: [180, 300], lines: bridgeLines },
   mcp: { limit: [180, 300], lines: clientsLines },
   ssh: { limit: [120, 300], lines: sshLines },
+  zero: { limit: [480, 1500], lines: zeroLines },
 };
 type Part = keyof typeof PARTS;
 
@@ -155,6 +157,13 @@ async function clientsLines(): Promise<Line[]> {
 
 async function sshLines(): Promise<Line[]> {
   return await benchSsh({ rounds: quick ? 10 : 100, coldRounds: quick ? 3 : 20 }, progress);
+}
+
+async function zeroLines(): Promise<Line[]> {
+  return [
+    ...await benchZero(quick ? 1 : 3, progress),
+    ...await benchToolboxes(quick ? [50, 200] : [250, 500, 1000], progress),
+  ];
 }
 
 /** A program that scripts/bench has built. */

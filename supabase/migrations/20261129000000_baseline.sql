@@ -202,6 +202,8 @@ create table public.account_tool_environments (
   do_firewall_id text,
   do_action_id bigint,
   order_key text check (char_length(order_key) between 1 and 200),
+  enrolled_from inet,
+  looked_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint error_has_a_reason check (
@@ -453,6 +455,8 @@ comment on column public.account_tool_environments.machine_asked_at is 'When a d
 comment on column public.account_tool_environments.do_firewall_id is 'DigitalOcean id of the firewall. Not readable by users.';
 comment on column public.account_tool_environments.do_action_id is 'The change of the droplet that DigitalOcean works on. Not readable by users.';
 comment on column public.account_tool_environments.order_key is 'Names the order: ordering again with the same key makes no second toolbox. Not readable by users.';
+comment on column public.account_tool_environments.enrolled_from is 'The address that the enrolment came from: of two droplets of one order, it says which has the keys. Not readable by users.';
+comment on column public.account_tool_environments.looked_at is 'When somebody last asked to look at the droplet now. Not readable by users.';
 comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
 comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';
 
@@ -1143,7 +1147,7 @@ comment on column public.toolbox_events.request_id is 'Request that caused it.';
 
 -- supabase/schemas/operation_receipts.sql
 -- Who had what done, and how it ended: one receipt per ended operation, in an order per toolbox, each authenticated together with
--- the one before it by a key that the database does not have. The job seal_receipts of heartbeat/tick writes them, because
+-- the one before it by a key that the database does not have. The job seal_receipts of clock/tick writes them, because
 -- operations also end in the database alone.
 create table public.operation_receipts (
   -- No foreign key: receipts outlive the toolbox.
@@ -1533,7 +1537,7 @@ comment on column public.alert_rules.updated_at is 'Kept by a trigger.';
 
 -- supabase/schemas/alerts.sql
 -- What a rule found, and the messages that tell it: the outbox. Triggers write both in the transaction of the change; the job
--- deliver_alerts of heartbeat/tick sends.
+-- deliver_alerts of clock/tick sends.
 create table public.alerts (
   id uuid primary key default gen_random_uuid(),
   rule_id uuid not null references public.alert_rules (id) on delete cascade,
@@ -2130,7 +2134,7 @@ grant execute on function public.begin_ssh_check to service_role;
 grant execute on function public.record_ssh_check to service_role;
 
 -- supabase/schemas/rollouts.sql
--- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of heartbeat/tick
+-- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of clock/tick
 -- carries it out.
 create table public.rollouts (
   id uuid primary key default gen_random_uuid(),
@@ -3121,6 +3125,7 @@ begin
     -- certificate above is ever told anything.
     public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
       then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    enrolled_from = (p ->> 'address')::inet,
     address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',
@@ -3598,7 +3603,12 @@ begin
     end
   where e.id = toolbox.id;
   if toolbox.status <> 'active' then
-    perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
+    -- Nobody can reach a droplet before its address is known: then the worker that writes it makes the toolbox active.
+    perform private.advance_tool_environment(
+      toolbox.id, toolbox.status,
+      (case when toolbox.kind = 'droplet' and toolbox.public_ip_address is null then 'awaiting_heartbeat' else 'active' end)
+        ::public.account_tool_environment_status_enum
+    );
   end if;
 
   return jsonb_strip_nulls(jsonb_build_object(
@@ -3647,6 +3657,68 @@ comment on table private.job_runs is 'When jobs last began that run more rarely 
 comment on column private.job_runs.job is 'The job.';
 comment on column private.job_runs.ran_at is 'When it last began.';
 
+-- Lists that DigitalOcean answers to everybody alike. Its account has so many requests an hour, which all users share.
+create table private.provider_lists (
+  name text primary key check (name in ('sizes', 'regions', 'images')),
+  content jsonb,
+  fetched_at timestamptz,
+  claimed_until timestamptz not null default '-infinity'
+);
+alter table private.provider_lists enable row level security;
+revoke all on private.provider_lists from public, anon, authenticated, service_role;
+
+comment on table private.provider_lists is 'What DigitalOcean last answered to the questions what can be bought, where, and from which image.';
+comment on column private.provider_lists.name is 'Which list.';
+comment on column private.provider_lists.content is 'The list; null: it was never answered.';
+comment on column private.provider_lists.fetched_at is 'When it was answered.';
+comment on column private.provider_lists.claimed_until is 'Until then one caller asks DigitalOcean, and nobody else does.';
+
+create function public.get_provider_list(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  kept private.provider_lists;
+  oldest timestamptz;
+begin
+  perform private.require_keys(p, 'name', 'max_age_seconds', 'claim_seconds');
+  oldest := clock_timestamp() - make_interval(secs => (p ->> 'max_age_seconds')::double precision);
+  select * into kept from private.provider_lists l where l.name = p ->> 'name';
+  if kept.fetched_at > oldest then
+    return jsonb_build_object('outcome', 'kept', 'content', kept.content);
+  end if;
+  -- Of all who find it too old, one asks for it; the others go on with what there is.
+  insert into private.provider_lists as l (name, claimed_until)
+  values (p ->> 'name', clock_timestamp() + make_interval(secs => (p ->> 'claim_seconds')::double precision))
+  on conflict (name) do update set claimed_until = excluded.claimed_until
+    where l.claimed_until <= clock_timestamp() and coalesce(l.fetched_at, '-infinity') <= oldest;
+  if found then
+    return jsonb_build_object('outcome', 'due');
+  elsif kept.content is null then
+    return jsonb_build_object('outcome', 'awaited');
+  end if;
+  return jsonb_build_object('outcome', 'kept', 'content', kept.content);
+end;
+$$;
+comment on function public.get_provider_list is
+  'A list of DigitalOcean''s by its name: sizes, regions or images. Answers {outcome}: kept with its content; due when it is older than max_age_seconds, or nowhere: then this caller asks for it, and for claim_seconds no other; or awaited when there is none and another caller asks.';
+
+create function public.put_provider_list(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'name', 'content');
+  update private.provider_lists l
+  set content = p -> 'content', fetched_at = clock_timestamp(), claimed_until = '-infinity'
+  where l.name = p ->> 'name';
+  return jsonb_build_object('outcome', 'kept');
+end;
+$$;
+comment on function public.put_provider_list is 'Keeps a list that DigitalOcean answered. Answers {outcome: kept}.';
+
 create function public.begin_rare_job(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -3691,6 +3763,19 @@ as $$
 $$;
 comment on function private.cost_until_now is 'What the droplets of a toolbox cost so far, in US dollars.';
 
+create function private.monthly_price(of_user uuid, but uuid) returns numeric
+language sql stable
+set search_path = ''
+as $$
+  -- While a machine gets another size, the dearer one counts; what failed may be tried again.
+  select coalesce(sum(greatest(
+    e.price_monthly_usd, case when e.wanted_size_slug is not null then e.wanted_price_monthly_usd end
+  )), 0)
+  from public.account_tool_environments e
+  where e.user_id = of_user and e.kind = 'droplet' and e.status <> 'deprovisioned' and e.id is distinct from but;
+$$;
+comment on function private.monthly_price is 'What the machines of a user cost a month at most, in US dollars, without the toolbox but.';
+
 create function public.order_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -3699,10 +3784,12 @@ as $$
 declare
   of_user constant uuid := p ->> 'user_id';
   most constant integer := p ->> 'max_toolboxes';
+  most_monthly constant numeric := p ->> 'max_monthly_usd';
+  monthly numeric;
   toolbox public.account_tool_environments;
 begin
   perform private.require_keys(
-    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+    p, 'user_id', 'name', 'max_toolboxes', 'max_monthly_usd', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
   );
   -- As create_own_toolbox: two requests at once are counted one after the other.
   perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
@@ -3715,6 +3802,10 @@ begin
   end if;
   if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
+  if monthly > most_monthly then
+    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
   end if;
   insert into public.account_tool_environments (
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
@@ -3732,7 +3823,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -3743,6 +3834,7 @@ declare
   leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
+  monthly numeric;
   outcome text := 'accepted';
 begin
   perform private.require_keys(p, 'toolbox_id', 'change');
@@ -3759,10 +3851,13 @@ begin
     return jsonb_build_object('outcome', 'byo');
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
-    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    update public.account_tool_environments e
+    set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp()),
+      looked_at = case when change = 'look' then clock_timestamp() else e.looked_at end
     where e.id = toolbox.id and e.provisioning_due_at is not null
-      -- After a failure, and after a droplet was not shown, the pause holds.
-      and (change <> 'look' or e.provisioning_tries = 0);
+      -- After a failure, and after a droplet was not shown, the pause holds. Each look is a request of DigitalOcean's account, which
+      -- all users share.
+      and (change <> 'look' or e.provisioning_tries = 0 and coalesce(e.looked_at, '-infinity') < clock_timestamp() - interval '20 seconds');
     outcome := 'unchanged';
   elsif change = 'deprovision' then
     -- The guard gives it its step.
@@ -3796,7 +3891,13 @@ begin
       return jsonb_build_object('outcome', 'in_progress', 'step', toolbox.provisioning_step);
     end if;
     if change = 'resize' then
-      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd');
+      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd', 'max_monthly_usd');
+      -- As order_toolbox.
+      perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || toolbox.user_id, 0));
+      monthly := private.monthly_price(toolbox.user_id, toolbox.id) + (p ->> 'price_monthly_usd')::numeric;
+      if monthly > (p ->> 'max_monthly_usd')::numeric and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
+        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+      end if;
     end if;
     update public.account_tool_environments e
     set provisioning_step = case change when 'resize' then 'stop' else 'reboot' end, provisioning_tries = 0,
@@ -3817,7 +3918,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer
@@ -3988,9 +4089,25 @@ declare
   leftover jsonb;
   unseen jsonb;
   moved jsonb;
+  adopted jsonb;
   extra jsonb;
 begin
   perform private.require_keys(p, 'droplets', 'list_age_seconds');
+  -- An order whose end was not known may have made two. The one that enrolled has the keys, so it is the toolbox, and the one that
+  -- the row names is the second.
+  with listed as (
+    select * from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid, address inet)
+  ), took as (
+    update public.account_tool_environments e
+    set do_droplet_id = l.droplet_id, do_droplet_name = null, public_ip_address = l.address, provisioning_due_at = clock_timestamp()
+    from listed l, listed own
+    where e.kind = 'droplet' and e.provisioning_step is null and e.status in ('active', 'unresponsive')
+      and e.provisioning_leased_until <= clock_timestamp()
+      and l.toolbox_id = e.id and l.address = e.enrolled_from
+      and own.droplet_id = e.do_droplet_id and own.droplet_id <> l.droplet_id and own.address is distinct from e.enrolled_from
+    returning e.id
+  )
+  select coalesce(jsonb_agg(t.id order by t.id), '[]') into adopted from took t;
   -- Droplets that no row has.
   select coalesce(jsonb_agg(jsonb_build_object(
     'droplet_id', l.droplet_id, 'toolbox_id', l.toolbox_id,
@@ -3999,10 +4116,13 @@ begin
       when r.toolbox_id is not null then 'removed'
       else 'unknown'
     end,
-    -- A second one only while the one that the row names is there too.
-    'is_ours', case when e.id is not null then true else r.toolbox_id is not null end
+    -- A second one only while the one that the row names is there too, and never the one that enrolled.
+    'is_ours', case
+      when e.id is not null then e.enrolled_from is null or l.address is distinct from e.enrolled_from
+      else r.toolbox_id is not null
+    end
   ) order by l.droplet_id), '[]') into extra
-  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid)
+  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid, address inet)
   left join public.account_tool_environments e on e.id = l.toolbox_id
   left join private.removed_toolboxes r on r.toolbox_id = l.toolbox_id
   where e.id is null or e.provisioning_step is null and e.do_droplet_id <> l.droplet_id
@@ -4032,11 +4152,11 @@ begin
     returning e.id
   )
   select coalesce(jsonb_agg(m.id order by m.id), '[]') into moved from looked m;
-  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
+  return jsonb_build_object('outcome', 'swept', 'adopted', adopted, 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
 end;
 $$;
 comment on function public.sweep_toolboxes is
-  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
+  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with toolboxes whose row now names another of their droplets, the one that enrolled (adopted), droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
 
 -- Each move of a droplet's life is history.
 create function private.tell_provisioning() returns trigger
@@ -4061,12 +4181,13 @@ create trigger tell_provisioning after update on public.account_tool_environment
   ) execute function private.tell_provisioning();
 
 revoke all on function
-  public.begin_rare_job, private.toolbox_for_worker, private.cost_until_now, public.order_toolbox, public.ask_toolbox,
+  public.begin_rare_job, public.get_provider_list, public.put_provider_list, private.toolbox_for_worker, private.cost_until_now,
+  private.monthly_price, public.order_toolbox, public.ask_toolbox,
   public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
   private.tell_provisioning()
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.begin_rare_job, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
+  public.begin_rare_job, public.get_provider_list, public.put_provider_list, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
   public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes
   to service_role;
 
@@ -4335,6 +4456,8 @@ begin
     from public.account_tool_instances i
     join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
       on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+      -- Sealed it is longer; one that has no room stays as it is, and keeps no other from being written.
+      and octet_length(s.spec::text) <= 262144
     for no key update of i skip locked
   )
   update public.account_tool_instances i set spec = u.spec from unchanged u where i.id = u.id;
@@ -4388,7 +4511,7 @@ revoke all on function public.get_secrets_to_seal, public.put_sealed_secrets, pr
 grant execute on function public.get_secrets_to_seal, public.put_sealed_secrets to service_role;
 
 -- supabase/schemas/functions/run_job.sql
--- The jobs of the route heartbeat/tick that are the database's. Each takes rows that nobody holds and skips the others, so
+-- The jobs of the route clock/tick that are the database's. Each takes rows that nobody holds and skips the others, so
 -- two ticks at once share the work. Each does a bounded part; the next tick goes on.
 
 create function public.run_job(p jsonb) returns jsonb
@@ -4423,7 +4546,8 @@ grant execute on function public.run_job to service_role;
 
 -- supabase/schemas/mcp_access.sql
 -- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
--- may also let a program act, which a row with the program's client id says. The owner of the toolbox needs no row.
+-- may also let a program act for them, within what they may do themself, which a row with the program's client id says. The owner of
+-- the toolbox needs no row, their programs do.
 create table public.mcp_access (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -4446,11 +4570,13 @@ create table public.mcp_access (
   last_client text check (char_length(last_client) <= 200),
   created_at timestamptz not null default now(),
   constraint a_token_or_a_user check ((token_hash is null) <> (user_id is null)),
-  constraint a_client_acts_for_a_user check (client_id is null or user_id is not null)
+  -- Written so that it refuses a null.
+  constraint a_client_acts_for_who_lets_it_in check (client_id is null or coalesce(user_id = granted_by, false))
 );
 create index mcp_access_account_tool_environment_id_idx on public.mcp_access (account_tool_environment_id);
 create index mcp_access_account_tool_instance_id_idx on public.mcp_access (account_tool_instance_id);
 create index mcp_access_granted_by_idx on public.mcp_access (granted_by);
+create index mcp_access_client_id_idx on public.mcp_access (user_id, client_id) where client_id is not null;
 create index mcp_access_user_id_idx on public.mcp_access (user_id);
 
 alter table public.mcp_access enable row level security;
@@ -4470,8 +4596,8 @@ comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox 
 comment on column public.mcp_access.id is 'Names it when it is revoked.';
 comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
 comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
-comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs.';
-comment on column public.mcp_access.name is 'Display name, written by who gave it.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of a program, also while it is shared with them.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it; of a program, what it calls itself.';
 comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
 comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
 comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';
@@ -4486,6 +4612,21 @@ comment on column public.mcp_access.created_at is 'When it was given.';
 -- supabase/schemas/functions/mcp_access.sql
 -- How access to MCP servers is given, revoked, and looked up. Functions call these with the secret key.
 
+create function private.shared_mcp_access(toolbox public.account_tool_environments, instance_id uuid, with_user uuid) returns public.mcp_access
+language sql stable
+set search_path = ''
+as $$
+  -- What names the instance comes before what is for the whole toolbox.
+  select a.* from public.mcp_access a
+  where a.user_id = with_user and a.client_id is null and a.account_tool_environment_id = toolbox.id and a.granted_by = toolbox.user_id
+    and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance_id)
+    and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+  order by a.account_tool_instance_id nulls last, a.created_at desc
+  limit 1
+$$;
+comment on function private.shared_mcp_access is
+  'The access by which a toolbox, or the instance that is named, is shared with a user now.';
+
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -4496,12 +4637,17 @@ declare
   toolbox constant uuid := p ->> 'toolbox_id';
   owner constant uuid := p ->> 'owner_id';
   instance constant uuid := p ->> 'instance_id';
-  grantee constant uuid := p ->> 'user_id';
+  client constant text := p ->> 'client_id';
+  -- A program acts for who lets it in.
+  grantee constant uuid := case when client is null then p ->> 'user_id' else p ->> 'owner_id' end;
   given public.mcp_access;
 begin
   perform private.require_keys(p, 'toolbox_id', 'owner_id', 'name');
   -- The lock keeps two calls from passing the limit together.
-  perform from public.account_tool_environments e where e.id = toolbox and e.user_id = owner for no key update;
+  perform from public.account_tool_environments e
+  where e.id = toolbox
+    and (e.user_id = owner or client is not null and (private.shared_mcp_access(e, instance, owner)).id is not null)
+  for no key update;
   if not found then
     return jsonb_build_object('outcome', 'toolbox_not_found');
   end if;
@@ -4515,7 +4661,8 @@ begin
   end if;
   if most <= (
     select count(*) from public.mcp_access a
-    where a.account_tool_environment_id = toolbox and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+    where a.account_tool_environment_id = toolbox and a.granted_by = owner
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
   ) then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
@@ -4528,12 +4675,12 @@ begin
   -- What a user was given for the same servers before is replaced.
   update public.mcp_access a set revoked_at = clock_timestamp()
   where grantee is not null and a.user_id = grantee and a.revoked_at is null and a.account_tool_environment_id = toolbox
-    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from p ->> 'client_id';
+    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from client;
   insert into public.mcp_access (
     account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
     read_only, expires_at
   ) values (
-    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, p ->> 'client_id',
+    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, client,
     case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
     coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
   )
@@ -4542,7 +4689,7 @@ begin
 end;
 $$;
 comment on function public.grant_mcp_access is
-  'Lets the holder of a token (token_hash) or a user (user_id, by client_id where a program acts for them) use one instance of the owner''s toolbox, or all. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
+  'Lets the holder of a token (token_hash) or a user (user_id) use one instance of the owner''s toolbox, or all; or a program (client_id) that acts for the caller, who may also be somebody with whom that is shared. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
 
 create function public.revoke_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4555,10 +4702,10 @@ begin
   perform private.require_keys(p, 'access_id', 'toolbox_id', 'owner_id');
   update public.mcp_access a set revoked_at = coalesce(a.revoked_at, clock_timestamp())
   where a.id = (p ->> 'access_id')::uuid and a.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
-    and exists (
+    and (a.client_id is not null and a.granted_by = (p ->> 'owner_id')::uuid or exists (
       select from public.account_tool_environments e
       where e.id = a.account_tool_environment_id and e.user_id = (p ->> 'owner_id')::uuid
-    )
+    ))
   returning * into access;
   if access.id is null then
     return jsonb_build_object('outcome', 'not_found');
@@ -4567,7 +4714,55 @@ begin
 end;
 $$;
 comment on function public.revoke_mcp_access is
-  'Ends an access to a toolbox of the owner at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+  'Ends an access to a toolbox of the owner, or of a program that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+
+create function public.revoke_mcp_client(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  ended integer;
+begin
+  perform private.require_keys(p, 'user_id', 'client_id');
+  update public.mcp_access a set revoked_at = clock_timestamp()
+  where a.user_id = (p ->> 'user_id')::uuid and a.client_id = p ->> 'client_id' and a.revoked_at is null;
+  get diagnostics ended = row_count;
+  return jsonb_build_object('ended', ended);
+end;
+$$;
+comment on function public.revoke_mcp_client is 'Ends at once all that a program may use for a user. Answers {ended}: how many accesses that were.';
+
+create function public.list_mcp_servers(p jsonb) returns jsonb
+language plpgsql security definer stable
+set search_path = ''
+as $$
+declare
+  caller constant uuid := p ->> 'user_id';
+begin
+  perform private.require_keys(p, 'user_id');
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'toolbox_id', s.toolbox_id, 'toolbox', s.toolbox, 'instance_id', s.id, 'name', s.name, 'is_own', s.share is null,
+      'allowed_tools', to_jsonb((s.share).allowed_tools), 'read_only', coalesce((s.share).read_only, false),
+      'expires_at', (s.share).expires_at
+    ) order by (s.share).id is not null, s.toolbox, s.name), '[]')
+    from (
+      select e.id as toolbox_id, e.name as toolbox, i.id, i.instance_name_on_toolbox as name,
+        case when e.user_id is distinct from caller then private.shared_mcp_access(e, i.id, caller) end as share
+      from public.account_tool_environments e
+      join public.account_tool_instances i on i.account_tool_environment_id = e.id
+      where i.mcp_transport_type is not null and (
+        e.user_id = caller or e.id in (select a.account_tool_environment_id from public.mcp_access a where a.user_id = caller)
+      )
+    ) s
+    join public.account_tool_environments e on e.id = s.toolbox_id
+    where e.user_id = caller or (s.share).id is not null
+  );
+end;
+$$;
+comment on function public.list_mcp_servers is
+  'The MCP servers that a user may use and may let programs use: those of their toolboxes, and those shared with them, with what of them is shared.';
 
 create function public.find_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4579,6 +4774,7 @@ declare
   caller constant uuid := p ->> 'user_id';
   client constant text := p ->> 'client_id';
   access public.mcp_access;
+  share public.mcp_access;
   instance public.account_tool_instances;
   toolbox public.account_tool_environments;
 begin
@@ -4608,16 +4804,32 @@ begin
     then
       return jsonb_build_object('outcome', 'no_access');
     end if;
-  elsif client is not null or toolbox.user_id is distinct from caller then
-    -- What names the instance comes before what is for the whole toolbox.
-    select * into access from public.mcp_access a
-    where a.user_id = caller and a.client_id is not distinct from client and a.account_tool_environment_id = toolbox.id
-      and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
-      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now()) and a.granted_by = toolbox.user_id
-    order by a.account_tool_instance_id nulls last, a.created_at desc
-    limit 1;
-    if access.id is null then
-      return jsonb_build_object('outcome', 'no_access');
+  else
+    if toolbox.user_id is distinct from caller then
+      access := private.shared_mcp_access(toolbox, instance.id, caller);
+      if access.id is null then
+        return jsonb_build_object('outcome', 'no_access');
+      end if;
+    end if;
+    -- A program may do no more than the user for whom it acts.
+    if client is not null then
+      share := access;
+      select * into access from public.mcp_access a
+      where a.user_id = caller and a.client_id = client and a.account_tool_environment_id = toolbox.id
+        and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
+        and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+      order by a.account_tool_instance_id nulls last, a.created_at desc
+      limit 1;
+      if access.id is null then
+        return jsonb_build_object('outcome', 'no_access');
+      end if;
+      if share.allowed_tools is not null then
+        access.allowed_tools := case
+          when access.allowed_tools is null then share.allowed_tools
+          else array(select unnest(access.allowed_tools) intersect select unnest(share.allowed_tools))
+        end;
+      end if;
+      access.read_only := access.read_only or coalesce(share.read_only, false);
     end if;
   end if;
   -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
@@ -4647,9 +4859,11 @@ $$;
 comment on function public.find_mcp_access is
   'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
-revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access
-  from public, anon, authenticated, service_role;
-grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access to service_role;
+revoke all on function private.shared_mcp_access from public, anon, authenticated, service_role;
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
+  public.list_mcp_servers from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
+  public.list_mcp_servers to service_role;
 
 -- supabase/schemas/client_tokens.sql
 -- A token that names a client was given to a program, such as a chat application. It is good for the function mcp alone, so it

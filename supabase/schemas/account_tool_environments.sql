@@ -67,6 +67,8 @@ create table public.account_tool_environments (
   do_firewall_id text,
   do_action_id bigint,
   order_key text check (char_length(order_key) between 1 and 200),
+  enrolled_from inet,
+  looked_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint error_has_a_reason check (
@@ -318,5 +320,7 @@ comment on column public.account_tool_environments.machine_asked_at is 'When a d
 comment on column public.account_tool_environments.do_firewall_id is 'DigitalOcean id of the firewall. Not readable by users.';
 comment on column public.account_tool_environments.do_action_id is 'The change of the droplet that DigitalOcean works on. Not readable by users.';
 comment on column public.account_tool_environments.order_key is 'Names the order: ordering again with the same key makes no second toolbox. Not readable by users.';
+comment on column public.account_tool_environments.enrolled_from is 'The address that the enrolment came from: of two droplets of one order, it says which has the keys. Not readable by users.';
+comment on column public.account_tool_environments.looked_at is 'When somebody last asked to look at the droplet now. Not readable by users.';
 comment on column public.account_tool_environments.created_at is 'When the toolbox was asked for.';
 comment on column public.account_tool_environments.updated_at is 'Kept by a trigger.';

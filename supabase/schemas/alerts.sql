@@ -1,5 +1,5 @@
 -- What a rule found, and the messages that tell it: the outbox. Triggers write both in the transaction of the change; the job
--- deliver_alerts of heartbeat/tick sends.
+-- deliver_alerts of clock/tick sends.
 create table public.alerts (
   id uuid primary key default gen_random_uuid(),
   rule_id uuid not null references public.alert_rules (id) on delete cascade,

@@ -1,5 +1,6 @@
 -- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
--- may also let a program act, which a row with the program's client id says. The owner of the toolbox needs no row.
+-- may also let a program act for them, within what they may do themself, which a row with the program's client id says. The owner of
+-- the toolbox needs no row, their programs do.
 create table public.mcp_access (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -22,11 +23,13 @@ create table public.mcp_access (
   last_client text check (char_length(last_client) <= 200),
   created_at timestamptz not null default now(),
   constraint a_token_or_a_user check ((token_hash is null) <> (user_id is null)),
-  constraint a_client_acts_for_a_user check (client_id is null or user_id is not null)
+  -- Written so that it refuses a null.
+  constraint a_client_acts_for_who_lets_it_in check (client_id is null or coalesce(user_id = granted_by, false))
 );
 create index mcp_access_account_tool_environment_id_idx on public.mcp_access (account_tool_environment_id);
 create index mcp_access_account_tool_instance_id_idx on public.mcp_access (account_tool_instance_id);
 create index mcp_access_granted_by_idx on public.mcp_access (granted_by);
+create index mcp_access_client_id_idx on public.mcp_access (user_id, client_id) where client_id is not null;
 create index mcp_access_user_id_idx on public.mcp_access (user_id);
 
 alter table public.mcp_access enable row level security;
@@ -46,8 +49,8 @@ comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox 
 comment on column public.mcp_access.id is 'Names it when it is revoked.';
 comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
 comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
-comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs.';
-comment on column public.mcp_access.name is 'Display name, written by who gave it.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of a program, also while it is shared with them.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it; of a program, what it calls itself.';
 comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
 comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
 comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';

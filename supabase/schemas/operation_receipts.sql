@@ -1,5 +1,5 @@
 -- Who had what done, and how it ended: one receipt per ended operation, in an order per toolbox, each authenticated together with
--- the one before it by a key that the database does not have. The job seal_receipts of heartbeat/tick writes them, because
+-- the one before it by a key that the database does not have. The job seal_receipts of clock/tick writes them, because
 -- operations also end in the database alone.
 create table public.operation_receipts (
   -- No foreign key: receipts outlive the toolbox.

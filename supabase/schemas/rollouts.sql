@@ -1,4 +1,4 @@
--- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of heartbeat/tick
+-- Agents of many toolboxes replaced in waves. A row is a plan and what became of it; the job advance_rollouts of clock/tick
 -- carries it out.
 create table public.rollouts (
   id uuid primary key default gen_random_uuid(),

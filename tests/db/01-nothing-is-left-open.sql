@@ -89,7 +89,7 @@ select set_eq(
      ('account_tool_environments', 'provisioning_lease'), ('account_tool_environments', 'provisioning_holder'),
      ('account_tool_environments', 'provisioning_leased_until'), ('account_tool_environments', 'machine_asked_at'),
      ('account_tool_environments', 'do_firewall_id'), ('account_tool_environments', 'do_action_id'),
-     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
+     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'enrolled_from'), ('account_tool_environments', 'looked_at'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id'),
@@ -131,11 +131,11 @@ select set_eq(
      ('claim_alert_messages(jsonb)'), ('record_alert_delivery(jsonb)'), ('get_unsealed_operations(jsonb)'),
      ('get_secrets_to_seal(jsonb)'), ('put_sealed_secrets(jsonb)'),
      ('seal_operations(jsonb)'), ('begin_ssh_check(jsonb)'), ('record_ssh_check(jsonb)'), ('get_agent_version(jsonb)'),
-     ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
+     ('get_provider_list(jsonb)'), ('put_provider_list(jsonb)'), ('order_toolbox(jsonb)'), ('ask_toolbox(jsonb)'), ('lease_toolboxes(jsonb)'), ('begin_toolbox_machine(jsonb)'),
      ('record_toolbox_step(jsonb)'), ('remove_toolbox(jsonb)'), ('sweep_toolboxes(jsonb)'), ('begin_rare_job(jsonb)'),
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
      ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)'),
-     ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)') $$,
+     ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)'), ('revoke_mcp_client(jsonb)'), ('list_mcp_servers(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.
 select is_empty(

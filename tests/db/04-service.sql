@@ -25,7 +25,7 @@ select set_eq(
        'unresponsive_since', 'created_at', 'updated_at', 'address_is_told', 'kind', 'provisioning_step', 'provisioning_step_since',
        'provisioning_problem', 'wanted_size_slug', 'wanted_price_hourly_usd', 'wanted_price_monthly_usd', 'price_hourly_usd',
        'price_monthly_usd', 'price_since', 'cost_before_usd', 'provisioning_tries', 'provisioning_due_at', 'provisioning_lease',
-       'provisioning_holder', 'provisioning_leased_until', 'machine_asked_at', 'do_firewall_id', 'do_action_id', 'order_key']) $$,
+       'provisioning_holder', 'provisioning_leased_until', 'machine_asked_at', 'do_firewall_id', 'do_action_id', 'order_key', 'enrolled_from', 'looked_at']) $$,
   'writes neither certificates and keys nor what agents tell');
 select is(tests.try('service', format('insert into account_tool_environments (user_id, name, %I) values (''a0000000-0000-4000-8000-000000000001'', ''x'', default)', c)), '42501',
   'nor makes a toolbox with them: ' || c)

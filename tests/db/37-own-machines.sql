@@ -69,7 +69,7 @@ select is((tests.own(:'mine')).id, null, 'and it is gone');
 select is(tests.delete(:'mine', 'a0000000-0000-4000-8000-000000000001'), 'not_found', 'once');
 
 -- A droplet is bought and removed in another way.
-select order_toolbox('{"user_id": "a0000000-0000-4000-8000-000000000001", "name": "bought", "max_toolboxes": 100, "region_slug": "nyc3",
+select order_toolbox('{"user_id": "a0000000-0000-4000-8000-000000000001", "name": "bought", "max_toolboxes": 100, "max_monthly_usd": 1000, "region_slug": "nyc3",
   "size_slug": "s-1vcpu-1gb", "image_slug": "debian-12-x64", "price_hourly_usd": 0.009, "price_monthly_usd": 6}') ->> 'id' as bought \gset
 select is(tests.delete(:'bought', 'a0000000-0000-4000-8000-000000000001'), 'not_found', 'no row of a droplet leaves this way');
 select is(tests.update(:'bought', '{"name": "x"}'), 'not_found', 'nor is it renamed');

@@ -4,7 +4,7 @@ begin;
 select no_plan();
 
 create function tests.order(p jsonb default '{}') returns jsonb language sql as $$
-  select order_toolbox('{"user_id": "a0000000-0000-4000-8000-000000000001", "name": "droplet", "max_toolboxes": 100, "region_slug": "fra1",
+  select order_toolbox('{"user_id": "a0000000-0000-4000-8000-000000000001", "name": "droplet", "max_toolboxes": 100, "max_monthly_usd": 1000, "region_slug": "fra1",
     "size_slug": "s-1vcpu-1gb", "image_slug": "ubuntu-24-04-x64", "price_hourly_usd": 0.01, "price_monthly_usd": 6}'::jsonb || p)
 $$;
 create function tests.lease(wanted uuid) returns jsonb language sql as $$
@@ -33,7 +33,7 @@ select is(tests.order('{"order_key": "agent 1"}'), jsonb_build_object('outcome',
 select is(tests.order('{"max_toolboxes": 2}') ->> 'outcome', 'too_many', 'a user has as many as allowed');
 select is(tests.order('{"user_id": "f0000000-0000-4000-8000-000000000009"}') ->> 'outcome', 'not_found', 'nobody orders nothing');
 select throws_ok(format('select tests.order(%L)', v), '22023', null, 'refused: ' || v)
-from unnest(array['{"region_slug": null}', '{"size_slug": null}', '{"price_hourly_usd": null}', '{"max_toolboxes": null}']) v;
+from unnest(array['{"region_slug": null}', '{"size_slug": null}', '{"price_hourly_usd": null}', '{"max_toolboxes": null}', '{"max_monthly_usd": null}']) v;
 select is(count(*), 1::bigint, 'who ordered it is history') from toolbox_events where account_tool_environment_id = :'box' and kind = 'ordered';
 select is(tests.try('service', $$ insert into account_tool_environments (user_id, name, kind) values ('a0000000-0000-4000-8000-000000000001', 'x', 'droplet') $$),
   '42501', 'droplets are ordered by the function only');
@@ -79,7 +79,7 @@ select is(tests.ask('e0000000-0000-4000-8000-000000000001', 'deprovision'), 'byo
 select is(tests.ask(:'box', 'retry'), 'refused', 'what did not fail is not tried again');
 select is(tests.ask(:'box', 'rename', '{"name": "other"}'), 'accepted', 'it gets another name');
 select cmp_ok((tests.box(:'box')).provisioning_due_at, '<=', clock_timestamp(), 'and its droplet soon');
-select is(tests.ask(:'box', 'resize', '{"size_slug": "s-2vcpu-2gb", "price_hourly_usd": 0.03, "price_monthly_usd": 18}'), 'accepted', 'it gets another size');
+select is(tests.ask(:'box', 'resize', '{"size_slug": "s-2vcpu-2gb", "price_hourly_usd": 0.03, "price_monthly_usd": 18, "max_monthly_usd": 1000}'), 'accepted', 'it gets another size');
 select is(tests.ask(:'box', 'reboot'), 'in_progress', 'one change at a time');
 update account_tool_environments set price_since = now() - interval '10 hours' where id = :'box';
 select tests.step(:'box', '{"to_step": "start", "set": {"size_slug": "s-2vcpu-2gb", "wanted_size_slug": null}}') \g /dev/null
@@ -145,7 +145,7 @@ select is(sweep_toolboxes(jsonb_build_object('list_age_seconds', 1, 'droplets', 
     jsonb_build_object('droplet_id', 90, 'toolbox_id', :'kept'), jsonb_build_object('droplet_id', 91, 'toolbox_id', :'kept'),
     jsonb_build_object('droplet_id', 79, 'toolbox_id', :'left'),
     jsonb_build_object('droplet_id', 92, 'toolbox_id', :'box'), jsonb_build_object('droplet_id', 93, 'toolbox_id', null)
-  ))), jsonb_build_object('outcome', 'swept', 'cleaned', '[]'::jsonb, 'unseen', '[]'::jsonb, 'moved', '[]'::jsonb, 'droplets', jsonb_build_array(
+  ))), jsonb_build_object('outcome', 'swept', 'adopted', '[]'::jsonb, 'cleaned', '[]'::jsonb, 'unseen', '[]'::jsonb, 'moved', '[]'::jsonb, 'droplets', jsonb_build_array(
     jsonb_build_object('droplet_id', 91, 'toolbox_id', :'kept', 'why', 'second', 'is_ours', true),
     jsonb_build_object('droplet_id', 92, 'toolbox_id', :'box', 'why', 'removed', 'is_ours', true),
     jsonb_build_object('droplet_id', 93, 'toolbox_id', null, 'why', 'unknown', 'is_ours', false)

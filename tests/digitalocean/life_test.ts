@@ -54,7 +54,7 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
         "update public.account_tool_environments set provisioning_due_at = now() where id = :'id' and provisioning_due_at is not null",
         { id },
       );
-      await send(`${ready.functions.heartbeat}/tick`, { method: "POST", headers: { apikey: ready.secret_key } });
+      await send(`${ready.functions.clock}/tick`, { method: "POST", headers: { apikey: ready.secret_key } });
       const { json } = await ask(`/${id}`);
       return holds(json) ? json : undefined;
     }, { ms: 60_000, everyMs: 300 });
@@ -117,7 +117,7 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
   await t.step("and removed, nothing is left", async () => {
     assert.equal((await ask(`/${id}`, { method: "DELETE" })).status, 202);
     await eventually("the row is gone", async () => {
-      await send(`${ready.functions.heartbeat}/tick`, { method: "POST", headers: { apikey: ready.secret_key } });
+      await send(`${ready.functions.clock}/tick`, { method: "POST", headers: { apikey: ready.secret_key } });
       return (await ask(`/${id}`)).status === 404 || undefined;
     }, { ms: 60_000, everyMs: 300 });
   });

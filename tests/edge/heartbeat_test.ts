@@ -1,19 +1,6 @@
 // What agents meet: their own key or nothing, one round trip to the database, and no secret where it does not belong.
 import assert from "node:assert/strict";
-import {
-  all,
-  caller,
-  environment,
-  HS_SECRET,
-  hsSigner,
-  INSTANCE,
-  json,
-  token,
-  TOOLBOX,
-  Upstream,
-  USER,
-  Worker,
-} from "./harness.ts";
+import { all, caller, environment, INSTANCE, json, TOOLBOX, Upstream, Worker } from "./harness.ts";
 
 const HEARTBEAT = "supabase/functions/heartbeat/index.ts";
 const ROOT = environment(0).BACKEND_TO_DTMA_API_KEY;
@@ -261,8 +248,6 @@ Deno.test("on every route, what is not the secret it takes is nobody, and reache
   for (const [path, item] of Object.entries(document.paths as Record<string, Record<string, unknown>>)) {
     for (const method of Object.keys(item)) {
       routes += 1;
-      // Not for agents; it has a test of its own below.
-      if (path === "/tick") continue;
       const isEnrolment = path.endsWith("/enrol");
       const body = method === "post" ? JSON.stringify(isEnrolment ? enrolment : heartbeat()) : undefined;
       const present = (headers: Record<string, string>) =>
@@ -285,87 +270,7 @@ Deno.test("on every route, what is not the secret it takes is nobody, and reache
       ]);
     }
   }
-  assert.deepEqual([routes, database.asked], [4, []]);
-  assertNothingLeaked(worker);
-});
-
-Deno.test("the clock presents a secret key of the project, and nobody else runs its jobs", async () => {
-  const { worker, database, asked, stack } = await start({
-    run_job: () => json({ outcome: "done", count: 3 }),
-    get_unsealed_operations: () => json({ outcome: "found", chains: [] }),
-    get_secrets_to_seal: () => json({ outcome: "found", specs: [], webhooks: [] }),
-    claim_alert_messages: () => json({ outcome: "claimed", messages: [] }),
-    claim_rollouts: () => json({ outcome: "claimed", rollouts: [] }),
-  });
-  await using _all = stack;
-  const tick = (headers: Record<string, string>) =>
-    fetch(`${worker.url}/heartbeat/tick`, { method: "POST", headers, signal: AbortSignal.timeout(20_000) });
-  const now = Math.floor(Date.now() / 1000);
-  const claims = { sub: USER, role: "authenticated", aud: "authenticated", iat: now, exp: now + 600 };
-  const user = await token({ alg: "HS256", typ: "JWT" }, claims, await hsSigner(HS_SECRET));
-  const forged = await token(
-    { alg: "HS256", typ: "JWT" },
-    { ...claims, role: "service_role" },
-    await hsSigner(HS_SECRET),
-  );
-  for (const key of ["", "sb_publishable_test", "sb_secret_tes", "sb_secret_test2", user, forged, KEY, TOKEN, ROOT]) {
-    for (const headers of [{ apikey: key }, { authorization: `Bearer ${key}` }]) {
-      assert.deepEqual(await refusal(await tick(headers)), [401, "secret_key_required"], JSON.stringify(headers));
-    }
-  }
-  const refused = [{}, { authorization: "Basic sb_secret_test" }, {
-    authorization: `Bearer ${user}`,
-    apikey: "sb_secret_test",
-  }];
-  for (const headers of refused) {
-    assert.deepEqual(await refusal(await tick(headers)), [401, "secret_key_required"]);
-  }
-  assert.deepEqual(database.asked, []);
-
-  // Six are done here, with functions of their own; nothing is due for them.
-  const jobs = [
-    "mark_silent_toolboxes",
-    "end_expired_leases",
-    "seal_receipts",
-    "seal_secrets",
-    "settle_alerts",
-    "deliver_alerts",
-  ]
-    .concat([
-      "advance_rollouts",
-      "advance_provisioning",
-      "sweep_droplets",
-      "delete_old_events",
-      "delete_old_toolbox_events",
-      "delete_old_alerts",
-      "delete_old_operations",
-    ]);
-  const own = [
-    "seal_receipts",
-    "seal_secrets",
-    "deliver_alerts",
-    "advance_rollouts",
-    "advance_provisioning",
-    "sweep_droplets",
-  ];
-  const inDatabase = jobs.filter((job) => !own.includes(job));
-  for (const headers of [{ apikey: "sb_secret_test" }, { authorization: "Bearer sb_secret_test" }]) {
-    const answer = await tick(headers);
-    assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
-    assert.deepEqual(await answer.json(), {
-      jobs: jobs.map((job) => ({ job, outcome: "done", count: own.includes(job) ? 0 : 3 })),
-    });
-  }
-  assert.deepEqual(asked("run_job"), [...inDatabase, ...inDatabase].map((job) => ({ job })));
-  await database[Symbol.asyncDispose]();
-  const failed = { outcome: "failed", code: "database_unreachable" };
-  // Where no machines are bought the database is not asked about them.
-  const bought = ["advance_provisioning", "sweep_droplets"];
-  assert.deepEqual(await (await tick({ apikey: "sb_secret_test" })).json(), {
-    jobs: jobs.map((job) => bought.includes(job) ? { job, outcome: "done", count: 0 } : { job, ...failed }),
-  });
-  const log = worker.log.join("");
-  assert(log.includes("delete_old_events") && !log.includes("sb_secret_test"), log);
+  assert.deepEqual([routes, database.asked], [3, []]);
   assertNothingLeaked(worker);
 });
 

@@ -275,6 +275,8 @@ Deno.test("a signed-in user counts, and a token of a program is told apart", asy
   }
   const refused = await fetch(url, { method: "POST", body: "{}" });
   assert.equal(refused.status, 401);
-  assert.equal(refused.headers.get("www-authenticate"), "Bearer");
+  const metadata = /^Bearer resource_metadata="(.*)"$/.exec(refused.headers.get("www-authenticate")!)![1];
+  // No gateway in front says how the caller addressed the project.
+  assert.ok(metadata.startsWith(`http://127.0.0.1:${database.port}/functions/v1/mcp/`), metadata);
   assert.equal((await refused.json()).error.data.code, "authentication_required");
 });

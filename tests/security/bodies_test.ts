@@ -17,6 +17,7 @@ import {
 } from "../edge/harness.ts";
 
 const HEARTBEAT = "supabase/functions/heartbeat/index.ts";
+const CLOCK = "supabase/functions/clock/index.ts";
 const KEY = `tbk_${"ab".repeat(32)}`;
 
 /** A request whose body is announced and never sent. */
@@ -76,7 +77,7 @@ Deno.test("nobody is waited for whose caller is not known", async () => {
       [HEARTBEAT, beat, null, "authentication_required"],
       [HEARTBEAT, beat, "Bearer nonsense", "heartbeat_key_invalid"],
       [HEARTBEAT, `${beat}/enrol`, `Bearer ${KEY}`, "enrolment_token_invalid"],
-      [HEARTBEAT, "/heartbeat/tick", "Bearer nonsense", "secret_key_required"],
+      [CLOCK, "/clock/tick", "Bearer nonsense", "secret_key_required"],
     ] as const
   ) {
     const { worker, database, stack } = await start(entry);

@@ -5,16 +5,16 @@ import { eventually } from "../e2e/lib/mod.ts";
 
 const project = new URL("./fixture", import.meta.url).pathname;
 
-/** What the fixture's function `heartbeat` keeps of its calls. */
+/** What the fixture's function `clock` keeps of its calls. */
 interface Ticks {
   ticks: { at: number; method: string; path: string; is_secret_key: boolean; has_token: boolean }[];
 }
 
 Deno.test("by the clock and beside functions that do not start", async (t) => {
   const stack = await startStack({ project, dtma: false });
-  const ticks = async () => (await (await fetch(`${stack.ready.url}/functions/v1/heartbeat`)).json() as Ticks).ticks;
+  const ticks = async () => (await (await fetch(`${stack.ready.url}/functions/v1/clock`)).json() as Ticks).ticks;
   try {
-    await t.step("the route heartbeat/tick is called every five seconds, with the secret key", async () => {
+    await t.step("the route clock/tick is called every five seconds, with the secret key", async () => {
       const before = (await ticks()).length;
       const seen = await eventually("two more ticks", async () => {
         const all = await ticks();
@@ -23,10 +23,10 @@ Deno.test("by the clock and beside functions that do not start", async (t) => {
       const [last, next] = seen.slice(-2);
       assert(next.at - last.at > 4_000, "not more often than that");
       const { at: _, ...call } = next;
-      assert.deepEqual(call, { method: "POST", path: "/heartbeat/tick", is_secret_key: true, has_token: false });
+      assert.deepEqual(call, { method: "POST", path: "/clock/tick", is_secret_key: true, has_token: false });
     });
     await t.step("a function that restarts does not end it", async () => {
-      await stack.control("restart", "heartbeat");
+      await stack.control("restart", "clock");
       await eventually("a tick after the restart", async () => (await ticks()).length > 0 ? true : undefined, {
         ms: 12_000,
       });

@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 // Every page, wide and narrow, light and dark, empty, loading and failed: nothing for axe to find, nothing that the
 // Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
 

@@ -9,7 +9,6 @@
 //! - `beat`: one heartbeat is recorded, in one round trip where it brings no news; its answer carries the digest of the desired
 //!   state.
 //! - `desired`: the desired state, for an agent whose digest differs.
-//! - `tick`: what is due without anybody asking; called by the clock, with a secret key of the project.
 //! - `presented`: what an agent presents; `keys`: what it is given; `certificate`: fingerprints.
 //!
 //! No token, key, certificate or environment is ever logged or answered to anybody but the agent it belongs to.
@@ -21,7 +20,6 @@ mod enrol;
 mod keys;
 mod presented;
 pub mod routes;
-mod tick;
 
 #[cfg(test)]
 mod beat_tests;
@@ -33,8 +31,6 @@ mod enrol_tests;
 mod routes_tests;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod tick_tests;
 
 use toolbox_api::error::ApiError;
 use toolbox_api::problem::FieldError;

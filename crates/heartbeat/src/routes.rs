@@ -2,18 +2,13 @@
 
 use toolbox_edge::{Function, Route};
 
-use crate::{beat, desired, enrol, tick};
+use crate::{beat, desired, enrol};
 
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
     name: "heartbeat",
     users: None,
     routes: &[
-        Route {
-            method: "POST",
-            path: "/tick",
-            handler: |cx| Box::pin(async move { tick::tick(&cx).await }),
-        },
         Route {
             method: "POST",
             path: "/{toolboxId}",

@@ -1,20 +1,18 @@
 //! A world for tests of routes: the real service over a scripted database.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_edge::body::Incoming;
-use toolbox_edge::recorded::{Function, RecordedHost, Seen, assert_documented};
-use toolbox_http::recorded::{JumpingClock, Recorded, lock};
-use toolbox_http::{Headers, Response, TransportError};
+use toolbox_edge::recorded::{Scripted, Seen};
+use toolbox_http::Headers;
 
 use crate::FUNCTION;
 
 pub(crate) const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-000000000001";
 pub(crate) const INSTANCE: &str = "22222222-2222-4222-8222-222222222222";
-const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
 /// Has the form of a token; its end is what must appear nowhere.
 pub(crate) const TOKEN: &str = "tbe_0123456789_-abcdefghijklmnopqrstuvwxyCANARY";
 /// Has the form of a key.
@@ -35,13 +33,15 @@ qwIgD0ZGAeeQp71LIou7xZSIUWf0SJOLRZtnJ+zBGLdESro=\n\
 pub(crate) const CERTIFICATE_SHA256: &str =
     "fcff37dc1639e2bd217d17aefae10878dcc0aaf7670dc908b2f48410d7bbea0d";
 
-type Answer = Result<Response, TransportError>;
-
 /// See the module.
-pub(crate) struct World {
-    function: Function,
-    pub(crate) transport: Arc<Recorded>,
-    answers: Arc<Mutex<Vec<(&'static str, Answer)>>>,
+pub(crate) struct World(Scripted);
+
+impl Deref for World {
+    type Target = Scripted;
+
+    fn deref(&self) -> &Scripted {
+        &self.0
+    }
 }
 
 impl World {
@@ -51,70 +51,8 @@ impl World {
 
     /// The same with more variables.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
-        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
-        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
-        let answers: Arc<Mutex<Vec<(&'static str, Answer)>>> = Arc::default();
-        let script = Arc::clone(&answers);
-        transport.on(move |request| {
-            let name = request.url.strip_prefix("http://supabase/rest/v1/rpc/")?;
-            let mut script = lock(&script);
-            let at = script.iter().position(|(of, _)| *of == name)?;
-            // The last answer to a function stays.
-            let is_last = script[at + 1..].iter().all(|(of, _)| *of != name);
-            Some(if is_last {
-                script[at].1.clone()
-            } else {
-                script.remove(at).1
-            })
-        });
-        let function = Function::new(&FUNCTION, variables, Arc::clone(&transport), clock);
-        Self {
-            function,
-            transport,
-            answers,
-        }
-    }
-
-    pub(crate) fn host(&self) -> &RecordedHost {
-        &self.function.host
-    }
-
-    /// The database's next answer to this function; the last one stays.
-    pub(crate) fn on(&self, function: &'static str, body: &Value) -> &Self {
-        self.on_raw(
-            function,
-            Ok(Response::new(200, body.to_string().into_bytes())),
-        )
-    }
-
-    /// The same with any answer.
-    pub(crate) fn on_raw(&self, function: &'static str, answer: Answer) -> &Self {
-        lock(&self.answers).push((function, answer));
-        self
-    }
-
-    /// A request that presents `bearer`.
-    pub(crate) fn ask(&self, method: &str, path: &str, bearer: &str, body: &str) -> Seen {
-        let mut headers = Headers::default();
-        headers.set("authorization", format!("Bearer {bearer}"));
-        headers.set("content-type", "application/json");
-        headers.set("x-request-id", "req-1");
-        let seen = self.function.ask(method, path, headers, body.as_bytes());
-        assert_is_documented(method, path, &seen);
-        seen
-    }
-
-    /// Any request.
-    pub(crate) fn ask_with(
-        &self,
-        method: &str,
-        path: &str,
-        headers: Headers,
-        body: Incoming,
-    ) -> Seen {
-        let seen = self.function.ask_with(method, path, headers, body);
-        assert_is_documented(method, path, &seen);
-        seen
+        let document = include_str!("../../../docs/api/heartbeat.openapi.json");
+        Self(Scripted::new(&FUNCTION, document, variables))
     }
 
     /// A request with the header `authorization`, and whether its body was read.
@@ -130,31 +68,6 @@ impl World {
         let seen = self.function.ask_unread("POST", path, headers, body);
         (seen, is_read.load(Ordering::Relaxed))
     }
-
-    /// Arguments of the calls to a function of the database.
-    pub(crate) fn asked(&self, function: &str) -> Vec<Value> {
-        let calls = self.transport.sent();
-        let calls = calls
-            .iter()
-            .filter(|call| call.request.url.ends_with(function));
-        calls
-            .map(|call| serde_json::from_slice::<Value>(&call.request.body).unwrap()["p"].clone())
-            .collect()
-    }
-
-    /// Nothing of a secret is in the operator's log.
-    pub(crate) fn assert_log_is_clean(&self) {
-        let log = self.host().log();
-        for secret in ["CANARY", "c0ffee", "tbk_", "tbe_", "SECRET"] {
-            assert!(!log.contains(secret), "{log}");
-        }
-    }
-}
-
-fn assert_is_documented(method: &str, path: &str, seen: &Seen) {
-    let document = include_str!("../../../docs/api/heartbeat.openapi.json");
-    let document = serde_json::from_str(document).unwrap();
-    assert_documented(&FUNCTION, &document, method, path, seen);
 }
 
 /// What the database is told of a heartbeat: what was read of it.

@@ -124,6 +124,8 @@ fn shop() -> World {
     );
     world.rpc("set_agent_toolbox", json!({"outcome": "set"}));
     world.rpc("ask_toolbox", json!({"outcome": "accepted"}));
+    world.rpc("get_provider_list", json!({"outcome": "due"}));
+    world.rpc("put_provider_list", json!({"outcome": "kept"}));
     // Somebody else takes the steps.
     world.rpc(
         "lease_toolboxes",

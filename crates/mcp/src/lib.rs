@@ -7,8 +7,10 @@
 //!
 //! - [`routes`]: the table.
 //! - `pass`: one request on its way.
+//! - `discovery`: where a client's user signs in.
 //! - `refusal`: an error as MCP clients, and the models behind them, read it.
 
+mod discovery;
 mod pass;
 mod refusal;
 pub mod routes;

@@ -8,6 +8,7 @@ use toolbox_clients::dtma::{AgentError, Patience};
 use toolbox_clients::supabase::mcp_access::{FoundMcpAccess, McpAccess, McpAsker};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::mcp_access::AccessToken;
+use toolbox_domain::names::encode_segment;
 use toolbox_edge::reply::Body;
 use toolbox_edge::{Reply, RequestContext, identity};
 use toolbox_http::{Headers, Response};
@@ -117,11 +118,17 @@ async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAcc
         .await?
     } else {
         let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
-        find(McpAsker::User {
+        let found = find(McpAsker::User {
             user_id: caller.user,
             client_id: caller.client.as_deref(),
         })
-        .await?
+        .await?;
+        match (found, caller.client) {
+            (FoundMcpAccess::NoAccess, Some(client)) => {
+                return Err(not_let_in(cx, &client));
+            }
+            (found, _) => found,
+        }
     };
     match found {
         FoundMcpAccess::Access(access) => Ok(access),
@@ -134,6 +141,27 @@ async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAcc
             "There is no such MCP server, or it is not open to you; its owner gives access",
         )),
     }
+}
+
+/// A program whose user has not let it in here, or may not themself: which of the two it is, only the user may know.
+fn not_let_in(cx: &RequestContext, client: &str) -> ApiError {
+    let server = &cx.path;
+    let page = cx.state.config.site_url.as_ref().map(|site| {
+        let (client, server) = (encode_segment(client), encode_segment(server));
+        format!("{site}/oauth/grant?client_id={client}&server={server}")
+    });
+    let place = match &page {
+        Some(page) => format!("at {page}"),
+        None => "in the console, under connected applications".to_owned(),
+    };
+    let mut error = ApiError::with_message(
+        ErrorCode::McpGrantRequired,
+        format!(
+            "You are signed in, and this application has not been let in to this MCP server. Its user can do that {place}; then try again"
+        ),
+    );
+    error.details.get_or_insert_default().grant_url = page;
+    error
 }
 
 /// The access token that is presented, if it is meant to be one of ours.

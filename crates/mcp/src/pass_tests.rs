@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller};
 use toolbox_domain::retry::Fault;
-use toolbox_edge::recorded::{Function, Seen, user_token};
+use toolbox_edge::recorded::{Function, Seen, program_token, user_token};
 use toolbox_http::recorded::{JumpingClock, Recorded, lock};
 use toolbox_http::{Headers, Request, Response, TransportError};
 
@@ -63,7 +63,10 @@ impl World {
                 behind.agent.clone()
             })
         });
-        let variables = [("SUPABASE_JWT_SECRET", "secret")];
+        let variables = [
+            ("SUPABASE_JWT_SECRET", "secret"),
+            ("TOOLBOX_SITE_URL", "https://console.example/"),
+        ];
         let function = Function::new(&FUNCTION, &variables, Arc::clone(&transport), clock);
         Self {
             function,
@@ -299,4 +302,83 @@ fn browsers_may_ask_and_read_the_session() {
     assert_eq!(seen.headers.get("access-control-allow-origin"), Some("*"));
     let exposed = seen.headers.get("access-control-expose-headers").unwrap();
     assert!(exposed.contains("mcp-session-id") && exposed.contains("www-authenticate"));
+}
+
+/// As a gateway in front of the function says it.
+const FORWARDED: [(&str, &str); 2] = [
+    ("x-forwarded-host", "tools.example"),
+    ("x-forwarded-proto", "https"),
+];
+
+#[test]
+fn who_has_no_token_is_told_where_to_sign_in() {
+    let world = World::new();
+    let base = "https://tools.example/functions/v1/mcp";
+    for path in [
+        format!("/{INSTANCE}"),
+        format!("/{INSTANCE}/"),
+        format!("/{}", INSTANCE.to_uppercase()),
+    ] {
+        let mut headers = Headers::default();
+        for (name, value) in FORWARDED {
+            headers.set(name, value);
+        }
+        let seen = world.function.ask(
+            "POST",
+            &path,
+            headers.clone(),
+            b"{\"method\":\"initialize\"}",
+        );
+        assert_eq!(seen.status, 401);
+        let challenge = seen.headers.get("www-authenticate").unwrap();
+        let slash = if path.ends_with('/') { "/" } else { "" };
+        let plain = path.trim_end_matches('/');
+        let at = format!("{plain}/oauth-protected-resource{slash}");
+        assert_eq!(
+            challenge,
+            format!("Bearer resource_metadata=\"{base}{at}\"")
+        );
+        let well_known = format!("{plain}/.well-known/oauth-protected-resource{slash}");
+        let inserted = format!("/.well-known/oauth-protected-resource{path}");
+        for at in [at, well_known, inserted] {
+            let seen = world.function.ask("GET", &at, headers.clone(), b"");
+            assert_eq!(seen.status, 200, "{at}: {}", seen.text);
+            assert_eq!(seen.body["resource"], format!("{base}{path}"), "{at}");
+            assert_eq!(
+                seen.body["authorization_servers"],
+                json!(["https://tools.example/auth/v1"])
+            );
+            assert_eq!(seen.headers.get("access-control-allow-origin"), Some("*"));
+        }
+    }
+    let seen = world.function.ask(
+        "GET",
+        &format!("/toolbox/{TOOLBOX}/oauth-protected-resource"),
+        Headers::default(),
+        b"",
+    );
+    let resource = format!("http://supabase/functions/v1/mcp/toolbox/{TOOLBOX}");
+    assert_eq!(seen.body["resource"], resource, "without a gateway");
+    assert!(world.transport.sent().is_empty(), "nothing was looked up");
+}
+
+#[test]
+fn a_program_is_told_where_its_user_lets_it_in() {
+    let world = World::new();
+    let token = program_token(USER, "chat app", NOW + 3600);
+    let bearer = format!("Bearer {token}");
+    world.find(json!({ "outcome": "no_access" }));
+    let seen = world.ask("POST", Some(&bearer), &FORWARDED);
+    assert_eq!(code(&seen), (403, "mcp_grant_required"));
+    let page =
+        format!("https://console.example/oauth/grant?client_id=chat%20app&server={INSTANCE}");
+    assert_eq!(seen.body["error"]["data"]["grant_url"], page);
+    let message = seen.body["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&page), "{message}");
+    assert_eq!(seen.headers.get("www-authenticate"), None);
+    world.find(access());
+    assert_eq!(world.ask("POST", Some(&bearer), &[]).status, 200);
+    let sent = world.transport.sent();
+    let asked: Value = serde_json::from_slice(&sent[0].request.body).unwrap();
+    assert_eq!(asked["p"]["client_id"], "chat app");
 }

@@ -5,6 +5,8 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::dtma::SERVER_ERROR;
 use toolbox_edge::{Reply, RequestContext, reply};
 
+use crate::discovery;
+
 /// When it is worth to come again, in seconds.
 const SOON: &str = "5";
 
@@ -27,6 +29,9 @@ struct Failure<'a> {
 struct Data<'a> {
     code: &'a str,
     request_id: &'a str,
+    /// Where the user lets the program in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_url: Option<&'a str>,
 }
 
 /// The answer that an error becomes. Its cause is not in it; a failure that is not the caller's is logged.
@@ -45,6 +50,7 @@ pub(crate) fn reply(cx: &RequestContext, error: &ApiError) -> Reply {
             data: Data {
                 code: error.code.as_str(),
                 request_id: &cx.request_id,
+                grant_url: error.details.as_ref().and_then(|d| d.grant_url.as_deref()),
             },
         },
     };
@@ -53,11 +59,15 @@ pub(crate) fn reply(cx: &RequestContext, error: &ApiError) -> Reply {
         Err(error) => return reply::error(error, &cx.request_id),
     };
     match status {
-        401 if error.code == ErrorCode::InvalidToken => {
-            let challenge = "Bearer error=\"invalid_token\"";
+        401 => {
+            let error = match error.code {
+                ErrorCode::InvalidToken => "error=\"invalid_token\", ",
+                _ => "",
+            };
+            let metadata = discovery::metadata_url(cx);
+            let challenge = format!("Bearer {error}resource_metadata=\"{metadata}\"");
             reply.headers.set("www-authenticate", challenge);
         }
-        401 => reply.headers.set("www-authenticate", "Bearer"),
         503 => reply.headers.set("retry-after", SOON),
         _ => {}
     }

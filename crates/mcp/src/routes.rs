@@ -3,7 +3,7 @@
 use toolbox_edge::router::Handler;
 use toolbox_edge::{Function, Route};
 
-use crate::{pass, refusal};
+use crate::{discovery, pass, refusal};
 
 const PASS: Handler = |cx| {
     Box::pin(async move {
@@ -17,6 +17,36 @@ pub static FUNCTION: Function = Function {
     name: "mcp",
     users: None,
     routes: &[
+        Route {
+            method: "GET",
+            path: "/{instanceId}/oauth-protected-resource",
+            handler: discovery::metadata,
+        },
+        Route {
+            method: "GET",
+            path: "/{instanceId}/.well-known/oauth-protected-resource",
+            handler: discovery::metadata,
+        },
+        Route {
+            method: "GET",
+            path: "/.well-known/oauth-protected-resource/{instanceId}",
+            handler: discovery::metadata,
+        },
+        Route {
+            method: "GET",
+            path: "/toolbox/{toolboxId}/oauth-protected-resource",
+            handler: discovery::metadata,
+        },
+        Route {
+            method: "GET",
+            path: "/toolbox/{toolboxId}/.well-known/oauth-protected-resource",
+            handler: discovery::metadata,
+        },
+        Route {
+            method: "GET",
+            path: "/.well-known/oauth-protected-resource/toolbox/{toolboxId}",
+            handler: discovery::metadata,
+        },
         Route {
             method: "POST",
             path: "/{instanceId}",

@@ -335,7 +335,7 @@ pub struct McpAccessResponse {
     pub instance_id: ToolInstanceId,
     /// The server at the project's own URL, for clients anywhere; `POST /{toolboxId}/mcp-access` gives tokens for it.
     pub public_url: String,
-    /// What to paste into which host for that URL. `TOOLBOX_MCP_TOKEN` stands where the token belongs.
+    /// What to paste into which host for that URL, with sign-in and with a token. `TOOLBOX_MCP_TOKEN` stands where the token belongs.
     pub hosts: Vec<McpHost>,
     /// The endpoint on the machine, for clients that can be given its certificate; it speaks streamable HTTP, whatever the
     /// server itself speaks.

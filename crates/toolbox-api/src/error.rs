@@ -41,6 +41,8 @@ codes! {
         AnonymousRefused = "anonymous_refused", 403, "Anonymous users may not use this; sign in with an account";
         /// What is asked for is none of the operations that may be done by SSH.
         OperationNotAllowed = "operation_not_allowed", 403, "This is none of the operations that are allowed by SSH";
+        /// A program has not been let in to an MCP server by its user; `details.grant_url` is where they do that.
+        McpGrantRequired = "mcp_grant_required", 403, "This program has not been let in to this MCP server by its user";
         /// No such path.
         RouteNotFound = "route_not_found", 404, "No such route";
         /// No such toolbox, or not the caller's.
@@ -238,6 +240,9 @@ pub struct ErrorDetails {
     /// What is allowed instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+    /// The page on which a user lets a program in to an MCP server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_url: Option<String>,
     /// The last accepted heartbeat: the next must have greater numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<HeartbeatNumbers>,

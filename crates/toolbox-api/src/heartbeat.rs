@@ -4,14 +4,12 @@
 //! - `POST /heartbeat/{toolbox}` with the toolbox's own key: [`Heartbeat`] → [`HeartbeatResponse`].
 //! - `GET /heartbeat/{toolbox}/desired` with the same key: → [`DesiredState`].
 //!
-//! And what the clock calls: `POST /heartbeat/tick` with a secret key of the project: → [`TickResponse`].
 
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::objects;
 
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
-use crate::error::ErrorCode;
 use crate::mcp::McpHealth;
 use crate::{numbers, texts};
 
@@ -188,41 +186,6 @@ pub struct DesiredInstance {
     /// The rest, as in `PUT /tools/{id}`; here `desired` may be `absent`.
     #[serde(flatten)]
     pub deploy: DeployRequest,
-}
-
-/// Answer of `POST /heartbeat/tick`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TickResponse {
-    /// Every job.
-    pub jobs: Vec<JobReport>,
-}
-
-/// What became of one job. The next tick runs it again in any case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct JobReport {
-    /// Its name.
-    pub job: String,
-    /// How it ended.
-    pub outcome: JobOutcome,
-    /// How many rows it dealt with; only when `done`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-    /// Why it failed; only when `failed`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<ErrorCode>,
-}
-
-/// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum JobOutcome {
-    /// It did what there was to do, or as much of it as one tick may.
-    Done,
-    /// It could not; `code` says why.
-    Failed,
 }
 
 /// One line of the desired state's digest. The database makes the same lines.

@@ -23,6 +23,7 @@
 
 pub mod agents;
 pub mod alerts;
+pub mod clock;
 mod config_override;
 pub mod console;
 pub mod dtma;

@@ -14,7 +14,7 @@ pub const MAX_TOOL_NAMES: usize = 8192;
 /// Longest time that an access may be given for, in seconds: ten years.
 pub const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
-/// Body of `POST /{toolboxId}/mcp-access`: who may use the MCP servers of a toolbox. Without `userId` it makes a token.
+/// Body of `POST /{toolboxId}/mcp-access`: who may use the MCP servers of a toolbox. Without `userId` and `clientId` it makes a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -29,6 +29,9 @@ pub struct GrantMcpAccessRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
     pub user_id: Option<UserId>,
+    /// The program to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The tools that may be used, 100 at most; all without a list. Resources and prompts of the servers are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_tools: Option<Vec<String>>,
@@ -86,7 +89,7 @@ pub struct GrantMcpAccessResponse {
     pub success: bool,
     /// What was given.
     pub access: McpAccessView,
-    /// The token, a secret, shown this once; none where it is shared with a user.
+    /// The token, a secret, shown this once; none for a user or a program.
     pub token: Option<String>,
     /// The public URL of the one instance; none for a whole toolbox, whose instances have one each.
     pub url: Option<String>,
@@ -117,6 +120,57 @@ pub struct ListMcpAccessResponse {
     pub request_id: String,
 }
 
+/// An MCP server that a user may use, and may let programs use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct McpServerView {
+    /// The toolbox.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub toolbox_id: ToolboxId,
+    /// Its name.
+    pub toolbox: String,
+    /// The instance.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub instance_id: ToolInstanceId,
+    /// Its name.
+    pub name: String,
+    /// The public URL.
+    #[serde(default)]
+    pub url: String,
+    /// The toolbox is the caller's; otherwise the server is shared with them.
+    pub is_own: bool,
+    /// The tools that are shared; all without a list.
+    pub allowed_tools: Option<Vec<String>>,
+    /// Only tools that the server calls read-only are shared.
+    pub read_only: bool,
+    /// When the share ends.
+    pub expires_at: Option<String>,
+}
+
+/// Answer of `GET /mcp-servers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ListMcpServersResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// Those of the caller's toolboxes, then those shared with them.
+    pub servers: Vec<McpServerView>,
+    /// The request.
+    pub request_id: String,
+}
+
+/// Answer of `DELETE /mcp-clients/{clientId}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevokeMcpClientResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// How many accesses of the program open nothing any more.
+    pub ended: u32,
+    /// The request.
+    pub request_id: String,
+}
+
 /// Answer of `DELETE /{toolboxId}/mcp-access/{accessId}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -137,6 +191,8 @@ pub struct McpHost {
     pub host: String,
     /// What `text` is.
     pub kind: McpHostKind,
+    /// How the client proves who it acts for.
+    pub auth: McpHostAuth,
     /// What to run, to paste, or to open. Where no token is known it says `TOOLBOX_MCP_TOKEN`.
     pub text: String,
 }
@@ -151,6 +207,17 @@ impl std::fmt::Debug for McpHost {
     }
 }
 
+/// How a client proves who it acts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum McpHostAuth {
+    /// Its user signs in in a browser and lets it in.
+    Oauth,
+    /// By a token that it is given.
+    Token,
+}
+
 /// What a host is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -162,6 +229,8 @@ pub enum McpHostKind {
     File,
     /// A link that the host opens.
     Link,
+    /// A URL to paste where the host asks for one.
+    Url,
 }
 
 /// The header by which the function `mcp` tells an agent who calls and what they may do.

@@ -305,6 +305,7 @@ async fn reconcile(State(backend): Shared) -> Result<Response, Failed> {
         "success": true,
         "steps": steps,
         "droplets_without_row": strays,
+        "adopted": swept.adopted,
         "rows_without_droplet": swept.rows_without_droplet,
         "cleaned": swept.cleaned,
         "moved": swept.moved,

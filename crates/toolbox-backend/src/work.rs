@@ -1,6 +1,7 @@
 //! The loop that goes on with toolboxes under way.
 //!
-//! Every [`PAUSE`] it takes those that are due and that nobody else holds, and goes on with each as long as its next step is near.
+//! It takes those that are due and that nobody else holds, and goes on with each as long as its next step is near. It looks again
+//! at once after a look that found something, and else after a [`PAUSE`].
 //! Leases in the rows share the work among several servers, ticks and requests. A look that fails is logged and counted; the next
 //! one comes after a longer pause.
 
@@ -14,7 +15,7 @@ use toolbox_http::Clock as _;
 
 use crate::server::Backend;
 
-/// Between two looks.
+/// After a look that found nothing.
 const PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause, after looks that failed.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -29,7 +30,9 @@ pub(crate) async fn run(backend: Arc<Backend>, mut end: watch::Receiver<bool>) {
     let mut pause = PAUSE;
     while !*end.borrow() {
         pause = match look(&backend).await {
-            Ok(_) => PAUSE,
+            // More may be due than one look takes.
+            Ok(1..) => Duration::ZERO,
+            Ok(0) => PAUSE,
             Err(error) => {
                 let code = error.code.as_str();
                 let cause = error.cause.as_deref();

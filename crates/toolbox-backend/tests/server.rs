@@ -282,6 +282,8 @@ async fn an_agent_that_exists_gets_a_tool_environment() {
         "price_monthly": 6.0, "price_hourly": 0.01, "regions": ["nyc3"], "available": true, "description": "Basic"}],
         "links": {}, "meta": {"total": 1}});
     upstream.on("/do/v2/sizes", sizes);
+    upstream.on("get_provider_list", json!({"outcome": "due"}));
+    upstream.on("put_provider_list", json!({"outcome": "kept"}));
     upstream.on(
         "order_toolbox",
         json!({"outcome": "ordered", "id": TOOLBOX, "is_new": true}),

@@ -182,16 +182,15 @@ async function ofUsers(request, url) {
   const pending = id && await provider.Interaction.find(id);
   if (!pending) throw notFound();
   // Whoever looks first, decides.
-  const first = pending.lookedAtBy === undefined;
-  if (first) {
-    kept.get(`Interaction:${id}`).payload.lookedAtBy = pending.lookedAtBy = user.id;
-    save();
-  } else if (pending.lookedAtBy !== user.id) throw notFound();
+  const looked = kept.get(`Looked:${id}`);
+  if (looked && looked.payload !== user.id) throw notFound();
+  kept.set(`Looked:${id}`, { payload: user.id, until: Date.now() + PENDING * 1000 });
+  save();
   const client = await provider.Client.find(pending.params.client_id);
   if (!client) throw notFound();
   if (!consent && request.method === "GET") {
     const given = granted(user.id, client.clientId);
-    if (given && first && covers(given, pending.params.scope)) {
+    if (given && !looked && covers(given, pending.params.scope)) {
       return { redirect_url: await resume(pending, { login: { accountId: user.id }, consent: { grantId: given.jti } }) };
     }
     return {

@@ -130,6 +130,10 @@ pub(crate) struct UpArgs {
     /// --no-dtma: all machines have the same ports.
     #[arg(long, conflicts_with = "dtma_http")]
     pub(crate) droplets: bool,
+    /// An image with a system of its own and cloud-init, as tests/digitalocean/cloud-init-image makes it, that droplets start
+    /// from [default: this machine's /usr].
+    #[arg(long, requires = "droplets", value_name = "IMAGE")]
+    pub(crate) droplet_image: Option<String>,
     /// Starts toolbox-backend too, with target/debug/toolbox-backend.
     #[arg(long, requires = "droplets")]
     pub(crate) backend: bool,

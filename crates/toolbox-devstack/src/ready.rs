@@ -104,7 +104,6 @@ impl Ready {
             .as_ref()
             .map(|url| format!("  web console      {url}\n"));
         let console = console.unwrap_or_default();
-        let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox_id}/tools");
         let simulator = self.digitalocean.as_ref().map(|simulator| {
             let DigitalOcean { url, token } = simulator;
             format!("  DigitalOcean     a simulator at {url}, token {token}\n")
@@ -115,28 +114,78 @@ impl Ready {
             format!("  toolbox-backend  {url}, secret {secret}\n")
         });
         let backend = backend.unwrap_or_default();
-        let curl = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
+        // Without an agent here there is nothing that "local" could run on: a toolbox is ordered.
+        let (first, next) = if self.digitalocean.is_some() {
+            (String::new(), for_buyers(url))
+        } else {
+            let local = format!("  toolbox          \"local\", {toolbox_id}\n");
+            (local, for_the_local_toolbox(url, *toolbox_id))
+        };
         format!(
             "
 Toolbox is running at {url}. Ctrl-C stops it.
 
 {console}  sign in as       {email}, password {password}
   publishable key  {publishable_key}
-  toolbox          \"local\", {toolbox_id}
-  data and logs    {data}
+{first}  data and logs    {data}
 {simulator}{backend}
 A token of the demo user, good for one hour; the same line gets the next one:
 
 export TOKEN=$(curl -sS '{url}/auth/v1/token?grant_type=password' -H 'apikey: {publishable_key}' -H 'Content-Type: application/json' -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}' | grep -oE '\"access_token\":\"[^\"]+' | cut -d'\"' -f4)
-
-Deploy the sample MCP server, list what runs, stop it:
-
-{curl} -H 'Content-Type: application/json' -H 'Prefer: wait=20' {tools} -d '{{\"toolCatalogId\":\"{SAMPLE}\",\"instanceNameOnToolbox\":\"Sample\"}}'
-{curl} {tools}
-{curl} -X POST -H 'Prefer: wait=20' {tools}/Sample/stop
-",
+{next}",
             email = demo.email,
             password = demo.password,
         )
     }
+}
+
+const CURL: &str = "curl -sS -H \"Authorization: Bearer $TOKEN\"";
+
+fn deploy(tools: &str) -> String {
+    format!(
+        "{CURL} -H 'Content-Type: application/json' -H 'Prefer: wait=20' {tools} -d '{{\"toolCatalogId\":\"{SAMPLE}\",\"instanceNameOnToolbox\":\"Sample\"}}'"
+    )
+}
+
+fn for_the_local_toolbox(url: &str, toolbox: Uuid) -> String {
+    let tools = format!("{url}/functions/v1/toolbox-tools/{toolbox}/tools");
+    format!(
+        "
+Deploy the sample MCP server, list what runs, stop it:
+
+{deploy}
+{CURL} {tools}
+{CURL} -X POST -H 'Prefer: wait=20' {tools}/Sample/stop
+
+Connect Claude Code to it while it runs; `/mcp` there opens the console, where you sign in and let it in:
+
+claude mcp add --transport http sample $({CURL} {tools}/Sample/mcp | grep -oE '\"public_url\":\"[^\"]+' | cut -d'\"' -f4)
+",
+        deploy = deploy(&tools),
+    )
+}
+
+fn for_buyers(url: &str) -> String {
+    let toolboxes = format!("{url}/functions/v1/toolboxes-user");
+    let toolbox = format!("{url}/functions/v1/toolbox-tools/$TOOLBOX");
+    // The first id of an answer is that of what it is about.
+    let id = "grep -oE '\"id\":\"[^\"]+' | head -n 1 | cut -d'\"' -f4";
+    format!(
+        "
+Order a toolbox, and see how far it is; it takes some seconds:
+
+export TOOLBOX=$({CURL} -H 'Content-Type: application/json' {toolboxes} -d '{{\"kind\":\"droplet\",\"name\":\"My first toolbox\"}}' | {id})
+{CURL} {toolboxes}/$TOOLBOX
+
+When its status is active: deploy the sample MCP server, and get the URL and the token for an MCP client:
+
+export SAMPLE=$({deploy} | {id})
+{CURL} -H 'Content-Type: application/json' {toolbox}/mcp-access -d '{{\"name\":\"My client\",\"instanceId\":\"'$SAMPLE'\"}}'
+
+Remove it with its machine:
+
+{CURL} -X DELETE {toolboxes}/$TOOLBOX
+",
+        deploy = deploy(&format!("{toolbox}/tools")),
+    )
 }

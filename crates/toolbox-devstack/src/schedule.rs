@@ -1,4 +1,4 @@
-//! The clock that calls the route `heartbeat/tick`, as `pg_cron` does in a hosted project.
+//! The clock that calls the route `clock/tick`, as `pg_cron` does in a hosted project.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,9 +49,7 @@ pub(crate) async fn run(url: String, secret_key: String) {
         };
         for (job, code) in &failed {
             if told.get(job) != Some(code) {
-                say(format_args!(
-                    "the job {job} failed ({code}): see heartbeat.log"
-                ));
+                say(format_args!("the job {job} failed ({code}): see clock.log"));
             }
         }
         told = failed;
@@ -71,7 +69,7 @@ fn failures(answer: Value) -> Option<BTreeMap<String, String>> {
         .filter_map(|job| Some((job.job, job.code?)));
     let of_all = answer
         .error
-        .map(|refusal| ("heartbeat/tick".to_owned(), refusal.code));
+        .map(|refusal| ("clock/tick".to_owned(), refusal.code));
     let failed = of_jobs
         .chain(of_all)
         .filter(|(_, code)| !matches!(code.as_str(), "database_unreachable" | "database_timeout"));
@@ -97,10 +95,7 @@ mod tests {
     fn a_refusal_of_the_tick_itself_is_told() {
         let answer = json!({"error": {"code": "secret_key_required", "message": "x"}});
         let failed: Vec<_> = failures(answer).unwrap().into_iter().collect();
-        let expected = (
-            "heartbeat/tick".to_owned(),
-            "secret_key_required".to_owned(),
-        );
+        let expected = ("clock/tick".to_owned(), "secret_key_required".to_owned());
         assert_eq!(failed, [expected]);
     }
 

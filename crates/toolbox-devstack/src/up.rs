@@ -244,9 +244,9 @@ impl<'a> Stack<'a> {
             db,
             registered,
         } = database;
-        if functions.contains_key("heartbeat") {
+        if functions.contains_key("clock") {
             tokio::spawn(schedule::run(
-                format!("{url}/functions/v1/heartbeat/tick"),
+                format!("{url}/functions/v1/clock/tick"),
                 self.secrets.secret_key.clone(),
             ));
         }
@@ -370,6 +370,7 @@ impl<'a> Stack<'a> {
             &self.secrets.stack_id.to_string(),
             self.data.path.join("droplet"),
             &self.paths.cache,
+            self.args.droplet_image.clone(),
             vec![self.ports.gateway],
             &[SAMPLE_IMAGE],
         )
@@ -388,6 +389,8 @@ impl<'a> Stack<'a> {
                 "TOOLBOX_DIGITALOCEAN_URL",
                 format!("http://127.0.0.1:{port}"),
             ),
+            ("DO_DEFAULT_REGION", "nyc3".to_owned()),
+            ("DO_DEFAULT_SIZE", "s-1vcpu-1gb".to_owned()),
             ("TOOLBOX_RELEASE_URL", format!("{}/releases", self.url())),
             // The droplets' addresses are no public ones.
             ("TOOLBOX_ALLOWED_MACHINES", network),

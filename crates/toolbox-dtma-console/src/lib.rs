@@ -5,7 +5,7 @@
 //!   SSH. The first that works answers; what failed before it is told too.
 //! - `ssh`: the third way, and whether an SSH server greets.
 //! - `status`, `change` (restart, redeploy, rollback), `logs`, `diagnose`: one module per use case.
-//! - `rollouts`: the redeployment of many toolboxes, which `heartbeat/tick` carries out.
+//! - `rollouts`: the redeployment of many toolboxes, which `clock/tick` carries out.
 //!
 //! Nothing is claimed that was not seen: a change is answered 202 when the machine has accepted it, and 200 when its end was
 //! seen; a machine that no way reaches is an error, with what is known besides.

@@ -1,4 +1,4 @@
-//! Rollouts: begun, read and stopped here; the job `advance_rollouts` of `heartbeat/tick` carries them out.
+//! Rollouts: begun, read and stopped here; the job `advance_rollouts` of `clock/tick` carries them out.
 
 use toolbox_api::console::{ConsoleRollout, ConsoleRolloutRequest};
 use toolbox_api::error::{ApiError, ErrorCode};

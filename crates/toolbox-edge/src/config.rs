@@ -47,9 +47,11 @@ pub const VARIABLES: &[&str] = &[
     "TOOLBOX_MAX_INSTANCES",
     "TOOLBOX_MAX_PRICE",
     "TOOLBOX_MAX_TOOLBOXES",
+    "TOOLBOX_MAX_USER_PRICE",
     "TOOLBOX_MCP_STREAM_SECONDS",
     "TOOLBOX_RECEIPT_KEY",
     "TOOLBOX_RELEASE_URL",
+    "TOOLBOX_SITE_URL",
     "TOOLBOX_SSH_CA_KEY",
     "TOOLBOX_UPSTREAM_TIMEOUT_MS",
 ];
@@ -64,6 +66,7 @@ const MAX_MCP_STREAM_SECONDS: u64 = 390;
 const DEFAULT_MAX_INSTANCES: u32 = 100;
 const DEFAULT_MAX_TOOLBOXES: u32 = 20;
 const DEFAULT_MAX_PRICE: u32 = 50;
+const DEFAULT_MAX_USER_PRICE: u32 = 200;
 /// The image of machines that are bought, unless it is set or asked for.
 const DEFAULT_IMAGE: &str = "ubuntu-24-04-x64";
 const DEFAULT_COMPANION_PORT: u16 = 3000;
@@ -76,6 +79,10 @@ pub struct Config {
     pub supabase_url: String,
     /// Where users and machines reach the project: `SUPABASE_PUBLIC_URL`, or `SUPABASE_URL` without one; no slash at the end.
     pub public_url: String,
+    /// `SUPABASE_PUBLIC_URL` is set.
+    pub has_public_url: bool,
+    /// `TOOLBOX_SITE_URL`: where people use the console, without a slash at the end.
+    pub site_url: Option<String>,
     /// Sent with a caller's token.
     pub publishable_key: String,
     /// Sent with the writes of the control plane.
@@ -194,6 +201,8 @@ pub struct Quotas {
     pub max_toolboxes: u32,
     /// `TOOLBOX_MAX_PRICE`: most that one machine may cost a month, in US dollars.
     pub max_price: u32,
+    /// `TOOLBOX_MAX_USER_PRICE`: most that all machines of one user may cost a month, in US dollars.
+    pub max_user_price: u32,
 }
 
 /// Variables that are missing or malformed.
@@ -270,6 +279,7 @@ impl Config {
         };
         let supabase_url = url.trim_end_matches('/').to_owned();
         let public_url = get("SUPABASE_PUBLIC_URL").filter(|url| url.starts_with("http"));
+        let has_public_url = public_url.is_some();
         let public_url = public_url.as_deref().unwrap_or(&supabase_url);
         let public_url = public_url.trim_end_matches('/').to_owned();
         let issuers = Issuers::read(&supabase_url, &get);
@@ -282,6 +292,10 @@ impl Config {
         Ok(Self {
             supabase_url,
             public_url: public_url.clone(),
+            has_public_url,
+            site_url: get("TOOLBOX_SITE_URL")
+                .map(|url| url.trim().trim_end_matches('/').to_owned())
+                .filter(|url| url.starts_with("http")),
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,
@@ -425,16 +439,19 @@ impl Quotas {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES");
         let max_toolboxes = number(get, "TOOLBOX_MAX_TOOLBOXES");
         let max_price = number(get, "TOOLBOX_MAX_PRICE");
-        match (max_instances, max_toolboxes, max_price) {
-            (Ok(instances), Ok(toolboxes), Ok(price)) => Ok(Self {
+        let max_user_price = number(get, "TOOLBOX_MAX_USER_PRICE");
+        match (max_instances, max_toolboxes, max_price, max_user_price) {
+            (Ok(instances), Ok(toolboxes), Ok(price), Ok(user_price)) => Ok(Self {
                 max_instances: instances.unwrap_or(DEFAULT_MAX_INSTANCES),
                 max_toolboxes: toolboxes.unwrap_or(DEFAULT_MAX_TOOLBOXES),
                 max_price: price.unwrap_or(DEFAULT_MAX_PRICE),
+                max_user_price: user_price.unwrap_or(DEFAULT_MAX_USER_PRICE),
             }),
-            (instances, toolboxes, price) => Err(ConfigError::of([
+            (instances, toolboxes, price, user_price) => Err(ConfigError::of([
                 (instances.is_err(), "TOOLBOX_MAX_INSTANCES"),
                 (toolboxes.is_err(), "TOOLBOX_MAX_TOOLBOXES"),
                 (price.is_err(), "TOOLBOX_MAX_PRICE"),
+                (user_price.is_err(), "TOOLBOX_MAX_USER_PRICE"),
             ])),
         }
     }

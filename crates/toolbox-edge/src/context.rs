@@ -130,8 +130,10 @@ pub struct RequestContext {
     pub caller: Option<Caller>,
     /// HTTP method.
     pub method: String,
-    /// The function's own part of the path, still encoded.
+    /// The function's own part of the path, still encoded, without slashes at its ends.
     pub path: String,
+    /// The path has a slash at its end.
+    pub has_trailing_slash: bool,
     /// Values of the route's `{name}` segments, decoded.
     pub params: Vec<String>,
     /// Query after `?`, still encoded.
@@ -180,6 +182,16 @@ impl RequestContext {
     pub fn forwarded_for(&self) -> Option<IpAddr> {
         let addresses = self.headers.get("x-forwarded-for")?;
         addresses.split(',').next()?.trim().parse().ok()
+    }
+
+    /// The origin of the project as the caller addressed it: `SUPABASE_PUBLIC_URL` where it is set, or what the gateway in front
+    /// says. A caller may have written that, so it is for answers to this caller only.
+    pub fn public_origin(&self) -> String {
+        let config = &self.state.config;
+        let forwarded = (!config.has_public_url)
+            .then(|| forwarded_origin(&self.headers))
+            .flatten();
+        forwarded.unwrap_or_else(|| config.public_url.clone())
     }
 
     /// The whole body, which is read the first time.
@@ -242,5 +254,95 @@ impl RequestContext {
                     "Give an Idempotency-Key of 1 to 255 printable ASCII characters",
                 )
             })
+    }
+}
+
+/// The origin that `X-Forwarded-Host`, `-Proto` and `-Port` name, of the first gateway.
+fn forwarded_origin(headers: &Headers) -> Option<String> {
+    let first = |name| {
+        let value = headers.get(name)?.split(',').next()?.trim();
+        (!value.is_empty()).then_some(value)
+    };
+    let host = first("x-forwarded-host")?;
+    let scheme = first("x-forwarded-proto")?;
+    let usual = match scheme {
+        "http" => "80",
+        "https" => "443",
+        _ => return None,
+    };
+    let authority = match first("x-forwarded-port") {
+        Some(port) if port != usual && has_no_port(host) => format!("{host}:{port}"),
+        _ => host.to_owned(),
+    };
+    let read: http::Uri = format!("{scheme}://{authority}/").parse().ok()?;
+    let is_plain = read.authority()?.as_str() == authority && !authority.contains('@');
+    is_plain.then(|| format!("{scheme}://{authority}"))
+}
+
+/// A colon inside brackets is part of an IPv6 address.
+fn has_no_port(host: &str) -> bool {
+    let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+    !after.contains(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(host: &str, proto: &str, port: Option<&str>) -> Option<String> {
+        let mut headers = Headers::default();
+        headers.set("x-forwarded-host", host);
+        headers.set("x-forwarded-proto", proto);
+        if let Some(port) = port {
+            headers.set("x-forwarded-port", port);
+        }
+        forwarded_origin(&headers)
+    }
+
+    #[test]
+    fn the_origin_is_as_the_gateway_says_or_unknown() {
+        for (host, proto, port, expected) in [
+            (
+                "ref.supabase.co",
+                "https",
+                Some("443"),
+                "https://ref.supabase.co",
+            ),
+            (
+                "tools.example",
+                "https, http",
+                None,
+                "https://tools.example",
+            ),
+            (
+                "127.0.0.1:54321",
+                "http",
+                Some("54321"),
+                "http://127.0.0.1:54321",
+            ),
+            (
+                "box.example, inner",
+                "http",
+                Some("8080"),
+                "http://box.example:8080",
+            ),
+            ("[::1]", "http", Some("81"), "http://[::1]:81"),
+            ("[::1]:81", "http", Some("81"), "http://[::1]:81"),
+        ] {
+            assert_eq!(origin(host, proto, port).as_deref(), Some(expected));
+        }
+        for (host, proto, port) in [
+            ("", "https", None),
+            ("x", "ftp", None),
+            ("x", "", None),
+            ("user@x", "https", None),
+            ("x/y", "https", None),
+            ("x\"y", "https", None),
+            ("x y", "https", None),
+            ("x", "https", Some("1/2")),
+        ] {
+            assert_eq!(origin(host, proto, port), None, "{host} {proto}");
+        }
+        assert_eq!(forwarded_origin(&Headers::default()), None);
     }
 }

@@ -35,6 +35,9 @@ pub const READ_HEADERS_OF_PIPES: &[&str] = &[
     "last-event-id",
     "traceparent",
     "user-agent",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
 ];
 
 /// How the names of the protocol's own headers begin.
@@ -97,6 +100,7 @@ impl Service {
             .own_path(request.path())
             .unwrap_or_default()
             .to_owned();
+        let has_trailing_slash = request.path().ends_with('/');
         let query = request.query().map(str::to_owned);
         (matched.route.handler)(RequestContext {
             state: Rc::clone(state),
@@ -104,6 +108,7 @@ impl Service {
             caller,
             method: request.method,
             path,
+            has_trailing_slash,
             params: matched.params,
             query,
             headers: request.headers,

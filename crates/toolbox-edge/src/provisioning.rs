@@ -28,6 +28,7 @@ impl Config {
             release_url: self.release_url.as_ref().map_err(named)?.clone(),
             control_url: self.control_url.as_ref().map_err(named)?.clone(),
             max_toolboxes: self.quotas.as_ref().map_err(named)?.max_toolboxes,
+            max_user_price: self.quotas.as_ref().map_err(named)?.max_user_price,
             max_price: self.quotas.as_ref().map_err(named)?.max_price,
         };
         let digitalocean = DigitalOcean::new(

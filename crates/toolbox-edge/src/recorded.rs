@@ -1,17 +1,19 @@
-//! A host for native tests: signatures are a fixed text, background work is kept until asked for. And a whole function on it.
+//! A host for native tests: signatures are a fixed text, background work is kept until asked for. And a whole function on it, also
+//! with a scripted database.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
 use toolbox_http::recorded::{JumpingClock, Recorded, lock, run};
-use toolbox_http::{BoxFuture, Headers, LocalFuture, Request, TransportError};
+use toolbox_http::{BoxFuture, Headers, LocalFuture, Request, Response, TransportError};
 
 use crate::body::{Incoming, Unread};
 use crate::config::Config;
@@ -64,8 +66,21 @@ pub const fn signature(algorithm: Algorithm) -> &'static [u8] {
 
 /// A token of `user` that this host takes for signed, good until `expires`, in seconds since the epoch.
 pub fn user_token(user: &str, expires: u64) -> String {
-    let claims = json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
-        "role": "authenticated", "sub": user, "exp": expires});
+    signed(
+        &json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
+        "role": "authenticated", "sub": user, "exp": expires}),
+    )
+}
+
+/// The same of a program that acts for the user.
+pub fn program_token(user: &str, client: &str, expires: u64) -> String {
+    signed(
+        &json!({"iss": "http://supabase/auth/v1", "aud": "authenticated",
+        "role": "authenticated", "sub": user, "exp": expires, "client_id": client}),
+    )
+}
+
+fn signed(claims: &Value) -> String {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     format!(
         "{}.{}.{}",
@@ -164,6 +179,116 @@ impl Host for RecordedHost {
 
     fn log_error(&self, line: &str) {
         lock(&self.log).push(line.to_owned());
+    }
+}
+
+/// A function whose callers are no users, over a scripted database. What it answers is held against its OpenAPI document.
+pub struct Scripted {
+    /// The function.
+    pub function: Function,
+    /// What it sends.
+    pub transport: Arc<Recorded>,
+    of: &'static router::Function,
+    document: Value,
+    answers: Script,
+}
+
+type Answer = Result<Response, TransportError>;
+type Script = Arc<Mutex<Vec<(&'static str, Answer)>>>;
+
+impl Scripted {
+    /// `function` with its OpenAPI `document`, at 2026-01-01T00:00:00Z; `variables` come first.
+    ///
+    /// # Panics
+    /// When the configuration or the document is not accepted.
+    #[allow(clippy::panic, reason = "a mistake of the test")]
+    pub fn new(
+        function: &'static router::Function,
+        document: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let clock = Arc::new(JumpingClock::new(Duration::from_secs(1_767_225_600)));
+        let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
+        let answers = Script::default();
+        let script = Arc::clone(&answers);
+        transport.on(move |request| {
+            let name = request.url.strip_prefix("http://supabase/rest/v1/rpc/")?;
+            let mut script = lock(&script);
+            let at = script.iter().position(|(of, _)| *of == name)?;
+            // The last answer to a function stays.
+            let is_last = script[at + 1..].iter().all(|(of, _)| *of != name);
+            Some(if is_last {
+                script[at].1.clone()
+            } else {
+                script.remove(at).1
+            })
+        });
+        Self {
+            function: Function::new(function, variables, Arc::clone(&transport), clock),
+            transport,
+            of: function,
+            document: serde_json::from_str(document).unwrap_or_else(|error| panic!("{error}")),
+            answers,
+        }
+    }
+
+    /// What it runs on.
+    pub fn host(&self) -> &RecordedHost {
+        &self.function.host
+    }
+
+    /// The database's next answer to this function; the last one stays.
+    pub fn on(&self, function: &'static str, body: &Value) -> &Self {
+        self.on_raw(
+            function,
+            Ok(Response::new(200, body.to_string().into_bytes())),
+        )
+    }
+
+    /// The same with any answer.
+    pub fn on_raw(&self, function: &'static str, answer: Answer) -> &Self {
+        lock(&self.answers).push((function, answer));
+        self
+    }
+
+    /// A request that presents `bearer`.
+    pub fn ask(&self, method: &str, path: &str, bearer: &str, body: &str) -> Seen {
+        let mut headers = Headers::default();
+        headers.set("authorization", format!("Bearer {bearer}"));
+        headers.set("content-type", "application/json");
+        headers.set("x-request-id", "req-1");
+        let body = Incoming::Complete(body.as_bytes().to_vec());
+        self.ask_with(method, path, headers, body)
+    }
+
+    /// Any request.
+    pub fn ask_with(&self, method: &str, path: &str, headers: Headers, body: Incoming) -> Seen {
+        let seen = self.function.ask_with(method, path, headers, body);
+        assert_documented(self.of, &self.document, method, path, &seen);
+        seen
+    }
+
+    /// Arguments of the calls to a function of the database.
+    pub fn asked(&self, function: &str) -> Vec<Value> {
+        let calls = self.transport.sent();
+        let calls = calls
+            .iter()
+            .filter(|call| call.request.url.ends_with(function));
+        let body = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap_or_default();
+        calls
+            .map(|call| body(&call.request.body)["p"].clone())
+            .collect()
+    }
+
+    /// Checks that nothing of a secret is in the operator's log.
+    ///
+    /// # Panics
+    /// When something is.
+    pub fn assert_log_is_clean(&self) {
+        let log = self.host().log();
+        for secret in ["CANARY", "c0ffee", "tbk_", "tbe_", "SECRET"] {
+            assert!(!log.contains(secret), "{log}");
+        }
     }
 }
 

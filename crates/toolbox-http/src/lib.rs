@@ -24,5 +24,5 @@ pub mod transport;
 pub use message::{Headers, Request, Response};
 pub use transport::{
     BodyStream, BoxFuture, Break, Call, Clock, LocalFuture, Passing, Pin, ThreadSafe, Transport,
-    TransportError,
+    TransportError, within,
 };

@@ -1,7 +1,7 @@
 //! A transport that answers from a script, and a clock that jumps instead of waiting.
 
 use std::collections::VecDeque;
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -17,6 +17,8 @@ use crate::transport::{BodyStream, BoxFuture, Call, Clock, Passing, Transport, T
 
 type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>> + Send>;
 
+type Hung = Box<dyn Fn(&Request) -> bool + Send>;
+
 /// What `mutex` holds, also after a test that held it has failed.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,6 +29,7 @@ pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Recorded {
     names: Mutex<Vec<(String, Option<Vec<IpAddr>>)>>,
     rules: Mutex<VecDeque<Rule>>,
+    hung: Mutex<Vec<Hung>>,
     sent: Mutex<Vec<Call>>,
     clock: Option<Arc<JumpingClock>>,
 }
@@ -50,6 +53,11 @@ impl Recorded {
         rule: impl FnMut(&Request) -> Option<Result<Response, TransportError>> + Send + 'static,
     ) {
         lock(&self.rules).push_front(Box::new(rule));
+    }
+
+    /// Calls that `rule` names never end, not even at their deadline.
+    pub fn hang(&self, rule: impl Fn(&Request) -> bool + Send + 'static) {
+        lock(&self.hung).push(Box::new(rule));
     }
 
     /// The addresses of a name; none as a host that cannot ask. Other names do not exist.
@@ -88,6 +96,10 @@ impl Recorded {
 
 impl Transport for Recorded {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Response, TransportError>> {
+        let hangs = lock(&self.hung).iter().any(|rule| rule(&call.request));
+        if hangs {
+            return Box::pin(pending());
+        }
         Box::pin(async move { self.answer(&call) })
     }
 

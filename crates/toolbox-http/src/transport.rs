@@ -8,6 +8,7 @@ use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 #[cfg(not(target_arch = "wasm32"))]
 use futures_util::{Stream, StreamExt};
 use toolbox_domain::retry::Fault;
@@ -175,6 +176,19 @@ pub trait Clock: ThreadSafe {
     fn random(&self) -> f64;
     /// Completes after `duration`.
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// The result of `work`; none when it takes longer than `limit`. What it waits for then is given up.
+pub async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let work = std::pin::pin!(work);
+    match select(work, clock.sleep(limit)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
 }
 
 /// A body that is passed on without being read here.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use toolbox_api::mcp_access::{McpHost, McpHostKind};
+use toolbox_api::mcp_access::{McpHost, McpHostAuth, McpHostKind};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::names::encode_segment;
 
@@ -15,73 +15,98 @@ pub fn mcp_url(public_url: &str, instance: ToolInstanceId) -> String {
     format!("{public_url}/functions/v1/mcp/{instance}")
 }
 
-/// What to paste into which host for the server at `url`. `name` is made of lower-case letters, digits and hyphens.
-pub fn hosts(name: &str, url: &str, token: Option<&str>) -> Vec<McpHost> {
-    let token = token.unwrap_or(UNKNOWN);
-    let bearer = format!("Bearer {token}");
-    let headers = json!({ "Authorization": bearer });
-    let host = |host: &str, kind, text: String| McpHost {
-        host: host.to_owned(),
-        kind,
-        text,
-    };
-    let servers = |server: &Value| json!({ "mcpServers": { name: server } }).to_string();
-    let vscode = json!({ "name": name, "type": "http", "url": url, "headers": headers });
-    let cursor = json!({ "url": url, "headers": headers });
+/// What to paste into which host for the server at `url`, for users who sign in. `name` is made of lower-case letters, digits and
+/// hyphens.
+pub fn oauth_hosts(name: &str, url: &str) -> Vec<McpHost> {
+    let remote = json!({ "command": "npx", "args": ["mcp-remote", url] });
+    let codex = format!("[mcp_servers.{name}]\nurl = \"{url}\"\n");
+    let mut told = vec![
+        ("claude", McpHostKind::Url, url.to_owned()),
+        (
+            "claude-code",
+            McpHostKind::Command,
+            format!("claude mcp add --transport http {name} {url}"),
+        ),
+        (
+            "gemini-cli",
+            McpHostKind::Command,
+            format!("gemini mcp add --transport http {name} {url}"),
+        ),
+        ("codex", McpHostKind::File, codex),
+    ];
+    told.extend(in_json(name, url, None, &remote));
+    all(McpHostAuth::Oauth, told)
+}
+
+/// The same with a token; where it is not known yet, its name stands in its place.
+pub fn token_hosts(name: &str, url: &str, token: Option<&str>) -> Vec<McpHost> {
+    let bearer = format!("Bearer {}", token.unwrap_or(UNKNOWN));
+    let header = format!("--header \"Authorization: {bearer}\"");
     let remote = json!({
         "command": "npx",
         // Some hosts split arguments at spaces, so the value with one is in a variable.
         "args": ["mcp-remote", url, "--header", "Authorization:${TOOLBOX_MCP_AUTHORIZATION}"],
         "env": { "TOOLBOX_MCP_AUTHORIZATION": bearer }
     });
-    vec![
-        host(
+    let codex =
+        format!("[mcp_servers.{name}]\nurl = \"{url}\"\nbearer_token_env_var = \"{UNKNOWN}\"\n");
+    let mut told = vec![
+        (
             "claude-code",
             McpHostKind::Command,
-            format!(
-                "claude mcp add --transport http {name} {url} --header \"Authorization: {bearer}\""
-            ),
+            format!("claude mcp add --transport http {name} {url} {header}"),
         ),
-        host(
-            "claude-code",
-            McpHostKind::File,
-            servers(&json!({ "type": "http", "url": url, "headers": headers })),
+        (
+            "gemini-cli",
+            McpHostKind::Command,
+            format!("gemini mcp add --transport http {header} {name} {url}"),
         ),
-        host(
-            "cursor",
-            McpHostKind::Link,
-            format!(
-                "cursor://anysphere.cursor-deeplink/mcp/install?name={name}&config={}",
-                encode_segment(&STANDARD.encode(cursor.to_string()))
-            ),
-        ),
-        host("cursor", McpHostKind::File, servers(&cursor)),
-        host(
-            "vscode",
-            McpHostKind::Link,
-            format!("vscode:mcp/install?{}", encode_segment(&vscode.to_string())),
-        ),
-        host(
+        ("codex", McpHostKind::File, codex),
+    ];
+    told.extend(in_json(name, url, Some(&bearer), &remote));
+    all(McpHostAuth::Token, told)
+}
+
+type Told = (&'static str, McpHostKind, String);
+
+/// The hosts that are told in JSON.
+fn in_json(name: &str, url: &str, bearer: Option<&str>, remote: &Value) -> Vec<Told> {
+    let with_headers = |mut server: Value| {
+        if let Some(bearer) = bearer {
+            server["headers"] = json!({ "Authorization": bearer });
+        }
+        server
+    };
+    let servers = |server: &Value| json!({ "mcpServers": { name: server } }).to_string();
+    let claude = with_headers(json!({ "type": "http", "url": url }));
+    let cursor = with_headers(json!({ "url": url }));
+    let vscode = with_headers(json!({ "name": name, "type": "http", "url": url })).to_string();
+    let config = encode_segment(&STANDARD.encode(cursor.to_string()));
+    let cursor_link =
+        format!("cursor://anysphere.cursor-deeplink/mcp/install?name={name}&config={config}");
+    let vscode_link = format!("vscode:mcp/install?{}", encode_segment(&vscode));
+    vec![
+        ("claude-code", McpHostKind::File, servers(&claude)),
+        ("cursor", McpHostKind::Link, cursor_link),
+        ("cursor", McpHostKind::File, servers(&cursor)),
+        ("vscode", McpHostKind::Link, vscode_link),
+        (
             "vscode",
             McpHostKind::Command,
             format!("code --add-mcp '{vscode}'"),
         ),
-        host(
-            "gemini-cli",
-            McpHostKind::Command,
-            format!(
-                "gemini mcp add --transport http --header \"Authorization: {bearer}\" {name} {url}"
-            ),
-        ),
-        host(
-            "codex",
-            McpHostKind::File,
-            format!(
-                "[mcp_servers.{name}]\nurl = \"{url}\"\nbearer_token_env_var = \"{UNKNOWN}\"\n"
-            ),
-        ),
-        host("mcp-remote", McpHostKind::File, servers(&remote)),
+        ("mcp-remote", McpHostKind::File, servers(remote)),
     ]
+}
+
+fn all(auth: McpHostAuth, told: Vec<Told>) -> Vec<McpHost> {
+    let host = |(host, kind, text): Told| McpHost {
+        host: host.to_owned(),
+        kind,
+        auth,
+        text,
+    };
+    told.into_iter().map(host).collect()
 }
 
 #[cfg(test)]
@@ -96,8 +121,9 @@ mod tests {
             url,
             "https://ref.supabase.co/functions/v1/mcp/22222222-2222-4222-8222-222222222222"
         );
-        let told = hosts("notes-1", &url, Some("tbx_1"));
-        for of in &told {
+        let by_token = token_hosts("notes-1", &url, Some("tbx_1"));
+        let by_sign_in = oauth_hosts("notes-1", &url);
+        for of in by_token.iter().chain(&by_sign_in) {
             let mut text = of.text.clone();
             if let Some((_, config)) = text.split_once("config=") {
                 let config = toolbox_domain::names::decode_segment(config).unwrap();
@@ -107,14 +133,19 @@ mod tests {
             }
             assert!(text.contains(&url), "{text}");
             // Codex reads it from a variable.
-            assert_eq!(text.contains("tbx_1"), of.host != "codex", "{text}");
+            let has_token = of.auth == McpHostAuth::Token && of.host != "codex";
+            assert_eq!(text.contains("tbx_1"), has_token, "{text}");
+            assert!(
+                of.auth == McpHostAuth::Token || !text.contains("Authorization"),
+                "{text}"
+            );
             if of.kind == McpHostKind::File && of.host != "codex" {
                 assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");
             }
             assert!(!format!("{of:?}").contains("tbx_1"));
         }
         assert!(
-            hosts("x", &url, None)[0]
+            token_hosts("x", &url, None)[0]
                 .text
                 .contains("Bearer TOOLBOX_MCP_TOKEN")
         );

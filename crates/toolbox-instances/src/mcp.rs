@@ -4,7 +4,8 @@
 use toolbox_api::dtma::McpTransport;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::{
-    GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS, McpAccessView,
+    GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS,
+    McpAccessView, McpServerView,
 };
 use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::Select;
@@ -14,6 +15,7 @@ use toolbox_domain::keys::McpToken;
 use toolbox_domain::mcp_access::AccessToken;
 use uuid::Uuid;
 
+use crate::connect::mcp_url;
 use crate::find::Target;
 use crate::{Instances, UserRequest};
 
@@ -23,6 +25,9 @@ const BRIDGED: [&str; 3] = [
     McpTransport::StreamableHttp.as_str(),
     McpTransport::Sse.as_str(),
 ];
+
+/// Longest client id, in characters.
+const MAX_CLIENT_ID: usize = 255;
 
 /// What an MCP client needs to call an instance.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ pub struct McpAccess {
 pub struct GivenAccess {
     /// What was given.
     pub access: McpAccessView,
-    /// Its token, which is stored nowhere; none where a user is named.
+    /// Its token, which is stored nowhere; none where a user or a program is named.
     pub token: Option<AccessToken>,
     /// A name for the one instance that it opens.
     pub name: Option<String>,
@@ -77,7 +82,7 @@ impl Instances {
         })
     }
 
-    /// Lets the holder of a new token, or a user, use an MCP server of a toolbox, or all.
+    /// Lets the holder of a new token, a user, or a program of the caller, use an MCP server of a toolbox, or all.
     pub async fn give_mcp_access(
         &self,
         request: &UserRequest,
@@ -86,15 +91,17 @@ impl Instances {
     ) -> Result<GivenAccess, ApiError> {
         check(wanted)?;
         let name = match wanted.instance_id {
-            Some(id) => {
+            // What is shared with the caller is not theirs to read, and the database knows of it.
+            Some(id) if wanted.client_id.is_none() => {
                 let (_, row) = self
                     .find_instance(request, toolbox_id, &Target::Id(id))
                     .await?;
                 Some(row.container_name.clone())
             }
-            None => None,
+            _ => None,
         };
-        let token = wanted.user_id.is_none().then(|| {
+        let names_nobody = wanted.user_id.is_none() && wanted.client_id.is_none();
+        let token = names_nobody.then(|| {
             let mut random = [0; 32];
             for half in random.chunks_exact_mut(16) {
                 half.copy_from_slice(&self.host.random_bytes());
@@ -110,6 +117,7 @@ impl Instances {
                 name: wanted.name.trim(),
                 token_hash: token.as_ref().map(AccessToken::hash),
                 user_id: wanted.user_id,
+                client_id: wanted.client_id.as_deref(),
                 allowed_tools: wanted.allowed_tools.as_deref(),
                 read_only: wanted.read_only,
                 ttl_seconds: wanted.expires_in_seconds,
@@ -147,6 +155,41 @@ impl Instances {
         Ok(listed)
     }
 
+    /// The MCP servers that the caller may use, own and shared.
+    pub async fn list_mcp_servers(
+        &self,
+        request: &UserRequest,
+        public_url: &str,
+    ) -> Result<Vec<McpServerView>, ApiError> {
+        let mut servers = self.database.mcp_servers(request.user).await?;
+        for server in &mut servers {
+            server.url = mcp_url(public_url, server.instance_id);
+        }
+        Ok(servers)
+    }
+
+    /// What the caller lets programs use, in all toolboxes, newest first; also what is over.
+    pub async fn list_mcp_clients(
+        &self,
+        request: &UserRequest,
+    ) -> Result<Vec<McpAccessView>, ApiError> {
+        let listed = self.database.mcp_clients(&request.token, request.user);
+        Ok(listed.await?)
+    }
+
+    /// Ends all that a program may use for the caller; how many accesses that were.
+    pub async fn revoke_mcp_client(
+        &self,
+        request: &UserRequest,
+        client_id: &str,
+    ) -> Result<u32, ApiError> {
+        let ended = self.database.revoke_mcp_client(request.user, client_id);
+        match ended.await? {
+            0 => Err(ApiError::new(ErrorCode::McpAccessNotFound)),
+            ended => Ok(ended),
+        }
+    }
+
     /// Ends an access; requests that come from then on are refused.
     pub async fn revoke_mcp_access(
         &self,
@@ -166,6 +209,17 @@ fn check(wanted: &GrantMcpAccessRequest) -> Result<(), ApiError> {
     let name = wanted.name.trim();
     if !(1..=255).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(refused("name", "give 1 to 255 characters"));
+    }
+    if let Some(client) = &wanted.client_id {
+        if !(1..=MAX_CLIENT_ID).contains(&client.chars().count()) || client.contains('\0') {
+            return Err(refused("clientId", "give 1 to 255 characters"));
+        }
+        if wanted.user_id.is_some() {
+            return Err(refused(
+                "clientId",
+                "a program acts for you; leave userId out",
+            ));
+        }
     }
     if let Some(tools) = &wanted.allowed_tools {
         let bytes: usize = tools.iter().map(String::len).sum();

@@ -1,5 +1,5 @@
 //! Receipts: each ended operation becomes one, chained to the one before it and authenticated by a key that the database
-//! does not have. Operations end in many places, some in the database alone, so a job of `heartbeat/tick` seals them in
+//! does not have. Operations end in many places, some in the database alone, so a job of `clock/tick` seals them in
 //! order soon after. What was deleted because its time is over is said by a checkpoint, which is a receipt itself.
 
 use std::time::Duration;

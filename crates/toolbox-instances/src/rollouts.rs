@@ -1,4 +1,4 @@
-//! Rollouts: the agents of many toolboxes replaced in waves. A job of `heartbeat/tick` goes on with each, one step a tick: it
+//! Rollouts: the agents of many toolboxes replaced in waves. A job of `clock/tick` goes on with each, one step a tick: it
 //! looks at the toolboxes that are under way, or, when there are none, asks those of the next wave. So the next wave begins when
 //! every toolbox of the one before is healthy, and none begins after a failure.
 //!

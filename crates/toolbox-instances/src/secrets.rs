@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::supabase::Supabase;
-use toolbox_clients::supabase::secrets::SealedSpec;
+use toolbox_clients::supabase::secrets::{SealedSpec, SealedWebhook, SpecToSeal, WebhookToSeal};
 use toolbox_domain::keys::RootId;
 use toolbox_domain::sealing::{Nonce, Owner, Place, Roots, SealingKeys};
 
@@ -34,42 +34,22 @@ impl Resealing<'_> {
     /// A bounded part of it; how many rows were written.
     pub async fn reseal_due(&self) -> Result<u32, ApiError> {
         let previous = self.roots.previous.map(|root| RootId::of(root).to_string());
-        let mut due = self
+        let due = self
             .supabase
             .secrets_to_seal(previous.as_deref(), LIMIT)
             .await?;
         let mut specs = Vec::with_capacity(due.specs.len());
-        for stored in &mut due.specs {
-            let id = stored.instance_id;
-            let keys = self.keys(Owner::Toolbox(stored.toolbox_id))?;
-            if let Some(first) = keys.open_spec(id, stored.spec.secrets()).first() {
-                let what = format!("open the secrets of instance {id}");
-                (self.log)(&what, &ApiError::new(ErrorCode::Internal).caused_by(first));
-                continue;
+        for stored in &due.specs {
+            match self.sealed(stored) {
+                Ok(spec) => specs.push(spec),
+                Err(error) => self.left("seal the secrets of instance", stored.instance_id, error),
             }
-            keys.seal_spec(id, stored.spec.secrets(), || self.nonce())
-                .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
-            specs.push(SealedSpec {
-                instance_id: id,
-                operation_id: stored.operation_id,
-                spec: &stored.spec,
-                version: &stored.version,
-            });
         }
         let mut webhooks = Vec::with_capacity(due.webhooks.len());
         for stored in &due.webhooks {
-            let keys = self.keys(Owner::Channel(stored.channel_id))?;
-            match keys.open(Place::WebhookSecret, &stored.secret.envelope()) {
-                Ok(secret) => {
-                    let sealed = keys
-                        .seal(Place::WebhookSecret, &secret, self.nonce())
-                        .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
-                    webhooks.push(stored.sealed(sealed));
-                }
-                Err(error) => {
-                    let what = format!("open the secret of channel {}", stored.channel_id);
-                    (self.log)(&what, &ApiError::new(ErrorCode::Internal).caused_by(&error));
-                }
+            match self.sealed_webhook(stored) {
+                Ok(webhook) => webhooks.push(webhook),
+                Err(error) => self.left("seal the secret of channel", stored.channel_id, error),
             }
         }
         if specs.is_empty() && webhooks.is_empty() {
@@ -81,6 +61,40 @@ impl Resealing<'_> {
             .await?)
     }
 
+    /// One that cannot be sealed is told of, and keeps no other from it.
+    fn left(&self, what: &str, id: impl std::fmt::Display, error: ApiError) {
+        (self.log)(&format!("{what} {id}"), &error);
+    }
+
+    fn sealed<'s>(&self, stored: &'s SpecToSeal) -> Result<SealedSpec<'s>, ApiError> {
+        let id = stored.instance_id;
+        // Its text may hold a secret, so it is not repeated.
+        let mut spec = stored.spec().map_err(|_| unreadable())?;
+        let keys = self.keys(Owner::Toolbox(stored.toolbox_id))?;
+        if let Some(first) = keys.open_spec(id, spec.secrets()).first() {
+            return Err(ApiError::internal(first));
+        }
+        keys.seal_spec(id, spec.secrets(), || self.nonce())
+            .map_err(|error| ApiError::internal(&error))?;
+        Ok(SealedSpec {
+            instance_id: id,
+            operation_id: stored.operation_id,
+            spec,
+            version: &stored.version,
+        })
+    }
+
+    fn sealed_webhook<'s>(&self, stored: &'s WebhookToSeal) -> Result<SealedWebhook<'s>, ApiError> {
+        let keys = self.keys(Owner::Channel(stored.channel_id))?;
+        let secret = keys
+            .open(Place::WebhookSecret, &stored.secret.envelope())
+            .map_err(|error| ApiError::internal(&error))?;
+        let sealed = keys
+            .seal(Place::WebhookSecret, &secret, self.nonce())
+            .map_err(|error| ApiError::internal(&error))?;
+        Ok(stored.sealed(sealed))
+    }
+
     fn nonce(&self) -> Nonce {
         nonce((self.random)())
     }
@@ -88,5 +102,12 @@ impl Resealing<'_> {
     fn keys(&self, owner: Owner) -> Result<SealingKeys, ApiError> {
         SealingKeys::derive(self.roots, owner)
             .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
+    }
+}
+
+fn unreadable() -> ApiError {
+    ApiError {
+        cause: Some("it is not a spec".to_owned()),
+        ..ApiError::new(ErrorCode::Internal)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::digitalocean::{
     ActionId, ActionStatus, Attempt, DigitalOceanError, Droplet, DropletAction, DropletId,
-    DropletStatus, FirewallRule, NewDroplet, NewFirewall, Protocol,
+    DropletStatus, FirewallId, FirewallRule, NewDroplet, NewFirewall, Protocol,
 };
 use toolbox_clients::supabase::provisioning::{LeasedToolbox, RecordStep};
 use toolbox_domain::ids::ToolboxId;
@@ -17,9 +17,10 @@ use toolbox_domain::provisioning::{
     Act, ActionState, Change, Done, Failure, Look, Machine, Next, Power, Record, Seen, Set, Step,
     TAG, TOKEN_TTL, Toolbox, Write, after, droplet_name, look, look_failed, next, tag_of,
 };
+use toolbox_http::within;
 
+use crate::Provisioning;
 use crate::user_data::user_data;
-use crate::{Provisioning, within};
 
 /// How long a toolbox is a worker's: longer than a look and an action together, so that nobody else works on it meanwhile.
 /// When a worker dies, another goes on after this.
@@ -253,9 +254,13 @@ impl Provisioning<'_> {
                 Ok(Done::Nothing)
             }
             Act::DeleteFirewall => {
-                // By its name: that it was made may never have been written.
-                if let Some(firewall) = digitalocean.firewall_by_name(&tag).await? {
-                    digitalocean.delete_firewall(&firewall.id).await?;
+                // By its name where there is no number: that it was made may never have been written.
+                let firewall = match &toolbox.firewall {
+                    Some(id) => Some(FirewallId(id.clone())),
+                    None => digitalocean.firewall_by_name(&tag).await?.map(|f| f.id),
+                };
+                if let Some(firewall) = firewall {
+                    digitalocean.delete_firewall(&firewall).await?;
                 }
                 // By the tag a sweep finds what is left, whatever was seen before.
                 if digitalocean.droplets_by_tag(&tag).await?.is_empty() {

@@ -178,11 +178,7 @@ fn what_digitalocean_does_not_want_is_told_in_its_words_and_leaves_nothing() {
             Strike::Refused,
             "Size is not available",
         ),
-        (
-            "GET /v2/firewalls",
-            Strike::Unauthorised,
-            "refused the token",
-        ),
+        ("POST /v2/tags", Strike::Unauthorised, "refused the token"),
         (
             "POST /v2/droplets",
             Strike::Unauthorised,
@@ -297,6 +293,110 @@ fn what_was_left_behind_is_found_by_the_sweep() {
     );
     world.state().machines.retain(|machine| machine.id != 5003);
     assert_eq!(world.check(id, "swept"), "active");
+}
+
+#[test]
+fn of_two_droplets_the_one_that_enrolled_stays() {
+    let world = World::new(
+        Manners {
+            never_reports: true,
+            ..Manners::default()
+        },
+        1,
+    );
+    let id = ordered(&world);
+    world.quick_ticks(20, 1);
+    // A second one of the same order, which is up first and takes the keys.
+    let mut second = world.state().machines[0].clone();
+    second.id = 9001;
+    second.address = "198.51.100.91".to_owned();
+    world.state().machines.insert(0, second);
+    world.state().behave(Manners::default());
+    world.pass(Duration::from_mins(1));
+    let report = world.sweep().unwrap();
+    assert_eq!(report.adopted, [id]);
+    let gone: Vec<_> = report.droplets_without_row.iter().collect();
+    assert_eq!((gone.len(), gone[0].is_removed), (1, true), "{report:?}");
+    assert_ne!(gone[0].droplet, 9001);
+    world.ticks(TO_REST, 1);
+    assert_eq!(world.check(id, "adopted"), "active");
+    assert_eq!(world.state().machines[0].id, 9001);
+}
+
+#[test]
+fn a_sweep_that_takes_too_long_tells_what_it_found() {
+    let world = World::new(Manners::default(), 1);
+    let id = provision(&world);
+    let twin = world.state().machines[0].clone();
+    for number in 5001..5021 {
+        let mut machine = twin.clone();
+        machine.id = number;
+        world.state().machines.push(machine);
+    }
+    world.state().behave(Manners {
+        latency: Duration::from_secs(6),
+        ..Manners::default()
+    });
+    let strays = world.sweep().unwrap().droplets_without_row;
+    let removed = strays.iter().filter(|stray| stray.is_removed).count();
+    assert_eq!(strays.len(), 20, "all are told of");
+    assert!((1..20).contains(&removed), "{removed}");
+    // The next sweeps remove the others.
+    for _ in 0..40 {
+        world.sweep();
+    }
+    world.ticks(1, 1);
+    assert_eq!(world.check(id, "swept"), "active");
+}
+
+#[test]
+fn a_name_that_digitalocean_never_gives_is_not_asked_for_again_and_again() {
+    let world = World::new(Manners::default(), 1);
+    let id = provision(&world);
+    world.state().behave(Manners {
+        never_renames: true,
+        ..Manners::default()
+    });
+    world.wish(id, &Wish::Rename("Another name".to_owned()));
+    let before = world.calls();
+    world.ticks(TO_REST, 1);
+    let trace = world.trace().split_off(before);
+    let asked = trace.iter().filter(|call| call.ends_with("/actions"));
+    assert_eq!(asked.count(), 1, "in an hour: {trace:?}");
+    assert!(
+        world.summary(id).contains("new name"),
+        "{}",
+        world.summary(id)
+    );
+
+    // When it does, what was told of it ends.
+    world.state().behave(Manners::default());
+    for _ in 0..2 {
+        world.wish(id, &Wish::Look);
+        world.ticks(5, 1);
+    }
+    assert!(world.state().machines[0].name.starts_with("another-name-"));
+    assert!(
+        !world.summary(id).contains("new name"),
+        "{}",
+        world.summary(id)
+    );
+}
+
+#[test]
+fn a_toolbox_is_active_when_its_address_is_known() {
+    let world = World::new(Manners::default(), 1);
+    let id = ordered(&world);
+    while world.state().machines.is_empty() {
+        world.quick_ticks(1, 1);
+    }
+    // Its agent reports, and nobody has looked where it is.
+    world.pass(Duration::from_mins(3));
+    let row = world.state().rows[&id.to_string()].clone();
+    assert_eq!(row["status"], "awaiting_heartbeat", "{row:?}");
+    assert!(row["heartbeat_at"].is_number() && row["public_ip_address"].is_null());
+    world.quick_ticks(1, 1);
+    assert_eq!(world.check(id, "looked at"), "active");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! - [`advance`](Provisioning::advance) and [`advance_due`](Provisioning::advance_due): the steps. Who takes one holds the
 //!   row's lease. `toolbox_domain::provisioning` says what the step is; here it is done: look, one action, write.
 //! - [`change`](Provisioning::change): what a user wants of a toolbox is written; the steps do it.
+//! - [`sizes`](Provisioning::sizes), [`regions`](Provisioning::regions) and [`images`](Provisioning::images): what can be bought.
 //! - [`sweep`](Provisioning::sweep): are the droplets that are paid for those that rows name?
 //! - [`agents`]: the toolbox that is made for a user's agent.
 //! - [`view`]: what users see of a toolbox.
@@ -14,6 +15,7 @@ mod advance;
 pub mod agents;
 #[cfg(test)]
 mod crash_tests;
+mod offers;
 mod order;
 mod sweep;
 #[cfg(test)]
@@ -22,7 +24,6 @@ pub mod user_data;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::digitalocean::{DigitalOcean, DigitalOceanError, Size};
@@ -50,6 +51,8 @@ pub struct ProvisioningSettings {
     pub control_url: String,
     /// How many toolboxes a user may have.
     pub max_toolboxes: u32,
+    /// Most that all machines of a user may cost a month, in US dollars.
+    pub max_user_price: u32,
     /// Most that one machine may cost a month, in US dollars.
     pub max_price: u32,
 }
@@ -114,14 +117,4 @@ pub fn provider_error(error: &DigitalOceanError) -> ApiError {
         | DigitalOceanError::TooMany => ApiError::new(ErrorCode::ProviderRefused),
     };
     api.caused_by(error)
-}
-
-/// The result of `work`; none when it takes longer than `limit`. What it waits for then is given up.
-async fn within<T>(clock: &dyn Clock, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    use futures_util::future::{Either, select};
-    let work = std::pin::pin!(work);
-    match select(work, clock.sleep(limit)).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
-    }
 }

@@ -8,7 +8,7 @@ use toolbox_clients::supabase::provisioning::{
 };
 use toolbox_domain::ids::{ToolboxId, UserId};
 
-use crate::{Provisioning, provider_error};
+use crate::Provisioning;
 
 /// A toolbox that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,7 @@ impl Provisioning<'_> {
             description: order.description.as_deref(),
             order_key: order.key.as_deref(),
             max_toolboxes: settings.max_toolboxes,
+            max_monthly_usd: settings.max_user_price,
             request_id,
             region_slug: &region,
             size_slug: &size.slug,
@@ -92,6 +93,7 @@ impl Provisioning<'_> {
                 ErrorCode::QuotaExceeded,
                 format!("You have {most} toolboxes, which is as many as you may; remove one first"),
             )),
+            OrderedRow::TooDear(monthly) => Err(self.too_dear(monthly)),
             OrderedRow::NoUser => Err(ApiError::new(ErrorCode::Forbidden)),
         }
     }
@@ -120,6 +122,7 @@ impl Provisioning<'_> {
                     size_slug: size.slug,
                     price_hourly_usd: size.price_hourly,
                     price_monthly_usd: size.price_monthly,
+                    max_monthly_usd: self.settings.max_user_price,
                 }
             }
         };
@@ -139,6 +142,7 @@ impl Provisioning<'_> {
                 ErrorCode::IllegalState,
                 format!("The toolbox is {status}, which does not allow this"),
             )),
+            Asked::TooDear(monthly) => Err(self.too_dear(monthly)),
             Asked::InProgress => Err(ApiError::with_message(
                 ErrorCode::OperationInProgress,
                 "Another change of this toolbox is in progress; wait for its end",
@@ -146,13 +150,22 @@ impl Provisioning<'_> {
         }
     }
 
+    fn too_dear(&self, monthly: f64) -> ApiError {
+        let most = self.settings.max_user_price;
+        ApiError::with_message(
+            ErrorCode::QuotaExceeded,
+            format!(
+                "Your machines would cost {monthly:.2} US dollars a month, and may cost {most}; choose a smaller size, or remove one first"
+            ),
+        )
+    }
+
     /// An image that anybody may have. The account's own ones, such as its snapshots, are nobody else's.
     async fn check_image(&self, slug: &str) -> Result<(), ApiError> {
         if slug == self.settings.default_image {
             return Ok(());
         }
-        let images = self.digitalocean.images().await;
-        let images = images.map_err(|error| provider_error(&error))?;
+        let images = self.images().await?;
         let mut slugs: Vec<String> = images.into_iter().filter_map(|image| image.slug).collect();
         if slugs.iter().any(|offered| offered == slug) {
             return Ok(());
@@ -168,8 +181,7 @@ impl Provisioning<'_> {
 
     /// A size that machines in this region can have.
     async fn size(&self, slug: &str, region: &str) -> Result<Size, ApiError> {
-        let sizes = self.digitalocean.sizes().await;
-        let sizes = sizes.map_err(|error| provider_error(&error))?;
+        let sizes = self.sizes().await?;
         let offered =
             |size: &Size| self.settings.may_buy(size) && size.regions.iter().any(|r| r == region);
         let has_region = sizes.iter().any(offered);

@@ -71,6 +71,8 @@ pub(crate) struct Manners {
     pub(crate) never_boots: bool,
     /// No agent ever reports.
     pub(crate) never_reports: bool,
+    /// No machine gets the name that is asked for.
+    pub(crate) never_renames: bool,
     /// A new droplet is missing in lists for so long.
     pub(crate) lag: Duration,
     /// The longest that a call takes before and after what it does.
@@ -82,6 +84,7 @@ impl Default for Manners {
         Self {
             never_boots: false,
             never_reports: false,
+            never_renames: false,
             lag: Duration::from_secs(2),
             latency: Duration::from_millis(200),
         }
@@ -297,6 +300,7 @@ impl World {
                 control_url: "https://project.example/functions/v1/heartbeat".to_owned(),
                 max_price: 50,
                 max_toolboxes: 5,
+                max_user_price: 200,
             }),
         }
     }
@@ -531,6 +535,7 @@ impl State {
                     Some("resize") => {
                         machine.size = change["size"].as_str().unwrap_or("").to_owned();
                     }
+                    Some("rename") if manners.never_renames => {}
                     Some("rename") => {
                         machine.name = change["name"].as_str().unwrap_or("").to_owned();
                     }
@@ -561,11 +566,15 @@ impl State {
                 self.tokens.remove(&token);
                 machine.has_reported = true;
                 row.insert("key_of".to_owned(), json!(machine.id));
+                row.insert("enrolled_from".to_owned(), json!(machine.address));
             }
             if row["key_of"] == json!(machine.id) {
                 row.insert("heartbeat_at".to_owned(), json!(now.as_secs_f64()));
-                for next in ["provisioning", "awaiting_heartbeat", "active"] {
+                for next in ["provisioning", "awaiting_heartbeat"] {
                     move_to(row, next, now);
+                }
+                if !row["public_ip_address"].is_null() {
+                    move_to(row, "active", now);
                 }
             }
         }
@@ -794,7 +803,7 @@ impl State {
                     "step_at": now, "due_at": now, "tries": 0, "problem": null, "error": null, "order_key": p["order_key"],
                     "region_slug": p["region_slug"], "size_slug": p["size_slug"], "image_slug": p["image_slug"],
                     "wanted_size_slug": null, "do_droplet_id": null, "do_droplet_name": null, "do_firewall_id": null,
-                    "do_action_id": null, "public_ip_address": null, "asked_at": null, "heartbeat_at": null, "key_of": null
+                    "do_action_id": null, "public_ip_address": null, "asked_at": null, "heartbeat_at": null, "key_of": null, "enrolled_from": null
                 });
                 let Value::Object(row) = row else {
                     return Value::Null;
@@ -852,6 +861,8 @@ impl State {
             }
             "ask_toolbox" => self.ask(&id, p),
             "sweep_toolboxes" => self.compare(p),
+            "get_provider_list" => json!({ "outcome": "due" }),
+            "put_provider_list" => json!({ "outcome": "kept" }),
             other => panic!("no function {other}"),
         }
     }
@@ -966,6 +977,22 @@ impl State {
             })
             .collect();
         let now = self.now.as_secs_f64();
+        let mut adopted = Vec::new();
+        for d in p["droplets"].as_array().into_iter().flatten() {
+            let id = d["toolbox_id"].as_str().unwrap_or_default();
+            let Some(row) = self.rows.get_mut(id).filter(|row| row["step"].is_null()) else {
+                continue;
+            };
+            if d["address"] == row["enrolled_from"]
+                && d["droplet_id"] != row["do_droplet_id"]
+                && row["public_ip_address"] != row["enrolled_from"]
+            {
+                row["do_droplet_id"] = d["droplet_id"].clone();
+                row["public_ip_address"] = d["address"].clone();
+                row["due_at"] = json!(now);
+                adopted.push(id.to_owned());
+            }
+        }
         let mut extra = Vec::new();
         for (droplet, toolbox) in &listed {
             let (why, is_ours) = match self.rows.get(toolbox) {
@@ -1015,7 +1042,7 @@ impl State {
                 }
             }
         }
-        json!({ "outcome": "swept", "droplets": extra, "cleaned": cleaned, "unseen": unseen, "moved": moved })
+        json!({ "outcome": "swept", "adopted": adopted, "droplets": extra, "cleaned": cleaned, "unseen": unseen, "moved": moved })
     }
 
     pub(crate) fn behave(&mut self, manners: Manners) {

@@ -21,6 +21,7 @@ fn settings(release_url: &str, control_url: &str) -> ProvisioningSettings {
         control_url: control_url.to_owned(),
         max_price: 50,
         max_toolboxes: 5,
+        max_user_price: 200,
     }
 }
 

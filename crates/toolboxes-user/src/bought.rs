@@ -10,7 +10,7 @@ use toolbox_api::toolboxes::{
 use toolbox_clients::supabase::toolboxes::ToolboxRow;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Reply, RequestContext, reply};
-use toolbox_provisioning::{DropletOrder, Owned, Wish, provider_error};
+use toolbox_provisioning::{DropletOrder, Owned, Wish};
 
 use crate::routes::{find, read, shown};
 
@@ -131,11 +131,10 @@ async fn begin(
 pub(crate) async fn options(cx: &RequestContext) -> Result<Reply, ApiError> {
     cx.caller()?;
     let provisioning = cx.state.provisioning()?;
-    let shop = &provisioning.digitalocean;
+    let shop = provisioning.get();
     let (regions, sizes) = futures_util::future::join(shop.regions(), shop.sizes()).await;
-    let regions = regions.map_err(|error| provider_error(&error))?;
-    let sizes = sizes.map_err(|error| provider_error(&error))?;
-    let regions: Vec<RegionOption> = regions
+    let sizes = sizes?;
+    let regions: Vec<RegionOption> = regions?
         .into_iter()
         .filter(|region| region.available)
         .map(|region| RegionOption {

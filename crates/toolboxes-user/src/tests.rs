@@ -278,6 +278,8 @@ fn shop() -> World {
         json!({"outcome": "ordered", "id": TOOLBOX, "is_new": true}),
     );
     world.rpc("ask_toolbox", json!({"outcome": "accepted"}));
+    world.rpc("get_provider_list", json!({"outcome": "due"}));
+    world.rpc("put_provider_list", json!({"outcome": "kept"}));
     // Somebody else takes the steps.
     world.rpc(
         "lease_toolboxes",
@@ -398,6 +400,68 @@ fn what_can_be_bought_is_listed_with_its_price_the_cheapest_first() {
     assert_eq!(sizes[0]["price_monthly_usd"], 6.0);
     assert_eq!(seen.body["default_region_slug"], "nyc3");
     assert_eq!(seen.body["default_size_slug"], Value::Null);
+}
+
+#[test]
+fn digitalocean_is_asked_by_one_of_all_who_want_to_know_what_can_be_bought() {
+    let world = shop();
+    let asked = |world: &World| {
+        let sent = world.transport.sent();
+        let to_shop = sent
+            .iter()
+            .filter(|call| call.request.url.contains("digitalocean"));
+        to_shop.count()
+    };
+    let first = world.ask("GET", "/options", None);
+    assert_eq!(asked(&world), 2, "the sizes and the regions");
+    let kept = world.sent("/rpc/put_provider_list");
+    assert_eq!(kept.len(), 2);
+
+    // Kept in the database, they cost DigitalOcean nothing, whichever worker is asked.
+    let list = |name: &str| {
+        let list = kept.iter().find(|put| put["name"] == name).unwrap();
+        json!({"outcome": "kept", "content": list["content"]})
+    };
+    let lists = [list("regions"), list("sizes")];
+    let world = shop();
+    world.transport.on(move |request| {
+        let list = request.url.ends_with("/rpc/get_provider_list");
+        let body = String::from_utf8_lossy(&request.body);
+        let at = usize::from(body.contains("\"sizes\""));
+        list.then(|| answer(200, &lists[at]))
+    });
+    let again = world.ask("GET", "/options", None);
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    assert_eq!(asked(&world), 0);
+
+    // While another asks for what is nowhere yet, it is waited for, and not for ever.
+    let world = shop();
+    world.rpc("get_provider_list", json!({"outcome": "awaited"}));
+    let seen = world.ask("GET", "/options", None);
+    assert_eq!(seen.refusal(), (503, "provider_unavailable"));
+    assert_eq!(asked(&world), 0);
+}
+
+#[test]
+fn what_all_machines_of_a_user_cost_has_a_limit() {
+    let world = shop();
+    let dear = json!({"outcome": "too_dear", "monthly_usd": 206.5});
+    world.rpc("order_toolbox", dear.clone());
+    world.rpc("ask_toolbox", dear);
+    for (path, body) in [
+        ("/".to_owned(), json!({"name": "x", "sizeSlug": "small"})),
+        (path("/resize"), json!({"sizeSlug": "large"})),
+    ] {
+        let seen = world.ask("POST", &path, Some(body));
+        assert_eq!(seen.refusal(), (429, "quota_exceeded"), "{path}");
+        assert!(
+            seen.text.contains("206.50") && seen.text.contains("200"),
+            "{}",
+            seen.text
+        );
+    }
+    assert_eq!(world.sent("/rpc/order_toolbox")[0]["max_monthly_usd"], 200);
+    assert_eq!(world.sent("/rpc/ask_toolbox")[0]["max_monthly_usd"], 200);
 }
 
 #[test]

@@ -1,5 +1,20 @@
 -- How access to MCP servers is given, revoked, and looked up. Functions call these with the secret key.
 
+create function private.shared_mcp_access(toolbox public.account_tool_environments, instance_id uuid, with_user uuid) returns public.mcp_access
+language sql stable
+set search_path = ''
+as $$
+  -- What names the instance comes before what is for the whole toolbox.
+  select a.* from public.mcp_access a
+  where a.user_id = with_user and a.client_id is null and a.account_tool_environment_id = toolbox.id and a.granted_by = toolbox.user_id
+    and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance_id)
+    and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+  order by a.account_tool_instance_id nulls last, a.created_at desc
+  limit 1
+$$;
+comment on function private.shared_mcp_access is
+  'The access by which a toolbox, or the instance that is named, is shared with a user now.';
+
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -10,12 +25,17 @@ declare
   toolbox constant uuid := p ->> 'toolbox_id';
   owner constant uuid := p ->> 'owner_id';
   instance constant uuid := p ->> 'instance_id';
-  grantee constant uuid := p ->> 'user_id';
+  client constant text := p ->> 'client_id';
+  -- A program acts for who lets it in.
+  grantee constant uuid := case when client is null then p ->> 'user_id' else p ->> 'owner_id' end;
   given public.mcp_access;
 begin
   perform private.require_keys(p, 'toolbox_id', 'owner_id', 'name');
   -- The lock keeps two calls from passing the limit together.
-  perform from public.account_tool_environments e where e.id = toolbox and e.user_id = owner for no key update;
+  perform from public.account_tool_environments e
+  where e.id = toolbox
+    and (e.user_id = owner or client is not null and (private.shared_mcp_access(e, instance, owner)).id is not null)
+  for no key update;
   if not found then
     return jsonb_build_object('outcome', 'toolbox_not_found');
   end if;
@@ -29,7 +49,8 @@ begin
   end if;
   if most <= (
     select count(*) from public.mcp_access a
-    where a.account_tool_environment_id = toolbox and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+    where a.account_tool_environment_id = toolbox and a.granted_by = owner
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
   ) then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
@@ -42,12 +63,12 @@ begin
   -- What a user was given for the same servers before is replaced.
   update public.mcp_access a set revoked_at = clock_timestamp()
   where grantee is not null and a.user_id = grantee and a.revoked_at is null and a.account_tool_environment_id = toolbox
-    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from p ->> 'client_id';
+    and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from client;
   insert into public.mcp_access (
     account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
     read_only, expires_at
   ) values (
-    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, p ->> 'client_id',
+    toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, client,
     case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
     coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
   )
@@ -56,7 +77,7 @@ begin
 end;
 $$;
 comment on function public.grant_mcp_access is
-  'Lets the holder of a token (token_hash) or a user (user_id, by client_id where a program acts for them) use one instance of the owner''s toolbox, or all. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
+  'Lets the holder of a token (token_hash) or a user (user_id) use one instance of the owner''s toolbox, or all; or a program (client_id) that acts for the caller, who may also be somebody with whom that is shared. Answers {outcome}: granted with the access; toolbox_not_found, instance_not_found, user_not_found; too_many.';
 
 create function public.revoke_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -69,10 +90,10 @@ begin
   perform private.require_keys(p, 'access_id', 'toolbox_id', 'owner_id');
   update public.mcp_access a set revoked_at = coalesce(a.revoked_at, clock_timestamp())
   where a.id = (p ->> 'access_id')::uuid and a.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
-    and exists (
+    and (a.client_id is not null and a.granted_by = (p ->> 'owner_id')::uuid or exists (
       select from public.account_tool_environments e
       where e.id = a.account_tool_environment_id and e.user_id = (p ->> 'owner_id')::uuid
-    )
+    ))
   returning * into access;
   if access.id is null then
     return jsonb_build_object('outcome', 'not_found');
@@ -81,7 +102,55 @@ begin
 end;
 $$;
 comment on function public.revoke_mcp_access is
-  'Ends an access to a toolbox of the owner at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+  'Ends an access to a toolbox of the owner, or of a program that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+
+create function public.revoke_mcp_client(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  ended integer;
+begin
+  perform private.require_keys(p, 'user_id', 'client_id');
+  update public.mcp_access a set revoked_at = clock_timestamp()
+  where a.user_id = (p ->> 'user_id')::uuid and a.client_id = p ->> 'client_id' and a.revoked_at is null;
+  get diagnostics ended = row_count;
+  return jsonb_build_object('ended', ended);
+end;
+$$;
+comment on function public.revoke_mcp_client is 'Ends at once all that a program may use for a user. Answers {ended}: how many accesses that were.';
+
+create function public.list_mcp_servers(p jsonb) returns jsonb
+language plpgsql security definer stable
+set search_path = ''
+as $$
+declare
+  caller constant uuid := p ->> 'user_id';
+begin
+  perform private.require_keys(p, 'user_id');
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'toolbox_id', s.toolbox_id, 'toolbox', s.toolbox, 'instance_id', s.id, 'name', s.name, 'is_own', s.share is null,
+      'allowed_tools', to_jsonb((s.share).allowed_tools), 'read_only', coalesce((s.share).read_only, false),
+      'expires_at', (s.share).expires_at
+    ) order by (s.share).id is not null, s.toolbox, s.name), '[]')
+    from (
+      select e.id as toolbox_id, e.name as toolbox, i.id, i.instance_name_on_toolbox as name,
+        case when e.user_id is distinct from caller then private.shared_mcp_access(e, i.id, caller) end as share
+      from public.account_tool_environments e
+      join public.account_tool_instances i on i.account_tool_environment_id = e.id
+      where i.mcp_transport_type is not null and (
+        e.user_id = caller or e.id in (select a.account_tool_environment_id from public.mcp_access a where a.user_id = caller)
+      )
+    ) s
+    join public.account_tool_environments e on e.id = s.toolbox_id
+    where e.user_id = caller or (s.share).id is not null
+  );
+end;
+$$;
+comment on function public.list_mcp_servers is
+  'The MCP servers that a user may use and may let programs use: those of their toolboxes, and those shared with them, with what of them is shared.';
 
 create function public.find_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -93,6 +162,7 @@ declare
   caller constant uuid := p ->> 'user_id';
   client constant text := p ->> 'client_id';
   access public.mcp_access;
+  share public.mcp_access;
   instance public.account_tool_instances;
   toolbox public.account_tool_environments;
 begin
@@ -122,16 +192,32 @@ begin
     then
       return jsonb_build_object('outcome', 'no_access');
     end if;
-  elsif client is not null or toolbox.user_id is distinct from caller then
-    -- What names the instance comes before what is for the whole toolbox.
-    select * into access from public.mcp_access a
-    where a.user_id = caller and a.client_id is not distinct from client and a.account_tool_environment_id = toolbox.id
-      and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
-      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now()) and a.granted_by = toolbox.user_id
-    order by a.account_tool_instance_id nulls last, a.created_at desc
-    limit 1;
-    if access.id is null then
-      return jsonb_build_object('outcome', 'no_access');
+  else
+    if toolbox.user_id is distinct from caller then
+      access := private.shared_mcp_access(toolbox, instance.id, caller);
+      if access.id is null then
+        return jsonb_build_object('outcome', 'no_access');
+      end if;
+    end if;
+    -- A program may do no more than the user for whom it acts.
+    if client is not null then
+      share := access;
+      select * into access from public.mcp_access a
+      where a.user_id = caller and a.client_id = client and a.account_tool_environment_id = toolbox.id
+        and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
+        and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+      order by a.account_tool_instance_id nulls last, a.created_at desc
+      limit 1;
+      if access.id is null then
+        return jsonb_build_object('outcome', 'no_access');
+      end if;
+      if share.allowed_tools is not null then
+        access.allowed_tools := case
+          when access.allowed_tools is null then share.allowed_tools
+          else array(select unnest(access.allowed_tools) intersect select unnest(share.allowed_tools))
+        end;
+      end if;
+      access.read_only := access.read_only or coalesce(share.read_only, false);
     end if;
   end if;
   -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
@@ -161,6 +247,8 @@ $$;
 comment on function public.find_mcp_access is
   'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
-revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access
-  from public, anon, authenticated, service_role;
-grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access to service_role;
+revoke all on function private.shared_mcp_access from public, anon, authenticated, service_role;
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
+  public.list_mcp_servers from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
+  public.list_mcp_servers to service_role;

@@ -25,6 +25,68 @@ comment on table private.job_runs is 'When jobs last began that run more rarely 
 comment on column private.job_runs.job is 'The job.';
 comment on column private.job_runs.ran_at is 'When it last began.';
 
+-- Lists that DigitalOcean answers to everybody alike. Its account has so many requests an hour, which all users share.
+create table private.provider_lists (
+  name text primary key check (name in ('sizes', 'regions', 'images')),
+  content jsonb,
+  fetched_at timestamptz,
+  claimed_until timestamptz not null default '-infinity'
+);
+alter table private.provider_lists enable row level security;
+revoke all on private.provider_lists from public, anon, authenticated, service_role;
+
+comment on table private.provider_lists is 'What DigitalOcean last answered to the questions what can be bought, where, and from which image.';
+comment on column private.provider_lists.name is 'Which list.';
+comment on column private.provider_lists.content is 'The list; null: it was never answered.';
+comment on column private.provider_lists.fetched_at is 'When it was answered.';
+comment on column private.provider_lists.claimed_until is 'Until then one caller asks DigitalOcean, and nobody else does.';
+
+create function public.get_provider_list(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  kept private.provider_lists;
+  oldest timestamptz;
+begin
+  perform private.require_keys(p, 'name', 'max_age_seconds', 'claim_seconds');
+  oldest := clock_timestamp() - make_interval(secs => (p ->> 'max_age_seconds')::double precision);
+  select * into kept from private.provider_lists l where l.name = p ->> 'name';
+  if kept.fetched_at > oldest then
+    return jsonb_build_object('outcome', 'kept', 'content', kept.content);
+  end if;
+  -- Of all who find it too old, one asks for it; the others go on with what there is.
+  insert into private.provider_lists as l (name, claimed_until)
+  values (p ->> 'name', clock_timestamp() + make_interval(secs => (p ->> 'claim_seconds')::double precision))
+  on conflict (name) do update set claimed_until = excluded.claimed_until
+    where l.claimed_until <= clock_timestamp() and coalesce(l.fetched_at, '-infinity') <= oldest;
+  if found then
+    return jsonb_build_object('outcome', 'due');
+  elsif kept.content is null then
+    return jsonb_build_object('outcome', 'awaited');
+  end if;
+  return jsonb_build_object('outcome', 'kept', 'content', kept.content);
+end;
+$$;
+comment on function public.get_provider_list is
+  'A list of DigitalOcean''s by its name: sizes, regions or images. Answers {outcome}: kept with its content; due when it is older than max_age_seconds, or nowhere: then this caller asks for it, and for claim_seconds no other; or awaited when there is none and another caller asks.';
+
+create function public.put_provider_list(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'name', 'content');
+  update private.provider_lists l
+  set content = p -> 'content', fetched_at = clock_timestamp(), claimed_until = '-infinity'
+  where l.name = p ->> 'name';
+  return jsonb_build_object('outcome', 'kept');
+end;
+$$;
+comment on function public.put_provider_list is 'Keeps a list that DigitalOcean answered. Answers {outcome: kept}.';
+
 create function public.begin_rare_job(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -69,6 +131,19 @@ as $$
 $$;
 comment on function private.cost_until_now is 'What the droplets of a toolbox cost so far, in US dollars.';
 
+create function private.monthly_price(of_user uuid, but uuid) returns numeric
+language sql stable
+set search_path = ''
+as $$
+  -- While a machine gets another size, the dearer one counts; what failed may be tried again.
+  select coalesce(sum(greatest(
+    e.price_monthly_usd, case when e.wanted_size_slug is not null then e.wanted_price_monthly_usd end
+  )), 0)
+  from public.account_tool_environments e
+  where e.user_id = of_user and e.kind = 'droplet' and e.status <> 'deprovisioned' and e.id is distinct from but;
+$$;
+comment on function private.monthly_price is 'What the machines of a user cost a month at most, in US dollars, without the toolbox but.';
+
 create function public.order_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -77,10 +152,12 @@ as $$
 declare
   of_user constant uuid := p ->> 'user_id';
   most constant integer := p ->> 'max_toolboxes';
+  most_monthly constant numeric := p ->> 'max_monthly_usd';
+  monthly numeric;
   toolbox public.account_tool_environments;
 begin
   perform private.require_keys(
-    p, 'user_id', 'name', 'max_toolboxes', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
+    p, 'user_id', 'name', 'max_toolboxes', 'max_monthly_usd', 'region_slug', 'size_slug', 'image_slug', 'price_hourly_usd', 'price_monthly_usd'
   );
   -- As create_own_toolbox: two requests at once are counted one after the other.
   perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
@@ -93,6 +170,10 @@ begin
   end if;
   if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
+  end if;
+  monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
+  if monthly > most_monthly then
+    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
   end if;
   insert into public.account_tool_environments (
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
@@ -110,7 +191,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -121,6 +202,7 @@ declare
   leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
+  monthly numeric;
   outcome text := 'accepted';
 begin
   perform private.require_keys(p, 'toolbox_id', 'change');
@@ -137,10 +219,13 @@ begin
     return jsonb_build_object('outcome', 'byo');
   elsif change = 'deprovision' and toolbox.status = any (leaving) or change = 'look' then
     -- It is on its way; it is looked at sooner.
-    update public.account_tool_environments e set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp())
+    update public.account_tool_environments e
+    set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp()),
+      looked_at = case when change = 'look' then clock_timestamp() else e.looked_at end
     where e.id = toolbox.id and e.provisioning_due_at is not null
-      -- After a failure, and after a droplet was not shown, the pause holds.
-      and (change <> 'look' or e.provisioning_tries = 0);
+      -- After a failure, and after a droplet was not shown, the pause holds. Each look is a request of DigitalOcean's account, which
+      -- all users share.
+      and (change <> 'look' or e.provisioning_tries = 0 and coalesce(e.looked_at, '-infinity') < clock_timestamp() - interval '20 seconds');
     outcome := 'unchanged';
   elsif change = 'deprovision' then
     -- The guard gives it its step.
@@ -174,7 +259,13 @@ begin
       return jsonb_build_object('outcome', 'in_progress', 'step', toolbox.provisioning_step);
     end if;
     if change = 'resize' then
-      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd');
+      perform private.require_keys(p, 'size_slug', 'price_hourly_usd', 'price_monthly_usd', 'max_monthly_usd');
+      -- As order_toolbox.
+      perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || toolbox.user_id, 0));
+      monthly := private.monthly_price(toolbox.user_id, toolbox.id) + (p ->> 'price_monthly_usd')::numeric;
+      if monthly > (p ->> 'max_monthly_usd')::numeric and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
+        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+      end if;
     end if;
     update public.account_tool_environments e
     set provisioning_step = case change when 'resize' then 'stop' else 'reboot' end, provisioning_tries = 0,
@@ -195,7 +286,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer
@@ -366,9 +457,25 @@ declare
   leftover jsonb;
   unseen jsonb;
   moved jsonb;
+  adopted jsonb;
   extra jsonb;
 begin
   perform private.require_keys(p, 'droplets', 'list_age_seconds');
+  -- An order whose end was not known may have made two. The one that enrolled has the keys, so it is the toolbox, and the one that
+  -- the row names is the second.
+  with listed as (
+    select * from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid, address inet)
+  ), took as (
+    update public.account_tool_environments e
+    set do_droplet_id = l.droplet_id, do_droplet_name = null, public_ip_address = l.address, provisioning_due_at = clock_timestamp()
+    from listed l, listed own
+    where e.kind = 'droplet' and e.provisioning_step is null and e.status in ('active', 'unresponsive')
+      and e.provisioning_leased_until <= clock_timestamp()
+      and l.toolbox_id = e.id and l.address = e.enrolled_from
+      and own.droplet_id = e.do_droplet_id and own.droplet_id <> l.droplet_id and own.address is distinct from e.enrolled_from
+    returning e.id
+  )
+  select coalesce(jsonb_agg(t.id order by t.id), '[]') into adopted from took t;
   -- Droplets that no row has.
   select coalesce(jsonb_agg(jsonb_build_object(
     'droplet_id', l.droplet_id, 'toolbox_id', l.toolbox_id,
@@ -377,10 +484,13 @@ begin
       when r.toolbox_id is not null then 'removed'
       else 'unknown'
     end,
-    -- A second one only while the one that the row names is there too.
-    'is_ours', case when e.id is not null then true else r.toolbox_id is not null end
+    -- A second one only while the one that the row names is there too, and never the one that enrolled.
+    'is_ours', case
+      when e.id is not null then e.enrolled_from is null or l.address is distinct from e.enrolled_from
+      else r.toolbox_id is not null
+    end
   ) order by l.droplet_id), '[]') into extra
-  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid)
+  from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid, address inet)
   left join public.account_tool_environments e on e.id = l.toolbox_id
   left join private.removed_toolboxes r on r.toolbox_id = l.toolbox_id
   where e.id is null or e.provisioning_step is null and e.do_droplet_id <> l.droplet_id
@@ -410,11 +520,11 @@ begin
     returning e.id
   )
   select coalesce(jsonb_agg(m.id order by m.id), '[]') into moved from looked m;
-  return jsonb_build_object('outcome', 'swept', 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
+  return jsonb_build_object('outcome', 'swept', 'adopted', adopted, 'droplets', extra, 'cleaned', leftover, 'unseen', unseen, 'moved', moved);
 end;
 $$;
 comment on function public.sweep_toolboxes is
-  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
+  'Compares all droplets with our tag (droplet_id, address, and the toolbox_id of their tag) with the rows. Answers {outcome: swept} with toolboxes whose row now names another of their droplets, the one that enrolled (adopted), droplets that no row has (why: second, removed, unknown; is_ours: may be removed), toolboxes in error_provisioning that are cleaned up again, toolboxes whose droplet was not listed (unseen), and those whose droplet has another address (moved), which are looked at now.';
 
 -- Each move of a droplet's life is history.
 create function private.tell_provisioning() returns trigger
@@ -439,11 +549,12 @@ create trigger tell_provisioning after update on public.account_tool_environment
   ) execute function private.tell_provisioning();
 
 revoke all on function
-  public.begin_rare_job, private.toolbox_for_worker, private.cost_until_now, public.order_toolbox, public.ask_toolbox,
+  public.begin_rare_job, public.get_provider_list, public.put_provider_list, private.toolbox_for_worker, private.cost_until_now,
+  private.monthly_price, public.order_toolbox, public.ask_toolbox,
   public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
   private.tell_provisioning()
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.begin_rare_job, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
+  public.begin_rare_job, public.get_provider_list, public.put_provider_list, public.order_toolbox, public.ask_toolbox, public.lease_toolboxes, public.begin_toolbox_machine,
   public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes
   to service_role;

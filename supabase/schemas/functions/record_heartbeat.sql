@@ -77,7 +77,12 @@ begin
     end
   where e.id = toolbox.id;
   if toolbox.status <> 'active' then
-    perform private.advance_tool_environment(toolbox.id, toolbox.status, 'active');
+    -- Nobody can reach a droplet before its address is known: then the worker that writes it makes the toolbox active.
+    perform private.advance_tool_environment(
+      toolbox.id, toolbox.status,
+      (case when toolbox.kind = 'droplet' and toolbox.public_ip_address is null then 'awaiting_heartbeat' else 'active' end)
+        ::public.account_tool_environment_status_enum
+    );
   end if;
 
   return jsonb_strip_nulls(jsonb_build_object(

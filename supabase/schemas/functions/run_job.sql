@@ -1,4 +1,4 @@
--- The jobs of the route heartbeat/tick that are the database's. Each takes rows that nobody holds and skips the others, so
+-- The jobs of the route clock/tick that are the database's. Each takes rows that nobody holds and skips the others, so
 -- two ticks at once share the work. Each does a bounded part; the next tick goes on.
 
 create function public.run_job(p jsonb) returns jsonb

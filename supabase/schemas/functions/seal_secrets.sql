@@ -60,6 +60,8 @@ begin
     from public.account_tool_instances i
     join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
       on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+      -- Sealed it is longer; one that has no room stays as it is, and keeps no other from being written.
+      and octet_length(s.spec::text) <= 262144
     for no key update of i skip locked
   )
   update public.account_tool_instances i set spec = u.spec from unchanged u where i.id = u.id;

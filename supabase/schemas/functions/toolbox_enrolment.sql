@@ -137,6 +137,7 @@ begin
     -- certificate above is ever told anything.
     public_ip_address = case when e.kind = 'byo' and (e.public_ip_address is null or e.address_is_told)
       then coalesce((p ->> 'address')::inet, e.public_ip_address) else e.public_ip_address end,
+    enrolled_from = (p ->> 'address')::inet,
     address_is_told = e.address_is_told or (e.kind = 'byo' and e.public_ip_address is null and p ->> 'address' is not null),
     -- A machine that names no host key is not reached by SSH: the one from before may be another machine's.
     ssh_host_key = p ->> 'ssh_host_key',

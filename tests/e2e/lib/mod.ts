@@ -9,6 +9,7 @@ export * from "./keys.ts";
 export * from "./machine.ts";
 export * from "./mcp.ts";
 export * from "./names.ts";
+export * from "./oauth.ts";
 export * from "./routes.ts";
 export * as tokens from "./tokens.ts";
 export * from "./tools.ts";

@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /** The console in a real browser, on a whole stack: `await using web = await openConsole();`. */
 
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";

@@ -2,12 +2,9 @@
 
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { learnServerTime } from "../lib/server-time.ts";
-import type { Toolbox } from "../lib/states.ts";
+import type { MachineState, Toolbox } from "../lib/states.ts";
 import { answer, api, rows } from "./client.ts";
 import { ApiError } from "./error.ts";
-import type { components as MachineSchemas } from "./generated/toolbox-dtma-console.ts";
-
-export type MachineState = MachineSchemas["schemas"]["ConsoleStatus"];
 
 /** A toolbox tells both a moment and its age, hence what time it is there. */
 function learnFrom(toolbox: Toolbox): Toolbox {

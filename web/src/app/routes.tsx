@@ -2,6 +2,7 @@
 
 import { createRootRouteWithContext, createRoute, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Asked } from "./asked.tsx";
 import { Frame } from "./frame.tsx";
 import { NotFound } from "./not-found.tsx";
 import { currentSession } from "./session.ts";
@@ -64,14 +65,47 @@ const newPassword = createRoute({
   component: lazyRouteComponent(() => import("@/pages/new-password.tsx"), "NewPasswordPage"),
 });
 
+/** The search parameters of these names, where they are texts. */
+function texts<Name extends string>(search: Record<string, unknown>, names: Name[]): { [name in Name]?: string } {
+  const given = names.filter((name) => typeof search[name] === "string");
+  return Object.fromEntries(given.map((name) => [name, search[name]])) as { [name in Name]?: string };
+}
+
+const onlySignedIn = ({ location }: { location: { href: string } }) => {
+  if (currentSession().session === null) throw redirect({ to: "/sign-in", search: { next: location.href } });
+};
+
+/** What only somebody who signed in sees, to which applications send their users. */
+const asked = createRoute({
+  getParentRoute: () => root,
+  id: "only-signed-in",
+  component: Asked,
+  beforeLoad: onlySignedIn,
+});
+const consent = createRoute({
+  getParentRoute: () => asked,
+  path: "/oauth/consent",
+  validateSearch: (search: Record<string, unknown>) => texts(search, ["authorization_id"]),
+  component: lazyRouteComponent(() => import("@/pages/oauth/consent.tsx"), "ConsentPage"),
+});
+const grant = createRoute({
+  getParentRoute: () => asked,
+  path: "/oauth/grant",
+  validateSearch: (search: Record<string, unknown>) => texts(search, ["client_id", "server"]),
+  component: lazyRouteComponent(() => import("@/pages/oauth/grant.tsx"), "GrantPage"),
+});
+
 /** What only somebody who signed in sees, within the frame. */
 const signedIn = createRoute({
   getParentRoute: () => root,
   id: "signed-in",
   component: Frame,
-  beforeLoad: ({ location }) => {
-    if (currentSession().session === null) throw redirect({ to: "/sign-in", search: { next: location.href } });
-  },
+  beforeLoad: onlySignedIn,
+});
+const applications = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/applications",
+  component: lazyRouteComponent(() => import("@/pages/applications.tsx"), "ApplicationsPage"),
 });
 const home = createRoute({
   getParentRoute: () => signedIn,
@@ -218,8 +252,10 @@ export const routeTree = root.addChildren([
   signUp,
   resetPassword,
   newPassword,
+  asked.addChildren([consent, grant]),
   signedIn.addChildren([
     home,
+    applications,
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),

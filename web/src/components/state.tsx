@@ -47,6 +47,7 @@ export function State({ of, age = true, className }: Props) {
         role="note"
         data-tone={tone}
         data-state-word={word}
+        data-as-of={of.asOf}
         className={cn("inline-flex max-w-full min-w-0 items-center gap-1.5 text-[13px]", className)}
       >
         <span aria-hidden className={cn("size-2 shrink-0 rounded-full", DOT[tone])} />

@@ -4,6 +4,8 @@
 export const MOVING = 1_500;
 export const AT_REST = 30_000;
 export const LIVE = 15_000;
+/** For what comes along with something livelier. */
+export const BESIDE = 60_000;
 const MOST = 120_000;
 
 export interface Situation {

@@ -9,6 +9,8 @@ import type { Observed, Tone } from "./state.ts";
 export type Toolbox = Toolboxes["schemas"]["ToolboxView"];
 export type Tool = Tools["schemas"]["ToolInstanceView"];
 export type Service = Machine["schemas"]["ServiceCheck"];
+export type MachineState = Machine["schemas"]["ConsoleStatus"];
+export type ToolList = Tools["schemas"]["ListResponse"];
 export type Verdict = Machine["schemas"]["Verdict"];
 export type McpHealth = Tools["schemas"]["McpHealth"];
 
@@ -33,7 +35,31 @@ const TOOLBOX: Record<string, [string, Tone]> = {
   error_deprovisioning: ["Could not be removed", "bad"],
 };
 
-export function toolboxState(toolbox: Toolbox): Observed {
+/** Whether a machine answered when it was asked just now. */
+export interface Reached {
+  reachable: boolean;
+  /** When it was asked, in milliseconds of this browser's clock. */
+  at: number;
+  evidence: string;
+}
+
+/** The newest answer about a machine, of those that its page asks for. */
+export function reachedBy(machine: MachineState | undefined, tools: ToolList | undefined): Reached | null {
+  const answers: Reached[] = [];
+  if (machine !== undefined) {
+    const reachable = machine.connection_status === "connected";
+    const evidence = machine.error?.message ?? "It answers";
+    answers.push({ reachable, at: fromServer(machine.last_checked), evidence });
+  }
+  if (tools !== undefined) {
+    const { reachable, checked_at, message } = tools.agent;
+    answers.push({ reachable, at: fromServer(checked_at), evidence: message ?? "It answers" });
+  }
+  return answers.toSorted((a, b) => b.at - a.at)[0] ?? null;
+}
+
+/** What a toolbox is; `reached` is what its machine answered just now, where somebody looks at it. */
+export function toolboxState(toolbox: Toolbox, reached: Reached | null = null): Observed {
   const [word, tone] = TOOLBOX[toolbox.status] ?? [toolbox.status, "unknown" as Tone];
   const heard = fromServer(toolbox.last_heartbeat_at);
   if (toolbox.progress) {
@@ -48,6 +74,12 @@ export function toolboxState(toolbox: Toolbox): Observed {
     };
   }
   if (toolbox.status === "active") {
+    if (reached !== null && !reached.reachable && (heard === null || reached.at > heard)) {
+      return { word: "Does not answer", tone: "bad", asOf: reached.at, goodFor: LIVE_FOR, evidence: reached.evidence };
+    }
+    if (reached !== null && reached.reachable && (heard === null || reached.at > heard)) {
+      return { word, tone, asOf: reached.at, goodFor: SILENT_AFTER, evidence: reached.evidence };
+    }
     const version = toolbox.dtma_last_known_version;
     const who = version ? `agent ${version}` : "its agent";
     return { word, tone, asOf: heard, goodFor: SILENT_AFTER, evidence: `Last heartbeat of ${who}` };

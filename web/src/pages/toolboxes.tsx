@@ -142,7 +142,7 @@ function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | u
 function ToolCount({ of, tools }: { of: Toolbox; tools: ToolRow[] | undefined }) {
   if (tools === undefined) return <Skeleton className="w-10" />;
   const own = tools.filter((tool) => tool.account_tool_environment_id === of.id);
-  if (own.length === 0) return <span className="text-ink-3">none</span>;
+  if (own.length === 0) return <span className="text-ink-3">no tools</span>;
   const running = own.filter((tool) => tool.status_on_toolbox === "running").length;
   const failed = own.filter((tool) => tool.status_on_toolbox === "error").length;
   const silent = of.status !== "active";

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             openapi::manage_agent_tool_environment(),
         ),
         ("heartbeat.openapi.json", openapi::heartbeat()),
+        ("clock.openapi.json", openapi::clock()),
         ("dtma.openapi.json", openapi::dtma()),
     ];
     let mut stale = false;

@@ -102,7 +102,9 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::DeployFailed => is_any,
         C::QuotaExceeded => is_any || gives,
         C::InstanceNotFound => names_instance || gives,
-        C::McpAccessNotFound => facts.path.ends_with("{accessId}"),
+        C::McpAccessNotFound => {
+            facts.path.ends_with("{accessId}") || facts.path.ends_with("{clientId}")
+        }
         C::IllegalState => changes || is_mcp,
         // A body without meaning is read too, where there is an idempotency key.
         C::BodyTooLarge | C::BodyTooSlow | C::ValidationFailed => changes || gives,
@@ -128,6 +130,7 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerTimeout => asks_agent,
         // Of paths and methods that are no operation, and of other functions.
         C::OperationNotAllowed
+        | C::McpGrantRequired
         | C::AgentNotFound
         | C::BackendBadResponse
         | C::BackendUnreachable
@@ -227,6 +230,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendUnreachable
         | C::BackendTimeout
         | C::McpAccessNotFound
+        | C::McpGrantRequired
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -271,22 +275,26 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
     }
 }
 
+/// `clock`. What fails in a job is in the answer.
+pub(super) const fn of_clock(code: ErrorCode) -> bool {
+    use ErrorCode as C;
+    matches!(code, C::Internal | C::NotConfigured | C::SecretKeyRequired)
+}
+
 /// `heartbeat`.
 pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
-    let is_tick = facts.path == "/tick";
     let is_enrol = facts.path.ends_with("/enrol");
     let is_beat = facts.has_body && !is_enrol;
     match code {
         C::Internal | C::NotConfigured => true,
-        C::SecretKeyRequired => is_tick,
         C::AuthenticationRequired
         | C::InvalidRequest
         | C::Forbidden
         | C::DatabaseBadResponse
         | C::DatabaseUnreachable
-        | C::DatabaseTimeout => !is_tick,
-        C::HeartbeatKeyInvalid => !is_tick && !is_enrol,
+        | C::DatabaseTimeout => true,
+        C::HeartbeatKeyInvalid => !is_enrol,
         C::EnrolmentTokenInvalid | C::EnrolmentTokenExpired | C::EnrolmentTokenUsed => is_enrol,
         C::HeartbeatReplayed | C::CertificateChanged => is_beat,
         C::InvalidJson
@@ -302,6 +310,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendUnreachable
         | C::BackendTimeout
         | C::McpAccessNotFound
+        | C::McpGrantRequired
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -362,6 +371,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::DockerUnreachable
         | C::AuthUnreachable
         | C::AgentTimeout
+        | C::SecretKeyRequired
         | C::DockerTimeout => false,
     }
 }
@@ -392,6 +402,7 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::BodyTooSlow
             | C::ValidationFailed
             | C::McpAccessNotFound
+            | C::McpGrantRequired
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer
@@ -436,7 +447,7 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
-        C::QuotaExceeded => is_creation,
+        C::QuotaExceeded => is_creation || facts.path.ends_with("/resize"),
         C::IllegalState => changes,
         C::OperationInProgress => {
             facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")

@@ -1,23 +1,21 @@
 //! Paths of the edge function `heartbeat`. The functions are never called: their attributes are the document.
 #![allow(dead_code, reason = "only the attributes are used")]
 
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::errors;
 use crate::error::{ErrorCode, ErrorEnvelope};
-use crate::heartbeat::{
-    DesiredState, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse, TickResponse,
-};
+use crate::heartbeat::{DesiredState, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "heartbeat",
-        description = "What agents tell the control plane and what they are told. Each request presents the toolbox's own key, or an enrolment token. The clock presents a secret key of the project. Every error has the envelope and a stable code."
+        description = "What agents tell the control plane and what they are told. Each request presents the toolbox's own key, or an enrolment token. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/heartbeat")),
-    paths(tick, beat, enrol, desired),
+    paths(beat, enrol, desired),
     components(schemas(ErrorCode, ErrorEnvelope)),
     modifiers(&Secrets, &Errors),
     security(("toolbox_key" = []))
@@ -34,11 +32,6 @@ impl Modify for Secrets {
                 http.bearer_format = Some(form.to_owned());
                 components.add_security_scheme(name, SecurityScheme::Http(http));
             }
-            let apikey = ApiKey::Header(ApiKeyValue::with_description(
-                "apikey",
-                "A secret key of the project, here or as the bearer token; the legacy service_role key too",
-            ));
-            components.add_security_scheme("secret_key", SecurityScheme::ApiKey(apikey));
         }
     }
 }
@@ -50,12 +43,6 @@ impl Modify for Errors {
         errors::add(openapi, errors::of_heartbeat);
     }
 }
-
-/// Runs the jobs that are due without anybody asking: marks silent toolboxes, gives up operations without an outcome,
-/// seals secrets and receipts, deletes what is older than the retention. Bounded; the next tick goes on. A job that fails keeps no other from running.
-#[utoipa::path(post, path = "/tick", security(("secret_key" = [])),
-    responses((status = 200, description = "What became of each job; some may have failed", body = TickResponse)))]
-fn tick() {}
 
 /// Records what the agent tells; the answer names the desired state by its digest. A heartbeat is accepted once.
 #[utoipa::path(post, path = "/{toolboxId}", request_body = Heartbeat, params(("toolboxId" = String, Path, format = "uuid")),

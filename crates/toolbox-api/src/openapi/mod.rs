@@ -5,6 +5,7 @@
 
 mod agent;
 mod agent_environments;
+mod clock;
 mod console;
 mod errors;
 mod executor;
@@ -43,6 +44,11 @@ pub fn toolboxes_user() -> OpenApi {
 /// The edge function `heartbeat`.
 pub fn heartbeat() -> OpenApi {
     heartbeat::Document::openapi()
+}
+
+/// The edge function `clock`.
+pub fn clock() -> OpenApi {
+    clock::Document::openapi()
 }
 
 /// The agent.

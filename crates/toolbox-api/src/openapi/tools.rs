@@ -12,7 +12,8 @@ use crate::edge::{
 };
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::mcp_access::{
-    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, RevokeMcpAccessResponse,
+    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
+    RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
 
 #[derive(OpenApi)]
@@ -22,7 +23,7 @@ use crate::mcp_access::{
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, list_mcp_access, give_mcp_access, revoke_mcp_access),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -136,3 +137,17 @@ fn give_mcp_access() {}
 #[utoipa::path(delete, path = "/{toolboxId}/mcp-access/{accessId}", params(("toolboxId" = String, Path, format = "uuid"), ("accessId" = String, Path, format = "uuid")),
     responses((status = 200, body = RevokeMcpAccessResponse)))]
 fn revoke_mcp_access() {}
+
+/// The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them.
+#[utoipa::path(get, path = "/mcp-servers", responses((status = 200, body = ListMcpServersResponse)))]
+fn list_mcp_servers() {}
+
+/// What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
+#[utoipa::path(get, path = "/mcp-clients", responses((status = 200, body = ListMcpAccessResponse)))]
+fn list_mcp_clients() {}
+
+/// Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+/// `auth.oauth.revokeGrant`.
+#[utoipa::path(delete, path = "/mcp-clients/{clientId}", params(("clientId" = String, Path)),
+    responses((status = 200, body = RevokeMcpClientResponse)))]
+fn revoke_mcp_client() {}

@@ -176,23 +176,23 @@ impl DigitalOcean {
     }
 
     /// The firewall with this name, which is made when there is none, and put right when it does something else. Its tag
-    /// is made first, because DigitalOcean wants it to exist.
+    /// is made first, because DigitalOcean wants it to exist. Names are given once, so the firewall is asked for at once and
+    /// looked for among all of them only where it may be there: how many there are costs nothing.
     pub async fn ensure_firewall(&self, new: &NewFirewall) -> Result<Firewall, DigitalOceanError> {
-        let find = || self.firewall_by_name(&new.name);
-        match find().await? {
-            Some(there) if new.is(&there) => Ok(there),
-            Some(there) => {
-                let path = format!("firewalls/{}", encode_segment(&there.id.0));
-                let call = self.call("PUT", &path, &new.wire(&there.droplet_ids));
-                one(&self.repeat(&call).await?, "firewall")
-            }
-            None => {
-                self.ensure_tag(&new.tag).await?;
-                let made = self.post("firewalls", &new.wire(&[])).await;
-                let made = made.and_then(|answer| one(&answer, "firewall"));
-                self.or_found(made, find).await
-            }
+        self.ensure_tag(&new.tag).await?;
+        let made = self.post("firewalls", &new.wire(&[])).await;
+        let made = made.and_then(|answer| one(&answer, "firewall"));
+        if made.is_ok() {
+            return made;
         }
+        let find = || self.firewall_by_name(&new.name);
+        let there = self.or_found(made, find).await?;
+        if new.is(&there) {
+            return Ok(there);
+        }
+        let path = format!("firewalls/{}", encode_segment(&there.id.0));
+        let call = self.call("PUT", &path, &new.wire(&there.droplet_ids));
+        one(&self.repeat(&call).await?, "firewall")
     }
 
     /// Removes a firewall. One that is gone already is fine.

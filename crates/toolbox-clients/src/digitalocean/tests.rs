@@ -393,47 +393,49 @@ fn firewall(ports: [&str; 2]) -> Value {
 #[test]
 fn a_firewall_is_made_once_and_put_right() {
     let list = |all: &[Value]| ok(200, &json!({"firewalls": all, "links": {}}));
+    let tag = || ok(201, &json!({"tag": {}}));
     let right = firewall(["30000", "22"]);
     let page = "GET firewalls?page=1&per_page=200";
+    let made = || ok(202, &json!({"firewall": right}));
 
-    // There is none: its tag first.
-    let made = ok(202, &json!({"firewall": right}));
-    let (transport, client) = told([list(&[]), ok(201, &json!({"tag": {}})), made]);
+    // There is none: its tag first, and no look at all the others.
+    let (transport, client) = told([tag(), made()]);
     assert_eq!(
         run(client.ensure_firewall(&new_firewall())).unwrap().id.0,
         "f-1"
     );
-    assert_eq!(urls(&transport), [page, "POST tags", "POST firewalls"]);
+    assert_eq!(urls(&transport), ["POST tags", "POST firewalls"]);
 
-    // It is as it shall be, in another order.
-    let (transport, client) = told([list(std::slice::from_ref(&right))]);
+    // It is there as it shall be, in another order.
+    let there = || refused(409, "duplicate name");
+    let (transport, client) = told([tag(), there(), list(std::slice::from_ref(&right))]);
     run(client.ensure_firewall(&new_firewall())).unwrap();
-    assert_eq!(urls(&transport), [page]);
+    assert_eq!(urls(&transport), ["POST tags", "POST firewalls", page]);
 
     // It lets something else through.
     let wrong = firewall(["22", "2375"]);
-    let (transport, client) = told([list(&[wrong]), ok(200, &json!({"firewall": right}))]);
+    let (transport, client) = told([tag(), there(), list(&[wrong]), made()]);
     run(client.ensure_firewall(&new_firewall())).unwrap();
-    assert_eq!(urls(&transport), [page, "PUT firewalls/f-1"]);
-    let sent: Value = serde_json::from_slice(&transport.sent()[1].request.body).unwrap();
+    assert_eq!(
+        urls(&transport),
+        ["POST tags", "POST firewalls", page, "PUT firewalls/f-1"]
+    );
+    let sent: Value = serde_json::from_slice(&transport.sent()[3].request.body).unwrap();
     assert_eq!(
         sent["droplet_ids"],
         json!([7]),
         "who is behind it stays behind it"
     );
 
-    // Another caller was faster.
-    let (transport, client) = told([
-        list(&[]),
-        ok(201, &json!({"tag": {}})),
-        refused(409, "duplicate name"),
-        list(&[right]),
-    ]);
+    // It was made, and the answer was lost.
+    let (transport, client) = told([tag(), refused(500, "x"), list(&[right.clone()])]);
     run(client.ensure_firewall(&new_firewall())).unwrap();
-    assert_eq!(
-        urls(&transport),
-        [page, "POST tags", "POST firewalls", page]
-    );
+    assert_eq!(urls(&transport), ["POST tags", "POST firewalls", page]);
+
+    // What DigitalOcean does not want is no firewall that is there already.
+    let (_, client) = told([tag(), refused(422, "bad ports"), list(&[])]);
+    let refusal = run(client.ensure_firewall(&new_firewall())).unwrap_err();
+    assert!(refusal.to_string().contains("bad ports"), "{refusal}");
 }
 
 #[test]

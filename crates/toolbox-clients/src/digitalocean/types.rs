@@ -440,7 +440,7 @@ rule!(Inbound, sources);
 rule!(Outbound, destinations);
 
 /// What a droplet can be, and what it costs.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Size {
     /// Its slug.
     pub slug: String,
@@ -464,7 +464,7 @@ pub struct Size {
 }
 
 /// Where a droplet can be.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// Its slug.
     pub slug: String,
@@ -478,7 +478,7 @@ pub struct Region {
 }
 
 /// What a droplet starts from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its slug; images of one's own have none.
     pub slug: Option<String>,

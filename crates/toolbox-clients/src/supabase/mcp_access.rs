@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use toolbox_api::mcp_access::McpAccessView;
+use toolbox_api::mcp_access::{McpAccessView, McpServerView};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ const VIEW: &str = "id,account_tool_environment_id,account_tool_instance_id,name
 pub struct GrantMcpAccess<'a> {
     /// The toolbox.
     pub toolbox_id: ToolboxId,
-    /// Whose it must be.
+    /// Whose it must be; for a program, or with whom it must be shared.
     pub owner_id: UserId,
     /// One instance of it, or all.
     pub instance_id: Option<ToolInstanceId>,
@@ -28,6 +28,8 @@ pub struct GrantMcpAccess<'a> {
     pub token_hash: Option<String>,
     /// The user.
     pub user_id: Option<UserId>,
+    /// A program that acts for the owner.
+    pub client_id: Option<&'a str>,
     /// The tools; all without a list.
     pub allowed_tools: Option<&'a [String]>,
     /// Read-only tools alone.
@@ -152,6 +154,39 @@ impl Supabase {
             "mcp_access?account_tool_environment_id=eq.{toolbox}&granted_by=eq.{owner}&order=revoked_at.desc.nullsfirst,created_at.desc,id.asc&limit=1000&select={VIEW}"
         );
         self.read(token, &query).await
+    }
+
+    /// What the holder of `token` lets programs use, newest first.
+    pub async fn mcp_clients(
+        &self,
+        token: &str,
+        user: UserId,
+    ) -> Result<Vec<McpAccessView>, DatabaseError> {
+        let query = format!(
+            "mcp_access?user_id=eq.{user}&client_id=not.is.null&order=revoked_at.desc.nullsfirst,created_at.desc,id.asc&limit=1000&select={VIEW}"
+        );
+        self.read(token, &query).await
+    }
+
+    /// Ends all that a program may use for a user; how many accesses that were.
+    pub async fn revoke_mcp_client(
+        &self,
+        user_id: UserId,
+        client_id: &str,
+    ) -> Result<u32, DatabaseError> {
+        #[derive(Deserialize)]
+        struct Revoked {
+            ended: u32,
+        }
+        let p = json!({ "user_id": user_id, "client_id": client_id });
+        let answer = self.call("revoke_mcp_client", &argument(&p)).await?;
+        Ok(parse::<Revoked>(&answer)?.ended)
+    }
+
+    /// The servers that a user may use; their URLs are left empty.
+    pub async fn mcp_servers(&self, user_id: UserId) -> Result<Vec<McpServerView>, DatabaseError> {
+        let p = json!({ "user_id": user_id });
+        parse(&self.call("list_mcp_servers", &argument(&p)).await?)
     }
 
     /// Whether somebody may use an instance's server, and how. The one query of a request to it.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use toolbox_domain::ids::{ToolboxId, UserId};
@@ -21,6 +22,8 @@ pub struct OrderToolbox<'a> {
     pub order_key: Option<&'a str>,
     /// The user may have so many toolboxes.
     pub max_toolboxes: u32,
+    /// All machines of the user may cost so many US dollars a month.
+    pub max_monthly_usd: u32,
     /// The request.
     pub request_id: Option<&'a str>,
     /// DigitalOcean's region.
@@ -36,7 +39,7 @@ pub struct OrderToolbox<'a> {
 }
 
 /// What became of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ordered {
     /// There is a row.
     Ordered {
@@ -47,6 +50,8 @@ pub enum Ordered {
     },
     /// The user has so many already.
     TooMany(u32),
+    /// All machines of the user would cost so many US dollars a month, which is more than they may.
+    TooDear(f64),
     /// There is no such user.
     NoUser,
 }
@@ -67,6 +72,8 @@ pub enum ToolboxChange {
         price_hourly_usd: f64,
         /// US dollars a month at most.
         price_monthly_usd: f64,
+        /// All machines of the user may cost so many US dollars a month.
+        max_monthly_usd: u32,
     },
     /// Restart its droplet.
     Reboot,
@@ -80,7 +87,7 @@ pub enum ToolboxChange {
 }
 
 /// What became of such a wish.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Asked {
     /// It is due now.
     Accepted,
@@ -92,6 +99,8 @@ pub enum Asked {
     Byo,
     /// In this status it cannot be done.
     Refused(String),
+    /// All machines of the user would cost so many US dollars a month, which is more than they may.
+    TooDear(f64),
     /// Another change is under way.
     InProgress,
 }
@@ -191,6 +200,8 @@ pub struct TaggedDroplet {
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Swept {
+    /// Toolboxes whose row named a droplet that never enrolled, and now names the one that did.
+    pub adopted: Vec<ToolboxId>,
     /// Droplets that no row has.
     pub droplets: Vec<ExtraDroplet>,
     /// Toolboxes in `error_provisioning` that had one all the same; they are cleaned up again.
@@ -214,6 +225,22 @@ pub struct ExtraDroplet {
     pub is_ours: bool,
 }
 
+/// A list of DigitalOcean's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderList<T> {
+    /// As it was answered lately.
+    Kept(T),
+    /// The caller is to ask DigitalOcean.
+    Due,
+    /// Another caller asks, and there is none yet.
+    Awaited,
+}
+
+#[derive(Deserialize)]
+struct Content<T> {
+    content: T,
+}
+
 #[derive(Serialize)]
 struct Ask<'a> {
     toolbox_id: ToolboxId,
@@ -229,6 +256,7 @@ struct Told {
     id: Option<ToolboxId>,
     is_new: Option<bool>,
     most: Option<u32>,
+    monthly_usd: Option<f64>,
     status: Option<String>,
     toolboxes: Option<Vec<LeasedToolbox>>,
     toolbox: Option<Box<LeasedToolbox>>,
@@ -248,6 +276,10 @@ impl Supabase {
         match (told.outcome.as_str(), told.id, told.is_new, told.most) {
             ("ordered", Some(id), Some(is_new), _) => Ok(Ordered::Ordered { id, is_new }),
             ("too_many", .., Some(most)) => Ok(Ordered::TooMany(most)),
+            ("too_dear", ..) => told
+                .monthly_usd
+                .map(Ordered::TooDear)
+                .ok_or_else(|| unexpected(&answer)),
             ("not_found", ..) => Ok(Ordered::NoUser),
             _ => Err(unexpected(&answer)),
         }
@@ -276,6 +308,10 @@ impl Supabase {
             ("byo", _) => Ok(Asked::Byo),
             ("refused", Some(status)) => Ok(Asked::Refused(status)),
             ("in_progress", _) => Ok(Asked::InProgress),
+            ("too_dear", _) => told
+                .monthly_usd
+                .map(Asked::TooDear)
+                .ok_or_else(|| unexpected(&answer)),
             _ => Err(unexpected(&answer)),
         }
     }
@@ -356,6 +392,40 @@ impl Supabase {
     ) -> Result<Swept, DatabaseError> {
         let body = argument(&json!({ "droplets": droplets, "list_age_seconds": list_age_seconds }));
         parse(&self.call("sweep_toolboxes", &body).await?)
+    }
+
+    /// A list of DigitalOcean's, as it was answered within `max_age_seconds`. Where the caller is to ask for it, nobody else is told
+    /// so for `claim_seconds`. Asked once: a second call would be told to wait for the first.
+    pub async fn provider_list<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        max_age_seconds: u64,
+        claim_seconds: u64,
+    ) -> Result<ProviderList<T>, DatabaseError> {
+        let body = argument(&json!({
+            "name": name, "max_age_seconds": max_age_seconds, "claim_seconds": claim_seconds,
+        }));
+        let answer = self.call_once("get_provider_list", &body).await?;
+        match parse::<Told>(&answer)?.outcome.as_str() {
+            "kept" => Ok(ProviderList::Kept(parse::<Content<T>>(&answer)?.content)),
+            "due" => Ok(ProviderList::Due),
+            "awaited" => Ok(ProviderList::Awaited),
+            _ => Err(unexpected(&answer)),
+        }
+    }
+
+    /// Keeps a list that DigitalOcean answered.
+    pub async fn keep_provider_list(
+        &self,
+        name: &str,
+        content: &impl Serialize,
+    ) -> Result<(), DatabaseError> {
+        let body = argument(&json!({ "name": name, "content": content }));
+        let answer = self.call("put_provider_list", &body).await?;
+        match parse::<Told>(&answer)?.outcome.as_str() {
+            "kept" => Ok(()),
+            _ => Err(unexpected(&answer)),
+        }
     }
 
     /// Whether a job is due that runs every so many seconds. Asked once: a second call would be told that it is not.

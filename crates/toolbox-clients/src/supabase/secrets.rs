@@ -43,10 +43,16 @@ pub struct SpecToSeal {
     pub instance_id: ToolInstanceId,
     /// The operation that keeps the spec; none: it is the instance's own.
     pub operation_id: Option<OperationId>,
-    /// The spec.
-    pub spec: StoredSpec,
+    spec: Value,
     /// What was read, by its digest.
     pub version: String,
+}
+
+impl SpecToSeal {
+    /// The spec, if it is one: a user or an operator may have written something else.
+    pub fn spec(&self) -> Result<StoredSpec, serde_json::Error> {
+        StoredSpec::deserialize(&self.spec)
+    }
 }
 
 /// A webhook's secret that is not sealed with the current key.
@@ -94,7 +100,7 @@ pub struct SealedSpec<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation_id: Option<OperationId>,
     /// The spec.
-    pub spec: &'a StoredSpec,
+    pub spec: StoredSpec,
     /// What it was made of.
     pub version: &'a str,
 }

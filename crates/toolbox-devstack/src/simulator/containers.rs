@@ -1,7 +1,8 @@
 //! Droplets as containers of this machine's Docker: each has an address on a bridge of its own, sshd, and a Docker Engine.
 //!
 //! `host/droplet/` says what they are made of: they mount this machine's `/usr`, so that one is ready within two seconds.
-//! Their user data is copied to where cloud-init keeps it, and run once. What is known of a droplet is a label of its
+//! Their user data is copied to where cloud-init keeps it, and run once. With an image of their own they have a system and
+//! cloud-init of their own, which finds the user data. What is known of a droplet is a label of its
 //! container, so that a simulator that starts again finds it; what was renamed or resized since, it finds as it was.
 
 use std::ffi::OsString;
@@ -26,6 +27,8 @@ const KEPT: &str = "io.toolbox.droplet";
 /// Images of this machine that droplets get, in the folder of the scripts.
 const ARCHIVE: &str = "images.tar";
 const IMAGE: &str = "toolbox/droplet:host-usr";
+/// Where cloud-init looks for what it is told.
+const SEED: &str = "/var/lib/cloud/seed/nocloud-net";
 /// Prefix of the owner of droplets whose simulator runs by itself; the rest is its process.
 const ALONE: &str = "alone-";
 
@@ -52,6 +55,8 @@ pub(crate) struct Containers {
     docker: Docker,
     /// Scripts, images, and for a moment what is copied into a droplet.
     folder: PathBuf,
+    /// With a system and cloud-init of its own; none: droplets mount this machine's `/usr`.
+    image: Option<String>,
     /// sshd and sudo, where this machine does not have them itself.
     machine: PathBuf,
     /// Ports that droplets find at their own loopback.
@@ -179,12 +184,13 @@ pub(super) async fn sweep(search: &str) {
 
 impl Containers {
     /// Makes the image and the network. `search` is the `PATH` of Docker, `cache` the folder of tools that all checkouts share,
-    /// `images` what droplets get of this machine's images, as far as there are such.
+    /// `image` a system with cloud-init, `images` what droplets get of this machine's images, as far as there are such.
     pub(crate) async fn open(
         search: &str,
         owner: &str,
         folder: PathBuf,
         cache: &Path,
+        image: Option<String>,
         forwarded: Vec<u16>,
         images: &[&str],
     ) -> Result<Self, StackError> {
@@ -199,12 +205,14 @@ impl Containers {
             let mode = std::fs::Permissions::from_mode(0o755);
             std::fs::set_permissions(&path, mode).map_err(StackError::file("protect", &path))?;
         }
-        Program::new("the image of droplets", folder.join("image"), &folder)
-            .args([IMAGE.into(), folder.clone().into_os_string()])
-            .env("PATH", search)
-            .env("HOME", "/nonexistent")
-            .finish(IMAGE_LIMIT)
-            .await?;
+        if image.is_none() {
+            Program::new("the image of droplets", folder.join("image"), &folder)
+                .args([IMAGE.into(), folder.clone().into_os_string()])
+                .env("PATH", search)
+                .env("HOME", "/nonexistent")
+                .finish(IMAGE_LIMIT)
+                .await?;
+        }
         let mut given = Vec::new();
         for image in images {
             if docker.run(["image", "inspect", image]).await.is_ok() {
@@ -220,6 +228,7 @@ impl Containers {
         Ok(Self {
             docker,
             folder,
+            image,
             machine: cache.join("machine"),
             forwarded,
             network,
@@ -283,19 +292,20 @@ impl Containers {
             "--security-opt=systempaths=unconfined".to_owned(),
             "--sysctl=net.ipv4.conf.all.route_localnet=1".to_owned(),
             format!("--env={forwarded}"),
-            "--volume=/usr:/usr:ro".to_owned(),
             "--volume=/var/lib/docker".to_owned(),
             "--volume=/var/lib/droplet".to_owned(),
         ];
-        for (there, at) in [
-            (&self.machine, "/opt/machine"),
-            (&self.folder.join(ARCHIVE), "/opt/images.tar"),
-        ] {
+        let mut given = vec![(self.folder.join(ARCHIVE), "/opt/images.tar")];
+        if self.image.is_none() {
+            given.push((PathBuf::from("/usr"), "/usr"));
+            given.push((self.machine.clone(), "/opt/machine"));
+        }
+        for (there, at) in given {
             if there.exists() {
                 args.push(format!("--volume={}:{at}:ro", there.display()));
             }
         }
-        args.push(IMAGE.to_owned());
+        args.push(self.image.clone().unwrap_or_else(|| IMAGE.to_owned()));
         self.docker.run(args).await?;
         let started = self.furnish(droplet, &name).await;
         if started.is_err() {
@@ -308,10 +318,19 @@ impl Containers {
     async fn furnish(&self, droplet: &Droplet, name: &str) -> Result<(), StackError> {
         let mut keys = droplet.public_keys.join("\n");
         keys.push('\n');
-        for (text, to) in [
-            (&keys, "/root/.ssh/authorized_keys"),
-            (&droplet.user_data, "/var/lib/cloud/instance/user-data.txt"),
-        ] {
+        let mut files = vec![(&keys, "/root/.ssh/authorized_keys".to_owned())];
+        let meta = format!(
+            "instance-id: {}\nlocal-hostname: {}\n",
+            droplet.id, droplet.name
+        );
+        if self.image.is_some() {
+            files.push((&meta, format!("{SEED}/meta-data")));
+            files.push((&droplet.user_data, format!("{SEED}/user-data")));
+        } else {
+            let data = "/var/lib/cloud/instance/user-data.txt".to_owned();
+            files.push((&droplet.user_data, data));
+        }
+        for (text, to) in files {
             if text.trim().is_empty() {
                 continue;
             }

@@ -256,7 +256,7 @@ pub(crate) async fn alone(args: &DigitalOceanArgs) -> Result<(), StackError> {
         let folder = std::env::temp_dir().join(format!("toolbox-droplets-{}", random_hex(6)?));
         let cache = args.host.cache()?.unwrap_or_else(std::env::temp_dir);
         let owner = containers::alone();
-        let opened = Containers::open(search, &owner, folder, &cache, Vec::new(), &[]).await;
+        let opened = Containers::open(search, &owner, folder, &cache, None, Vec::new(), &[]).await;
         Machines::Containers(opened?)
     };
     let simulator = Simulator::new(token.clone(), args.settings(), machines).await;

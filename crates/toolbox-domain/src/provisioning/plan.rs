@@ -157,9 +157,13 @@ fn after_success(toolbox: &Toolbox, act: &Act, done: Done) -> Write {
             },
             ..Record::default()
         },
-        (Act::Change(_, Change::Rename(_)), _) => Record {
-            // The next check writes the name that it has then.
-            due: Some(SOON),
+        (Act::Change(id, Change::Rename(name)), _) => Record {
+            // What was asked for; the next check writes the name that the droplet has then.
+            due: Some(GRACE),
+            set: Set {
+                droplet: Some(Some((*id, name.clone()))),
+                ..Set::default()
+            },
             ..same(toolbox)
         },
         (Act::Change(..), done) => Record {
@@ -206,7 +210,11 @@ fn boot(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
         }) => write(Record {
             step: Some(Step::Agent),
             status: Some(Status::AwaitingHeartbeat),
-            due: Some(AGENT_LOOK),
+            due: Some(if has_reported(toolbox) {
+                Duration::ZERO
+            } else {
+                AGENT_LOOK
+            }),
             set: Set {
                 droplet: Some(Some((*id, name.clone()))),
                 address: Some(Some(*address)),
@@ -238,6 +246,14 @@ fn agent(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
             write(given_up(toolbox, GONE_EARLY, true))
         };
     };
+    if has_reported(toolbox) && toolbox.address.or(machine.address).is_some() {
+        // It was faster than its address.
+        return write(Record {
+            status: Some(Status::Active),
+            set: moved(toolbox, machine),
+            ..waiting(toolbox, CHECK)
+        });
+    }
     if is_overdue(toolbox) {
         let words = "The agent did not report within 15 minutes: the machine could not install it, \
                      or cannot reach the control plane";
@@ -396,21 +412,33 @@ fn reboot(toolbox: &Toolbox, machine: Option<&Machine>, action: Option<ActionSta
     }
 }
 
+const SWITCHED_OFF: &str = "The machine is switched off";
+const NOT_RENAMED: &str = "DigitalOcean has not given the machine its new name";
+
 /// A toolbox in use: is its droplet there, where it was, and named as it is?
 fn check(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
     let Some(machine) = machine else {
         return write(missing(toolbox));
     };
     let name = droplet_name(&toolbox.name, toolbox.id);
-    if machine.name != name && !machine.is_locked {
+    let is_named = machine.name == name;
+    if !is_named && machine.is_locked {
+        // What is done to it may be the renaming.
+        return write(waiting(toolbox, GRACE));
+    }
+    // A name that was asked for and not given is asked for again by the next check but one, and not for ever in a row.
+    if !is_named && toolbox.droplet_name.as_ref() != Some(&name) {
         return Next::Act(Act::Change(machine.id, Change::Rename(name)));
     }
-    let off = (machine.power == Power::Off).then(|| "The machine is switched off".to_owned());
+    let off = (machine.power == Power::Off).then(|| SWITCHED_OFF.to_owned());
+    let other = (!is_named).then(|| NOT_RENAMED.to_owned());
     // How the last change ended is told until the next one.
-    let kept = toolbox.problem.clone().filter(|_| toolbox.tries == 0);
+    let kept = toolbox.problem.clone().filter(|problem| {
+        toolbox.tries == 0 && ![SWITCHED_OFF, NOT_RENAMED].contains(&problem.as_str())
+    });
     write(Record {
         due: Some(CHECK),
-        problem: off.or(kept),
+        problem: off.or(other).or(kept),
         set: moved(toolbox, machine),
         ..same(toolbox)
     })
@@ -612,6 +640,14 @@ fn no_action() -> Set {
         action: Some(None),
         ..Set::default()
     }
+}
+
+/// Whether the agent of the machine that was asked for last has reported, and lately.
+fn has_reported(toolbox: &Toolbox) -> bool {
+    let since = toolbox.machine_asked_age.unwrap_or(Duration::MAX);
+    toolbox
+        .heartbeat_age
+        .is_some_and(|age| age < ALIVE && age < since)
 }
 
 fn is_overdue(toolbox: &Toolbox) -> bool {

@@ -4,7 +4,7 @@ use toolbox_api::edge::McpAccessResponse;
 use toolbox_api::error::ApiError;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Answer, Reply, RequestContext, reply};
-use toolbox_instances::connect::{hosts, mcp_url};
+use toolbox_instances::connect::{mcp_url, oauth_hosts, token_hosts};
 use toolbox_instances::find::Target;
 
 use super::instance;
@@ -27,12 +27,14 @@ pub(super) async fn access(
     let request = read_request(cx)?;
     let access = instances(cx)?.mcp_access(&request, toolbox, target).await?;
     let public_url = mcp_url(&cx.state.config.public_url, access.instance_id);
+    let mut hosts = oauth_hosts(&access.name, &public_url);
+    hosts.extend(token_hosts(&access.name, &public_url, None));
     reply::json(
         200,
         &McpAccessResponse {
             success: true,
             instance_id: access.instance_id,
-            hosts: hosts(&access.name, &public_url, None),
+            hosts,
             public_url,
             url: access.url,
             token: access.token.expose().to_owned(),

@@ -1,12 +1,13 @@
-//! Who may use the MCP servers of a toolbox from anywhere.
+//! Who may use the MCP servers of a toolbox from anywhere; and which servers the caller may use, by which programs.
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::{
-    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, RevokeMcpAccessResponse,
+    GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
+    RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
 use toolbox_domain::mcp_access::AccessToken;
 use toolbox_edge::{Answer, RequestContext, reply};
-use toolbox_instances::connect::{hosts, mcp_url};
+use toolbox_instances::connect::{mcp_url, token_hosts};
 
 use super::toolbox_id;
 use crate::host::{instances, read_request};
@@ -41,7 +42,7 @@ pub(super) fn give(cx: RequestContext) -> Answer {
         let url = given.access.instance_id;
         let url = url.map(|id| mcp_url(&cx.state.config.public_url, id));
         let hosts = match (&given.name, &url, token) {
-            (Some(name), Some(url), Some(token)) => hosts(name, url, Some(token)),
+            (Some(name), Some(url), Some(token)) => token_hosts(name, url, Some(token)),
             _ => Vec::new(),
         };
         reply::json(
@@ -75,6 +76,59 @@ pub(super) fn revoke(cx: RequestContext) -> Answer {
             &RevokeMcpAccessResponse {
                 success: true,
                 access,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
+
+/// `GET /mcp-servers`.
+pub(super) fn servers(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let request = read_request(&cx)?;
+        let public_url = &cx.state.config.public_url;
+        let servers = instances(&cx)?
+            .list_mcp_servers(&request, public_url)
+            .await?;
+        reply::json(
+            200,
+            &ListMcpServersResponse {
+                success: true,
+                servers,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
+
+/// `GET /mcp-clients`.
+pub(super) fn clients(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let request = read_request(&cx)?;
+        let access = instances(&cx)?.list_mcp_clients(&request).await?;
+        reply::json(
+            200,
+            &ListMcpAccessResponse {
+                success: true,
+                access,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
+}
+
+/// `DELETE /mcp-clients/{clientId}`.
+pub(super) fn revoke_client(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let request = read_request(&cx)?;
+        let ended = instances(&cx)?
+            .revoke_mcp_client(&request, cx.param(0))
+            .await?;
+        reply::json(
+            200,
+            &RevokeMcpClientResponse {
+                success: true,
+                ended,
                 request_id: cx.request_id.to_string(),
             },
         )

@@ -107,6 +107,21 @@ pub static FUNCTION: Function = Function {
             path: "/{toolboxId}/mcp-access/{accessId}",
             handler: mcp_access::revoke,
         },
+        Route {
+            method: "GET",
+            path: "/mcp-servers",
+            handler: mcp_access::servers,
+        },
+        Route {
+            method: "GET",
+            path: "/mcp-clients",
+            handler: mcp_access::clients,
+        },
+        Route {
+            method: "DELETE",
+            path: "/mcp-clients/{clientId}",
+            handler: mcp_access::revoke_client,
+        },
     ],
 };
 

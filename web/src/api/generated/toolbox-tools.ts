@@ -18,6 +18,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mcp-clients": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in. */
+        get: operations["list_mcp_clients"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mcp-clients/{clientId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+         *     `auth.oauth.revokeGrant`.
+         */
+        delete: operations["revoke_mcp_client"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them. */
+        get: operations["list_mcp_servers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/{toolboxId}/mcp-access": {
         parameters: {
             query?: never;
@@ -343,7 +397,7 @@ export interface components {
          * @description What can be wrong with a call to an edge function.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
+        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "mcp_grant_required" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
         /** @description What more there is to say about an error. */
         ErrorDetails: {
             /** @default null */
@@ -358,6 +412,11 @@ export interface components {
              * @default []
              */
             errors?: components["schemas"]["FieldError"][];
+            /**
+             * @description The page on which a user lets a program in to an MCP server.
+             * @default null
+             */
+            grant_url?: string | null;
             /** @default null */
             operation?: components["schemas"]["OperationView"] | null;
             /** @default null */
@@ -401,10 +460,12 @@ export interface components {
             /** @description The instance. */
             tool_instance: components["schemas"]["ToolInstanceView"];
         };
-        /** @description Body of `POST /{toolboxId}/mcp-access`: who may use the MCP servers of a toolbox. Without `userId` it makes a token. */
+        /** @description Body of `POST /{toolboxId}/mcp-access`: who may use the MCP servers of a toolbox. Without `userId` and `clientId` it makes a token. */
         GrantMcpAccessRequest: {
             /** @description The tools that may be used, 100 at most; all without a list. Resources and prompts of the servers are not limited. */
             allowedTools?: string[] | null;
+            /** @description The program to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you. */
+            clientId?: string | null;
             /**
              * Format: int64
              * @description After so many seconds it ends; without it, when it is revoked.
@@ -435,7 +496,7 @@ export interface components {
             request_id: string;
             /** @description Always true; errors have the envelope. */
             success: boolean;
-            /** @description The token, a secret, shown this once; none where it is shared with a user. */
+            /** @description The token, a secret, shown this once; none for a user or a program. */
             token?: string | null;
             /** @description The public URL of the one instance; none for a whole toolbox, whose instances have one each. */
             url?: string | null;
@@ -483,6 +544,15 @@ export interface components {
             access: components["schemas"]["McpAccessView"][];
             /** @description The request. */
             request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+        };
+        /** @description Answer of `GET /mcp-servers`. */
+        ListMcpServersResponse: {
+            /** @description The request. */
+            request_id: string;
+            /** @description Those of the caller's toolboxes, then those shared with them. */
+            servers: components["schemas"]["McpServerView"][];
             /** @description Always true; errors have the envelope. */
             success: boolean;
         };
@@ -576,7 +646,7 @@ export interface components {
         McpAccessResponse: {
             /** @description The one certificate the machine answers with, PEM; none where the machine is this one and speaks plain HTTP. */
             certificate?: string | null;
-            /** @description What to paste into which host for that URL. `TOOLBOX_MCP_TOKEN` stands where the token belongs. */
+            /** @description What to paste into which host for that URL, with sign-in and with a token. `TOOLBOX_MCP_TOKEN` stands where the token belongs. */
             hosts: components["schemas"]["McpHost"][];
             /**
              * Format: uuid
@@ -672,6 +742,8 @@ export interface components {
         };
         /** @description How one host of MCP clients is told of a server. */
         McpHost: {
+            /** @description How the client proves who it acts for. */
+            auth: components["schemas"]["McpHostAuth"];
             /** @description The host, such as `claude-code`. */
             host: string;
             /** @description What `text` is. */
@@ -680,10 +752,42 @@ export interface components {
             text: string;
         };
         /**
+         * @description How a client proves who it acts for.
+         * @enum {string}
+         */
+        McpHostAuth: "oauth" | "token";
+        /**
          * @description What a host is given.
          * @enum {string}
          */
-        McpHostKind: "command" | "file" | "link";
+        McpHostKind: "command" | "file" | "link" | "url";
+        /** @description An MCP server that a user may use, and may let programs use. */
+        McpServerView: {
+            /** @description The tools that are shared; all without a list. */
+            allowed_tools?: string[] | null;
+            /** @description When the share ends. */
+            expires_at?: string | null;
+            /**
+             * Format: uuid
+             * @description The instance.
+             */
+            instance_id: string;
+            /** @description The toolbox is the caller's; otherwise the server is shared with them. */
+            is_own: boolean;
+            /** @description Its name. */
+            name: string;
+            /** @description Only tools that the server calls read-only are shared. */
+            read_only: boolean;
+            /** @description Its name. */
+            toolbox: string;
+            /**
+             * Format: uuid
+             * @description The toolbox.
+             */
+            toolbox_id: string;
+            /** @description The public URL. */
+            url?: string;
+        };
         /**
          * @description How an MCP server is.
          * @enum {string}
@@ -836,6 +940,18 @@ export interface components {
         RevokeMcpAccessResponse: {
             /** @description What opens nothing any more. */
             access: components["schemas"]["McpAccessView"];
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+        };
+        /** @description Answer of `DELETE /mcp-clients/{clientId}`. */
+        RevokeMcpClientResponse: {
+            /**
+             * Format: int32
+             * @description How many accesses of the program open nothing any more.
+             */
+            ended: number;
             /** @description The request. */
             request_id: string;
             /** @description Always true; errors have the envelope. */
@@ -1271,6 +1387,421 @@ export interface operations {
              *
              *     `database_timeout`: The database did not answer in time
              */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_mcp_clients: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListMcpAccessResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `toolbox_not_found`: No such toolbox, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    revoke_mcp_client: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                clientId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevokeMcpClientResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `mcp_access_not_found`: No such access to MCP servers, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_slow`: The request body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `operation_in_progress`: Another operation on this instance is in progress
+             *
+             *     `illegal_state`: The state of the instance does not allow this
+             *
+             *     `state_changed`: The state of the instance changed meanwhile; read it and try again
+             *
+             *     `toolbox_not_active`: The toolbox is not active
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_large`: The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request breaks a rule
+             *
+             *     `idempotency_key_reused`: The idempotency key was used for a different request
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             *
+             *     `agent_pin_unsupported`: The runtime of this function cannot verify the agent's certificate; it needs Deno.createHttpClient with the options caCerts and proxy
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `delete_failed`: The instance could not be deleted
+             *
+             *     `agent_bad_response`: The agent's answer could not be understood
+             *
+             *     `agent_failed`: The agent failed
+             *
+             *     `agent_too_old`: The agent is too old; redeploy it
+             *
+             *     `agent_unauthorized`: The agent refused the toolbox's key
+             *
+             *     `agent_certificate_invalid`: What answers at the agent's address does not have the enrolled certificate; update the agent and enrol the toolbox again
+             *
+             *     `docker_failed`: Docker on the machine reported a failure
+             *
+             *     `agent_store_failed`: The agent could not store the desired state
+             *
+             *     `database_bad_response`: The database's answer could not be understood
+             */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_unreachable`: The agent cannot be reached
+             *
+             *     `toolbox_not_ready`: The toolbox has no address yet
+             *
+             *     `agent_not_enrolled`: The agent has not enrolled its certificate yet
+             *
+             *     `docker_unreachable`: Docker on the machine does not answer
+             *
+             *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_timeout`: The agent did not answer in time
+             *
+             *     `docker_timeout`: Docker on the machine did not answer in time
+             *
+             *     `database_timeout`: The database did not answer in time
+             */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_mcp_servers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListMcpServersResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `toolbox_not_found`: No such toolbox, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
             504: {
                 headers: {
                     [name: string]: unknown;

@@ -17,8 +17,8 @@ import { cn } from "@/lib/utils.ts";
 /** What is under way with the machine of a toolbox, or what it waits for. One may leave and come back. */
 export function Joining({ toolbox }: { toolbox: Toolbox }) {
   if (toolbox.status.startsWith("error_")) return <Failed toolbox={toolbox} />;
-  if (toolbox.progress) return <Steps toolbox={toolbox} />;
-  return toolbox.kind === "byo" ? <OwnMachine toolbox={toolbox} /> : null;
+  if (toolbox.kind === "byo") return <OwnMachine toolbox={toolbox} />;
+  return toolbox.progress ? <Steps toolbox={toolbox} /> : null;
 }
 
 /** The steps of an order as the control plane names them, in their order. */

@@ -1,11 +1,11 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
 import { Ellipsis } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { toast } from "sonner";
 import { answer, api } from "@/api/client.ts";
 import { ApiError } from "@/api/error.ts";
-import { toolboxQuery } from "@/api/queries.ts";
+import { machineQuery, toolboxQuery, toolsQuery } from "@/api/queries.ts";
 import { Confirm } from "@/components/confirm.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Page } from "@/components/page.tsx";
@@ -15,7 +15,8 @@ import { Skeleton } from "@/components/ui/card.tsx";
 import { Dialog } from "@/components/ui/dialog.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
-import { isMoving, type Toolbox, toolboxState } from "@/lib/states.ts";
+import { BESIDE } from "@/lib/polling.ts";
+import { isMoving, reachedBy, type Toolbox, toolboxState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 import { Joining } from "./joining.tsx";
 import { Resize } from "./resize.tsx";
@@ -29,7 +30,16 @@ const TABS = [
 
 export function ToolboxPage() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
-  const toolbox = usePolling(toolboxQuery(toolboxId), (each) => isMoving(toolboxState(each)));
+  const toolbox = usePolling(toolboxQuery(toolboxId), (each) => isMoving(toolboxState(each)), BESIDE);
+  // The tabs ask; the heading tells what they were answered.
+  const machine = useQuery({ ...machineQuery(toolboxId), enabled: false });
+  const tools = useQuery({ ...toolsQuery(toolboxId), enabled: false });
+  const joined = toolbox.data === undefined ? undefined : typeof toolbox.data.last_heartbeat_at === "string";
+  const before = useRef(joined);
+  useEffect(() => {
+    if (before.current === false && joined === true) toast.success("Your machine has joined");
+    before.current = joined;
+  }, [joined]);
   if (toolbox.data === undefined) {
     const gone = toolbox.error instanceof ApiError && toolbox.error.status === 404;
     return (
@@ -51,10 +61,12 @@ export function ToolboxPage() {
     );
   }
   const { data } = toolbox;
-  // Until its machine has joined there is nothing in the tabs.
-  const joined = data.last_heartbeat_at !== null && data.last_heartbeat_at !== undefined;
   return (
-    <Page title={data.name} state={<State of={toolboxState(data)} />} actions={<Actions of={data} />}>
+    <Page
+      title={data.name}
+      state={<State of={toolboxState(data, reachedBy(machine.data, tools.data))} />}
+      actions={<Actions of={data} />}
+    >
       {toolbox.isError && (
         <ErrorPanel
           error={toolbox.error}
@@ -64,6 +76,7 @@ export function ToolboxPage() {
       )}
       {data.description && <p className="max-w-2xl text-[13px] text-ink-2">{data.description}</p>}
       {(!joined || data.progress || data.status.startsWith("error_")) && <Joining toolbox={data} />}
+      {/* Until its machine has joined there is nothing in the tabs. */}
       {joined && (
         <>
           <nav aria-label="Parts of this toolbox" className="flex gap-1 overflow-x-auto border-b border-line">

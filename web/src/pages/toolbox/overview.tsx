@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { RotateCw } from "lucide-react";
 import { lazy, Suspense } from "react";
-import { machineQuery, type MachineState, toolboxQuery, toolRowsQuery } from "@/api/queries.ts";
+import { machineQuery, toolboxQuery, toolRowsQuery } from "@/api/queries.ts";
 import { ApiError } from "@/api/error.ts";
 import { Attention, attentionOf } from "@/components/attention.tsx";
 import { Age, moment } from "@/components/age.tsx";
@@ -14,7 +14,7 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { duration } from "@/lib/state.ts";
-import { FIREWALL, verdictState } from "@/lib/states.ts";
+import { FIREWALL, type MachineState, verdictState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 const Series = lazy(() => import("@/components/series.tsx"));
@@ -26,6 +26,15 @@ export function OverviewTab() {
   const tools = useQuery({ ...toolRowsQuery(), staleTime: 30_000 });
   const own = (tools.data ?? []).filter((tool) => tool.account_tool_environment_id === toolboxId);
   const attention = toolbox.data === undefined ? [] : attentionOf([toolbox.data], own);
+  if (machine.data?.machine?.docker.reachable === false) {
+    attention.unshift({
+      id: "docker",
+      tone: "bad",
+      text: () => "Docker does not answer on this machine: no tool can be started or changed",
+      action: "Diagnose",
+      to: `/toolboxes/${toolboxId}/system`,
+    });
+  }
   return (
     <div className="grid gap-6">
       <Attention items={attention} />

@@ -9,12 +9,25 @@ use toolbox_domain::spec::SecretValue;
 use toolbox_edge::body::Incoming;
 use toolbox_http::{Headers, Response, TransportError};
 
-use toolbox_edge::recorded::{ROOT, Seen};
+use toolbox_edge::recorded::{ROOT, Scripted, Seen};
 use toolbox_instances::rollouts::{ASK_LIMIT, STEP_LIMIT};
 
-use crate::testing::{INSTANCE, KEY, TOKEN, TOOLBOX, World};
+use crate::FUNCTION;
+use crate::tick::TICK_LIMIT;
+
+const TOOLBOX: &str = "6f9619ff-8b86-4d01-b42d-000000000001";
+const INSTANCE: &str = "22222222-2222-4222-8222-222222222222";
+/// Have the forms of what agents present.
+const TOKEN: &str = "tbe_0123456789_-abcdefghijklmnopqrstuvwxyCANARY";
+const KEY: &str = "tbk_c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffee0bad";
 
 const SECRET: &str = "sb_secret_x";
+
+/// The function over a scripted database.
+fn with(variables: &[(&str, &str)]) -> Scripted {
+    let document = include_str!("../../../docs/api/clock.openapi.json");
+    Scripted::new(&FUNCTION, document, variables)
+}
 
 fn nothing_to_seal() -> Value {
     json!({"outcome": "found", "specs": [], "webhooks": []})
@@ -36,8 +49,8 @@ const IN_DATABASE: [&str; 7] = [
 ];
 
 /// A world in which neither messages, receipts nor rollouts are due.
-fn world() -> World {
-    let world = World::new();
+fn world() -> Scripted {
+    let world = with(&[]);
     world
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
@@ -46,7 +59,7 @@ fn world() -> World {
     world
 }
 
-fn ask_with(world: &World, headers: &[(&'static str, &str)]) -> Seen {
+fn ask_with(world: &Scripted, headers: &[(&'static str, &str)]) -> Seen {
     let mut given = Headers::default();
     for (name, value) in headers {
         given.set(name, (*value).to_owned());
@@ -101,7 +114,7 @@ fn outcomes(seen: &Seen) -> Vec<(&str, &str, Option<&str>)> {
 
 #[test]
 fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
-    let world = World::new();
+    let world = with(&[]);
     let refusal = json!({"code": "42501", "message": "SECRET"}).to_string();
     let refused = Ok(Response::new(403, refusal.into_bytes()));
     world
@@ -157,7 +170,7 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
 
 #[test]
 fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
-    let world = World::with(&[("TOOLBOX_EMAIL_URL", "https://mail.example.org/emails")]);
+    let world = with(&[("TOOLBOX_EMAIL_URL", "https://mail.example.org/emails")]);
     world
         .on("run_job", &done(0))
         .on("claim_rollouts", &json!({"rollouts": []}))
@@ -182,7 +195,7 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
     const PREVIOUS: &str = "the root secret before that one..";
     const CHANNEL: &str = "33333333-3333-4333-8333-333333333333";
     const OTHER: &str = "33333333-3333-4333-8333-333333333334";
-    let world = World::with(&[("BACKEND_TO_DTMA_API_KEY_PREVIOUS", PREVIOUS)]);
+    let world = with(&[("BACKEND_TO_DTMA_API_KEY_PREVIOUS", PREVIOUS)]);
     let keys = |current: &str, owner| {
         let roots = Roots {
             current: current.as_bytes(),
@@ -204,6 +217,8 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
             stored(None, json!({"PLAIN": {"key_id": null, "value": "SECRET one"}, "OLD": old}), "v1"),
             stored(Some(operation), json!({"OLD": old}), "v2"),
             stored(None, json!({"MOVED": old}), "v3"),
+            stored(None, json!({"MALFORMED": {"key_id": null, "value": ["SECRET"]}}), "v4"),
+            stored(None, json!("SECRET"), "v5"),
         ],
         "webhooks": [
             {"channel_id": CHANNEL, "webhook_secret": "whsec_SECRET", "webhook_secret_key_id": null},
@@ -269,7 +284,7 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
 #[test]
 fn any_secret_key_opens_it_in_either_header() {
     let keys = r#"{"default":"sb_secret_x","next":"sb_secret_y"}"#;
-    let world = World::with(&[
+    let world = with(&[
         ("SUPABASE_SECRET_KEYS", keys),
         ("SUPABASE_SERVICE_ROLE_KEY", "legacy.service.role"),
     ]);
@@ -290,7 +305,7 @@ fn any_secret_key_opens_it_in_either_header() {
 
 #[test]
 fn nobody_else_runs_it() {
-    let world = World::with(&[
+    let world = with(&[
         ("SUPABASE_ANON_KEY", "legacy.anon"),
         ("SUPABASE_SERVICE_ROLE_KEY", "legacy.service.role"),
     ]);
@@ -337,14 +352,14 @@ fn nobody_else_runs_it() {
 
 #[test]
 fn it_is_no_toolbox_and_takes_no_other_method() {
-    let world = World::new();
+    let world = with(&[]);
     let seen = world.ask("GET", "/tick", SECRET, "");
     assert_eq!(seen.refusal(), (405, "method_not_allowed"));
 }
 
 /// A world in which machines are bought.
-fn shop() -> World {
-    let world = World::with(&[
+fn shop() -> Scripted {
+    let world = with(&[
         ("DO_API_TOKEN", "dop_v1_SECRET"),
         ("TOOLBOX_DIGITALOCEAN_URL", "http://shop"),
         ("TOOLBOX_RELEASE_URL", "https://releases.example"),
@@ -399,7 +414,7 @@ fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
     let world = shop();
     world.on("begin_rare_job", &json!({"outcome": "due"})).on(
         "sweep_toolboxes",
-        &json!({"outcome": "swept", "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
+        &json!({"outcome": "swept", "adopted": [], "cleaned": [], "unseen": [TOOLBOX], "moved": [], "droplets": [
             {"droplet_id": 7, "toolbox_id": null, "why": "unknown", "is_ours": false}]}),
     );
     world.transport.on(|request| {
@@ -429,7 +444,7 @@ fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
 
 #[test]
 fn a_shop_that_is_set_up_by_half_is_a_failure() {
-    let world = World::with(&[("DO_API_TOKEN", "t")]);
+    let world = with(&[("DO_API_TOKEN", "t")]);
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
@@ -451,7 +466,7 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
         "toolbox_id": TOOLBOX, "user_id": id, "head": {"number": 4, "mac": "ab"}, "expired": null,
         "operations": [{"operation_id": INSTANCE, "action": "start", "result": "succeeded"}],
     }]});
-    let world = World::new();
+    let world = with(&[]);
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
@@ -494,7 +509,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
             {"id": toolbox, "name": "one", "state": "waiting"}, {"id": other, "name": "two", "state": "waiting"},
             {"id": INSTANCE, "name": "three", "state": "waiting"}],
     }]});
-    let world = World::new();
+    let world = with(&[]);
     world
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
@@ -554,12 +569,12 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
 }
 
 #[test]
-fn a_step_of_a_rollout_ends_before_the_ticks_caller_and_the_lease_do() {
+fn a_tick_and_a_step_of_a_rollout_end_before_the_ticks_caller_and_the_lease_do() {
     let deploy = include_str!("../../../docs/DEPLOY.md");
     let (_, waits) = deploy.split_once("timeout_milliseconds := ").unwrap();
     let (waits, _) = waits.split_once('\n').unwrap();
     let waits = Duration::from_millis(waits.parse().unwrap());
-    assert!(STEP_LIMIT < waits, "{STEP_LIMIT:?} {waits:?}");
+    assert!(STEP_LIMIT < TICK_LIMIT && TICK_LIMIT < waits, "{waits:?}");
     let claim = include_str!("../../../supabase/schemas/functions/rollouts.sql");
     assert!(claim.contains("lease constant interval := interval '1 minute'"));
     assert!(STEP_LIMIT < Duration::from_mins(1));
@@ -594,7 +609,7 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
         ([garbled(), refused()], "agent_bad_response", "asked"),
         ([Err(timed_out()), unknown()], "release_unknown", "asked"),
     ] {
-        let world = World::new();
+        let world = with(&[]);
         world
             .on("run_job", &done(0))
             .on("claim_alert_messages", &json!({"messages": []}))
@@ -618,5 +633,22 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
             (&recorded["code"], &recorded["state"]),
             (&json!(code), &json!(state))
         );
+    }
+}
+
+#[test]
+fn a_job_that_does_not_end_is_told_of_and_keeps_no_other_from_running() {
+    let world = world();
+    world.on("run_job", &done(1));
+    world
+        .transport
+        .hang(|request| request.url.ends_with("/claim_rollouts"));
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let jobs = seen.body["jobs"].as_array().unwrap();
+    for job in jobs {
+        let hung = job["job"] == "advance_rollouts";
+        let outcome = if hung { "unfinished" } else { "done" };
+        assert_eq!(job["outcome"], outcome, "{job}");
     }
 }

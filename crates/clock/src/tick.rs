@@ -1,4 +1,4 @@
-//! What is due without anybody asking for it: `POST /heartbeat/tick`, called by the clock.
+//! What is due without anybody asking for it: `POST /clock/tick`, called by a schedule.
 //!
 //! Each job does a bounded part of its work on rows that nobody holds, so two ticks at once share the work, and the
 //! next tick goes on where this one ended. The jobs of a tick run at the same time: one that fails or takes long is told with
@@ -11,11 +11,11 @@ use futures_util::future::join_all;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use toolbox_alerts::Sender;
+use toolbox_api::clock::{JobOutcome, JobReport, TickResponse};
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_api::heartbeat::{JobOutcome, JobReport, TickResponse};
 use toolbox_edge::config::ConfigError;
 use toolbox_edge::{Reply, RequestContext, reply};
-use toolbox_http::LocalFuture;
+use toolbox_http::{LocalFuture, within};
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::receipts::seal_due;
 use toolbox_instances::rollouts::{ASK_LIMIT, LOOK_LIMIT, Rollouts};
@@ -82,8 +82,11 @@ const JOBS: &[Job] = &[
     },
 ];
 
+/// Longest that a tick takes. Its caller waits a minute. A job that has not ended by then is cut off, which is to it as if its worker
+/// died: another goes on when the lease of what it had taken ends.
+pub(crate) const TICK_LIMIT: Duration = Duration::from_secs(50);
 /// Longest that one job of the database may take. Those that send alerts, go on with rollouts, seal receipts, seal secrets, provision
-/// and sweep have bounds of their own: 13 s, 34 s, 8 s, 8 s, 40 s and 30 s. The caller of a tick waits 40 s.
+/// and sweep have bounds of their own: 13 s, 34 s, 8 s, 8 s, 40 s and 30 s, and what they write may take longer than usual.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Toolboxes that one tick takes steps of, at the same time.
@@ -102,9 +105,11 @@ pub(crate) async fn tick(cx: &RequestContext) -> Result<Reply, ApiError> {
 }
 
 async fn run(cx: &RequestContext, job: &Job) -> JobReport {
-    let (outcome, count, code) = match (job.run)(cx, job.name).await {
-        Ok(count) => (JobOutcome::Done, Some(count), None),
-        Err(error) => {
+    let work = (job.run)(cx, job.name);
+    let (outcome, count, code) = match within(&*cx.state.clock, TICK_LIMIT, work).await {
+        None => (JobOutcome::Unfinished, None, None),
+        Some(Ok(count)) => (JobOutcome::Done, Some(count), None),
+        Some(Err(error)) => {
             cx.state.log(&cx.request_id, job.name, &error);
             (JobOutcome::Failed, None, Some(error.code))
         }
@@ -211,7 +216,7 @@ fn advance_provisioning<'a>(
             return Ok(0);
         }
         let provisioning = cx.state.provisioning()?;
-        let (worker, budget) = ("heartbeat/tick", PROVISIONING_BUDGET);
+        let (worker, budget) = ("clock/tick", PROVISIONING_BUDGET);
         provisioning
             .get()
             .advance_due(worker, PROVISIONED_AT_ONCE, budget)

@@ -1,0 +1,196 @@
+/// <reference lib="dom" />
+// One person's way through the console on a whole stack with a machine of their own: what is on the screen is compared
+// with what is. What breaks the machine is real, and the screen says so within fifteen seconds.
+
+import assert from "node:assert/strict";
+import { docker, eventually, signIn } from "../e2e/lib/mod.ts";
+import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
+import { OwnMachine } from "./lib/machine.ts";
+
+const EMAIL = "ada@toolbox.local";
+const PASSWORD = "correct horse battery staple";
+const SAMPLE = "00000000-0000-0000-0000-0000000000aa";
+const IMAGE = "toolbox/sample-mcp:dev";
+/** How long the screen may take to say what is, in milliseconds: the pause between two questions, and an answer. */
+const TRUTH = 15_000;
+
+/** Waits until something on the page says it; how long that took. */
+async function says(person: Person, text: string | RegExp, ms: number): Promise<number> {
+  const begun = performance.now();
+  await person.page.getByText(text).filter({ visible: true }).first().waitFor({ timeout: ms });
+  return Math.round(performance.now() - begun);
+}
+
+Deno.test("from signing up to forgetting the machine", async (t) => {
+  await using web = await openConsole({ dtma: false });
+  await using own = await OwnMachine.open(web.stack);
+  const { machine, droplet } = own;
+  const person = await web.person();
+  const { page } = person;
+  let toolbox = "";
+
+  await t.step("sign up", async () => {
+    await person.signUp(EMAIL, PASSWORD);
+    await says(person, "You have no toolbox yet", 10_000);
+  });
+
+  await t.step("connect a machine with the one command; the page greets it", async () => {
+    await page.getByRole("link", { name: "New toolbox" }).click();
+    await page.getByText("A machine of mine").click();
+    await page.getByLabel("Name").fill("berlin-1");
+    await page.getByRole("button", { name: "Create and show the command" }).click();
+    const command = await page.getByTestId("snippet").innerText();
+    await picture(page, "journey-connect");
+    await isClean(page);
+    toolbox = new URL(page.url()).pathname.split("/").at(-1) ?? "";
+    const { code, text } = await own.type(command);
+    assert.equal(code, 0, text);
+    await says(person, "Your machine has joined", 30_000);
+    await page.getByRole("heading", { name: "Health" }).waitFor();
+    await says(person, /version \d.* answers/, 20_000);
+    await picture(page, "journey-joined");
+    // The token in the command is nowhere but in this page's memory.
+    const token = command.match(/tbe_[\w-]{43}/)?.[0] ?? "";
+    assert.ok(
+      token !== "" &&
+        !(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).includes(token),
+    );
+    assert.ok(!person.requests.some((url) => url.includes(token)));
+  });
+
+  await t.step("a tool that is deployed is seen to start, and green only once it runs", async () => {
+    await run(`docker save ${IMAGE} | docker --host ${droplet.dockerHost} load`);
+    await page.getByRole("link", { name: "Tools", exact: true }).click();
+    await says(person, "No tool runs here yet", 10_000);
+    const owner = await signIn(web.stack.ready, EMAIL, PASSWORD);
+    const reply = await owner.tools.on(toolbox).deploy("Sample", {}, { catalogId: SAMPLE });
+    assert.equal(reply.status, 202, reply.text);
+    const row = page.getByRole("listitem").filter({ hasText: "Sample" });
+    await row.locator('[data-state-word="Running"][data-tone="ok"]').waitFor({ timeout: 40_000 });
+    const running = await docker("--host", droplet.dockerHost, "ps", "--format", "{{.Image}}");
+    assert.match(running, /sample-mcp/, "it runs in Docker when the page says so");
+    await row.locator('[data-state-word="Healthy"]').waitFor({ timeout: 40_000 });
+    await picture(page, "journey-tools");
+    await isClean(page);
+  });
+
+  await t.step("stopped and started from the list, each is seen before it is said", async () => {
+    const row = page.getByRole("listitem").filter({ hasText: "Sample" });
+    for (const [action, word, count] of [["Stop", "Stopped", 0], ["Start", "Running", 1]] as const) {
+      await page.getByRole("button", { name: "Actions of Sample" }).click();
+      await page.getByRole("menuitem", { name: action, exact: true }).click();
+      await row.locator(`[data-state-word="${word}"]`).waitFor({ timeout: 40_000 });
+      const ids = await docker("--host", droplet.dockerHost, "ps", "--quiet");
+      assert.equal(ids.split("\n").filter((id) => id !== "").length, count, `${word} in Docker`);
+    }
+  });
+
+  await t.step("an agent that hangs is told within fifteen seconds, and is brought back from System", async () => {
+    await page.getByRole("link", { name: "System", exact: true }).click();
+    await page.locator('[data-state-word="Healthy"]').first().waitFor();
+    const agent = await agentOf(own);
+    await machine.sh(`kill -STOP ${agent}`);
+    const took = await eventuallySays(person, '[data-state-word="Does not answer"]', TRUTH + 12_000);
+    console.log(`the page says after ${took} ms that the agent hangs`);
+    await picture(page, "journey-agent-hangs");
+    await isClean(page);
+    await page.getByRole("button", { name: "Restart the agent" }).click();
+    await page.locator('[data-state-word="Active"]').waitFor({ timeout: 90_000 });
+    assert.notEqual(await agentOf(own), agent, "another process");
+    await picture(page, "journey-restarted");
+  });
+
+  await t.step("a dead agent is told within fifteen seconds, wherever one looks", async () => {
+    await page.getByRole("link", { name: "Overview", exact: true }).click();
+    await says(person, /version \d.* answers/, 20_000);
+    await machine.sh("/etc/init.d/dtma-companion stop");
+    await droplet.docker("kill", "dtma");
+    const took = await eventuallySays(person, '[data-state-word="Does not answer"]', TRUTH + 5_000);
+    console.log(`the page says after ${took} ms that the agent is dead`);
+    assert.ok(took <= TRUTH, `${took} ms`);
+    assert.equal(await page.locator('main [data-tone="ok"]').filter({ hasText: "Active" }).count(), 0);
+    await picture(page, "journey-agent-dead");
+    await isClean(page);
+    await page.getByRole("link", { name: "Tools", exact: true }).click();
+    await says(person, "The agent does not answer, so this is what was last known", 10_000);
+    await picture(page, "journey-tools-last-known");
+    await isClean(page);
+    await machine.sh("/etc/init.d/dtma-companion start");
+    await page.locator('h1 ~ [data-state-word="Active"]').waitFor({ timeout: 60_000 });
+  });
+
+  await t.step("a Docker that is down is told within fifteen seconds", async () => {
+    await page.getByRole("link", { name: "Overview", exact: true }).click();
+    await says(person, /version \d.* answers/, 20_000);
+    await droplet.stopDocker("SIGKILL");
+    const took = await says(person, /Docker does not answer on this machine/, TRUTH + 5_000);
+    console.log(`the page says after ${took} ms that Docker is down`);
+    await picture(page, "journey-docker-down");
+    await isClean(page);
+    await droplet.startDocker();
+    await page.getByText(/Docker does not answer on this machine/).waitFor({ state: "hidden", timeout: 60_000 });
+  });
+
+  await t.step("what happened is in Activity: who, what, from what to what", async () => {
+    await page.getByRole("link", { name: "Activity", exact: true }).click();
+    await says(person, /Sample: .*→ running/, 10_000);
+    await says(person, /agent restart/, 10_000);
+    await picture(page, "journey-activity");
+    await isClean(page);
+    await page.getByRole("link", { name: "Agent's log" }).click();
+    await says(person, /listening/, 20_000);
+    await picture(page, "journey-agent-log");
+  });
+
+  await t.step("delete asks for the name, and the container is gone when the row is", async () => {
+    await page.getByRole("link", { name: "Tools", exact: true }).click();
+    await page.getByRole("button", { name: "Actions of Sample" }).click();
+    await page.getByRole("menuitem", { name: "Delete…" }).click();
+    const go = page.getByRole("button", { name: "Delete the tool" });
+    assert.equal(await go.isDisabled(), true);
+    await page.getByLabel("Type “Sample” to go on").fill("Sample");
+    await go.click();
+    await says(person, "No tool runs here yet", 40_000);
+    const ids = await docker(
+      "--host",
+      droplet.dockerHost,
+      "ps",
+      "--all",
+      "--quiet",
+      "--filter",
+      "label=io.toolbox.instance_id",
+    );
+    assert.equal(ids.trim(), "");
+  });
+
+  await t.step("forget the machine", async () => {
+    await page.getByRole("button", { name: "More for berlin-1" }).click();
+    await page.getByRole("menuitem", { name: "Forget…" }).click();
+    await page.getByLabel("Type “berlin-1” to go on").fill("berlin-1");
+    await page.getByRole("button", { name: "Forget the machine" }).click();
+    await page.waitForURL("**/toolboxes");
+    await says(person, "You have no toolbox yet", 10_000);
+  });
+
+  assert.deepEqual(person.complaints, []);
+});
+
+/** Waits until an element is on the page; how long that took. */
+async function eventuallySays(person: Person, selector: string, ms: number): Promise<number> {
+  const begun = performance.now();
+  await person.page.locator(selector).first().waitFor({ timeout: ms });
+  return Math.round(performance.now() - begun);
+}
+
+/** The process of the agent, as the machine counts processes. */
+async function agentOf({ droplet }: OwnMachine): Promise<number> {
+  return await eventually("the agent runs", async () => {
+    const pid = Number(await droplet.docker("inspect", "--format", "{{.State.Pid}}", "dtma"));
+    return pid > 0 ? pid : undefined;
+  }, { ms: 20_000 });
+}
+
+async function run(script: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command("sh", { args: ["-ec", script] }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+}

@@ -1,0 +1,172 @@
+// Applications that act for the user: what sign-in knows of them, and which MCP servers they may use, which is ours.
+
+import { queryOptions } from "@tanstack/react-query";
+import { answer, api } from "./client.ts";
+import { ApiError, fromAnswer } from "./error.ts";
+import type { components } from "./generated/toolbox-tools.ts";
+
+export type McpServer = components["schemas"]["McpServerView"];
+export type McpAccess = components["schemas"]["McpAccessView"];
+
+/** An application, as it describes itself: nobody vouches for the name. */
+export interface Application {
+  id: string;
+  name: string;
+}
+
+/** What an application asks for, or where to send the browser when the user said yes to it before. */
+export type Authorization =
+  | { kind: "asks"; client: Application; redirectUri: string; email: string }
+  | { kind: "goes-on"; to: string };
+
+export const authorizationQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["authorization", id],
+    // Asked once: for an application that the user knows, the answer is a code that is good once.
+    staleTime: Infinity,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+    queryFn: async (): Promise<Authorization> => {
+      const { data, error } = await api().supabase.auth.oauth.getAuthorizationDetails(id);
+      if (error !== null) throw error;
+      if ("redirect_url" in data) return { kind: "goes-on", to: data.redirect_url };
+      const { client, redirect_uri: redirectUri, user } = data;
+      return { kind: "asks", client: { id: client.id, name: client.name }, redirectUri, email: user.email };
+    },
+  });
+
+/** Says yes or no; where to send the browser then. */
+export async function decide(id: string, yes: boolean): Promise<string> {
+  const { oauth } = api().supabase.auth;
+  const options = { skipBrowserRedirect: true };
+  const { data, error } = await (yes ? oauth.approveAuthorization(id, options) : oauth.denyAuthorization(id, options));
+  if (error !== null) throw error;
+  return data.redirect_url;
+}
+
+/** The applications that the user said yes to. */
+export const grantsQuery = () =>
+  queryOptions({
+    queryKey: ["applications", "grants"],
+    queryFn: async (): Promise<Application[]> => {
+      const { data, error } = await api().supabase.auth.oauth.listGrants();
+      if (error !== null) throw error;
+      return data.map(({ client }) => ({ id: client.id, name: client.name }));
+    },
+  });
+
+export const mcpServersQuery = () =>
+  queryOptions({
+    queryKey: ["mcp-servers"],
+    queryFn: async ({ signal }) => (await answer(api().tools.GET("/mcp-servers", { signal }))).servers,
+  });
+
+/** What applications may use now. */
+export const accessQuery = () =>
+  queryOptions({
+    queryKey: ["applications", "access"],
+    queryFn: async ({ signal }) => {
+      const { access } = await answer(api().tools.GET("/mcp-clients", { signal }));
+      const counts = ({ revoked_at, expires_at }: McpAccess) =>
+        revoked_at == null && (expires_at == null || Date.parse(expires_at) > Date.now());
+      return access.filter(counts);
+    },
+  });
+
+/** What an application is let in to. */
+export interface Choice {
+  toolboxId: string;
+  /** None: all servers of the toolbox. */
+  instanceId: string | null;
+  /** None: all tools. */
+  tools: string[] | null;
+}
+
+export async function letIn(client: Application, choices: Choice[], seconds: number | null): Promise<void> {
+  for (const { toolboxId, instanceId, tools } of choices) {
+    const body = {
+      name: (client.name.replace(/\p{Cc}/gu, " ").trim() || client.id).slice(0, 255),
+      clientId: client.id,
+      ...(instanceId === null ? {} : { instanceId }),
+      ...(tools === null ? {} : { allowedTools: tools }),
+      ...(seconds === null ? {} : { expiresInSeconds: seconds }),
+    };
+    await answer(api().tools.POST("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, body }));
+  }
+}
+
+export function revokeAccess({ id, toolbox_id: toolboxId }: McpAccess): Promise<unknown> {
+  const path = { toolboxId, accessId: id };
+  return answer(api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", { params: { path } }));
+}
+
+/** Ends all that an application may use, and then that sign-in knows it. */
+export async function disconnect(clientId: string): Promise<void> {
+  try {
+    await answer(api().tools.DELETE("/mcp-clients/{clientId}", { params: { path: { clientId } } }));
+  } catch (error) {
+    // It may use nothing, and sign-in knows it all the same.
+    if (!(error instanceof ApiError && error.code === "mcp_access_not_found")) throw error;
+  }
+  const { error } = await api().supabase.auth.oauth.revokeGrant({ clientId });
+  if (error !== null && error.status !== 404) throw error;
+}
+
+const STATELESS = "2026-07-28";
+const LONGEST = 1_000_000;
+
+/** The names of the tools that a server lists now, asked of the server itself. */
+export const serverToolsQuery = (instanceId: string) =>
+  queryOptions({
+    queryKey: ["mcp-servers", instanceId, "tools"],
+    staleTime: 60_000,
+    queryFn: async ({ signal }): Promise<string[]> => {
+      const reply = await api().raw(`mcp/${instanceId}`, {
+        method: "POST",
+        headers: {
+          "accept": "application/json, text/event-stream",
+          "content-type": "application/json",
+          "mcp-method": "tools/list",
+          "mcp-protocol-version": STATELESS,
+        },
+        body: JSON.stringify({
+          jsonrpc: "2.0",
+          id: 1,
+          method: "tools/list",
+          params: {
+            _meta: {
+              "io.modelcontextprotocol/protocolVersion": STATELESS,
+              "io.modelcontextprotocol/clientCapabilities": {},
+              "io.modelcontextprotocol/clientInfo": { name: "toolbox-console", version: "1" },
+            },
+          },
+        }),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
+      });
+      const text = (await reply.text()).slice(0, LONGEST);
+      const said = answerIn(text);
+      if (said?.error !== undefined) {
+        throw new ApiError(said.error.data?.code ?? "failed", String(said.error.message), reply.status);
+      }
+      if (!reply.ok || !Array.isArray(said?.result?.tools)) throw fromAnswer(reply.status, null);
+      return said.result.tools.map((tool) => String(tool?.name ?? "")).filter((name) => name !== "");
+    },
+  });
+
+interface Message {
+  id?: unknown;
+  result?: { tools?: { name?: unknown }[] };
+  error?: { message?: unknown; data?: { code?: string } };
+}
+
+/** The answer among the messages of a body, which is JSON or a stream of events. */
+function answerIn(text: string): Message | undefined {
+  const events = text.startsWith("{") ? [text] : text.split(/\r?\n/).filter((line) => line.startsWith("data:"));
+  for (const event of events) {
+    try {
+      const message = JSON.parse(event.replace(/^data:/, "")) as Message;
+      if (message.result !== undefined || message.error !== undefined) return message;
+    } catch { /* a line that is no message */ }
+  }
+  return undefined;
+}

@@ -1,0 +1,145 @@
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { accessQuery, authorizationQuery, decide, letIn, mcpServersQuery } from "@/api/applications.ts";
+import { ApiError } from "@/api/error.ts";
+import { signOut, useSession } from "@/app/session.ts";
+import { AccountPage } from "@/components/account-page.tsx";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Button } from "@/components/ui/button.tsx";
+import { Skeleton } from "@/components/ui/card.tsx";
+import { mayLeaveTo, whoIsAt } from "@/lib/leave.ts";
+import { ChooseServers, ChooseTime, type Chosen, keyOf, TIMES, USUAL_TIME } from "./choose.tsx";
+
+/** Where sign-in sends a browser when an application wants to act for its user: the user says yes or no, and to what. */
+export function ConsentPage() {
+  const { authorization_id: id } = useSearch({ from: "/only-signed-in/oauth/consent" });
+  if (id === undefined) {
+    const missing = new ApiError("authorization_missing", "This address does not say which application asks", null);
+    return (
+      <AccountPage title="Let an application in">
+        <ErrorPanel error={missing} />
+      </AccountPage>
+    );
+  }
+  return <Consent id={id} />;
+}
+
+/** Sends the browser to the application. */
+function leave(to: string): void {
+  if (!mayLeaveTo(to)) {
+    throw new ApiError("address_refused", "The application's address is none that a browser may be sent to", null);
+  }
+  location.assign(to);
+}
+
+function Consent({ id }: { id: string }) {
+  const { session } = useSession();
+  const asked = useQuery(authorizationQuery(id));
+  const goesOn = useMutation({ mutationFn: async (to: string) => leave(to) });
+  const { mutate: goOn } = goesOn;
+  const to = asked.data?.kind === "goes-on" ? asked.data.to : null;
+  useEffect(() => {
+    if (to !== null) goOn(to);
+  }, [to, goOn]);
+
+  return (
+    <AccountPage title="Let an application in">
+      {asked.isPending && <Skeleton className="h-24" />}
+      {asked.isError && (
+        <ErrorPanel
+          error={asked.error}
+          title="This request is not open any more, or not yours"
+        />
+      )}
+      {goesOn.isError && <ErrorPanel error={goesOn.error} />}
+      {to !== null && <p className="text-[13px]">You let this application in before. Going on…</p>}
+      {asked.data?.kind === "asks" && (
+        <>
+          <div className="grid gap-2 text-[13px]">
+            <p className="text-sm break-words">
+              An application that calls itself <strong className="break-all">“{asked.data.client.name}”</strong>{" "}
+              wants to use MCP servers for you.
+            </p>
+            <p className="text-ink-2">
+              Nobody has checked this name. What you allow goes to <strong>{whoIsAt(asked.data.redirectUri)}</strong>
+              : go on only if you began this there yourself.
+            </p>
+            <p className="flex flex-wrap items-center justify-between gap-2 text-ink-2">
+              Signed in as {session?.user.email ?? asked.data.email}
+              <Button size="sm" variant="link" onClick={() => void signOut()}>Use another account</Button>
+            </p>
+          </div>
+          <Decide id={id} client={asked.data.client} />
+        </>
+      )}
+    </AccountPage>
+  );
+}
+
+function Decide({ id, client }: { id: string; client: { id: string; name: string } }) {
+  const servers = useQuery(mcpServersQuery());
+  const access = useQuery(accessQuery());
+  const [touched, setTouched] = useState<Chosen>();
+  const [time, setTime] = useState(USUAL_TIME);
+  const before = (access.data ?? []).filter((each) => each.client_id === client.id);
+  const only = servers.data?.length === 1 ? servers.data[0] : undefined;
+  // What it was let in to before, or the one server there is.
+  const chosen = touched ?? Object.fromEntries([
+    ...before.map((each) => ({
+      toolboxId: each.toolbox_id,
+      instanceId: each.instance_id ?? null,
+      tools: each.allowed_tools ?? null,
+    })),
+    ...(only === undefined || before.length > 0
+      ? []
+      : [{ toolboxId: only.toolbox_id, instanceId: only.instance_id, tools: null }]),
+  ].map((choice) => [keyOf(choice.toolboxId, choice.instanceId), choice]));
+  const choices = Object.values(chosen);
+  const decision = useMutation({
+    mutationFn: async (yes: boolean) => {
+      if (yes) await letIn(client, choices, TIMES[time]?.[1] ?? null);
+      leave(await decide(id, yes));
+    },
+  });
+  const busy = decision.isPending || decision.isSuccess;
+
+  return (
+    <form
+      className="grid gap-4"
+      onSubmit={(event) => {
+        event.preventDefault();
+        decision.mutate(true);
+      }}
+    >
+      <h2 className="text-sm font-semibold">What it may use</h2>
+      {(servers.isPending || access.isPending) && <Skeleton className="h-20" />}
+      {servers.isError && (
+        <ErrorPanel
+          error={servers.error}
+          title="Your servers could not be read"
+          retry={() => void servers.refetch()}
+        />
+      )}
+      {servers.data?.length === 0 && (
+        <p className="text-[13px] text-ink-2">You have no MCP server yet. Deploy one first, then connect again.</p>
+      )}
+      {servers.data !== undefined && <ChooseServers servers={servers.data} chosen={chosen} onChange={setTouched} />}
+      <ChooseTime time={time} onChange={setTime} />
+      {decision.isError && <ErrorPanel error={decision.error} />}
+      <div className="flex justify-end gap-2">
+        <Button size="lg" disabled={busy} onClick={() => decision.mutate(false)}>Refuse</Button>
+        <Button
+          size="lg"
+          variant="primary"
+          type="submit"
+          disabled={choices.length === 0}
+          busy={busy && "Going on…"}
+        >
+          Let it in
+        </Button>
+      </div>
+      {choices.length === 0 && <p className="text-right text-xs text-ink-3">Choose a server, or refuse.</p>}
+    </form>
+  );
+}
