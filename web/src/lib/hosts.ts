@@ -30,7 +30,12 @@ export function clientName(agent: string): string {
   return `${NAMES[name.toLowerCase()] ?? name} ${version}`;
 }
 
-const KINDS: Record<string, string> = { command: "Run this", file: "Put this into its settings", link: "Open this" };
+const KINDS: Record<string, string> = {
+  command: "Run this",
+  file: "Put this into its settings",
+  link: "Open this",
+  url: "Add a connector with this URL",
+};
 
 export function kindInWords(kind: string): string {
   return KINDS[kind] ?? kind;
