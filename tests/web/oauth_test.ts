@@ -122,7 +122,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
   });
 
   await t.step("connected applications are listed; one server is taken back, then all", async () => {
-    await page.goto(`${web.url}/applications`);
+    await page.goto(`${web.url}/settings/applications`);
     await page.getByRole("heading", { name: NAME }).waitFor();
     await page.getByText("Notes (local)").waitFor();
     await shown(person, "applications");

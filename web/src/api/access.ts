@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { answer, api } from "./client.ts";
+import { answer, api, rows } from "./client.ts";
 import type { components } from "./generated/toolbox-tools.ts";
 
 export type Access = components["schemas"]["McpAccessView"];
@@ -25,4 +25,31 @@ export const accessQuery = (toolboxId: string) =>
     queryKey: ["toolboxes", toolboxId, "access"],
     queryFn: async ({ signal }) =>
       (await answer(api().tools.GET("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, signal }))).access,
+  });
+
+interface AccessRow extends Omit<Access, "toolbox_id" | "instance_id"> {
+  account_tool_environment_id: string;
+  account_tool_instance_id: string | null;
+}
+
+/** Every access that the user gave, the newest first, in one request. */
+export const givenAccessQuery = () =>
+  queryOptions({
+    queryKey: ["given", "access"],
+    queryFn: async ({ signal }) => {
+      const { supabase } = api();
+      const { data } = await supabase.auth.getSession();
+      const list = await rows<AccessRow[]>(
+        supabase.from("mcp_access").select(
+          "id, account_tool_environment_id, account_tool_instance_id, name, user_id, client_id, allowed_tools, read_only, " +
+            "expires_at, revoked_at, last_used_at, last_client, created_at",
+        ).eq("granted_by", data.session?.user.id ?? "").order("created_at", { ascending: false }).limit(1000)
+          .abortSignal(signal).overrideTypes<AccessRow[], { merge: false }>(),
+      );
+      return list.map(({ account_tool_environment_id, account_tool_instance_id, ...rest }): Access => ({
+        ...rest,
+        toolbox_id: account_tool_environment_id,
+        instance_id: account_tool_instance_id,
+      }));
+    },
   });

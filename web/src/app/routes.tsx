@@ -23,6 +23,14 @@ const next = (search: Record<string, unknown>): Next => {
   return typeof given === "string" && /^\/(?![/\\])/.test(given) ? { next: given } : {};
 };
 
+interface ActivitySearch {
+  toolbox?: string | undefined;
+  tool?: string | undefined;
+  /** Only what went wrong. */
+  failed?: true | undefined;
+  /** How many events at most. */
+  limit?: number | undefined;
+}
 interface DeploySearch {
   /** Where it is to run. */
   toolbox?: string | undefined;
@@ -93,11 +101,6 @@ const signedIn = createRoute({
   id: "signed-in",
   component: Frame,
   beforeLoad: onlySignedIn,
-});
-const applications = createRoute({
-  getParentRoute: () => signedIn,
-  path: "/applications",
-  component: lazyRouteComponent(() => import("@/pages/applications.tsx"), "ApplicationsPage"),
 });
 const home = createRoute({
   getParentRoute: () => signedIn,
@@ -205,6 +208,44 @@ const deploy = createRoute({
   }),
   component: lazyRouteComponent(() => import("@/pages/deploy.tsx"), "DeployPage"),
 });
+const activity = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/activity",
+  validateSearch: (search: Record<string, unknown>): ActivitySearch => ({
+    ...(typeof search.toolbox === "string" && { toolbox: search.toolbox }),
+    ...(typeof search.tool === "string" && { tool: search.tool }),
+    ...(search.failed === true && { failed: true }),
+    ...(typeof search.limit === "number" && search.limit >= 1 && { limit: Math.min(1000, Math.floor(search.limit)) }),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/activity.tsx"), "ActivityPage"),
+});
+const settings = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/pages/settings/layout.tsx"), "SettingsPage"),
+});
+const settingsProfile = createRoute({
+  getParentRoute: () => settings,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/settings/profile.tsx"), "ProfileTab"),
+});
+const settingsAccess = createRoute({
+  getParentRoute: () => settings,
+  path: "/access",
+  validateSearch: (search: Record<string, unknown>): { all?: true | undefined } =>
+    search.all === true ? { all: true } : {},
+  component: lazyRouteComponent(() => import("@/pages/settings/access.tsx"), "AccessTab"),
+});
+const settingsApplications = createRoute({
+  getParentRoute: () => settings,
+  path: "/applications",
+  component: lazyRouteComponent(() => import("@/pages/settings/applications.tsx"), "ApplicationsTab"),
+});
+const settingsAlerts = createRoute({
+  getParentRoute: () => settings,
+  path: "/alerts",
+  component: lazyRouteComponent(() => import("@/pages/settings/alerts.tsx"), "AlertsTab"),
+});
 
 export const routeTree = root.addChildren([
   signIn,
@@ -214,12 +255,13 @@ export const routeTree = root.addChildren([
   asked.addChildren([consent, grant]),
   signedIn.addChildren([
     home,
-    applications,
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
     tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
     marketplace,
     deploy,
+    activity,
+    settings.addChildren([settingsProfile, settingsAccess, settingsApplications, settingsAlerts]),
   ]),
 ]);

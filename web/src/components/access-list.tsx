@@ -12,8 +12,8 @@ import { useNow } from "@/lib/use-now.ts";
 
 interface Props {
   list: Access[];
-  /** To what it opens a way. */
-  where: (access: Access) => ReactNode;
+  /** To what each opens a way, by its id. */
+  where: ReadonlyMap<string, ReactNode>;
 }
 
 /** Who may use MCP servers: how it is limited, when and by which client it was used, and its end. */
@@ -48,7 +48,8 @@ export function AccessList({ list, where }: Props) {
                     <span className="break-words">{access.name}</span>
                   </span>
                   <span className="block text-xs text-ink-3">
-                    {access.client_id ? "an application" : access.user_id ? "a user" : "a token"}, for {where(access)}
+                    {access.client_id ? "an application" : access.user_id ? "a user" : "a token"}, for{" "}
+                    {where.get(access.id)}
                   </span>
                 </span>
                 <span className="min-w-0 text-xs break-words text-ink-2">

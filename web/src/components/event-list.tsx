@@ -5,8 +5,8 @@ import { Card } from "@/components/ui/card.tsx";
 import type { Told } from "@/lib/events.ts";
 import { fromServer } from "@/lib/server-time.ts";
 
-/** What happened: when, who, what and why; the newest first. */
-export function EventList({ events, where }: { events: Told[]; where?: (event: Told) => ReactNode }) {
+/** What happened: when, who, what and why; the newest first. `where` it happened, by the key of the event. */
+export function EventList({ events, where }: { events: Told[]; where?: ReadonlyMap<string, ReactNode> }) {
   return (
     <Card>
       <ul className="divide-y divide-line">
@@ -20,7 +20,7 @@ export function EventList({ events, where }: { events: Told[]; where?: (event: T
             </span>
             <span className="text-ink-2">{event.who}</span>
             <span className="min-w-0 break-words">
-              {where?.(event)}
+              {where?.get(event.key)}
               {event.what}
               {event.why && <span className={event.bad ? "text-bad" : "text-ink-2"}>: {event.why}</span>}
             </span>

@@ -48,7 +48,12 @@ export function SharingTab() {
               You use this server by signing in. Clients that cannot sign in need a token; other users need your leave.
             </Empty>
           )
-          : <AccessList list={list} where={(each) => (each.instance_id ? name : "all servers of the toolbox")} />}
+          : (
+            <AccessList
+              list={list}
+              where={new Map(list.map((each) => [each.id, each.instance_id ? name : "all servers of the toolbox"]))}
+            />
+          )}
       </Section>
     </div>
   );
