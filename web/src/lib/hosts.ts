@@ -34,7 +34,7 @@ const KINDS: Record<string, string> = {
   command: "Run this",
   file: "Put this into its settings",
   link: "Open this",
-  url: "Paste this where it asks for a URL",
+  url: "Add a connector with this URL",
 };
 
 export function kindInWords(kind: string): string {

@@ -21,6 +21,7 @@ export function ConnectTab() {
   const { toolboxId, instanceId, tool } = useTool();
   const connection = useQuery(connectionQuery(toolboxId, instanceId));
   const [made, setMade] = useState<Made | null>(null);
+  const [chosen, setChosen] = useState<Way>("oauth");
   const data = tool.data?.tool_instance;
   if (data !== undefined && !speaksMcp(data)) {
     return (
@@ -45,6 +46,9 @@ export function ConnectTab() {
       : <Skeleton className="h-40 w-full" />;
   }
   const { url, hosts } = connection.data;
+  const signsIn = hosts.some(({ auth }) => auth === "oauth");
+  const way = signsIn ? chosen : "token";
+  const shown = way === "token" && made !== null ? made.hosts : hosts.filter(({ auth }) => auth === way);
   return (
     <div className="grid gap-6">
       <Section title="The URL of this server">
@@ -57,21 +61,41 @@ export function ConnectTab() {
             className="shrink-0 rounded-md border border-line-strong/50 px-3 py-1.5 font-sans"
           />
         </div>
-        <p className="text-[13px] text-ink-2">
-          It speaks streamable HTTP. Most clients need this URL alone: they send you here to sign in, and you choose
-          what they may use. What cannot open a browser comes in with an access token; whoever holds it may use the
-          server until you revoke it.
-        </p>
       </Section>
-      <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />
-      <Waiting toolboxId={toolboxId} instanceId={instanceId} made={made} />
-      <Hosts hosts={made?.hosts ?? hosts} hasToken={made !== null} />
+      {signsIn && (
+        <div role="group" aria-label="How a client comes in" className="grid gap-2 sm:grid-cols-2">
+          {WAYS.map(([each, title, text]) => (
+            <button
+              key={each}
+              type="button"
+              aria-pressed={way === each}
+              onClick={() => setChosen(each)}
+              className="rounded-md border border-line-strong/50 bg-surface p-3 text-left text-[13px] hover:bg-muted/50 aria-pressed:border-accent aria-pressed:bg-accent-soft"
+            >
+              <span className="block font-medium">{title}</span>
+              <span className="text-ink-2">{text}</span>
+            </button>
+          ))}
+        </div>
+      )}
+      {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
+      <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
+      <Waiting toolboxId={toolboxId} instanceId={instanceId} way={way} made={made} />
     </div>
   );
 }
 
+type Way = "oauth" | "token";
+
+const WAYS: [Way, string, string][] = [
+  ["oauth", "It signs in", "The client opens this console, and you choose there what it may use. Nothing is copied."],
+  ["token", "With a token", "For clients that cannot sign in. Whoever holds the token may use the server."],
+];
+
 interface Made {
   access: Access;
+  /** When, by this browser's clock. */
+  at: number;
   token: string;
   hosts: Host[];
 }
@@ -98,7 +122,7 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
     // The answer holds the token; the page forgets it with this component.
     gcTime: 0,
     onSuccess: async ({ access, token, hosts }) => {
-      if (token) onMade({ access, token, hosts });
+      if (token) onMade({ access, token, hosts, at: Date.now() });
       await client.invalidateQueries({ queryKey: ["toolboxes", toolboxId, "access"] });
     },
   });
@@ -154,12 +178,17 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
   );
 }
 
+/** How long somebody who made a token is expected to come with it, in milliseconds. */
+const SOON = 10 * 60_000;
+
 /** Whether a client came in: as the last use of the accesses to this server tells, to the minute. */
 function Waiting(
-  { toolboxId, instanceId, made }: { toolboxId: string; instanceId: string; made: Made | null },
+  { toolboxId, instanceId, way, made }: { toolboxId: string; instanceId: string; way: Way; made: Made | null },
 ) {
+  // Often as long as somebody sits before it; then as any page.
   const waits = (list: Access[]) =>
-    made !== null && !list.some((each) => each.id === made.access.id && each.last_used_at);
+    made !== null && Date.now() - made.at < SOON &&
+    !list.some((each) => each.id === made.access.id && each.last_used_at);
   const access = usePolling(accessQuery(toolboxId), waits, LIVE);
   if (access.isError && access.data === undefined) {
     return (
@@ -174,9 +203,10 @@ function Waiting(
   const used = here.filter((each) => each.last_used_at && !each.revoked_at)
     .toSorted((a, b) => (String(a.last_used_at) < String(b.last_used_at) ? 1 : -1));
   const own = made === null ? undefined : used.find((each) => each.id === made.access.id);
+  const waiting = way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id);
   return (
     <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
-      {made !== null && own === undefined && (
+      {waiting && (
         <p className="flex items-center gap-2 font-medium text-moving">
           <span aria-hidden className="size-2 animate-pulse rounded-full bg-moving" />
           Waiting for your client…
@@ -188,7 +218,7 @@ function Waiting(
           Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
         </p>
       )}
-      {made === null && used.length === 0 && (
+      {!waiting && own === undefined && used.length === 0 && (
         <p className="text-ink-2">No client has used this server yet. Make a token, and put it into your client.</p>
       )}
       {used.some((each) => each.id !== made?.access.id) && (
@@ -205,12 +235,10 @@ function Waiting(
   );
 }
 
-function Hosts({ hosts, hasToken }: { hosts: Host[]; hasToken: boolean }) {
+function Hosts({ hosts, isReady }: { hosts: Host[]; isReady: boolean }) {
   const names = [...new Set(hosts.map(({ host }) => host))];
   const [chosen, setChosen] = useState(names[0] ?? "");
-  const of = hosts.filter(({ host }) => host === chosen);
-  const signsIn = of.filter(({ auth }) => auth === "oauth");
-  const byToken = of.filter(({ auth }) => auth === "token");
+  const shown = hosts.filter(({ host }) => host === chosen);
   return (
     <Section title="Your client">
       <div role="group" aria-label="Hosts" className="grid grid-cols-2 gap-2 sm:grid-cols-3 lg:grid-cols-6">
@@ -226,35 +254,28 @@ function Hosts({ hosts, hasToken }: { hosts: Host[]; hasToken: boolean }) {
         ))}
       </div>
       <Card className="grid gap-3 p-4">
-        {signsIn.map((each) => <Told key={each.text} host={each} isReady />)}
-        {byToken.length > 0 && !hasToken && (
+        {!isReady && (
           <p className="text-[13px] text-ink-2">
-            {signsIn.length > 0 && "With a token instead of signing in: "}
-            put your token where <code className="font-mono text-xs">{NO_TOKEN}</code>{" "}
+            Put your token where <code className="font-mono text-xs">{NO_TOKEN}</code>{" "}
             stands, or create one above: it is put in here.
           </p>
         )}
-        {byToken.map((each) => <Told key={each.text} host={each} isReady={hasToken} />)}
+        {shown.map(({ kind, text }) => (
+          <div key={`${kind} ${text}`} className="grid gap-1.5">
+            <h3 className="text-[13px] font-medium">{kindInWords(kind)}</h3>
+            {kind === "link" && isHostLink(text) && isReady
+              ? (
+                <div>
+                  <Button asChild variant="primary">
+                    <a href={text} rel="noreferrer">Add to {hostName(chosen)}</a>
+                  </Button>
+                </div>
+              )
+              : <Snippet text={pretty(text, kind)} what={`what ${hostName(chosen)} needs`} />}
+          </div>
+        ))}
       </Card>
     </Section>
-  );
-}
-
-/** What one host is given. It is ready when nothing has to be put into it. */
-function Told({ host: { host, kind, text }, isReady }: { host: Host; isReady: boolean }) {
-  return (
-    <div className="grid gap-1.5">
-      <h3 className="text-[13px] font-medium">{kindInWords(kind)}</h3>
-      {kind === "link" && isHostLink(text) && isReady
-        ? (
-          <div>
-            <Button asChild variant="primary">
-              <a href={text} rel="noreferrer">Add to {hostName(host)}</a>
-            </Button>
-          </div>
-        )
-        : <Snippet text={pretty(text, kind)} what={`what ${hostName(host)} needs`} />}
-    </div>
   );
 }
 
