@@ -79,8 +79,8 @@ export function ConnectTab() {
         </div>
       )}
       {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
-      <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
       <Waiting toolboxId={toolboxId} instanceId={instanceId} way={way} made={made} />
+      <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
     </div>
   );
 }
