@@ -48,8 +48,11 @@ Deno.test("the simulator of DigitalOcean", async (t) => {
   });
 
   await t.step("a droplet becomes active, and is gone after its deletion", async () => {
+    // Long enough that it is seen before, also on a machine that is busy.
+    await simulator.settings({ boot_ms: 2000 });
     const id = await order({ user_data: "#cloud-config\n" });
     const made = await droplet(id);
+    await simulator.settings({ boot_ms: 100 });
     assert.deepEqual([made.status, made.locked, made.networks.v4], ["new", true, []]);
     const { networks, locked } = await active(id);
     assert.deepEqual([networks.v4.length, locked], [1, false]);

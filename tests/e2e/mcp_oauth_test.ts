@@ -1,5 +1,9 @@
 /** Applications come in by a URL alone: their user signs in and lets them in, to what was chosen, until it is taken back. */
 import assert from "node:assert/strict";
+import { Client } from "@modelcontextprotocol/sdk/client";
+// Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
+// @ts-types="../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/stdio.d.ts"
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import {
   type Actor,
   App,
@@ -15,6 +19,7 @@ import {
   signUp,
   startWorld,
   tokens,
+  within,
   type World,
 } from "./lib/mod.ts";
 
@@ -227,6 +232,53 @@ Deno.test("an application signs its user in by a URL alone, and may what they ch
     assert.equal(back.searchParams.get("error"), "access_denied");
     const gone = await owner.client.auth.oauth.getAuthorizationDetails(id);
     assert.equal(gone.error?.status, 404);
+  });
+
+  await t.step("mcp-remote brings a host that knows standard streams only, by the URL alone", async () => {
+    const home = await Deno.makeTempDir();
+    const transport = new StdioClientTransport({
+      command: "node",
+      args: [new URL("../../node_modules/mcp-remote/dist/proxy.js", import.meta.url).pathname, url(two)],
+      // It would open a browser by a program that it finds there.
+      env: { PATH: `${home}:${Deno.env.get("PATH")}`, HOME: home, MCP_REMOTE_CONFIG_DIR: `${home}/auth` },
+      stderr: "pipe",
+    });
+    await Deno.writeTextFile(`${home}/xdg-open`, "#!/bin/sh\n", { mode: 0o755 });
+    let said = "";
+    const asked = new Promise<string>((resolve) =>
+      transport.stderr!.on("data", (part) => {
+        said += part;
+        const address = /http\S+\/oauth\/authorize\?\S+/.exec(said)?.[0];
+        if (address) resolve(address);
+      })
+    );
+    const client = new Client({ name: "toolbox-e2e", version: "1" });
+    const connected = client.connect(transport);
+    try {
+      const page = await fetch(await within(20_000, "mcp-remote asks its user", asked), { redirect: "manual" });
+      await page.body?.cancel();
+      const consent = new URL(page.headers.get("location")!);
+      const details = await owner.client.auth.oauth.getAuthorizationDetails(
+        consent.searchParams.get("authorization_id")!,
+      );
+      assert.ok(details.data && "client" in details.data, said);
+      const { id: clientId, name } = details.data.client;
+      const json = { name, clientId, instanceId: two };
+      const given = await owner.tools.request(`/${world.toolboxId}/mcp-access`, { method: "POST", json });
+      assert.equal(given.status, 201, describe(given));
+      // Its own server waits for the browser.
+      const back = await send(await approve(owner.client, consent));
+      assert.equal(back.status, 200, describe(back));
+      await within(20_000, "mcp-remote connects", connected);
+      assert.equal((await client.listTools()).tools.length, 4);
+      const sum = await client.callTool({ name: "add", arguments: { a: 20, b: 22 } });
+      assert.deepEqual(sum.content, [{ type: "text", text: "42" }]);
+    } catch (error) {
+      throw new Error(`mcp-remote said: ${said}`, { cause: error });
+    } finally {
+      await client.close();
+      await Deno.remove(home, { recursive: true });
+    }
   });
 
   await t.step("an application's token opens no other function, table or procedure", async () => {

@@ -17,6 +17,8 @@ interface Client {
   command: string[];
   /** It takes no event of more than 1 MiB, unless it is told to. */
   smallEvents?: boolean;
+  /** Here it signs its user in where it is refused. */
+  signsIn?: boolean;
 }
 
 const node = (file: string, ...rest: string[]) => ["node", `${HOME}/clients/${file}`, ...rest];
@@ -32,14 +34,32 @@ const CLIENTS: Client[] = [
   { name: "TypeScript SDK 1", of: "@modelcontextprotocol/sdk 1.32.2", command: node("typescript-1.mjs") },
   { name: "TypeScript SDK 2", of: "@modelcontextprotocol/client 2.4.0", command: node("typescript-2.mjs") },
   { name: "Python SDK 1", of: "mcp 1.10.1", command: python("sdk1_10", "python.py", "1") },
-  { name: "Python SDK 2", of: "mcp 2.3.0", command: python("servers", "python.py", "2"), smallEvents: true },
-  { name: "FastMCP", of: "fastmcp 4.2.3", command: python("fastmcp4", "fastmcp_client.py"), smallEvents: true },
+  {
+    name: "Python SDK 2",
+    of: "mcp 2.3.0",
+    command: python("servers", "python.py", "2"),
+    smallEvents: true,
+    signsIn: true,
+  },
+  {
+    name: "FastMCP",
+    of: "fastmcp 4.2.3",
+    command: python("fastmcp4", "fastmcp_client.py"),
+    smallEvents: true,
+    signsIn: true,
+  },
   {
     name: "mcp-remote",
     of: "mcp-remote 0.15.1, driven by @modelcontextprotocol/sdk 1.32.2",
     command: node("typescript-1.mjs", "mcp-remote"),
+    signsIn: true,
   },
-  { name: "Inspector", of: "@modelcontextprotocol/inspector 2.12.0, its command line", command: node("inspector.mjs") },
+  {
+    name: "Inspector",
+    of: "@modelcontextprotocol/inspector 2.12.0, its command line",
+    command: node("inspector.mjs"),
+    signsIn: true,
+  },
 ];
 
 /** What one client did with one server. */
@@ -63,10 +83,12 @@ const THROUGH = ["everything", "everything, HTTP", "FastMCP 4, HTTP", "stateless
 
 const options = parseArgs(Deno.args);
 const named = SERVERS.filter(({ name }) => name.includes(options.server ?? ""));
-const servers = options.through ? named.filter(({ name }) => THROUGH.includes(name)) : named;
-const clients = CLIENTS.filter(({ name }) => name.includes(options.client ?? ""));
+const servers = options.through || options["sign-in"] ? named.filter(({ name }) => THROUGH.includes(name)) : named;
+const clients = CLIENTS.filter(({ name, signsIn }) =>
+  name.includes(options.client ?? "") && (signsIn || !options["sign-in"])
+);
 /** What the tables stand between in the document. */
-const mark = options.through ? "through" : "matrix";
+const mark = options["sign-in"] ? "sign-in" : options.through ? "through" : "matrix";
 endCleanly(3600);
 try {
   const rows = await measure();
@@ -86,7 +108,8 @@ try {
 }
 
 async function measure(): Promise<Row[]> {
-  const way = options.through ? await functionWay() : await agentWay(options.agent);
+  const signIn = options["sign-in"];
+  const way = options.through || signIn ? await functionWay({ signIn }) : await agentWay(options.agent);
   const container = await startClients(way);
   const rows: Row[] = [];
   const rest = servers.entries();
@@ -104,7 +127,10 @@ async function startClients(way: Way): Promise<string> {
   onCleanup(async () => void await docker(["rm", "--force", name]));
   // It has a name, so it can be ended whatever happens here, and it ends by itself.
   await docker(["run", "--detach", "--rm", "--name", name, "--network", "host", IMAGE, "sleep", "3600"]);
-  if (way.certificate) await docker(["exec", "--interactive", name, "sh", "-c", "cat >/tmp/ca.pem"], way.certificate);
+  const write = (file: string, text: string) =>
+    docker(["exec", "--interactive", name, "sh", "-c", `cat >${file}`], text);
+  if (way.certificate) await write("/tmp/ca.pem", way.certificate);
+  if (way.owner) await write("/tmp/owner.json", JSON.stringify(way.owner));
   return name;
 }
 
@@ -113,7 +139,7 @@ async function row(way: Way, container: string, server: Server): Promise<Row> {
   let deployed;
   try {
     deployed = await way.deploy(server, IMAGE);
-    await answering(deployed.endpoint, way);
+    await answering(deployed.own ?? deployed.endpoint, way);
     result.deployed = await deployed.found();
   } catch (error) {
     result.failed = String((error as Error).message);
@@ -157,8 +183,11 @@ async function answering({ url, headers }: Endpoint, { client }: Way): Promise<v
 
 async function pair(way: Way, container: string, client: Client, job: Record<string, unknown>): Promise<Cell> {
   const trust = way.certificate ? ["NODE_EXTRA_CA_CERTS=/tmp/ca.pem", "SSL_CERT_FILE=/tmp/ca.pem"] : [];
-  const env = [...trust, "PYTHONWARNINGS=ignore"];
-  const command = ["exec", "--interactive", ...env.flatMap((one) => ["--env", one]), container, ...client.command];
+  // Programs keep what they were given when they signed in.
+  const home = `/tmp/${crypto.randomUUID()}`;
+  const env = [...trust, "PYTHONWARNINGS=ignore", `HOME=${home}`, "BROWSER=xdg-open %s &"];
+  const command = ["exec", "--interactive", ...env.flatMap((one) => ["--env", one]), container];
+  command.push("sh", "-c", 'mkdir "$HOME" && exec "$@"', "sh", ...client.command);
   const cell: Cell = { revision: null, done: [], failed: [] };
   let output = "";
   let ended: Error | undefined;
@@ -254,6 +283,8 @@ interface Options {
   logs?: boolean;
   /** Through the function `mcp`, by URL and token. */
   through?: boolean;
+  /** The same by URL alone: clients sign their user in. */
+  "sign-in"?: boolean;
   agent: string;
 }
 
@@ -261,7 +292,7 @@ function parseArgs(args: string[]) {
   const result: Options = { agent: "" };
   for (let at = 0; at < args.length; at++) {
     const name = args[at].replace(/^--/, "");
-    if (name === "write" || name === "logs" || name === "through") result[name] = true;
+    if (name === "write" || name === "logs" || name === "through" || name === "sign-in") result[name] = true;
     else if ((name === "server" || name === "client" || name === "agent") && args[at + 1]) result[name] = args[++at];
     else throw new Error(`unknown or incomplete option ${args[at]}`);
   }

@@ -13,7 +13,9 @@ export interface Endpoint {
 }
 
 export interface Deployed {
-  endpoint: Endpoint;
+  endpoint: Endpoint & { signIn?: boolean };
+  /** How its owner reaches it, where clients have to sign in. */
+  own?: Endpoint;
   /** What the agent says of the server, once it has been asked. */
   found(): Promise<string>;
   logs(): Promise<string>;
@@ -25,6 +27,8 @@ export interface Way {
   certificate?: string;
   /** Trusts it. */
   client?: Deno.HttpClient;
+  /** Who is signed in in the clients' browser. */
+  owner?: { url: string; apikey: string; token: string; toolboxId: string };
   /** `more` is more of what a deploy says, where it is one. */
   deploy(server: Server, image: string, more?: Record<string, unknown>): Promise<Deployed>;
   stop(): Promise<void>;
@@ -72,11 +76,12 @@ export async function agentWay(program: string): Promise<Way> {
   };
 }
 
-/** Every server on a whole local stack, deployed by its owner, with a token of its own. */
-export async function functionWay(): Promise<Way> {
+/** Every server on a whole local stack, deployed by its owner, with a token of its own, or without one. */
+export async function functionWay({ signIn = false } = {}): Promise<Way> {
   const world = await startWorld();
-  const { owner, toolboxId } = world;
+  const { owner, toolboxId, ready } = world;
   return {
+    owner: { url: ready.url, apikey: ready.publishable_key, token: owner.token, toolboxId },
     stop: onCleanup(async () => await world[Symbol.asyncDispose]()),
     deploy: async (server, image, more) => {
       const override = {
@@ -97,8 +102,10 @@ export async function functionWay(): Promise<Way> {
         json: { name: server.name, instanceId: id },
       });
       if (given.status !== 201) throw new Error(`no token: ${given.status} ${given.text}`);
+      const own = { url: given.json.url, headers: { Authorization: `Bearer ${given.json.token}` } };
       return {
-        endpoint: { url: given.json.url, headers: { Authorization: `Bearer ${given.json.token}` } },
+        own,
+        endpoint: signIn ? { url: own.url, headers: {}, signIn } : own,
         found: async () => found((await world.agent.call(`/tools/${id}`)).json.mcp),
         logs: async () => (await owner.tools.logs(id)).text,
         remove: async () => void await owner.tools.remove(id, { wait: 30 }),

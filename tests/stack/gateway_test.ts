@@ -227,6 +227,7 @@ Deno.test("the gateway hands requests to functions and adds nothing", async (t) 
       "SUPABASE_SECRET_KEYS",
       "SUPABASE_SERVICE_ROLE_KEY",
       "SUPABASE_URL",
+      "TOOLBOX_SITE_URL",
     ]);
     assert.equal(env.SUPABASE_URL, url);
     assert.deepEqual(JSON.parse(env.SUPABASE_PUBLISHABLE_KEYS), { default: publishable_key });

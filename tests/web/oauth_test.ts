@@ -93,6 +93,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await page.getByText(`“${NAME}”`).waitFor();
     assert.ok(await page.getByLabel("Calendar").isChecked());
     assert.ok(!await page.getByLabel("Notes").isChecked());
+    await page.getByText("Now: echo, add").waitFor();
     await page.getByRole("button", { name: "Let it in" }).click();
     await page.getByText("Done. Go back to the application").waitFor();
     assert.equal((await toolsOf(app, url(two))).length, 4);
@@ -113,10 +114,11 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     const gone = returned();
     await page.getByRole("button", { name: "Refuse" }).click();
     assert.equal((await gone).searchParams.get("error"), "access_denied");
+    await page.waitForURL("**/callback?**");
   });
 
   await t.step("connected applications are listed; one server is taken back, then all", async () => {
-    await page.goto(`${web.url}/applications`);
+    await page.goto(`${web.url}/settings/applications`);
     await page.getByRole("heading", { name: NAME }).waitFor();
     await page.getByText("Notes (local)").waitFor();
     const calendar = page.getByRole("listitem").filter({ hasText: "Calendar (local)" });

@@ -11,7 +11,7 @@ use toolbox_domain::mcp_access::AccessToken;
 use toolbox_domain::names::encode_segment;
 use toolbox_edge::reply::Body;
 use toolbox_edge::{Reply, RequestContext, identity};
-use toolbox_http::{Headers, Response};
+use toolbox_http::{Headers, Passed, Response};
 use toolbox_instances::reach::HttpsAgents;
 
 /// Headers that pass to the server, beside those that begin with [`PREFIX`].
@@ -87,7 +87,11 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
     Ok(Response {
         status: answer.status,
         headers: answer.headers,
-        body: answer.body.map_or(Body::Empty, Body::Stream),
+        body: match answer.body {
+            Passed::Whole(bytes) if bytes.is_empty() => Body::Empty,
+            Passed::Whole(bytes) => Body::Bytes(bytes),
+            Passed::Stream(stream) => Body::Stream(stream),
+        },
     })
 }
 

@@ -22,7 +22,8 @@ use web_sys::{AbortController, RequestInit, RequestRedirect};
 
 use crate::message::{Request, Response};
 use crate::transport::{
-    BodyStream, Break, Call, Clock, LocalFuture, Passing, Pin, Transport, TransportError, classify,
+    BodyStream, Break, Call, Clock, LocalFuture, Passed, Passing, Pin, Transport, TransportError,
+    classify,
 };
 
 #[wasm_bindgen]
@@ -256,7 +257,7 @@ impl Transport for Fetch {
         mut call: Call,
         body: Option<BodyStream>,
         passing: Passing,
-    ) -> LocalFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+    ) -> LocalFuture<'_, Result<Response<Passed>, TransportError>> {
         Box::pin(before(call.deadline, async move {
             let rest = match body {
                 Some(body) => match beginning(body.inner).await? {
@@ -280,11 +281,16 @@ impl Transport for Fetch {
                     None => Err(js_sys::Error::new(why.text()).into()),
                 }
             };
+            let announced = response.headers().get("content-length");
+            let length = announced.and_then(|text| text.parse::<usize>().ok());
             let body = match response.body() {
-                Some(body) => Some(BodyStream {
+                None => Passed::Whole(Vec::new()),
+                Some(_) if length.is_some_and(|length| length <= ONE_PIECE) => {
+                    Passed::Whole(read_body(&response, ONE_PIECE).await?)
+                }
+                Some(body) => Passed::Stream(BodyStream {
                     inner: piped(body, held, passing, broken)?,
                 }),
-                None => None,
             };
             let mut passed = Response::new(response.status(), body);
             for name in passing.headers {
@@ -401,7 +407,7 @@ pub async fn read_stream(
     Ok((length <= limit).then_some(bytes))
 }
 
-/// Bodies up to this size are sent in one piece. The host writes a stream's head and each of its parts by itself, and the
+/// Bodies up to this size are passed on in one piece. The host writes a stream's head and each of its parts by itself, and the
 /// kernel holds the second one back until the first is acknowledged: that takes a round trip, or 40 ms.
 const ONE_PIECE: usize = 64 * 1024;
 

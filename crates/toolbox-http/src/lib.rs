@@ -23,6 +23,6 @@ pub mod transport;
 
 pub use message::{Headers, Request, Response};
 pub use transport::{
-    BodyStream, BoxFuture, Break, Call, Clock, LocalFuture, Passing, Pin, ThreadSafe, Transport,
-    TransportError, within,
+    BodyStream, BoxFuture, Break, Call, Clock, LocalFuture, Passed, Passing, Pin, ThreadSafe,
+    Transport, TransportError, within,
 };

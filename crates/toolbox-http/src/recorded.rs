@@ -13,7 +13,9 @@ use futures_util::stream::once;
 use toolbox_domain::retry::Fault;
 
 use crate::message::{Request, Response};
-use crate::transport::{BodyStream, BoxFuture, Call, Clock, Passing, Transport, TransportError};
+use crate::transport::{
+    BodyStream, BoxFuture, Call, Clock, Passed, Passing, Transport, TransportError,
+};
 
 type Rule = Box<dyn FnMut(&Request) -> Option<Result<Response, TransportError>> + Send>;
 
@@ -127,17 +129,13 @@ impl Transport for Recorded {
         mut call: Call,
         body: Option<BodyStream>,
         passing: Passing,
-    ) -> BoxFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+    ) -> BoxFuture<'_, Result<Response<Passed>, TransportError>> {
         Box::pin(async move {
             if let Some(body) = body {
                 call.request.body = body.read(usize::MAX).await?;
             }
             let answer = self.answer(&call)?;
-            let body = Bytes::from(answer.body);
-            let mut passed = Response::new(
-                answer.status,
-                (!body.is_empty()).then(|| BodyStream::new(once(ready(Ok(body))))),
-            );
+            let mut passed = Response::new(answer.status, Passed::Whole(answer.body));
             for name in passing.headers {
                 if let Some(value) = answer.headers.get(name) {
                     passed.headers.set(name, value);

@@ -106,14 +106,14 @@ pub trait Transport: ThreadSafe {
         longest: Duration,
     ) -> BoxFuture<'_, Result<Response<BodyStream>, TransportError>>;
 
-    /// Sends with a body that is passed on as it comes, a short one in one piece, and hands the answer's body on, which has none
-    /// in some answers. Nothing is understood here. A host that is never asked to says so.
+    /// Sends with a body that is passed on as it comes, and hands the answer's body on, either in one piece where it is short.
+    /// Nothing is understood here. A host that is never asked to says so.
     fn pipe(
         &self,
         call: Call,
         body: Option<BodyStream>,
         passing: Passing,
-    ) -> BoxFuture<'_, Result<Response<Option<BodyStream>>, TransportError>> {
+    ) -> BoxFuture<'_, Result<Response<Passed>, TransportError>> {
         let _ = (call, body, passing);
         let cannot = TransportError::new(Fault::BadBody, "this host passes no bodies on");
         Box::pin(ready(Err(cannot)))
@@ -253,6 +253,25 @@ impl BodyStream {
 impl fmt::Debug for BodyStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BodyStream")
+    }
+}
+
+/// The body of an answer that is passed on.
+#[derive(Debug)]
+pub enum Passed {
+    /// All of it, or nothing.
+    Whole(Vec<u8>),
+    /// As it comes.
+    Stream(BodyStream),
+}
+
+impl Passed {
+    /// Reads it to its end; an error when it is longer than `limit` bytes.
+    pub async fn read(self, limit: usize) -> Result<Vec<u8>, TransportError> {
+        match self {
+            Self::Whole(bytes) => Ok(bytes),
+            Self::Stream(stream) => stream.read(limit).await,
+        }
     }
 }
 

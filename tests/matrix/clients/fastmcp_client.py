@@ -30,7 +30,8 @@ async def sampled(_messages, _params, _context):
 
 @asynccontextmanager
 async def connected():
-    transport = StreamableHttpTransport(steps.job["url"], headers=steps.job["headers"])
+    auth = "oauth" if steps.job.get("signIn") else None
+    transport = StreamableHttpTransport(steps.job["url"], headers=steps.job["headers"], auth=auth)
     handlers = {"elicitation_handler": elicited, "sampling_handler": sampled, "roots": [steps.ROOT]}
     async with Client(transport, **handlers) as client:
         yield Connected(client)

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import steps
 
@@ -13,8 +14,10 @@ if GENERATION == "1":
 else:
     import mcp_types as types
     from mcp import Client
+    from mcp.client.auth import OAuthClientProvider
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared._httpx_utils import create_mcp_http_client
+    from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 
 class Connected:
@@ -52,9 +55,48 @@ async def generation_1():
             yield Connected(session, (await session.initialize()).protocolVersion)
 
 
+class Kept:
+    """What a program keeps of itself: its registration and its tokens."""
+
+    tokens = client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client):
+        self.client = client
+
+
+kept = Kept()
+
+
+def signed_in():
+    """By a URL alone, where the job says so."""
+    if not steps.job.get("signIn"):
+        return None
+    back = None
+
+    async def redirect(url):
+        nonlocal back
+        back = await steps.decided(url)
+
+    async def callback():
+        told = parse_qs(urlsplit(back).query)
+        return AuthorizationCodeResult(**{name: told[name][0] for name in ("code", "state", "iss") if name in told})
+
+    metadata = OAuthClientMetadata(client_name="Python SDK", redirect_uris=["http://localhost:7777/callback"])
+    return OAuthClientProvider(steps.job["url"], metadata, kept, redirect, callback)
+
+
 @asynccontextmanager
 async def generation_2():
-    async with create_mcp_http_client(headers=steps.job["headers"]) as http:
+    async with create_mcp_http_client(headers=steps.job["headers"], auth=signed_in()) as http:
         client = Client(streamable_http_client(steps.job["url"], http_client=http), mode="auto", **CALLBACKS)
         async with client:
             yield Connected(client, client.protocol_version)

@@ -18,6 +18,13 @@ job = json.load(sys.stdin)
 answers = (job.get("elicit") or {}).get("content") or {}
 
 
+async def decided(url):
+    """Where the owner's browser is sent back to from `url`."""
+    browser = await asyncio.create_subprocess_exec("xdg-open", "--print", url, stdout=asyncio.subprocess.PIPE)
+    back, _ = await browser.communicate()
+    return back.decode()
+
+
 def say(**line):
     print(json.dumps(line), flush=True)
 

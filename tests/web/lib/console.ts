@@ -27,6 +27,17 @@ export class Person {
       this.written.push(message.text());
       if (/Content.Security.Policy|Refused to/i.test(message.text())) this.complaints.push(message.text());
     });
+    page.on("response", (response) => {
+      // The page itself must be whole; what the functions answer is the tests' business.
+      if (response.url().startsWith(url) && response.status() >= 400) {
+        this.complaints.push(`${response.status()} ${response.url()}`);
+      }
+    });
+    page.on("requestfailed", (request) => {
+      if (request.url().startsWith(`${url}/assets/`)) {
+        this.complaints.push(`${request.failure()?.errorText} ${request.url()}`);
+      }
+    });
     page.on("request", (request) => this.requests.push(request.url()));
   }
 

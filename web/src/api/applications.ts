@@ -2,7 +2,7 @@
 
 import { queryOptions } from "@tanstack/react-query";
 import { answer, api } from "./client.ts";
-import { ApiError, fromAnswer } from "./error.ts";
+import { ApiError } from "./error.ts";
 import type { components } from "./generated/toolbox-tools.ts";
 
 export type McpServer = components["schemas"]["McpServerView"];
@@ -110,63 +110,4 @@ export async function disconnect(clientId: string): Promise<void> {
   }
   const { error } = await api().supabase.auth.oauth.revokeGrant({ clientId });
   if (error !== null && error.status !== 404) throw error;
-}
-
-const STATELESS = "2026-07-28";
-const LONGEST = 1_000_000;
-
-/** The names of the tools that a server lists now, asked of the server itself. */
-export const serverToolsQuery = (instanceId: string) =>
-  queryOptions({
-    queryKey: ["mcp-servers", instanceId, "tools"],
-    staleTime: 60_000,
-    queryFn: async ({ signal }): Promise<string[]> => {
-      const reply = await api().raw(`mcp/${instanceId}`, {
-        method: "POST",
-        headers: {
-          "accept": "application/json, text/event-stream",
-          "content-type": "application/json",
-          "mcp-method": "tools/list",
-          "mcp-protocol-version": STATELESS,
-        },
-        body: JSON.stringify({
-          jsonrpc: "2.0",
-          id: 1,
-          method: "tools/list",
-          params: {
-            _meta: {
-              "io.modelcontextprotocol/protocolVersion": STATELESS,
-              "io.modelcontextprotocol/clientCapabilities": {},
-              "io.modelcontextprotocol/clientInfo": { name: "toolbox-console", version: "1" },
-            },
-          },
-        }),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
-      });
-      const text = (await reply.text()).slice(0, LONGEST);
-      const said = answerIn(text);
-      if (said?.error !== undefined) {
-        throw new ApiError(said.error.data?.code ?? "failed", String(said.error.message), reply.status);
-      }
-      if (!reply.ok || !Array.isArray(said?.result?.tools)) throw fromAnswer(reply.status, null);
-      return said.result.tools.map((tool) => String(tool?.name ?? "")).filter((name) => name !== "");
-    },
-  });
-
-interface Message {
-  id?: unknown;
-  result?: { tools?: { name?: unknown }[] };
-  error?: { message?: unknown; data?: { code?: string } };
-}
-
-/** The answer among the messages of a body, which is JSON or a stream of events. */
-function answerIn(text: string): Message | undefined {
-  const events = text.startsWith("{") ? [text] : text.split(/\r?\n/).filter((line) => line.startsWith("data:"));
-  for (const event of events) {
-    try {
-      const message = JSON.parse(event.replace(/^data:/, "")) as Message;
-      if (message.result !== undefined || message.error !== undefined) return message;
-    } catch { /* a line that is no message */ }
-  }
-  return undefined;
 }

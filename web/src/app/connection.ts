@@ -31,9 +31,11 @@ queryClient.getQueryCache().subscribe((event) => {
   if (event.action.type === "error") set(toApiError(event.action.error).status === null ? "silent" : "live");
 });
 
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
 export function useConnection(): Connection {
-  return useSyncExternalStore((listener) => {
-    listeners.add(listener);
-    return () => listeners.delete(listener);
-  }, () => current);
+  return useSyncExternalStore(subscribe, () => current);
 }

@@ -1,4 +1,4 @@
-import { AppWindow, History, Server, Settings, Store } from "lucide-react";
+import { History, Server, Settings, Store } from "lucide-react";
 import type { ComponentType } from "react";
 
 interface Place {
@@ -14,6 +14,5 @@ export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
   { to: "/marketplace", label: "Marketplace", icon: Store, words: "catalog deploy image git new tool" },
   { to: "/activity", label: "Activity", icon: History, words: "events history audit" },
-  { to: "/applications", label: "Applications", icon: AppWindow, words: "connected clients oauth grants settings" },
-  { to: "/settings", label: "Settings", icon: Settings, words: "profile password access tokens alerts webhook" },
+  { to: "/settings", label: "Settings", icon: Settings, words: "profile password access tokens connected applications oauth alerts webhook" },
 ];

@@ -102,11 +102,6 @@ const signedIn = createRoute({
   component: Frame,
   beforeLoad: onlySignedIn,
 });
-const applications = createRoute({
-  getParentRoute: () => signedIn,
-  path: "/applications",
-  component: lazyRouteComponent(() => import("@/pages/applications.tsx"), "ApplicationsPage"),
-});
 const home = createRoute({
   getParentRoute: () => signedIn,
   path: "/",
@@ -241,6 +236,11 @@ const settingsAccess = createRoute({
     search.all === true ? { all: true } : {},
   component: lazyRouteComponent(() => import("@/pages/settings/access.tsx"), "AccessTab"),
 });
+const settingsApplications = createRoute({
+  getParentRoute: () => settings,
+  path: "/applications",
+  component: lazyRouteComponent(() => import("@/pages/settings/applications.tsx"), "ApplicationsTab"),
+});
 const settingsAlerts = createRoute({
   getParentRoute: () => settings,
   path: "/alerts",
@@ -255,7 +255,6 @@ export const routeTree = root.addChildren([
   asked.addChildren([consent, grant]),
   signedIn.addChildren([
     home,
-    applications,
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
@@ -263,6 +262,6 @@ export const routeTree = root.addChildren([
     marketplace,
     deploy,
     activity,
-    settings.addChildren([settingsProfile, settingsAccess, settingsAlerts]),
+    settings.addChildren([settingsProfile, settingsAccess, settingsApplications, settingsAlerts]),
   ]),
 ]);

@@ -44,11 +44,13 @@ export async function startSession(): Promise<void> {
 
 export const currentSession = (): SessionState => state;
 
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
 export function useSession(): SessionState {
-  return useSyncExternalStore((listener) => {
-    listeners.add(listener);
-    return () => listeners.delete(listener);
-  }, currentSession);
+  return useSyncExternalStore(subscribe, currentSession);
 }
 
 /** The server takes this session no more: it is forgotten, and the page asks to sign in again. */

@@ -3,7 +3,9 @@
 /** While an operation is under way, at rest, while one looks at a live machine, and at most after failures; in milliseconds. */
 export const MOVING = 1_500;
 export const AT_REST = 30_000;
-export const LIVE = 15_000;
+export const LIVE = 10_000;
+/** An answer that takes longer is missed: until it comes, nothing is known. */
+export const SLOW = 3_000;
 /** For what comes along with something livelier. */
 export const BESIDE = 60_000;
 const MOST = 120_000;

@@ -7,6 +7,13 @@ export function failuresOf(query: object): number {
   return failures.get(query) ?? 0;
 }
 
+const begun = new WeakMap<object, number>();
+
+/** When the question that is under way was asked, in milliseconds of this browser's clock. */
+export function askedAt(query: object): number | null {
+  return begun.get(query) ?? null;
+}
+
 export const queryClient = new QueryClient({
   queryCache: new QueryCache({
     onError: (_error, query: Query<unknown, unknown, unknown>) => failures.set(query, failuresOf(query) + 1),
@@ -17,4 +24,8 @@ export const queryClient = new QueryClient({
     queries: { retry: false, staleTime: 1_000, gcTime: 10 * 60_000, networkMode: "always" },
     mutations: { retry: false, networkMode: "always" },
   },
+});
+
+queryClient.getQueryCache().subscribe((event) => {
+  if (event.type === "updated" && event.action.type === "fetch") begun.set(event.query, Date.now());
 });

@@ -17,7 +17,7 @@ export type McpHealth = Tools["schemas"]["McpHealth"];
 /** A machine is silent after three of its intervals, as the control plane counts; an interval is a minute unless told otherwise. */
 const SILENT_AFTER = 180;
 /** What was asked of a machine just now counts until two of our own questions went unanswered. */
-const LIVE_FOR = 45;
+const LIVE_FOR = 30;
 /** An MCP server that nobody uses is asked every minute. */
 const MCP_FOR = 180;
 
@@ -37,18 +37,26 @@ const TOOLBOX: Record<string, [string, Tone]> = {
 
 /** Whether a machine answered when it was asked just now. */
 export interface Reached {
-  reachable: boolean;
+  /** Null while an answer is missed. */
+  reachable: boolean | null;
   /** When it was asked, in milliseconds of this browser's clock. */
   at: number;
   evidence: string;
 }
 
-/** The newest answer about a machine, of those that its page asks for. */
-export function reachedBy(machine: MachineState | undefined, tools: ToolList | undefined): Reached | null {
+/** The newest answer about a machine, of those that its page asks for; `missed` is since when one is late. */
+export function reachedBy(
+  machine: MachineState | undefined,
+  tools: ToolList | undefined,
+  missed: number | null,
+): Reached | null {
+  if (missed !== null) return { reachable: null, at: missed, evidence: "It was asked, and has not answered yet" };
   const answers: Reached[] = [];
   if (machine !== undefined) {
-    const reachable = machine.connection_status === "connected";
-    const evidence = machine.error?.message ?? "It answers";
+    // The companion or SSH may have answered in its place; without the agent nothing is done to tools.
+    const agent = machine.services.find(({ name }) => name === "agent");
+    const reachable = machine.connection_status === "connected" && agent?.verdict !== "failed";
+    const evidence = agent?.evidence ?? machine.error?.message ?? "It answers";
     answers.push({ reachable, at: fromServer(machine.last_checked), evidence });
   }
   if (tools !== undefined) {
@@ -74,6 +82,9 @@ export function toolboxState(toolbox: Toolbox, reached: Reached | null = null): 
     };
   }
   if (toolbox.status === "active") {
+    if (reached?.reachable === null) {
+      return { word: "No answer yet", tone: "unknown", asOf: reached.at, goodFor: null, evidence: reached.evidence };
+    }
     if (reached !== null && !reached.reachable && (heard === null || reached.at > heard)) {
       return { word: "Does not answer", tone: "bad", asOf: reached.at, goodFor: LIVE_FOR, evidence: reached.evidence };
     }

@@ -4,22 +4,27 @@ const listeners = new Set<() => void>();
 let now = Date.now();
 let timer: ReturnType<typeof setInterval> | undefined;
 
+function tick(): void {
+  if (document.hidden) return;
+  now = Date.now();
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  if (listeners.size === 0) {
+    now = Date.now();
+    timer = setInterval(tick, 1000);
+  }
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size === 0) clearInterval(timer);
+  };
+}
+
+const current = () => now;
+
 /** One clock for all ages on a page: they change together, once a second, and not at all where nobody looks. */
 export function useNow(): number {
-  return useSyncExternalStore((listener) => {
-    listeners.add(listener);
-    timer ??= setInterval(() => {
-      if (document.hidden) return;
-      now = Date.now();
-      for (const each of listeners) each();
-    }, 1000);
-    now = Date.now();
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0) {
-        clearInterval(timer);
-        timer = undefined;
-      }
-    };
-  }, () => now);
+  return useSyncExternalStore(subscribe, current);
 }

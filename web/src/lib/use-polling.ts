@@ -1,6 +1,7 @@
 import { type QueryKey, useQuery, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
-import { AT_REST, pollAfter } from "./polling.ts";
-import { failuresOf } from "./query-client.ts";
+import { AT_REST, pollAfter, SLOW } from "./polling.ts";
+import { askedAt, failuresOf, queryClient } from "./query-client.ts";
+import { useNow } from "./use-now.ts";
 
 /**
  * Asks, and goes on asking as `pollAfter` says: often while `isMoving` of the last answer, rarely otherwise; never in a
@@ -18,4 +19,15 @@ export function usePolling<T, K extends QueryKey>(
       return pollAfter({ moving, failures: failuresOf(query) }, rest);
     },
   });
+}
+
+/** Since when an answer to one of these questions is late, in milliseconds of this browser's clock; null if none is. */
+export function useMissed(keys: QueryKey[]): number | null {
+  const now = useNow();
+  for (const queryKey of keys) {
+    const query = queryClient.getQueryCache().find({ queryKey, exact: true });
+    const asked = query?.state.fetchStatus === "fetching" ? askedAt(query) : null;
+    if (asked !== null && now - asked > SLOW) return asked;
+  }
+  return null;
 }

@@ -10,7 +10,7 @@ import { Page } from "@/components/page.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
-import { perMonth } from "@/lib/money.ts";
+import { perHour, perMonth } from "@/lib/money.ts";
 import { cn } from "@/lib/utils.ts";
 
 export function ToolboxNewPage() {
@@ -210,7 +210,7 @@ function Droplet() {
       <Field
         label="Size"
         hint={chosen &&
-          `${perMonth(chosen.price_monthly_usd)} a month, $${chosen.price_hourly_usd} an hour, until you remove it`}
+          `${perMonth(chosen.price_monthly_usd)} a month, ${perHour(chosen.price_hourly_usd)} an hour, until you remove it`}
       >
         {(tied) => (
           <Select {...tied} value={chosen?.slug ?? ""} onChange={(event) => setSize(event.target.value)}>

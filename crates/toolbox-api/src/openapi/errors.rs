@@ -287,8 +287,9 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
     let is_enrol = facts.path.ends_with("/enrol");
     let is_beat = facts.has_body && !is_enrol;
     match code {
-        C::Internal | C::NotConfigured => true,
-        C::AuthenticationRequired
+        C::Internal
+        | C::NotConfigured
+        | C::AuthenticationRequired
         | C::InvalidRequest
         | C::Forbidden
         | C::DatabaseBadResponse

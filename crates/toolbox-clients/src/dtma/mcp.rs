@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toolbox_api::error::ErrorCode;
 use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, STREAM_HEADER};
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_http::{BodyStream, Break, Headers, Passing, Response};
+use toolbox_http::{BodyStream, Break, Headers, Passed, Passing, Response};
 
 use super::error::is_problem;
 use super::{Agent, AgentError};
@@ -53,7 +53,7 @@ impl Agent {
         headers: &Headers,
         body: Option<BodyStream>,
         patience: Patience,
-    ) -> Result<Response<Option<BodyStream>>, AgentError> {
+    ) -> Result<Response<Passed>, AgentError> {
         let mut call = self.call(method, &format!("/v1/mcp/{id}"), None, Vec::new());
         for (name, value) in headers.iter() {
             call.request.headers.set_named(name.to_owned(), value);
@@ -74,14 +74,10 @@ impl Agent {
         if !is_problem(&answer) {
             return Ok(answer);
         }
-        let body = match answer.body {
-            Some(body) => body.read(MAX_PROBLEM).await?,
-            None => Vec::new(),
-        };
         Err(AgentError::from_answer(&Response {
             status: answer.status,
             headers: answer.headers,
-            body,
+            body: answer.body.read(MAX_PROBLEM).await?,
         }))
     }
 }

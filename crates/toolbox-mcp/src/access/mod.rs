@@ -108,6 +108,7 @@ where
         allowed,
         bridge(Request::from_parts(head, body)).await,
         limit,
+        budget,
     )
     .await
 }

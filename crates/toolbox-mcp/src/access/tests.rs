@@ -252,7 +252,7 @@ async fn answered(allowed: &Allowed, kind: &str, body: &str, piece: usize) -> St
     response
         .headers_mut()
         .insert(header::CONTENT_LENGTH, body.len().into());
-    let cut = answer::cut(allowed.clone(), response, LIMIT).await;
+    let cut = answer::cut(allowed.clone(), response, LIMIT, &Budget::default()).await;
     assert!(!cut.headers().contains_key(header::CONTENT_LENGTH));
     let bytes = axum::body::to_bytes(cut.into_body(), LIMIT).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -336,7 +336,7 @@ async fn an_event_without_end_does_not_take_all_memory() {
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, "text/event-stream".parse().unwrap());
-    let cut = answer::cut(only(&[]), response, LIMIT).await;
+    let cut = answer::cut(only(&[]), response, LIMIT, &Budget::default()).await;
     assert!(
         axum::body::to_bytes(cut.into_body(), 4 * LIMIT)
             .await
@@ -378,5 +378,47 @@ async fn what_was_checked_is_read_in_one_character_set_and_in_a_post_only() {
             Some((kind, length)) => assert_eq!((kind, length), (None, 0), "{method}"),
             None => assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_of_answers_counts_and_is_refused_when_memory_is_used_up() {
+    let budget = Budget::new(300_000);
+    let long =
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"x": "x".repeat(200_000), "tools": tools()}});
+    let answer = async |kind: &'static str, body: String| {
+        let mut response = Response::new(Body::from(body));
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer::cut(only(&["a"]), response, LIMIT, &budget).await
+    };
+    for (kind, body) in [
+        ("application/json", long.to_string()),
+        ("text/event-stream", format!("data: {long}\n\n")),
+    ] {
+        // Somebody reads slowly.
+        let first = answer(kind, body.clone()).await;
+        assert_eq!(first.status(), StatusCode::OK);
+        let mut first = first.into_body().into_data_stream();
+        let piece = futures_util::StreamExt::next(&mut first)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(piece.len() > 200_000 && budget.used() > 200_000, "{kind}");
+        let second = answer(kind, body.clone()).await;
+        let status = second.status();
+        let read = axum::body::to_bytes(second.into_body(), 4 * LIMIT).await;
+        assert!(
+            status == StatusCode::BAD_GATEWAY || read.is_err(),
+            "{kind}: there is no room"
+        );
+        drop((first, piece));
+        assert_eq!(budget.used(), 0, "{kind}: it is given back");
+        let third = answer(kind, body).await;
+        assert!(
+            axum::body::to_bytes(third.into_body(), 4 * LIMIT)
+                .await
+                .is_ok()
+        );
     }
 }

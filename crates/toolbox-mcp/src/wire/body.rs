@@ -89,6 +89,11 @@ impl Held {
         self.budget.used.fetch_add(more, Ordering::Relaxed) + more <= self.budget.most
     }
 
+    /// The budget that it is held in.
+    pub const fn beside(&self) -> &Budget {
+        &self.budget
+    }
+
     /// `message`, which takes this memory with it if it is long.
     pub fn carried_by(self, message: Bytes) -> Bytes {
         if message.len() <= SMALL {

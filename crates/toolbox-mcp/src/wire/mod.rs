@@ -6,4 +6,5 @@ pub mod body;
 pub mod checks;
 pub mod cors;
 pub mod reply;
+pub(crate) mod rewrite;
 pub mod sse;

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
-import { useId } from "react";
-import { type Choice, type McpServer, serverToolsQuery } from "@/api/applications.ts";
+import { type ReactNode, useEffect, useId } from "react";
+import type { Choice, McpServer } from "@/api/applications.ts";
+import { closeMcp, mcpToolsQuery } from "@/api/mcp.ts";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Field, Select } from "@/components/ui/field.tsx";
 
@@ -86,8 +87,10 @@ function ChooseTools(
     onChange: (tools: string[] | null) => void;
   },
 ) {
-  const listed = useQuery(serverToolsQuery(server.instance_id));
-  const names = listed.data ?? [];
+  const { instance_id: id } = server;
+  const listed = useQuery(mcpToolsQuery(id));
+  useEffect(() => () => closeMcp(id), [id]);
+  const names = (listed.data ?? []).map(({ name }) => name);
   return (
     <div className="ml-6 grid gap-1">
       <Check
@@ -99,7 +102,12 @@ function ChooseTools(
         disabled={tools === null && !listed.isSuccess}
         onChange={(all) => onChange(all ? null : names)}
       />
-      {listed.isPending && <p className="text-xs text-ink-3">Asking the server for its tools…</p>}
+      {/* The line stays, so that nothing below it moves under a pointer. */}
+      {tools === null && !listed.isError && (
+        <p className="truncate text-xs text-ink-3" title={names.join(", ")}>
+          {listed.isPending ? "Asking the server for its tools…" : `Now: ${names.join(", ") || "none"}`}
+        </p>
+      )}
       {listed.isError && (
         <ErrorPanel
           error={listed.error}
@@ -125,7 +133,7 @@ function ChooseTools(
 
 function Check(
   { label, checked, disabled, onChange }: {
-    label: React.ReactNode;
+    label: ReactNode;
     checked: boolean;
     disabled?: boolean;
     onChange: (on: boolean) => void;

@@ -49,7 +49,7 @@ function Consent({ id }: { id: string }) {
       {asked.isError && (
         <ErrorPanel
           error={asked.error}
-          title="This request is not open any more, or not yours"
+          title="This request is not open any more, or another account looked at it first: connect again from the application"
         />
       )}
       {goesOn.isError && <ErrorPanel error={goesOn.error} />}
@@ -67,7 +67,9 @@ function Consent({ id }: { id: string }) {
             </p>
             <p className="flex flex-wrap items-center justify-between gap-2 text-ink-2">
               Signed in as {session?.user.email ?? asked.data.email}
-              <Button size="sm" variant="link" onClick={() => void signOut()}>Use another account</Button>
+              <Button size="sm" variant="link" onClick={() => void signOut()}>
+                Use another account, and connect again
+              </Button>
             </p>
           </div>
           <Decide id={id} client={asked.data.client} />

@@ -68,7 +68,7 @@ function Grant({ client, servers, wanted = "" }: { client: Application; servers:
       <div role="status" className="grid gap-3 text-[13px]">
         <p>Done. Go back to the application and try again there.</p>
         <p>
-          <Link to="/applications" className="text-accent hover:underline">Your connected applications</Link>
+          <Link to="/settings/applications" className="text-accent hover:underline">Your connected applications</Link>
         </p>
       </div>
     );

@@ -5,6 +5,7 @@ import { TAB, Tabs } from "@/components/tabs.tsx";
 const TABS = [
   { to: "/settings", label: "Profile" },
   { to: "/settings/access", label: "Access tokens" },
+  { to: "/settings/applications", label: "Applications" },
   { to: "/settings/alerts", label: "Alerts" },
 ] as const;
 

@@ -127,8 +127,10 @@ function OwnMachine({ toolbox }: { toolbox: Toolbox }) {
       <div className="flex flex-wrap items-center justify-between gap-3">
         <p className="flex items-center gap-2" role="status">
           <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
-          Made{" "}
-          <Age at={fromServer(toolbox.created_at)} />, and waiting for the machine. This page greets it when it comes.
+          <span>
+            Made{" "}
+            <Age at={fromServer(toolbox.created_at)} />, waiting for the machine. This page greets it when it comes.
+          </span>
         </p>
         <Button onClick={() => renew.mutate()} busy={renew.isPending && "Making it…"}>New command</Button>
       </div>

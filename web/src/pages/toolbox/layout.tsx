@@ -17,7 +17,7 @@ import { Field, Input } from "@/components/ui/field.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { BESIDE } from "@/lib/polling.ts";
 import { isMoving, reachedBy, type Toolbox, toolboxState } from "@/lib/states.ts";
-import { usePolling } from "@/lib/use-polling.ts";
+import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Joining } from "./joining.tsx";
 import { Resize } from "./resize.tsx";
 
@@ -34,6 +34,7 @@ export function ToolboxPage() {
   // The tabs ask; the heading tells what they were answered.
   const machine = useQuery({ ...machineQuery(toolboxId), enabled: false });
   const tools = useQuery({ ...toolsQuery(toolboxId), enabled: false });
+  const missed = useMissed([machineQuery(toolboxId).queryKey, toolsQuery(toolboxId).queryKey]);
   const joined = toolbox.data === undefined ? undefined : typeof toolbox.data.last_heartbeat_at === "string";
   const before = useRef(joined);
   useEffect(() => {
@@ -64,7 +65,7 @@ export function ToolboxPage() {
   return (
     <Page
       title={data.name}
-      state={<State of={toolboxState(data, reachedBy(machine.data, tools.data))} />}
+      state={<State of={toolboxState(data, reachedBy(machine.data, tools.data, missed))} />}
       actions={<Actions of={data} />}
     >
       {toolbox.isError && (

@@ -13,13 +13,12 @@ import {
 import { Age } from "@/components/age.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
-import { Page } from "@/components/page.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { fromServer } from "@/lib/server-time.ts";
 
 /** Applications that act for the user, and what each may use. */
-export function ApplicationsPage() {
+export function ApplicationsTab() {
   const grants = useQuery(grantsQuery());
   const access = useQuery(accessQuery());
   const servers = useQuery(mcpServersQuery());
@@ -28,7 +27,7 @@ export function ApplicationsPage() {
   for (const client of grants.data ?? []) known.set(client.id, { ...client, name: client.name || client.id });
   const isRead = access.data !== undefined && !grants.isPending;
   return (
-    <Page title="Connected applications">
+    <div className="grid gap-4">
       {grants.isError && (
         <ErrorPanel
           error={grants.error}
@@ -59,7 +58,7 @@ export function ApplicationsPage() {
           />
         ))}
       </div>
-    </Page>
+    </div>
   );
 }
 

@@ -1,8 +1,8 @@
 // Runs the official MCP conformance suite against servers on a whole local stack, through the function `mcp` with a token.
 // Started by tests/conformance/run --through, with the folder that the suite is installed in as argument.
 
-import { functionWay } from "../matrix/ways.ts";
-import { type Server, SERVERS } from "../matrix/servers.ts";
+import { functionWay } from "./ways.ts";
+import { type Server, SERVERS } from "./servers.ts";
 
 const IMAGE = "toolbox/matrix:dev";
 const SUITE_MS = 900_000;
