@@ -6,6 +6,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::{
     GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS, McpAccessView,
 };
+use toolbox_api::mcp_use::{LATENCY_MS, McpUsage};
 use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::mcp_access::{GrantMcpAccess, GrantedMcpAccess};
@@ -46,8 +47,8 @@ pub struct GivenAccess {
     pub access: McpAccessView,
     /// Its token, which is stored nowhere; none where a user is named.
     pub token: Option<AccessToken>,
-    /// A name for the one instance that it opens.
-    pub name: Option<String>,
+    /// A name for what it opens, of letters, digits and hyphens.
+    pub name: String,
 }
 
 impl Instances {
@@ -90,9 +91,9 @@ impl Instances {
                 let (_, row) = self
                     .find_instance(request, toolbox_id, &Target::Id(id))
                     .await?;
-                Some(row.container_name.clone())
+                row.container_name.clone()
             }
-            None => None,
+            None => format!("toolbox-{}", &toolbox_id.to_string()[..8]),
         };
         let token = wanted.user_id.is_none().then(|| {
             let mut random = [0; 32];
@@ -131,6 +132,34 @@ impl Instances {
                 format!("A toolbox may have {most} accesses that count; revoke some"),
             )),
         }
+    }
+
+    /// How an instance's server was used in the last `days`, by day, tool and client.
+    pub async fn mcp_usage(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+        target: &Target,
+        days: u32,
+    ) -> Result<Vec<McpUsage>, ApiError> {
+        let (_, row) = self.find_instance(request, toolbox_id, target).await?;
+        let used = self
+            .database
+            .mcp_use(toolbox_id, request.user, row.id, days);
+        let used = used.await?;
+        let used = used.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
+        let bound = |place: usize| LATENCY_MS.get(place).copied().unwrap_or_default();
+        let usage = used.into_iter().map(|row| McpUsage {
+            p50_ms: bound(row.p50),
+            p95_ms: bound(row.p95),
+            day: row.day,
+            tool: row.tool,
+            client: row.client,
+            calls: row.calls,
+            errors: row.errors,
+            bytes: row.bytes,
+        });
+        Ok(usage.collect())
     }
 
     /// Who may use the MCP servers of a toolbox, newest first; also what is over.
