@@ -3523,6 +3523,137 @@ comment on function private.compare_instance_reports is
 
 revoke all on function private.compare_instance_reports from public, anon, authenticated, service_role;
 
+-- supabase/schemas/mcp_use.sql
+-- How MCP servers are used, as agents count it: by instance, tool, client and day. Never what was asked or answered.
+create table public.mcp_use (
+  account_tool_instance_id uuid not null references public.account_tool_instances (id) on delete cascade,
+  day date not null,
+  tool text not null check (char_length(tool) between 1 and 128),
+  client text not null check (char_length(client) between 1 and 128),
+  run bigint not null,
+  account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
+  calls bigint not null check (calls >= 0),
+  errors bigint not null check (errors >= 0),
+  bytes bigint not null check (bytes >= 0),
+  latency bigint[] not null check (cardinality(latency) <= 32 and array_position(latency, null) is null and 0 <= all (latency)),
+  primary key (account_tool_instance_id, day, tool, client, run)
+);
+create index mcp_use_account_tool_environment_id_day_idx on public.mcp_use (account_tool_environment_id, day);
+create index mcp_use_day_idx on public.mcp_use (day);
+
+alter table public.mcp_use enable row level security;
+create policy "owners read the use of their servers" on public.mcp_use
+  for select to authenticated using (exists (
+    select from public.account_tool_environments e
+    where e.id = account_tool_environment_id and e.user_id = (select auth.uid())
+  ));
+-- Only heartbeats write.
+revoke all on public.mcp_use from public, anon, authenticated, service_role;
+grant select on public.mcp_use to authenticated;
+
+comment on table public.mcp_use is 'How MCP servers are used: calls of one tool by one client on one day, as one start of the agent counted them. Their sums are the use.';
+comment on column public.mcp_use.account_tool_instance_id is 'The instance.';
+comment on column public.mcp_use.day is 'The day, in UTC.';
+comment on column public.mcp_use.tool is 'The tool; (other) for those that the server does not list.';
+comment on column public.mcp_use.client is 'What the client calls itself, without its version.';
+comment on column public.mcp_use.run is 'The start of the agent that counted, in milliseconds since 1970.';
+comment on column public.mcp_use.account_tool_environment_id is 'The toolbox.';
+comment on column public.mcp_use.calls is 'Calls.';
+comment on column public.mcp_use.errors is 'Those of them that failed.';
+comment on column public.mcp_use.bytes is 'Bytes of requests and answers.';
+comment on column public.mcp_use.latency is 'Calls by the time they took; the bounds are LATENCY_MS of crates/toolbox-api.';
+
+create function private.record_mcp_use(toolbox_id uuid, report jsonb) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- What an agent may add for two days.
+  most constant integer := 10000;
+  is_full boolean;
+begin
+  if jsonb_typeof(report -> 'counts') is distinct from 'array' then
+    return;
+  end if;
+  is_full := most <= (
+    select count(*) from public.mcp_use u where u.account_tool_environment_id = toolbox_id and u.day >= current_date - 1
+  );
+  -- Counts of one start only grow, so what is told twice is written twice and counts once.
+  insert into public.mcp_use as u (
+    account_tool_instance_id, day, tool, client, run, account_tool_environment_id, calls, errors, bytes, latency
+  )
+  select distinct on (i.id, c.day, c.tool, c.client)
+    i.id, c.day, c.tool, c.client, (report ->> 'run')::bigint, toolbox_id, c.calls, c.errors, c.bytes, c.latency
+  from (select count from jsonb_array_elements(report -> 'counts') as count limit 200) as told,
+    jsonb_to_record(told.count) as c (
+      day date, instance_id uuid, tool text, client text, calls bigint, errors bigint, bytes bigint, latency bigint[]
+    ),
+    public.account_tool_instances i
+  where i.id = c.instance_id and i.account_tool_environment_id = toolbox_id
+    and c.day between current_date - 7 and current_date + 1
+    and (not is_full or exists (
+      select from public.mcp_use there
+      where there.account_tool_instance_id = i.id and there.day = c.day and there.tool = c.tool and there.client = c.client
+        and there.run = (report ->> 'run')::bigint
+    ))
+  order by i.id, c.day, c.tool, c.client, c.calls desc
+  on conflict (account_tool_instance_id, day, tool, client, run) do update
+  set calls = excluded.calls, errors = excluded.errors, bytes = excluded.bytes, latency = excluded.latency
+  where excluded.calls > u.calls;
+end;
+$$;
+comment on function private.record_mcp_use is
+  'Stores what an agent has counted of the use of MCP servers of its toolbox; the same twice is once. Of instances of others, and of days long ago or to come, nothing is stored.';
+
+create function public.get_mcp_use(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  instance public.account_tool_instances;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  select i.* into instance from public.account_tool_instances i
+  join public.account_tool_environments e on e.id = i.account_tool_environment_id
+  where i.id = (p ->> 'instance_id')::uuid and e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'owner_id')::uuid;
+  if instance.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'usage', coalesce((
+    with mine as (
+      select * from public.mcp_use u
+      where u.account_tool_instance_id = instance.id and u.day > current_date - coalesce((p ->> 'days')::integer, 30)
+    ), sums as (
+      select m.day, m.tool, m.client, sum(m.calls) as calls, sum(m.errors) as errors, sum(m.bytes) as bytes
+      from mine m group by m.day, m.tool, m.client
+      order by m.day desc, m.tool, m.client limit 1000
+    ), buckets as (
+      select m.day, m.tool, m.client, b.place, sum(b.calls) as calls
+      from mine m, unnest(m.latency) with ordinality as b (calls, place)
+      group by m.day, m.tool, m.client, b.place
+    ), grown as (
+      select b.day, b.tool, b.client, b.place, sum(b.calls) over (partition by b.day, b.tool, b.client order by b.place) as until,
+        sum(b.calls) over (partition by b.day, b.tool, b.client) as in_all
+      from buckets b
+    ), quantiles as (
+      select g.day, g.tool, g.client, min(g.place) filter (where g.until >= g.in_all * 0.5) as p50,
+        min(g.place) filter (where g.until >= g.in_all * 0.95) as p95
+      from grown g group by g.day, g.tool, g.client
+    )
+    select jsonb_agg(jsonb_build_object(
+      'day', s.day, 'tool', s.tool, 'client', s.client, 'calls', s.calls, 'errors', s.errors, 'bytes', s.bytes,
+      'p50', q.p50 - 1, 'p95', q.p95 - 1
+    ) order by s.day desc, s.tool, s.client)
+    from sums s join quantiles q using (day, tool, client)
+  ), '[]'));
+end;
+$$;
+comment on function public.get_mcp_use is
+  'How the server of an instance of the owner''s toolbox was used in the last days (30), by day, tool and client: calls, errors, bytes, and the places among the bounds of time that half of the calls and 95 of 100 kept to. Answers {outcome}: found with usage, 1000 at most, newest first; not_found.';
+
+revoke all on function private.record_mcp_use, public.get_mcp_use from public, anon, authenticated, service_role;
+grant execute on function public.get_mcp_use to service_role;
+
 -- supabase/schemas/functions/record_heartbeat.sql
 -- One heartbeat. Where it brings no news it is one round trip.
 
@@ -3576,6 +3707,7 @@ begin
     -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
+  perform private.record_mcp_use(toolbox.id, heartbeat -> 'mcp_use');
   compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),
@@ -4327,11 +4459,15 @@ begin
     order by ended.ended_at limit 1000
     for update skip locked
   );
+  delete from public.mcp_use u where u.ctid = any (array(
+    select old.ctid from public.mcp_use old
+    where old.day < current_date - private.retention() order by old.day limit 1000
+  ));
   return deleted;
 end;
 $$;
 comment on function private.delete_old_toolbox_events is
-  'Deletes events of toolboxes older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
+  'Deletes events of toolboxes and the use of MCP servers older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
 
 create function private.delete_old_alerts() returns integer
 language plpgsql security definer
@@ -4859,11 +4995,105 @@ $$;
 comment on function public.find_mcp_access is
   'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
+<<<<<<< HEAD
 revoke all on function private.shared_mcp_access from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
   public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
   public.list_mcp_servers to service_role;
+=======
+create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  of_token constant text := p ->> 'token_hash';
+  caller constant uuid := p ->> 'user_id';
+  client constant text := p ->> 'client_id';
+  token public.mcp_access;
+  toolbox public.account_tool_environments;
+  is_owner boolean;
+  grants jsonb;
+  used uuid[];
+begin
+  perform private.require_keys(p, 'toolbox_id');
+  if (of_token is null) = (caller is null) then
+    raise exception 'Give token_hash or user_id' using errcode = 'invalid_parameter_value';
+  end if;
+  if of_token is not null then
+    select * into token from public.mcp_access a where a.token_hash = of_token;
+    if token.id is null or token.revoked_at is not null then
+      return jsonb_build_object('outcome', 'token_unknown');
+    end if;
+    if token.expires_at <= now() then
+      return jsonb_build_object('outcome', 'token_expired');
+    end if;
+  end if;
+  select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid;
+  is_owner := of_token is null and client is null and toolbox.user_id = caller;
+  -- Each server as its own URL would open it, and those with the same access together.
+  select
+    coalesce(jsonb_agg(jsonb_build_object(
+      'instances', g.instances, 'tools', to_jsonb(a.allowed_tools), 'read_only', coalesce(a.read_only, false)
+    ) order by g.access_id nulls first), '[]'),
+    array_agg(g.access_id)
+  into grants, used
+  from (
+    select best.access_id, jsonb_agg(i.id order by i.id) as instances
+    from public.account_tool_instances i
+    left join lateral (
+      select a.id as access_id from public.mcp_access a
+      where not is_owner and a.account_tool_environment_id = toolbox.id
+        and (a.account_tool_instance_id is null or a.account_tool_instance_id = i.id) and a.granted_by = toolbox.user_id
+        and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+        and (a.id = token.id or (of_token is null and a.user_id = caller and a.client_id is not distinct from client))
+      order by a.account_tool_instance_id nulls last, a.created_at desc
+      limit 1
+    ) as best on true
+    where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null
+      and (is_owner or best.access_id is not null)
+    group by best.access_id
+  ) as g
+  left join public.mcp_access a on a.id = g.access_id;
+  -- An owner without servers, and who may use the whole toolbox, come in; to others it is not there.
+  if toolbox.id is null or (grants = '[]' and not is_owner and not exists (
+    select from public.mcp_access a
+    where a.account_tool_environment_id = toolbox.id and a.account_tool_instance_id is null and a.granted_by = toolbox.user_id
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+      and (a.id = token.id or (of_token is null and a.user_id = caller and a.client_id is not distinct from client))
+  )) then
+    return jsonb_build_object('outcome', 'no_access');
+  end if;
+  -- To the minute, as for one server.
+  update public.mcp_access a set last_used_at = now(), last_client = left(p ->> 'client_name', 200)
+  where a.id in (
+    select b.id from public.mcp_access b
+    where b.id = any (used) and (b.last_used_at is null or b.last_used_at < now() - interval '1 minute')
+    order by b.id
+    for no key update skip locked
+  );
+  return jsonb_build_object(
+    'outcome', 'access',
+    'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
+    'grants', grants,
+    'toolbox', jsonb_build_object(
+      'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
+      'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
+      'instances_confirmed_at', toolbox.instances_confirmed_at, 'unresponsive_since', toolbox.unresponsive_since,
+      'dtma_api_version', toolbox.dtma_api_version, 'dtma_last_known_version', toolbox.dtma_last_known_version
+    )
+  );
+end;
+$$;
+comment on function public.find_mcp_toolbox_access is
+  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), and where the machine is; token_unknown; token_expired; no_access.';
+
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access
+  from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access
+  to service_role;
+>>>>>>> agentmcp
 
 -- supabase/schemas/client_tokens.sql
 -- A token that names a client was given to a program, such as a chat application. It is good for the function mcp alone, so it

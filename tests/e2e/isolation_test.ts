@@ -128,8 +128,10 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
   });
 
   await t.step("the MCP server refuses every outsider, however it is called", async () => {
-    const url = `${world.ready.url}/functions/v1/mcp/${victim.id}`;
-    await pooled(crossed(callers, ["POST", "GET", "DELETE"]), 8, async ([caller, method]) => {
+    const base = `${world.ready.url}/functions/v1/mcp`;
+    const urls = [`${base}/${victim.id}`, `${base}/toolbox/${world.toolboxId}`];
+    const calls = urls.flatMap((url) => ["POST", "GET", "DELETE"].map((method) => ({ url, method })));
+    await pooled(crossed(callers, calls), 8, async ([caller, { url, method }]) => {
       const json = method === "POST" ? { jsonrpc: "2.0", id: 1, method: "tools/list" } : undefined;
       const accept = "application/json, text/event-stream";
       const reply = await send(url, { method, json, headers: { accept, ...caller.headers } });

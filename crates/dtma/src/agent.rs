@@ -227,6 +227,7 @@ pub async fn run(
             shared,
             machine: Arc::clone(&state.machine),
             probe: Arc::clone(&state.probe),
+            usage: mcp.usage().clone(),
             health: Arc::new(move |id| mcp.health(id)),
             orphans: publish_orphans,
             certificate: identity.map(|i| (i.certificate_sha256, i.certificate_pem)),

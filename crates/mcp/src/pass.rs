@@ -1,14 +1,18 @@
-//! One request on its way to an instance's server.
+//! One request on its way to an instance's server, or to all of a toolbox.
 
 use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::McpCaller;
 use toolbox_clients::dtma::{AgentError, Patience};
-use toolbox_clients::supabase::mcp_access::{FoundMcpAccess, McpAccess, McpAsker};
-use toolbox_domain::ids::ToolInstanceId;
+use toolbox_clients::supabase::mcp_access::{
+    FoundMcpAccess, FoundMcpToolboxAccess, McpAccess, McpAsker,
+};
+use toolbox_clients::supabase::rows::EnvironmentRow;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::mcp_access::AccessToken;
 use toolbox_domain::names::encode_segment;
+use toolbox_edge::context::Caller;
 use toolbox_edge::reply::Body;
 use toolbox_edge::{Reply, RequestContext, identity};
 use toolbox_http::{Headers, Passed, Response};
@@ -32,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(250);
 /// Longest name of a client that is kept, in characters.
 const MAX_CLIENT: usize = 200;
 
-/// Passes a request on, and the answer back.
+/// Passes a request on to an instance's server, and the answer back.
 pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
     let id: ToolInstanceId = cx.param(0).parse().map_err(|_| {
         ApiError::with_message(
@@ -47,6 +51,59 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
             "This tool is no MCP server",
         ));
     }
+    let caller = McpCaller {
+        who: access.who.clone(),
+        tools: access.allowed_tools.clone(),
+        read_only: access.read_only,
+        client: client(cx),
+        grants: Vec::new(),
+    };
+    let sent = send(cx, &access.toolbox, Some(id), &caller).await?;
+    sent.map_err(|error| failed(&access.toolbox, Some(&access.instance.status), error))
+}
+
+/// The same for all servers of a toolbox that the caller may use, as one.
+pub(crate) async fn pass_all(cx: &RequestContext) -> Result<Reply, ApiError> {
+    let id: ToolboxId = cx.param(0).parse().map_err(|_| {
+        ApiError::with_message(
+            ErrorCode::InvalidRequest,
+            "Give the id of the toolbox, a UUID, after /mcp/toolbox/",
+        )
+    })?;
+    let asker = Asker::of(cx).await?;
+    let database = &cx.state.supabase;
+    let client = client(cx);
+    let found = database.find_mcp_toolbox_access(id, asker.as_mcp(), client.as_deref());
+    let access = match found.await? {
+        FoundMcpToolboxAccess::Access(access) => access,
+        FoundMcpToolboxAccess::TokenUnknown => return Err(token_unknown()),
+        FoundMcpToolboxAccess::TokenExpired => return Err(token_expired()),
+        FoundMcpToolboxAccess::NoAccess => {
+            return Err(asker.refused(
+                cx,
+                "There is no such toolbox, or its MCP servers are not open to you; its owner gives access",
+            ));
+        }
+    };
+    let caller = McpCaller {
+        who: access.who.clone(),
+        // No server is open but by a grant.
+        tools: Some(Vec::new()),
+        read_only: true,
+        client,
+        grants: access.grants,
+    };
+    let sent = send(cx, &access.toolbox, None, &caller).await?;
+    sent.map_err(|error| failed(&access.toolbox, None, error))
+}
+
+/// Asks the agent, and gives its answer back.
+async fn send(
+    cx: &RequestContext,
+    toolbox: &EnvironmentRow,
+    id: Option<ToolInstanceId>,
+    caller: &McpCaller,
+) -> Result<Result<Reply, AgentError>, ApiError> {
     let config = cx.state.config.agents.as_ref()?;
     let agents = HttpsAgents {
         transport: std::sync::Arc::clone(&cx.state.transport),
@@ -54,13 +111,7 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
         root_secret: config.root_secret.clone(),
         previous_root_secret: config.previous_root_secret.clone(),
     };
-    let port = access.toolbox.dtma_port;
-    let agent = agents.program_at(&access.toolbox, port, &cx.request_id)?;
-    let caller = McpCaller {
-        who: access.who.clone(),
-        tools: access.allowed_tools.clone(),
-        read_only: access.read_only,
-    };
+    let agent = agents.program_at(toolbox, toolbox.dtma_port, &cx.request_id)?;
     let listens =
         cx.method == "GET" || cx.headers.get("mcp-method") == Some("subscriptions/listen");
     let stream = cx.state.config.mcp_stream;
@@ -73,10 +124,13 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
     };
     let body = cx.body.stream().await;
     let headers = passed(&cx.headers);
-    let answer = agent
-        .mcp(&cx.method, id, &caller, &headers, body, patience)
+    let answer = match agent
+        .mcp(&cx.method, id, caller, &headers, body, patience)
         .await
-        .map_err(|error| failed(&access, error))?;
+    {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(error)),
+    };
     if answer.status == 401 {
         // To the client it would mean that its own token is refused.
         return Err(ApiError::with_message(
@@ -84,7 +138,7 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
             "The MCP server itself asks for credentials (HTTP 401); its owner sets them by upstreamHeaders or environmentVariables",
         ));
     }
-    Ok(Response {
+    Ok(Ok(Response {
         status: answer.status,
         headers: answer.headers,
         body: match answer.body {
@@ -92,7 +146,47 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
             Passed::Whole(bytes) => Body::Bytes(bytes),
             Passed::Stream(stream) => Body::Stream(stream),
         },
-    })
+    }))
+}
+
+/// Who asks, by what they present.
+enum Asker {
+    Token(String),
+    User(Caller),
+}
+
+impl Asker {
+    async fn of(cx: &RequestContext) -> Result<Self, ApiError> {
+        if let Some(text) = token(&cx.headers) {
+            let token = AccessToken::parse(text).ok_or_else(|| {
+                ApiError::with_message(ErrorCode::InvalidToken, "The access token is malformed")
+            })?;
+            return Ok(Self::Token(token.hash()));
+        }
+        let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
+        Ok(Self::User(caller))
+    }
+
+    fn as_mcp(&self) -> McpAsker<'_> {
+        match self {
+            Self::Token(token_hash) => McpAsker::Token { token_hash },
+            Self::User(caller) => McpAsker::User {
+                user_id: caller.user,
+                client_id: caller.client.as_deref(),
+            },
+        }
+    }
+
+    /// Why nothing is open to them here: a program can be let in by its user, which others cannot.
+    fn refused(&self, cx: &RequestContext, text: &str) -> ApiError {
+        match self {
+            Self::User(Caller {
+                client: Some(client),
+                ..
+            }) => not_let_in(cx, client),
+            _ => ApiError::with_message(ErrorCode::Forbidden, text),
+        }
+    }
 }
 
 /// Whether the answer can begin as a stream of events, before there is anything to say. It cannot where a session begins,
@@ -105,43 +199,16 @@ fn begins_soon(cx: &RequestContext) -> bool {
 
 /// Who calls, and what they may do.
 async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAccess>, ApiError> {
-    let invalid = |text| ApiError::with_message(ErrorCode::InvalidToken, text);
-    let client = cx.headers.get("user-agent").map(client_name);
-    let find = |asker| {
-        let database = &cx.state.supabase;
-        let client = client.as_deref();
-        async move { database.find_mcp_access(id, asker, client).await }
-    };
-    let found = if let Some(text) = token(&cx.headers) {
-        let token =
-            AccessToken::parse(text).ok_or_else(|| invalid("The access token is malformed"))?;
-        let token_hash = token.hash();
-        find(McpAsker::Token {
-            token_hash: &token_hash,
-        })
-        .await?
-    } else {
-        let caller = identity::user_or_program(&cx.state.identity, &cx.headers).await?;
-        let found = find(McpAsker::User {
-            user_id: caller.user,
-            client_id: caller.client.as_deref(),
-        })
-        .await?;
-        match (found, caller.client) {
-            (FoundMcpAccess::NoAccess, Some(client)) => {
-                return Err(not_let_in(cx, &client));
-            }
-            (found, _) => found,
-        }
-    };
-    match found {
+    let asker = Asker::of(cx).await?;
+    let client = client(cx);
+    let database = &cx.state.supabase;
+    let found = database.find_mcp_access(id, asker.as_mcp(), client.as_deref());
+    match found.await? {
         FoundMcpAccess::Access(access) => Ok(access),
-        FoundMcpAccess::TokenUnknown => Err(invalid(
-            "The access token is not one of this project, or was revoked",
-        )),
-        FoundMcpAccess::TokenExpired => Err(invalid("The access token has expired")),
-        FoundMcpAccess::NoAccess => Err(ApiError::with_message(
-            ErrorCode::Forbidden,
+        FoundMcpAccess::TokenUnknown => Err(token_unknown()),
+        FoundMcpAccess::TokenExpired => Err(token_expired()),
+        FoundMcpAccess::NoAccess => Err(asker.refused(
+            cx,
             "There is no such MCP server, or it is not open to you; its owner gives access",
         )),
     }
@@ -168,6 +235,22 @@ fn not_let_in(cx: &RequestContext, client: &str) -> ApiError {
     error
 }
 
+fn token_unknown() -> ApiError {
+    ApiError::with_message(
+        ErrorCode::InvalidToken,
+        "The access token is not one of this project, or was revoked",
+    )
+}
+
+fn token_expired() -> ApiError {
+    ApiError::with_message(ErrorCode::InvalidToken, "The access token has expired")
+}
+
+/// What the program that asks calls itself.
+fn client(cx: &RequestContext) -> Option<String> {
+    cx.headers.get("user-agent").map(client_name)
+}
+
 /// The access token that is presented, if it is meant to be one of ours.
 fn token(headers: &Headers) -> Option<&str> {
     let (scheme, token) = headers.get("authorization")?.split_once(' ')?;
@@ -192,8 +275,8 @@ fn passed(given: &Headers) -> Headers {
     headers
 }
 
-/// Why there is no answer, in words for whoever uses the server.
-fn failed(access: &McpAccess, error: AgentError) -> ApiError {
+/// Why there is no answer, in words for whoever uses the server. `status` is the instance's, where one was asked for.
+fn failed(toolbox: &EnvironmentRow, status: Option<&str>, error: AgentError) -> ApiError {
     let is_unknown = error.is_instance_unknown();
     let is_slow = matches!(error, AgentError::Timeout(_));
     let is_gone = error.is_unreachable();
@@ -205,18 +288,15 @@ fn failed(access: &McpAccess, error: AgentError) -> ApiError {
                 .to_owned(),
         );
     } else if is_gone {
-        let since = access.toolbox.unresponsive_since.as_deref();
+        let since = toolbox.unresponsive_since.as_deref();
         let since = since.map_or_else(String::new, |at| format!(" (last heard of at {at})"));
         error.message = Some(format!(
             "The machine of this MCP server does not answer{since}; try again when it is back"
         ));
-    } else if is_unknown {
+    } else if let (true, Some(status)) = (is_unknown, status) {
         error = ApiError::with_message(
             ErrorCode::AgentUnreachable,
-            format!(
-                "The machine does not hold this MCP server yet; its status is {}",
-                access.instance.status
-            ),
+            format!("The machine does not hold this MCP server yet; its status is {status}"),
         );
     }
     error

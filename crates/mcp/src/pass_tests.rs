@@ -56,7 +56,7 @@ impl World {
         let shared = Arc::clone(&behind);
         transport.on(move |request: &Request| {
             let behind = lock(&shared);
-            Some(if request.url.contains("/rpc/find_mcp_access") {
+            Some(if request.url.contains("/rpc/find_mcp_") {
                 let body = behind.found.to_string();
                 Ok(response(200, "application/json", &body))
             } else {
@@ -166,6 +166,43 @@ fn a_request_passes_with_the_protocols_headers_and_nobodys_credentials() {
     let caller = McpCaller::from_header(headers.get(CALLER_HEADER).unwrap()).unwrap();
     assert_eq!(caller.tools, Some(vec!["a".to_owned()]));
     assert_eq!(caller.who, "access:1");
+}
+
+#[test]
+fn the_url_of_a_toolbox_opens_what_was_granted() {
+    let world = World::new();
+    let grants = json!([{"instances": [INSTANCE], "tools": ["a"], "read_only": true}]);
+    let mut found = access();
+    found["grants"] = grants.clone();
+    world.find(found);
+    let ask = |path: &str| {
+        let mut headers = Headers::default();
+        headers.set("authorization", token());
+        world.function.ask("POST", path, headers, b"")
+    };
+    let path = format!("/toolbox/{TOOLBOX}");
+    assert_eq!(ask(&path).status, 200);
+    let sent = world.transport.sent();
+    let [query, call] = &sent[..] else {
+        panic!("one query and one call, not {}", sent.len())
+    };
+    let asked: Value = serde_json::from_slice(&query.request.body).unwrap();
+    assert_eq!(asked["p"]["toolbox_id"], TOOLBOX);
+    assert_eq!(call.request.url, "http://127.0.0.1:30000/v1/mcp");
+    let header = call.request.headers.get(CALLER_HEADER).unwrap();
+    let caller = McpCaller::from_header(header).unwrap();
+    assert_eq!(serde_json::to_value(&caller.grants).unwrap(), grants);
+    // Were it taken for the caller of one server, nothing would be open.
+    assert_eq!((caller.tools, caller.read_only), (Some(vec![]), true));
+    for (outcome, refusal) in [
+        ("token_unknown", (401, "invalid_token")),
+        ("token_expired", (401, "invalid_token")),
+        ("no_access", (403, "forbidden")),
+    ] {
+        world.find(json!({ "outcome": outcome }));
+        assert_eq!(code(&ask(&path)), refusal, "{outcome}");
+    }
+    assert_eq!(code(&ask("/toolbox/x")), (400, "invalid_request"));
 }
 
 #[test]

@@ -12,6 +12,13 @@ const PASS: Handler = |cx| {
     })
 };
 
+const PASS_ALL: Handler = |cx| {
+    Box::pin(async move {
+        let answered = pass::pass_all(&cx).await;
+        Ok(answered.unwrap_or_else(|error| refusal::reply(&cx, &error)))
+    })
+};
+
 /// The function and its table of routes.
 pub static FUNCTION: Function = Function {
     name: "mcp",
@@ -61,6 +68,21 @@ pub static FUNCTION: Function = Function {
             method: "DELETE",
             path: "/{instanceId}",
             handler: PASS,
+        },
+        Route {
+            method: "POST",
+            path: "/toolbox/{toolboxId}",
+            handler: PASS_ALL,
+        },
+        Route {
+            method: "GET",
+            path: "/toolbox/{toolboxId}",
+            handler: PASS_ALL,
+        },
+        Route {
+            method: "DELETE",
+            path: "/toolbox/{toolboxId}",
+            handler: PASS_ALL,
         },
     ],
 };

@@ -11,6 +11,7 @@ use toolbox_domain::objects;
 
 use crate::dtma::{DeployRequest, Phase, PortBinding, Reason, SystemMetrics, ViewVersion};
 use crate::mcp::McpHealth;
+use crate::mcp_use::McpUseReport;
 use crate::{numbers, texts};
 
 /// Most instances one heartbeat may tell of; an agent with more sends several.
@@ -98,6 +99,13 @@ pub struct Heartbeat {
     /// States, the latest of each instance. At most [`MAX_INSTANCES`].
     #[serde(deserialize_with = "objects::list")]
     pub instances: Vec<InstanceReport>,
+    /// How MCP servers are used; only in full heartbeats, where there is something new.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "objects::optional"
+    )]
+    pub mcp_use: Option<McpUseReport>,
 }
 
 /// Which of an agent's heartbeats one is.

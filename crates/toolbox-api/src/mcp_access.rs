@@ -91,7 +91,7 @@ pub struct GrantMcpAccessResponse {
     pub access: McpAccessView,
     /// The token, a secret, shown this once; none for a user or a program.
     pub token: Option<String>,
-    /// The public URL of the one instance; none for a whole toolbox, whose instances have one each.
+    /// The public URL of the one instance, or of the whole toolbox; each instance of a toolbox has one of its own, too.
     pub url: Option<String>,
     /// What to paste into which host, with the token.
     pub hosts: Vec<McpHost>,
@@ -250,6 +250,25 @@ pub struct McpCaller {
     pub tools: Option<Vec<String>>,
     /// Only tools that the server calls read-only may be used.
     pub read_only: bool,
+    /// What the program that calls calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// On the URL of a whole toolbox: the servers, each once, and what may be used of them. `tools` and `read_only` say nothing
+    /// there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<McpGrant>,
+}
+
+/// What a caller may use of some servers of a toolbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpGrant {
+    /// The servers.
+    pub instances: Vec<ToolInstanceId>,
+    /// The tools of each that may be used; all without a list.
+    pub tools: Option<Vec<String>>,
+    /// Only tools that their server calls read-only may be used.
+    pub read_only: bool,
 }
 
 impl McpCaller {
@@ -277,8 +296,14 @@ mod tests {
         ] {
             let caller = McpCaller {
                 who: "user:1".to_owned(),
-                tools,
+                tools: tools.clone(),
                 read_only: true,
+                client: Some("claude-code/2 (cli)".to_owned()),
+                grants: vec![McpGrant {
+                    instances: vec!["22222222-2222-4222-8222-222222222222".parse().unwrap()],
+                    tools,
+                    read_only: false,
+                }],
             };
             let header = caller.to_header();
             assert!(header.bytes().all(|b| b.is_ascii_graphic()), "{header}");

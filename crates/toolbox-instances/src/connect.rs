@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use toolbox_api::mcp_access::{McpHost, McpHostAuth, McpHostKind};
-use toolbox_domain::ids::ToolInstanceId;
+use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
 use toolbox_domain::names::encode_segment;
 
 /// Stands where the token belongs, as long as it is not known; also the variable that holds it.
@@ -13,6 +13,11 @@ const UNKNOWN: &str = "TOOLBOX_MCP_TOKEN";
 /// The public URL of an instance's server, in the project at `public_url`.
 pub fn mcp_url(public_url: &str, instance: ToolInstanceId) -> String {
     format!("{public_url}/functions/v1/mcp/{instance}")
+}
+
+/// The public URL of all servers of a toolbox as one.
+pub fn mcp_toolbox_url(public_url: &str, toolbox: ToolboxId) -> String {
+    format!("{public_url}/functions/v1/mcp/toolbox/{toolbox}")
 }
 
 /// What to paste into which host for the server at `url`, for users who sign in. `name` is made of lower-case letters, digits and

@@ -7,6 +7,7 @@ use toolbox_api::mcp_access::{
     GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS,
     McpAccessView, McpServerView,
 };
+use toolbox_api::mcp_use::{LATENCY_MS, McpUsage};
 use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::Select;
 use toolbox_clients::supabase::mcp_access::{GrantMcpAccess, GrantedMcpAccess};
@@ -51,8 +52,8 @@ pub struct GivenAccess {
     pub access: McpAccessView,
     /// Its token, which is stored nowhere; none where a user or a program is named.
     pub token: Option<AccessToken>,
-    /// A name for the one instance that it opens.
-    pub name: Option<String>,
+    /// A name for what it opens, of letters, digits and hyphens.
+    pub name: String,
 }
 
 impl Instances {
@@ -96,9 +97,9 @@ impl Instances {
                 let (_, row) = self
                     .find_instance(request, toolbox_id, &Target::Id(id))
                     .await?;
-                Some(row.container_name.clone())
+                row.container_name.clone()
             }
-            _ => None,
+            _ => format!("toolbox-{}", &toolbox_id.to_string()[..8]),
         };
         let names_nobody = wanted.user_id.is_none() && wanted.client_id.is_none();
         let token = names_nobody.then(|| {
@@ -139,6 +140,34 @@ impl Instances {
                 format!("A toolbox may have {most} accesses that count; revoke some"),
             )),
         }
+    }
+
+    /// How an instance's server was used in the last `days`, by day, tool and client.
+    pub async fn mcp_usage(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+        target: &Target,
+        days: u32,
+    ) -> Result<Vec<McpUsage>, ApiError> {
+        let (_, row) = self.find_instance(request, toolbox_id, target).await?;
+        let used = self
+            .database
+            .mcp_use(toolbox_id, request.user, row.id, days);
+        let used = used.await?;
+        let used = used.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
+        let bound = |place: usize| LATENCY_MS.get(place).copied().unwrap_or_default();
+        let usage = used.into_iter().map(|row| McpUsage {
+            p50_ms: bound(row.p50),
+            p95_ms: bound(row.p95),
+            day: row.day,
+            tool: row.tool,
+            client: row.client,
+            calls: row.calls,
+            errors: row.errors,
+            bytes: row.bytes,
+        });
+        Ok(usage.collect())
     }
 
     /// Who may use the MCP servers of a toolbox, newest first; also what is over.

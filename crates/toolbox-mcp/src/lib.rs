@@ -8,7 +8,8 @@
 //!   as it can be;
 //! - [`health`], [`tools`], [`memory`]: a server's state with its evidence, what changed about its tools, and what is
 //!   remembered of it;
-//! - [`wire`]: streamable HTTP as clients see it; [`access`]: callers who may use some tools only;
+//! - [`wire`]: streamable HTTP as clients see it; [`access`]: callers who may use some tools only; [`merge`]: several
+//!   servers as one; [`meter`]: calls as they pass;
 //! - [`redact`]: a server's output without the secrets it was given; [`limits`]: the bounds that
 //!   can be set.
 //!
@@ -30,6 +31,8 @@ pub mod limits;
 pub mod lines;
 pub mod mailbox;
 pub mod memory;
+pub mod merge;
+pub mod meter;
 pub mod process;
 pub mod redact;
 pub mod rpc;

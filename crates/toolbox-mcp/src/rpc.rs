@@ -445,7 +445,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
 }
 
 /// Where `value`, which was read from `text`, stands in it.
-fn span_in(text: &str, value: &RawValue) -> Span {
+pub(crate) fn span_in(text: &str, value: &RawValue) -> Span {
     let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
     start..start + value.get().len()
 }

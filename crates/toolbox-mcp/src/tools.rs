@@ -114,6 +114,11 @@ impl Toolset {
         &self.read_only
     }
 
+    /// Whether there is a tool of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tools.contains_key(name)
+    }
+
     /// Number of tools.
     pub fn len(&self) -> usize {
         self.tools.len()

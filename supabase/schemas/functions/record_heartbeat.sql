@@ -50,6 +50,7 @@ begin
     -- No key id is stored yet: the agent holds the first key of the present root secret.
     else coalesce(toolbox.dtma_key_id, p ->> 'root_id' || '.0')
   end;
+  perform private.record_mcp_use(toolbox.id, heartbeat -> 'mcp_use');
   compared := private.compare_instance_reports(toolbox.id, heartbeat, p ->> 'request_id');
   update public.account_tool_environments e
   set last_heartbeat_at = clock_timestamp(),

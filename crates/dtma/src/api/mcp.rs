@@ -1,12 +1,12 @@
 //! `ANY /mcp/{id}`: an instance's MCP endpoint; `ANY /v1/mcp/{id}`: the same for clients that come through the control plane,
-//! each with the tools that it may use.
+//! each with the tools that it may use; `ANY /v1/mcp`: all servers as one, for the same clients.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
@@ -22,7 +22,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
-use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY};
+use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY, UnderWay};
 
 /// Passes the request to the instance's server, and the answer back.
 pub async fn serve(
@@ -30,7 +30,10 @@ pub async fn serve(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    pass(&state, id, request, Allowed::default()).await
+    let client = request.headers().get(USER_AGENT);
+    let client = client.and_then(|value| value.to_str().ok());
+    let client = client.unwrap_or_default().to_owned();
+    pass(&state, id, request, Allowed::default(), &client).await
 }
 
 /// The same for a client that comes through the control plane.
@@ -39,14 +42,7 @@ pub async fn serve_for(
     InstanceId(id): InstanceId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let caller = request.headers().get(CALLER_HEADER);
-    let caller = caller.and_then(|value| McpCaller::from_header(value.to_str().ok()?));
-    let caller = caller.ok_or_else(|| {
-        ApiError::new(
-            ProblemCode::InvalidBody,
-            "Say in the header x-toolbox-mcp-caller who calls and which tools they may use",
-        )
-    })?;
+    let caller = caller(&request)?;
     tracing::debug!(instance = %id, who = caller.who, "an MCP client calls through the control plane");
     let under_way = match state.mcp.begin(&caller.who) {
         Ok(under_way) => under_way,
@@ -57,40 +53,75 @@ pub async fn serve_for(
         read_only: caller.read_only,
         known_read_only: BTreeSet::new(),
     };
-    let mut response = in_time(&state, id, &caller.who, request, allowed).await?;
+    let client = caller.client.unwrap_or_default();
+    let owner = format!("{} {id}", caller.who);
+    let serve = |request| pass(&state, id, request, allowed, &client);
+    let response = in_time(&state, &owner, request, serve).await?;
+    Ok(held(response, under_way))
+}
+
+/// Answers for all servers that a client of the control plane may use, as one.
+pub async fn serve_all(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let caller = caller(&request)?;
+    tracing::debug!(who = caller.who, "an MCP client calls all servers");
+    let under_way = match state.mcp.begin(&caller.who) {
+        Ok(under_way) => under_way,
+        Err(too_much) => return Ok(refused(too_much)),
+    };
+    let owner = caller.who.clone();
+    let serve = |request| {
+        until_stopped(&state, request, |request| {
+            state.mcp.serve_all(caller, request)
+        })
+    };
+    let response = in_time(&state, &owner, request, serve).await?;
+    Ok(held(response, under_way))
+}
+
+/// Who calls through the control plane.
+fn caller(request: &Request) -> Result<McpCaller, ApiError> {
+    let caller = request.headers().get(CALLER_HEADER);
+    let caller = caller.and_then(|value| McpCaller::from_header(value.to_str().ok()?));
+    caller.ok_or_else(|| {
+        ApiError::new(
+            ProblemCode::InvalidBody,
+            "Say in the header x-toolbox-mcp-caller who calls and which tools they may use",
+        )
+    })
+}
+
+/// The answer, which is under way until it was read, or nobody reads it any more.
+fn held(mut response: Response, under_way: UnderWay) -> Response {
     // Whoever knows the length passes a short answer on in one piece.
     if let Some(length @ 1..) = response.body().size_hint().exact() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    // It is under way until its answer was read, or nobody reads it any more.
-    Ok(response.map(|body| {
+    response.map(|body| {
         Body::from_stream(body.into_data_stream().inspect(move |_| {
             let _ = &under_way;
         }))
-    }))
+    })
 }
 
-/// The same, and its stream ends when the caller's way to it does.
-async fn in_time(
+/// What `serve` answers; its stream ends when the caller's way to it does, and the same `owner` may go on with the rest.
+async fn in_time<F: Future<Output = Result<Response, ApiError>>>(
     state: &AppState,
-    id: ToolInstanceId,
-    who: &str,
+    owner: &str,
     request: Request,
-    allowed: Allowed,
+    serve: impl FnOnce(Request) -> F,
 ) -> Result<Response, ApiError> {
     let (method, headers) = (request.method(), request.headers());
     let longest = headers.get(STREAM_HEADER);
     let longest = longest.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     let Some(longest) = longest.map(Duration::from_secs) else {
-        return Ok(alive::keep_alive(
-            pass(state, id, request, allowed).await?,
-            None,
-        ));
+        return Ok(alive::keep_alive(serve(request).await?, None));
     };
-    let owner = format!("{who} {id}");
     let rests = state.mcp.rests();
-    match rests.go_on(method, headers, longest, &owner) {
+    match rests.go_on(method, headers, longest, owner) {
         GoOn::With(rest) => return Ok(rest),
         GoOn::Gone => {
             let text = "the rest of this answer was not asked for in time, or was taken already";
@@ -99,8 +130,8 @@ async fn in_time(
         }
         GoOn::No => {}
     }
-    let end = rests.end(method, headers, longest, &owner);
-    let response = pass(state, id, request, allowed).await?;
+    let end = rests.end(method, headers, longest, owner);
+    let response = serve(request).await?;
     Ok(alive::keep_alive(response, end))
 }
 
@@ -120,22 +151,11 @@ async fn pass(
     id: ToolInstanceId,
     request: Request,
     allowed: Allowed,
+    client: &str,
 ) -> Result<Response, ApiError> {
     if let Some(bridge) = state.mcp.bridge_of(id).await {
-        // A call is answered also while the agent stops; a stream on which a client listens would not end by itself.
-        let serve = |request| state.mcp.serve(&bridge, request, allowed);
-        if !listens(&request) {
-            return Ok(serve(request).await);
-        }
-        let mut shutdown = state.shutdown.clone();
-        let mut end = state.shutdown.clone();
-        return tokio::select! {
-            response = serve(request) => Ok(response.map(|body| {
-                let parts = body.into_data_stream();
-                Body::from_stream(parts.take_until(async move { stopped(&mut end).await }))
-            })),
-            () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
-        };
+        let serve = |request| state.mcp.serve(id, &bridge, request, allowed, client);
+        return until_stopped(state, request, serve).await;
     }
     let mut entry = state.instances.find(id).await?;
     entry.known().await.ok_or(CommandError::Unknown(id))?;
@@ -143,6 +163,26 @@ async fn pass(
         ProblemCode::RouteUnknown,
         "This tool is no MCP server over standard streams, streamable HTTP or HTTP with events",
     ))
+}
+
+/// A call is answered also while the agent stops; a stream on which a client listens would not end by itself.
+async fn until_stopped<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    serve: impl FnOnce(Request) -> F,
+) -> Result<Response, ApiError> {
+    if !listens(&request) {
+        return Ok(serve(request).await);
+    }
+    let mut shutdown = state.shutdown.clone();
+    let mut end = state.shutdown.clone();
+    tokio::select! {
+        response = serve(request) => Ok(response.map(|body| {
+            let parts = body.into_data_stream();
+            Body::from_stream(parts.take_until(async move { stopped(&mut end).await }))
+        })),
+        () = stopped(&mut shutdown) => Err(CommandError::ShuttingDown.into()),
+    }
 }
 
 fn listens(request: &Request) -> bool {

@@ -40,6 +40,8 @@ const MCP: &str = "/mcp/{id}";
 /// The same for clients that come through the control plane, which says who they are and what they may do. Agents that would
 /// not hold them to it do not have this route.
 const MCP_FOR: &str = "/v1/mcp/{id}";
+/// All servers of the toolbox as one, for the same clients.
+const MCP_ALL: &str = "/v1/mcp";
 
 fn route(
     method: Method,
@@ -147,6 +149,9 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
         route(Method::GET, MCP_FOR, Access::Key, get(mcp::serve_for)),
         route(Method::POST, MCP_FOR, Access::Key, post(mcp::serve_for)),
         route(Method::DELETE, MCP_FOR, Access::Key, delete(mcp::serve_for)),
+        route(Method::GET, MCP_ALL, Access::Key, get(mcp::serve_all)),
+        route(Method::POST, MCP_ALL, Access::Key, post(mcp::serve_all)),
+        route(Method::DELETE, MCP_ALL, Access::Key, delete(mcp::serve_all)),
     ]
 }
 
@@ -171,7 +176,7 @@ pub fn mcp_instance(path: &str) -> Option<ToolInstanceId> {
 /// Whether this is the endpoint of clients that come through the control plane. Their connections are those of clients: they
 /// leave places for commands.
 pub fn is_for_clients(path: &str) -> bool {
-    path.starts_with("/v1/mcp/")
+    path == MCP_ALL || path.starts_with("/v1/mcp/")
 }
 
 /// The router with everything around it.

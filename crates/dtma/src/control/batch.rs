@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use toolbox_api::dtma::API_VERSION;
 use toolbox_api::heartbeat::{DEFAULT_INTERVAL_SECONDS, Heartbeat, InstanceReport, MAX_INSTANCES};
+use toolbox_api::mcp_use::McpUseReport;
 use toolbox_domain::ids::ToolInstanceId;
 
 use super::{Reporter, report, unit_random};
@@ -20,6 +22,8 @@ pub(super) struct Batch {
     /// A full one was due, even if it could not be full.
     pub(super) scheduled: bool,
     pub(super) reports: Vec<InstanceReport>,
+    /// How MCP servers are used.
+    pub(super) usage: Option<McpUseReport>,
     /// Hash of each report.
     hashes: Vec<u64>,
 }
@@ -44,6 +48,7 @@ impl Reporter {
         all.extend(self.dirty.keys());
         let (mut batch, certain) = self.collect(all.into_iter().collect(), false);
         batch.scheduled = true;
+        batch.usage = self.control.usage.report();
         batch.full = certain && saw_docker;
         let interval = self.interval();
         let next = if batch.full {
@@ -76,6 +81,7 @@ impl Reporter {
             full: false,
             scheduled: false,
             reports: Vec::new(),
+            usage: None,
             hashes: Vec::new(),
         };
         let (mut certain, mut bytes) = (true, 0);
@@ -166,6 +172,7 @@ impl Reporter {
             docker_reachable: self.docker_reachable,
             full: batch.full,
             instances: batch.reports.clone(),
+            mcp_use: batch.usage.clone(),
         };
         serde_json::to_vec(&heartbeat).ok()
     }
@@ -189,6 +196,10 @@ impl Reporter {
     pub(super) fn acknowledge(&mut self, batch: &Batch) -> Vec<ToolInstanceId> {
         self.max_reports = (self.max_reports * 2).min(MAX_INSTANCES);
         self.certificate_sent = true;
+        if let Some(usage) = &batch.usage {
+            let now = OffsetDateTime::now_utc();
+            self.control.usage.acknowledge(now, usage);
+        }
         let reported = batch.reports.iter().map(|r| r.id).collect();
         for (report, hash) in batch.reports.iter().zip(&batch.hashes) {
             if let Some(since) = self.dirty.remove(&report.id) {

@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 use crate::keys::KeyRing;
+use crate::mcp::usage::Usage;
 use crate::metrics::Machine;
 use crate::runtime::probe::EngineProbe;
 use crate::ssh::SshHost;
@@ -70,6 +71,8 @@ pub struct Control {
     pub probe: Arc<EngineProbe>,
     /// Health of MCP servers.
     pub health: HealthSource,
+    /// How MCP servers are used.
+    pub usage: Usage,
     /// Receives the instances that the control plane does not know.
     pub orphans: watch::Sender<BTreeSet<ToolInstanceId>>,
     /// The certificate's SHA-256 and PEM; none without TLS.

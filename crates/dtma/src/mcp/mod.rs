@@ -4,12 +4,14 @@
 //! keeps a bridge (`toolbox_mcp`), which outlives the container: sessions of clients go on when the container is started
 //! again or replaced. What a bridge finds out about its server is kept here, and marked as a change to report.
 
+mod all;
 mod endpoint;
 mod keeper;
 pub mod rates;
 mod stderr;
 mod stderr_join;
 mod stdio;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase, ToolView};
 use toolbox_api::mcp::{McpHealth, McpState};
+use toolbox_api::mcp_access::McpCaller;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::McpTransport;
 use toolbox_mcp::access::{self, Allowed};
@@ -32,11 +35,15 @@ use toolbox_mcp::health::{Finding, Tracker};
 use toolbox_mcp::http::HttpBridge;
 use toolbox_mcp::limits::Limits;
 use toolbox_mcp::memory::Memory;
+use toolbox_mcp::merge::Merge;
+use toolbox_mcp::meter::{self, Told};
 use toolbox_mcp::wire::alive::Rests;
 use toolbox_mcp::wire::body::Budget;
 
+use self::all::Granted;
 use self::rates::{Rates, TooMuch, UnderWay};
 pub use self::stderr::StderrLog;
+use self::usage::Usage;
 use crate::instances::{Entry, InstancesHandle, Shared};
 use crate::store::Store;
 
@@ -151,6 +158,10 @@ pub struct Handle {
     rates: Arc<Rates>,
     /// Streams that callers may go on with.
     rests: Arc<Rests>,
+    /// How the servers are used.
+    usage: Usage,
+    /// Sessions with all servers as one.
+    merge: Merge,
     // A leaf lock around cheap handles, never held across an await.
     bridges: Arc<Mutex<BTreeMap<ToolInstanceId, Served>>>,
 }
@@ -169,6 +180,8 @@ pub fn start(
         budget: budget.clone(),
         rates: Arc::default(),
         rests: Arc::default(),
+        usage: Usage::new(OffsetDateTime::now_utc()),
+        merge: Merge::new(Limits::default().message_bytes, budget.clone()),
         bridges: Arc::default(),
     };
     let keeper = keeper::Keeper {
@@ -254,24 +267,52 @@ impl Handle {
         &self.rests
     }
 
-    /// Passes a request to a server for a caller who may use the `allowed` tools.
+    /// How the servers are used.
+    pub const fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Passes a request to a server for a `client` who may use the `allowed` tools.
     pub async fn serve(
         &self,
+        id: ToolInstanceId,
         bridge: &AnyBridge,
         request: Request<Body>,
         mut allowed: Allowed,
+        client: &str,
     ) -> Response<Body> {
+        let limit = Limits::default().message_bytes;
+        let told = self.counting(id, bridge, client);
+        let serve = |request| bridge.serve(request);
         if allowed.is_all() {
-            return bridge.serve(request).await;
+            return meter::measured(request, limit, &self.budget, told, serve).await;
         }
         if let Some(tools) = &bridge.memory().borrow().tools {
             allowed.known_read_only.clone_from(tools.read_only());
         }
-        let limit = Limits::default().message_bytes;
         access::serve(allowed, request, limit, &self.budget, |request| {
-            bridge.serve(request)
+            meter::measured(request, limit, &self.budget, told, serve)
         })
         .await
+    }
+
+    /// Counts the calls of a client.
+    fn counting(&self, id: ToolInstanceId, bridge: &AnyBridge, client: &str) -> Told {
+        let (usage, memory) = (self.usage.clone(), bridge.memory());
+        let client = usage::product(client).to_owned();
+        Arc::new(move |call| {
+            let tools = memory.borrow();
+            let is_listed = tools.tools.as_ref().is_some_and(|t| t.has(&call.tool));
+            usage.count(OffsetDateTime::now_utc(), id, &client, &call, is_listed);
+        })
+    }
+
+    /// Answers a caller of all servers as one.
+    pub async fn serve_all(&self, caller: McpCaller, request: Request<Body>) -> Response<Body> {
+        let who = caller.who;
+        let client = caller.client.unwrap_or_default();
+        let servers = Granted::new(self.clone(), caller.grants, client);
+        self.merge.serve(servers, &who, request).await
     }
 
     /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.

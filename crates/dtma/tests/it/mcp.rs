@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dtma::api::router::{Access, routes};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller};
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, McpGrant};
 use toolbox_domain::keys::AgentKey;
 
 use crate::agent::{Agent, Tool};
@@ -307,6 +307,8 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
         who: "user:1".to_owned(),
         tools: tools.map(|tools| tools.iter().map(|&tool| tool.to_owned()).collect()),
         read_only,
+        client: None,
+        grants: Vec::new(),
     };
     let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
@@ -582,4 +584,102 @@ async fn a_client_that_was_refused_finds_no_sign_in() {
         .send(agent.bare_request(Method::POST, &endpoint))
         .await;
     refused.expect_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn all_servers_are_one_for_a_client_of_the_control_plane() {
+    let agent = Agent::new().await;
+    let (first, second, other) = (stdio(), stdio(), stdio());
+    for tool in [&first, &second, &other] {
+        agent.deploy(tool).await;
+        found(&agent, tool, "Healthy", Duration::from_secs(10)).await;
+    }
+    let grant = |tools: Option<&[&str]>, of: &[&Tool]| McpGrant {
+        instances: of.iter().map(|tool| tool.id.into()).collect(),
+        tools: tools.map(|tools| tools.iter().map(|&tool| tool.to_owned()).collect()),
+        read_only: false,
+    };
+    let caller = McpCaller {
+        who: "user:1".to_owned(),
+        tools: Some(Vec::new()),
+        read_only: true,
+        client: Some("e2e/1".to_owned()),
+        grants: vec![grant(Some(&["note"]), &[&first]), grant(None, &[&second])],
+    };
+    let ask = |caller: &McpCaller, session: Option<&str>, message: &Value| {
+        let request = agent
+            .request(Method::POST, "/v1/mcp")
+            .header("accept", "application/json")
+            .header(CALLER_HEADER, caller.to_header())
+            .json(message);
+        match session {
+            Some(session) => request.header("mcp-session-id", session),
+            None => request,
+        }
+    };
+    let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    let begun = agent.send(ask(&caller, None, &begin)).await;
+    let session = begun.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    begun.expect(200);
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let listed = agent
+        .send(ask(&caller, Some(&session), &list))
+        .await
+        .expect(200);
+    let names: Vec<String> =
+        serde_json::from_value::<Vec<Value>>(listed["result"]["tools"].clone())
+            .unwrap()
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect();
+    let digits = |tool: &Tool| tool.id.to_string()[..8].to_owned();
+    let call = |name: &str| json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": name}});
+    let name = |tool: &Tool, end: &str| format!("{}-{}__{end}", "tool", digits(tool));
+    let end = |tool: &Tool| format!("-{}__note", digits(tool));
+    assert_eq!(
+        names.len(),
+        2,
+        "what was not granted is not there: {names:?}"
+    );
+    for tool in [&first, &second] {
+        let name = names
+            .iter()
+            .find(|name| name.ends_with(&end(tool)))
+            .unwrap();
+        let called = agent.send(ask(&caller, Some(&session), &call(name)));
+        let called = called.await.expect(200);
+        assert_eq!(
+            called["result"]["content"][0]["text"], "over stdio",
+            "{called}"
+        );
+    }
+    let listed = names
+        .iter()
+        .find(|name| name.ends_with(&end(&first)))
+        .unwrap();
+    for forbidden in [
+        listed.replace("note", "die"),
+        name(&other, "note"),
+        "note".to_owned(),
+    ] {
+        let refused = agent
+            .send(ask(&caller, Some(&session), &call(&forbidden)))
+            .await;
+        assert_eq!(refused.expect(200)["error"]["code"], -32602, "{forbidden}");
+    }
+    // Another caller has another session, and nobody comes in without being named.
+    let stranger = McpCaller {
+        who: "user:2".to_owned(),
+        ..caller.clone()
+    };
+    agent
+        .send(ask(&stranger, Some(&session), &list))
+        .await
+        .expect(404);
+    let unnamed = agent.request(Method::POST, "/v1/mcp").json(&list);
+    agent
+        .send(unnamed)
+        .await
+        .expect_problem(400, "invalid_body");
 }

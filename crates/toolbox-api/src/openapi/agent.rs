@@ -22,7 +22,7 @@ use crate::problem::{Problem, ProblemCode};
     ),
     paths(
         health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
-        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end, mcp_send_for, mcp_listen_for, mcp_end_for
+        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end, mcp_send_for, mcp_listen_for, mcp_end_for, mcp_send_all, mcp_listen_all, mcp_end_all
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey, &BearerToken),
@@ -200,3 +200,24 @@ fn mcp_listen_for() {}
     params(("id" = String, Path, format = "uuid"), ("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
     responses((status = 200, description = "It is over"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
 fn mcp_end_for() {}
+
+/// All servers of the toolbox that such a client was granted, as one: their tools, each named `server__tool`.
+///
+/// A server that does not answer hides no other: the instructions and the list say that it is absent.
+#[utoipa::path(post, path = "/v1/mcp", request_body(content = String, content_type = "application/json"),
+    params(("X-Toolbox-Mcp-Caller" = String, Header, description = "McpCaller as JSON, percent-encoded"), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, description = "The answer, or a stream of events that ends with it", content_type = "application/json", body = String),
+        (status = 202, description = "A notification or an answer was taken"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_send_all() {}
+
+/// Listens for changes of any server's tools.
+#[utoipa::path(get, path = "/v1/mcp",
+    params(("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem), (status = 401, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_listen_all() {}
+
+/// Ends a session with all servers.
+#[utoipa::path(delete, path = "/v1/mcp",
+    params(("X-Toolbox-Mcp-Caller" = String, Header), ("Mcp-Session-Id" = Option<String>, Header)),
+    responses((status = 204, description = "It is over"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 429, description = "The caller asks too much; see Retry-After")))]
+fn mcp_end_all() {}

@@ -15,6 +15,7 @@ use crate::mcp_access::{
     GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
     RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
+use crate::mcp_use::McpUsageResponse;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,7 +24,7 @@ use crate::mcp_access::{
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -120,6 +121,13 @@ fn logs() {}
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
     responses((status = 200, body = McpAccessResponse)))]
 fn mcp() {}
+
+/// How an instance's MCP server was used, by day, tool and client; never what was asked or answered. The agent reports it with its
+/// heartbeats, so the last minute may be missing.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp/usage", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path),
+    ("days" = Option<u32>, Query, description = "The last so many days, 30 unless given, 366 at most")),
+    responses((status = 200, body = McpUsageResponse)))]
+fn mcp_usage() {}
 
 /// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
 #[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),

@@ -43,18 +43,20 @@ pub struct Patience {
 }
 
 impl Agent {
-    /// Passes a request on to the instance's server for `caller`, and the answer back. Of its headers, the caller's own
-    /// credentials are not among `headers`. What the agent itself has to say is an error.
+    /// Passes a request on for `caller` to the instance's server, or to all servers that the caller was granted as one, and the
+    /// answer back. Of its headers, the caller's own credentials are not among `headers`. What the agent itself has to say is an
+    /// error.
     pub async fn mcp(
         &self,
         method: &str,
-        id: ToolInstanceId,
+        id: Option<ToolInstanceId>,
         caller: &McpCaller,
         headers: &Headers,
         body: Option<BodyStream>,
         patience: Patience,
     ) -> Result<Response<Passed>, AgentError> {
-        let mut call = self.call(method, &format!("/v1/mcp/{id}"), None, Vec::new());
+        let path = id.map_or_else(|| "/v1/mcp".to_owned(), |id| format!("/v1/mcp/{id}"));
+        let mut call = self.call(method, &path, None, Vec::new());
         for (name, value) in headers.iter() {
             call.request.headers.set_named(name.to_owned(), value);
         }

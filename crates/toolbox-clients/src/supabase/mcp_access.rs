@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use toolbox_api::mcp_access::{McpAccessView, McpServerView};
+use toolbox_api::mcp_access::{McpAccessView, McpGrant, McpServerView};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use uuid::Uuid;
 
@@ -107,6 +107,52 @@ pub struct McpAccess {
     pub toolbox: EnvironmentRow,
 }
 
+/// What is found of an access to the URL of a whole toolbox.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum FoundMcpToolboxAccess {
+    /// They may.
+    Access(Box<McpToolboxAccess>),
+    /// No such token, or it was revoked.
+    TokenUnknown,
+    /// Its time is over.
+    TokenExpired,
+    /// It does not open this toolbox, or there is none.
+    NoAccess,
+}
+
+/// Who may use which servers of a toolbox how, and where it is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct McpToolboxAccess {
+    /// `user:` or `access:` and an id.
+    pub who: String,
+    /// The servers, each once.
+    pub grants: Vec<McpGrant>,
+    /// The toolbox.
+    pub toolbox: EnvironmentRow,
+}
+
+/// Use of one tool by one client on one day.
+#[derive(Clone, Debug, Deserialize)]
+pub struct McpUseRow {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// The tool.
+    pub tool: String,
+    /// The client.
+    pub client: String,
+    /// Calls.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Bytes of requests and answers.
+    pub bytes: u64,
+    /// The place among the bounds of time that half of the calls kept to.
+    pub p50: usize,
+    /// The place that 95 of 100 did.
+    pub p95: usize,
+}
+
 /// An instance as a caller of its server needs it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct McpInstance {
@@ -209,5 +255,44 @@ impl Supabase {
             client_name,
         };
         parse(&self.call("find_mcp_access", &argument(&p)).await?)
+    }
+
+    /// How the server of an owner's instance was used in the last `days`; none when it is no instance of theirs.
+    pub async fn mcp_use(
+        &self,
+        toolbox_id: ToolboxId,
+        owner_id: UserId,
+        instance_id: ToolInstanceId,
+        days: u32,
+    ) -> Result<Option<Vec<McpUseRow>>, DatabaseError> {
+        #[derive(Deserialize)]
+        struct Found {
+            usage: Option<Vec<McpUseRow>>,
+        }
+        let p = json!({ "toolbox_id": toolbox_id, "owner_id": owner_id, "instance_id": instance_id, "days": days });
+        let answer = self.call("get_mcp_use", &argument(&p)).await?;
+        Ok(parse::<Found>(&answer)?.usage)
+    }
+
+    /// Whether somebody may use servers of a toolbox, which, and how. The one query of a request to the URL of all.
+    pub async fn find_mcp_toolbox_access(
+        &self,
+        toolbox_id: ToolboxId,
+        asker: McpAsker<'_>,
+        client_name: Option<&str>,
+    ) -> Result<FoundMcpToolboxAccess, DatabaseError> {
+        #[derive(Serialize)]
+        struct Find<'a> {
+            toolbox_id: ToolboxId,
+            #[serde(flatten)]
+            asker: McpAsker<'a>,
+            client_name: Option<&'a str>,
+        }
+        let p = Find {
+            toolbox_id,
+            asker,
+            client_name,
+        };
+        parse(&self.call("find_mcp_toolbox_access", &argument(&p)).await?)
     }
 }

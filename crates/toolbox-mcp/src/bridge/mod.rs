@@ -303,7 +303,7 @@ impl Bridge {
 }
 
 /// A client's message.
-fn parse(bytes: Bytes) -> Result<(Message, Fields), Malformed> {
+pub(crate) fn parse(bytes: Bytes) -> Result<(Message, Fields), Malformed> {
     let message = Message::parse(bytes)?;
     if message.null_id && message.kind != Kind::Response {
         return Err(Malformed::Id);

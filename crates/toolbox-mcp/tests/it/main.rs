@@ -14,6 +14,7 @@ mod faults;
 mod forms;
 mod http;
 mod large;
+mod merge;
 mod patience;
 mod protocol;
 mod world;

@@ -1,7 +1,8 @@
 //! How an MCP client reaches an instance.
 
 use toolbox_api::edge::McpAccessResponse;
-use toolbox_api::error::ApiError;
+use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_use::McpUsageResponse;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Answer, Reply, RequestContext, reply};
 use toolbox_instances::connect::{mcp_url, oauth_hosts, token_hosts};
@@ -42,4 +43,39 @@ pub(super) async fn access(
             request_id: cx.request_id.to_string(),
         },
     )
+}
+
+/// Days of use that are answered.
+const DEFAULT_DAYS: u32 = 30;
+const MAX_DAYS: u32 = 366;
+
+/// `GET /{toolboxId}/tools/{instance}/mcp/usage`.
+pub(super) fn usage(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let (toolbox, target) = instance(&cx)?;
+        let days = match cx.query_value("days")? {
+            None => DEFAULT_DAYS,
+            Some(text) => match text.parse() {
+                Ok(days @ 1..=MAX_DAYS) => days,
+                _ => {
+                    return Err(ApiError::with_message(
+                        ErrorCode::InvalidRequest,
+                        "Give days from 1 to 366",
+                    ));
+                }
+            },
+        };
+        let request = read_request(&cx)?;
+        let usage = instances(&cx)?
+            .mcp_usage(&request, toolbox, &target, days)
+            .await?;
+        reply::json(
+            200,
+            &McpUsageResponse {
+                success: true,
+                usage,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
 }

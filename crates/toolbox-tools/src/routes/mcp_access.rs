@@ -7,7 +7,7 @@ use toolbox_api::mcp_access::{
 };
 use toolbox_domain::mcp_access::AccessToken;
 use toolbox_edge::{Answer, RequestContext, reply};
-use toolbox_instances::connect::{mcp_url, token_hosts};
+use toolbox_instances::connect::{mcp_toolbox_url, mcp_url, token_hosts};
 
 use super::toolbox_id;
 use crate::host::{instances, read_request};
@@ -39,11 +39,14 @@ pub(super) fn give(cx: RequestContext) -> Answer {
             .give_mcp_access(&request, toolbox, &wanted)
             .await?;
         let token = given.token.as_ref().map(AccessToken::expose);
-        let url = given.access.instance_id;
-        let url = url.map(|id| mcp_url(&cx.state.config.public_url, id));
-        let hosts = match (&given.name, &url, token) {
-            (Some(name), Some(url), Some(token)) => token_hosts(name, url, Some(token)),
-            _ => Vec::new(),
+        let public = &cx.state.config.public_url;
+        let url = match given.access.instance_id {
+            Some(id) => mcp_url(public, id),
+            None => mcp_toolbox_url(public, toolbox),
+        };
+        let hosts = match token {
+            Some(token) => token_hosts(&given.name, &url, Some(token)),
+            None => Vec::new(),
         };
         reply::json(
             201,
@@ -51,7 +54,7 @@ pub(super) fn give(cx: RequestContext) -> Answer {
                 success: true,
                 token: token.map(str::to_owned),
                 access: given.access,
-                url,
+                url: Some(url),
                 hosts,
                 request_id: cx.request_id.to_string(),
             },

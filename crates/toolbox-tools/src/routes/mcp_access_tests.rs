@@ -19,7 +19,11 @@ fn row(more: &Value) -> Value {
 }
 
 /// The database answers calls of this function so; what it was asked.
-fn database(world: &World, function: &'static str, says: Value) -> Arc<Mutex<Vec<Value>>> {
+pub(super) fn database(
+    world: &World,
+    function: &'static str,
+    says: Value,
+) -> Arc<Mutex<Vec<Value>>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
     world.transport.on(move |request: &Request| {
@@ -77,8 +81,13 @@ fn a_user_gets_no_token() {
     );
     assert_eq!(seen.status, 201, "{}", seen.text);
     assert_eq!(
-        (&seen.body["token"], &seen.body["url"], &seen.body["hosts"]),
-        (&json!(null), &json!(null), &json!([]))
+        (&seen.body["token"], &seen.body["hosts"]),
+        (&json!(null), &json!([]))
+    );
+    let url = seen.body["url"].as_str().unwrap();
+    assert!(
+        url.ends_with(&format!("/functions/v1/mcp/toolbox/{TOOLBOX}")),
+        "{url}"
     );
     assert_eq!(asked.lock().unwrap()[0]["token_hash"], Value::Null);
 }

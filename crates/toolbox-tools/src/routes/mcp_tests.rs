@@ -84,3 +84,37 @@ fn what_has_no_endpoint_has_no_token() {
     let seen = access(&world);
     assert_eq!((seen.status, seen.code()), (404, "instance_not_found"));
 }
+
+#[test]
+fn use_is_told_by_day_with_the_bounds_of_time() {
+    let world = World::new("running");
+    let used = json!({"day": "2026-11-30", "tool": "a", "client": "c", "calls": 3, "errors": 1, "bytes": 9, "p50": 0, "p95": 14});
+    let path = format!("/{TOOLBOX}/tools/{INSTANCE}/mcp/usage");
+    let asked = super::mcp_access_tests::database(
+        &world,
+        "/rpc/get_mcp_use",
+        json!({"outcome": "found", "usage": [used]}),
+    );
+    let seen = world.ask("GET", &format!("{path}?days=7"), None);
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let told = &seen.body["usage"][0];
+    assert_eq!(
+        (&told["calls"], &told["errors"], &told["bytes"]),
+        (&json!(3), &json!(1), &json!(9))
+    );
+    assert_eq!(
+        (&told["p50_ms"], &told["p95_ms"]),
+        (&json!(5), &json!(86_400_000))
+    );
+    assert_eq!(asked.lock().unwrap()[0]["days"], 7);
+    for days in ["0", "367", "x", "-1"] {
+        let seen = world.ask("GET", &format!("{path}?days={days}"), None);
+        assert_eq!(seen.refusal(), (400, "invalid_request"), "{days}");
+    }
+    let world = World::new("running");
+    super::mcp_access_tests::database(&world, "/rpc/get_mcp_use", json!({"outcome": "not_found"}));
+    assert_eq!(
+        world.ask("GET", &path, None).refusal(),
+        (404, "instance_not_found")
+    );
+}

@@ -94,6 +94,11 @@ pub static FUNCTION: Function = Function {
         },
         Route {
             method: "GET",
+            path: "/{toolboxId}/tools/{instance}/mcp/usage",
+            handler: mcp::usage,
+        },
+        Route {
+            method: "GET",
             path: "/{toolboxId}/mcp-access",
             handler: mcp_access::list,
         },

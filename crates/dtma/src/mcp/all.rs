@@ -1,0 +1,103 @@
+//! The servers that one caller may use, as one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use toolbox_api::dtma::{Desired, Phase};
+use toolbox_api::mcp::McpState;
+use toolbox_api::mcp_access::McpGrant;
+use toolbox_domain::ids::ToolInstanceId;
+use toolbox_mcp::access::Allowed;
+use toolbox_mcp::merge::{Member, Servers};
+use toolbox_mcp::rpc;
+use toolbox_mcp::wire::reply;
+use uuid::Uuid;
+
+use super::{Handle, Served, since_start};
+
+/// What a caller was given.
+#[derive(Clone)]
+pub(super) struct Granted {
+    handle: Handle,
+    allowed: Arc<BTreeMap<ToolInstanceId, Allowed>>,
+    /// What the program that calls calls itself.
+    client: Arc<str>,
+}
+
+impl Granted {
+    pub(super) fn new(handle: Handle, grants: Vec<McpGrant>, client: String) -> Self {
+        let mut allowed = BTreeMap::new();
+        for grant in grants {
+            let tools = grant.tools.map(|tools| tools.into_iter().collect());
+            for id in grant.instances {
+                let of_one = Allowed {
+                    tools: tools.clone(),
+                    read_only: grant.read_only,
+                    known_read_only: BTreeSet::new(),
+                };
+                allowed.insert(id, of_one);
+            }
+        }
+        Self {
+            handle,
+            allowed: Arc::new(allowed),
+            client: client.into(),
+        }
+    }
+
+    fn member(&self, id: ToolInstanceId, served: &Served) -> Option<Member> {
+        let view = served.entry.view()?;
+        let record = self.handle.store.find(id)?;
+        let health = served.health.borrow();
+        let health = since_start((**health).clone(), &view);
+        let absent = if view.desired != Desired::Running {
+            Some("it is stopped".to_owned())
+        } else if served.bridge.is_none() {
+            Some(health.evidence.clone())
+        } else if view.phase == Phase::Error {
+            view.reason.as_ref().map(|reason| reason.message.clone())
+        } else {
+            None
+        };
+        Some(Member {
+            id: *id.as_uuid(),
+            name: without_digits(&record.container_name).to_owned(),
+            absent,
+            is_well: matches!(health.state, McpState::Healthy | McpState::Degraded),
+            version: health.tools_fingerprint,
+        })
+    }
+}
+
+/// The readable beginning of a container's name.
+fn without_digits(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(slug, _)| slug)
+}
+
+impl Servers for Granted {
+    fn members(&self) -> Vec<Member> {
+        let ids = self.allowed.keys();
+        ids.filter_map(|id| self.member(*id, &self.handle.find(*id)?))
+            .collect()
+    }
+
+    async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {
+        let id = ToolInstanceId::from(id);
+        let allowed = self.allowed.get(&id);
+        let bridge = self.handle.find(id).and_then(|served| served.bridge);
+        match (bridge, allowed) {
+            (Some(bridge), Some(allowed)) => {
+                self.handle
+                    .serve(id, &bridge, request, allowed.clone(), &self.client)
+                    .await
+            }
+            _ => {
+                let text = "the server is gone";
+                let body = rpc::error("null", rpc::code::UNAVAILABLE, text, None);
+                reply::json(StatusCode::SERVICE_UNAVAILABLE, body)
+            }
+        }
+    }
+}

@@ -1,0 +1,702 @@
+//! Several servers as one, for clients of either era: their tools under names of their own ([`names`]).
+//!
+//! A merged session holds one to each server, opened when it is needed; a server is spoken to in its own era. Answers pass
+//! with what belongs to a call: progress, log messages, and questions, whose ids lead back to the server that asked. Of what a
+//! server says beside a call only that its tools changed is passed on, from what is known of them. One that does not answer
+//! hides no other: its absence is in the instructions and is a tool of the list. Prompts and resources are not offered.
+
+mod link;
+pub mod names;
+mod outward;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use self::link::Session;
+use crate::hub::{BATCHES, LEGACY, STATELESS};
+use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
+use crate::wire::accept::Accepts;
+use crate::wire::body::{self, Budget};
+use crate::wire::checks::{self, Era};
+use crate::wire::{reply, rewrite, sse};
+
+/// Sessions held at once, of all callers and of one; beyond it the one that was silent longest ends.
+const MOST: usize = 1024;
+const MOST_OF_ONE: usize = 64;
+/// How long a session may be silent.
+const IDLE: Duration = Duration::from_mins(30);
+/// How long a server may take until it is absent from a list: one that is well, and one that is not.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether the tools of any server changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// The tool by which a model learns which servers are absent. No server's part is without digits.
+const ABSENT_TOOL: &str = "toolbox__unavailable_servers";
+/// Longest text of a server that is repeated in the instructions, in bytes.
+const MOST_OF_TEXT: usize = 2000;
+
+/// A server among others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it; its part of names begins like it.
+    pub name: String,
+    /// Why it is not asked now, such as that it is stopped.
+    pub absent: Option<String>,
+    /// It was well when it was probed last.
+    pub is_well: bool,
+    /// Another when its tools are others.
+    pub version: Option<String>,
+}
+
+/// The servers that one caller may use.
+pub trait Servers: Clone + Send + Sync + 'static {
+    /// Which they are now.
+    fn members(&self) -> Vec<Member>;
+
+    /// Passes a request to one of them.
+    fn serve(
+        &self,
+        id: Uuid,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Whose session it is, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Begun(Uuid),
+    /// What a caller of the stateless era needs towards servers that begin with a handshake.
+    Stateless(String),
+}
+
+/// The merged sessions. Clones share them.
+#[derive(Clone)]
+pub struct Merge {
+    // A leaf lock, never held across an await.
+    sessions: Arc<Mutex<HashMap<Key, Arc<Session>>>>,
+    /// Longest message in bytes, in either direction.
+    limit: usize,
+    budget: Budget,
+}
+
+/// A request on its way.
+struct Asked<'a, S> {
+    servers: S,
+    session: &'a Session,
+    headers: &'a HeaderMap,
+    message: &'a Message,
+    fields: &'a Fields,
+    accepts: Accepts,
+}
+
+/// A server's tools, or why they are not there.
+type Listed = Result<Vec<Tool>, String>;
+
+struct Tool {
+    name: String,
+    /// Its entry around the name.
+    before: String,
+    after: String,
+}
+
+impl Merge {
+    /// Without sessions. A message may have `limit` bytes.
+    pub fn new(limit: usize, budget: Budget) -> Self {
+        Self {
+            sessions: Arc::default(),
+            limit,
+            budget,
+        }
+    }
+
+    /// Answers a request of `who`, who may use these servers.
+    pub async fn serve<S: Servers>(
+        &self,
+        servers: S,
+        who: &str,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        match head.method {
+            Method::POST => self.post(servers, who, &head.headers, body).await,
+            Method::GET | Method::DELETE if checks::is_stateless(&head.headers) => {
+                reply::status(StatusCode::METHOD_NOT_ALLOWED, "POST")
+            }
+            Method::GET => match self.named(&head.headers, who) {
+                Ok(_) => listening(news(servers, Value::Null)),
+                Err(refused) => refused,
+            },
+            Method::DELETE => match self.named(&head.headers, who) {
+                Ok((key, session)) => {
+                    self.sessions().remove(&key);
+                    session.end(&servers).await;
+                    reply::status(StatusCode::NO_CONTENT, "")
+                }
+                Err(refused) => refused,
+            },
+            _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
+        }
+    }
+
+    async fn post<S: Servers>(
+        &self,
+        servers: S,
+        who: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Response<Body> {
+        let accepts = match Accepts::read(headers) {
+            Ok(accepts) => accepts,
+            Err(refusal) => return refusal.into_response(),
+        };
+        if let Err(refusal) = checks::content_type(headers) {
+            return refusal.into_response();
+        }
+        let bytes = match body::read(body, self.limit, &self.budget).await {
+            Ok((bytes, held)) => held.carried_by(bytes),
+            Err(error) => return crate::bridge::too_much(error),
+        };
+        let (message, fields) = match crate::bridge::parse(bytes) {
+            Ok(read) => read,
+            Err(error) => return malformed(error),
+        };
+        let stateless = match checks::era(headers, &message, &fields) {
+            Ok(Era::Sessions) => false,
+            Ok(Era::Stateless) => true,
+            Ok(Era::Unsupported(version)) => {
+                let data = json!({ "supported": [STATELESS], "requested": version });
+                let text = "Unsupported protocol version";
+                let body = rpc::error(id_of(&message), code::UNSUPPORTED_VERSION, text, Some(data));
+                return reply::json(StatusCode::BAD_REQUEST, body);
+            }
+            Err(refusal) => return refusal.into_response(),
+        };
+        let begins =
+            !stateless && &*message.method == "initialize" && message.kind == Kind::Request;
+        let (key, session) = if stateless {
+            let key = Key::Stateless(who.to_owned());
+            let session = self.keep(key.clone(), || Session::stateless(who));
+            (key, session)
+        } else if begins {
+            let key = Key::Begun(Uuid::new_v4());
+            let session = Session::begin(who, version(&message, &fields), &message);
+            (key.clone(), self.keep(key, || session))
+        } else {
+            match self.named(headers, who) {
+                Ok(found) => found,
+                Err(refused) => return refused,
+            }
+        };
+        let asked = Asked {
+            servers,
+            session: &session,
+            headers,
+            message: &message,
+            fields: &fields,
+            accepts,
+        };
+        let mut response = match message.kind {
+            Kind::Request => self.request(asked).await,
+            Kind::Notification => self.notify(asked).await,
+            Kind::Response => self.respond(asked).await,
+        };
+        if let (true, Key::Begun(id)) = (begins, key)
+            && let Ok(id) = HeaderValue::from_str(&id.to_string())
+        {
+            response.headers_mut().insert(checks::SESSION, id);
+        }
+        response
+    }
+
+    async fn request<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
+        match &*asked.message.method {
+            "initialize" => {
+                let result = json!({
+                    "protocolVersion": asked.session.version,
+                    "capabilities": { "tools": { "listChanged": true } },
+                    "serverInfo": server_info(),
+                    "instructions": self.instructions(&asked).await,
+                });
+                asked.result(&result.to_string())
+            }
+            "server/discover" => {
+                let result = json!({
+                    "resultType": "complete",
+                    "supportedVersions": [STATELESS],
+                    "capabilities": { "tools": { "listChanged": true } },
+                    "serverInfo": server_info(),
+                    "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
+                    "instructions": self.instructions(&asked).await,
+                    "ttlMs": 0,
+                    "cacheScope": "private",
+                });
+                asked.result(&result.to_string())
+            }
+            "ping" => asked.result("{}"),
+            "tools/list" => self.list(&asked).await,
+            "tools/call" => self.call(asked).await,
+            "subscriptions/listen" if asked.session.is_stateless() => {
+                let id = serde_json::from_str(id_of(asked.message)).unwrap_or_default();
+                listening(news(asked.servers, id))
+            }
+            _ => {
+                let text = "Method not found: this URL has the tools of several servers; each server's own URL has its prompts and resources";
+                let body = rpc::error(id_of(asked.message), code::METHOD_NOT_FOUND, text, None);
+                let status = if asked.session.is_stateless() {
+                    StatusCode::NOT_FOUND
+                } else {
+                    StatusCode::OK
+                };
+                asked.answer(status, body)
+            }
+        }
+    }
+
+    /// What a model is told of the servers.
+    async fn instructions<S: Servers>(&self, asked: &Asked<'_, S>) -> String {
+        let members = asked.servers.members();
+        let parts = parts(&members);
+        let opened = join_all(members.iter().map(|member| async {
+            let opening = self.open(&asked.servers, asked.session, member);
+            within(member, patience(member), opening).await
+        }));
+        let mut there = Vec::new();
+        let mut absent = Vec::new();
+        let mut own = String::new();
+        for (member, opened) in members.iter().zip(opened.await) {
+            let part = part_of(&parts, member.id);
+            match opened {
+                Ok(link) => {
+                    there.push(part.to_owned());
+                    if let Some(text) = link.instructions {
+                        own.push_str(&format!("\n\n{part}: {text}"));
+                    }
+                }
+                Err(why) => absent.push((part.to_owned(), why)),
+            }
+        }
+        let mut text = "The tools of several servers; each is named server__tool.".to_owned();
+        if !there.is_empty() {
+            text.push_str(&format!(" Servers: {}.", there.join(", ")));
+        }
+        if !absent.is_empty() {
+            text.push_str(&format!(" {}", absence(&absent)));
+        }
+        text + &own
+    }
+
+    /// The tools of each server, or why they are not there.
+    async fn lists<S: Servers>(&self, asked: &Asked<'_, S>, members: &[Member]) -> Vec<Listed> {
+        join_all(members.iter().map(|member| async {
+            let listing = self.tools(&asked.servers, asked.session, member);
+            within(member, patience(member), listing).await
+        }))
+        .await
+    }
+
+    async fn list<S: Servers>(&self, asked: &Asked<'_, S>) -> Response<Body> {
+        let members = asked.servers.members();
+        let parts = parts(&members);
+        let (mut absent, mut names) = (Vec::new(), HashSet::new());
+        let mut entries = String::new();
+        for (member, listed) in members.iter().zip(self.lists(asked, &members).await) {
+            let part = part_of(&parts, member.id);
+            let mut own = String::new();
+            let listed = listed.and_then(|tools| {
+                for tool in tools {
+                    let name = names::tool(part, &tool.name);
+                    // Names are text without anything to escape.
+                    if names.insert(name.clone()) {
+                        own.push_str(&format!("{}\"{name}\"{},", tool.before, tool.after));
+                    }
+                }
+                if entries.len() + own.len() > self.limit {
+                    return Err(
+                        "the list of its tools is too long beside those of the others".into(),
+                    );
+                }
+                Ok(())
+            });
+            match listed {
+                Ok(()) => entries.push_str(&own),
+                Err(why) => absent.push((part.to_owned(), why)),
+            }
+        }
+        if !absent.is_empty() {
+            let tool = json!({
+                "name": ABSENT_TOOL,
+                "title": "Unavailable servers",
+                "description": format!("{} Call this to look again.", absence(&absent)),
+                "inputSchema": { "type": "object", "properties": {} },
+                "annotations": { "readOnlyHint": true },
+            });
+            entries.push_str(&format!("{tool},"));
+        }
+        let meta = json!({ "toolbox/unavailable": absent.iter()
+            .map(|(server, reason)| json!({ "server": server, "reason": reason }))
+            .collect::<Vec<_>>() });
+        let entries = entries.trim_end_matches(',');
+        let more = if asked.session.is_stateless() {
+            r#","resultType":"complete","ttlMs":0,"cacheScope":"private""#
+        } else {
+            ""
+        };
+        asked.result(&format!(r#"{{"tools":[{entries}],"_meta":{meta}{more}}}"#))
+    }
+
+    async fn call<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
+        let Some(name) = asked.message.text(asked.fields.name.as_ref()) else {
+            let text = "name the tool in params.name";
+            let body = rpc::error(id_of(asked.message), code::INVALID_PARAMS, text, None);
+            return asked.answer(StatusCode::OK, body);
+        };
+        if name == ABSENT_TOOL {
+            return self.look_again(&asked).await;
+        }
+        let members = asked.servers.members();
+        let parts = parts(&members);
+        let found = names::split(&name).and_then(|(server, tool)| {
+            let (id, _) = parts.iter().find(|(_, part)| part == server)?;
+            let member = members.iter().find(|member| member.id == *id)?;
+            Some((member, server, tool))
+        });
+        let Some((member, server, tool)) = found else {
+            return asked.unknown(&name);
+        };
+        let tool = match within(member, PATIENCE, self.original(&asked, member, tool)).await {
+            Ok(Some(tool)) => tool,
+            Ok(None) => return asked.unknown(&name),
+            Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
+        };
+        for is_last in [false, true] {
+            let opening = self.open(&asked.servers, asked.session, member);
+            let link = match within(member, PATIENCE, opening).await {
+                Ok(link) => link,
+                Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
+            };
+            let Some(request) = link.call(&asked, &tool) else {
+                return malformed(Malformed::Params);
+            };
+            let response = asked.servers.serve(member.id, request).await;
+            // The session there has ended, so it did not take the call.
+            if response.status() == StatusCode::NOT_FOUND && link.has_session() && !is_last {
+                asked.session.forget(member.id).await;
+                continue;
+            }
+            let outward = outward::Outward {
+                server: member.id,
+                completes: asked.session.is_stateless() && !link.is_stateless(),
+            };
+            let response = outward::head(response);
+            return rewrite::response(outward, response, self.limit, &self.budget).await;
+        }
+        asked.failed(&format!("{server} does not keep its session"))
+    }
+
+    /// The tool that is called so; none if there is none.
+    async fn original<S: Servers>(
+        &self,
+        asked: &Asked<'_, S>,
+        member: &Member,
+        part: &str,
+    ) -> Result<Option<String>, String> {
+        if !names::is_short(part) {
+            return Ok(Some(part.to_owned()));
+        }
+        let tools = self.tools(&asked.servers, asked.session, member).await?;
+        let mut names = tools.into_iter().map(|tool| tool.name);
+        Ok(names.find(|name| names::part(name) == part))
+    }
+
+    /// Which servers are absent now, as the result of a tool.
+    async fn look_again<S: Servers>(&self, asked: &Asked<'_, S>) -> Response<Body> {
+        let members = asked.servers.members();
+        let parts = parts(&members);
+        let mut absent = Vec::new();
+        for (member, listed) in members.iter().zip(self.lists(asked, &members).await) {
+            if let Err(why) = listed {
+                absent.push((part_of(&parts, member.id).to_owned(), why));
+            }
+        }
+        let text = if absent.is_empty() {
+            "All servers are available; list the tools again.".to_owned()
+        } else {
+            absence(&absent)
+        };
+        asked.said(&text, false)
+    }
+
+    async fn notify<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
+        // Each server had its own handshake. A call of the stateless era ends with its connection.
+        if &*asked.message.method != "notifications/initialized" && !asked.session.is_stateless() {
+            let links = asked.session.links().await;
+            join_all(links.into_iter().map(|(id, link)| {
+                let request = link.pass(asked.message.bytes().clone());
+                let passing = request.map(|request| asked.servers.serve(id, request));
+                async {
+                    if let Some(passing) = passing {
+                        // Who does not take it in time does without.
+                        let _ = tokio::time::timeout(LITTLE_PATIENCE, passing).await;
+                    }
+                }
+            }))
+            .await;
+        }
+        reply::status(StatusCode::ACCEPTED, "")
+    }
+
+    /// Passes an answer of the client to the server that asked.
+    async fn respond<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
+        let message = asked.message;
+        let to = message.id.as_ref().and_then(|span| {
+            let (server, id) = outward::inward(message.raw(span))?;
+            Some((server, message.splice(&mut [(span.clone(), id.as_bytes())])))
+        });
+        let Some((server, message)) = to else {
+            return reply::status(StatusCode::ACCEPTED, "");
+        };
+        let link = asked.session.links().await.remove(&server);
+        match link.and_then(|link| link.pass(message)) {
+            Some(request) => outward::head(asked.servers.serve(server, request).await),
+            None => reply::status(StatusCode::ACCEPTED, ""),
+        }
+    }
+
+    /// The session that a request names, which is this caller's.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is the answer, made once and passed on"
+    )]
+    fn named(&self, headers: &HeaderMap, who: &str) -> Result<(Key, Arc<Session>), Response<Body>> {
+        let id = checks::session(headers)
+            .and_then(|id| id.ok_or_else(checks::session_missing))
+            .map_err(checks::Refusal::into_response)?;
+        let key = Key::Begun(id);
+        let session = self.sessions().get(&key).cloned();
+        match session.filter(|session| session.who == who) {
+            Some(session) => {
+                session.touch();
+                Ok((key, session))
+            }
+            None => {
+                let text = "Session not found; begin a new one with initialize";
+                let body = rpc::error("null", code::TIMED_OUT, text, None);
+                Err(reply::json(StatusCode::NOT_FOUND, body))
+            }
+        }
+    }
+
+    /// The session of this key, made if it is not there.
+    fn keep(&self, key: Key, make: impl FnOnce() -> Session) -> Arc<Session> {
+        let mut sessions = self.sessions();
+        if let Some(session) = sessions.get(&key) {
+            session.touch();
+            return Arc::clone(session);
+        }
+        let session = Arc::new(make());
+        let now = Instant::now();
+        sessions.retain(|_, session| now.saturating_duration_since(session.used()) < IDLE);
+        let of_one = |other: &&Arc<Session>| other.who == session.who;
+        if sessions.values().filter(of_one).count() >= MOST_OF_ONE {
+            remove_oldest(&mut sessions, |other| other.who == session.who);
+        } else if sessions.len() >= MOST {
+            remove_oldest(&mut sessions, |_| true);
+        }
+        sessions.insert(key, Arc::clone(&session));
+        session
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Key, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove_oldest(sessions: &mut HashMap<Key, Arc<Session>>, of: impl Fn(&Session) -> bool) {
+    let those = sessions.iter().filter(|(_, session)| of(session));
+    let oldest = those.min_by_key(|(_, session)| session.used());
+    if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+        sessions.remove(&key);
+    }
+}
+
+impl<S> Asked<'_, S> {
+    /// A message in a form that the client takes.
+    fn answer(&self, status: StatusCode, body: Bytes) -> Response<Body> {
+        if self.accepts.json {
+            return reply::json(status, body);
+        }
+        let pieces = sse::event(body).into_iter().map(Ok::<_, Infallible>);
+        let mut response = Response::new(Body::from_stream(stream::iter(pieces)));
+        let kind = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
+    fn result(&self, result: &str) -> Response<Body> {
+        self.answer(StatusCode::OK, rpc::result(id_of(self.message), result))
+    }
+
+    /// The result of a tool that is a text.
+    fn said(&self, text: &str, is_error: bool) -> Response<Body> {
+        let mut result =
+            json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
+        if self.session.is_stateless() {
+            result["resultType"] = "complete".into();
+        }
+        self.result(&result.to_string())
+    }
+
+    /// A failure that a model reads.
+    fn failed(&self, text: &str) -> Response<Body> {
+        self.said(text, true)
+    }
+
+    fn unknown(&self, name: &str) -> Response<Body> {
+        let text = format!(
+            "Unknown tool: {}; tools/list names them",
+            checks::short(name)
+        );
+        let body = rpc::error(id_of(self.message), code::INVALID_PARAMS, &text, None);
+        self.answer(StatusCode::OK, body)
+    }
+}
+
+/// How long a server is waited for where it stands beside others.
+const fn patience(member: &Member) -> Duration {
+    if member.is_well {
+        PATIENCE
+    } else {
+        LITTLE_PATIENCE
+    }
+}
+
+/// What becomes of a server that takes too long.
+async fn within<T>(
+    member: &Member,
+    patience: Duration,
+    doing: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    if let Some(why) = &member.absent {
+        return Err(why.clone());
+    }
+    match tokio::time::timeout(patience, doing).await {
+        Ok(done) => done,
+        Err(_) => Err(format!("it did not answer within {} s", patience.as_secs())),
+    }
+}
+
+fn parts(members: &[Member]) -> Vec<(Uuid, String)> {
+    names::servers(members.iter().map(|member| (member.id, &*member.name)))
+}
+
+fn part_of(parts: &[(Uuid, String)], id: Uuid) -> &str {
+    let part = parts.iter().find(|(of, _)| *of == id);
+    part.map_or("", |(_, part)| part)
+}
+
+fn absence(absent: &[(String, String)]) -> String {
+    let each: Vec<_> = absent
+        .iter()
+        .map(|(server, why)| format!("{server} ({})", &why[..why.floor_char_boundary(300)]))
+        .collect();
+    format!(
+        "Not available now, so that their tools are missing: {}.",
+        each.join("; ")
+    )
+}
+
+fn server_info() -> Value {
+    json!({ "name": "toolbox", "title": "Toolbox", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// The revision that a client gets: what it wants, of those without batches.
+fn version(message: &Message, fields: &Fields) -> &'static str {
+    let wanted = message.text(fields.protocol_version.as_ref());
+    let offered = LEGACY
+        .into_iter()
+        .rev()
+        .filter(|version| *version != BATCHES);
+    let newest = LEGACY.last().copied().unwrap_or_default();
+    let mut offered = offered.filter(|version| wanted.as_deref() == Some(version));
+    offered.next().unwrap_or(newest)
+}
+
+fn id_of(message: &Message) -> &str {
+    message.id.as_ref().map_or("null", |id| message.raw(id))
+}
+
+fn malformed(error: Malformed) -> Response<Body> {
+    let body = rpc::error("null", error.code(), &error.to_string(), None);
+    reply::json(StatusCode::BAD_REQUEST, body)
+}
+
+/// What a list of tools depends on.
+fn offered(members: &[Member]) -> Vec<(Uuid, bool, Option<String>)> {
+    let offered = |member: &Member| {
+        let is_there = member.absent.is_none() && member.is_well;
+        (member.id, is_there, member.version.clone())
+    };
+    members.iter().map(offered).collect()
+}
+
+/// Says when the tools are others. `subscription` is the id of a request of the stateless era, which is acknowledged first.
+fn news<S: Servers>(servers: S, subscription: Value) -> impl stream::Stream<Item = Bytes> + Send {
+    let message = |method: &str, mut params: Value| {
+        if !subscription.is_null() {
+            params["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": subscription });
+        }
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        Bytes::from(message.to_string())
+    };
+    let first = if subscription.is_null() {
+        None
+    } else {
+        let params = json!({ "notifications": { "toolsListChanged": true } });
+        Some(message("notifications/subscriptions/acknowledged", params))
+    };
+    let changed = message("notifications/tools/list_changed", json!({}));
+    let before = offered(&servers.members());
+    let changes = stream::unfold((servers, before), move |(servers, before)| {
+        let changed = changed.clone();
+        async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let now = offered(&servers.members());
+                if now != before {
+                    return Some((changed, (servers, now)));
+                }
+            }
+        }
+    });
+    stream::iter(first).chain(changes)
+}
+
+/// Messages as an event stream.
+fn listening(messages: impl stream::Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
+    // The head goes out with the first bytes.
+    let begin = stream::iter([Ok::<_, Infallible>(Bytes::from_static(sse::KEEP_ALIVE))]);
+    let pieces = messages.flat_map(|message| stream::iter(sse::event(message).into_iter().map(Ok)));
+    let mut response = Response::new(Body::from_stream(begin.chain(pieces)));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The fields of an object as they stand there.
+type Object<'a> = BTreeMap<String, &'a RawValue>;

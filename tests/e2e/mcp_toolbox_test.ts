@@ -1,0 +1,180 @@
+/** All MCP servers of a toolbox by one URL: each tool under a name of its own, held to what was given, and none hidden by another. */
+import assert from "node:assert/strict";
+import { Client } from "@modelcontextprotocol/sdk/client";
+// Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
+// @ts-types="../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/streamableHttp.d.ts"
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+// @ts-types="../../node_modules/@modelcontextprotocol/sdk/dist/esm/types.d.ts"
+import { ToolListChangedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
+import {
+  type Actor,
+  type ConfigOverride,
+  describe,
+  eventually,
+  type Reply,
+  send,
+  startWorld,
+  within,
+  type World,
+} from "./lib/mod.ts";
+
+const STATELESS = "2026-07-28";
+const UNAVAILABLE = "toolbox__unavailable_servers";
+
+interface Given {
+  token: string;
+  url: string;
+}
+
+Deno.test("one URL has the tools of every server, and an access holds there as at each server's own", async (t) => {
+  await using world = await startWorld();
+  const stdio = await deploy(world, "Over stdio", { transport: "stdio", command: ["--stdio"] });
+  const http = await deploy(world, "Over http", {});
+  const part = (id: string) => `over-${id === stdio ? "stdio" : "http"}-${id.slice(0, 8)}`;
+  const url = `${world.ready.url}/functions/v1/mcp/toolbox/${world.toolboxId}`;
+  const own = ["add", "echo", "environment", "uptime"];
+  const named = (id: string, tools: string[]) => tools.map((tool) => `${part(id)}__${tool}`);
+
+  await t.step("a token of the toolbox lists and calls the tools of both", async () => {
+    const given = await give(world.owner, { name: "laptop" });
+    assert.equal(given.url, url);
+    const { client, transport } = await connect(given);
+    assert.match(client.getInstructions()!, new RegExp(`${part(stdio)}.*${part(http)}|${part(http)}.*${part(stdio)}`));
+    assert.deepEqual(await tools(client), [...named(stdio, own), ...named(http, own)].sort());
+    for (const id of [stdio, http]) {
+      const result = await client.callTool({ name: `${part(id)}__add`, arguments: { a: 2, b: 3 } });
+      assert.deepEqual(result.content, [{ type: "text", text: "5" }]);
+    }
+    await assert.rejects(client.callTool({ name: "add", arguments: { a: 2, b: 3 } }), /Unknown tool: add/);
+    await transport.terminateSession();
+    await client.close();
+  });
+
+  await t.step("a list of tools, and a token of one server, hold here too, in both eras", async () => {
+    const adds = await give(world.owner, { name: "adds", allowedTools: ["add"] });
+    const one = await give(world.owner, { name: "one", instanceId: stdio, allowedTools: ["echo"] });
+    for (
+      const [given, may] of [
+        [adds, [...named(http, ["add"]), ...named(stdio, ["add"])].sort()],
+        [{ ...one, url }, named(stdio, ["echo"])],
+      ] as const
+    ) {
+      const { client } = await connect(given);
+      assert.deepEqual(await tools(client), may);
+      await client.close();
+      const listed = await alone(given, "tools/list", {});
+      assert.deepEqual(listed.json.result.tools.map(({ name }: { name: string }) => name).sort(), may);
+      for (const name of [...named(stdio, ["uptime"]), ...named(http, ["uptime"])]) {
+        const refused = await alone(given, "tools/call", { name, arguments: {} });
+        assert.match(refused.text, /Unknown tool/, describe(refused));
+      }
+    }
+    const called = await alone(adds, "tools/call", { name: `${part(http)}__add`, arguments: { a: 1, b: 1 } });
+    assert.match(called.text, /"text":"2"/, describe(called));
+  });
+
+  await t.step("a share of one server opens that one alone, and a stranger nothing", async () => {
+    const stranger = { token: world.stranger.token, url };
+    const refused = await ask(stranger, initialize());
+    assert.equal(refused.status, 403, describe(refused));
+    await give(world.owner, {
+      name: "shared",
+      instanceId: http,
+      userId: world.stranger.userId,
+      allowedTools: ["echo"],
+    });
+    const { client } = await connect(stranger);
+    assert.deepEqual(await tools(client), named(http, ["echo"]));
+    await client.close();
+    const other = await ask({ ...stranger, url: url.replace(world.toolboxId, crypto.randomUUID()) }, initialize());
+    assert.equal(other.status, 403, describe(other));
+  });
+
+  await t.step("a server that is stopped hides no other, its absence is said, and so is its return", async () => {
+    const { client } = await connect({ token: world.owner.token, url });
+    const changes: number[] = [];
+    client.setNotificationHandler(ToolListChangedNotificationSchema, () => void changes.push(Date.now()));
+    assert.equal((await world.owner.tools.stop(http, { wait: 30 })).status, 200);
+    await eventually("news of the stop", () => changes.length >= 1 || undefined);
+    const left = (await client.listTools()).tools;
+    assert.deepEqual(left.map(({ name }) => name).sort(), [...named(stdio, own), UNAVAILABLE].sort());
+    const notice = left.find(({ name }) => name === UNAVAILABLE)!;
+    assert.match(notice.description!, new RegExp(`${part(http)} \\(it is stopped\\)`));
+    const failed = await client.callTool({ name: `${part(http)}__echo`, arguments: { message: "x" } });
+    assert.equal(failed.isError, true);
+    assert.match(JSON.stringify(failed.content), /is not available: it is stopped/);
+    const said = await client.callTool({ name: UNAVAILABLE, arguments: {} });
+    assert.match(JSON.stringify(said.content), /it is stopped/);
+    assert.equal((await world.owner.tools.start(http, { wait: 30 })).status, 200);
+    await eventually("all tools again", async () => (await tools(client)).length === 8 || undefined);
+    await eventually("news of the start", () => changes.length >= 2 || undefined);
+    await client.close();
+  });
+
+  await t.step("what was called is told to the owner by day, tool and client, and to nobody else", async () => {
+    const path = `/${world.toolboxId}/tools/${stdio}/mcp/usage`;
+    const used = await eventually("a report of the agent", async () => {
+      const { json } = await world.owner.tools.request(path);
+      return json.usage.find(({ tool }: { tool: string }) => tool === "add");
+    }, { ms: 90_000, everyMs: 1000 });
+    assert.ok(used.calls >= 1 && used.errors === 0 && used.bytes > 100, JSON.stringify(used));
+    assert.ok(used.p50_ms >= 5 && used.p95_ms >= used.p50_ms, JSON.stringify(used));
+    assert.equal(used.day, new Date().toISOString().slice(0, 10));
+    assert.ok(used.client.length > 0 && !used.client.includes("/"), used.client);
+    const reply = await world.stranger.tools.request(path);
+    assert.equal(reply.status, 404, describe(reply));
+    // A heartbeat that tells the same again counts nothing twice.
+    const before = (await world.owner.tools.request(path)).json.usage;
+    await new Promise((go) => setTimeout(go, 3000));
+    assert.deepEqual((await world.owner.tools.request(path)).json.usage, before);
+  });
+});
+
+async function deploy(world: World, name: string, override: ConfigOverride): Promise<string> {
+  const reply = await world.owner.tools.deploy(name, override, { wait: 30 });
+  assert.equal(reply.status, 201, describe(reply));
+  return reply.json.tool_instance.id;
+}
+
+async function give(owner: Actor, json: Record<string, unknown>): Promise<Given> {
+  const reply = await owner.tools.request(`/${owner.tools.toolboxId}/mcp-access`, { method: "POST", json });
+  assert.equal(reply.status, 201, describe(reply));
+  return { token: reply.json.token, url: reply.json.url };
+}
+
+async function connect({ url, token }: Given) {
+  const client = new Client({ name: "toolbox-e2e", version: "1" });
+  const headers = { authorization: `Bearer ${token}` };
+  const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+  await within(20_000, `MCP initialize at ${url}`, client.connect(transport));
+  return { client, transport };
+}
+
+async function tools(client: Client): Promise<string[]> {
+  return (await client.listTools()).tools.map(({ name }) => name).sort();
+}
+
+function initialize() {
+  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "t", version: "1" } };
+  return { jsonrpc: "2.0", id: 0, method: "initialize", params };
+}
+
+/** A request of the stateless era. */
+function alone(given: Given, method: string, params: Record<string, unknown>): Promise<Reply> {
+  const meta = {
+    "io.modelcontextprotocol/protocolVersion": STATELESS,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
+  };
+  const name: Record<string, string> = params.name === undefined ? {} : { "mcp-name": String(params.name) };
+  return ask(given, { jsonrpc: "2.0", id: 3, method, params: { ...params, _meta: meta } }, {
+    "mcp-protocol-version": STATELESS,
+    "mcp-method": method,
+    ...name,
+  });
+}
+
+function ask({ url, token }: Given, json: unknown, headers: Record<string, string> = {}): Promise<Reply> {
+  const accept = "application/json, text/event-stream";
+  return send(url, { method: "POST", json, headers: { accept, authorization: `Bearer ${token}`, ...headers } });
+}
