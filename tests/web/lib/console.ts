@@ -34,8 +34,10 @@ export class Person {
       }
     });
     page.on("requestfailed", (request) => {
-      if (request.url().startsWith(`${url}/assets/`)) {
-        this.complaints.push(`${request.failure()?.errorText} ${request.url()}`);
+      const why = request.failure()?.errorText;
+      // Who leaves a page ends its requests.
+      if (request.url().startsWith(`${url}/assets/`) && why !== "net::ERR_ABORTED") {
+        this.complaints.push(`${why} ${request.url()}`);
       }
     });
     page.on("request", (request) => this.requests.push(request.url()));
