@@ -272,6 +272,7 @@ Deno.test("every page of tools in every look, and what does not start says what 
     ["sharing", `${base}/sharing`, "Nobody but you"],
     ["broken", `/toolboxes/${toolbox}/tools/${brokenId}`, "start_failed"],
     ["all-activity", "/activity", "now deploying"],
+    ["rollouts", "/rollouts", "Replace agents"],
     ["profile", "/settings", "Your account"],
     ["access", "/settings/access", "Nobody but you"],
     ["alerts", "/settings/alerts", "You are told nowhere yet"],
