@@ -116,7 +116,8 @@ async function measure(): Promise<Row[]> {
   const lane = async () => {
     for (const [at, server] of rest) rows[at] = await row(way, container, server);
   };
-  await Promise.all(Array.from({ length: WIDTH }, lane));
+  // The Inspector waits for the browser at one port.
+  await Promise.all(Array.from({ length: signIn ? 1 : WIDTH }, lane));
   await way.stop();
   return rows;
 }
@@ -185,7 +186,13 @@ async function pair(way: Way, container: string, client: Client, job: Record<str
   const trust = way.certificate ? ["NODE_EXTRA_CA_CERTS=/tmp/ca.pem", "SSL_CERT_FILE=/tmp/ca.pem"] : [];
   // Programs keep what they were given when they signed in.
   const home = `/tmp/${crypto.randomUUID()}`;
-  const env = [...trust, "PYTHONWARNINGS=ignore", `HOME=${home}`, "BROWSER=xdg-open %s &"];
+  const env = [
+    ...trust,
+    "PYTHONWARNINGS=ignore",
+    `HOME=${home}`,
+    "BROWSER=xdg-open %s &",
+    "MCP_AUTO_OPEN_ENABLED=true",
+  ];
   const command = ["exec", "--interactive", ...env.flatMap((one) => ["--env", one]), container];
   command.push("sh", "-c", 'mkdir "$HOME" && exec "$@"', "sh", ...client.command);
   const cell: Cell = { revision: null, done: [], failed: [] };

@@ -6,7 +6,7 @@ import process from "node:process";
 
 // Who is signed in, and where: `url`, `apikey`, `token`, `toolboxId`.
 const owner = JSON.parse(readFileSync("/tmp/owner.json", "utf8"));
-const asked = process.argv.at(-1);
+const asked = process.argv.find((argument) => argument.startsWith("http"));
 
 async function ask(path, body) {
   const answer = await fetch(owner.url + path, {

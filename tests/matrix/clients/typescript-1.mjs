@@ -16,7 +16,8 @@ function transport() {
   }
   const headers = Object.entries(job.headers).flatMap(([name, value]) => ["--header", `${name}:${value}`]);
   const program = new URL("../node_modules/mcp-remote/dist/proxy.js", import.meta.url).pathname;
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS };
+  const { PATH, HOME, NODE_EXTRA_CA_CERTS, BROWSER } = process.env;
+  const env = { PATH, HOME, BROWSER, ...(NODE_EXTRA_CA_CERTS && { NODE_EXTRA_CA_CERTS }) };
   return new StdioClientTransport({
     command: process.execPath,
     args: [program, job.url, ...headers, "--transport", "http-only", "--silent"],
