@@ -272,6 +272,7 @@ Deno.test("every page of tools in every look, and what does not start says what 
     ["sharing", `${base}/sharing`, "Nobody but you"],
     ["broken", `/toolboxes/${toolbox}/tools/${brokenId}`, "start_failed"],
     ["all-activity", "/activity", "now deploying"],
+    ["rollouts", "/rollouts", "Replace agents"],
     ["profile", "/settings", "Your account"],
     ["access", "/settings/access", "Nobody but you"],
     ["alerts", "/settings/alerts", "You are told nowhere yet"],
@@ -316,6 +317,7 @@ Deno.test("every page of tools in every look, and what does not start says what 
     await web.stack.control("stop", "dtma");
     await person.go(base);
     await says(person, "The agent does not answer, so this is what was last known");
+    assert.equal(await person.page.locator('main [data-tone="ok"]').count(), 0, "nothing is green that nobody sees");
     await picture(person.page, "tool-failed");
     await isClean(person.page);
   });

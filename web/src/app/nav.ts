@@ -1,4 +1,4 @@
-import { History, Server, Settings, Store } from "lucide-react";
+import { History, Layers, Server, Settings, Store } from "lucide-react";
 import type { ComponentType } from "react";
 
 interface Place {
@@ -14,6 +14,7 @@ export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
   { to: "/marketplace", label: "Marketplace", icon: Store, words: "catalog deploy image git new tool" },
   { to: "/activity", label: "Activity", icon: History, words: "events history audit" },
+  { to: "/rollouts", label: "Rollouts", icon: Layers, words: "agents fleet redeploy versions waves update" },
   {
     to: "/settings",
     label: "Settings",

@@ -246,6 +246,11 @@ const settingsAlerts = createRoute({
   path: "/alerts",
   component: lazyRouteComponent(() => import("@/pages/settings/alerts.tsx"), "AlertsTab"),
 });
+const rollouts = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/rollouts",
+  component: lazyRouteComponent(() => import("@/pages/rollouts.tsx"), "RolloutsPage"),
+});
 
 export const routeTree = root.addChildren([
   signIn,
@@ -262,6 +267,7 @@ export const routeTree = root.addChildren([
     marketplace,
     deploy,
     activity,
+    rollouts,
     settings.addChildren([settingsProfile, settingsAccess, settingsApplications, settingsAlerts]),
   ]),
 ]);

@@ -80,7 +80,8 @@ export function ToolPage() {
       state={
         <>
           <State of={toolState(toolFacts(data))} />
-          {data.mcp && <State of={mcpState(data.mcp)} />}
+          {/* What the agent found counts no longer than the agent is heard. */}
+          {data.mcp && <State of={agent.reachable ? mcpState(data.mcp) : { ...mcpState(data.mcp), goodFor: 0 }} />}
         </>
       }
       actions={<Actions tool={data} toolboxId={toolboxId} />}
