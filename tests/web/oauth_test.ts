@@ -1,9 +1,10 @@
+/// <reference lib="dom" />
 /** An application asks for access, and its user decides in a real browser: signs in, chooses, refuses, takes back. */
 
 import assert from "node:assert/strict";
 import { App } from "../e2e/lib/oauth.ts";
 import { mayLeaveTo, whoIsAt } from "../../web/src/lib/leave.ts";
-import { type Console, openConsole, type Person } from "./lib/console.ts";
+import { type Console, isClean, openConsole, type Person, picture } from "./lib/console.ts";
 
 const NAME = 'Chat <img src=x onerror="document.title=1">';
 
@@ -62,6 +63,8 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     assert.match(text, new RegExp(`a program on this computer \\(127\\.0\\.0\\.1:${waiting.addr.port}\\)`));
     assert.ok(text.includes(`Signed in as ${ready.demo.email}`), text);
     assert.notEqual(await page.title(), "1", "a name is a text");
+    await page.getByText("Now: echo, add").waitFor();
+    await shown(person, "consent");
   });
 
   await t.step("the page is shown in no frame", async () => {
@@ -94,6 +97,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     assert.ok(await page.getByLabel("Calendar").isChecked());
     assert.ok(!await page.getByLabel("Notes").isChecked());
     await page.getByText("Now: echo, add").waitFor();
+    await shown(person, "grant");
     await page.getByRole("button", { name: "Let it in" }).click();
     await page.getByText("Done. Go back to the application").waitFor();
     assert.equal((await toolsOf(app, url(two))).length, 4);
@@ -121,6 +125,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await page.goto(`${web.url}/settings/applications`);
     await page.getByRole("heading", { name: NAME }).waitFor();
     await page.getByText("Notes (local)").waitFor();
+    await shown(person, "applications");
     const calendar = page.getByRole("listitem").filter({ hasText: "Calendar (local)" });
     await calendar.getByRole("button", { name: "Take back" }).click();
     await calendar.waitFor({ state: "detached" });
@@ -134,6 +139,17 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
 
   complaintsOf(person);
 });
+
+/** Nothing for axe to find, wide and narrow. */
+async function shown({ page }: Person, name: string): Promise<void> {
+  await picture(page, name);
+  await isClean(page);
+  await page.setViewportSize({ width: 360, height: 740 });
+  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(sideways <= 0, `${name} is ${sideways} px too wide`);
+  await picture(page, `${name}-narrow`);
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
 
 function complaintsOf({ complaints }: Person): void {
   assert.deepEqual(complaints, []);

@@ -201,7 +201,7 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
     await unharmed();
     await page.getByRole("button", { name: "Call", exact: true }).click();
     const result = page.getByRole("region", { name: "Result" });
-    await result.getByText("Structured").waitFor();
+    await result.getByRole("heading", { name: "Structured" }).waitFor();
     assert.equal(await result.locator("img").count(), 1, "only the picture of a known kind is drawn");
     await picture(page, "tool-hostile");
     await unharmed();
@@ -235,7 +235,8 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
     const mcp = web.stack.ready.functions["mcp"];
     await using client = await connect(`${mcp}/${instanceId}`, owner.token);
     await client.callTool({ name: "flood", arguments: {} });
-    await page.getByRole("log").getByText("line 100000 of").waitFor({ timeout: 60_000 });
+    await page.getByRole("log").getByText("line 100000 of").waitFor({ timeout: 90_000 });
+    await picture(page, "tool-log-long");
     const count = await page.getByText(/[\d,]+ lines/).innerText();
     await page.getByRole("searchbox", { name: "Search in the log" }).fill("line 99999 of");
     await page.getByText("1 line found").waitFor();

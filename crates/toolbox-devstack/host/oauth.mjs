@@ -105,7 +105,15 @@ const provider = new Provider(settings.issuer, {
   rotateRefreshToken: true,
   pkce: { required: () => true },
   interactions: { url: (_, { uid }) => `${settings.consent}?authorization_id=${encodeURIComponent(uid)}` },
-  ttl: { AccessToken: ACCESS, AuthorizationCode: 300, Grant: WEEKS, IdToken: ACCESS, Interaction: PENDING, RefreshToken: WEEKS, Session: PENDING },
+  ttl: {
+    AccessToken: ACCESS,
+    AuthorizationCode: 300,
+    Grant: WEEKS,
+    IdToken: ACCESS,
+    Interaction: PENDING,
+    RefreshToken: WEEKS,
+    Session: PENDING,
+  },
   features: {
     devInteractions: { enabled: false },
     // As Supabase names clients.
@@ -191,7 +199,9 @@ async function ofUsers(request, url) {
   if (!consent && request.method === "GET") {
     const given = granted(user.id, client.clientId);
     if (given && !looked && covers(given, pending.params.scope)) {
-      return { redirect_url: await resume(pending, { login: { accountId: user.id }, consent: { grantId: given.jti } }) };
+      return {
+        redirect_url: await resume(pending, { login: { accountId: user.id }, consent: { grantId: given.jti } }),
+      };
     }
     return {
       authorization_id: id,
@@ -209,7 +219,9 @@ async function ofUsers(request, url) {
   }
   if (action !== "approve") throw new Refusal(400, "validation_failed", "action must be 'approve' or 'deny'");
   const before = granted(user.id, client.clientId);
-  const grant = before ? await provider.Grant.find(before.jti) : new provider.Grant({ accountId: user.id, clientId: client.clientId });
+  const grant = before
+    ? await provider.Grant.find(before.jti)
+    : new provider.Grant({ accountId: user.id, clientId: client.clientId });
   grant.addOIDCScope(pending.params.scope);
   const grantId = await grant.save();
   return { redirect_url: await resume(pending, { login: { accountId: user.id }, consent: { grantId } }) };
@@ -232,11 +244,13 @@ const scopes = (grant) => (grant.openid?.scope ?? "").split(" ").filter((scope) 
 const covers = (grant, scope) => scope.split(" ").every((one) => scopes(grant).includes(one));
 
 async function grants(user) {
-  return await Promise.all(grantsOf(user.id).map(async (grant) => ({
-    client: described(await provider.Client.find(grant.clientId) ?? { clientId: grant.clientId }),
-    scopes: scopes(grant),
-    granted_at: new Date(grant.iat * 1000).toISOString(),
-  })));
+  return await Promise.all(
+    grantsOf(user.id).map(async (grant) => ({
+      client: described(await provider.Client.find(grant.clientId) ?? { clientId: grant.clientId }),
+      scopes: scopes(grant),
+      granted_at: new Date(grant.iat * 1000).toISOString(),
+    })),
+  );
 }
 
 async function revoke(user, client) {
@@ -294,13 +308,19 @@ const server = createServer((request, response) => {
         if (error instanceof SyntaxError) error = new Refusal(400, "bad_json", "invalid JSON body");
         if (!(error instanceof Refusal)) console.error(error);
         const { status = 500, code = "unexpected_failure", message } = error;
-        answer(response, status, { code: status, error_code: code, msg: status === 500 ? "Internal Server Error" : message });
+        answer(response, status, {
+          code: status,
+          error_code: code,
+          msg: status === 500 ? "Internal Server Error" : message,
+        });
       },
     );
     return;
   }
   if (url.pathname === "/.well-known/oauth-authorization-server") url.pathname = "/.well-known/openid-configuration";
-  if (url.pathname === "/oauth/authorize" && !url.searchParams.get("scope")) url.searchParams.set("scope", DEFAULT_SCOPE);
+  if (url.pathname === "/oauth/authorize" && !url.searchParams.get("scope")) {
+    url.searchParams.set("scope", DEFAULT_SCOPE);
+  }
   request.url = url.pathname + url.search;
   if (request.method === "POST" && url.pathname === "/oauth/clients/register") {
     withoutEmpty(request).then(() => pass(request, response, url), ({ status = 400, message }) =>

@@ -228,16 +228,10 @@ impl<'a> Stack<'a> {
         let bridge = self.simulator().await?;
         let functions = self.functions()?;
         let oauth = self.oauth()?;
-        let start_oauth = async {
-            match &oauth {
-                Some(server) => step("OAuth server", server.worker().ask(Request::Start)).await,
-                None => Ok(()),
-            }
-        };
         let (database, (), ()) = tokio::try_join!(
             self.database(),
             self.start_functions(&functions),
-            start_oauth
+            start_oauth(oauth.as_ref())
         )?;
         let Database {
             user,
@@ -250,22 +244,7 @@ impl<'a> Stack<'a> {
                 self.secrets.secret_key.clone(),
             ));
         }
-        let gateway = Gateway {
-            url: url.clone(),
-            keys: self.keys.clone(),
-            api_keys: ApiKeys::new(
-                &self.secrets.publishable_key,
-                &self.secrets.secret_key,
-                &self.secrets.anon_key,
-                &self.secrets.service_role_key,
-            ),
-            auth: self.auth(&db),
-            oauth,
-            postgrest_port: self.ports.postgrest,
-            functions: functions.clone(),
-            proxy: Proxy::new(),
-            releases: self.data.path.join("releases"),
-        };
+        let gateway = self.gateway(&db, oauth, &functions);
         let router = gateway::router(Arc::new(gateway));
         if let Some(listener) = bridge {
             serve(listener, router.clone());
@@ -332,6 +311,30 @@ impl<'a> Stack<'a> {
             control_token,
             url,
         })
+    }
+
+    fn gateway(
+        &self,
+        db: &Db,
+        oauth: Option<OAuthServer>,
+        functions: &BTreeMap<String, Function>,
+    ) -> Gateway {
+        Gateway {
+            url: self.url(),
+            keys: self.keys.clone(),
+            api_keys: ApiKeys::new(
+                &self.secrets.publishable_key,
+                &self.secrets.secret_key,
+                &self.secrets.anon_key,
+                &self.secrets.service_role_key,
+            ),
+            auth: self.auth(db),
+            oauth,
+            postgrest_port: self.ports.postgrest,
+            functions: functions.clone(),
+            proxy: Proxy::new(),
+            releases: self.data.path.join("releases"),
+        }
     }
 
     /// The processes by the names of their services.
@@ -670,6 +673,13 @@ impl<'a> Stack<'a> {
         if self.args.ephemeral {
             self.home.remove();
         }
+    }
+}
+
+async fn start_oauth(server: Option<&OAuthServer>) -> Result<(), StackError> {
+    match server {
+        Some(server) => step("OAuth server", server.worker().ask(Request::Start)).await,
+        None => Ok(()),
     }
 }
 

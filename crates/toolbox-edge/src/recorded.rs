@@ -182,6 +182,8 @@ impl Host for RecordedHost {
     }
 }
 
+const NOW: u64 = 1_767_225_600; // 2026-01-01T00:00:00Z
+
 /// A function whose callers are no users, over a scripted database. What it answers is held against its OpenAPI document.
 pub struct Scripted {
     /// The function.
@@ -197,7 +199,7 @@ type Answer = Result<Response, TransportError>;
 type Script = Arc<Mutex<Vec<(&'static str, Answer)>>>;
 
 impl Scripted {
-    /// `function` with its OpenAPI `document`, at 2026-01-01T00:00:00Z; `variables` come first.
+    /// `function` with its OpenAPI `document`; `variables` come first.
     ///
     /// # Panics
     /// When the configuration or the document is not accepted.
@@ -207,7 +209,7 @@ impl Scripted {
         document: &str,
         variables: &[(&str, &str)],
     ) -> Self {
-        let clock = Arc::new(JumpingClock::new(Duration::from_secs(1_767_225_600)));
+        let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
         let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
         let answers = Script::default();
         let script = Arc::clone(&answers);

@@ -42,14 +42,14 @@ impl Resealing<'_> {
         for stored in &due.specs {
             match self.sealed(stored) {
                 Ok(spec) => specs.push(spec),
-                Err(error) => self.left("seal the secrets of instance", stored.instance_id, error),
+                Err(error) => self.left("seal the secrets of instance", stored.instance_id, &error),
             }
         }
         let mut webhooks = Vec::with_capacity(due.webhooks.len());
         for stored in &due.webhooks {
             match self.sealed_webhook(stored) {
                 Ok(webhook) => webhooks.push(webhook),
-                Err(error) => self.left("seal the secret of channel", stored.channel_id, error),
+                Err(error) => self.left("seal the secret of channel", stored.channel_id, &error),
             }
         }
         if specs.is_empty() && webhooks.is_empty() {
@@ -62,8 +62,8 @@ impl Resealing<'_> {
     }
 
     /// One that cannot be sealed is told of, and keeps no other from it.
-    fn left(&self, what: &str, id: impl std::fmt::Display, error: ApiError) {
-        (self.log)(&format!("{what} {id}"), &error);
+    fn left(&self, what: &str, id: impl std::fmt::Display, error: &ApiError) {
+        (self.log)(&format!("{what} {id}"), error);
     }
 
     fn sealed<'s>(&self, stored: &'s SpecToSeal) -> Result<SealedSpec<'s>, ApiError> {

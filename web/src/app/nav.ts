@@ -14,5 +14,10 @@ export const PLACES: Place[] = [
   { to: "/toolboxes", label: "Toolboxes", icon: Server, words: "machines home" },
   { to: "/marketplace", label: "Marketplace", icon: Store, words: "catalog deploy image git new tool" },
   { to: "/activity", label: "Activity", icon: History, words: "events history audit" },
-  { to: "/settings", label: "Settings", icon: Settings, words: "profile password access tokens connected applications oauth alerts webhook" },
+  {
+    to: "/settings",
+    label: "Settings",
+    icon: Settings,
+    words: "profile password access tokens connected applications oauth alerts webhook",
+  },
 ];

@@ -3,8 +3,8 @@ import { useState } from "react";
 import { cn } from "@/lib/utils.ts";
 
 interface Props {
-  /** What is copied. */
-  text: string;
+  /** What is copied; of what is long, how it is made. */
+  text: string | (() => string);
   /** What is shown; the text itself, shortened in its middle, unless given. */
   label?: string;
   /** Names what is copied to those who cannot see it. */
@@ -17,7 +17,7 @@ export function Copy({ text, label, what, className }: Props) {
   const [copied, setCopied] = useState<boolean | null>(null);
   const copy = async () => {
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(typeof text === "string" ? text : text());
       setCopied(true);
     } catch {
       setCopied(false);
@@ -28,13 +28,13 @@ export function Copy({ text, label, what, className }: Props) {
     <button
       type="button"
       onClick={copy}
-      title={text}
+      title={typeof text === "string" ? text : undefined}
       className={cn(
         "inline-flex max-w-full items-center gap-1 rounded font-mono text-xs text-ink-2 hover:text-ink",
         className,
       )}
     >
-      <span className="truncate">{label ?? shorten(text)}</span>
+      <span className="truncate">{label ?? (typeof text === "string" ? shorten(text) : "Copy")}</span>
       <span className="sr-only">, copy {what}</span>
       {copied === true
         ? <Check aria-hidden className="size-3 shrink-0 text-ok" />

@@ -2,9 +2,10 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown, Download } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Copy } from "@/components/copy.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Input } from "@/components/ui/field.tsx";
-import type { Lines } from "@/lib/use-lines.ts";
+import type { Line, Lines } from "@/lib/use-lines.ts";
 import { cn } from "@/lib/utils.ts";
 
 interface Props {
@@ -14,6 +15,9 @@ interface Props {
   /** Further controls, such as a choice of streams. */
   controls?: React.ReactNode;
 }
+
+/** How many lines are copied at most; all of them are saved. */
+const COPIED = 5_000;
 
 /** A log that is followed. It stops following when one scrolls up; what is searched is marked where it stands. */
 export function LogView({ of, name, controls }: Props) {
@@ -65,7 +69,13 @@ export function LogView({ of, name, controls }: Props) {
               wanted === "" ? "" : " found"
             }`}
         </span>
-        <Button size="sm" variant="ghost" className="ml-auto" onClick={save} disabled={of.lines.length === 0}>
+        <Copy
+          text={() => lines.slice(-COPIED).map(({ text }) => text).join("\n")}
+          label={wanted === "" ? "Copy" : "Copy what was found"}
+          what="the log"
+          className="ml-auto h-7 px-2 font-sans hover:bg-muted"
+        />
+        <Button size="sm" variant="ghost" onClick={save} disabled={of.lines.length === 0}>
           <Download aria-hidden /> Save
         </Button>
       </div>
@@ -103,7 +113,7 @@ export function LogView({ of, name, controls }: Props) {
                   )}
                   style={{ transform: `translateY(${row.start}px)` }}
                 >
-                  <Marked text={line.text} wanted={wanted} />
+                  <Text line={line} wanted={wanted} />
                 </div>
               );
             })}
@@ -121,6 +131,35 @@ export function LogView({ of, name, controls }: Props) {
       </div>
     </div>
   );
+}
+
+/** A line; one that is a JSON object is folded to one row, and opened by a click. */
+function Text({ line, wanted }: { line: Line; wanted: string }) {
+  const object = line.mark ? null : parsed(line.text);
+  if (object === null) return <Marked text={line.text} wanted={wanted} />;
+  const said = object.msg ?? object.message ?? object.event;
+  return (
+    <details>
+      <summary className="cursor-pointer truncate marker:text-ink-3">
+        {typeof said === "string" ? `${String(object.level ?? "")} ${said} `.trimStart() : null}
+        <span className={typeof said === "string" ? "text-ink-3" : undefined}>
+          <Marked text={line.text} wanted={wanted} />
+        </span>
+      </summary>
+      <span className="block pl-3">
+        <Marked text={JSON.stringify(object, null, 2)} wanted={wanted} />
+      </span>
+    </details>
+  );
+}
+
+function parsed(text: string): Record<string, unknown> | null {
+  if (!text.startsWith("{")) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Logs are text of others: it is only ever shown as text. */

@@ -63,17 +63,35 @@ export function useLines(path: string, next: string | Next, parse: (text: string
       let target = path;
       let pause = PAUSE;
       while (!stop.signal.aborted) {
-        const reply = await api().raw(target, { signal: stop.signal });
-        if (!reply.ok) throw fromAnswer(reply.status, await reply.json().catch(() => null));
-        flush();
         const before = number;
-        await readLines(reply, (text) => add(parse(text)));
-        pause = number > before ? PAUSE : Math.min(2 * pause, LONGEST_PAUSE);
+        let broken = false;
+        try {
+          const reply = await api().raw(target, { signal: stop.signal });
+          if (!reply.ok) throw fromAnswer(reply.status, await reply.json().catch(() => null));
+          flush();
+          await readLines(reply, (text) => add(parse(text)));
+        } catch (thrown) {
+          if (stop.signal.aborted) return;
+          const error = toApiError(thrown);
+          // What the server refuses it refuses again; what broke off may come back.
+          if (error.status !== null && error.status < 500) throw error;
+          broken = true;
+          kept = [...kept, ...waiting].slice(-MOST);
+          waiting = [];
+          setState({ lines: kept, state: "paused", error });
+        }
         if (stop.signal.aborted) return;
+        pause = number > before ? PAUSE : Math.min(2 * pause, LONGEST_PAUSE);
         await new Promise((resolve) => setTimeout(resolve, pause));
-        const again = typeof next === "string" ? { path: next, whole: false } : next(waiting.at(-1) ?? kept.at(-1));
+        const last = waiting.findLast(({ mark }) => !mark) ?? kept.findLast(({ mark }) => !mark);
+        // Before the first line there is nothing to go on after.
+        const again = last === undefined
+          ? { path, whole: true }
+          : typeof next === "string"
+          ? { path: next, whole: false }
+          : next(last);
         target = again.path;
-        if (!again.whole) add({ text: "The stream was begun again; lines may be missing here", mark: true });
+        if (broken || !again.whole) add({ text: "The stream was begun again; lines may be missing here", mark: true });
       }
     };
     follow().catch((error: unknown) => {

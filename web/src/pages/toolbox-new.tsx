@@ -210,7 +210,9 @@ function Droplet() {
       <Field
         label="Size"
         hint={chosen &&
-          `${perMonth(chosen.price_monthly_usd)} a month, ${perHour(chosen.price_hourly_usd)} an hour, until you remove it`}
+          `${perMonth(chosen.price_monthly_usd)} a month, ${
+            perHour(chosen.price_hourly_usd)
+          } an hour, until you remove it`}
       >
         {(tied) => (
           <Select {...tied} value={chosen?.slug ?? ""} onChange={(event) => setSize(event.target.value)}>

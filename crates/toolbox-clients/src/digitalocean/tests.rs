@@ -428,7 +428,7 @@ fn a_firewall_is_made_once_and_put_right() {
     );
 
     // It was made, and the answer was lost.
-    let (transport, client) = told([tag(), refused(500, "x"), list(&[right.clone()])]);
+    let (transport, client) = told([tag(), refused(500, "x"), list(std::slice::from_ref(&right))]);
     run(client.ensure_firewall(&new_firewall())).unwrap();
     assert_eq!(urls(&transport), ["POST tags", "POST firewalls", page]);
 

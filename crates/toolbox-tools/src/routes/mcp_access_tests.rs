@@ -155,3 +155,68 @@ fn access_is_listed_and_revoked() {
         assert_eq!(seen.refusal(), (404, "mcp_access_not_found"));
     }
 }
+
+#[test]
+fn a_program_is_let_in_by_its_user_who_names_nobody_else() {
+    let world = World::new("running");
+    let says =
+        json!({"outcome": "granted", "access": row(&json!({"user_id": USER, "client_id": "c1"}))});
+    let asked = database(&world, "/rpc/grant_mcp_access", says);
+    let wanted = json!({"name": "Chat", "clientId": "c1", "instanceId": INSTANCE});
+    let seen = world.ask("POST", &path(), Some(wanted));
+    assert_eq!(seen.status, 201, "{}", seen.text);
+    assert_eq!(
+        (&seen.body["token"], &seen.body["hosts"]),
+        (&json!(null), &json!([]))
+    );
+    let asked = asked.lock().unwrap();
+    assert_eq!(
+        (
+            &asked[0]["client_id"],
+            &asked[0]["owner_id"],
+            &asked[0]["token_hash"]
+        ),
+        (&json!("c1"), &json!(USER), &json!(null))
+    );
+    for wanted in [
+        json!({"name": "x", "clientId": ""}),
+        json!({"name": "x", "clientId": "x".repeat(256)}),
+        json!({"name": "x", "clientId": "c1", "userId": ACCESS}),
+    ] {
+        let seen = world.ask("POST", &path(), Some(wanted));
+        assert_eq!(seen.refusal(), (422, "validation_failed"));
+        assert_eq!(
+            seen.body["error"]["details"]["errors"][0]["field"],
+            "clientId"
+        );
+    }
+}
+
+#[test]
+fn servers_and_programs_of_a_user_are_listed_and_a_program_is_ended() {
+    let world = World::with(
+        "running",
+        &[("SUPABASE_PUBLIC_URL", "https://ref.supabase.co/")],
+    );
+    let server = json!({"toolbox_id": TOOLBOX, "toolbox": "box", "instance_id": INSTANCE, "name": "notes", "is_own": false,
+        "allowed_tools": ["a"], "read_only": true, "expires_at": null});
+    let asked = database(&world, "/rpc/list_mcp_servers", json!([server]));
+    let seen = world.ask("GET", "/mcp-servers", None);
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let url = format!("https://ref.supabase.co/functions/v1/mcp/{INSTANCE}");
+    assert_eq!(seen.body["servers"][0]["url"], url);
+    assert_eq!(asked.lock().unwrap()[0], json!({ "user_id": USER }));
+    world.transport.on(|request: &Request| {
+        let is_list = request.url.contains("client_id=not.is.null");
+        is_list.then(|| answer(200, &json!([row(&json!({"client_id": "c1"}))])))
+    });
+    let seen = world.ask("GET", "/mcp-clients", None);
+    assert_eq!(seen.body["access"][0]["client_id"], "c1", "{}", seen.text);
+    let asked = database(&world, "/rpc/revoke_mcp_client", json!({ "ended": 2 }));
+    let seen = world.ask("DELETE", "/mcp-clients/a%2Fb", None);
+    assert_eq!((seen.status, &seen.body["ended"]), (200, &json!(2)));
+    assert_eq!(asked.lock().unwrap()[0]["client_id"], "a/b");
+    database(&world, "/rpc/revoke_mcp_client", json!({ "ended": 0 }));
+    let seen = world.ask("DELETE", "/mcp-clients/c1", None);
+    assert_eq!(seen.refusal(), (404, "mcp_access_not_found"));
+}

@@ -79,8 +79,14 @@ export function ConnectTab() {
         </div>
       )}
       {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
+      <Waiting
+        toolboxId={toolboxId}
+        instanceId={instanceId}
+        way={way}
+        made={made}
+        runs={data?.status_on_toolbox === "running"}
+      />
       <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
-      <Waiting toolboxId={toolboxId} instanceId={instanceId} way={way} made={made} />
     </div>
   );
 }
@@ -183,7 +189,13 @@ const SOON = 10 * 60_000;
 
 /** Whether a client came in: as the last use of the accesses to this server tells, to the minute. */
 function Waiting(
-  { toolboxId, instanceId, way, made }: { toolboxId: string; instanceId: string; way: Way; made: Made | null },
+  { toolboxId, instanceId, way, made, runs }: {
+    toolboxId: string;
+    instanceId: string;
+    way: Way;
+    made: Made | null;
+    runs: boolean;
+  },
 ) {
   // Often as long as somebody sits before it; then as any page.
   const waits = (list: Access[]) =>
@@ -203,9 +215,11 @@ function Waiting(
   const used = here.filter((each) => each.last_used_at && !each.revoked_at)
     .toSorted((a, b) => (String(a.last_used_at) < String(b.last_used_at) ? 1 : -1));
   const own = made === null ? undefined : used.find((each) => each.id === made.access.id);
-  const waiting = way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id);
+  const waiting = runs &&
+    (way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id));
   return (
     <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
+      {!runs && <p className="font-medium text-warn">The tool does not run, so no client can use it now.</p>}
       {waiting && (
         <p className="flex items-center gap-2 font-medium text-moving">
           <span aria-hidden className="size-2 animate-pulse rounded-full bg-moving" />
@@ -218,7 +232,7 @@ function Waiting(
           Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
         </p>
       )}
-      {!waiting && own === undefined && used.length === 0 && (
+      {runs && !waiting && own === undefined && used.length === 0 && (
         <p className="text-ink-2">No client has used this server yet. Make a token, and put it into your client.</p>
       )}
       {used.some((each) => each.id !== made?.access.id) && (
@@ -241,7 +255,7 @@ function Hosts({ hosts, isReady }: { hosts: Host[]; isReady: boolean }) {
   const shown = hosts.filter(({ host }) => host === chosen);
   return (
     <Section title="Your client">
-      <div role="group" aria-label="Hosts" className="grid grid-cols-2 gap-2 sm:grid-cols-3 lg:grid-cols-6">
+      <div role="group" aria-label="Hosts" className="grid grid-cols-2 gap-2 sm:grid-cols-3 lg:grid-cols-7">
         {names.map((each) => (
           <Button
             key={each}

@@ -135,7 +135,7 @@ function Evidence({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
   const toolbox = usePolling(toolboxQuery(toolboxId));
   return (
     <p className="-mt-3 flex flex-wrap items-center gap-x-3 gap-y-1 text-[13px] text-ink-2">
-      {tool.mcp && <span className="break-words">{tool.mcp.evidence}</span>}
+      {tool.mcp && !tool.error && <span className="break-words">{tool.mcp.evidence}</span>}
       <Copy text={tool.image} what="the image" />
       <Link to="/toolboxes/$toolboxId" params={{ toolboxId }} className="hover:text-ink hover:underline">
         on {toolbox.data?.name ?? "its toolbox"}

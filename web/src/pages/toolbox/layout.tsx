@@ -134,6 +134,11 @@ function Actions({ of: toolbox }: { of: Toolbox }) {
   const busy = toolbox.progress !== null && toolbox.progress !== undefined;
   return (
     <>
+      {toolbox.status === "active" && (
+        <Button asChild>
+          <Link to="/marketplace" search={{ toolbox: toolbox.id }}>Deploy a tool</Link>
+        </Button>
+      )}
       <Menu
         trigger={
           <Button size="icon" aria-label={`More for ${toolbox.name}`}>

@@ -1,11 +1,10 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { Ellipsis } from "lucide-react";
 import { useState } from "react";
 import { toast } from "sonner";
-import { answer, api } from "@/api/client.ts";
 import { ApiError } from "@/api/error.ts";
 import { toolsQuery } from "@/api/queries.ts";
+import { useToolAction } from "@/api/tool-actions.ts";
 import { Confirm } from "@/components/confirm.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { Empty } from "@/components/empty.tsx";
@@ -50,7 +49,14 @@ export function ToolsTab() {
       )}
       {list.length === 0
         ? (
-          <Empty title="No tool runs here yet">
+          <Empty
+            title="No tool runs here yet"
+            action={
+              <Button asChild variant="primary">
+                <Link to="/marketplace" search={{ toolbox: toolboxId }}>Deploy a tool</Link>
+              </Button>
+            }
+          >
             A tool is a container: an MCP server, or anything else that has an image.
           </Empty>
         )
@@ -90,29 +96,12 @@ export function ToolsTab() {
   );
 }
 
-type Act = "start" | "stop" | "restart" | "delete";
-
 function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
   const [deleting, setDeleting] = useState(false);
-  const client = useQueryClient();
   const name = tool.instance_name_on_toolbox;
-  const act = useMutation({
-    mutationFn: (action: Act) => {
-      const params = { path: { toolboxId, instance: tool.id } };
-      const { tools } = api();
-      if (action === "start") return answer(tools.POST("/{toolboxId}/tools/{instance}/start", { params }));
-      if (action === "stop") return answer(tools.POST("/{toolboxId}/tools/{instance}/stop", { params }));
-      if (action === "restart") return answer(tools.POST("/{toolboxId}/tools/{instance}/restart", { params }));
-      return answer(tools.DELETE("/{toolboxId}/tools/{instance}", { params }));
-    },
-    onSuccess: (_, action) => {
-      setDeleting(false);
-      toast(`Asked for: ${action} ${name}`);
-    },
-    onSettled: async () => {
-      await client.invalidateQueries({ queryKey: ["toolboxes", toolboxId, "tools"] });
-      await client.invalidateQueries({ queryKey: ["tool-rows"] });
-    },
+  const act = useToolAction(toolboxId, tool.id, (action) => {
+    setDeleting(false);
+    toast(`Asked for: ${action} ${name}`);
   });
   const state = toolState(toolFacts(tool));
   const running = tool.status_on_toolbox === "running";
@@ -120,7 +109,13 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
     <li className="grid gap-1.5 px-3 py-2.5 text-[13px]">
       <div className="flex items-center gap-3">
         <div className="grid min-w-0 flex-1 grid-cols-1 items-center gap-x-4 gap-y-1 md:grid-cols-[minmax(10rem,1.2fr)_minmax(8rem,1fr)_minmax(9rem,1fr)_minmax(8rem,1.2fr)]">
-          <span className="truncate font-medium">{name}</span>
+          <Link
+            to="/toolboxes/$toolboxId/tools/$instanceId"
+            params={{ toolboxId, instanceId: tool.id }}
+            className="truncate font-medium hover:underline"
+          >
+            {name}
+          </Link>
           <State of={state} />
           {tool.mcp
             ? <State of={mcpState(tool.mcp)} />
