@@ -116,8 +116,7 @@ async function measure(): Promise<Row[]> {
   const lane = async () => {
     for (const [at, server] of rest) rows[at] = await row(way, container, server);
   };
-  // The Inspector waits for the browser at one port.
-  await Promise.all(Array.from({ length: signIn ? 1 : WIDTH }, lane));
+  await Promise.all(Array.from({ length: WIDTH }, lane));
   await way.stop();
   return rows;
 }

@@ -9,7 +9,21 @@ const program =
 
 async function ask(method, ...options) {
   const headers = Object.entries(job.headers).flatMap(([name, value]) => ["--header", `${name}: ${value}`]);
-  const args = [program, "--cli", job.url, "--transport", "http", ...headers, "--method", method, ...options];
+  // Each process waits for the browser itself.
+  const port = 20_000 + Math.floor(Math.random() * 10_000);
+  const callback = job.signIn ? ["--callback-url", `http://127.0.0.1:${port}/oauth/callback`] : [];
+  const args = [
+    program,
+    "--cli",
+    job.url,
+    "--transport",
+    "http",
+    ...headers,
+    ...callback,
+    "--method",
+    method,
+    ...options,
+  ];
   try {
     const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 64 << 20, timeout: 35_000 });
     return JSON.parse(stdout);
