@@ -4763,6 +4763,58 @@ $$;
 comment on function private.shared_mcp_access is
   'The access by which a toolbox, or the instance that is named, is shared with a user now.';
 
+create function private.open_mcp_access(
+  toolbox public.account_tool_environments, instance_id uuid, token public.mcp_access, caller uuid, client text,
+  out is_open boolean, out access public.mcp_access
+)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  share public.mcp_access;
+begin
+  is_open := false;
+  if token.id is not null then
+    access := token;
+    is_open := coalesce(
+      token.account_tool_environment_id = toolbox.id and token.granted_by = toolbox.user_id
+        and (token.account_tool_instance_id is null or token.account_tool_instance_id = instance_id),
+      false
+    );
+    return;
+  end if;
+  if toolbox.user_id is distinct from caller then
+    access := private.shared_mcp_access(toolbox, instance_id, caller);
+    if access.id is null then
+      return;
+    end if;
+  end if;
+  -- A program may do no more than the user for whom it acts.
+  if client is not null then
+    share := access;
+    select * into access from public.mcp_access a
+    where a.user_id = caller and a.client_id = client and a.account_tool_environment_id = toolbox.id
+      and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance_id)
+      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
+    order by a.account_tool_instance_id nulls last, a.created_at desc
+    limit 1;
+    if access.id is null then
+      return;
+    end if;
+    if share.allowed_tools is not null then
+      access.allowed_tools := case
+        when access.allowed_tools is null then share.allowed_tools
+        else array(select unnest(access.allowed_tools) intersect select unnest(share.allowed_tools) order by 1)
+      end;
+    end if;
+    access.read_only := access.read_only or coalesce(share.read_only, false);
+  end if;
+  is_open := true;
+end;
+$$;
+comment on function private.open_mcp_access is
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, and by which access; an owner needs none.';
+
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -4910,7 +4962,7 @@ declare
   caller constant uuid := p ->> 'user_id';
   client constant text := p ->> 'client_id';
   access public.mcp_access;
-  share public.mcp_access;
+  is_open boolean;
   instance public.account_tool_instances;
   toolbox public.account_tool_environments;
 begin
@@ -4933,40 +4985,9 @@ begin
   if toolbox.id is null then
     return jsonb_build_object('outcome', 'no_access');
   end if;
-  if of_token is not null then
-    if access.account_tool_environment_id <> toolbox.id
-      or access.account_tool_instance_id <> instance.id
-      or access.granted_by is distinct from toolbox.user_id
-    then
-      return jsonb_build_object('outcome', 'no_access');
-    end if;
-  else
-    if toolbox.user_id is distinct from caller then
-      access := private.shared_mcp_access(toolbox, instance.id, caller);
-      if access.id is null then
-        return jsonb_build_object('outcome', 'no_access');
-      end if;
-    end if;
-    -- A program may do no more than the user for whom it acts.
-    if client is not null then
-      share := access;
-      select * into access from public.mcp_access a
-      where a.user_id = caller and a.client_id = client and a.account_tool_environment_id = toolbox.id
-        and (a.account_tool_instance_id is null or a.account_tool_instance_id = instance.id)
-        and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
-      order by a.account_tool_instance_id nulls last, a.created_at desc
-      limit 1;
-      if access.id is null then
-        return jsonb_build_object('outcome', 'no_access');
-      end if;
-      if share.allowed_tools is not null then
-        access.allowed_tools := case
-          when access.allowed_tools is null then share.allowed_tools
-          else array(select unnest(access.allowed_tools) intersect select unnest(share.allowed_tools))
-        end;
-      end if;
-      access.read_only := access.read_only or coalesce(share.read_only, false);
-    end if;
+  select o.is_open, o.access into is_open, access from private.open_mcp_access(toolbox, instance.id, access, caller, client) o;
+  if not is_open then
+    return jsonb_build_object('outcome', 'no_access');
   end if;
   -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
   update public.mcp_access a set last_used_at = now(), last_client = left(p ->> 'client_name', 200)
@@ -4995,13 +5016,6 @@ $$;
 comment on function public.find_mcp_access is
   'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
-<<<<<<< HEAD
-revoke all on function private.shared_mcp_access from public, anon, authenticated, service_role;
-revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
-  public.list_mcp_servers from public, anon, authenticated, service_role;
-grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.revoke_mcp_client,
-  public.list_mcp_servers to service_role;
-=======
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -5013,7 +5027,6 @@ declare
   client constant text := p ->> 'client_id';
   token public.mcp_access;
   toolbox public.account_tool_environments;
-  is_owner boolean;
   grants jsonb;
   used uuid[];
 begin
@@ -5031,38 +5044,23 @@ begin
     end if;
   end if;
   select * into toolbox from public.account_tool_environments e where e.id = (p ->> 'toolbox_id')::uuid;
-  is_owner := of_token is null and client is null and toolbox.user_id = caller;
   -- Each server as its own URL would open it, and those with the same access together.
   select
-    coalesce(jsonb_agg(jsonb_build_object(
-      'instances', g.instances, 'tools', to_jsonb(a.allowed_tools), 'read_only', coalesce(a.read_only, false)
-    ) order by g.access_id nulls first), '[]'),
-    array_agg(g.access_id)
+    coalesce(jsonb_agg(jsonb_build_object('instances', g.instances, 'tools', to_jsonb(g.tools), 'read_only', g.read_only) order by g.id nulls first), '[]'),
+    array_agg(g.id)
   into grants, used
   from (
-    select best.access_id, jsonb_agg(i.id order by i.id) as instances
+    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only,
+      jsonb_agg(i.id order by i.id) as instances
     from public.account_tool_instances i
-    left join lateral (
-      select a.id as access_id from public.mcp_access a
-      where not is_owner and a.account_tool_environment_id = toolbox.id
-        and (a.account_tool_instance_id is null or a.account_tool_instance_id = i.id) and a.granted_by = toolbox.user_id
-        and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
-        and (a.id = token.id or (of_token is null and a.user_id = caller and a.client_id is not distinct from client))
-      order by a.account_tool_instance_id nulls last, a.created_at desc
-      limit 1
-    ) as best on true
-    where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null
-      and (is_owner or best.access_id is not null)
-    group by best.access_id
-  ) as g
-  left join public.mcp_access a on a.id = g.access_id;
-  -- An owner without servers, and who may use the whole toolbox, come in; to others it is not there.
-  if toolbox.id is null or (grants = '[]' and not is_owner and not exists (
-    select from public.mcp_access a
-    where a.account_tool_environment_id = toolbox.id and a.account_tool_instance_id is null and a.granted_by = toolbox.user_id
-      and a.revoked_at is null and (a.expires_at is null or a.expires_at > now())
-      and (a.id = token.id or (of_token is null and a.user_id = caller and a.client_id is not distinct from client))
-  )) then
+    cross join lateral private.open_mcp_access(toolbox, i.id, token, caller, client) o
+    where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null and o.is_open
+    group by 1, 2, 3
+  ) g;
+  -- Who may use the whole toolbox comes in also where it has no server; to others it is not there.
+  if toolbox.id is null
+    or (grants = '[]' and not (select o.is_open from private.open_mcp_access(toolbox, null, token, caller, client) o))
+  then
     return jsonb_build_object('outcome', 'no_access');
   end if;
   -- To the minute, as for one server.
@@ -5089,11 +5087,11 @@ $$;
 comment on function public.find_mcp_toolbox_access is
   'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access
-  from public, anon, authenticated, service_role;
-grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access
-  to service_role;
->>>>>>> agentmcp
+revoke all on function private.shared_mcp_access, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
+  public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
+grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
+  public.revoke_mcp_client, public.list_mcp_servers to service_role;
 
 -- supabase/schemas/client_tokens.sql
 -- A token that names a client was given to a program, such as a chat application. It is good for the function mcp alone, so it
