@@ -210,7 +210,9 @@ impl Pending {
         };
         if raw.get().starts_with('[') {
             let parts: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
-            parts.into_iter().for_each(|part| self.one(part));
+            for part in parts {
+                self.one(part);
+            }
         } else {
             self.one(raw);
         }

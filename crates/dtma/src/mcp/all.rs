@@ -87,17 +87,13 @@ impl Servers for Granted {
         let id = ToolInstanceId::from(id);
         let allowed = self.allowed.get(&id);
         let bridge = self.handle.find(id).and_then(|served| served.bridge);
-        match (bridge, allowed) {
-            (Some(bridge), Some(allowed)) => {
-                self.handle
-                    .serve(id, &bridge, request, allowed.clone(), &self.client)
-                    .await
-            }
-            _ => {
-                let text = "the server is gone";
-                let body = rpc::error("null", rpc::code::UNAVAILABLE, text, None);
-                reply::json(StatusCode::SERVICE_UNAVAILABLE, body)
-            }
-        }
+        let (Some(bridge), Some(allowed)) = (bridge, allowed) else {
+            let text = "the server is gone";
+            let body = rpc::error("null", rpc::code::UNAVAILABLE, text, None);
+            return reply::json(StatusCode::SERVICE_UNAVAILABLE, body);
+        };
+        self.handle
+            .serve(id, &bridge, request, allowed.clone(), &self.client)
+            .await
     }
 }

@@ -39,6 +39,9 @@ const META: [&str; 3] = [
     "io.modelcontextprotocol/clientCapabilities",
 ];
 
+/// The session to one server, once it is open.
+type Cell = Arc<tokio::sync::Mutex<Option<Link>>>;
+
 /// A client's session with all servers.
 pub(super) struct Session {
     pub(super) who: String,
@@ -48,7 +51,7 @@ pub(super) struct Session {
     capabilities: String,
     client: String,
     /// The sessions within. Each has its own lock, so that one is opened once and none waits for another.
-    links: Mutex<BTreeMap<Uuid, Arc<tokio::sync::Mutex<Option<Link>>>>>,
+    links: Mutex<BTreeMap<Uuid, Cell>>,
     used: Mutex<Instant>,
     /// The last id of a request of our own.
     last: AtomicU64,
@@ -146,11 +149,11 @@ impl Session {
         .await;
     }
 
-    fn cell(&self, server: Uuid) -> Arc<tokio::sync::Mutex<Option<Link>>> {
+    fn cell(&self, server: Uuid) -> Cell {
         Arc::clone(self.cells().entry(server).or_default())
     }
 
-    fn cells(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<tokio::sync::Mutex<Option<Link>>>>> {
+    fn cells(&self) -> MutexGuard<'_, BTreeMap<Uuid, Cell>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

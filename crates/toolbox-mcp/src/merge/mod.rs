@@ -28,7 +28,7 @@ use crate::hub::{BATCHES, LEGACY, STATELESS};
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, Budget};
-use crate::wire::checks::{self, Era};
+use crate::wire::checks::{self, Era, Refusal};
 use crate::wire::{reply, rewrite, sse};
 
 /// Sessions held at once, of all callers and of one; beyond it the one that was silent longest ends.
@@ -137,7 +137,7 @@ impl Merge {
             }
             Method::GET => match self.named(&head.headers, who) {
                 Ok(_) => listening(news(servers, Value::Null)),
-                Err(refused) => refused,
+                Err(refusal) => refusal.into_response(),
             },
             Method::DELETE => match self.named(&head.headers, who) {
                 Ok((key, session)) => {
@@ -145,7 +145,7 @@ impl Merge {
                     session.end(&servers).await;
                     reply::status(StatusCode::NO_CONTENT, "")
                 }
-                Err(refused) => refused,
+                Err(refusal) => refusal.into_response(),
             },
             _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
         }
@@ -197,7 +197,7 @@ impl Merge {
         } else {
             match self.named(headers, who) {
                 Ok(found) => found,
-                Err(refused) => return refused,
+                Err(refusal) => return refusal.into_response(),
             }
         };
         let asked = Asked {
@@ -476,27 +476,15 @@ impl Merge {
     }
 
     /// The session that a request names, which is this caller's.
-    #[expect(
-        clippy::result_large_err,
-        reason = "it is the answer, made once and passed on"
-    )]
-    fn named(&self, headers: &HeaderMap, who: &str) -> Result<(Key, Arc<Session>), Response<Body>> {
-        let id = checks::session(headers)
-            .and_then(|id| id.ok_or_else(checks::session_missing))
-            .map_err(checks::Refusal::into_response)?;
+    fn named(&self, headers: &HeaderMap, who: &str) -> Result<(Key, Arc<Session>), Refusal> {
+        let id = checks::session(headers)?.ok_or_else(checks::session_missing)?;
         let key = Key::Begun(id);
         let session = self.sessions().get(&key).cloned();
-        match session.filter(|session| session.who == who) {
-            Some(session) => {
-                session.touch();
-                Ok((key, session))
-            }
-            None => {
-                let text = "Session not found; begin a new one with initialize";
-                let body = rpc::error("null", code::TIMED_OUT, text, None);
-                Err(reply::json(StatusCode::NOT_FOUND, body))
-            }
-        }
+        let session = session
+            .filter(|session| session.who == who)
+            .ok_or_else(checks::session_unknown)?;
+        session.touch();
+        Ok((key, session))
     }
 
     /// The session of this key, made if it is not there.
@@ -654,19 +642,18 @@ fn offered(members: &[Member]) -> Vec<(Uuid, bool, Option<String>)> {
 
 /// Says when the tools are others. `subscription` is the id of a request of the stateless era, which is acknowledged first.
 fn news<S: Servers>(servers: S, subscription: Value) -> impl stream::Stream<Item = Bytes> + Send {
-    let message = |method: &str, mut params: Value| {
-        if !subscription.is_null() {
+    let is_subscribed = !subscription.is_null();
+    let message = move |method: &str, mut params: Value| {
+        if is_subscribed {
             params["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": subscription });
         }
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         Bytes::from(message.to_string())
     };
-    let first = if subscription.is_null() {
-        None
-    } else {
+    let first = is_subscribed.then(|| {
         let params = json!({ "notifications": { "toolsListChanged": true } });
-        Some(message("notifications/subscriptions/acknowledged", params))
-    };
+        message("notifications/subscriptions/acknowledged", params)
+    });
     let changed = message("notifications/tools/list_changed", json!({}));
     let before = offered(&servers.members());
     let changes = stream::unfold((servers, before), move |(servers, before)| {

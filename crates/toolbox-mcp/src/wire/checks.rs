@@ -155,13 +155,16 @@ pub fn session(headers: &HeaderMap) -> Result<Option<Uuid>, Refusal> {
         .ok()
         .and_then(|name| Uuid::try_parse(name).ok())
         .map(Some)
-        .ok_or_else(|| {
-            Refusal::new(
-                StatusCode::NOT_FOUND,
-                code::TIMED_OUT,
-                "Session not found; begin a new one with initialize",
-            )
-        })
+        .ok_or_else(session_unknown)
+}
+
+/// There is no such session.
+pub fn session_unknown() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        code::TIMED_OUT,
+        "Session not found; begin a new one with initialize",
+    )
 }
 
 /// The era of a message, by header and body, which must agree.
