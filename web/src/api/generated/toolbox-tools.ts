@@ -187,6 +187,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/{toolboxId}/tools/{instance}/mcp/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How an instance's MCP server was used, by day, tool and client; never what was asked or answered. The agent reports it with its
+         *     heartbeats, so the last minute may be missing.
+         */
+        get: operations["mcp_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/{toolboxId}/tools/{instance}/restart": {
         parameters: {
             query?: never;
@@ -498,7 +518,7 @@ export interface components {
             success: boolean;
             /** @description The token, a secret, shown this once; none for a user or a program. */
             token?: string | null;
-            /** @description The public URL of the one instance; none for a whole toolbox, whose instances have one each. */
+            /** @description The public URL of the one instance, or of the whole toolbox; each instance of a toolbox has one of its own, too. */
             url?: string | null;
         };
         /** @description Which of an agent's heartbeats one is. */
@@ -793,6 +813,49 @@ export interface components {
          * @enum {string}
          */
         McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        /** @description Use of one tool by one client on one day. */
+        McpUsage: {
+            /**
+             * Format: int64
+             * @description Bytes of requests and answers.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Calls.
+             */
+            calls: number;
+            /** @description What the client calls itself, without its version; `(other)` for those beyond what an agent counts. */
+            client: string;
+            /** @description `YYYY-MM-DD`, in UTC. */
+            day: string;
+            /**
+             * Format: int64
+             * @description Those of them that failed: an error, a result that says so (`isError`), or no answer.
+             */
+            errors: number;
+            /**
+             * Format: int64
+             * @description Half of the calls took so many milliseconds at most, rounded up to one of a few bounds.
+             */
+            p50_ms: number;
+            /**
+             * Format: int64
+             * @description 95 of 100 calls did.
+             */
+            p95_ms: number;
+            /** @description The tool; `(other)` for those that the server does not list. */
+            tool: string;
+        };
+        /** @description Answer of `GET /{toolboxId}/tools/{instance}/mcp/usage`. */
+        McpUsageResponse: {
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+            /** @description By day, the newest first, tool and client; 1000 at most. */
+            usage: components["schemas"]["McpUsage"][];
+        };
         /** @description Answer of deploy, start, stop, restart, update and delete. */
         MutationResponse: {
             /** @description What was asked for. */
@@ -3399,6 +3462,125 @@ export interface operations {
              *     `agent_not_enrolled`: The agent has not enrolled its certificate yet
              *
              *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    mcp_usage: {
+        parameters: {
+            query?: {
+                /** @description The last so many days, 30 unless given, 366 at most */
+                days?: number;
+            };
+            header?: never;
+            path: {
+                toolboxId: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpUsageResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
              *
              *     `auth_unreachable`: The keys to check access tokens cannot be read
              */
