@@ -293,9 +293,7 @@ impl Config {
             supabase_url,
             public_url: public_url.clone(),
             has_public_url,
-            site_url: get("TOOLBOX_SITE_URL")
-                .map(|url| url.trim().trim_end_matches('/').to_owned())
-                .filter(|url| url.starts_with("http")),
+            site_url: site_url(&get),
             publishable_key: publishable_key.clone(),
             secret_key: secret_key.clone(),
             secret_keys,
@@ -330,6 +328,13 @@ impl Config {
             provisioning,
         })
     }
+}
+
+/// `TOOLBOX_SITE_URL`, without a slash at the end.
+fn site_url(get: &impl Fn(&'static str) -> Option<String>) -> Option<String> {
+    let url = get("TOOLBOX_SITE_URL")?;
+    let url = url.trim().trim_end_matches('/');
+    url.starts_with("http").then(|| url.to_owned())
 }
 
 /// Issuers whose tokens count, if the project's key signed them.
