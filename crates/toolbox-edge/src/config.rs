@@ -237,12 +237,7 @@ impl Config {
             timeout => timeout,
         };
 
-        let mcp_stream = match number(&get, "TOOLBOX_MCP_STREAM_SECONDS") {
-            Ok(Some(seconds)) if !(1..=MAX_MCP_STREAM_SECONDS).contains(&seconds) => {
-                Err(ConfigError(vec!["TOOLBOX_MCP_STREAM_SECONDS"]))
-            }
-            seconds => seconds,
-        };
+        let mcp_stream = mcp_stream(&get);
 
         // A spelling that is not known must not let anybody in.
         let refuse_anonymous = match get("TOOLBOX_ANONYMOUS_USERS").as_deref().map(str::trim) {
@@ -305,7 +300,7 @@ impl Config {
             allowed_origins,
             ssh_ca_key: get("TOOLBOX_SSH_CA_KEY"),
             upstream_timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis),
-            mcp_stream: mcp_stream.map_or(DEFAULT_MCP_STREAM, Duration::from_secs),
+            mcp_stream: *mcp_stream,
             agents: AgentConfig::read(&get),
             quotas: Quotas::read(&get),
             alerts: AlertConfig::read(&get),
@@ -566,6 +561,18 @@ fn number<T: FromStr + Default + PartialOrd>(
         Some(Ok(value)) if value > T::default() => Ok(Some(value)),
         Some(_) => Err(ConfigError(vec![name])),
     }
+}
+
+fn mcp_stream(get: &impl Fn(&'static str) -> Option<String>) -> Result<Duration, ConfigError> {
+    const NAME: &str = "TOOLBOX_MCP_STREAM_SECONDS";
+    let seconds: Option<u64> = number(get, NAME)?;
+    let Some(seconds) = seconds else {
+        return Ok(DEFAULT_MCP_STREAM);
+    };
+    if seconds > MAX_MCP_STREAM_SECONDS {
+        return Err(ConfigError(vec![NAME]));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn list(text: Option<String>) -> Vec<String> {

@@ -281,14 +281,14 @@ impl HttpBridge {
         let (head, body) = request.into_parts();
         let limits = &self.options.limits;
         let read = body::read(body, limits.message_bytes, &self.options.budget).await;
-        let (body, held) = match read {
+        let (body, memory) = match read {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
         let waits = waits(&head.headers, &body);
         let bridge = self.clone();
         let answer = async move {
-            let _held = held;
+            let _memory = memory;
             bridge.ask(head, body, &target).await
         };
         match waits {

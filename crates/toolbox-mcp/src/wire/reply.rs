@@ -93,16 +93,14 @@ pub async fn in_time(
     id: String,
     limit: usize,
 ) -> Response<Body> {
-    match tokio::time::timeout(KEEP_ALIVE, &mut answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let alive = vec![Bytes::from_static(sse::KEEP_ALIVE)];
-            streamed(
-                stream::once(async { alive }).chain(late(answer, id, limit)),
-                None,
-            )
-        }
+    if let Ok(answer) = tokio::time::timeout(KEEP_ALIVE, &mut answer).await {
+        return answer;
     }
+    let alive = vec![Bytes::from_static(sse::KEEP_ALIVE)];
+    streamed(
+        stream::once(async { alive }).chain(late(answer, id, limit)),
+        None,
+    )
 }
 
 /// An answer that is late: comments until it is there, then what is in it.
@@ -128,15 +126,15 @@ fn late(
                         Ok(answer) => Some((as_event(answer, &id, limit).await, Late::Over)),
                     }
                 }
-                Late::Streams(mut parts) => match parts.next().await? {
-                    Ok(part) => Some((vec![part], Late::Streams(parts))),
-                    // The event before it may be cut off.
-                    Err(_) => {
-                        let mut event = vec![Bytes::from_static(b"\n\n")];
-                        event.extend(error_event(&id, "the server broke its answer off"));
-                        Some((event, Late::Over))
+                Late::Streams(mut parts) => {
+                    if let Ok(part) = parts.next().await? {
+                        return Some((vec![part], Late::Streams(parts)));
                     }
-                },
+                    // The event before it may be cut off.
+                    let mut event = vec![Bytes::from_static(b"\n\n")];
+                    event.extend(error_event(&id, "the server broke its answer off"));
+                    Some((event, Late::Over))
+                }
                 Late::Over => None,
             }
         }
@@ -149,6 +147,17 @@ enum Late {
     Over,
 }
 
+/// A JSON-RPC error, as far as it is read here.
+#[derive(Deserialize)]
+struct Refusal {
+    error: Failure,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    message: String,
+}
+
 async fn as_event(answer: Response<Body>, id: &str, limit: usize) -> Event {
     let status = answer.status();
     let Ok(body) = axum::body::to_bytes(answer.into_body(), limit).await else {
@@ -156,14 +165,6 @@ async fn as_event(answer: Response<Body>, id: &str, limit: usize) -> Event {
     };
     if status == StatusCode::OK {
         return sse::event(body);
-    }
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: Failure,
-    }
-    #[derive(Deserialize)]
-    struct Failure {
-        message: String,
     }
     let told = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error.message);
     error_event(
