@@ -4962,7 +4962,7 @@ declare
   caller constant uuid := p ->> 'user_id';
   client constant text := p ->> 'client_id';
   access public.mcp_access;
-  is_open boolean;
+  opened record;
   instance public.account_tool_instances;
   toolbox public.account_tool_environments;
 begin
@@ -4985,10 +4985,11 @@ begin
   if toolbox.id is null then
     return jsonb_build_object('outcome', 'no_access');
   end if;
-  select o.is_open, o.access into is_open, access from private.open_mcp_access(toolbox, instance.id, access, caller, client) o;
-  if not is_open then
+  select * into opened from private.open_mcp_access(toolbox, instance.id, access, caller, client);
+  if not opened.is_open then
     return jsonb_build_object('outcome', 'no_access');
   end if;
+  access := opened.access;
   -- To the minute, so that a busy client does not write with every call. A row that is locked is written by somebody else.
   update public.mcp_access a set last_used_at = now(), last_client = left(p ->> 'client_name', 200)
   where a.id in (
