@@ -188,10 +188,7 @@ pub async fn run(
     let restart = Arc::new(Notify::new());
     let machine = Machine::new(config.machine.state_dir.clone());
     let machine = Arc::new(machine.with_firewall(shared.firewall.state()));
-    let history = Arc::new(History::default());
-    let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
-    let until = shutdown.clone();
-    tasks.spawn(async move { sampled.run(state_dir, until).await });
+    let history = sample_machine(&mut tasks, &config, &shutdown);
     let companion = companion(&config, identity.as_ref())?;
     let doctor = Arc::new(doctor(&config, &shared, &machine, companion.clone()));
     let (publish_orphans, orphans) = watch::channel(BTreeSet::new());
@@ -253,6 +250,19 @@ pub async fn run(
         begin_shutdown,
     };
     parts.until_stopped(stop).await
+}
+
+/// Starts what samples the machine's load; the samples of the last hour.
+fn sample_machine(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    shutdown: &watch::Receiver<bool>,
+) -> Arc<History> {
+    let history = Arc::new(History::default());
+    let (sampled, state_dir) = (Arc::clone(&history), config.machine.state_dir.clone());
+    let until = shutdown.clone();
+    tasks.spawn(async move { sampled.run(state_dir, until).await });
+    history
 }
 
 /// Starts what keeps containers away from the machine, looks at Docker, and keeps the disk from filling. Answers whether

@@ -18,7 +18,7 @@ struct Metadata {
 
 /// The metadata of the resource that the path names. It is the same for a server that is not there: nothing is looked up.
 pub(crate) fn metadata(cx: RequestContext) -> Answer {
-    Box::pin(std::future::ready(answer(&cx)))
+    Box::pin(async move { answer(&cx) })
 }
 
 fn answer(cx: &RequestContext) -> Result<toolbox_edge::Reply, ApiError> {

@@ -303,7 +303,8 @@ mod tests {
             .iter()
             .map(|p| Ok::<_, Infallible>((*p).to_owned()))
             .collect();
-        let response = measured(request, 100_000, &Budget::default(), told, |_| async move {
+        let budget = Budget::default();
+        let response = measured(request, 100_000, &budget, told, |_| async move {
             let body = Body::from_stream(stream::iter(pieces));
             let mut response = Response::new(body);
             *response.status_mut() = StatusCode::from_u16(status).unwrap();

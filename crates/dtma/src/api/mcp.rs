@@ -56,7 +56,7 @@ pub async fn serve_for(
     let client = caller.client.unwrap_or_default();
     let owner = format!("{} {id}", caller.who);
     let serve = |request| pass(&state, id, request, allowed, &client);
-    let response = in_time(&state, &owner, request, serve).await?;
+    let response = Box::pin(in_time(&state, &owner, request, serve)).await?;
     Ok(held(response, under_way))
 }
 

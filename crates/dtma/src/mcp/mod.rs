@@ -312,7 +312,7 @@ impl Handle {
         let who = caller.who;
         let client = caller.client.unwrap_or_default();
         let servers = Granted::new(self.clone(), caller.grants, client);
-        self.merge.serve(servers, &who, request).await
+        Box::pin(self.merge.serve(servers, &who, request)).await
     }
 
     /// Whether an instance is a server over standard streams, which writes the protocol to its standard output.

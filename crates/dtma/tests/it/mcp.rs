@@ -619,9 +619,12 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
     };
     let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
-    let begun = agent.send(ask(&caller, None, &begin)).await;
-    let session = begun.headers["mcp-session-id"].to_str().unwrap().to_owned();
-    begun.expect(200);
+    let opened = agent.send(ask(&caller, None, &begin)).await;
+    let session = opened.headers["mcp-session-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    opened.expect(200);
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let listed = agent
         .send(ask(&caller, Some(&session), &list))
@@ -647,11 +650,11 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
             .iter()
             .find(|name| name.ends_with(&end(tool)))
             .unwrap();
-        let called = agent.send(ask(&caller, Some(&session), &call(name)));
-        let called = called.await.expect(200);
+        let answer = agent.send(ask(&caller, Some(&session), &call(name)));
+        let answer = answer.await.expect(200);
         assert_eq!(
-            called["result"]["content"][0]["text"], "over stdio",
-            "{called}"
+            answer["result"]["content"][0]["text"], "over stdio",
+            "{answer}"
         );
     }
     let listed = names

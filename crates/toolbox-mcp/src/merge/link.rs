@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// The sessions that are open.
-    pub(super) async fn links(&self) -> BTreeMap<Uuid, Link> {
+    pub(super) fn links(&self) -> BTreeMap<Uuid, Link> {
         let cells: Vec<_> = self
             .cells()
             .iter()
@@ -136,7 +136,7 @@ impl Session {
 
     /// Ends the sessions within.
     pub(super) async fn end<S: Servers>(&self, servers: &S) {
-        let links = self.links().await;
+        let links = self.links();
         join_all(links.into_iter().map(|(id, link)| async move {
             if !link.has_session() {
                 return;

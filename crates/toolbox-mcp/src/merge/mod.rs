@@ -11,6 +11,7 @@ mod outward;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -282,7 +283,7 @@ impl Merge {
                 Ok(link) => {
                     there.push(part.to_owned());
                     if let Some(text) = link.instructions {
-                        own.push_str(&format!("\n\n{part}: {text}"));
+                        let _ = write!(own, "\n\n{part}: {text}");
                     }
                 }
                 Err(why) => absent.push((part.to_owned(), why)),
@@ -290,10 +291,10 @@ impl Merge {
         }
         let mut text = "The tools of several servers; each is named server__tool.".to_owned();
         if !there.is_empty() {
-            text.push_str(&format!(" Servers: {}.", there.join(", ")));
+            let _ = write!(text, " Servers: {}.", there.join(", "));
         }
         if !absent.is_empty() {
-            text.push_str(&format!(" {}", absence(&absent)));
+            let _ = write!(text, " {}", absence(&absent));
         }
         text + &own
     }
@@ -320,7 +321,7 @@ impl Merge {
                     let name = names::tool(part, &tool.name);
                     // Names are text without anything to escape.
                     if names.insert(name.clone()) {
-                        own.push_str(&format!("{}\"{name}\"{},", tool.before, tool.after));
+                        let _ = write!(own, "{}\"{name}\"{},", tool.before, tool.after);
                     }
                 }
                 if entries.len() + own.len() > self.limit {
@@ -343,7 +344,7 @@ impl Merge {
                 "inputSchema": { "type": "object", "properties": {} },
                 "annotations": { "readOnlyHint": true },
             });
-            entries.push_str(&format!("{tool},"));
+            let _ = write!(entries, "{tool},");
         }
         let meta = json!({ "toolbox/unavailable": absent.iter()
             .map(|(server, reason)| json!({ "server": server, "reason": reason }))
@@ -442,7 +443,7 @@ impl Merge {
     async fn notify<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
         // Each server had its own handshake. A call of the stateless era ends with its connection.
         if &*asked.message.method != "notifications/initialized" && !asked.session.is_stateless() {
-            let links = asked.session.links().await;
+            let links = asked.session.links();
             join_all(links.into_iter().map(|(id, link)| {
                 let request = link.pass(asked.message.bytes().clone());
                 let passing = request.map(|request| asked.servers.serve(id, request));
@@ -468,7 +469,7 @@ impl Merge {
         let Some((server, message)) = to else {
             return reply::status(StatusCode::ACCEPTED, "");
         };
-        let link = asked.session.links().await.remove(&server);
+        let link = asked.session.links().remove(&server);
         match link.and_then(|link| link.pass(message)) {
             Some(request) => outward::head(asked.servers.serve(server, request).await),
             None => reply::status(StatusCode::ACCEPTED, ""),
@@ -654,16 +655,16 @@ fn news<S: Servers>(servers: S, subscription: Value) -> impl stream::Stream<Item
         let params = json!({ "notifications": { "toolsListChanged": true } });
         message("notifications/subscriptions/acknowledged", params)
     });
-    let changed = message("notifications/tools/list_changed", json!({}));
+    let notice = message("notifications/tools/list_changed", json!({}));
     let before = offered(&servers.members());
     let changes = stream::unfold((servers, before), move |(servers, before)| {
-        let changed = changed.clone();
+        let notice = notice.clone();
         async move {
             loop {
                 tokio::time::sleep(LOOK).await;
                 let now = offered(&servers.members());
                 if now != before {
-                    return Some((changed, (servers, now)));
+                    return Some((notice, (servers, now)));
                 }
             }
         }

@@ -51,7 +51,7 @@ pub(crate) async fn response(
         }
         // A body of no kind may be read as JSON too.
         Some(_) | None => {
-            let (bytes, mut held) = match body::read(body, limit, budget).await {
+            let (bytes, mut hold) = match body::read(body, limit, budget).await {
                 Ok(read) => read,
                 Err(BodyError::Busy) => {
                     return unavailable("too many long answers are on their way; try again");
@@ -62,13 +62,13 @@ pub(crate) async fn response(
             let bytes = match rewrite.message(&bytes) {
                 Rewritten::Same => bytes,
                 Rewritten::Anew(text) => {
-                    held.set(text.len());
+                    hold.set(text.len());
                     Bytes::from(text)
                 }
                 Rewritten::Unreadable if kind.is_some_and(|kind| !kind.starts_with(JSON)) => bytes,
                 Rewritten::Unreadable => return unavailable("the server's answer is no JSON"),
             };
-            Response::from_parts(head, Body::from(held.carried_by(bytes)))
+            Response::from_parts(head, Body::from(hold.carried_by(bytes)))
         }
     }
 }

@@ -229,7 +229,7 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
         .add(3, &["--exit", "3", "--say", "no key"], false);
     let stopped = merged.servers.add(4, &[], true);
     merged.servers.change(stopped, |member| {
-        member.absent = Some("the tool is stopped".to_owned())
+        member.absent = Some("the tool is stopped".to_owned());
     });
     let begun = std::time::Instant::now();
     let (session, handshake) = merged.begin().await;
