@@ -28,7 +28,8 @@ const HEAD: Duration = Duration::from_secs(140);
 /// The agent begins a stream of events within 15 s, and writes into a silent one every 15 s: after three times that, its
 /// machine is gone.
 const SILENCE: Duration = Duration::from_secs(45);
-/// The agent ends streams in time; an older one does not, and then they are ended here so much later.
+/// The agent ends streams in time; one that is too old for that refuses the caller. What it does not end is ended here so much
+/// later.
 const LATER: Duration = Duration::from_secs(5);
 /// An answer that cannot be gone on with has so long. The platform lets no worker live longer than 400 s.
 const LONGEST: Duration = Duration::from_secs(250);

@@ -237,7 +237,8 @@ pub enum McpHostKind {
 pub const CALLER_HEADER: &str = "x-toolbox-mcp-caller";
 
 /// The header by which it tells after how many seconds a stream of events has to end. A call that takes longer goes on in a
-/// stream that the client asks for then; an agent that does not know the header ends nothing.
+/// stream that the client asks for then. Without the header the agent ends nothing; an agent that does not know it refuses what
+/// [`McpCaller`] says today.
 pub const STREAM_HEADER: &str = "x-toolbox-mcp-stream-seconds";
 
 /// Who calls an MCP server through the control plane, and which tools they may use.

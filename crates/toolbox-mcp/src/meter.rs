@@ -11,16 +11,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::lenient;
+use crate::rpc::{MOST_IN_BATCH, MOST_OF_ID};
 use crate::wire::body::{self, Budget, SMALL};
 use crate::wire::sse::{Part, Reader};
 
 /// Most calls of a batch that are told.
-const MOST_CALLS: usize = crate::rpc::MOST_IN_BATCH;
+const MOST_CALLS: usize = MOST_IN_BATCH;
+
+/// Longest name of a tool that is told, in bytes.
+const MOST_OF_NAME: usize = 1024;
 
 /// A call that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The tool, as the client names it.
+    /// The tool, as the client names it; empty where the name is longer than any tool's.
     pub tool: String,
     /// From the request to the answer.
     pub took: Duration,
@@ -97,30 +101,39 @@ fn is_events(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// The calls of a message or a batch: tool and length by id.
+/// The calls of a message or a batch: tool and length by id. A call whose id is too long is refused, and none.
 fn calls(bytes: &[u8]) -> BTreeMap<String, (String, u64)> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         #[serde(borrow)]
         id: Option<&'a RawValue>,
-        method: Option<String>,
+        #[serde(borrow)]
+        method: Option<&'a RawValue>,
         #[serde(borrow)]
         params: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
-    struct Named {
-        name: String,
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: &'a RawValue,
     }
+    // What is long is not copied.
+    let text = |value: &RawValue| -> Option<String> {
+        let is_short = value.get().len() <= MOST_OF_NAME;
+        is_short.then(|| lenient::read(value.get())).flatten()
+    };
     let call = |message: &RawValue| {
         let wire: Wire<'_> = serde_json::from_str(message.get()).ok()?;
-        if wire.method.as_deref() != Some("tools/call") {
+        let id = wire.id.filter(|id| id.get().len() <= MOST_OF_ID)?;
+        if text(wire.method?)? != "tools/call" {
             return None;
         }
-        let named: Named = lenient::read(wire.params?.get())?;
-        Some((
-            wire.id?.get().to_owned(),
-            (named.name, message.get().len() as u64),
-        ))
+        let named: Named<'_> = serde_json::from_str(wire.params?.get()).ok()?;
+        let is_named = named.name.get().starts_with('"');
+        is_named.then(|| {
+            let tool = text(named.name).unwrap_or_default();
+            (id.get().to_owned(), (tool, message.get().len() as u64))
+        })
     };
     let Ok(raw) = serde_json::from_slice::<&RawValue>(bytes) else {
         return BTreeMap::new();
@@ -358,6 +371,18 @@ mod tests {
         ] {
             assert_eq!(told(other, 200, JSON, &["{}"]).await, vec![]);
         }
+    }
+
+    #[tokio::test]
+    async fn long_names_and_ids_are_not_copied() {
+        let long = "x".repeat(2000);
+        let call = |id: &str, name: &str| json!({"id": id, "method": "tools/call", "params": {"name": name}});
+        let answer = json!({"id": "7", "result": {}}).to_string();
+        let found = told(&call("7", &long).to_string(), 200, JSON, &[&answer]).await;
+        let (tool, _, failed) = found.first().unwrap();
+        assert_eq!((&**tool, *failed), ("", false), "it counts all the same");
+        let found = told(&call(&long, "a").to_string(), 200, JSON, &[&answer]).await;
+        assert_eq!(found, []);
     }
 
     #[tokio::test]

@@ -65,13 +65,21 @@ impl Reporter {
     /// Reports of what changed; none when nothing did that the control plane lacks.
     pub(super) async fn push_batch(&mut self) -> Option<Batch> {
         self.refresh().await?;
-        self.changed_batch()
+        let batch = self.changed();
+        (!batch.reports.is_empty()).then_some(batch)
     }
 
-    fn changed_batch(&mut self) -> Option<Batch> {
+    fn changed(&mut self) -> Batch {
         let dirty: Vec<_> = self.dirty.keys().copied().collect();
-        let (batch, _) = self.collect(dirty, true);
-        (!batch.reports.is_empty()).then_some(batch)
+        self.collect(dirty, true).0
+    }
+
+    /// What the control plane lacks when the agent stops: also how MCP servers are used, which is counted from nothing at the
+    /// next start.
+    fn last_batch(&mut self) -> Option<Batch> {
+        let mut batch = self.changed();
+        batch.usage = self.control.usage.report();
+        (!batch.reports.is_empty() || batch.usage.is_some()).then_some(batch)
     }
 
     /// Reports of `ids`, as many as fit, and whether these are all of them. With `news_only`, reports that the control
@@ -234,13 +242,13 @@ impl Reporter {
         });
     }
 
-    /// Reports what has changed when the agent stops.
+    /// Reports what has changed, and what was counted, when the agent stops.
     pub(super) async fn send_last(&mut self) {
         self.take_marks();
         let Some(key) = self.control.keys.own() else {
             return;
         };
-        if let Some(batch) = self.changed_batch()
+        if let Some(batch) = self.last_batch()
             && let Some(body) = self.body(&batch)
         {
             let request_id = uuid::Uuid::new_v4().to_string();

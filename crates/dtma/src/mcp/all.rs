@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -10,6 +11,7 @@ use toolbox_api::mcp::McpState;
 use toolbox_api::mcp_access::McpGrant;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::access::Allowed;
+use toolbox_mcp::limits::Limits;
 use toolbox_mcp::merge::{Member, Servers};
 use toolbox_mcp::rpc;
 use toolbox_mcp::wire::reply;
@@ -50,6 +52,8 @@ impl Granted {
     fn member(&self, id: ToolInstanceId, served: &Served) -> Option<Member> {
         let view = served.entry.view()?;
         let record = self.handle.store.find(id)?;
+        let start = record.current.spec.wire().mcp_start_timeout_seconds;
+        let start = start.map(|seconds| Duration::from_secs(seconds.into()));
         let health = served.health.borrow();
         let health = since_start((**health).clone(), &view);
         let absent = if view.desired != Desired::Running {
@@ -67,6 +71,8 @@ impl Granted {
             absent,
             is_well: matches!(health.state, McpState::Healthy | McpState::Degraded),
             version: health.tools_fingerprint,
+            run: view.started_at.clone(),
+            ready: Limits::default().with_times(None, start).ready,
         })
     }
 }

@@ -9,8 +9,8 @@ use toolbox_api::dtma::{Desired, Phase};
 use toolbox_domain::ids::ToolInstanceId;
 
 use crate::agent::{Agent, Tool};
-use crate::docker;
 use crate::stub::{Fault, Stub};
+use crate::{docker, mcp};
 
 pub const SOON: Duration = Duration::from_secs(15);
 
@@ -453,4 +453,24 @@ async fn the_last_change_is_told_when_the_agent_stops_and_a_silent_control_plane
     let (exit, duration) = agent.terminate().await;
     assert_eq!(exit, Some(0));
     assert!(duration < Duration::from_secs(5), "{duration:?}");
+}
+
+#[tokio::test]
+async fn the_last_calls_of_servers_are_told_when_the_agent_stops() {
+    let stub = Stub::new().await;
+    let mut agent = enrolled(&stub).await;
+    let tool = mcp::stdio();
+    deployed(&agent, &stub, &tool).await;
+    let session = mcp::session(&agent, &tool).await;
+    let call = mcp::call(&agent, &tool, &session, "note");
+    agent.send(call).await.expect(200);
+    let (exit, _) = agent.terminate().await;
+    assert_eq!(exit, Some(0));
+    let plane = stub.plane();
+    let told = plane.heard.iter().filter_map(|(_, h)| h.mcp_use.as_ref());
+    let counts = told.flat_map(|told| &told.counts);
+    let calls: Vec<_> = counts
+        .map(|count| (count.instance_id, count.calls))
+        .collect();
+    assert_eq!(calls, [(ToolInstanceId::new(tool.id), 1)]);
 }

@@ -11,7 +11,7 @@ use toolbox_domain::keys::AgentKey;
 use crate::agent::{Agent, Tool};
 use crate::api::path_of;
 
-fn stdio() -> Tool {
+pub fn stdio() -> Tool {
     Tool::new(&["mcp"]).with("transport", json!("stdio"))
 }
 
@@ -30,7 +30,7 @@ fn initialize(agent: &Agent, tool: &Tool) -> RequestBuilder {
 }
 
 /// A session with the tool's server.
-async fn session(agent: &Agent, tool: &Tool) -> String {
+pub async fn session(agent: &Agent, tool: &Tool) -> String {
     let answer = agent.send(initialize(agent, tool)).await;
     assert_eq!(
         answer.status,
@@ -45,7 +45,7 @@ async fn session(agent: &Agent, tool: &Tool) -> String {
         .to_owned()
 }
 
-fn call(agent: &Agent, tool: &Tool, session: &str, name: &str) -> RequestBuilder {
+pub fn call(agent: &Agent, tool: &Tool, session: &str, name: &str) -> RequestBuilder {
     let message =
         json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": name}});
     post(agent, tool, &message).header("mcp-session-id", session)

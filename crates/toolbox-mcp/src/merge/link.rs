@@ -15,14 +15,16 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::outward::{self, Alias};
 use super::{
-    Asked, LITTLE_PATIENCE, Listed, MOST_OF_TEXT, Member, Merge, Object, Servers, Tool, outward,
+    Asked, BUSY, LITTLE_PATIENCE, Listed, MOST_OF_LIST, MOST_OF_TEXT, Member, Merge, Object,
+    PATIENCE, Servers, Tool, Tools,
 };
 use crate::hub::{LEGACY, STATELESS, read_discover, read_initialize, stateless_params};
 use crate::lenient;
 use crate::rpc::{META_VERSION, Message};
 use crate::tools::Page;
-use crate::wire::body;
+use crate::wire::body::{self, BodyError, Held};
 use crate::wire::checks;
 use crate::wire::sse::{Part, Reader};
 
@@ -30,6 +32,7 @@ use crate::wire::sse::{Part, Reader};
 const MAX_PAGES: usize = 100;
 /// Most bytes that are kept of what a client says of itself.
 const MOST_OF_CLIENT: usize = 16 * 1024;
+const TOO_LONG: &str = "the list of its tools is too long";
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// What the stateless era says of a client in each request.
@@ -113,38 +116,34 @@ impl Session {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// The sessions that are open.
-    pub(super) fn links(&self) -> BTreeMap<Uuid, Link> {
-        let cells: Vec<_> = self
-            .cells()
-            .iter()
-            .map(|(id, cell)| (*id, Arc::clone(cell)))
-            .collect();
-        let mut links = BTreeMap::new();
-        for (id, cell) in cells {
-            // One that is being opened is not open.
-            let link = cell.try_lock().ok().and_then(|link| link.clone());
-            links.extend(link.map(|link| (id, link)));
-        }
-        links
+    /// The servers to which a session may be open.
+    pub(super) fn opened(&self) -> Vec<Uuid> {
+        self.cells().keys().copied().collect()
     }
 
-    pub(super) async fn forget(&self, server: Uuid) {
+    /// The session to a server, if it is open, or is once whoever looks after it has done so.
+    pub(super) async fn link(&self, server: Uuid) -> Option<Link> {
+        let cell = self.cells().get(&server).cloned()?;
+        let link = tokio::time::timeout(PATIENCE, cell.lock()).await;
+        link.ok().and_then(|link| link.clone())
+    }
+
+    /// Forgets the session to a server, unless another request has begun a new one meanwhile.
+    pub(super) async fn forget(&self, server: Uuid, link: &Link) {
         let cell = self.cell(server);
-        *cell.lock().await = None;
+        cell.lock().await.take_if(|now| now == link);
     }
 
     /// Ends the sessions within.
     pub(super) async fn end<S: Servers>(&self, servers: &S) {
-        let links = self.links();
-        join_all(links.into_iter().map(|(id, link)| async move {
-            if !link.has_session() {
-                return;
-            }
-            let mut request = link.request(Bytes::new(), None);
-            *request.method_mut() = Method::DELETE;
+        join_all(self.opened().into_iter().map(|id| {
+            let ending = async move {
+                if let Some(link) = self.link(id).await {
+                    link.end(servers, id).await;
+                }
+            };
             // One that cannot be ended in time ends by itself.
-            let _ = tokio::time::timeout(LITTLE_PATIENCE, servers.serve(id, request)).await;
+            tokio::time::timeout(LITTLE_PATIENCE, ending)
         }))
         .await;
     }
@@ -164,15 +163,17 @@ impl Session {
 }
 
 /// How a server is spoken to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Link {
     era: Era,
     has_tools: bool,
+    /// The server's run in which it was opened.
+    run: Option<String>,
     /// What the server tells models.
     pub(super) instructions: Option<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Era {
     /// In a session, which some servers do not name.
     Session {
@@ -187,8 +188,18 @@ impl Link {
         matches!(self.era, Era::Stateless)
     }
 
-    pub(super) const fn has_session(&self) -> bool {
-        matches!(self.era, Era::Session { id: Some(_), .. })
+    /// Whether the server has been started anew since. What it said of itself then may not hold.
+    fn is_of_before(&self, member: &Member) -> bool {
+        member.run.is_some() && self.run != member.run
+    }
+
+    /// Ends the session, if it has a name.
+    async fn end<S: Servers>(&self, servers: &S, server: Uuid) {
+        if matches!(self.era, Era::Session { id: Some(_), .. }) {
+            let mut request = self.request(Bytes::new(), None);
+            *request.method_mut() = Method::DELETE;
+            servers.serve(server, request).await;
+        }
     }
 
     /// A message in the session; none where there is none.
@@ -224,8 +235,12 @@ impl Link {
         request
     }
 
-    /// The client's call as this server gets it.
-    pub(super) fn call<S>(&self, asked: &Asked<'_, S>, tool: &str) -> Option<Request<Body>> {
+    /// The client's call as this server gets it, and what it is called there.
+    pub(super) fn call<S>(
+        &self,
+        asked: &Asked<'_, S>,
+        tool: &str,
+    ) -> Option<(Request<Body>, Alias)> {
         let message = asked.message;
         let params = message.raw(message.params.as_ref()?);
         let mut params: Object<'_> = serde_json::from_str(params).ok()?;
@@ -235,10 +250,24 @@ impl Link {
             Some(meta) => serde_json::from_str(meta.get()).ok()?,
             None => BTreeMap::new(),
         };
-        let meta = self.meta(meta, asked.session);
-        let meta = serde_json::value::to_raw_value(&meta?).ok()?;
-        params.insert("_meta".to_owned(), &meta);
+        let mut meta = self.meta(meta, asked.session)?;
         let id = message.id.as_ref().map(|span| message.raw(span))?;
+        let mut alias = Alias {
+            id: id.to_owned(),
+            sent: id.to_owned(),
+            token: None,
+        };
+        if asked.session.is_stateless() && !self.is_stateless() {
+            // Clients that know nothing of each other share a session there, which tells calls apart by their ids.
+            let sent = Value::from(asked.session.fresh());
+            alias.sent = sent.to_string();
+            if let Some(token) = meta.get_mut("progressToken") {
+                alias.token = Some(std::mem::replace(token, sent).to_string());
+            }
+        }
+        let meta = serde_json::value::to_raw_value(&meta).ok()?;
+        params.insert("_meta".to_owned(), &meta);
+        let id = &alias.sent;
         let params = serde_json::to_string(&params).ok()?;
         let text =
             format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#);
@@ -253,7 +282,7 @@ impl Link {
         if let Some(accept) = asked.headers.get(header::ACCEPT) {
             request.headers_mut().insert(header::ACCEPT, accept.clone());
         }
-        Some(request)
+        Some((request, alias))
     }
 
     /// `_meta` of a client's request, in the server's era.
@@ -307,7 +336,8 @@ fn own_info() -> Value {
 
 /// What a server answered to a message of our own.
 enum Answered {
-    Result(String),
+    /// Its result, with memory for it and for what is read from it.
+    Result(String, Held),
     /// An error, as its text reads.
     Error(String),
     /// The session is not known there.
@@ -324,10 +354,15 @@ impl Merge {
     ) -> Result<Link, String> {
         let cell = session.cell(member.id);
         let mut held = cell.lock().await;
-        if let Some(link) = &*held {
-            return Ok(link.clone());
+        match held.take() {
+            Some(link) if link.is_of_before(member) => {
+                let ending = link.end(servers, member.id);
+                let _ = tokio::time::timeout(LITTLE_PATIENCE, ending).await;
+            }
+            Some(link) => return Ok(held.insert(link).clone()),
+            None => {}
         }
-        let link = if session.is_stateless() {
+        let mut link = if session.is_stateless() {
             match self.discover(servers, session, member.id).await {
                 Ok(link) => link,
                 Err(_) => self.initialize(servers, session, member.id).await?,
@@ -341,8 +376,8 @@ impl Merge {
                 }
             }
         };
-        *held = Some(link.clone());
-        Ok(link)
+        link.run.clone_from(&member.run);
+        Ok(held.insert(link).clone())
     }
 
     async fn initialize<S: Servers>(
@@ -360,7 +395,7 @@ impl Merge {
         let response = servers.serve(server, post(message.into())).await;
         let session = response.headers().get(checks::SESSION).cloned();
         let result = match self.answered(response, &id).await? {
-            Answered::Result(result) => result,
+            Answered::Result(result, _) => result,
             Answered::Error(why) => return Err(why),
             Answered::Gone => return Err("it refuses sessions".to_owned()),
         };
@@ -372,6 +407,7 @@ impl Merge {
                 version,
             },
             has_tools,
+            run: None,
             instructions: instructions(&result),
         };
         let ready =
@@ -389,6 +425,7 @@ impl Merge {
         let mut link = Link {
             era: Era::Stateless,
             has_tools: false,
+            run: None,
             instructions: None,
         };
         let id = session.fresh();
@@ -400,7 +437,7 @@ impl Merge {
             .answered(servers.serve(server, request).await, &id)
             .await?
         {
-            Answered::Result(result) => {
+            Answered::Result(result, _) => {
                 let value: Value = lenient::read(&result).unwrap_or_default();
                 let (_, has_tools) =
                     read_discover(&value).ok_or("it does not speak the stateless revision")?;
@@ -421,7 +458,11 @@ impl Merge {
         member: &Member,
     ) -> Listed {
         let mut link = self.open(servers, session, member).await?;
-        let (mut tools, mut cursor, mut bytes) = (Vec::new(), None::<String>, 0);
+        let mut tools = Tools {
+            tools: Vec::new(),
+            held: self.budget.hold(),
+        };
+        let (mut cursor, mut bytes) = (None::<String>, 0);
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
             if !link.has_tools {
@@ -437,23 +478,28 @@ impl Merge {
                 json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
             let request = link.request(message.to_string().into(), Some(("tools/list", "")));
             let response = servers.serve(member.id, request).await;
-            let result = match self.answered(response, &id).await? {
-                Answered::Result(result) => result,
-                Answered::Gone if may_open && cursor.is_none() => {
-                    may_open = false;
-                    session.forget(member.id).await;
-                    link = self.open(servers, session, member).await?;
-                    continue;
-                }
+            if is_refused(response.status()) && may_open && cursor.is_none() {
+                may_open = false;
+                session.forget(member.id, &link).await;
+                link = self.open(servers, session, member).await?;
+                continue;
+            }
+            let (result, _held) = match self.answered(response, &id).await? {
+                Answered::Result(result, held) => (result, held),
                 Answered::Gone => return Err("its session ended".to_owned()),
                 Answered::Error(why) => return Err(why),
             };
-            bytes += result.len();
-            if bytes > self.limit {
-                return Err("the list of its tools is too long".to_owned());
-            }
             let page = Page::read(&result).map_err(|error| error.to_string())?;
-            tools.extend(page.tools.iter().filter_map(|tool| read_tool(tool)));
+            for tool in page.tools.iter().filter_map(|tool| read_tool(tool)) {
+                bytes += tool.bytes();
+                if bytes > self.most_of_list() {
+                    return Err(TOO_LONG.to_owned());
+                }
+                tools.tools.push(tool);
+            }
+            if !tools.held.set(bytes) {
+                return Err(BUSY.to_owned());
+            }
             match page.next {
                 Some(next) => cursor = Some(next),
                 None => return Ok(tools),
@@ -486,39 +532,57 @@ impl Merge {
         let kind = response.headers().get(header::CONTENT_TYPE);
         let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let wanted = Value::from(id).to_string();
-        let read = |text: &[u8]| -> Option<Answered> {
+        let read = |text: &[u8]| -> Option<Result<String, String>> {
             let wire: Wire<'_> = serde_json::from_slice(text).ok()?;
             if let Some(result) = wire.result
                 && wire.id.is_some_and(|id| id.get() == wanted)
             {
-                return Some(Answered::Result(result.get().to_owned()));
+                return Some(Ok(result.get().to_owned()));
             }
             // An error may come without the id.
             let failure: Failure = lenient::read(wire.error?.get())?;
             let text = &failure.message[..failure.message.floor_char_boundary(300)];
-            Some(Answered::Error(text.to_owned()))
+            Some(Err(text.to_owned()))
         };
+        let mut held = self.budget.hold();
         let found = if is_events {
-            self.read_events(response.into_body(), read).await
+            self.read_events(response.into_body(), &mut held, read)
+                .await?
         } else {
-            let (bytes, _held) = body::read(response.into_body(), self.limit, &self.budget)
-                .await
-                .map_err(|error| error.to_string())?;
+            let (bytes, of_body) =
+                body::read(response.into_body(), self.most_of_list(), &self.budget)
+                    .await
+                    .map_err(|error| match error {
+                        BodyError::TooLarge(_) => TOO_LONG.to_owned(),
+                        other => other.to_string(),
+                    })?;
+            held = of_body;
+            // It is copied.
+            if !held.set(2 * bytes.len()) {
+                return Err(BUSY.to_owned());
+            }
             read(&bytes)
         };
-        found.ok_or_else(|| format!("it answered with HTTP {} and no message", status.as_u16()))
+        match found {
+            Some(Ok(result)) => Ok(Answered::Result(result, held)),
+            Some(Err(why)) => Ok(Answered::Error(why)),
+            None => Err(format!(
+                "it answered with HTTP {} and no message",
+                status.as_u16()
+            )),
+        }
     }
 
     /// The first message of a stream that `read` takes.
-    async fn read_events(
+    async fn read_events<T>(
         &self,
         body: Body,
-        read: impl Fn(&[u8]) -> Option<Answered>,
-    ) -> Option<Answered> {
+        held: &mut Held,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, String> {
         use futures_util::StreamExt as _;
         let mut chunks = body.into_data_stream();
         let (mut reader, mut data, mut found) = (Reader::default(), Vec::new(), None);
-        let mut held = self.budget.hold();
         while let Some(Ok(chunk)) = chunks.next().await {
             reader.read(&chunk, |_, part| match part {
                 Part::Data(more) => data.extend_from_slice(more),
@@ -527,12 +591,28 @@ impl Merge {
                     data.clear();
                 }
             });
-            if found.is_some() || data.len() > self.limit || !held.set(data.len()) {
-                return found;
+            if found.is_some() {
+                break;
+            }
+            if data.len() > self.most_of_list() {
+                return Err(TOO_LONG.to_owned());
+            }
+            // It is copied.
+            if !held.set(2 * data.len()) {
+                return Err(BUSY.to_owned());
             }
         }
-        found
+        Ok(found)
     }
+
+    fn most_of_list(&self) -> usize {
+        MOST_OF_LIST.min(self.limit)
+    }
+}
+
+/// A server that does not know the session, or wants none, or another revision: it did not take the message.
+pub(super) fn is_refused(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
 }
 
 /// What a server tells models.
@@ -560,7 +640,39 @@ fn read_tool(tool: &RawValue) -> Option<Tool> {
     let (before, after) = outward::around(text, named.name);
     Some(Tool {
         name: lenient::read(named.name.get())?,
-        before: before.to_owned(),
-        after: after.to_owned(),
+        before: in_one_line(before),
+        after: in_one_line(after),
     })
+}
+
+/// JSON without line breaks, which stand between values only: events have none.
+fn in_one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_is_just_looked_after_is_waited_for() {
+        let session = Session::stateless("a");
+        let server = Uuid::from_u128(7);
+        assert!(session.link(server).await.is_none(), "none was opened");
+        let cell = session.cell(server);
+        let mut held = cell.lock().await;
+        let (found, ()) = tokio::join!(session.link(server), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            *held = Some(Link {
+                era: Era::Stateless,
+                has_tools: true,
+                run: None,
+                instructions: None,
+            });
+            drop(held);
+        });
+        assert!(found.is_some());
+    }
 }

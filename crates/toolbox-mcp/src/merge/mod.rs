@@ -12,6 +12,7 @@ mod outward;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ use self::link::Session;
 use crate::hub::{BATCHES, LEGACY, STATELESS};
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
 use crate::wire::accept::Accepts;
-use crate::wire::body::{self, Budget};
+use crate::wire::body::{self, Budget, Held};
 use crate::wire::checks::{self, Era, Refusal};
 use crate::wire::{reply, rewrite, sse};
 
@@ -44,6 +45,10 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// The tool by which a model learns which servers are absent. No server's part is without digits.
 const ABSENT_TOOL: &str = "toolbox__unavailable_servers";
+/// Longest list of one server's tools, and of all, in bytes. No model takes more.
+const MOST_OF_LIST: usize = 2 * 1024 * 1024;
+const MOST_OF_LISTS: usize = 4 * 1024 * 1024;
+const BUSY: &str = "too many long lists are being read; try again";
 /// Longest text of a server that is repeated in the instructions, in bytes.
 const MOST_OF_TEXT: usize = 2000;
 
@@ -60,6 +65,10 @@ pub struct Member {
     pub is_well: bool,
     /// Another when its tools are others.
     pub version: Option<String>,
+    /// Another when it was started anew; none while that is not known.
+    pub run: Option<String>,
+    /// How long a call waits for it to be ready.
+    pub ready: Duration,
 }
 
 /// The servers that one caller may use.
@@ -104,13 +113,26 @@ struct Asked<'a, S> {
 }
 
 /// A server's tools, or why they are not there.
-type Listed = Result<Vec<Tool>, String>;
+type Listed = Result<Tools, String>;
+
+struct Tools {
+    tools: Vec<Tool>,
+    /// Memory for them.
+    held: Held,
+}
 
 struct Tool {
     name: String,
     /// Its entry around the name.
     before: String,
     after: String,
+}
+
+impl Tool {
+    /// What it takes in memory, nearly.
+    const fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.before.len() + self.after.len()
+    }
 }
 
 impl Merge {
@@ -313,27 +335,30 @@ impl Merge {
         let parts = parts(&members);
         let (mut absent, mut names) = (Vec::new(), HashSet::new());
         let mut entries = String::new();
+        let mut held = self.budget.hold();
         for (member, listed) in members.iter().zip(self.lists(asked, &members).await) {
             let part = part_of(&parts, member.id);
-            let mut own = String::new();
+            let before = entries.len();
             let listed = listed.and_then(|tools| {
-                for tool in tools {
+                for tool in &tools.tools {
                     let name = names::tool(part, &tool.name);
                     // Names are text without anything to escape.
                     if names.insert(name.clone()) {
-                        let _ = write!(own, "{}\"{name}\"{},", tool.before, tool.after);
+                        let _ = write!(entries, "{}\"{name}\"{},", tool.before, tool.after);
                     }
                 }
-                if entries.len() + own.len() > self.limit {
-                    return Err(
-                        "the list of its tools is too long beside those of the others".into(),
-                    );
+                // The answer is a copy.
+                if entries.len() > MOST_OF_LISTS.min(self.limit) {
+                    Err("the list of its tools is too long beside those of the others".to_owned())
+                } else if held.set(2 * entries.len()) {
+                    Ok(())
+                } else {
+                    Err(BUSY.to_owned())
                 }
-                Ok(())
             });
-            match listed {
-                Ok(()) => entries.push_str(&own),
-                Err(why) => absent.push((part.to_owned(), why)),
+            if let Err(why) = listed {
+                entries.truncate(before);
+                absent.push((part.to_owned(), why));
             }
         }
         if !absent.is_empty() {
@@ -355,7 +380,12 @@ impl Merge {
         } else {
             ""
         };
-        asked.result(&format!(r#"{{"tools":[{entries}],"_meta":{meta}{more}}}"#))
+        let id = id_of(asked.message);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{entries}],"_meta":{meta}{more}}}}}"#
+        );
+        held.set(text.len());
+        asked.answer(StatusCode::OK, held.carried_by(text.into()))
     }
 
     async fn call<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
@@ -377,29 +407,33 @@ impl Merge {
         let Some((member, server, tool)) = found else {
             return asked.unknown(&name);
         };
-        let tool = match within(member, PATIENCE, self.original(&asked, member, tool)).await {
+        // By its own URL it would be waited for as long.
+        let ready = member.ready;
+        let tool = match within(member, ready, self.original(&asked, member, tool)).await {
             Ok(Some(tool)) => tool,
             Ok(None) => return asked.unknown(&name),
             Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
         };
         for is_last in [false, true] {
             let opening = self.open(&asked.servers, asked.session, member);
-            let link = match within(member, PATIENCE, opening).await {
+            let link = match within(member, ready, opening).await {
                 Ok(link) => link,
                 Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
             };
-            let Some(request) = link.call(&asked, &tool) else {
+            let Some((request, call)) = link.call(&asked, &tool) else {
                 return malformed(Malformed::Params);
             };
             let response = asked.servers.serve(member.id, request).await;
-            // The session there has ended, so it did not take the call.
-            if response.status() == StatusCode::NOT_FOUND && link.has_session() && !is_last {
-                asked.session.forget(member.id).await;
+            // What was agreed with it may not hold any more.
+            if link::is_refused(response.status()) && !is_last {
+                asked.session.forget(member.id, &link).await;
                 continue;
             }
             let outward = outward::Outward {
                 server: member.id,
                 completes: asked.session.is_stateless() && !link.is_stateless(),
+                call,
+                is_answered: AtomicBool::new(false),
             };
             let response = outward::head(response);
             return rewrite::response(outward, response, self.limit, &self.budget).await;
@@ -418,7 +452,7 @@ impl Merge {
             return Ok(Some(part.to_owned()));
         }
         let tools = self.tools(&asked.servers, asked.session, member).await?;
-        let mut names = tools.into_iter().map(|tool| tool.name);
+        let mut names = tools.tools.into_iter().map(|tool| tool.name);
         Ok(names.find(|name| names::part(name) == part))
     }
 
@@ -443,16 +477,15 @@ impl Merge {
     async fn notify<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
         // Each server had its own handshake. A call of the stateless era ends with its connection.
         if &*asked.message.method != "notifications/initialized" && !asked.session.is_stateless() {
-            let links = asked.session.links();
-            join_all(links.into_iter().map(|(id, link)| {
-                let request = link.pass(asked.message.bytes().clone());
-                let passing = request.map(|request| asked.servers.serve(id, request));
-                async {
-                    if let Some(passing) = passing {
-                        // Who does not take it in time does without.
-                        let _ = tokio::time::timeout(LITTLE_PATIENCE, passing).await;
-                    }
-                }
+            let (session, servers) = (asked.session, &asked.servers);
+            join_all(session.opened().into_iter().map(|id| {
+                let passing = async move {
+                    let link = session.link(id).await?;
+                    let request = link.pass(asked.message.bytes().clone())?;
+                    Some(servers.serve(id, request).await)
+                };
+                // Who does not take it in time does without.
+                tokio::time::timeout(LITTLE_PATIENCE, passing)
             }))
             .await;
         }
@@ -469,7 +502,7 @@ impl Merge {
         let Some((server, message)) = to else {
             return reply::status(StatusCode::ACCEPTED, "");
         };
-        let link = asked.session.links().remove(&server);
+        let link = asked.session.link(server).await;
         match link.and_then(|link| link.pass(message)) {
             Some(request) => outward::head(asked.servers.serve(server, request).await),
             None => reply::status(StatusCode::ACCEPTED, ""),

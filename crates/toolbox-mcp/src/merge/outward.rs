@@ -1,12 +1,16 @@
-//! From a server to the client: a question of the server gets an id that leads back to it.
+//! From a server to the client: a question of the server gets an id that leads back to it, the client's call has its own id
+//! again, and an answer that does not come is an error.
 
-use axum::body::Body;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, Response, header};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::rpc::{self, Span, code};
 use crate::wire::rewrite::{Rewrite, Rewritten};
 
 /// Headers of a server's answer that pass.
@@ -29,12 +33,25 @@ pub(super) fn head(response: Response<Body>) -> Response<Body> {
     Response::from_parts(head, body)
 }
 
-/// What is changed in the messages of a server.
+/// What a call is called by the client and towards the server, as JSON.
 #[derive(Clone, Debug)]
+pub(super) struct Alias {
+    pub(super) id: String,
+    /// The id that the server was given, which is its token for progress too if `token` is another.
+    pub(super) sent: String,
+    /// The client's token for progress, if the server was given another.
+    pub(super) token: Option<String>,
+}
+
+/// What is changed in the messages that answer a call.
+#[derive(Debug)]
 pub(super) struct Outward {
     pub(super) server: Uuid,
     /// A result says that it is complete, which servers of the older era do not.
     pub(super) completes: bool,
+    pub(super) call: Alias,
+    /// The answer has passed.
+    pub(super) is_answered: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +61,60 @@ struct Wire<'a> {
     #[serde(borrow)]
     method: Option<&'a RawValue>,
     #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
     result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Progress<'a> {
+    #[serde(borrow, rename = "progressToken")]
+    token: &'a RawValue,
+}
+
+impl Outward {
+    /// What is written anew of a message.
+    fn edits(&self, text: &str, wire: &Wire<'_>) -> Vec<(Span, String)> {
+        let mut edits = Vec::new();
+        if wire.method.is_some() {
+            if let Some(id) = wire.id {
+                let outward = Value::from(format!("{}:{}", self.server, id.get()));
+                edits.push((rpc::span_in(text, id), outward.to_string()));
+            } else if let (Some(own), Some(params)) = (&self.call.token, wire.params)
+                && let Ok(progress) = serde_json::from_str::<Progress<'_>>(params.get())
+                && progress.token.get() == self.call.sent
+            {
+                edits.push((rpc::span_in(text, progress.token), own.clone()));
+            }
+            return edits;
+        }
+        if wire.result.is_some() || wire.error.is_some() {
+            self.is_answered.store(true, Ordering::Relaxed);
+        }
+        if let Some(id) = wire.id
+            && self.call.sent != self.call.id
+            && id.get() == self.call.sent
+        {
+            edits.push((rpc::span_in(text, id), self.call.id.clone()));
+        }
+        if let Some(rest) = wire
+            .result
+            .and_then(|result| result.get().strip_prefix('{'))
+            && self.completes
+            && !rest.contains("\"resultType\"")
+        {
+            let comma = if rest.trim_start().starts_with('}') {
+                ""
+            } else {
+                ","
+            };
+            let start = rest.as_ptr() as usize - text.as_ptr() as usize;
+            edits.push((start..start, format!(r#""resultType":"complete"{comma}"#)));
+        }
+        edits
+    }
 }
 
 impl Rewrite for Outward {
@@ -56,47 +126,36 @@ impl Rewrite for Outward {
         let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
             return Rewritten::Same;
         };
-        match wire {
-            Wire {
-                id: Some(id),
-                method: Some(_),
-                ..
-            } => {
-                let outward = Value::from(format!("{}:{}", self.server, id.get()));
-                let (before, after) = around(text, id);
-                Rewritten::Anew(format!("{before}{outward}{after}"))
-            }
-            Wire {
-                result: Some(result),
-                ..
-            } if self.completes && result.get().starts_with('{') => {
-                if result.get().contains("\"resultType\"") {
-                    return Rewritten::Same;
-                }
-                let (before, after) = around(text, result);
-                let rest = result.get().get(1..).unwrap_or_default();
-                let comma = if rest.trim_start().starts_with('}') {
-                    ""
-                } else {
-                    ","
-                };
-                Rewritten::Anew(format!(
-                    r#"{before}{{"resultType":"complete"{comma}{rest}{after}"#
-                ))
-            }
-            _ => Rewritten::Same,
+        let mut edits = self.edits(text, &wire);
+        if edits.is_empty() {
+            return Rewritten::Same;
         }
+        // The last one first, so that the others stay where they are.
+        edits.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.start));
+        let mut anew = text.to_owned();
+        for (span, value) in edits {
+            anew.replace_range(span, &value);
+        }
+        Rewritten::Anew(anew)
     }
 
     fn keeps(&self, line: &str) -> bool {
         // Where a stream of one server is taken up again means nothing here.
         !line.starts_with("id:") && !line.starts_with("retry:")
     }
+
+    fn last(&self) -> Option<Bytes> {
+        if self.is_answered.load(Ordering::Relaxed) {
+            return None;
+        }
+        let text = "the server ended its stream without an answer, which may be had by its own URL only; it may have carried out the call";
+        Some(rpc::error(&self.call.id, code::UNAVAILABLE, text, None))
+    }
 }
 
 /// What stands before and after `value`, which was read from `text`.
 pub(super) fn around<'a>(text: &'a str, value: &RawValue) -> (&'a str, &'a str) {
-    let span = crate::rpc::span_in(text, value);
+    let span = rpc::span_in(text, value);
     let before = text.get(..span.start).unwrap_or_default();
     (before, text.get(span.end..).unwrap_or_default())
 }
@@ -115,13 +174,69 @@ pub(super) fn inward(id: &str) -> Option<(Uuid, String)> {
 mod tests {
     use super::*;
 
+    fn of_call(server: Uuid, completes: bool, sent: &str) -> Outward {
+        Outward {
+            server,
+            completes,
+            call: Alias {
+                id: "1".to_owned(),
+                sent: sent.to_owned(),
+                token: (sent != "1").then(|| "\"p\"".to_owned()),
+            },
+            is_answered: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn a_call_has_its_own_id_and_token_again_and_no_other_message_has() {
+        let outward = of_call(Uuid::nil(), true, r#""s""#);
+        for (text, wanted) in [
+            (
+                r#"{"result":{"id":"s"}, "id":"s"}"#,
+                r#"{"result":{"resultType":"complete","id":"s"}, "id":1}"#,
+            ),
+            (
+                r#"{"id": "s","error":{"code":1,"message":"x"}}"#,
+                r#"{"id": 1,"error":{"code":1,"message":"x"}}"#,
+            ),
+            (
+                r#"{"method":"notifications/progress","params":{"progress":1,"progressToken":"s"}}"#,
+                r#"{"method":"notifications/progress","params":{"progress":1,"progressToken":"p"}}"#,
+            ),
+        ] {
+            let Rewritten::Anew(anew) = outward.message(text.as_bytes()) else {
+                panic!("{text}");
+            };
+            assert_eq!(anew, wanted);
+        }
+        for other in [
+            r#"{"id":"t","error":{"code":1,"message":"x"}}"#,
+            r#"{"method":"notifications/progress","params":{"progressToken":"t"}}"#,
+        ] {
+            let same = outward.message(other.as_bytes());
+            assert!(matches!(same, Rewritten::Same), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_call_without_an_answer_ends_with_an_error() {
+        for (text, is_answer) in [
+            ("", false),
+            (r#"{"method":"notifications/progress","params":{}}"#, false),
+            (r#"{"id":5,"method":"elicitation/create"}"#, false),
+            (r#"{"id":1,"result":{}}"#, true),
+            (r#"{"id":null,"error":{"code":1,"message":"x"}}"#, true),
+        ] {
+            let outward = of_call(Uuid::nil(), false, "1");
+            outward.message(text.as_bytes());
+            assert_eq!(outward.last().is_none(), is_answer, "{text}");
+        }
+    }
+
     #[test]
     fn the_id_of_a_question_leads_back_to_who_asked() {
         let server = Uuid::from_u128(7);
-        let outward = Outward {
-            server,
-            completes: false,
-        };
+        let outward = of_call(server, false, "1");
         for id in ["7", "\"a:\\\"b\"", "-1"] {
             let text =
                 format!(r#"{{ "jsonrpc":"2.0", "id": {id} ,"method":"elicitation/create"}}"#);
@@ -149,10 +264,7 @@ mod tests {
 
     #[test]
     fn an_older_result_is_complete() {
-        let outward = Outward {
-            server: Uuid::nil(),
-            completes: true,
-        };
+        let outward = of_call(Uuid::nil(), true, "1");
         for (result, complete) in [
             ("{}", r#"{"resultType":"complete"}"#),
             (r#"{"a":1}"#, r#"{"resultType":"complete","a":1}"#),

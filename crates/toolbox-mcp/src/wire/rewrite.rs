@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::body::{self, BodyError, Budget, Held};
-use super::reply;
+use super::{reply, sse};
 use crate::rpc::{self, code};
 
 /// What became of a message.
@@ -23,13 +23,18 @@ pub(crate) enum Rewritten {
 }
 
 /// What is done with the data of each message, which may be a batch.
-pub(crate) trait Rewrite: Clone + Send + Sync + 'static {
+pub(crate) trait Rewrite: Send + Sync + 'static {
     /// The message as it goes on.
     fn message(&self, bytes: &[u8]) -> Rewritten;
 
     /// Whether a line of an event goes on that is no data.
     fn keeps(&self, _line: &str) -> bool {
         true
+    }
+
+    /// What is to be said when a stream has ended.
+    fn last(&self) -> Option<Bytes> {
+        None
     }
 }
 
@@ -90,11 +95,10 @@ pub(crate) fn events<E>(
 where
     E: Into<axum::BoxError> + Send + 'static,
 {
-    let state = (body, BytesMut::new(), 0, memory);
+    let state = (body, BytesMut::new(), 0, memory, rewrite);
     stream::unfold(Some(state), move |state| {
-        let rewrite = rewrite.clone();
         async move {
-            let (mut body, mut held, mut searched, mut memory) = state?;
+            let (mut body, mut held, mut searched, mut memory, rewrite) = state?;
             loop {
                 if let Some(end) = end_of_event(&held, searched) {
                     let event = held.split_to(end).freeze();
@@ -108,7 +112,7 @@ where
                     };
                     memory.set(counted(held.len()));
                     let event = memory.beside().count(event);
-                    return Some((Ok(event), Some((body, held, 0, memory))));
+                    return Some((Ok(event), Some((body, held, 0, memory, rewrite))));
                 }
                 // The end may have begun at the end of what is there.
                 searched = held.len().saturating_sub(3);
@@ -125,7 +129,10 @@ where
                     }
                     Some(Err(error)) => return Some((Err(error.into()), None)),
                     // An event that is not ended does not count.
-                    None => return None,
+                    None => {
+                        let last = sse::event(rewrite.last()?).concat();
+                        return Some((Ok(last.into()), None));
+                    }
                 };
                 return Some((Err(io::Error::other(problem).into()), None));
             }

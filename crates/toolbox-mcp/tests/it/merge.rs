@@ -1,27 +1,47 @@
 //! Several servers of either era behind one URL, for clients of either era.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::Response;
-use axum::routing::any;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, any, post};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use toolbox_mcp::bridge::{Bridge, Options, start};
 use toolbox_mcp::child::ChildProcess;
+use toolbox_mcp::http::{self, HttpBridge, Private};
 use toolbox_mcp::merge::{Member, Merge, Servers};
 use toolbox_mcp::wire::body::Budget;
 use uuid::Uuid;
+
+use crate::http::{answer, place, serve};
 
 const STATELESS: &str = "2026-07-28";
 
 /// The servers of the test, each with what is said of it.
 #[derive(Clone, Default)]
-struct Several(Arc<Mutex<BTreeMap<Uuid, (Member, Bridge)>>>);
+struct Several(Arc<Mutex<BTreeMap<Uuid, (Member, Server)>>>);
+
+#[derive(Clone)]
+enum Server {
+    Stdio(Bridge),
+    Http(HttpBridge),
+}
+
+impl Server {
+    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        match self {
+            Self::Stdio(bridge) => bridge.serve(request).await,
+            Self::Http(bridge) => bridge.serve(request).await,
+        }
+    }
+}
 
 impl Servers for Several {
     fn members(&self) -> Vec<Member> {
@@ -30,8 +50,8 @@ impl Servers for Several {
     }
 
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {
-        let bridge = self.0.lock().unwrap()[&id].1.clone();
-        bridge.serve(request).await
+        let server = self.0.lock().unwrap()[&id].1.clone();
+        server.serve(request).await
     }
 }
 
@@ -40,6 +60,19 @@ impl Several {
         let process = ChildProcess::new(env!("CARGO_BIN_EXE_mcp-fixture"), arguments);
         let (bridge, task) = start(Arc::new(process), Options::default());
         tokio::spawn(task);
+        self.put(digit, Server::Stdio(bridge), is_well)
+    }
+
+    /// A server that speaks HTTP itself.
+    async fn add_http(&self, digit: u128, handler: MethodRouter) -> Uuid {
+        let address = serve(Router::new().route("/", handler)).await;
+        let place = place(address, "/", Private::default());
+        let (bridge, task) = http::start(place, Options::default());
+        tokio::spawn(task);
+        self.put(digit, Server::Http(bridge), true)
+    }
+
+    fn put(&self, digit: u128, server: Server, is_well: bool) -> Uuid {
         let id = Uuid::from_u128(digit << 124 | digit);
         let member = Member {
             id,
@@ -47,8 +80,10 @@ impl Several {
             absent: None,
             is_well,
             version: None,
+            run: None,
+            ready: Duration::from_secs(30),
         };
-        self.0.lock().unwrap().insert(id, (member, bridge));
+        self.0.lock().unwrap().insert(id, (member, server));
         id
     }
 
@@ -116,12 +151,17 @@ impl Merged {
         message_of(response.send().await.unwrap()).await
     }
 
-    async fn alone(&self, method: &str, mut params: Value) -> Value {
+    async fn alone(&self, method: &str, params: Value) -> Value {
+        message_of(self.alone_raw(method, params).await).await
+    }
+
+    async fn alone_raw(&self, method: &str, mut params: Value) -> reqwest::Response {
         let name = params["name"].as_str().unwrap_or_default().to_owned();
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": STATELESS,
-            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "0"},
-            "io.modelcontextprotocol/clientCapabilities": {}});
+        let version = "io.modelcontextprotocol/protocolVersion";
+        params["_meta"][version] = STATELESS.into();
+        params["_meta"]["io.modelcontextprotocol/clientInfo"] =
+            json!({"name": "test", "version": "0"});
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
         let message = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
         let mut request = self.post(&message);
         request = request.header("mcp-protocol-version", STATELESS);
@@ -129,7 +169,7 @@ impl Merged {
         if !name.is_empty() {
             request = request.header("mcp-name", name);
         }
-        message_of(request.send().await.unwrap()).await
+        request.send().await.unwrap()
     }
 }
 
@@ -405,14 +445,14 @@ async fn a_session_is_its_callers_and_ends() {
     assert_eq!(of("b").await.unwrap().status(), StatusCode::NOT_FOUND);
     assert_eq!(of("a").await.unwrap().status(), StatusCode::OK);
     // A session within that has ended is begun again.
-    let bridge = merged.servers.0.lock().unwrap()[&id].1.clone();
+    let server = merged.servers.0.lock().unwrap()[&id].1.clone();
     let mut end = Request::new(Body::empty());
     *end.method_mut() = axum::http::Method::DELETE;
     end.headers_mut().insert(
         "mcp-session-id",
         Uuid::new_v4().to_string().parse().unwrap(),
     );
-    assert_eq!(bridge.serve(end).await.status(), 404);
+    assert_eq!(server.serve(end).await.status(), 404);
     let ended = merged
         .http
         .delete(&merged.url)
@@ -426,4 +466,226 @@ async fn a_session_is_its_callers_and_ends() {
         batch.send().await.unwrap().status(),
         StatusCode::BAD_REQUEST
     );
+}
+
+/// A message as an answer of a server.
+fn json_of(message: &Value) -> Response<Body> {
+    ([("content-type", "application/json")], message.to_string()).into_response()
+}
+
+/// Messages as an answer of a server.
+fn events_of(messages: &[Value]) -> Response<Body> {
+    let events: Vec<_> = messages.iter().map(|m| format!("data: {m}\n\n")).collect();
+    ([("content-type", "text/event-stream")], events.concat()).into_response()
+}
+
+/// What [`answer`] says, which is nothing to a notification.
+fn usual(message: &Value) -> Response<Body> {
+    answer(message).map_or_else(
+        || StatusCode::ACCEPTED.into_response(),
+        |answer| json_of(&answer),
+    )
+}
+
+fn read(body: &Bytes) -> Value {
+    serde_json::from_slice(body).unwrap()
+}
+
+const HTTP_ECHO: &str = "same-name-10000000__echo";
+
+#[tokio::test]
+async fn calls_of_one_caller_of_the_stateless_era_keep_their_answers_apart() {
+    let merged = Merged::new().await;
+    // Within a session it tells calls apart by their ids, as SDKs do, and answers once both are there.
+    let texts = Arc::new(Mutex::new(BTreeMap::new()));
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let handler = async move |body: Bytes| {
+        let message = read(&body);
+        if message["method"] != "tools/call" {
+            return ([("mcp-session-id", "one")], usual(&message)).into_response();
+        }
+        let (id, params) = (message["id"].to_string(), &message["params"]);
+        let text = params["arguments"]["message"].clone();
+        texts.lock().unwrap().insert(id.clone(), text);
+        both.wait().await;
+        let text = texts.lock().unwrap()[&id].clone();
+        let mut told = Vec::new();
+        if let Some(token) = params["_meta"].get("progressToken") {
+            told.push(json!({"jsonrpc": "2.0", "method": "notifications/progress",
+                "params": {"progressToken": token, "progress": 1}}));
+        }
+        told.push(json!({"jsonrpc": "2.0", "id": message["id"],
+            "result": {"content": [{"type": "text", "text": text}]}}));
+        events_of(&told)
+    };
+    merged.servers.add_http(1, post(handler)).await;
+    let call = async |text: &str, meta: Value| {
+        let params = json!({"name": HTTP_ECHO, "arguments": {"message": text}, "_meta": meta});
+        let answer = merged.alone_raw("tools/call", params).await;
+        let answer = answer.text().await.unwrap();
+        let messages = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "));
+        let messages = messages.map(|message| serde_json::from_str(message).unwrap());
+        messages.collect::<Vec<Value>>()
+    };
+    let (a, b) = tokio::join!(
+        call("a", json!({"progressToken": "p"})),
+        call("b", json!({"progressToken": 3}))
+    );
+    for (told, text, token) in [(a, "a", json!("p")), (b, "b", json!(3))] {
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[0]["params"]["progressToken"], token);
+        assert_eq!(told[1]["id"], 7);
+        assert_eq!(told[1]["result"]["resultType"], "complete");
+        assert_eq!(text_of(&told[1]), text);
+    }
+    let (a, b) = tokio::join!(call("a", json!({})), call("b", json!({})));
+    for (told, text) in [(a, "a"), (b, "b")] {
+        assert_eq!(told.len(), 1, "no progress that nobody asked for");
+        assert_eq!(text_of(&told[0]), text);
+    }
+}
+
+#[tokio::test]
+async fn lists_that_are_too_long_are_absent_and_what_is_held_is_counted() {
+    const MIB: usize = 1024 * 1024;
+    let budget = Budget::new(64 * MIB);
+    let merge = Merge::new(20 * MIB, budget.clone());
+    let servers = Several::default();
+    for (digit, bytes) in [
+        (1, 3 * MIB / 2),
+        (2, 3 * MIB),
+        (3, 3 * MIB / 2),
+        (4, 3 * MIB / 2),
+    ] {
+        let handler = async move |body: Bytes| {
+            let message = read(&body);
+            let mut answer = usual(&message);
+            if message["method"] == "tools/list" {
+                let tool = json!({"name": "echo", "description": "x".repeat(bytes),
+                    "inputSchema": {"type": "object"}});
+                let result = json!({"tools": [tool]});
+                answer = json_of(&json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
+            }
+            answer
+        };
+        servers.add_http(digit, post(handler)).await;
+    }
+    let asked = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {"_meta": {
+        "io.modelcontextprotocol/protocolVersion": STATELESS,
+        "io.modelcontextprotocol/clientCapabilities": {}}}});
+    for accept in ["application/json, text/event-stream", "text/event-stream"] {
+        let request = Request::post("/")
+            .header("content-type", "application/json")
+            .header("accept", accept)
+            .header("mcp-protocol-version", STATELESS)
+            .header("mcp-method", "tools/list")
+            .body(Body::from(asked.to_string()))
+            .unwrap();
+        let response = merge.serve(servers.clone(), "a", request).await;
+        let used = budget.used();
+        assert!(
+            (3 * MIB..4 * MIB).contains(&used),
+            "{used} bytes are held with the answer"
+        );
+        let body = axum::body::to_bytes(response.into_body(), 20 * MIB).await;
+        let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        let json = body.find('{').map(|start| body[start..].trim());
+        let list: Value = serde_json::from_str(json.unwrap()).unwrap();
+        let of = |digit: u32| format!("same-name-{digit}0000000__echo");
+        assert_eq!(
+            names(&list),
+            [&*of(1), &*of(3), "toolbox__unavailable_servers"]
+        );
+        let why = list["result"]["tools"][2]["description"].as_str().unwrap();
+        for absent in ["same-name-20000000 (", "same-name-40000000 ("] {
+            assert!(why.contains(absent), "{why}");
+        }
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_an_answer_is_an_error_of_its_call() {
+    let merged = Merged::new().await;
+    // The client is to ask again with Last-Event-ID.
+    let handler = async |body: Bytes| {
+        let message = read(&body);
+        if message["method"] != "tools/call" {
+            return usual(&message);
+        }
+        let priming = "id: 1\nretry: 10\ndata: \n\n";
+        ([("content-type", "text/event-stream")], priming).into_response()
+    };
+    merged.servers.add_http(1, post(handler)).await;
+    let (session, _) = merged.begin().await;
+    let params = json!({"name": HTTP_ECHO, "arguments": {}});
+    for answer in [
+        merged.ask(&session, "tools/call", params.clone()).await,
+        merged.alone("tools/call", params).await,
+    ] {
+        assert_eq!(answer["id"], 7, "{answer}");
+        let why = answer["error"]["message"].as_str().unwrap();
+        assert!(why.contains("without an answer"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_started_anew_is_greeted_anew() {
+    let merged = Merged::new().await;
+    // It names no session, and knows who greeted it; the first run has no tools.
+    let (run, greeted) = (Arc::new(AtomicU32::new(1)), Arc::new(AtomicU32::new(0)));
+    let now = Arc::clone(&run);
+    let handler = async move |body: Bytes| {
+        let message = read(&body);
+        let run = now.load(Relaxed);
+        let mut answered = answer(&message);
+        if message["method"] == "initialize" {
+            greeted.store(run, Relaxed);
+            if run == 1 {
+                answered.as_mut().unwrap()["result"]["capabilities"] = json!({});
+            }
+        } else if greeted.load(Relaxed) != run {
+            return (StatusCode::BAD_REQUEST, "greet me").into_response();
+        }
+        answered.map_or_else(
+            || StatusCode::ACCEPTED.into_response(),
+            |answered| json_of(&answered),
+        )
+    };
+    let id = merged.servers.add_http(1, post(handler)).await;
+    let is = |started: &str| {
+        merged
+            .servers
+            .change(id, |member| member.run = Some(started.to_owned()));
+    };
+    is("first");
+    let (session, _) = merged.begin().await;
+    let list = merged.ask(&session, "tools/list", json!({})).await;
+    assert_eq!(names(&list).len(), 0);
+    run.store(2, Relaxed);
+    is("second");
+    let list = merged.ask(&session, "tools/list", json!({})).await;
+    assert_eq!(names(&list), [HTTP_ECHO]);
+    // It says so itself before anybody else noticed.
+    let params = json!({"name": HTTP_ECHO, "arguments": {"message": "hej"}});
+    run.store(3, Relaxed);
+    let said = merged.ask(&session, "tools/call", params).await;
+    assert_eq!(text_of(&said), "hej");
+    run.store(4, Relaxed);
+    let list = merged.ask(&session, "tools/list", json!({})).await;
+    assert_eq!(names(&list), [HTTP_ECHO]);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_server_that_starts_slowly_and_a_list_does_not() {
+    let merged = Merged::new().await;
+    let (session, _) = merged.begin().await;
+    merged.servers.add(1, &["--start-ms", "13000"], false);
+    let list = merged.ask(&session, "tools/list", json!({})).await;
+    assert_eq!(names(&list), ["toolbox__unavailable_servers"]);
+    let params = json!({"name": HTTP_ECHO, "arguments": {"message": "hej"}});
+    let said = merged.ask(&session, "tools/call", params).await;
+    assert_eq!(text_of(&said), "hej");
 }
