@@ -185,6 +185,18 @@ Deno.test("every page in every state", async (t) => {
     await other.close();
   });
 
+  await t.step("who signs out while the server does not answer is signed out here, also after a reload", async () => {
+    const { page } = person;
+    await page.route("**/auth/v1/logout**", (route) => route.abort());
+    await page.getByRole("button", { name: "Account" }).click();
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await page.waitForURL("**/sign-in**");
+    assert.equal(await page.evaluate(() => localStorage.getItem("toolbox-session")), null);
+    await page.unroute("**/auth/v1/logout**");
+    await person.go("/toolboxes");
+    await page.waitForURL("**/sign-in**");
+  });
+
   await t.step("a forgotten password is replaced by the link in a mail, once, in the browser that asked", async () => {
     const { page } = person;
     await person.go("/reset-password");

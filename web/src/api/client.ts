@@ -12,6 +12,9 @@ import type { paths as ToolboxesPaths } from "./generated/toolboxes-user.ts";
 const DEADLINE = 30_000;
 const WAITING = 100_000;
 
+/** Under which this browser keeps the session. */
+export const STORAGE_KEY = "toolbox-session";
+
 export interface Api {
   config: Config;
   supabase: SupabaseClient;
@@ -33,7 +36,7 @@ export function api(): Api {
 export function startApi(config: Config): Api {
   const supabase = createClient(config.projectUrl, config.publishableKey, {
     // PKCE keeps tokens out of URLs: a link carries a code that is good once, in this browser.
-    auth: { flowType: "pkce", storageKey: "toolbox-session" },
+    auth: { flowType: "pkce", storageKey: STORAGE_KEY },
     global: { fetch: (input, init) => fetch(input, { signal: AbortSignal.timeout(DEADLINE), ...init }) },
   });
   const raw = async (path: string, init: RequestInit = {}): Promise<Response> => {
