@@ -1,7 +1,9 @@
 // Rules of the console that need no browser.
 
 import { deepStrictEqual as equal } from "node:assert/strict";
+import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
+import { offered, takenBack } from "../../web/src/lib/consent.ts";
 
 Deno.test("an order is over when it was refused, and not when its answer was lost", () => {
   const error = { code: "x", message: "It is so" };
@@ -10,4 +12,19 @@ Deno.test("an order is over when it was refused, and not when its answer was los
   equal(isRefused(new ApiError("unreachable", "The server could not be reached", null)), false);
   equal(isRefused(new TypeError("Failed to fetch")), false);
   equal(isRefused({ message: "Failed to fetch", status: 0 }), false, "as sign-in says it");
+});
+
+Deno.test("of what an application may use, what is not chosen any more is taken back", () => {
+  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as McpAccess;
+  const server = (toolbox_id: string, instance_id: string, is_own = true) =>
+    ({ toolbox_id, instance_id, is_own }) as McpServer;
+  const choice = (toolboxId: string, instanceId: string | null) => ({ toolboxId, instanceId }) as never;
+  const [whole, one, gone, shared] = [access("a", null), access("a", "1"), access("b", "9"), access("c", "5")];
+  const before = [whole, one, gone, shared];
+  const servers = [server("a", "1"), server("a", "2"), server("c", "5", false)];
+  equal(offered(before, servers), [whole, one, shared]);
+  equal(offered([access("c", null)], servers), [], "all servers of somebody else's toolbox cannot be chosen");
+  equal(takenBack(before, [choice("a", "1"), choice("c", "5")]), [whole, gone], "from all servers to one");
+  equal(takenBack(before, [choice("a", null)]), [one, gone, shared], "and from one to all");
+  equal(takenBack([], [choice("a", null)]), []);
 });
