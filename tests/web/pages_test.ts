@@ -239,16 +239,18 @@ Deno.test("every page in every state", async (t) => {
   await t.step("names of others are text and nothing else", async () => {
     const ann = await signUp(web.stack.ready, "ann@toolbox.local");
     const name = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
-    const reply = await fetch(functions["toolboxes-user"], {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${ann.token}`,
-        apikey: web.stack.ready.publishable_key,
-        "content-type": "application/json",
-      },
-      body: JSON.stringify({ kind: "byo", name }),
-    });
-    assert.equal(reply.status, 201, await reply.text());
+    for (const each of [name, "Second"]) {
+      const reply = await fetch(functions["toolboxes-user"], {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${ann.token}`,
+          apikey: web.stack.ready.publishable_key,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify({ kind: "byo", name: each }),
+      });
+      assert.equal(reply.status, 201, await reply.text());
+    }
     const reader = await web.person();
     await reader.signIn("ann@toolbox.local", "correct horse battery staple");
     await reader.page.getByRole("link", { name }).first().click();
@@ -257,6 +259,13 @@ Deno.test("every page in every state", async (t) => {
     await isClean(reader.page);
     assert.equal(await reader.page.evaluate(() => document.querySelectorAll("main img, main script").length), 0);
     assert.ok(!(await reader.page.title()).startsWith("owned"));
+    // What is shown of one toolbox is gone on the page of the next.
+    await reader.page.getByRole("button", { name: "New command" }).click();
+    await reader.page.getByTestId("snippet").waitFor();
+    await reader.page.keyboard.press("Control+k");
+    await reader.page.getByRole("option", { name: "Second" }).click();
+    await reader.page.getByRole("heading", { name: "Second" }).waitFor();
+    await reader.page.getByText("The command is shown only when it is made").waitFor();
     assert.deepEqual(reader.complaints, []);
   });
 });
