@@ -4,6 +4,7 @@ import { deepStrictEqual as equal } from "node:assert/strict";
 import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
+import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
 
 Deno.test("an order is over when it was refused, and not when its answer was lost", () => {
   const error = { code: "x", message: "It is so" };
@@ -27,4 +28,18 @@ Deno.test("of what an application may use, what is not chosen any more is taken 
   equal(takenBack(before, [choice("a", "1"), choice("c", "5")]), [whole, gone], "from all servers to one");
   equal(takenBack(before, [choice("a", null)]), [one, gone, shared], "and from one to all");
   equal(takenBack([], [choice("a", null)]), []);
+});
+
+Deno.test("a log that goes on from its last line brings that line no second time", () => {
+  const last = "2026-11-30T22:00:00.000000009Z";
+  const times = ["2026-11-30T21:59:59.999999999Z", last, "2026-11-30T22:00:00.000000010Z", null];
+  equal(times.map((time) => isAfter({ time }, last)), [false, false, true, true]);
+  equal(times.map((time) => isAfter({ time }, null)), [true, true, true, true], "at first all lines are new");
+});
+
+Deno.test("a line of a log says what is text in it, whatever else is there", () => {
+  equal(saidBy({ msg: "ready", level: "warn" }), "warn ready");
+  equal(saidBy({ event: "ready" }), "ready");
+  equal(saidBy(JSON.parse('{"msg":"ready","level":{"toString":1}}')), "ready");
+  equal(saidBy({ msg: 7, level: "warn" }), null);
 });
