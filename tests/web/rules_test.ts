@@ -2,6 +2,7 @@
 
 import { deepStrictEqual as equal } from "node:assert/strict";
 import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
+import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
@@ -42,4 +43,24 @@ Deno.test("a line of a log says what is text in it, whatever else is there", () 
   equal(saidBy({ event: "ready" }), "ready");
   equal(saidBy(JSON.parse('{"msg":"ready","level":{"toString":1}}')), "ready");
   equal(saidBy({ msg: 7, level: "warn" }), null);
+});
+
+Deno.test("rows of a table fail with the status of the answer, so that an answer counts as one", async () => {
+  const error = { code: "PGRST301", message: "JWT expired" };
+  const failed = (status: number) => rows(Promise.resolve({ data: null, error, status })).catch((thrown) => thrown);
+  const { code, status } = await failed(401);
+  equal([code, status], ["PGRST301", 401]);
+  equal((await failed(0)).status, null, "nobody answered");
+});
+
+Deno.test("a deadline holds also where the caller may end the request", async () => {
+  const signal = within(1, new AbortController().signal);
+  const reason = await new Promise<Error>((resolve) =>
+    signal.addEventListener("abort", () => resolve(signal.reason), { once: true })
+  );
+  equal(reason.name, "TimeoutError");
+  const caller = new AbortController();
+  const other = within(60_000, caller.signal);
+  caller.abort();
+  equal(other.aborted, true);
 });
