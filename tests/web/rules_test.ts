@@ -6,6 +6,19 @@ import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
+import { isMoving, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+
+Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
+  const now = Date.now();
+  const at = (minutes: number) => new Date(now - minutes * 60_000).toISOString();
+  const waits = (minutes: number) =>
+    toolboxState({ status: "awaiting_heartbeat", kind: "byo", status_changed_at: at(minutes) } as Toolbox);
+  equal([1, 60].map((minutes) => isMoving(waits(minutes), now)), [true, false]);
+  const facts = { status_on_toolbox: "deploying", observed_at: at(0), unknown_since: null, error: null, live: true };
+  equal(isMoving(toolState(facts), now), true);
+  equal(isMoving(toolState({ ...facts, unknown_since: at(1) }), now), false);
+  equal(isMoving(toolState({ ...facts, status_on_toolbox: "running" }), now), false);
+});
 
 Deno.test("an order is over when it was refused, and not when its answer was lost", () => {
   const error = { code: "x", message: "It is so" };
