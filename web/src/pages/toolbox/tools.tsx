@@ -103,6 +103,10 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
     setDeleting(false);
     toast(`Asked for: ${action} ${name}`);
   });
+  const ask = () => {
+    act.reset();
+    setDeleting(true);
+  };
   const state = toolState(toolFacts(tool));
   const running = tool.status_on_toolbox === "running";
   return (
@@ -132,7 +136,7 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
           <MenuItem disabled={running} onSelect={() => act.mutate("start")}>Start</MenuItem>
           <MenuItem disabled={tool.status_on_toolbox === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
           <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
-          <MenuItem danger onSelect={() => setDeleting(true)}>Delete…</MenuItem>
+          <MenuItem danger onSelect={ask}>Delete…</MenuItem>
         </Menu>
       </div>
       {tool.error && <p className="break-words text-bad">{tool.error.message}</p>}
