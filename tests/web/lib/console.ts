@@ -20,9 +20,14 @@ export class Person {
   readonly written: string[] = [];
   /** Addresses of requests. */
   readonly requests: string[] = [];
+  /** Parts of the page whose loading the machine's changing networks have broken. */
+  readonly #broken = new Set<string>();
 
   constructor(readonly context: BrowserContext, readonly page: Page, readonly url: string) {
-    page.on("pageerror", (error) => this.complaints.push(`${error.name}: ${error.message}`));
+    page.on("pageerror", (error) => {
+      if (this.#broken.size > 0 && error.message.includes("dynamically imported module")) return;
+      this.complaints.push(`${error.name}: ${error.message}`);
+    });
     page.on("console", (message) => {
       this.written.push(message.text());
       if (/Content.Security.Policy|Refused to/i.test(message.text())) this.complaints.push(message.text());
@@ -36,7 +41,12 @@ export class Person {
     page.on("requestfailed", (request) => {
       const why = request.failure()?.errorText;
       // Who leaves a page ends its requests.
-      if (request.url().startsWith(`${url}/assets/`) && why !== "net::ERR_ABORTED") {
+      if (!request.url().startsWith(`${url}/assets/`) || why === "net::ERR_ABORTED") return;
+      // Docker's networks come and go on this machine, and the browser then ends what it loads: once, it loads it anew.
+      if (why === "net::ERR_NETWORK_CHANGED" && !this.#broken.has(request.url())) {
+        this.#broken.add(request.url());
+        page.reload().catch((error) => this.complaints.push(`not loaded anew: ${error}`));
+      } else {
         this.complaints.push(`${why} ${request.url()}`);
       }
     });
