@@ -5,6 +5,11 @@ import { fromAnswer } from "./error.ts";
 /** Ways in that are no page of somebody else. */
 const OWN = new Set(["email", "phone", "anonymous_users"]);
 
+/** Where providers and mails lead back to: the page that goes on to where one wanted to. */
+export function signInUrl(next: string | undefined): string {
+  return `${location.origin}/sign-in${next === undefined ? "" : `?next=${encodeURIComponent(next)}`}`;
+}
+
 /** What the project's sign-in says of itself: whether one may sign up, and which providers there are. */
 export const signInSettingsQuery = () =>
   queryOptions({
