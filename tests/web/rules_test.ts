@@ -5,8 +5,9 @@ import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
+import { changesOf } from "../../web/src/lib/diff.ts";
 import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
-import { isMoving, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
 Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
   const now = Date.now();
@@ -76,4 +77,14 @@ Deno.test("a deadline holds also where the caller may end the request", async ()
   const other = within(60_000, caller.signal);
   caller.abort();
   equal(other.aborted, true);
+});
+
+Deno.test("an update says of a list that it takes the place of all that was there", () => {
+  const tool = { ports: [{ container_port: 80, host_port: 8080 }] } as Tool;
+  const sent = { portMappings: [{ containerPort: 81 }], volumes: [{ name: "data", path: "/data" }], networks: ["a"] };
+  equal(changesOf(tool, sent), [
+    { field: "Ports, all of them", before: "80 as 8080", after: "81 as any" },
+    { field: "Volumes, all of them", before: null, after: "data at /data" },
+    { field: "Networks, all of them", before: null, after: "a" },
+  ]);
 });
