@@ -103,7 +103,8 @@ export function Frame() {
           </div>
         </header>
         <main id="page" tabIndex={-1} className="flex-1 outline-none">
-          <Outlet />
+          {/* A page shows what one user may see: another one's begins anew. */}
+          <Outlet key={session.user.id} />
         </main>
       </div>
       {palette && (
