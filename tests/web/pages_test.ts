@@ -124,6 +124,14 @@ Deno.test("every page in every state", async (t) => {
     }
   });
 
+  await t.step("who goes to another page has the focus there", async () => {
+    const { page } = person;
+    await person.go("/toolboxes");
+    await page.getByRole("link", { name: "Marketplace" }).press("Enter");
+    await seen(person, "heading:Marketplace");
+    await page.waitForFunction(() => document.activeElement?.id === "page");
+  });
+
   await t.step("loading: the page is there before its answer", async () => {
     const { page } = person;
     let release = () => {};
