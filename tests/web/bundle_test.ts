@@ -35,7 +35,8 @@ Deno.test("nothing in the build is secret, and nothing of it evaluates text", as
 });
 
 Deno.test("a page for everybody is made with no key that may do anything", async () => {
-  const jwt = (role: string) => `${btoa('{"alg":"HS256"}').replaceAll("=", "")}.${btoa(JSON.stringify({ role })).replaceAll("=", "")}.x`;
+  const jwt = (role: string) =>
+    `${btoa('{"alg":"HS256"}').replaceAll("=", "")}.${btoa(JSON.stringify({ role })).replaceAll("=", "")}.x`;
   const folder = await Deno.makeTempDir();
   const made = async (key: string) => {
     const args = ["--to", folder, "--project-url", "https://abc.supabase.co", "--publishable-key", key];

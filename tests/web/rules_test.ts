@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 // Rules of the console that need no browser.
 
 import { deepStrictEqual as equal } from "node:assert/strict";

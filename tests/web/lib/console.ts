@@ -6,6 +6,11 @@ import { type Stack, type StackOptions, startStack } from "../../lib/stack.ts";
 
 const REPOSITORY = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 
+/** Docker's networks come and go on this machine, and the browser then ends what it loads. The page is loaded anew. */
+const NETWORKS = "net::ERR_NETWORK_CHANGED";
+/** So often in a test at most. */
+const MOST = 10;
+
 export interface PersonOptions {
   width?: number;
   height?: number;
@@ -20,12 +25,13 @@ export class Person {
   readonly written: string[] = [];
   /** Addresses of requests. */
   readonly requests: string[] = [];
-  /** Parts of the page whose loading the machine's changing networks have broken. */
-  readonly #broken = new Set<string>();
+  /** How often the machine's changing networks have broken the loading of a page. */
+  #broken = 0;
+  #loading = false;
 
   constructor(readonly context: BrowserContext, readonly page: Page, readonly url: string) {
     page.on("pageerror", (error) => {
-      if (this.#broken.size > 0 && error.message.includes("dynamically imported module")) return;
+      if (this.#broken > 0 && error.message.includes("dynamically imported module")) return;
       this.complaints.push(`${error.name}: ${error.message}`);
     });
     page.on("console", (message) => {
@@ -42,19 +48,25 @@ export class Person {
       const why = request.failure()?.errorText;
       // Who leaves a page ends its requests.
       if (!request.url().startsWith(`${url}/assets/`) || why === "net::ERR_ABORTED") return;
-      // Docker's networks come and go on this machine, and the browser then ends what it loads: once, it loads it anew.
-      if (why === "net::ERR_NETWORK_CHANGED" && !this.#broken.has(request.url())) {
-        this.#broken.add(request.url());
-        page.reload().catch((error) => this.complaints.push(`not loaded anew: ${error}`));
-      } else {
-        this.complaints.push(`${why} ${request.url()}`);
-      }
+      if (why === NETWORKS && this.#broken < MOST) this.#loadAnew();
+      else this.complaints.push(`${why} ${request.url()}`);
     });
     page.on("request", (request) => this.requests.push(request.url()));
   }
 
+  /** Once what is loading has ended, whole or not. A page that is gone by then needs nothing; what waits for it fails. */
+  #loadAnew(): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#broken++;
+    this.page.waitForLoadState().then(() => this.page.reload()).catch(() => {}).finally(() => this.#loading = false);
+  }
+
   async go(path: string): Promise<void> {
-    await this.page.goto(this.url + path);
+    await this.page.goto(this.url + path).catch((error) => {
+      if (!String(error).includes(NETWORKS)) throw error;
+      return this.page.goto(this.url + path);
+    });
   }
 
   async signUp(email: string, password: string): Promise<void> {
