@@ -20,6 +20,8 @@ const SILENT_AFTER = 180;
 const LIVE_FOR = 30;
 /** An MCP server that nobody uses is asked every minute. */
 const MCP_FOR = 180;
+/** What takes longer than this, in milliseconds, waits for somebody, and is not watched by the second. */
+const MOVING_FOR = 10 * 60_000;
 
 /** Of the status of a toolbox: in words, and how it is meant. A status that is new to this page is shown as it is. */
 const TOOLBOX: Record<string, [string, Tone]> = {
@@ -207,10 +209,8 @@ export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
   unavailable: "Tools reach the machine: rules cannot be set",
 };
 
-/** What takes longer than this, in milliseconds, waits for somebody, and is not watched by the second. */
-const MOVING_FOR = 10 * 60_000;
-
-/** Whether somebody asked for something, lately, that is not seen yet. What nobody sees any more does not move. */
+/** Whether somebody asked for something that is not seen yet. */
 export function isMoving({ tone, asOf, goodFor }: Observed, now = Date.now()): boolean {
+  // What nobody sees any more does not move, nor what waits for somebody.
   return tone === "moving" && goodFor === null && (asOf === null || now - asOf < MOVING_FOR);
 }

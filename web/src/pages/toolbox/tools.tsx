@@ -103,12 +103,12 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
     setDeleting(false);
     toast(`Asked for: ${action} ${name}`);
   });
+  const state = toolState(toolFacts(tool));
+  const running = tool.status_on_toolbox === "running";
   const ask = () => {
     act.reset();
     setDeleting(true);
   };
-  const state = toolState(toolFacts(tool));
-  const running = tool.status_on_toolbox === "running";
   return (
     <li className="grid gap-1.5 px-3 py-2.5 text-[13px]">
       <div className="flex items-center gap-3">
