@@ -124,6 +124,14 @@ Deno.test("every page in every state", async (t) => {
     }
   });
 
+  await t.step("who goes to another page has the focus there", async () => {
+    const { page } = person;
+    await person.go("/toolboxes");
+    await page.getByRole("link", { name: "Marketplace" }).press("Enter");
+    await seen(person, "heading:Marketplace");
+    await page.waitForFunction(() => document.activeElement?.id === "page");
+  });
+
   await t.step("loading: the page is there before its answer", async () => {
     const { page } = person;
     let release = () => {};
@@ -185,6 +193,18 @@ Deno.test("every page in every state", async (t) => {
     await other.close();
   });
 
+  await t.step("who signs out while the server does not answer is signed out here, also after a reload", async () => {
+    const { page } = person;
+    await page.route("**/auth/v1/logout**", (route) => route.abort());
+    await page.getByRole("button", { name: "Account" }).click();
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await page.waitForURL("**/sign-in**");
+    assert.equal(await page.evaluate(() => localStorage.getItem("toolbox-session")), null);
+    await page.unroute("**/auth/v1/logout**");
+    await person.go("/toolboxes");
+    await page.waitForURL("**/sign-in**");
+  });
+
   await t.step("a forgotten password is replaced by the link in a mail, once, in the browser that asked", async () => {
     const { page } = person;
     await person.go("/reset-password");
@@ -227,16 +247,18 @@ Deno.test("every page in every state", async (t) => {
   await t.step("names of others are text and nothing else", async () => {
     const ann = await signUp(web.stack.ready, "ann@toolbox.local");
     const name = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`;
-    const reply = await fetch(functions["toolboxes-user"], {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${ann.token}`,
-        apikey: web.stack.ready.publishable_key,
-        "content-type": "application/json",
-      },
-      body: JSON.stringify({ kind: "byo", name }),
-    });
-    assert.equal(reply.status, 201, await reply.text());
+    for (const each of [name, "Second"]) {
+      const reply = await fetch(functions["toolboxes-user"], {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${ann.token}`,
+          apikey: web.stack.ready.publishable_key,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify({ kind: "byo", name: each }),
+      });
+      assert.equal(reply.status, 201, await reply.text());
+    }
     const reader = await web.person();
     await reader.signIn("ann@toolbox.local", "correct horse battery staple");
     await reader.page.getByRole("link", { name }).first().click();
@@ -245,6 +267,13 @@ Deno.test("every page in every state", async (t) => {
     await isClean(reader.page);
     assert.equal(await reader.page.evaluate(() => document.querySelectorAll("main img, main script").length), 0);
     assert.ok(!(await reader.page.title()).startsWith("owned"));
+    // What is shown of one toolbox is gone on the page of the next.
+    await reader.page.getByRole("button", { name: "New command" }).click();
+    await reader.page.getByTestId("snippet").waitFor();
+    await reader.page.keyboard.press("Control+k");
+    await reader.page.getByRole("option", { name: "Second" }).click();
+    await reader.page.getByRole("heading", { name: "Second" }).waitFor();
+    await reader.page.getByText("The command is shown only when it is made").waitFor();
     assert.deepEqual(reader.complaints, []);
   });
 });

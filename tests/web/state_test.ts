@@ -32,7 +32,6 @@ Deno.test("no status of a tool is green but running, and none is green when its 
   learnServerTime(now, now);
   const facts: ToolFacts = {
     status_on_toolbox: "running",
-    desired_status: "running",
     observed_at: new Date(now).toISOString(),
     unknown_since: null,
     error: null,

@@ -211,6 +211,7 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
   await t.step("by its log, on every list that names it, and in the palette", async () => {
     await person.go(`${base}/logs`);
     await page.getByRole("log").getByText("<script>").waitFor();
+    await page.getByRole("log").getByText("odd level").first().waitFor();
     await unharmed();
     for (const path of [`${base}/activity`, "/activity", "/settings/alerts", `/toolboxes/${toolbox}/tools`]) {
       await person.go(path);

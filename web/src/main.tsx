@@ -18,6 +18,8 @@ const router = createRouter({
   defaultPreload: "intent",
   defaultNotFoundComponent: NotFound,
   defaultErrorComponent: ({ error, reset }) => <ErrorPanel error={error} retry={reset} className="m-6" />,
+  // Nothing that was typed, asked for or shown of one thing is there on the page of another.
+  defaultRemountDeps: ({ params }) => params,
   scrollRestoration: true,
 });
 

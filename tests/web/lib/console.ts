@@ -6,6 +6,11 @@ import { type Stack, type StackOptions, startStack } from "../../lib/stack.ts";
 
 const REPOSITORY = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 
+/** Docker's networks come and go on this machine, and the browser then ends what it loads. The page is loaded anew. */
+const NETWORKS = "net::ERR_NETWORK_CHANGED";
+/** So often in a test at most. */
+const MOST = 10;
+
 export interface PersonOptions {
   width?: number;
   height?: number;
@@ -20,9 +25,15 @@ export class Person {
   readonly written: string[] = [];
   /** Addresses of requests. */
   readonly requests: string[] = [];
+  /** How often the machine's changing networks have broken the loading of a page. */
+  #broken = 0;
+  #loading = false;
 
   constructor(readonly context: BrowserContext, readonly page: Page, readonly url: string) {
-    page.on("pageerror", (error) => this.complaints.push(`${error.name}: ${error.message}`));
+    page.on("pageerror", (error) => {
+      if (this.#broken > 0 && error.message.includes("dynamically imported module")) return;
+      this.complaints.push(`${error.name}: ${error.message}`);
+    });
     page.on("console", (message) => {
       this.written.push(message.text());
       if (/Content.Security.Policy|Refused to/i.test(message.text())) this.complaints.push(message.text());
@@ -36,15 +47,26 @@ export class Person {
     page.on("requestfailed", (request) => {
       const why = request.failure()?.errorText;
       // Who leaves a page ends its requests.
-      if (request.url().startsWith(`${url}/assets/`) && why !== "net::ERR_ABORTED") {
-        this.complaints.push(`${why} ${request.url()}`);
-      }
+      if (!request.url().startsWith(`${url}/assets/`) || why === "net::ERR_ABORTED") return;
+      if (why === NETWORKS && this.#broken < MOST) this.#loadAnew();
+      else this.complaints.push(`${why} ${request.url()}`);
     });
     page.on("request", (request) => this.requests.push(request.url()));
   }
 
+  /** Once what is loading has ended, whole or not. A page that is gone by then needs nothing; what waits for it fails. */
+  #loadAnew(): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#broken++;
+    this.page.waitForLoadState().then(() => this.page.reload()).catch(() => {}).finally(() => this.#loading = false);
+  }
+
   async go(path: string): Promise<void> {
-    await this.page.goto(this.url + path);
+    await this.page.goto(this.url + path).catch((error) => {
+      if (!String(error).includes(NETWORKS)) throw error;
+      return this.page.goto(this.url + path);
+    });
   }
 
   async signUp(email: string, password: string): Promise<void> {

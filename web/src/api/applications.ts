@@ -95,19 +95,24 @@ export async function letIn(client: Application, choices: Choice[], seconds: num
   }
 }
 
-export function revokeAccess({ id, toolbox_id: toolboxId }: McpAccess): Promise<unknown> {
+/** Ends an access. One that is gone already has ended. */
+export async function revokeAccess({ id, toolbox_id: toolboxId }: McpAccess): Promise<void> {
   const path = { toolboxId, accessId: id };
-  return answer(api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", { params: { path } }));
+  await unlessGone(answer(api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", { params: { path } })));
+}
+
+async function unlessGone(ended: Promise<unknown>): Promise<void> {
+  try {
+    await ended;
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === "mcp_access_not_found")) throw error;
+  }
 }
 
 /** Ends all that an application may use, and then that sign-in knows it. */
 export async function disconnect(clientId: string): Promise<void> {
-  try {
-    await answer(api().tools.DELETE("/mcp-clients/{clientId}", { params: { path: { clientId } } }));
-  } catch (error) {
-    // It may use nothing, and sign-in knows it all the same.
-    if (!(error instanceof ApiError && error.code === "mcp_access_not_found")) throw error;
-  }
+  // It may use nothing, and sign-in knows it all the same.
+  await unlessGone(answer(api().tools.DELETE("/mcp-clients/{clientId}", { params: { path: { clientId } } })));
   const { error } = await api().supabase.auth.oauth.revokeGrant({ clientId });
   if (error !== null && error.status !== 404) throw error;
 }

@@ -3,14 +3,24 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import createFetchClient, { type Client } from "openapi-fetch";
 import type { Config } from "../app/config.ts";
-import { fromAnswer, toApiError } from "./error.ts";
+import { ApiError, fromAnswer, toApiError } from "./error.ts";
 import type { paths as ConsolePaths } from "./generated/toolbox-dtma-console.ts";
 import type { paths as ToolsPaths } from "./generated/toolbox-tools.ts";
 import type { paths as ToolboxesPaths } from "./generated/toolboxes-user.ts";
 
 /** How long an answer may take, in milliseconds; what waits for an end on the machine (`Prefer: wait`) takes longer. */
-const DEADLINE = 30_000;
+export const DEADLINE = 30_000;
 const WAITING = 100_000;
+/** How long a stream may take to begin; a call of an MCP tool begins to be answered when it is done. */
+const BEGINNING = 130_000;
+
+/** Ends after so many milliseconds, and when `other` does. */
+export function within(milliseconds: number, other?: AbortSignal | null): AbortSignal {
+  return AbortSignal.any([AbortSignal.timeout(milliseconds), ...(other ? [other] : [])]);
+}
+
+/** Under which this browser keeps the session. */
+export const STORAGE_KEY = "toolbox-session";
 
 export interface Api {
   config: Config;
@@ -18,7 +28,7 @@ export interface Api {
   toolboxes: Client<ToolboxesPaths>;
   tools: Client<ToolsPaths>;
   machine: Client<ConsolePaths>;
-  /** A request of a stream or of a route without a document, with the session's token and no deadline of its own. */
+  /** A request of a stream or of a route without a document, with the session's token. Once it has begun it may last. */
   raw: (path: string, init?: RequestInit) => Promise<Response>;
 }
 
@@ -33,15 +43,22 @@ export function api(): Api {
 export function startApi(config: Config): Api {
   const supabase = createClient(config.projectUrl, config.publishableKey, {
     // PKCE keeps tokens out of URLs: a link carries a code that is good once, in this browser.
-    auth: { flowType: "pkce", storageKey: "toolbox-session" },
-    global: { fetch: (input, init) => fetch(input, { signal: AbortSignal.timeout(DEADLINE), ...init }) },
+    auth: { flowType: "pkce", storageKey: STORAGE_KEY },
+    global: { fetch: (input, init) => fetch(input, { ...init, signal: within(DEADLINE, init?.signal) }) },
   });
   const raw = async (path: string, init: RequestInit = {}): Promise<Response> => {
     const { data } = await supabase.auth.getSession();
     const headers = new Headers(init.headers);
     headers.set("apikey", config.publishableKey);
     if (data.session !== null) headers.set("authorization", `Bearer ${data.session.access_token}`);
-    return await fetch(`${config.projectUrl}/functions/v1/${path}`, { ...init, headers });
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new DOMException("It did not begin in time", "TimeoutError")), BEGINNING);
+    const signal = AbortSignal.any([late.signal, ...(init.signal ? [init.signal] : [])]);
+    try {
+      return await fetch(`${config.projectUrl}/functions/v1/${path}`, { ...init, headers, signal });
+    } finally {
+      clearTimeout(timer);
+    }
   };
   const client = <Paths extends object>(name: string): Client<Paths> =>
     createFetchClient<Paths>({
@@ -50,8 +67,8 @@ export function startApi(config: Config): Api {
         const { data } = await supabase.auth.getSession();
         request.headers.set("apikey", config.publishableKey);
         if (data.session !== null) request.headers.set("authorization", `Bearer ${data.session.access_token}`);
-        const deadline = AbortSignal.timeout(request.headers.has("prefer") ? WAITING : DEADLINE);
-        return await fetch(request, { signal: AbortSignal.any([request.signal, deadline]) });
+        const deadline = request.headers.has("prefer") ? WAITING : DEADLINE;
+        return await fetch(request, { signal: within(deadline, request.signal) });
       },
     });
   made = {
@@ -84,7 +101,7 @@ export async function rows<T>(asked: PromiseLike<{ data: T | null; error: unknow
   const { data, error, status } = await asked;
   if (error !== null) {
     const failed = toApiError(error);
-    throw status === 0 ? toApiError(new TypeError(failed.message)) : failed;
+    throw status === 0 ? toApiError(new TypeError(failed.message)) : new ApiError(failed.code, failed.message, status);
   }
   return data as T;
 }

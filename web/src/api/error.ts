@@ -32,6 +32,12 @@ export function fromAnswer(status: number, answer: unknown): ApiError {
   return new ApiError(code, message ?? `The server answered ${status} without saying why`, status);
 }
 
+/** Whether the server answered that it will not. Without an answer, or one of a fault, what was asked may have been done. */
+export function isRefused(error: unknown): boolean {
+  const { status } = toApiError(error);
+  return status !== null && status >= 400 && status < 500;
+}
+
 /** Makes an error of anything that was thrown. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
@@ -44,7 +50,8 @@ export function toApiError(thrown: unknown): ApiError {
   }
   const supabase = thrown as { code?: unknown; message?: unknown; status?: unknown } | null;
   if (typeof supabase?.message === "string" && supabase.message !== "") {
-    const status = typeof supabase.status === "number" ? supabase.status : null;
+    // Sign-in says 0 where nobody answered.
+    const status = typeof supabase.status === "number" && supabase.status !== 0 ? supabase.status : null;
     return new ApiError(typeof supabase.code === "string" ? supabase.code : "failed", supabase.message, status);
   }
   return new ApiError("failed", "Something failed in this page", null);

@@ -10,9 +10,13 @@ const CALL = 120_000;
 /** A server that lists more pages than this is at fault. */
 const PAGES = 50;
 
+/** Begins the key of questions to MCP servers. */
+export const MCP_TOOLS = "mcp-tools";
+
 const open = new Map<string, Promise<Client>>();
 
-async function connect(instance: string): Promise<Client> {
+/** Connects; `forget` is called once the server knows the session no more. */
+async function connect(instance: string, forget: () => void): Promise<Client> {
   const { Client, StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
   const path = `mcp/${instance}`;
   const client = new Client({ name: "toolbox-console", version: "1" });
@@ -21,10 +25,11 @@ async function connect(instance: string): Promise<Client> {
       const reply = await api().raw(path, init);
       // What refuses says why in the form of JSON-RPC, with the code of the API.
       if (reply.ok || reply.status === 405 || init?.method !== "POST") return reply;
+      if (reply.status === 404) forget();
       throw await refusal(reply);
     },
   });
-  client.onclose = () => open.delete(instance);
+  client.onclose = forget;
   await client.connect(transport, { timeout: CALL });
   return client;
 }
@@ -43,9 +48,13 @@ async function refusal(reply: Response): Promise<ApiError> {
 function client(instance: string): Promise<Client> {
   const known = open.get(instance);
   if (known !== undefined) return known;
-  const made = connect(instance);
+  // The next question begins another session; one that was begun meanwhile stays.
+  const forget = () => {
+    if (open.get(instance) === made) open.delete(instance);
+  };
+  const made = connect(instance, forget);
   open.set(instance, made);
-  made.catch(() => open.delete(instance));
+  made.catch(forget);
   return made;
 }
 
@@ -67,7 +76,7 @@ export interface McpTool {
 /** The tools as the server lists them now, to this client. */
 export const mcpToolsQuery = (instance: string) =>
   queryOptions({
-    queryKey: ["mcp-tools", instance],
+    queryKey: [MCP_TOOLS, instance],
     staleTime: 60_000,
     queryFn: async ({ signal }): Promise<McpTool[]> => {
       const server = await client(instance);

@@ -10,5 +10,5 @@ export function Asked() {
   useEffect(() => {
     if (session === null) void navigate({ to: "/sign-in", search: { next: here }, replace: true });
   }, [session, here, navigate]);
-  return session === null ? null : <Outlet />;
+  return session === null ? null : <Outlet key={session.user.id} />;
 }

@@ -11,6 +11,10 @@ export function keepCommand(toolboxId: string, { command, expires_at }: Command)
   commands.set(toolboxId, { command, expires_at });
 }
 
+export function forgetCommands(): void {
+  commands.clear();
+}
+
 export function keptCommand(toolboxId: string): Command | undefined {
   return commands.get(toolboxId);
 }

@@ -1,5 +1,6 @@
 import { useSyncExternalStore } from "react";
 import { toApiError } from "@/api/error.ts";
+import { MCP_TOOLS } from "@/api/mcp.ts";
 import { queryClient } from "@/lib/query-client.ts";
 
 export interface Connection {
@@ -26,6 +27,8 @@ addEventListener("offline", () => set("offline"));
 /** What the last question that was answered, or not, says of the connection. */
 queryClient.getQueryCache().subscribe((event) => {
   if (event.type !== "updated" || !navigator.onLine) return;
+  // What an MCP server answers, or not, says nothing of ours.
+  if (event.query.queryKey[0] === MCP_TOOLS) return;
   if (event.action.type === "success") set("live");
   // An error that the server answered is an answer.
   if (event.action.type === "error") set(toApiError(event.action.error).status === null ? "silent" : "live");

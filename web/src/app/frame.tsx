@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useRouter, useRouterState } from "@tanstack/react-router";
 import { ChevronsLeft, ChevronsRight, LogOut, Menu as MenuIcon, Search, UserRound } from "lucide-react";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { toolboxQuery, toolQuery } from "@/api/queries.ts";
 import { Button } from "@/components/ui/button.tsx";
 import { Dialog } from "@/components/ui/dialog.tsx";
@@ -20,6 +20,7 @@ export function Frame() {
   const navigate = useNavigate();
   const router = useRouter();
   const path = useRouterState({ select: (state) => state.location.pathname });
+  const page = useFocus();
   const [sheet, setSheet] = useState(false);
   const [palette, setPalette] = useState(false);
   const [narrow, setNarrow] = useRail();
@@ -102,8 +103,9 @@ export function Frame() {
             </Menu>
           </div>
         </header>
-        <main id="page" tabIndex={-1} className="flex-1 outline-none">
-          <Outlet />
+        <main id="page" ref={page} tabIndex={-1} className="flex-1 outline-none">
+          {/* A page shows what one user may see: another one's begins anew. */}
+          <Outlet key={session.user.id} />
         </main>
       </div>
       {palette && (
@@ -113,6 +115,19 @@ export function Frame() {
       )}
     </div>
   );
+}
+
+/** Takes the focus along to a page that one came to, so that it is read out and goes on there; within a page it stays. */
+function useFocus() {
+  const page = useRef<HTMLElement>(null);
+  const path = useRouterState({ select: (state) => state.resolvedLocation?.pathname });
+  const before = useRef(path);
+  useEffect(() => {
+    const came = before.current !== undefined && before.current !== path;
+    before.current = path;
+    if (came && page.current?.contains(document.activeElement) === false) page.current.focus({ preventScroll: true });
+  }, [path]);
+  return page;
 }
 
 function Brand({ narrow }: { narrow: boolean }) {

@@ -1,7 +1,8 @@
 import type { Session } from "@supabase/supabase-js";
 import { useSyncExternalStore } from "react";
-import { api } from "../api/client.ts";
+import { api, STORAGE_KEY } from "../api/client.ts";
 import { queryClient } from "../lib/query-client.ts";
+import { forgetCommands } from "./commands.ts";
 
 /** ended: it was there, and somebody or something other than this page ended it. */
 export interface SessionState {
@@ -20,6 +21,12 @@ function set(next: SessionState): void {
   for (const listener of listeners) listener();
 }
 
+/** Nothing of one account is left for the next. */
+function forget(): void {
+  queryClient.clear();
+  forgetCommands();
+}
+
 /** Reads the stored session and follows it from then on: other tabs, refreshes, its end. */
 export async function startSession(): Promise<void> {
   const { auth } = api().supabase;
@@ -27,10 +34,9 @@ export async function startSession(): Promise<void> {
     if (event === "SIGNED_OUT") {
       set({ session: null, ended: state.session !== null && !leaving, recovering: false });
       leaving = false;
-      // Nothing of one account is left for the next.
-      queryClient.clear();
+      forget();
     } else {
-      if (session?.user.id !== state.session?.user.id) queryClient.clear();
+      if (session?.user.id !== state.session?.user.id) forget();
       set({
         session,
         ended: false,
@@ -55,13 +61,15 @@ export function useSession(): SessionState {
 
 /** The server takes this session no more: it is forgotten, and the page asks to sign in again. */
 export async function endSession(): Promise<void> {
-  await api().supabase.auth.signOut({ scope: "local" });
-  set({ session: null, ended: true, recovering: false });
+  const { auth } = api().supabase;
+  const { error } = await auth.signOut({ scope: "local" });
+  if (error === null) return;
+  // Without an answer of the server the session stays stored; once it is taken from there, signing out asks nobody.
+  localStorage.removeItem(STORAGE_KEY);
+  await auth.signOut({ scope: "local" });
 }
 
 export async function signOut(): Promise<void> {
   leaving = true;
-  // Without an answer of the server the session is forgotten here all the same.
-  const { error } = await api().supabase.auth.signOut({ scope: "local" });
-  if (error !== null) set({ session: null, ended: false, recovering: false });
+  await endSession();
 }

@@ -69,8 +69,15 @@ export function AccessList({ list, where }: Props) {
                 </span>
                 <span className="md:justify-self-end">
                   {over === null && (
-                    <Button size="sm" variant="danger" onClick={() => setEnding(access)}>
-                      Revoke<span className="sr-only">{access.name}</span>
+                    <Button
+                      size="sm"
+                      variant="danger"
+                      onClick={() => {
+                        revoke.reset();
+                        setEnding(access);
+                      }}
+                    >
+                      Revoke <span className="sr-only">{access.name}</span>
                     </Button>
                   )}
                 </span>

@@ -14,6 +14,10 @@ interface Props {
   spec: Spec | null;
 }
 
+/** Of an update, a list takes the place of the one that was there, which nobody can read back. */
+const whole = (spec: Spec | null, hint: string) =>
+  spec === null ? `Instead of all that are there: name each that is to stay. ${hint}` : hint;
+
 /** Limits, volumes and ports. */
 export function ResourceFields({ draft, onChange, spec }: Props) {
   const { resources } = spec ?? {};
@@ -44,7 +48,7 @@ export function ResourceFields({ draft, onChange, spec }: Props) {
       </div>
       <List
         label="Volumes"
-        hint="What is in them stays until the tool is deleted"
+        hint={whole(spec, "What is in them stays until the tool is deleted")}
         rows={draft.volumes}
         add={() => onChange({ volumes: [...draft.volumes, { name: "", path: "" }] })}
         remove={(index) => onChange({ volumes: draft.volumes.filter((_, each) => each !== index) })}
@@ -72,7 +76,10 @@ export function ResourceFields({ draft, onChange, spec }: Props) {
       </List>
       <List
         label="Ports"
-        hint="An MCP server over HTTP needs the one it listens at; no number on the machine lets it choose"
+        hint={whole(
+          spec,
+          "An MCP server over HTTP needs the one it listens at; no number on the machine lets it choose",
+        )}
         rows={draft.ports}
         add={() => onChange({ ports: [...draft.ports, { container: "", host: "" }] })}
         remove={(index) => onChange({ ports: draft.ports.filter((_, each) => each !== index) })}
@@ -181,6 +188,7 @@ export function AdvancedFields({ draft, onChange, spec }: Props) {
       )}
     </Field>
   );
+  const none = spec === null ? "as it is" : "none";
   const list = (key: "command" | "entrypoint", label: string, given: string[] | null | undefined) => (
     <Field label={`${label} (optional)`} hint="One word a line, instead of the image's">
       {(tied) => (
@@ -225,9 +233,9 @@ export function AdvancedFields({ draft, onChange, spec }: Props) {
         {text("startTimeout", "Time to start", "Seconds the MCP server may take", "120")}
         {text("callTimeout", "Time for a call", "Seconds without a sign of progress", "900")}
         {text("user", "User", "uid or uid:gid in numbers", "the image's own")}
-        {text("capabilities", "Capabilities", "Such as CHOWN SETUID SETGID", "none")}
-        {text("networks", "Networks", "Tools that name the same one reach each other", "none")}
-        {text("hostAccess", "Ports of the machine", "Such as host:5432", "none")}
+        {text("capabilities", "Capabilities", whole(spec, "Such as CHOWN SETUID SETGID"), none)}
+        {text("networks", "Networks", whole(spec, "Tools that name the same one reach each other"), none)}
+        {text("hostAccess", "Ports of the machine", whole(spec, "Such as host:5432"), none)}
       </div>
       <label className="flex items-start gap-2 text-[13px]">
         <input

@@ -5,7 +5,8 @@ import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Input } from "@/components/ui/field.tsx";
-import type { Line, Lines } from "@/lib/use-lines.ts";
+import { type Line, saidBy } from "@/lib/log-lines.ts";
+import type { Lines } from "@/lib/use-lines.ts";
 import { cn } from "@/lib/utils.ts";
 
 interface Props {
@@ -137,12 +138,12 @@ export function LogView({ of, name, controls }: Props) {
 function Text({ line, wanted }: { line: Line; wanted: string }) {
   const object = line.mark ? null : parsed(line.text);
   if (object === null) return <Marked text={line.text} wanted={wanted} />;
-  const said = object.msg ?? object.message ?? object.event;
+  const said = saidBy(object);
   return (
     <details>
       <summary className="cursor-pointer truncate marker:text-ink-3">
-        {typeof said === "string" ? `${String(object.level ?? "")} ${said} `.trimStart() : null}
-        <span className={typeof said === "string" ? "text-ink-3" : undefined}>
+        {said !== null && `${said} `}
+        <span className={said === null ? undefined : "text-ink-3"}>
           <Marked text={line.text} wanted={wanted} />
         </span>
       </summary>

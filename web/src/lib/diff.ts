@@ -11,6 +11,9 @@ export interface Change {
   after: string;
 }
 
+/** What is sent of a list is all that there is of it afterwards. */
+const ALL = ", all of them";
+
 const list = (values: readonly string[]) => (values.length === 0 ? "none" : values.join("\n"));
 
 /** Values of variables and headers are secrets: only their names are told. */
@@ -34,18 +37,18 @@ export function changesOf(tool: Tool, sent: ConfigOverride): Change[] {
   }
   if (sent.portMappings) {
     add(
-      "Ports",
+      `Ports${ALL}`,
       list(tool.ports.map((port) => `${port.container_port} as ${port.host_port}`)),
       list(sent.portMappings.map(({ containerPort, hostPort }) => `${containerPort} as ${hostPort ?? "any"}`)),
     );
   }
-  if (sent.volumes) add("Volumes", null, list(sent.volumes.map(({ name, path }) => `${name} at ${path}`)));
+  if (sent.volumes) add(`Volumes${ALL}`, null, list(sent.volumes.map(({ name, path }) => `${name} at ${path}`)));
   const rest: [string, string[] | null | undefined][] = [
     ["Command", sent.command],
     ["Entry point", sent.entrypoint],
-    ["Capabilities", sent.capabilities],
-    ["Networks", sent.networks],
-    ["Ports of the machine", sent.hostAccess],
+    [`Capabilities${ALL}`, sent.capabilities],
+    [`Networks${ALL}`, sent.networks],
+    [`Ports of the machine${ALL}`, sent.hostAccess],
   ];
   for (const [field, values] of rest) if (values) add(field, null, list(values));
   if (sent.user) add("User", null, sent.user);

@@ -20,6 +20,8 @@ const SILENT_AFTER = 180;
 const LIVE_FOR = 30;
 /** An MCP server that nobody uses is asked every minute. */
 const MCP_FOR = 180;
+/** What takes longer than this, in milliseconds, waits for somebody, and is not watched by the second. */
+const MOVING_FOR = 10 * 60_000;
 
 /** Of the status of a toolbox: in words, and how it is meant. A status that is new to this page is shown as it is. */
 const TOOLBOX: Record<string, [string, Tone]> = {
@@ -126,7 +128,6 @@ const TOOL: Record<string, [string, Tone]> = {
 /** What the list and the page of a tool need of it; rows of the table and answers of the function both have it. */
 export interface ToolFacts {
   status_on_toolbox: string;
-  desired_status: string;
   /** When the agent was last heard to say so. */
   observed_at: string | null;
   /** From when on nothing is known, because its machine is silent. */
@@ -136,7 +137,6 @@ export interface ToolFacts {
   live: boolean;
   /** What is going on, in words. */
   progress?: string | null;
-  crashLoop?: boolean;
 }
 
 export function toolState(tool: ToolFacts): Observed {
@@ -158,7 +158,6 @@ export function toolFacts(tool: Tool): ToolFacts {
   const progress = tool.live?.progress;
   return {
     status_on_toolbox: tool.status_on_toolbox,
-    desired_status: tool.desired_status,
     observed_at: tool.state_observed_at ?? null,
     unknown_since: tool.unknown_since ?? null,
     error: tool.error ?? null,
@@ -211,6 +210,7 @@ export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
 };
 
 /** Whether somebody asked for something that is not seen yet. */
-export function isMoving(observed: Observed): boolean {
-  return observed.tone === "moving";
+export function isMoving({ tone, asOf, goodFor }: Observed, now = Date.now()): boolean {
+  // What nobody sees any more does not move, nor what waits for somebody.
+  return tone === "moving" && goodFor === null && (asOf === null || now - asOf < MOVING_FOR);
 }

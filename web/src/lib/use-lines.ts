@@ -1,16 +1,7 @@
 import { useEffect, useState } from "react";
 import { api } from "@/api/client.ts";
 import { fromAnswer, toApiError } from "@/api/error.ts";
-
-export interface Line {
-  /** Counts up, so that a line keeps its place on the screen. */
-  number: number;
-  text: string;
-  stream?: "stdout" | "stderr";
-  time?: string | null;
-  /** Not of the log itself: says that the stream was begun again, so lines may be missing here. */
-  mark?: boolean;
-}
+import { isAfter, type Line } from "./log-lines.ts";
 
 export interface Lines {
   lines: Line[];
@@ -29,8 +20,8 @@ const PAUSE = 1_000;
 /** One that ends at once, as of a container that is stopped, is begun ever more rarely, up to this. */
 const LONGEST_PAUSE = 30_000;
 
-/** How a stream is begun again; whole: nothing that was written meanwhile is missing. */
-export type Next = (last: Line | undefined) => { path: string; whole: boolean };
+/** How a stream is begun again after a line: with the lines from a time on, or from now on, so that some may be missing. */
+export type Next = (last: Line) => { path: string; from: string | null };
 
 /**
  * Follows a log, and begins again when its stream ends, with a mark where lines may be missing.
@@ -62,20 +53,31 @@ export function useLines(path: string, next: string | Next, parse: (text: string
     const follow = async () => {
       let target = path;
       let pause = PAUSE;
+      /** The lines up to this time are known. */
+      let known: string | null = null;
+      let missing = false;
       while (!stop.signal.aborted) {
-        const before = number;
-        let broken = false;
+        let before = number;
         try {
           const reply = await api().raw(target, { signal: stop.signal });
           if (!reply.ok) throw fromAnswer(reply.status, await reply.json().catch(() => null));
+          if (missing && !(waiting.at(-1) ?? kept.at(-1))?.mark) {
+            add({ text: "The stream was begun again; lines may be missing here", mark: true });
+          }
+          missing = false;
+          before = number;
           flush();
-          await readLines(reply, (text) => add(parse(text)));
+          const after = known;
+          await readLines(reply, (text) => {
+            const line = parse(text);
+            if (isAfter(line, after)) add(line);
+          });
         } catch (thrown) {
           if (stop.signal.aborted) return;
           const error = toApiError(thrown);
           // What the server refuses it refuses again; what broke off may come back.
           if (error.status !== null && error.status < 500) throw error;
-          broken = true;
+          missing = true;
           kept = [...kept, ...waiting].slice(-MOST);
           waiting = [];
           setState({ lines: kept, state: "paused", error });
@@ -83,15 +85,14 @@ export function useLines(path: string, next: string | Next, parse: (text: string
         if (stop.signal.aborted) return;
         pause = number > before ? PAUSE : Math.min(2 * pause, LONGEST_PAUSE);
         await new Promise((resolve) => setTimeout(resolve, pause));
+        if (stop.signal.aborted) return;
         const last = waiting.findLast(({ mark }) => !mark) ?? kept.findLast(({ mark }) => !mark);
         // Before the first line there is nothing to go on after.
-        const again = last === undefined
-          ? { path, whole: true }
-          : typeof next === "string"
-          ? { path: next, whole: false }
-          : next(last);
+        if (last === undefined) continue;
+        const again = typeof next === "string" ? { path: next, from: null } : next(last);
         target = again.path;
-        if (broken || !again.whole) add({ text: "The stream was begun again; lines may be missing here", mark: true });
+        known = again.from;
+        missing ||= known === null;
       }
     };
     follow().catch((error: unknown) => {

@@ -136,7 +136,7 @@ function Entry({ of: entry, toolbox }: { of: CatalogEntry; toolbox: string | und
             rel="noreferrer noopener"
             className="inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink"
           >
-            Documentation<span className="sr-only">of {entry.name}</span>
+            Documentation <span className="sr-only">of {entry.name}</span>
             <ExternalLink aria-hidden className="size-3" />
           </a>
         )}

@@ -135,7 +135,12 @@ function Begin({ toolboxes, last }: { toolboxes: Toolbox[]; last: Rollout | unde
   );
 }
 
-const TONES: Record<string, string> = { healthy: "text-ok", asked: "text-moving", failed: "text-bad" };
+/** How it was when it ended is nothing that is so now, and no green. */
+const STATES: Record<string, [string, string]> = {
+  healthy: ["was healthy afterwards", "text-ink-2"],
+  asked: ["asked", "text-moving"],
+  failed: ["failed", "text-bad"],
+};
 
 function One({ rollout }: { rollout: Rollout }) {
   const client = useQueryClient();
@@ -146,7 +151,7 @@ function One({ rollout }: { rollout: Rollout }) {
   const done = rollout.toolboxes.filter(({ state }) => state === "healthy").length;
   return (
     <Section
-      title={`To ${rollout.version}: ${rollout.state}, ${done} of ${rollout.toolboxes.length} healthy`}
+      title={`To ${rollout.version}: ${rollout.state}, ${done} of ${rollout.toolboxes.length} replaced`}
       aside={
         <span className="flex items-center gap-2 text-xs text-ink-3">
           <Age at={fromServer(rollout.created_at)} />
@@ -172,7 +177,7 @@ function One({ rollout }: { rollout: Rollout }) {
               <Link to="/toolboxes/$toolboxId/system" params={{ toolboxId: id }} className="min-w-40 hover:underline">
                 {name}
               </Link>
-              <span className={TONES[state] ?? "text-ink-3"}>{state}</span>
+              <span className={STATES[state]?.[1] ?? "text-ink-3"}>{STATES[state]?.[0] ?? state}</span>
               {message && <span className="min-w-0 break-words text-ink-2">{message}</span>}
             </li>
           ))}

@@ -2,7 +2,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api } from "@/api/client.ts";
-import { signInSettingsQuery } from "@/api/sign-in.ts";
+import { signInSettingsQuery, signInUrl } from "@/api/sign-in.ts";
 import { useSession } from "@/app/session.ts";
 import { AccountPage } from "@/components/account-page.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -66,7 +66,7 @@ export function SignInPage() {
         {signIn.isError && <ErrorPanel error={signIn.error} />}
         <Button type="submit" variant="primary" size="lg" busy={signIn.isPending && "Signing in…"}>Sign in</Button>
       </form>
-      <Providers />
+      <Providers next={next} />
       <p className="flex justify-between text-[13px]">
         <Link to="/sign-up" search={{ next }} className="text-accent underline underline-offset-4">
           Create an account
@@ -78,13 +78,13 @@ export function SignInPage() {
 }
 
 /** The other ways in that the project's sign-in names. */
-function Providers() {
+function Providers({ next }: { next: string | undefined }) {
   const { data } = useQuery(signInSettingsQuery());
   const signIn = useMutation({
     mutationFn: async (provider: string) => {
       const { error } = await api().supabase.auth.signInWithOAuth({
         provider: provider as "github",
-        options: { redirectTo: location.origin },
+        options: { redirectTo: signInUrl(next) },
       });
       if (error !== null) throw error;
     },

@@ -2,7 +2,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { api } from "@/api/client.ts";
-import { signInSettingsQuery } from "@/api/sign-in.ts";
+import { signInSettingsQuery, signInUrl } from "@/api/sign-in.ts";
 import { useSession } from "@/app/session.ts";
 import { AccountPage } from "@/components/account-page.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -21,7 +21,7 @@ export function SignUpPage() {
       const { data, error } = await api().supabase.auth.signUp({
         email,
         password,
-        options: { emailRedirectTo: location.origin },
+        options: { emailRedirectTo: signInUrl(next) },
       });
       if (error !== null) throw error;
       return data.session === null;

@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Cloud, Laptop } from "lucide-react";
 import { useRef, useState } from "react";
 import { answer, api } from "@/api/client.ts";
+import { isRefused } from "@/api/error.ts";
 import { toolboxOptionsQuery } from "@/api/queries.ts";
 import { keepCommand } from "@/app/commands.ts";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -134,7 +135,7 @@ function Droplet() {
   const [name, setName] = useState("");
   const [region, setRegion] = useState<string>();
   const [size, setSize] = useState<string>();
-  // One key for one order: pressing twice, or trying again after a lost answer, buys one machine.
+  // One key for one order: pressing twice, or trying again after a lost answer, buys one machine. What was refused is over.
   const key = useRef(crypto.randomUUID());
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -150,8 +151,8 @@ function Droplet() {
       await client.invalidateQueries({ queryKey: ["toolboxes"], exact: true });
       await navigate({ to: "/toolboxes/$toolboxId", params: { toolboxId: made.id }, replace: true });
     },
-    onError: () => {
-      key.current = crypto.randomUUID();
+    onError: (error) => {
+      if (isRefused(error)) key.current = crypto.randomUUID();
     },
   });
   if (options.isPending) {

@@ -11,7 +11,9 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { perMonth } from "@/lib/money.ts";
 import { fromServer } from "@/lib/server-time.ts";
+import { shown } from "@/lib/state.ts";
 import { isMoving, type Toolbox, toolboxState } from "@/lib/states.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 export function ToolboxesPage() {
@@ -140,12 +142,13 @@ function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | u
 
 /** How many tools run, and how many do not though they should; as they last reported. */
 function ToolCount({ of, tools }: { of: Toolbox; tools: ToolRow[] | undefined }) {
+  const now = useNow();
   if (tools === undefined) return <Skeleton className="w-10" />;
   const own = tools.filter((tool) => tool.account_tool_environment_id === of.id);
   if (own.length === 0) return <span className="text-ink-3">no tools</span>;
   const running = own.filter((tool) => tool.status_on_toolbox === "running").length;
   const failed = own.filter((tool) => tool.status_on_toolbox === "error").length;
-  const silent = of.status !== "active";
+  const silent = of.status !== "active" || shown(toolboxState(of), now).last !== null;
   return (
     <span className={silent ? "text-ink-3" : undefined}>
       {silent ? `${own.length}, last known` : `${running} of ${own.length} running`}

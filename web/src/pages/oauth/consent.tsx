@@ -1,13 +1,14 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { accessQuery, authorizationQuery, decide, letIn, mcpServersQuery } from "@/api/applications.ts";
-import { ApiError } from "@/api/error.ts";
+import { accessQuery, authorizationQuery, decide, letIn, mcpServersQuery, revokeAccess } from "@/api/applications.ts";
+import { ApiError, isRefused } from "@/api/error.ts";
 import { signOut, useSession } from "@/app/session.ts";
 import { AccountPage } from "@/components/account-page.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
+import { offered, takenBack } from "@/lib/consent.ts";
 import { mayLeaveTo, whoIsAt } from "@/lib/leave.ts";
 import { ChooseServers, ChooseTime, type Chosen, keyOf, TIMES, USUAL_TIME } from "./choose.tsx";
 
@@ -49,7 +50,10 @@ function Consent({ id }: { id: string }) {
       {asked.isError && (
         <ErrorPanel
           error={asked.error}
-          title="This request is not open any more, or another account looked at it first: connect again from the application"
+          title={isRefused(asked.error)
+            ? "This request is not open any more, or another account looked at it first: connect again from the application"
+            : "What the application asks for could not be read"}
+          retry={isRefused(asked.error) ? undefined : () => void asked.refetch()}
         />
       )}
       {goesOn.isError && <ErrorPanel error={goesOn.error} />}
@@ -88,7 +92,7 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
   const only = servers.data?.length === 1 ? servers.data[0] : undefined;
   // What it was let in to before, or the one server there is.
   const chosen = touched ?? Object.fromEntries([
-    ...before.map((each) => ({
+    ...offered(before, servers.data ?? []).map((each) => ({
       toolboxId: each.toolbox_id,
       instanceId: each.instance_id ?? null,
       tools: each.allowed_tools ?? null,
@@ -100,11 +104,17 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
   const choices = Object.values(chosen);
   const decision = useMutation({
     mutationFn: async (yes: boolean) => {
-      if (yes) await letIn(client, choices, TIMES[time]?.[1] ?? null);
+      if (yes) {
+        // What is taken back goes first, so that a failure leaves the application with less, never with more.
+        for (const each of takenBack(before, choices)) await revokeAccess(each);
+        await letIn(client, choices, TIMES[time]?.[1] ?? null);
+      }
       leave(await decide(id, yes));
     },
+    onError: () => access.refetch(),
   });
   const busy = decision.isPending || decision.isSuccess;
+  const isRead = servers.data !== undefined && access.data !== undefined;
 
   return (
     <form
@@ -123,10 +133,19 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
           retry={() => void servers.refetch()}
         />
       )}
+      {access.isError && (
+        <ErrorPanel
+          error={access.error}
+          title="What it was let in to before could not be read"
+          retry={() => void access.refetch()}
+        />
+      )}
       {servers.data?.length === 0 && (
         <p className="text-[13px] text-ink-2">You have no MCP server yet. Deploy one first, then connect again.</p>
       )}
-      {servers.data !== undefined && <ChooseServers servers={servers.data} chosen={chosen} onChange={setTouched} />}
+      {servers.data !== undefined && isRead && (
+        <ChooseServers servers={servers.data} chosen={chosen} onChange={setTouched} />
+      )}
       <ChooseTime time={time} onChange={setTime} />
       {decision.isError && <ErrorPanel error={decision.error} />}
       <div className="flex justify-end gap-2">
@@ -135,13 +154,13 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
           size="lg"
           variant="primary"
           type="submit"
-          disabled={choices.length === 0}
+          disabled={!isRead || choices.length === 0}
           busy={busy && "Going on…"}
         >
           Let it in
         </Button>
       </div>
-      {choices.length === 0 && <p className="text-right text-xs text-ink-3">Choose a server, or refuse.</p>}
+      {isRead && choices.length === 0 && <p className="text-right text-xs text-ink-3">Choose a server, or refuse.</p>}
     </form>
   );
 }

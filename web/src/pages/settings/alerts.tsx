@@ -34,6 +34,13 @@ export function AlertsTab() {
           retry={() => void alerts.refetch()}
         />
       )}
+      {toolboxes.isError && (
+        <ErrorPanel
+          error={toolboxes.error}
+          title="The toolboxes could not be read"
+          retry={() => void toolboxes.refetch()}
+        />
+      )}
       <Section title="Where you are told">
         {channels.length === 0
           ? (
@@ -60,7 +67,7 @@ export function AlertsTab() {
       <Section title="What was told">
         {told.length === 0
           ? <p className="text-[13px] text-ink-3">No rule has found anything.</p>
-          : <Told alerts={told} names={names} />}
+          : <Told alerts={told} names={toolboxes.data && names} />}
       </Section>
     </div>
   );
@@ -322,7 +329,9 @@ function NewChannel() {
   );
 }
 
-function Told({ alerts, names }: { alerts: Alert[]; names: Map<string, string> }) {
+/** `names` of the toolboxes there are; undefined while they are not known. */
+function Told({ alerts, names }: { alerts: Alert[]; names: Map<string, string> | undefined }) {
+  const missing = names === undefined ? "a toolbox" : "a toolbox that is gone";
   return (
     <Card>
       <ul className="divide-y divide-line">
@@ -338,7 +347,7 @@ function Told({ alerts, names }: { alerts: Alert[]; names: Map<string, string> }
               {alert.subject_name}: {ruleInWords(alert.kind)}
               <span className="text-ink-3">
                 {" "}
-                on {names.get(alert.account_tool_environment_id) ?? "a toolbox that is gone"}
+                on {names?.get(alert.account_tool_environment_id) ?? missing}
                 {alert.times > 1 && `, ${alert.times} times`}
               </span>
             </span>

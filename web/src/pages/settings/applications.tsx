@@ -25,7 +25,7 @@ export function ApplicationsTab() {
   const known = new Map<string, Application>();
   for (const { client_id: id, name } of access.data ?? []) if (id != null) known.set(id, { id, name });
   for (const client of grants.data ?? []) known.set(client.id, { ...client, name: client.name || client.id });
-  const isRead = access.data !== undefined && !grants.isPending;
+  const isRead = access.data !== undefined && servers.data !== undefined && !grants.isPending;
   return (
     <div className="grid gap-4">
       {grants.isError && (
@@ -42,19 +42,26 @@ export function ApplicationsTab() {
           retry={() => void access.refetch()}
         />
       )}
-      {!isRead && !access.isError && <Skeleton className="h-20" />}
+      {servers.isError && (
+        <ErrorPanel
+          error={servers.error}
+          title="Your servers could not be read"
+          retry={() => void servers.refetch()}
+        />
+      )}
+      {!isRead && !access.isError && !servers.isError && <Skeleton className="h-20" />}
       {isRead && known.size === 0 && (
         <Empty title="No application is connected">
           Add the URL of an MCP server to Claude, Cursor, VS Code or another application: it sends you here to sign in.
         </Empty>
       )}
       <div className="grid gap-3">
-        {[...known.values()].map((client) => (
+        {isRead && [...known.values()].map((client) => (
           <Connected
             key={client.id}
             client={client}
-            access={(access.data ?? []).filter((each) => each.client_id === client.id)}
-            servers={servers.data ?? []}
+            access={access.data.filter((each) => each.client_id === client.id)}
+            servers={servers.data}
           />
         ))}
       </div>

@@ -47,7 +47,8 @@ export function ConfigurationTab() {
             ]}
           />
           <p className="text-xs text-ink-3">
-            Variables, headers and limits are not read back: what you leave empty stays as it is.
+            Variables, headers and limits are not read back: what you leave empty stays as it is. A list that you fill
+            in takes the place of the whole list that was there.
           </p>
         </Section>
       </Card>

@@ -188,6 +188,10 @@ function Actions({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
       );
     }
   });
+  const ask = () => {
+    act.reset();
+    setDeleting(true);
+  };
   const status = tool.status_on_toolbox;
   const stopped = status === "stopped" || status === "error";
   return (
@@ -214,7 +218,7 @@ function Actions({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
         <MenuItem disabled={status === "running"} onSelect={() => act.mutate("start")}>Start</MenuItem>
         <MenuItem disabled={status === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
         <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
-        <MenuItem danger onSelect={() => setDeleting(true)}>Delete…</MenuItem>
+        <MenuItem danger onSelect={ask}>Delete…</MenuItem>
       </Menu>
       {act.isError && !deleting && <ErrorPanel error={act.error} className="basis-full" />}
       <Confirm

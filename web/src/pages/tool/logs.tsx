@@ -2,7 +2,8 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
 import { LogView } from "@/components/log-view.tsx";
 import { Select } from "@/components/ui/field.tsx";
-import { type Line, useLines } from "@/lib/use-lines.ts";
+import type { Line } from "@/lib/log-lines.ts";
+import { useLines } from "@/lib/use-lines.ts";
 import { useTool } from "./layout.tsx";
 
 const STREAMS = { stdout: "Standard output", stderr: "Standard error", all: "All streams" };
@@ -31,11 +32,10 @@ export function LogsTab() {
   const route = `toolbox-tools/${toolboxId}/tools/${instanceId}/logs?follow=true${stream ? `&stream=${stream}` : ""}`;
   // Where the time of the last line is known, the stream goes on after it and nothing is missing.
   const next = useCallback(
-    (last: Line | undefined) =>
-      last?.time ? { path: `${route}&tail=all&since=${encodeURIComponent(last.time)}`, whole: true } : {
-        path: `${route}&tail=1`,
-        whole: false,
-      },
+    (last: Line) =>
+      last.time
+        ? { path: `${route}&tail=all&since=${encodeURIComponent(last.time)}`, from: last.time }
+        : { path: `${route}&tail=1`, from: null },
     [route],
   );
   const lines = useLines(`${route}&tail=1000`, next, parse);

@@ -1,8 +1,8 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { accessQuery } from "@/api/access.ts";
 import { answer, api } from "@/api/client.ts";
-import { mcpToolsQuery } from "@/api/mcp.ts";
+import { closeMcp, mcpToolsQuery } from "@/api/mcp.ts";
 import { AccessList } from "@/components/access-list.tsx";
 import { Snippet } from "@/components/copy.tsx";
 import { Empty } from "@/components/empty.tsx";
@@ -68,6 +68,7 @@ function Give({ toolboxId, instanceId, name }: { toolboxId: string; instanceId: 
   const [ends, setEnds] = useState("");
   const [some, setSome] = useState<Set<string> | null>(null);
   const tools = useQuery({ ...mcpToolsQuery(instanceId), enabled: some !== null });
+  useEffect(() => () => closeMcp(instanceId), [instanceId]);
   const client = useQueryClient();
   const give = useMutation({
     mutationFn: () =>

@@ -23,7 +23,7 @@ export function OverviewTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const machine = usePolling(machineQuery(toolboxId), undefined, LIVE);
   const toolbox = useQuery({ ...toolboxQuery(toolboxId), enabled: false });
-  const tools = useQuery({ ...toolRowsQuery(), staleTime: 30_000 });
+  const tools = usePolling(toolRowsQuery());
   const own = (tools.data ?? []).filter((tool) => tool.account_tool_environment_id === toolboxId);
   const attention = toolbox.data === undefined ? [] : attentionOf([toolbox.data], own);
   if (machine.data?.machine?.docker.reachable === false) {
@@ -43,6 +43,13 @@ export function OverviewTab() {
           error={machine.error}
           title="The machine could not be asked"
           retry={() => void machine.refetch()}
+        />
+      )}
+      {tools.isError && (
+        <ErrorPanel
+          error={tools.error}
+          title="The tools could not be read"
+          retry={() => void tools.refetch()}
         />
       )}
       <Section

@@ -16,8 +16,9 @@ import type { components } from "@/api/generated/toolbox-dtma-console.ts";
 import { keysQuery } from "@/api/keys.ts";
 import { LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
-import type { Observed } from "@/lib/state.ts";
+import { type Observed, shown } from "@/lib/state.ts";
 import { FIREWALL, type Verdict, verdictState } from "@/lib/states.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 type Change = components["schemas"]["ConsoleChange"];
@@ -182,12 +183,24 @@ function changeState(change: VersionChange): Observed {
   };
 }
 
-const ICONS: Record<Verdict, React.ReactNode> = {
-  ok: <CircleCheck className="size-4 text-ok" aria-label="ok" />,
-  warning: <TriangleAlert className="size-4 text-warn" aria-label="warning" />,
-  failed: <CircleX className="size-4 text-bad" aria-label="failed" />,
-  not_checked: <CircleDashed className="size-4 text-ink-3" aria-label="not checked" />,
-};
+const ICONS = {
+  ok: [CircleCheck, "text-ok", "ok"],
+  warning: [TriangleAlert, "text-warn", "warning"],
+  failed: [CircleX, "text-bad", "failed"],
+  not_checked: [CircleDashed, "text-ink-3", "not checked"],
+} as const;
+
+/** What a check found; without its colour once that is too old to count. */
+function Found({ verdict, at }: { verdict: Verdict; at: string }) {
+  const [Icon, colour, label] = ICONS[verdict];
+  const isOld = shown(verdictState(verdict, at), useNow()).last !== null;
+  return (
+    <Icon
+      className={`size-4 ${isOld ? "text-ink-3" : colour}`}
+      aria-label={isOld ? `${label} when it was looked` : label}
+    />
+  );
+}
 
 /** What a checklist says as a whole. What was not looked at is no success. */
 function inWords(verdicts: Verdict[]): string {
@@ -232,7 +245,9 @@ function Diagnosis({ toolboxId }: { toolboxId: string }) {
           <ul className="divide-y divide-line text-[13px]">
             {checks.map((check) => (
               <li key={check.name} className="grid grid-cols-[1.25rem_1fr] gap-x-2 px-3 py-2">
-                <span className="pt-0.5">{ICONS[check.verdict]}</span>
+                <span className="pt-0.5">
+                  <Found verdict={check.verdict} at={diagnosis.data.timestamp} />
+                </span>
                 <div className="min-w-0">
                   <p className="font-medium first-letter:uppercase">{check.name.replaceAll("_", " ")}</p>
                   <p className="break-words text-ink-2">{check.evidence}</p>

@@ -105,6 +105,10 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
   });
   const state = toolState(toolFacts(tool));
   const running = tool.status_on_toolbox === "running";
+  const ask = () => {
+    act.reset();
+    setDeleting(true);
+  };
   return (
     <li className="grid gap-1.5 px-3 py-2.5 text-[13px]">
       <div className="flex items-center gap-3">
@@ -132,7 +136,7 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
           <MenuItem disabled={running} onSelect={() => act.mutate("start")}>Start</MenuItem>
           <MenuItem disabled={tool.status_on_toolbox === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
           <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
-          <MenuItem danger onSelect={() => setDeleting(true)}>Delete…</MenuItem>
+          <MenuItem danger onSelect={ask}>Delete…</MenuItem>
         </Menu>
       </div>
       {tool.error && <p className="break-words text-bad">{tool.error.message}</p>}

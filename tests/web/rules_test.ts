@@ -1,0 +1,91 @@
+/// <reference lib="dom" />
+// Rules of the console that need no browser.
+
+import { deepStrictEqual as equal } from "node:assert/strict";
+import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
+import { rows, within } from "../../web/src/api/client.ts";
+import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
+import { offered, takenBack } from "../../web/src/lib/consent.ts";
+import { changesOf } from "../../web/src/lib/diff.ts";
+import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
+import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+
+Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
+  const now = Date.now();
+  const at = (minutes: number) => new Date(now - minutes * 60_000).toISOString();
+  const waits = (minutes: number) =>
+    toolboxState({ status: "awaiting_heartbeat", kind: "byo", status_changed_at: at(minutes) } as Toolbox);
+  equal([1, 60].map((minutes) => isMoving(waits(minutes), now)), [true, false]);
+  const facts = { status_on_toolbox: "deploying", observed_at: at(0), unknown_since: null, error: null, live: true };
+  equal(isMoving(toolState(facts), now), true);
+  equal(isMoving(toolState({ ...facts, unknown_since: at(1) }), now), false);
+  equal(isMoving(toolState({ ...facts, status_on_toolbox: "running" }), now), false);
+});
+
+Deno.test("an order is over when it was refused, and not when its answer was lost", () => {
+  const error = { code: "x", message: "It is so" };
+  equal([400, 409, 422, 499].map((status) => isRefused(fromAnswer(status, { error }))), [true, true, true, true]);
+  equal([500, 502, 503, 504].map((status) => isRefused(fromAnswer(status, { error }))), [false, false, false, false]);
+  equal(isRefused(new ApiError("unreachable", "The server could not be reached", null)), false);
+  equal(isRefused(new TypeError("Failed to fetch")), false);
+  equal(isRefused({ message: "Failed to fetch", status: 0 }), false, "as sign-in says it");
+});
+
+Deno.test("of what an application may use, what is not chosen any more is taken back", () => {
+  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as McpAccess;
+  const server = (toolbox_id: string, instance_id: string, is_own = true) =>
+    ({ toolbox_id, instance_id, is_own }) as McpServer;
+  const choice = (toolboxId: string, instanceId: string | null) => ({ toolboxId, instanceId }) as never;
+  const [whole, one, gone, shared] = [access("a", null), access("a", "1"), access("b", "9"), access("c", "5")];
+  const before = [whole, one, gone, shared];
+  const servers = [server("a", "1"), server("a", "2"), server("c", "5", false)];
+  equal(offered(before, servers), [whole, one, shared]);
+  equal(offered([access("c", null)], servers), [], "all servers of somebody else's toolbox cannot be chosen");
+  equal(takenBack(before, [choice("a", "1"), choice("c", "5")]), [whole, gone], "from all servers to one");
+  equal(takenBack(before, [choice("a", null)]), [one, gone, shared], "and from one to all");
+  equal(takenBack([], [choice("a", null)]), []);
+});
+
+Deno.test("a log that goes on from its last line brings that line no second time", () => {
+  const last = "2026-11-30T22:00:00.000000009Z";
+  const times = ["2026-11-30T21:59:59.999999999Z", last, "2026-11-30T22:00:00.000000010Z", null];
+  equal(times.map((time) => isAfter({ time }, last)), [false, false, true, true]);
+  equal(times.map((time) => isAfter({ time }, null)), [true, true, true, true], "at first all lines are new");
+});
+
+Deno.test("a line of a log says what is text in it, whatever else is there", () => {
+  equal(saidBy({ msg: "ready", level: "warn" }), "warn ready");
+  equal(saidBy({ event: "ready" }), "ready");
+  equal(saidBy(JSON.parse('{"msg":"ready","level":{"toString":1}}')), "ready");
+  equal(saidBy({ msg: 7, level: "warn" }), null);
+});
+
+Deno.test("rows of a table fail with the status of the answer, so that an answer counts as one", async () => {
+  const error = { code: "PGRST301", message: "JWT expired" };
+  const failed = (status: number) => rows(Promise.resolve({ data: null, error, status })).catch((thrown) => thrown);
+  const { code, status } = await failed(401);
+  equal([code, status], ["PGRST301", 401]);
+  equal((await failed(0)).status, null, "nobody answered");
+});
+
+Deno.test("a deadline holds also where the caller may end the request", async () => {
+  const signal = within(1, new AbortController().signal);
+  const reason = await new Promise<Error>((resolve) =>
+    signal.addEventListener("abort", () => resolve(signal.reason), { once: true })
+  );
+  equal(reason.name, "TimeoutError");
+  const caller = new AbortController();
+  const other = within(60_000, caller.signal);
+  caller.abort();
+  equal(other.aborted, true);
+});
+
+Deno.test("an update says of a list that it takes the place of all that was there", () => {
+  const tool = { ports: [{ container_port: 80, host_port: 8080 }] } as Tool;
+  const sent = { portMappings: [{ containerPort: 81 }], volumes: [{ name: "data", path: "/data" }], networks: ["a"] };
+  equal(changesOf(tool, sent), [
+    { field: "Ports, all of them", before: "80 as 8080", after: "81 as any" },
+    { field: "Volumes, all of them", before: null, after: "data at /data" },
+    { field: "Networks, all of them", before: null, after: "a" },
+  ]);
+});
