@@ -42,15 +42,15 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  -- What an agent may add for two days.
-  most constant integer := 10000;
+  -- What an agent may add for the days that are taken.
+  most constant integer := 30000;
   is_full boolean;
 begin
   if jsonb_typeof(report -> 'counts') is distinct from 'array' then
     return;
   end if;
   is_full := most <= (
-    select count(*) from public.mcp_use u where u.account_tool_environment_id = toolbox_id and u.day >= current_date - 1
+    select count(*) from public.mcp_use u where u.account_tool_environment_id = toolbox_id and u.day >= current_date - 7
   );
   -- Counts of one start only grow, so what is told twice is written twice and counts once.
   insert into public.mcp_use as u (
@@ -65,6 +65,10 @@ begin
     public.account_tool_instances i
   where i.id = c.instance_id and i.account_tool_environment_id = toolbox_id
     and c.day between current_date - 7 and current_date + 1
+    -- One count that the table would refuse loses no other, and not the heartbeat.
+    and char_length(c.tool) between 1 and 128 and char_length(c.client) between 1 and 128
+    and least(c.calls, c.errors, c.bytes) >= 0 and cardinality(c.latency) <= 32
+    and array_position(c.latency, null) is null and 0 <= all (c.latency)
     and (not is_full or exists (
       select from public.mcp_use there
       where there.account_tool_instance_id = i.id and there.day = c.day and there.tool = c.tool and there.client = c.client

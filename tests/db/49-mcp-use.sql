@@ -39,7 +39,7 @@ select is((select count(*) from mcp_use where run = 5), 200::bigint, 'a report h
 
 -- A machine that tells of ever more tools does not fill the database.
 insert into mcp_use select 'c0000000-0000-4000-8000-000000000001', current_date, 'x' || n, 'c', 6, 'e0000000-0000-4000-8000-000000000001', 1, 0, 1, '{1}'
-from generate_series(1, 10000) n;
+from generate_series(1, 30000) n;
 select tests.tell(7, tests.count()) \g /dev/null
 select tests.tell(6, tests.count('{"tool": "x1", "calls": 9}')) \g /dev/null
 select is((select count(*) from mcp_use where run = 7), 0::bigint, 'there is no more of it');

@@ -221,11 +221,11 @@ begin
     -- It is on its way; it is looked at sooner.
     update public.account_tool_environments e
     set provisioning_due_at = least(e.provisioning_due_at, clock_timestamp()),
-      looked_at = case when change = 'look' then clock_timestamp() else e.looked_at end
+      looked_at = clock_timestamp()
     where e.id = toolbox.id and e.provisioning_due_at is not null
       -- After a failure, and after a droplet was not shown, the pause holds. Each look is a request of DigitalOcean's account, which
       -- all users share.
-      and (change <> 'look' or e.provisioning_tries = 0 and coalesce(e.looked_at, '-infinity') < clock_timestamp() - interval '20 seconds');
+      and e.provisioning_tries = 0 and coalesce(e.looked_at, '-infinity') < clock_timestamp() - interval '20 seconds';
     outcome := 'unchanged';
   elsif change = 'deprovision' then
     -- The guard gives it its step.
@@ -467,7 +467,9 @@ begin
     select * from jsonb_to_recordset(p -> 'droplets') as l (droplet_id bigint, toolbox_id uuid, address inet)
   ), took as (
     update public.account_tool_environments e
-    set do_droplet_id = l.droplet_id, do_droplet_name = null, public_ip_address = l.address, provisioning_due_at = clock_timestamp()
+    set do_droplet_id = l.droplet_id, do_droplet_name = null, public_ip_address = l.address, provisioning_due_at = clock_timestamp(),
+      -- A worker that comes late writes nothing over it.
+      provisioning_lease = e.provisioning_lease + 1
     from listed l, listed own
     where e.kind = 'droplet' and e.provisioning_step is null and e.status in ('active', 'unresponsive')
       and e.provisioning_leased_until <= clock_timestamp()
@@ -484,9 +486,12 @@ begin
       when r.toolbox_id is not null then 'removed'
       else 'unknown'
     end,
-    -- A second one only while the one that the row names is there too, and never the one that enrolled.
+    -- A second one only while the one that the row names is there too, and is the one that enrolled, as far as that is known.
     'is_ours', case
-      when e.id is not null then e.enrolled_from is null or l.address is distinct from e.enrolled_from
+      when e.id is not null then e.enrolled_from is null or exists (
+        select from jsonb_to_recordset(p -> 'droplets') as own (droplet_id bigint, address inet)
+        where own.droplet_id = e.do_droplet_id and own.address = e.enrolled_from
+      )
       else r.toolbox_id is not null
     end
   ) order by l.droplet_id), '[]') into extra

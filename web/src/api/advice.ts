@@ -11,7 +11,7 @@ const API: Record<ErrorCode, string> = {
   enrolment_token_invalid: "Make a new token: scripts/toolbox-keys enrol",
   enrolment_token_expired: "Make a new token: scripts/toolbox-keys enrol",
   heartbeat_key_invalid: "Enrol the machine again",
-  secret_key_required: "Call POST heartbeat/tick with a secret key of the project in the header apikey",
+  secret_key_required: "Call POST clock/tick with a secret key of the project in the header apikey",
   forbidden: "Sign in as somebody who may",
   anonymous_refused: "Sign in with an account",
   operation_not_allowed: "Choose one of what is allowed; nothing was done",
