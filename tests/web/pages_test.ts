@@ -14,6 +14,7 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["new-own", () => "/toolboxes/new?kind=byo", "button:Create and show the command"],
   ["overview", (id) => `/toolboxes/${id}`, "heading:What runs there"],
   ["tools", (id) => `/toolboxes/${id}/tools`, "button:Actions of Sample"],
+  ["toolbox-connect", (id) => `/toolboxes/${id}/connect`, "heading:One URL for all servers"],
   ["system", (id) => `/toolboxes/${id}/system`, "heading:Keys and firewall"],
   ["activity", (id) => `/toolboxes/${id}/activity`, "link:Agent's log"],
   ["log", (id) => `/toolboxes/${id}/activity?show=log`, "log:Log of the agent"],

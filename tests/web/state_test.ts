@@ -54,6 +54,8 @@ Deno.test("no status of a tool is green but running, and none is green when its 
   ) {
     ok(shown(toolState({ ...facts, status_on_toolbox: status }), now).tone !== "ok", status);
   }
+  const unheard = shown(toolState({ ...facts, heard: false }), now + 1_000);
+  equal([unheard.tone, unheard.last], ["unknown", "Running"]);
   const silent = shown(toolState({ ...facts, unknown_since: new Date(now - 1_000).toISOString() }), now);
   equal([silent.tone, silent.last], ["unknown", "Running"]);
 });

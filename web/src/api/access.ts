@@ -19,6 +19,9 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
+/** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
+export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
+
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
   queryOptions({

@@ -136,6 +136,11 @@ const toolboxTools = createRoute({
   path: "/tools",
   component: lazyRouteComponent(() => import("@/pages/toolbox/tools.tsx"), "ToolsTab"),
 });
+const toolboxConnect = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/connect",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/connect.tsx"), "ToolboxConnectTab"),
+});
 const toolboxSystem = createRoute({
   getParentRoute: () => toolbox,
   path: "/system",
@@ -262,7 +267,7 @@ export const routeTree = root.addChildren([
     home,
     toolboxes,
     toolboxNew,
-    toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
+    toolbox.addChildren([toolboxOverview, toolboxTools, toolboxConnect, toolboxSystem, toolboxActivity]),
     tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
     marketplace,
     deploy,
