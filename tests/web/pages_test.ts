@@ -23,6 +23,7 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["tool-logs", (id, tool) => `/toolboxes/${id}/tools/${tool}/logs`, "heading:Sample"],
   ["tool-configuration", (id, tool) => `/toolboxes/${id}/tools/${tool}/configuration`, "heading:Sample"],
   ["tool-activity", (id, tool) => `/toolboxes/${id}/tools/${tool}/activity`, "heading:Sample"],
+  ["tool-usage", (id, tool) => `/toolboxes/${id}/tools/${tool}/usage`, "heading:Calls of its tools"],
   ["tool-sharing", (id, tool) => `/toolboxes/${id}/tools/${tool}/sharing`, "heading:Sample"],
   ["marketplace", () => "/marketplace", "heading:Marketplace"],
   ["deploy", () => `/marketplace/${SAMPLE}/deploy`, "heading:What will run"],

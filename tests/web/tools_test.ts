@@ -125,6 +125,16 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await page.goto(tool);
   });
 
+  await t.step("its use is told by day, tool and client", async () => {
+    await tab(person, "Usage");
+    // The agent tells it with a heartbeat, and the page asks at rest.
+    const row = page.getByRole("row").filter({ hasText: "add" }).filter({ hasText: "Deno" });
+    await row.waitFor({ timeout: 120_000 });
+    await page.getByRole("img", { name: /^Calls by day.*: \d+ calls?, 0 errors, / }).locator("canvas").waitFor();
+    await picture(page, "tool-usage");
+    await isClean(page);
+  });
+
   await t.step("what changes is shown before it is applied, and is then seen on the machine", async () => {
     await tab(person, "Configuration");
     await page.getByLabel("Image (optional)").fill("toolbox/sample-mcp:v2");
@@ -291,6 +301,7 @@ Deno.test("every page of tools in every look, and what does not start says what 
     ["logs", `${base}/logs`, "serving MCP"],
     ["configuration", `${base}/configuration`, "As it is"],
     ["history", `${base}/activity`, "starting → running"],
+    ["usage", `${base}/usage`, "No tool was called in the last 30 days"],
     ["sharing", `${base}/sharing`, "Nobody but you"],
     ["connect-all", `/toolboxes/${toolbox}/connect`, "Waiting for your client…"],
     ["broken", `/toolboxes/${toolbox}/tools/${brokenId}`, "start_failed"],
@@ -337,6 +348,11 @@ Deno.test("every page of tools in every look, and what does not start says what 
     await web.stack.control("start", "postgrest");
     await person.go("/marketplace");
     await says(person, "Context7");
+    await person.page.route("**/mcp/usage?*", (route) => route.abort());
+    await person.go(`${base}/usage`);
+    await says(person, "The use could not be read");
+    await picture(person.page, "usage-failed");
+    await isClean(person.page);
     await web.stack.control("stop", "dtma");
     await person.go(base);
     await says(person, "The agent does not answer, so this is what was last known");

@@ -30,6 +30,16 @@ export const accessQuery = (toolboxId: string) =>
       (await answer(api().tools.GET("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, signal }))).access,
   });
 
+/** How an MCP server was used, by day, tool and client, the newest first. */
+export const usageQuery = (toolboxId: string, instance: string, days: number) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "usage", instance, days],
+    queryFn: async ({ signal }) => {
+      const params = { path: { toolboxId, instance }, query: { days } };
+      return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/usage", { params, signal }))).usage;
+    },
+  });
+
 interface AccessRow extends Omit<Access, "toolbox_id" | "instance_id"> {
   account_tool_environment_id: string;
   account_tool_instance_id: string | null;

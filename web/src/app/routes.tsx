@@ -189,6 +189,13 @@ const toolActivity = createRoute({
   path: "/activity",
   component: lazyRouteComponent(() => import("@/pages/tool/activity.tsx"), "ToolActivityTab"),
 });
+const toolUsage = createRoute({
+  getParentRoute: () => tool,
+  path: "/usage",
+  validateSearch: (search: Record<string, unknown>): { days?: 7 | 90 | undefined } =>
+    search.days === 7 || search.days === 90 ? { days: search.days } : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/usage.tsx"), "UsageTab"),
+});
 const toolSharing = createRoute({
   getParentRoute: () => tool,
   path: "/sharing",
@@ -268,7 +275,7 @@ export const routeTree = root.addChildren([
     toolboxes,
     toolboxNew,
     toolbox.addChildren([toolboxOverview, toolboxTools, toolboxConnect, toolboxSystem, toolboxActivity]),
-    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
+    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolUsage, toolSharing]),
     marketplace,
     deploy,
     activity,

@@ -30,6 +30,7 @@ const TABS = [
   { to: "/toolboxes/$toolboxId/tools/$instanceId/activity", label: "Activity" },
 ] as const;
 const LAST_MCP_TABS = [
+  { to: "/toolboxes/$toolboxId/tools/$instanceId/usage", label: "Usage" },
   { to: "/toolboxes/$toolboxId/tools/$instanceId/sharing", label: "Sharing" },
 ] as const;
 
