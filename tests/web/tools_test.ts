@@ -332,6 +332,11 @@ Deno.test("every page of tools in every look, and what does not start says what 
   await t.step("loading and failed", async () => {
     const person = await web.person();
     await person.signIn(demo.email, demo.password);
+    await person.page.route("**/mcp/usage?*", (route) => route.abort());
+    await person.go(`${base}/usage`);
+    await says(person, "The use could not be read");
+    await picture(person.page, "usage-failed");
+    await isClean(person.page);
     await web.stack.control("stop", "postgrest");
     for (
       const [page, path, text] of [
@@ -348,11 +353,6 @@ Deno.test("every page of tools in every look, and what does not start says what 
     await web.stack.control("start", "postgrest");
     await person.go("/marketplace");
     await says(person, "Context7");
-    await person.page.route("**/mcp/usage?*", (route) => route.abort());
-    await person.go(`${base}/usage`);
-    await says(person, "The use could not be read");
-    await picture(person.page, "usage-failed");
-    await isClean(person.page);
     await web.stack.control("stop", "dtma");
     await person.go(base);
     await says(person, "The agent does not answer, so this is what was last known");

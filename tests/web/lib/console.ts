@@ -35,8 +35,10 @@ export class Person {
     });
     page.on("requestfailed", (request) => {
       const why = request.failure()?.errorText;
-      // Who leaves a page ends its requests.
-      if (request.url().startsWith(`${url}/assets/`) && why !== "net::ERR_ABORTED") {
+      // Who leaves a page ends its requests; containers that come and go change the machine's network, and what is missed
+      // then is asked for again.
+      const usual = why === "net::ERR_ABORTED" || why === "net::ERR_NETWORK_CHANGED";
+      if (request.url().startsWith(`${url}/assets/`) && !usual) {
         this.complaints.push(`${why} ${request.url()}`);
       }
     });
