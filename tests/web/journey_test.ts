@@ -3,13 +3,13 @@
 // with what is. What breaks the machine is real, and the screen says so within fifteen seconds.
 
 import assert from "node:assert/strict";
-import { docker, eventually, signIn } from "../e2e/lib/mod.ts";
+import { docker, eventually } from "../e2e/lib/mod.ts";
 import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
 import { OwnMachine } from "./lib/machine.ts";
+import { connect, makeToken, open, SAMPLE, tab } from "./lib/tool.ts";
 
 const EMAIL = "ada@toolbox.local";
 const PASSWORD = "correct horse battery staple";
-const SAMPLE = "00000000-0000-0000-0000-0000000000aa";
 const IMAGE = "toolbox/sample-mcp:dev";
 /** How long the screen may take to say what is, in milliseconds: the pause between two questions, and an answer. */
 const TRUTH = 15_000;
@@ -80,16 +80,39 @@ Deno.test("from signing up to forgetting the machine", async (t) => {
     await run(`docker save ${IMAGE} | docker --host ${droplet.dockerHost} load`);
     await page.getByRole("link", { name: "Tools", exact: true }).click();
     await says(person, "No tool runs here yet", 10_000);
-    const owner = await signIn(web.stack.ready, EMAIL, PASSWORD);
-    const reply = await owner.tools.on(toolbox).deploy("Sample", {}, { catalogId: SAMPLE });
-    assert.equal(reply.status, 202, reply.text);
-    const row = page.getByRole("listitem").filter({ hasText: "Sample" });
-    await row.locator('[data-state-word="Running"][data-tone="ok"]').waitFor({ timeout: 40_000 });
+    await page.getByRole("link", { name: "Deploy a tool" }).first().click();
+    await page.getByRole("link", { name: `Deploy ${SAMPLE}` }).click();
+    await page.getByLabel("Name", { exact: true }).fill("Sample");
+    await page.getByRole("button", { name: "Deploy to berlin-1" }).click();
+    await page.locator('[data-state-word="Running"][data-tone="ok"]').waitFor({ timeout: 40_000 });
     const running = await docker("--host", droplet.dockerHost, "ps", "--format", "{{.Image}}");
     assert.match(running, /sample-mcp/, "it runs in Docker when the page says so");
-    await row.locator('[data-state-word="Healthy"]').waitFor({ timeout: 40_000 });
+    await page.locator('[data-state-word="Healthy"]').waitFor({ timeout: 40_000 });
+  });
+
+  await step("one of its tools is tried, a real MCP client connects, and its log goes on", async () => {
+    await open(person, "echo");
+    await page.getByLabel("message").fill("hello from Berlin");
+    await page.getByRole("button", { name: "Call", exact: true }).click();
+    await page.getByRole("region", { name: "Result" }).getByText("hello from Berlin").waitFor();
+    await tab(person, "Connect");
+    const { url, token } = await makeToken(person);
+    // The machine's own way to the project is not this program's.
+    await using client = await connect(web.stack.ready.url + new URL(url).pathname, token);
+    assert.match(JSON.stringify(await client.callTool({ name: "add", arguments: { a: 2, b: 3 } })), /5/);
+    await says(person, /Connected: Deno 2/, 15_000);
+    await picture(page, "journey-client");
+    await tab(person, "Logs");
+    await page.getByRole("log").getByText('tools/call "add" ok').waitFor();
+    await client.callTool({ name: "uptime", arguments: {} });
+    await page.getByRole("log").getByText('tools/call "uptime" ok').waitFor({ timeout: 10_000 });
+    await page.goto(`${web.url}/toolboxes/${toolbox}/tools`);
+    const row = page.getByRole("listitem").filter({ hasText: "Sample" });
+    await row.locator('[data-state-word="Healthy"]').waitFor({ timeout: 20_000 });
     await picture(page, "journey-tools");
     await isClean(page);
+    const readme = Deno.env.get("TOOLBOX_README_PICTURE");
+    if (readme !== undefined) await page.screenshot({ path: readme, clip: { x: 0, y: 0, width: 1280, height: 420 } });
   });
 
   await step("stopped and started from the list, each is seen before it is said", async () => {
@@ -153,7 +176,8 @@ Deno.test("from signing up to forgetting the machine", async (t) => {
   });
 
   await step("what happened is in Activity: who, what, from what to what", async () => {
-    await page.getByRole("link", { name: "Activity", exact: true }).click();
+    const parts = page.getByRole("navigation", { name: "Parts of this toolbox" });
+    await parts.getByRole("link", { name: "Activity" }).click();
     await says(person, /Sample: .*→ running/, 10_000);
     await says(person, /agent restart/, 10_000);
     await picture(page, "journey-activity");

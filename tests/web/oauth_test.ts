@@ -98,6 +98,8 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     assert.ok(!await page.getByLabel("Notes").isChecked());
     await page.getByText("Now: echo, add").waitFor();
     await shown(person, "grant");
+    await page.getByLabel("Only those that the server calls read-only").check();
+    await page.getByText("Now: echo, add").waitFor();
     await page.getByRole("button", { name: "Let it in" }).click();
     await page.getByText("Done. Go back to the application").waitFor();
     assert.equal((await toolsOf(app, url(two))).length, 4);
@@ -124,7 +126,8 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
   await t.step("connected applications are listed; one server is taken back, then all", async () => {
     await page.goto(`${web.url}/settings/applications`);
     await page.getByRole("heading", { name: NAME }).waitFor();
-    await page.getByText("Notes (local)").waitFor();
+    await page.getByText("Notes (local) · add · until").waitFor();
+    await page.getByText("Calendar (local) · all tools · read-only · until").waitFor();
     await shown(person, "applications");
     const calendar = page.getByRole("listitem").filter({ hasText: "Calendar (local)" });
     await calendar.getByRole("button", { name: "Take back" }).click();

@@ -5,6 +5,7 @@ import { AT_REST, LIVE, MOVING, pollAfter } from "../../web/src/lib/polling.ts";
 import { type Observed, shown } from "../../web/src/lib/state.ts";
 import { fromServer, learnServerTime } from "../../web/src/lib/server-time.ts";
 import { type ToolFacts, toolState } from "../../web/src/lib/states.ts";
+import { boundInWords, byDay } from "../../web/src/lib/usage.ts";
 
 const running = (goodFor: number | null): Observed => ({ word: "Running", tone: "ok", asOf: 1_000, goodFor });
 
@@ -53,6 +54,8 @@ Deno.test("no status of a tool is green but running, and none is green when its 
   ) {
     ok(shown(toolState({ ...facts, status_on_toolbox: status }), now).tone !== "ok", status);
   }
+  const unheard = shown(toolState({ ...facts, heard: false }), now + 1_000);
+  equal([unheard.tone, unheard.last], ["unknown", "Running"]);
   const silent = shown(toolState({ ...facts, unknown_since: new Date(now - 1_000).toISOString() }), now);
   equal([silent.tone, silent.last], ["unknown", "Running"]);
 });
@@ -72,4 +75,19 @@ Deno.test("ages are those of the servers, also where this computer's clock is wr
   learnServerTime(here - 600_000 - 1_000, here);
   learnServerTime(here - 600_000, here);
   equal(fromServer(new Date(here - 600_000 - 30_000).toISOString()), here - 30_000);
+});
+
+Deno.test("use is shown for each day, also without a call, and for no day beyond", () => {
+  const row = { tool: "add", client: "a", calls: 2, errors: 1, bytes: 10, p50_ms: 5, p95_ms: 25 };
+  const days = byDay(
+    [{ ...row, day: "2026-03-02" }, { ...row, day: "2026-03-02", client: "b" }, { ...row, day: "2026-02-01" }],
+    3,
+    Date.parse("2026-03-02T23:59:00Z"),
+  );
+  equal(days, [
+    { at: Date.parse("2026-02-28") / 1000, calls: 0, errors: 0 },
+    { at: Date.parse("2026-03-01") / 1000, calls: 0, errors: 0 },
+    { at: Date.parse("2026-03-02") / 1000, calls: 4, errors: 2 },
+  ]);
+  equal([25, 2_500, 300_000, 86_400_000].map(boundInWords), ["25 ms", "2.5 s", "5 min", "a day"]);
 });

@@ -3,12 +3,9 @@
 // that does not start; a log of 100,000 lines; each page in each look.
 
 import assert from "node:assert/strict";
-import { Client } from "@modelcontextprotocol/sdk/client";
-// Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
-// @ts-types="../../node_modules/@modelcontextprotocol/sdk/dist/esm/client/streamableHttp.d.ts"
-import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { docker, GENERIC_CATALOG_ID, SAMPLE_CATALOG_ID, signIn } from "../e2e/lib/mod.ts";
 import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
+import { connect, makeToken, open, SAMPLE, tab, tabTo } from "./lib/tool.ts";
 
 /** A name that would be a script if it were shown as anything but text. */
 const BAD = "<img src=x onerror='globalThis.harmed=1'>";
@@ -38,19 +35,6 @@ async function says(person: Person, text: string | RegExp, timeout = 20_000): Pr
 const state = (person: Person, word: string) =>
   person.page.locator(`[data-state-word="${word}"][data-tone="ok"]`).first();
 
-/** Opens a part of the page of a tool. */
-async function tab(person: Person, name: string): Promise<void> {
-  await person.page.getByRole("navigation", { name: "Parts of this tool" }).getByRole("link", { name }).click();
-}
-
-/** Opens a tool of the server. */
-async function open(person: Person, tool: string): Promise<void> {
-  const { page } = person;
-  await tab(person, "Tools");
-  await page.getByRole("list", { name: "Tools of the server" }).getByRole("button", { name: tool }).click();
-  await page.getByRole("heading", { name: tool, exact: true }).waitFor();
-}
-
 Deno.test("from the catalog to a tool that is used, changed, closed and deleted", async (t) => {
   await using web = await openConsole();
   const { demo, toolbox_id: toolbox } = web.stack.ready;
@@ -60,8 +44,8 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
 
   await t.step("two clicks from the catalog to a tool that runs", async () => {
     await page.getByRole("searchbox", { name: "Search the catalog" }).fill("harmless toolbox");
-    assert.match(page.url(), /q=harmless/, "a search has an address");
-    await page.getByRole("link", { name: "Deploy Toolbox sample MCP server" }).click();
+    await page.waitForURL(/q=harmless/);
+    await page.getByRole("link", { name: `Deploy ${SAMPLE}` }).click();
     await says(person, "only through your URL");
     await page.getByRole("button", { name: "Deploy to local" }).click();
     await page.getByRole("list", { name: "What is under way" }).waitFor();
@@ -96,10 +80,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
   let url = "";
   await t.step("a client with a token is waited for, and seen", async () => {
     await tab(person, "Connect");
-    url = (await page.locator("code").filter({ hasText: "/functions/v1/mcp/" }).first().innerText()).trim();
-    await page.getByRole("button", { name: "With a token" }).click();
-    await page.getByRole("button", { name: "Create token" }).click();
-    token = await page.getByTestId("snippet").filter({ hasText: /^tbx_[0-9a-f]{64}$/ }).innerText();
+    ({ url, token } = await makeToken(person));
     await says(person, "Waiting for your client…");
     assert.ok((await page.getByTestId("snippet").nth(1).innerText()).includes(token), "it is in what the host needs");
     await picture(page, "tool-waiting");
@@ -126,6 +107,34 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await isClean(page);
   });
 
+  await t.step("one URL has the tools of the whole toolbox, with a token of its own", async () => {
+    await person.go(`/toolboxes/${toolbox}/connect`);
+    await says(person, "Now: toolbox-sample.");
+    const all = await makeToken(person);
+    assert.equal(all.url, `${web.stack.ready.url}/functions/v1/mcp/toolbox/${toolbox}`);
+    await says(person, "Waiting for your client…");
+    await using client = await connect(all.url, all.token);
+    const { tools } = await client.listTools();
+    const add = tools.find(({ name }) => name.endsWith("__add"));
+    assert.ok(add, JSON.stringify(tools));
+    const { content } = await client.callTool({ name: add.name, arguments: { a: 20, b: 3 } });
+    assert.match(JSON.stringify(content), /23/);
+    await says(person, /Connected: Deno 2/, 15_000);
+    await picture(page, "toolbox-connected");
+    await isClean(page);
+    await page.goto(tool);
+  });
+
+  await t.step("its use is told by day, tool and client", async () => {
+    await tab(person, "Usage");
+    // The agent tells it with a heartbeat, and the page asks at rest.
+    const row = page.getByRole("row").filter({ hasText: "add" }).filter({ hasText: "Deno" });
+    await row.waitFor({ timeout: 120_000 });
+    await page.getByRole("img", { name: /^Calls by day.*: \d+ calls?, 0 errors, / }).locator("canvas").waitFor();
+    await picture(page, "tool-usage");
+    await isClean(page);
+  });
+
   await t.step("what changes is shown before it is applied, and is then seen on the machine", async () => {
     await tab(person, "Configuration");
     await page.getByLabel("Image (optional)").fill("toolbox/sample-mcp:v2");
@@ -144,7 +153,8 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
 
   await t.step("who lost access is refused", async () => {
     await tab(person, "Sharing");
-    await page.getByRole("button", { name: /Revoke/ }).click();
+    const own = page.getByRole("listitem").filter({ hasText: "for toolbox-sample" });
+    await own.getByRole("button", { name: /Revoke/ }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("textbox").fill("My client");
     await dialog.getByRole("button", { name: "Revoke" }).click();
@@ -253,12 +263,34 @@ Deno.test("every page of tools in every look, and what does not start says what 
   const { demo, toolbox_id: toolbox } = web.stack.ready;
   const owner = await signIn(web.stack.ready, demo.email, demo.password);
   const { tools } = owner;
-  const made = await tools.deploy("sample", {}, { catalogId: SAMPLE_CATALOG_ID, wait: 40 });
-  const { instanceId } = JSON.parse(made.text);
+  let base = "";
+  await t.step("with the keyboard alone, from signing in to a tool that runs", async () => {
+    const person = await web.person();
+    const { page } = person;
+    await person.go("/sign-in?next=/marketplace");
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await tabTo(page, "Email");
+    await page.keyboard.type(demo.email);
+    await tabTo(page, "Password");
+    await page.keyboard.type(demo.password);
+    await page.keyboard.press("Enter");
+    await says(person, SAMPLE);
+    await tabTo(page, "Search the catalog");
+    await page.keyboard.type("harmless toolbox");
+    await tabTo(page, `Deploy ${SAMPLE}`);
+    await page.keyboard.press("Enter");
+    await says(person, "only through your URL");
+    await tabTo(page, "Deploy to local");
+    await page.keyboard.press("Enter");
+    await state(person, "Running").waitFor();
+    await state(person, "Healthy").waitFor({ timeout: 40_000 });
+    base = new URL(page.url()).pathname;
+    assert.deepEqual(person.complaints, []);
+    await person.context.close();
+  });
   const broken = await tools.deploy("broken", { entrypoint: ["/nothing"] }, { catalogId: SAMPLE_CATALOG_ID, wait: 40 });
   const brokenId = JSON.parse(broken.text).error?.details?.tool_instance?.id;
   assert.ok(brokenId, broken.text);
-  const base = `/toolboxes/${toolbox}/tools/${instanceId}`;
   const PAGES: [string, string, string | RegExp][] = [
     ["marketplace", "/marketplace", "Context7"],
     ["marketplace-nothing", "/marketplace?q=nosuchthing", "Nothing in the catalog is like this"],
@@ -270,7 +302,9 @@ Deno.test("every page of tools in every look, and what does not start says what 
     ["logs", `${base}/logs`, "serving MCP"],
     ["configuration", `${base}/configuration`, "As it is"],
     ["history", `${base}/activity`, "starting → running"],
+    ["usage", `${base}/usage`, "No tool was called in the last 30 days"],
     ["sharing", `${base}/sharing`, "Nobody but you"],
+    ["connect-all", `/toolboxes/${toolbox}/connect`, "Waiting for your client…"],
     ["broken", `/toolboxes/${toolbox}/tools/${brokenId}`, "start_failed"],
     ["all-activity", "/activity", "now deploying"],
     ["rollouts", "/rollouts", "Replace agents"],
@@ -299,6 +333,11 @@ Deno.test("every page of tools in every look, and what does not start says what 
   await t.step("loading and failed", async () => {
     const person = await web.person();
     await person.signIn(demo.email, demo.password);
+    await person.page.route("**/mcp/usage?*", (route) => route.abort());
+    await person.go(`${base}/usage`);
+    await says(person, "The use could not be read");
+    await picture(person.page, "usage-failed");
+    await isClean(person.page);
     await web.stack.control("stop", "postgrest");
     for (
       const [page, path, text] of [
@@ -318,23 +357,11 @@ Deno.test("every page of tools in every look, and what does not start says what 
     await web.stack.control("stop", "dtma");
     await person.go(base);
     await says(person, "The agent does not answer, so this is what was last known");
-    assert.equal(await state(person, "Healthy").count(), 0, "no server is called healthy that nobody can ask");
+    await says(person, "The agent does not answer, so no client can come in now");
+    for (const word of ["Healthy", "Running"]) {
+      assert.equal(await state(person, word).count(), 0, `nothing is called ${word} that nobody can ask`);
+    }
     await picture(person.page, "tool-failed");
     await isClean(person.page);
   });
 });
-
-/** A real MCP client, as another program on another machine would be. */
-async function connect(url: string, token: string): Promise<Client & AsyncDisposable> {
-  const client = new Client({ name: "another-program", version: "1.2" });
-  const transport = new StreamableHTTPClientTransport(new URL(url), {
-    requestInit: { headers: { authorization: `Bearer ${token}` } },
-  });
-  await client.connect(transport);
-  return Object.assign(client, {
-    async [Symbol.asyncDispose]() {
-      await transport.terminateSession().catch(() => {});
-      await client.close();
-    },
-  });
-}

@@ -19,12 +19,25 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
+/** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
+export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
+
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
   queryOptions({
     queryKey: ["toolboxes", toolboxId, "access"],
     queryFn: async ({ signal }) =>
       (await answer(api().tools.GET("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, signal }))).access,
+  });
+
+/** How an MCP server was used, by day, tool and client, the newest first. */
+export const usageQuery = (toolboxId: string, instance: string, days: number) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "usage", instance, days],
+    queryFn: async ({ signal }) => {
+      const params = { path: { toolboxId, instance }, query: { days } };
+      return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/usage", { params, signal }))).usage;
+    },
   });
 
 interface AccessRow extends Omit<Access, "toolbox_id" | "instance_id"> {

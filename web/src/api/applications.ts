@@ -80,15 +80,18 @@ export interface Choice {
   instanceId: string | null;
   /** None: all tools. */
   tools: string[] | null;
+  /** Only those of them that their server calls read-only. */
+  readOnly: boolean;
 }
 
 export async function letIn(client: Application, choices: Choice[], seconds: number | null): Promise<void> {
-  for (const { toolboxId, instanceId, tools } of choices) {
+  for (const { toolboxId, instanceId, tools, readOnly } of choices) {
     const body = {
       name: (client.name.replace(/\p{Cc}/gu, " ").trim() || client.id).slice(0, 255),
       clientId: client.id,
       ...(instanceId === null ? {} : { instanceId }),
       ...(tools === null ? {} : { allowedTools: tools }),
+      ...(readOnly && { readOnly }),
       ...(seconds === null ? {} : { expiresInSeconds: seconds }),
     };
     await answer(api().tools.POST("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, body }));

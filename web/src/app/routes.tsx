@@ -136,6 +136,11 @@ const toolboxTools = createRoute({
   path: "/tools",
   component: lazyRouteComponent(() => import("@/pages/toolbox/tools.tsx"), "ToolsTab"),
 });
+const toolboxConnect = createRoute({
+  getParentRoute: () => toolbox,
+  path: "/connect",
+  component: lazyRouteComponent(() => import("@/pages/toolbox/connect.tsx"), "ToolboxConnectTab"),
+});
 const toolboxSystem = createRoute({
   getParentRoute: () => toolbox,
   path: "/system",
@@ -183,6 +188,13 @@ const toolActivity = createRoute({
   getParentRoute: () => tool,
   path: "/activity",
   component: lazyRouteComponent(() => import("@/pages/tool/activity.tsx"), "ToolActivityTab"),
+});
+const toolUsage = createRoute({
+  getParentRoute: () => tool,
+  path: "/usage",
+  validateSearch: (search: Record<string, unknown>): { days?: 7 | 90 | undefined } =>
+    search.days === 7 || search.days === 90 ? { days: search.days } : {},
+  component: lazyRouteComponent(() => import("@/pages/tool/usage.tsx"), "UsageTab"),
 });
 const toolSharing = createRoute({
   getParentRoute: () => tool,
@@ -262,8 +274,8 @@ export const routeTree = root.addChildren([
     home,
     toolboxes,
     toolboxNew,
-    toolbox.addChildren([toolboxOverview, toolboxTools, toolboxSystem, toolboxActivity]),
-    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolSharing]),
+    toolbox.addChildren([toolboxOverview, toolboxTools, toolboxConnect, toolboxSystem, toolboxActivity]),
+    tool.addChildren([toolConnect, toolTools, toolLogs, toolConfiguration, toolActivity, toolUsage, toolSharing]),
     marketplace,
     deploy,
     activity,

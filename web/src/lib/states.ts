@@ -135,6 +135,8 @@ export interface ToolFacts {
   error: { code: string; message: string } | null;
   /** It comes from a question that was just answered by the agent. */
   live: boolean;
+  /** False where the page knows that the agent does not answer. */
+  heard?: boolean;
   /** What is going on, in words. */
   progress?: string | null;
 }
@@ -149,12 +151,15 @@ export function toolState(tool: ToolFacts): Observed {
   const evidence = tool.error?.message ?? tool.progress ??
     (tool.live ? "Seen by the agent" : "As the agent last reported");
   if (tone === "moving") return { word, tone, asOf, goodFor: null, evidence };
+  if (tool.heard === false) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
   const named = tool.error?.code === "crash_loop" ? "Crash loop" : word;
   return { word: named, tone, asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence };
 }
 
-/** A tool as the function tells of it. */
-export function toolFacts(tool: Tool): ToolFacts {
+const UNHEARD = "The agent does not answer; this is what was last known";
+
+/** A tool as the function tells of it; `heard` is whether its agent answers. */
+export function toolFacts(tool: Tool, heard = true): ToolFacts {
   const progress = tool.live?.progress;
   return {
     status_on_toolbox: tool.status_on_toolbox,
@@ -162,6 +167,7 @@ export function toolFacts(tool: Tool): ToolFacts {
     unknown_since: tool.unknown_since ?? null,
     error: tool.error ?? null,
     live: tool.state_source === "live",
+    heard,
     progress: progress ? progressInWords(progress) : null,
   };
 }
@@ -183,10 +189,12 @@ const MCP: Record<McpHealth["state"], [string, Tone]> = {
   "not-mcp": ["No MCP server", "off"],
 };
 
-export function mcpState(mcp: McpHealth): Observed {
+/** What the agent found counts no longer than the agent is `heard`. */
+export function mcpState(mcp: McpHealth, heard = true): Observed {
   const [word, tone] = MCP[mcp.state];
-  const goodFor = mcp.state === "not-mcp" ? null : MCP_FOR;
-  return { word, tone, asOf: fromServer(mcp.checked_at), goodFor, evidence: mcp.evidence };
+  const asOf = fromServer(mcp.checked_at);
+  if (!heard) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
+  return { word, tone, asOf, goodFor: mcp.state === "not-mcp" ? null : MCP_FOR, evidence: mcp.evidence };
 }
 
 const VERDICT: Record<Verdict, [string, Tone]> = {
@@ -208,6 +216,11 @@ export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
   ineffective: "Tools reach the machine: the rules have no effect",
   unavailable: "Tools reach the machine: rules cannot be set",
 };
+
+/** It speaks MCP, as it was deployed. */
+export function speaksMcp(tool: Tool): boolean {
+  return tool.transport !== null && tool.transport !== undefined && tool.transport !== "none";
+}
 
 /** Whether somebody asked for something that is not seen yet. */
 export function isMoving({ tone, asOf, goodFor }: Observed, now = Date.now()): boolean {

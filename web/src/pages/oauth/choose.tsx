@@ -19,6 +19,8 @@ export const USUAL_TIME = 1;
 export type Chosen = Record<string, Choice>;
 export const keyOf = (toolboxId: string, instanceId: string | null) => `${toolboxId}/${instanceId ?? ""}`;
 
+const ANY = { tools: null, readOnly: false };
+
 interface Props {
   servers: McpServer[];
   chosen: Chosen;
@@ -38,7 +40,8 @@ export function ChooseServers({ servers, chosen, onChange }: Props) {
     <div className="grid gap-4">
       {[...toolboxes].map(([toolboxId, its]) => {
         const whole = keyOf(toolboxId, null);
-        const isAll = chosen[whole] !== undefined;
+        const all = chosen[whole];
+        const isAll = all !== undefined;
         const isOwn = its.every((server) => server.is_own);
         return (
           <fieldset key={toolboxId} className="grid gap-1 rounded-md border border-line p-3">
@@ -54,13 +57,13 @@ export function ChooseServers({ servers, chosen, onChange }: Props) {
                     label={server.name}
                     checked={isAll || choice !== undefined}
                     disabled={isAll}
-                    onChange={(on) => put({ toolboxId, instanceId: server.instance_id, tools: null }, on)}
+                    onChange={(on) => put({ ...ANY, toolboxId, instanceId: server.instance_id }, on)}
                   />
                   {!isAll && choice !== undefined && (
                     <ChooseTools
                       server={server}
-                      tools={choice.tools}
-                      onChange={(tools) => put({ ...choice, tools }, true)}
+                      choice={choice}
+                      onChange={(changed) => put({ ...choice, ...changed }, true)}
                     />
                   )}
                 </div>
@@ -70,8 +73,13 @@ export function ChooseServers({ servers, chosen, onChange }: Props) {
               <Check
                 label="All servers of this toolbox, also those to come"
                 checked={isAll}
-                onChange={(on) => put({ toolboxId, instanceId: null, tools: null }, on)}
+                onChange={(on) => put({ ...ANY, toolboxId, instanceId: null }, on)}
               />
+            )}
+            {isAll && (
+              <div className="ml-6">
+                <ReadOnly checked={all.readOnly} onChange={(readOnly) => put({ ...all, readOnly }, true)} />
+              </div>
             )}
           </fieldset>
         );
@@ -81,18 +89,23 @@ export function ChooseServers({ servers, chosen, onChange }: Props) {
 }
 
 function ChooseTools(
-  { server, tools, onChange }: {
+  { server, choice: { tools, readOnly }, onChange }: {
     server: McpServer;
-    tools: string[] | null;
-    onChange: (tools: string[] | null) => void;
+    choice: Choice;
+    onChange: (changed: Partial<Pick<Choice, "tools" | "readOnly">>) => void;
   },
 ) {
   const { instance_id: id } = server;
   const listed = useQuery(mcpToolsQuery(id));
   useEffect(() => () => closeMcp(id), [id]);
-  const names = (listed.data ?? []).map(({ name }) => name);
+  const names = (listed.data ?? []).filter(({ annotations }) => !readOnly || annotations.readOnlyHint === true)
+    .map(({ name }) => name);
   return (
     <div className="ml-6 grid gap-1">
+      <ReadOnly
+        checked={readOnly}
+        onChange={(on) => onChange({ readOnly: on })}
+      />
       <Check
         label={server.allowed_tools == null
           ? "All its tools, also those to come"
@@ -100,7 +113,7 @@ function ChooseTools(
         checked={tools === null}
         // Until they are known there is nothing to choose from.
         disabled={tools === null && !listed.isSuccess}
-        onChange={(all) => onChange(all ? null : names)}
+        onChange={(all) => onChange({ tools: all ? null : names })}
       />
       {/* The line stays, so that nothing below it moves under a pointer. */}
       {tools === null && !listed.isError && (
@@ -122,12 +135,23 @@ function ChooseTools(
               key={name}
               label={<code className="font-mono text-xs">{name}</code>}
               checked={tools.includes(name)}
-              onChange={(on) => onChange(on ? [...tools, name] : tools.filter((each) => each !== name))}
+              onChange={(on) => onChange({ tools: on ? [...tools, name] : tools.filter((each) => each !== name) })}
             />
           ))}
         </div>
       )}
     </div>
+  );
+}
+
+/** The server says which of its tools are, and is believed. */
+function ReadOnly({ checked, onChange }: { checked: boolean; onChange: (on: boolean) => void }) {
+  return (
+    <Check
+      label="Only those that the server calls read-only"
+      checked={checked}
+      onChange={onChange}
+    />
   );
 }
 
@@ -145,7 +169,7 @@ function Check(
       <input
         id={id}
         type="checkbox"
-        className="size-4 accent-accent"
+        className="size-4 shrink-0 accent-accent"
         checked={checked}
         disabled={disabled}
         onChange={(event) => onChange(event.target.checked)}

@@ -96,10 +96,11 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
       toolboxId: each.toolbox_id,
       instanceId: each.instance_id ?? null,
       tools: each.allowed_tools ?? null,
+      readOnly: each.read_only,
     })),
     ...(only === undefined || before.length > 0
       ? []
-      : [{ toolboxId: only.toolbox_id, instanceId: only.instance_id, tools: null }]),
+      : [{ toolboxId: only.toolbox_id, instanceId: only.instance_id, tools: null, readOnly: false }]),
   ].map((choice) => [keyOf(choice.toolboxId, choice.instanceId), choice]));
   const choices = Object.values(chosen);
   const decision = useMutation({

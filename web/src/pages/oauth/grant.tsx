@@ -54,7 +54,12 @@ function Grant({ client, servers, wanted = "" }: { client: Application; servers:
   const first: Chosen = {};
   if (server !== undefined) {
     const instanceId = wanted.startsWith(TOOLBOX) && server.is_own ? null : server.instance_id;
-    first[keyOf(server.toolbox_id, instanceId)] = { toolboxId: server.toolbox_id, instanceId, tools: null };
+    first[keyOf(server.toolbox_id, instanceId)] = {
+      toolboxId: server.toolbox_id,
+      instanceId,
+      tools: null,
+      readOnly: false,
+    };
   }
   const [chosen, setChosen] = useState(first);
   const [time, setTime] = useState(USUAL_TIME);

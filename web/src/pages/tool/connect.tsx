@@ -1,27 +1,15 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
-import { useState } from "react";
-import { type Access, accessQuery, connectionQuery, type Host } from "@/api/access.ts";
-import { answer, api } from "@/api/client.ts";
-import { Age } from "@/components/age.tsx";
-import { Copy, Snippet } from "@/components/copy.tsx";
+import { useQuery } from "@tanstack/react-query";
+import { connectionQuery } from "@/api/access.ts";
+import { Connect } from "@/components/connect.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
-import { Button } from "@/components/ui/button.tsx";
-import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
-import { Field, Input } from "@/components/ui/field.tsx";
-import { clientName, hostName, isHostLink, kindInWords, NO_TOKEN } from "@/lib/hosts.ts";
-import { LIVE } from "@/lib/polling.ts";
-import { fromServer } from "@/lib/server-time.ts";
-import { usePolling } from "@/lib/use-polling.ts";
-import { speaksMcp, useTool } from "./layout.tsx";
+import { Skeleton } from "@/components/ui/card.tsx";
+import { speaksMcp } from "@/lib/states.ts";
+import { useTool } from "./layout.tsx";
 
-/** The heart: the URL, a way in, and whether somebody came in. */
 export function ConnectTab() {
-  const { toolboxId, instanceId, tool } = useTool();
+  const { toolboxId, instanceId, tool, heard } = useTool();
   const connection = useQuery(connectionQuery(toolboxId, instanceId));
-  const [made, setMade] = useState<Made | null>(null);
-  const [chosen, setChosen] = useState<Way>("oauth");
   const data = tool.data?.tool_instance;
   if (data !== undefined && !speaksMcp(data)) {
     return (
@@ -45,260 +33,18 @@ export function ConnectTab() {
       )
       : <Skeleton className="h-40 w-full" />;
   }
-  const { url, hosts } = connection.data;
-  const signsIn = hosts.some(({ auth }) => auth === "oauth");
-  const way = signsIn ? chosen : "token";
-  const shown = way === "token" && made !== null ? made.hosts : hosts.filter(({ auth }) => auth === way);
+  const problem = !heard
+    ? "The agent does not answer, so no client can come in now."
+    : data?.status_on_toolbox !== "running"
+    ? "The tool does not run, so no client can use it now."
+    : null;
   return (
-    <div className="grid gap-6">
-      <Section title="The URL of this server">
-        <div className="flex items-center gap-3 rounded-md border border-line bg-surface p-4">
-          <code className="min-w-0 flex-1 font-mono text-base font-medium break-all sm:text-lg">{url}</code>
-          <Copy
-            text={url}
-            label="Copy"
-            what="the URL"
-            className="shrink-0 rounded-md border border-line-strong/50 px-3 py-1.5 font-sans"
-          />
-        </div>
-      </Section>
-      {signsIn && (
-        <div role="group" aria-label="How a client comes in" className="grid gap-2 sm:grid-cols-2">
-          {WAYS.map(([each, title, text]) => (
-            <button
-              key={each}
-              type="button"
-              aria-pressed={way === each}
-              onClick={() => setChosen(each)}
-              className="rounded-md border border-line-strong/50 bg-surface p-3 text-left text-[13px] hover:bg-muted/50 aria-pressed:border-accent aria-pressed:bg-accent-soft"
-            >
-              <span className="block font-medium">{title}</span>
-              <span className="text-ink-2">{text}</span>
-            </button>
-          ))}
-        </div>
-      )}
-      {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
-      <Waiting
-        toolboxId={toolboxId}
-        instanceId={instanceId}
-        way={way}
-        made={made}
-        runs={data?.status_on_toolbox === "running"}
-      />
-      <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
-    </div>
+    <Connect
+      toolboxId={toolboxId}
+      instanceId={instanceId}
+      url={connection.data.url}
+      hosts={connection.data.hosts}
+      problem={problem}
+    />
   );
-}
-
-type Way = "oauth" | "token";
-
-const WAYS: [Way, string, string][] = [
-  ["oauth", "It signs in", "The client opens this console, and you choose there what it may use. Nothing is copied."],
-  ["token", "With a token", "For clients that cannot sign in. Whoever holds the token may use the server."],
-];
-
-interface Made {
-  access: Access;
-  /** When, by this browser's clock. */
-  at: number;
-  token: string;
-  hosts: Host[];
-}
-
-interface TokenProps {
-  toolboxId: string;
-  instanceId: string;
-  made: Made | null;
-  onMade: (made: Made) => void;
-}
-
-/** Makes a token, which is shown this once and kept nowhere. */
-function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
-  const [name, setName] = useState("My client");
-  const client = useQueryClient();
-  const create = useMutation({
-    mutationFn: () =>
-      answer(
-        api().tools.POST("/{toolboxId}/mcp-access", {
-          params: { path: { toolboxId } },
-          body: { name: name.trim(), instanceId },
-        }),
-      ),
-    // The answer holds the token; the page forgets it with this component.
-    gcTime: 0,
-    onSuccess: async ({ access, token, hosts }) => {
-      if (token) onMade({ access, token, hosts, at: Date.now() });
-      await client.invalidateQueries({ queryKey: ["toolboxes", toolboxId, "access"] });
-    },
-  });
-  return (
-    <Section title="An access token">
-      {made === null
-        ? (
-          <form
-            className="flex flex-wrap items-end gap-2"
-            onSubmit={(event) => {
-              event.preventDefault();
-              create.mutate();
-            }}
-          >
-            <div className="w-64">
-              <Field label="For which client">
-                {(tied) => (
-                  <Input
-                    {...tied}
-                    required
-                    maxLength={255}
-                    autoComplete="off"
-                    value={name}
-                    onChange={(event) => setName(event.target.value)}
-                  />
-                )}
-              </Field>
-            </div>
-            <Button type="submit" variant="primary" busy={create.isPending && "Making it…"}>Create token</Button>
-          </form>
-        )
-        : (
-          <div className="grid gap-2">
-            <p className="text-[13px]">
-              This is the token “{made.access.name}”. It is shown this once: copy it now, or copy what a host needs
-              below, where it is put in.
-            </p>
-            <Snippet text={made.token} what="the token" />
-          </div>
-        )}
-      {create.isError && <ErrorPanel error={create.error} title="No token was made" />}
-      <p className="text-xs text-ink-3">
-        Fewer tools, an end, or another user:{" "}
-        <Link
-          to="/toolboxes/$toolboxId/tools/$instanceId/sharing"
-          params={{ toolboxId, instanceId }}
-          className="underline underline-offset-2 hover:text-ink"
-        >
-          Sharing
-        </Link>
-      </p>
-    </Section>
-  );
-}
-
-/** How long somebody who made a token is expected to come with it, in milliseconds. */
-const SOON = 10 * 60_000;
-
-/** Whether a client came in: as the last use of the accesses to this server tells, to the minute. */
-function Waiting(
-  { toolboxId, instanceId, way, made, runs }: {
-    toolboxId: string;
-    instanceId: string;
-    way: Way;
-    made: Made | null;
-    runs: boolean;
-  },
-) {
-  // Often as long as somebody sits before it; then as any page.
-  const waits = (list: Access[]) =>
-    made !== null && Date.now() - made.at < SOON &&
-    !list.some((each) => each.id === made.access.id && each.last_used_at);
-  const access = usePolling(accessQuery(toolboxId), waits, LIVE);
-  if (access.isError && access.data === undefined) {
-    return (
-      <ErrorPanel
-        error={access.error}
-        title="Whether a client came in could not be read"
-        retry={() => void access.refetch()}
-      />
-    );
-  }
-  const here = (access.data ?? []).filter((each) => each.instance_id === instanceId || !each.instance_id);
-  const used = here.filter((each) => each.last_used_at && !each.revoked_at)
-    .toSorted((a, b) => (String(a.last_used_at) < String(b.last_used_at) ? 1 : -1));
-  const own = made === null ? undefined : used.find((each) => each.id === made.access.id);
-  const waiting = runs &&
-    (way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id));
-  return (
-    <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
-      {!runs && <p className="font-medium text-warn">The tool does not run, so no client can use it now.</p>}
-      {waiting && (
-        <p className="flex items-center gap-2 font-medium text-moving">
-          <span aria-hidden className="size-2 animate-pulse rounded-full bg-moving" />
-          Waiting for your client…
-        </p>
-      )}
-      {own !== undefined && (
-        <p className="flex items-center gap-2 font-medium text-ok">
-          <span aria-hidden className="size-2 rounded-full bg-ok" />
-          Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
-        </p>
-      )}
-      {runs && !waiting && own === undefined && used.length === 0 && (
-        <p className="text-ink-2">No client has used this server yet. Make a token, and put it into your client.</p>
-      )}
-      {used.some((each) => each.id !== made?.access.id) && (
-        <ul className="mt-1 grid gap-1 text-ink-2">
-          {used.filter((each) => each.id !== made?.access.id).slice(0, 5).map((each) => (
-            <li key={each.id} className="break-words">
-              {each.last_client ? clientName(each.last_client) : "A client"} with “{each.name}”, last{" "}
-              <Age at={fromServer(each.last_used_at ?? null)} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
-  );
-}
-
-function Hosts({ hosts, isReady }: { hosts: Host[]; isReady: boolean }) {
-  const names = [...new Set(hosts.map(({ host }) => host))];
-  const [chosen, setChosen] = useState(names[0] ?? "");
-  const shown = hosts.filter(({ host }) => host === chosen);
-  return (
-    <Section title="Your client">
-      <div role="group" aria-label="Hosts" className="grid grid-cols-2 gap-2 sm:grid-cols-3 lg:grid-cols-7">
-        {names.map((each) => (
-          <Button
-            key={each}
-            className="h-12 aria-pressed:border-accent aria-pressed:bg-accent-soft"
-            aria-pressed={each === chosen}
-            onClick={() => setChosen(each)}
-          >
-            <span className="truncate">{hostName(each)}</span>
-          </Button>
-        ))}
-      </div>
-      <Card className="grid gap-3 p-4">
-        {!isReady && (
-          <p className="text-[13px] text-ink-2">
-            Put your token where <code className="font-mono text-xs">{NO_TOKEN}</code>{" "}
-            stands, or create one above: it is put in here.
-          </p>
-        )}
-        {shown.map(({ kind, text }) => (
-          <div key={`${kind} ${text}`} className="grid gap-1.5">
-            <h3 className="text-[13px] font-medium">{kindInWords(kind)}</h3>
-            {kind === "link" && isHostLink(text) && isReady
-              ? (
-                <div>
-                  <Button asChild variant="primary">
-                    <a href={text} rel="noreferrer">Add to {hostName(chosen)}</a>
-                  </Button>
-                </div>
-              )
-              : <Snippet text={pretty(text, kind)} what={`what ${hostName(chosen)} needs`} />}
-          </div>
-        ))}
-      </Card>
-    </Section>
-  );
-}
-
-function pretty(text: string, kind: string): string {
-  if (kind !== "file") return text;
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    // Codex keeps its settings in TOML.
-    return text.trim();
-  }
 }

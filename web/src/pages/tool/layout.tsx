@@ -16,8 +16,8 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
-import { usePolling } from "@/lib/use-polling.ts";
+import { isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
 
 const MCP_TABS = [
@@ -29,11 +29,14 @@ const TABS = [
   { to: "/toolboxes/$toolboxId/tools/$instanceId/configuration", label: "Configuration" },
   { to: "/toolboxes/$toolboxId/tools/$instanceId/activity", label: "Activity" },
 ] as const;
-const SHARING = { to: "/toolboxes/$toolboxId/tools/$instanceId/sharing", label: "Sharing" } as const;
+const LAST_MCP_TABS = [
+  { to: "/toolboxes/$toolboxId/tools/$instanceId/usage", label: "Usage" },
+  { to: "/toolboxes/$toolboxId/tools/$instanceId/sharing", label: "Sharing" },
+] as const;
 
 export const FROM = "/signed-in/toolboxes/$toolboxId/tools/$instanceId";
 
-/** The tool of this page; asked often while something is under way. */
+/** The tool of this page, asked often while something is under way; `heard` is whether its agent answers. */
 export function useTool() {
   const { toolboxId, instanceId } = useParams({ from: FROM });
   const tool = usePolling(
@@ -41,16 +44,12 @@ export function useTool() {
     ({ tool_instance: each }) => isMoving(toolState(toolFacts(each))) || each.mcp?.state === "starting",
     LIVE,
   );
-  return { toolboxId, instanceId, tool };
-}
-
-/** It speaks MCP, as it was deployed. */
-export function speaksMcp(tool: Tool): boolean {
-  return tool.transport !== null && tool.transport !== undefined && tool.transport !== "none";
+  const missed = useMissed([toolQuery(toolboxId, instanceId).queryKey]);
+  return { toolboxId, instanceId, tool, heard: tool.data?.agent.reachable !== false && missed === null };
 }
 
 export function ToolPage() {
-  const { toolboxId, instanceId, tool } = useTool();
+  const { toolboxId, instanceId, tool, heard } = useTool();
   if (tool.data === undefined) {
     const gone = tool.error instanceof ApiError && tool.error.status === 404;
     return (
@@ -73,20 +72,19 @@ export function ToolPage() {
   }
   const { tool_instance: data, agent } = tool.data;
   const gone = tool.error instanceof ApiError && tool.error.status === 404;
-  const tabs = [...(speaksMcp(data) ? MCP_TABS : []), ...TABS, ...(speaksMcp(data) ? [SHARING] : [])];
+  const tabs = [...(speaksMcp(data) ? MCP_TABS : []), ...TABS, ...(speaksMcp(data) ? LAST_MCP_TABS : [])];
   return (
     <Page
       title={data.instance_name_on_toolbox}
       state={
         <>
-          <State of={toolState(toolFacts(data))} />
-          {/* What the agent found counts no longer than the agent is heard. */}
-          {data.mcp && <State of={agent.reachable ? mcpState(data.mcp) : { ...mcpState(data.mcp), goodFor: 0 }} />}
+          <State of={toolState(toolFacts(data, heard))} />
+          {data.mcp && <State of={mcpState(data.mcp, heard)} />}
         </>
       }
       actions={<Actions tool={data} toolboxId={toolboxId} />}
     >
-      <Evidence tool={data} toolboxId={toolboxId} />
+      <Evidence tool={data} toolboxId={toolboxId} heard={heard} />
       {tool.isError && (
         <ErrorPanel
           error={tool.error}
@@ -132,11 +130,11 @@ export function ToolPage() {
 }
 
 /** Where it runs, what runs, and from what its health is known. */
-function Evidence({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
+function Evidence({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard: boolean }) {
   const toolbox = usePolling(toolboxQuery(toolboxId));
   return (
     <p className="-mt-3 flex flex-wrap items-center gap-x-3 gap-y-1 text-[13px] text-ink-2">
-      {tool.mcp && !tool.error && <span className="break-words">{tool.mcp.evidence}</span>}
+      {tool.mcp && !tool.error && heard && <span className="break-words">{tool.mcp.evidence}</span>}
       <Copy text={tool.image} what="the image" />
       <Link to="/toolboxes/$toolboxId" params={{ toolboxId }} className="hover:text-ink hover:underline">
         on {toolbox.data?.name ?? "its toolbox"}

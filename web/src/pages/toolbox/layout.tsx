@@ -24,6 +24,7 @@ import { Resize } from "./resize.tsx";
 const TABS = [
   { to: "/toolboxes/$toolboxId", label: "Overview" },
   { to: "/toolboxes/$toolboxId/tools", label: "Tools" },
+  { to: "/toolboxes/$toolboxId/connect", label: "Connect" },
   { to: "/toolboxes/$toolboxId/system", label: "System" },
   { to: "/toolboxes/$toolboxId/activity", label: "Activity" },
 ] as const;

@@ -77,7 +77,7 @@ function Agent({ toolboxId }: { toolboxId: string }) {
                   : "not known",
               ],
               ["Version", running ?? "not known"],
-              ["Before it", previous ?? "none is kept"],
+              ["Previous version", previous ?? "none kept"],
               ["Last heartbeat", <Age key="age" at={fromServer(machine.data.last_heartbeat.at ?? null)} />],
             ]}
           />

@@ -15,7 +15,7 @@ import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
-import { usePolling } from "@/lib/use-polling.ts";
+import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 export function ToolsTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
@@ -25,12 +25,14 @@ export function ToolsTab() {
       list.tool_instances.some((tool) => isMoving(toolState(toolFacts(tool))) || tool.mcp?.state === "starting"),
     LIVE,
   );
+  const missed = useMissed([toolsQuery(toolboxId).queryKey]);
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
       : <Skeleton className="h-40 w-full" />;
   }
   const { tool_instances: list, foreign_containers: foreign, orphan_tools: orphans, agent } = tools.data;
+  const heard = agent.reachable && missed === null;
   return (
     <div className="grid gap-6">
       {tools.isError && (
@@ -63,7 +65,7 @@ export function ToolsTab() {
         : (
           <Card>
             <ul className="divide-y divide-line">
-              {list.map((tool) => <Row key={tool.id} tool={tool} toolboxId={toolboxId} />)}
+              {list.map((tool) => <Row key={tool.id} tool={tool} toolboxId={toolboxId} heard={heard} />)}
             </ul>
           </Card>
         )}
@@ -96,14 +98,14 @@ export function ToolsTab() {
   );
 }
 
-function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
+function Row({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard: boolean }) {
   const [deleting, setDeleting] = useState(false);
   const name = tool.instance_name_on_toolbox;
   const act = useToolAction(toolboxId, tool.id, (action) => {
     setDeleting(false);
     toast(`Asked for: ${action} ${name}`);
   });
-  const state = toolState(toolFacts(tool));
+  const state = toolState(toolFacts(tool, heard));
   const running = tool.status_on_toolbox === "running";
   const ask = () => {
     act.reset();
@@ -122,7 +124,7 @@ function Row({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
           </Link>
           <State of={state} />
           {tool.mcp
-            ? <State of={mcpState(tool.mcp)} />
+            ? <State of={mcpState(tool.mcp, heard)} />
             : <span className="text-ink-3">{tool.transport ? "MCP not asked yet" : "no MCP server"}</span>}
           <Copy text={tool.image} what={`the image of ${name}`} />
         </div>

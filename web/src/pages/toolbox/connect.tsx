@@ -1,0 +1,42 @@
+import { useParams } from "@tanstack/react-router";
+import { toolboxUrl } from "@/api/access.ts";
+import { toolsQuery } from "@/api/queries.ts";
+import { Connect } from "@/components/connect.tsx";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Skeleton } from "@/components/ui/card.tsx";
+import { LIVE } from "@/lib/polling.ts";
+import { speaksMcp, type Tool } from "@/lib/states.ts";
+import { useMissed, usePolling } from "@/lib/use-polling.ts";
+
+/** Every MCP server of the toolbox by one URL. */
+export function ToolboxConnectTab() {
+  const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
+  const tools = usePolling(toolsQuery(toolboxId), undefined, LIVE);
+  const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  if (tools.data === undefined) {
+    return tools.isError
+      ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
+      : <Skeleton className="h-40 w-full" />;
+  }
+  const servers = tools.data.tool_instances.filter(speaksMcp);
+  const running = servers.filter((each) => each.status_on_toolbox === "running");
+  const heard = tools.data.agent.reachable && missed === null;
+  const problem = !heard
+    ? "The agent does not answer, so no client can come in now."
+    : running.length === 0
+    ? "No MCP server of this toolbox runs, so a client finds no tools now."
+    : null;
+  return (
+    <div className="grid gap-4">
+      <p className="max-w-2xl text-[13px] break-words text-ink-2">
+        A client that is given this URL has the tools of every MCP server of the toolbox, also of those to come.{" "}
+        {heard && running.length > 0 && `Now: ${names(running)}.`}
+        {heard && running.length < servers.length &&
+          ` Not running: ${names(servers.filter((each) => !running.includes(each)))}.`}
+      </p>
+      <Connect toolboxId={toolboxId} instanceId={null} url={toolboxUrl(toolboxId)} hosts={[]} problem={problem} />
+    </div>
+  );
+}
+
+const names = (tools: Tool[]) => tools.map((each) => each.instance_name_on_toolbox).join(", ");
