@@ -136,8 +136,8 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
         and has_column_privilege('authenticated', c.oid, a.attnum, 'select')
       group by 1`);
     assert.ok(tables.length >= 4);
-    // The clock writes receipts within a minute. Nobody touches the machine itself or its agent here, has agents, or shares.
-    const mayBeEmpty = ["operation_receipts", "toolbox_events", "rollouts", "agents", "mcp_access"];
+    // The clock writes receipts within a minute. Nobody touches the machine itself or its agent here, has agents, shares, or calls a tool.
+    const mayBeEmpty = ["operation_receipts", "toolbox_events", "rollouts", "agents", "mcp_access", "mcp_use"];
     for (const { name, columns } of tables) {
       const { data, error } = await client.from(name).select(columns.join(","));
       assert.equal(error, null, `${name}: ${JSON.stringify(error)}`);
