@@ -26,7 +26,10 @@ import {
 const accept = "application/json, text/event-stream";
 
 // The SDK leaves a timer behind when it closes a server over standard streams: it waits 2 s for the process, which ends sooner.
-const options = { name: "an application signs its user in by a URL alone, and may what they chose", sanitizeOps: false };
+const options = {
+  name: "an application signs its user in by a URL alone, and may what they chose",
+  sanitizeOps: false,
+};
 Deno.test(options, async (t) => {
   await using world = await startWorld();
   const { owner, stranger } = world;
