@@ -4142,6 +4142,10 @@ begin
     set dtma_token_hash = null, dtma_offered_key_id = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null
     where e.id = toolbox.id;
   end if;
+  -- The agent reported while nobody knew its address: now it can be reached, and nothing is waited for any more.
+  if from_step = 'boot' and to_step = 'agent' and toolbox.last_heartbeat_at >= toolbox.machine_asked_at then
+    to_status := 'active';
+  end if;
   -- A toolbox whose agent was faster is further on already.
   if not coalesce(private.tool_environment_transition_allowed(toolbox.status, to_status), false) then
     to_status := toolbox.status;
