@@ -122,6 +122,20 @@ pub struct ListMcpAccessResponse {
 
 /// An MCP server that a user may use, and may let programs use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Answer of `GET /{toolboxId}/mcp`: what MCP clients need to use every MCP server of a toolbox by one URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct McpToolboxResponse {
+    /// Always true; errors have the envelope.
+    pub success: bool,
+    /// The URL, for clients anywhere; `POST /{toolboxId}/mcp-access` gives tokens for it.
+    pub public_url: String,
+    /// What to paste into which host for that URL, with sign-in and with a token. `TOOLBOX_MCP_TOKEN` stands where the token belongs.
+    pub hosts: Vec<McpHost>,
+    /// The request.
+    pub request_id: String,
+}
+
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct McpServerView {
     /// The toolbox.

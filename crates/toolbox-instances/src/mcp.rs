@@ -16,7 +16,7 @@ use toolbox_domain::keys::McpToken;
 use toolbox_domain::mcp_access::AccessToken;
 use uuid::Uuid;
 
-use crate::connect::mcp_url;
+use crate::connect::{mcp_url, toolbox_name};
 use crate::find::Target;
 use crate::{Instances, UserRequest};
 
@@ -99,7 +99,7 @@ impl Instances {
                     .await?;
                 row.container_name.clone()
             }
-            _ => format!("toolbox-{}", &toolbox_id.to_string()[..8]),
+            _ => toolbox_name(toolbox_id),
         };
         let names_nobody = wanted.user_id.is_none() && wanted.client_id.is_none();
         let token = names_nobody.then(|| {
@@ -172,11 +172,21 @@ impl Instances {
 
     /// Who may use the MCP servers of a toolbox, newest first; also what is over.
     pub async fn list_mcp_access(
+    /// Whether a toolbox is the caller's.
+    pub async fn own_toolbox(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+    ) -> Result<(), ApiError> {
+        self.find_toolbox(request, toolbox_id, Select::None).await?;
+        Ok(())
+    }
+
         &self,
         request: &UserRequest,
         toolbox_id: ToolboxId,
     ) -> Result<Vec<McpAccessView>, ApiError> {
-        self.find_toolbox(request, toolbox_id, Select::None).await?;
+        self.own_toolbox(request, toolbox_id).await?;
         let listed = self
             .database
             .mcp_accesses(&request.token, toolbox_id, request.user)

@@ -19,8 +19,16 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
-/** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
-export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
+/** The same for all MCP servers of a toolbox by one URL. */
+export const toolboxConnectionQuery = (toolboxId: string) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "connection"],
+    staleTime: 5 * 60_000,
+    queryFn: async ({ signal }) => {
+      const given = await answer(api().tools.GET("/{toolboxId}/mcp", { params: { path: { toolboxId } }, signal }));
+      return { url: given.public_url, hosts: given.hosts };
+    },
+  });
 
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>

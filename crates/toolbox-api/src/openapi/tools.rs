@@ -13,7 +13,7 @@ use crate::edge::{
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::mcp_access::{
     GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
-    RevokeMcpAccessResponse, RevokeMcpClientResponse,
+    McpToolboxResponse, RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
 use crate::mcp_use::McpUsageResponse;
 
@@ -24,7 +24,7 @@ use crate::mcp_use::McpUsageResponse;
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -128,6 +128,11 @@ fn mcp() {}
     ("days" = Option<u32>, Query, description = "The last so many days, 30 unless given, 366 at most")),
     responses((status = 200, body = McpUsageResponse)))]
 fn mcp_usage() {}
+
+/// The public URL of all MCP servers of a toolbox as one, and what hosts of MCP clients are told of it.
+#[utoipa::path(get, path = "/{toolboxId}/mcp", params(("toolboxId" = String, Path, format = "uuid")),
+    responses((status = 200, body = McpToolboxResponse)))]
+fn mcp_of_toolbox() {}
 
 /// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
 #[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),
