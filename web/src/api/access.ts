@@ -63,7 +63,7 @@ export const givenAccessQuery = () =>
       const list = await rows<AccessRow[]>(
         supabase.from("mcp_access").select(
           "id, account_tool_environment_id, account_tool_instance_id, name, user_id, client_id, allowed_tools, read_only, " +
-            "expires_at, revoked_at, last_used_at, last_client, created_at",
+            "requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at",
         ).eq("granted_by", data.session?.user.id ?? "").order("created_at", { ascending: false }).limit(1000)
           .abortSignal(signal).overrideTypes<AccessRow[], { merge: false }>(),
       );

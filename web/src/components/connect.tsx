@@ -156,7 +156,7 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
           )
           : (
             <>
-              Fewer tools, an end, or another user:{" "}
+              Fewer tools, limits, an end, or another user:{" "}
               <Link
                 to="/toolboxes/$toolboxId/tools/$instanceId/sharing"
                 params={{ toolboxId, instanceId }}

@@ -139,7 +139,7 @@ fn mcp_of_toolbox() {}
     responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_access() {}
 
-/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, to a user of the project, or to an application that acts for the caller.
 ///
 /// What a user was given for the same servers before is replaced.
 #[utoipa::path(post, path = "/{toolboxId}/mcp-access", request_body = GrantMcpAccessRequest, params(("toolboxId" = String, Path, format = "uuid")),
@@ -151,15 +151,15 @@ fn give_mcp_access() {}
     responses((status = 200, body = RevokeMcpAccessResponse)))]
 fn revoke_mcp_access() {}
 
-/// The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them.
+/// The MCP servers that the caller may use, and may let applications use: those of their toolboxes, and those shared with them.
 #[utoipa::path(get, path = "/mcp-servers", responses((status = 200, body = ListMcpServersResponse)))]
 fn list_mcp_servers() {}
 
-/// What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
+/// What the caller lets applications use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
 #[utoipa::path(get, path = "/mcp-clients", responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_clients() {}
 
-/// Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+/// Ends at once all that an application may use for the caller. That sign-in knows it stays; supabase-js ends that by
 /// `auth.oauth.revokeGrant`.
 #[utoipa::path(delete, path = "/mcp-clients/{clientId}", params(("clientId" = String, Path)),
     responses((status = 200, body = RevokeMcpClientResponse)))]
