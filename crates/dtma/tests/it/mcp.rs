@@ -585,7 +585,7 @@ async fn a_transport_that_nothing_bridges_is_no_success() {
 #[tokio::test]
 async fn a_client_that_was_refused_finds_no_sign_in() {
     let agent = Agent::new().await;
-    let endpoint = format!("/mcp/{}", uuid::Uuid::new_v4());
+    let endpoint = format!("/mcp/{}", Uuid::new_v4());
     for (method, path) in [
         (
             Method::GET,
