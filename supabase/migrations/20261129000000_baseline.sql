@@ -3772,14 +3772,19 @@ grant execute on function public.record_heartbeat to service_role;
 -- Ids that were toolboxes: a droplet with the tag of one is ours, and nobody waits for it.
 create table private.removed_toolboxes (
   toolbox_id uuid primary key,
-  removed_at timestamptz not null default clock_timestamp()
+  removed_at timestamptz not null default clock_timestamp(),
+  user_id uuid,
+  ordered_at timestamptz
 );
+create index removed_toolboxes_user_id_idx on private.removed_toolboxes (user_id, ordered_at);
 alter table private.removed_toolboxes enable row level security;
 revoke all on private.removed_toolboxes from public, anon, authenticated, service_role;
 
 comment on table private.removed_toolboxes is 'Toolboxes with droplets whose rows are gone. A droplet with the tag of one was left behind, and the sweep removes it.';
 comment on column private.removed_toolboxes.toolbox_id is 'The id that the toolbox had.';
 comment on column private.removed_toolboxes.removed_at is 'When its row was removed.';
+comment on column private.removed_toolboxes.user_id is 'Who had ordered it.';
+comment on column private.removed_toolboxes.ordered_at is 'When that was.';
 
 -- When jobs ran that need not run with every tick.
 create table private.job_runs (
@@ -3912,6 +3917,30 @@ as $$
 $$;
 comment on function private.monthly_price is 'What the machines of a user cost a month at most, in US dollars, without the toolbox but.';
 
+create function private.orders_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select
+    (select count(*) from public.account_tool_environments e
+     where e.user_id = of_user and e.kind = 'droplet' and e.created_at > now() - interval '1 hour')
+    + (select count(*) from private.removed_toolboxes r
+       where r.user_id = of_user and r.ordered_at > now() - interval '1 hour')
+$$;
+comment on function private.orders_lately is 'How many toolboxes with droplets a user ordered in the last hour, also of those that are gone.';
+
+create function private.changes_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select count(*)
+  from public.account_tool_environments e
+  join public.toolbox_events t on t.account_tool_environment_id = e.id
+  where e.user_id = of_user and t.occurred_at > now() - interval '10 minutes' and t.actor_kind = 'user' and t.result = 'accepted'
+    and t.kind in ('retry', 'resize', 'reboot', 'rename')
+$$;
+comment on function private.changes_lately is 'How many changes of the droplets of their toolboxes a user asked for in the last ten minutes.';
+
 create function public.order_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -3939,6 +3968,10 @@ begin
   if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
+  -- Each is some requests of DigitalOcean's account, which all users share; one that is ordered and removed again and again, too.
+  if most <= private.orders_lately(of_user) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
+  end if;
   monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
   if monthly > most_monthly then
     return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
@@ -3959,7 +3992,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -3967,6 +4000,8 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
+  -- Changes of one user in ten minutes: each is some requests of DigitalOcean's account, which all users share.
+  most constant integer := 10;
   leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
@@ -4000,6 +4035,8 @@ begin
     update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
     where e.id = toolbox.id;
     delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+  elsif p ->> 'user_id' is not null and most <= private.changes_lately(toolbox.user_id) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
   elsif change = 'rename' then
     perform private.require_keys(p, 'name');
     if toolbox.status = any (leaving) then
@@ -4054,7 +4091,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; too_often with most when the user asked for as many changes in the last ten minutes; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4210,7 +4247,7 @@ begin
     update public.account_tool_environments e set status = 'deprovisioning', provisioning_error_message = null where e.id = toolbox.id;
   end if;
   update public.account_tool_environments e set status = 'deprovisioned', provisioning_step = null where e.id = toolbox.id;
-  insert into private.removed_toolboxes (toolbox_id) values (toolbox.id) on conflict do nothing;
+  insert into private.removed_toolboxes (toolbox_id, user_id, ordered_at) values (toolbox.id, toolbox.user_id, toolbox.created_at) on conflict do nothing;
   delete from public.account_tool_environments e where e.id = toolbox.id;
   return jsonb_build_object('outcome', 'removed');
 end;
@@ -4327,7 +4364,7 @@ create trigger tell_provisioning after update on public.account_tool_environment
 
 revoke all on function
   public.begin_rare_job, public.get_provider_list, public.put_provider_list, private.toolbox_for_worker, private.cost_until_now,
-  private.monthly_price, public.order_toolbox, public.ask_toolbox,
+  private.monthly_price, private.orders_lately, private.changes_lately, public.order_toolbox, public.ask_toolbox,
   public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
   private.tell_provisioning()
   from public, anon, authenticated, service_role;
@@ -4695,8 +4732,8 @@ grant execute on function public.run_job to service_role;
 
 -- supabase/schemas/mcp_access.sql
 -- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
--- may also let a program act for them, within what they may do themself, which a row with the program's client id says. The owner of
--- the toolbox needs no row, their programs do.
+-- may also let an application act for them, within what they may do themself, which a row with the application's client id says. The owner of
+-- the toolbox needs no row, their applications do.
 create table public.mcp_access (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -4713,6 +4750,9 @@ create table public.mcp_access (
     and octet_length(array_to_string(allowed_tools, '')) <= 8192
   ),
   read_only boolean not null default false,
+  -- None: as many as of anybody, which the agent bounds.
+  requests_per_minute integer check (requests_per_minute between 1 and 600),
+  concurrent_requests integer check (concurrent_requests between 1 and 64),
   expires_at timestamptz,
   revoked_at timestamptz,
   last_used_at timestamptz,
@@ -4738,24 +4778,26 @@ create policy "users read the access they were given" on public.mcp_access
 revoke all on public.mcp_access from public, anon, authenticated, service_role;
 grant select (
   id, account_tool_environment_id, account_tool_instance_id, granted_by, name, user_id, client_id, allowed_tools, read_only,
-  expires_at, revoked_at, last_used_at, last_client, created_at
+  requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at
 ) on public.mcp_access to authenticated;
 
-comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and programs of users. The owner needs no row.';
+comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and applications of users. The owner needs no row.';
 comment on column public.mcp_access.id is 'Names it when it is revoked.';
 comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
 comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
-comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of a program, also while it is shared with them.';
-comment on column public.mcp_access.name is 'Display name, written by who gave it; of a program, what it calls itself.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of an application, also while it is shared with them.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it; of an application, what it calls itself.';
 comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
 comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
-comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';
+comment on column public.mcp_access.client_id is 'The application that may act for that user, as sign-in names it; null: the user themself.';
 comment on column public.mcp_access.allowed_tools is 'Names of the tools that may be used; null: all.';
 comment on column public.mcp_access.read_only is 'Only tools that their server calls read-only (readOnlyHint) may be used.';
+comment on column public.mcp_access.requests_per_minute is 'Requests that may be made by way of it in a minute; null: as many as of anybody.';
+comment on column public.mcp_access.concurrent_requests is 'Requests by way of it that may be under way at once; null: as many as of anybody.';
 comment on column public.mcp_access.expires_at is 'Until then it counts; null: until it is revoked.';
 comment on column public.mcp_access.revoked_at is 'From then on it does not count.';
 comment on column public.mcp_access.last_used_at is 'When it was last used, to the minute.';
-comment on column public.mcp_access.last_client is 'What the program that used it then calls itself (its User-Agent).';
+comment on column public.mcp_access.last_client is 'What the client that used it then calls itself (its User-Agent).';
 comment on column public.mcp_access.created_at is 'When it was given.';
 
 -- supabase/schemas/functions/mcp_access.sql
@@ -4776,9 +4818,20 @@ $$;
 comment on function private.shared_mcp_access is
   'The access by which a toolbox, or the instance that is named, is shared with a user now.';
 
+create function private.mcp_limits(access public.mcp_access) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  select case when num_nonnulls(access.requests_per_minute, access.concurrent_requests) = 0 then '[]'::jsonb
+    else jsonb_build_array(jsonb_build_object(
+      'access', access.id, 'requests_per_minute', access.requests_per_minute, 'concurrent_requests', access.concurrent_requests
+    )) end
+$$;
+comment on function private.mcp_limits is 'The limits of an access, as the agent is told of them; an empty list where it has none.';
+
 create function private.open_mcp_access(
   toolbox public.account_tool_environments, instance_id uuid, token public.mcp_access, caller uuid, client text,
-  out is_open boolean, out access public.mcp_access
+  out is_open boolean, out access public.mcp_access, out limits jsonb
 )
 language plpgsql stable
 set search_path = ''
@@ -4789,6 +4842,7 @@ begin
   is_open := false;
   if token.id is not null then
     access := token;
+    limits := private.mcp_limits(token);
     is_open := coalesce(
       token.account_tool_environment_id = toolbox.id and token.granted_by = toolbox.user_id
         and (token.account_tool_instance_id is null or token.account_tool_instance_id = instance_id),
@@ -4822,11 +4876,13 @@ begin
     end if;
     access.read_only := access.read_only or coalesce(share.read_only, false);
   end if;
+  -- Those of the share count for all applications of its user.
+  limits := private.mcp_limits(access) || private.mcp_limits(share);
   is_open := true;
 end;
 $$;
 comment on function private.open_mcp_access is
-  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, and by which access; an owner needs none.';
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, by which access and within which limits; an owner needs none.';
 
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4879,11 +4935,12 @@ begin
     and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from client;
   insert into public.mcp_access (
     account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
-    read_only, expires_at
+    read_only, expires_at, requests_per_minute, concurrent_requests
   ) values (
     toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, client,
     case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
-    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
+    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision),
+    (p ->> 'requests_per_minute')::integer, (p ->> 'concurrent_requests')::integer
   )
   returning * into given;
   return jsonb_build_object('outcome', 'granted', 'access', to_jsonb(given) - 'token_hash');
@@ -5012,9 +5069,10 @@ begin
   );
   return jsonb_build_object(
     'outcome', 'access',
-    'who', coalesce('access:' || access.id, 'user:' || caller),
+    'who', case when of_token is null then 'user:' || caller || coalesce(':' || client, '') else 'access:' || access.id end,
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
+    'limits', opened.limits,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -5028,7 +5086,7 @@ begin
 end;
 $$;
 comment on function public.find_mcp_access is
-  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5042,6 +5100,7 @@ declare
   token public.mcp_access;
   toolbox public.account_tool_environments;
   grants jsonb;
+  limits jsonb;
   used uuid[];
 begin
   perform private.require_keys(p, 'toolbox_id');
@@ -5061,15 +5120,15 @@ begin
   -- Each server as its own URL would open it, and those with the same access together.
   select
     coalesce(jsonb_agg(jsonb_build_object('instances', g.instances, 'tools', to_jsonb(g.tools), 'read_only', g.read_only) order by g.id nulls first), '[]'),
-    array_agg(g.id)
-  into grants, used
+    jsonb_agg(g.limits), array_agg(g.id)
+  into grants, limits, used
   from (
-    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only,
+    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only, o.limits,
       jsonb_agg(i.id order by i.id) as instances
     from public.account_tool_instances i
     cross join lateral private.open_mcp_access(toolbox, i.id, token, caller, client) o
     where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null and o.is_open
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
   ) g;
   -- Who may use the whole toolbox comes in also where it has no server; to others it is not there.
   if toolbox.id is null
@@ -5089,6 +5148,7 @@ begin
     'outcome', 'access',
     'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
     'grants', grants,
+    'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
       'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
@@ -5099,9 +5159,9 @@ begin
 end;
 $$;
 comment on function public.find_mcp_toolbox_access is
-  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), and where the machine is; token_unknown; token_expired; no_access.';
+  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), the limits of all that opens them, and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function private.shared_mcp_access, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
   public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,

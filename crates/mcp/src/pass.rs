@@ -58,6 +58,7 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
         read_only: access.read_only,
         client: client(cx),
         grants: Vec::new(),
+        limits: access.limits.clone(),
     };
     let sent = send(cx, &access.toolbox, Some(id), &caller).await?;
     sent.map_err(|error| failed(&access.toolbox, Some(&access.instance.status), error))
@@ -93,6 +94,7 @@ pub(crate) async fn pass_all(cx: &RequestContext) -> Result<Reply, ApiError> {
         read_only: true,
         client,
         grants: access.grants,
+        limits: access.limits,
     };
     let sent = send(cx, &access.toolbox, None, &caller).await?;
     sent.map_err(|error| failed(&access.toolbox, None, error))
@@ -178,7 +180,7 @@ impl Asker {
         }
     }
 
-    /// Why nothing is open to them here: a program can be let in by its user, which others cannot.
+    /// Why nothing is open to them here: an application can be let in by its user, which others cannot.
     fn refused(&self, cx: &RequestContext, text: &str) -> ApiError {
         match self {
             Self::User(Caller {
@@ -215,7 +217,7 @@ async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAcc
     }
 }
 
-/// A program whose user has not let it in here, or may not themself: which of the two it is, only the user may know.
+/// An application whose user has not let it in here, or may not themself: which of the two it is, only the user may know.
 fn not_let_in(cx: &RequestContext, client: &str) -> ApiError {
     let server = &cx.path;
     let page = cx.state.config.site_url.as_ref().map(|site| {
@@ -247,7 +249,7 @@ fn token_expired() -> ApiError {
     ApiError::with_message(ErrorCode::InvalidToken, "The access token has expired")
 }
 
-/// What the program that asks calls itself.
+/// What the client that asks calls itself.
 fn client(cx: &RequestContext) -> Option<String> {
     cx.headers.get("user-agent").map(client_name)
 }
@@ -259,7 +261,7 @@ fn token(headers: &Headers) -> Option<&str> {
         .filter(|token| scheme.eq_ignore_ascii_case("bearer") && AccessToken::has_form(token))
 }
 
-/// What a program calls itself, as far as it is kept.
+/// What a client calls itself, as far as it is kept.
 fn client_name(agent: &str) -> String {
     let legal = agent.chars().filter(|c| !c.is_control());
     legal.take(MAX_CLIENT).collect()

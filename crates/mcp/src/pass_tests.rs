@@ -165,7 +165,7 @@ fn a_request_passes_with_the_protocols_headers_and_nobodys_credentials() {
     );
     let caller = McpCaller::from_header(headers.get(CALLER_HEADER).unwrap()).unwrap();
     assert_eq!(caller.tools, Some(vec!["a".to_owned()]));
-    assert_eq!(caller.who, "access:1");
+    assert_eq!((&*caller.who, caller.limits), ("access:1", vec![]));
 }
 
 #[test]
@@ -174,6 +174,9 @@ fn the_url_of_a_toolbox_opens_what_was_granted() {
     let grants = json!([{"instances": [INSTANCE], "tools": ["a"], "read_only": true}]);
     let mut found = access();
     found["grants"] = grants.clone();
+    let limits =
+        json!([{"access": INSTANCE, "requests_per_minute": 3, "concurrent_requests": null}]);
+    found["limits"] = limits.clone();
     world.find(found);
     let ask = |path: &str| {
         let mut headers = Headers::default();
@@ -192,6 +195,7 @@ fn the_url_of_a_toolbox_opens_what_was_granted() {
     let header = call.request.headers.get(CALLER_HEADER).unwrap();
     let caller = McpCaller::from_header(header).unwrap();
     assert_eq!(serde_json::to_value(&caller.grants).unwrap(), grants);
+    assert_eq!(serde_json::to_value(&caller.limits).unwrap(), limits);
     // Were it taken for the caller of one server, nothing would be open.
     assert_eq!((caller.tools, caller.read_only), (Some(vec![]), true));
     for (outcome, refusal) in [
@@ -294,6 +298,8 @@ fn a_failure_is_an_error_that_a_model_can_read() {
         ),
         (problem("unauthorized", 401), (502, "agent_unauthorized")),
         (problem("route_unknown", 404), (502, "agent_too_old")),
+        // A field of the caller that it does not know.
+        (problem("invalid_body", 400), (502, "agent_too_old")),
         (problem("instance_unknown", 404), (503, "agent_unreachable")),
         (problem("shutting_down", 503), (503, "agent_unreachable")),
         (

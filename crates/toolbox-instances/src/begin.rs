@@ -1,11 +1,13 @@
 //! Asking the database to accept an operation.
 
 use toolbox_api::dtma::{API_VERSION, Reason, ToolSpec};
-use toolbox_api::edge::{Action, OperationState};
+use toolbox_api::edge::{Action, ConfigOverride, OperationState};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::rows::{
     BeginOperation, Begun, EnvironmentRow, InstanceRow, OperationRow,
 };
+use toolbox_clients::supabase::secrets::has_room;
 use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, InstanceState, InstanceStatus, Request, request,
@@ -113,6 +115,16 @@ impl Intent<'_> {
         self.sealing
             .seal_spec(id, sealed.secrets(), nonce)
             .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
+        if !has_room(&sealed) {
+            return Err(ApiError::validation(vec![ConfigOverride::told(
+                FieldError {
+                    field: String::new(),
+                    code: "spec_too_large".to_owned(),
+                    message: "keep the whole spec smaller: encrypted and as JSON it takes more than 256 KiB"
+                        .to_owned(),
+                },
+            )]));
+        }
         Ok(sealed)
     }
 }

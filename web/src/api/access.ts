@@ -19,8 +19,16 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
-/** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
-export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
+/** The same for all MCP servers of a toolbox by one URL. */
+export const toolboxConnectionQuery = (toolboxId: string) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "connection"],
+    staleTime: 5 * 60_000,
+    queryFn: async ({ signal }) => {
+      const given = await answer(api().tools.GET("/{toolboxId}/mcp", { params: { path: { toolboxId } }, signal }));
+      return { url: given.public_url, hosts: given.hosts };
+    },
+  });
 
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
@@ -55,7 +63,7 @@ export const givenAccessQuery = () =>
       const list = await rows<AccessRow[]>(
         supabase.from("mcp_access").select(
           "id, account_tool_environment_id, account_tool_instance_id, name, user_id, client_id, allowed_tools, read_only, " +
-            "expires_at, revoked_at, last_used_at, last_client, created_at",
+            "requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at",
         ).eq("granted_by", data.session?.user.id ?? "").order("created_at", { ascending: false }).limit(1000)
           .abortSignal(signal).overrideTypes<AccessRow[], { merge: false }>(),
       );

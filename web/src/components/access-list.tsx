@@ -55,6 +55,8 @@ export function AccessList({ list, where }: Props) {
                 <span className="min-w-0 text-xs break-words text-ink-2">
                   {access.allowed_tools ? `only ${access.allowed_tools.join(", ") || "no tool"}` : "all tools"}
                   {access.read_only && ", read-only ones"}
+                  {access.requests_per_minute != null && `, ${access.requests_per_minute} requests a minute`}
+                  {access.concurrent_requests != null && `, ${access.concurrent_requests} at once`}
                   {over === null && end !== null && `, until ${moment(end)}`}
                 </span>
                 <span className="min-w-0 text-xs break-words text-ink-2">

@@ -28,7 +28,7 @@ interface Props {
 export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
   const [made, setMade] = useState<Made | null>(null);
   const [chosen, setChosen] = useState<Way>("oauth");
-  const signsIn = instanceId === null || hosts.some(({ auth }) => auth === "oauth");
+  const signsIn = hosts.some(({ auth }) => auth === "oauth");
   const way = signsIn ? chosen : "token";
   const shown = way === "token" && made !== null ? made.hosts : hosts.filter(({ auth }) => auth === way);
   return (
@@ -62,14 +62,7 @@ export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
       )}
       {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
       <Waiting toolboxId={toolboxId} instanceId={instanceId} way={way} made={made} problem={problem} />
-      {shown.length > 0
-        ? <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
-        : way === "oauth" && (
-          <p className="text-[13px] text-ink-2">
-            Add the URL to your client as a remote MCP server over HTTP; in Claude it is a custom connector. The client
-            needs nothing else. What other clients are to be told is shown with a token.
-          </p>
-        )}
+      {shown.length > 0 && <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />}
     </div>
   );
 }
@@ -163,7 +156,7 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
           )
           : (
             <>
-              Fewer tools, an end, or another user:{" "}
+              Fewer tools, limits, an end, or another user:{" "}
               <Link
                 to="/toolboxes/$toolboxId/tools/$instanceId/sharing"
                 params={{ toolboxId, instanceId }}

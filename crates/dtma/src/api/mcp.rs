@@ -22,7 +22,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
-use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY, UnderWay};
+use crate::mcp::rates::{TooMuch, UnderWay};
 
 /// Passes the request to the instance's server, and the answer back.
 pub async fn serve(
@@ -44,7 +44,7 @@ pub async fn serve_for(
 ) -> Result<Response, ApiError> {
     let caller = caller(&request)?;
     tracing::debug!(instance = %id, who = caller.who, "an MCP client calls through the control plane");
-    let under_way = match state.mcp.begin(&caller.who) {
+    let under_way = match state.mcp.begin(&caller) {
         Ok(under_way) => under_way,
         Err(too_much) => return Ok(refused(too_much)),
     };
@@ -67,7 +67,7 @@ pub async fn serve_all(
 ) -> Result<Response, ApiError> {
     let caller = caller(&request)?;
     tracing::debug!(who = caller.who, "an MCP client calls all servers");
-    let under_way = match state.mcp.begin(&caller.who) {
+    let under_way = match state.mcp.begin(&caller) {
         Ok(under_way) => under_way,
         Err(too_much) => return Ok(refused(too_much)),
     };
@@ -137,7 +137,8 @@ async fn in_time<F: Future<Output = Result<Response, ApiError>>>(
 
 fn refused(too_much: TooMuch) -> Response {
     let text = format!(
-        "Too many requests: {A_MINUTE} a minute and {UNDER_WAY} at once are allowed; wait and try again"
+        "Too many requests: {} a minute and {} at once are allowed here; wait {} s and try again",
+        too_much.a_minute, too_much.at_once, too_much.retry_after
     );
     let body = rpc::error("null", rpc::code::UNAVAILABLE, &text, None);
     let mut response = reply::json(StatusCode::TOO_MANY_REQUESTS, body);

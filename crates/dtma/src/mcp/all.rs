@@ -24,7 +24,7 @@ use super::{Handle, Served, since_start};
 pub(super) struct Granted {
     handle: Handle,
     allowed: Arc<BTreeMap<ToolInstanceId, Allowed>>,
-    /// What the program that calls calls itself.
+    /// What the client calls itself.
     client: Arc<str>,
 }
 

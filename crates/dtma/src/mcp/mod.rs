@@ -258,8 +258,8 @@ impl Handle {
     }
 
     /// Begins a request of a caller whom the control plane names.
-    pub fn begin(&self, who: &str) -> Result<UnderWay, TooMuch> {
-        self.rates.begin(who, Instant::now())
+    pub fn begin(&self, caller: &McpCaller) -> Result<UnderWay, TooMuch> {
+        self.rates.begin(caller, Instant::now())
     }
 
     /// Streams that callers may go on with.

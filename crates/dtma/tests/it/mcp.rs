@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use dtma::api::router::{Access, routes};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, McpGrant};
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, McpGrant, McpLimit};
 use toolbox_domain::keys::AgentKey;
+use uuid::Uuid;
 
 use crate::agent::{Agent, Tool};
 use crate::api::path_of;
@@ -309,6 +310,7 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
         read_only,
         client: None,
         grants: Vec::new(),
+        limits: Vec::new(),
     };
     let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
@@ -348,6 +350,34 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
     let none = caller(Some(&[]), false);
     let list = agent.send(in_session(&none, "tools/list", "")).await;
     assert_eq!(listed(&list.expect(200)), Some(0));
+    // What they were given may be used three times a minute, whoever comes by it.
+    let limited = |who: &str| McpCaller {
+        who: who.to_owned(),
+        limits: vec![McpLimit {
+            access: Uuid::nil(),
+            requests_per_minute: Some(3),
+            concurrent_requests: None,
+        }],
+        ..all.clone()
+    };
+    for who in ["user:1", "user:1:chat", "user:2"] {
+        let passed = agent.send(in_session(&limited(who), "tools/list", ""));
+        passed.await.expect(200);
+    }
+    let refused = agent.send(in_session(&limited("user:3"), "tools/list", ""));
+    let refused = refused.await;
+    let after = refused.headers["retry-after"].to_str().unwrap().parse();
+    assert!((10..=20).contains(&after.unwrap()), "{:?}", refused.headers);
+    let said = refused.expect(429)["error"]["message"].to_string();
+    assert!(said.contains("3 a minute"), "{said}");
+    let others = agent.send(in_session(&all, "tools/list", ""));
+    others.await.expect(200);
+    // A bound that a later control plane may tell is not passed over.
+    let later = all.to_header().replacen("%7B", "%7B%22later%22%3A1%2C", 1);
+    let refused = agent.request(Method::POST, &path);
+    let refused = refused.header(CALLER_HEADER, later).json(&begin);
+    let refused = agent.send(refused).await;
+    refused.expect_problem(400, "invalid_body");
 }
 
 #[tokio::test]
@@ -555,7 +585,7 @@ async fn a_transport_that_nothing_bridges_is_no_success() {
 #[tokio::test]
 async fn a_client_that_was_refused_finds_no_sign_in() {
     let agent = Agent::new().await;
-    let endpoint = format!("/mcp/{}", uuid::Uuid::new_v4());
+    let endpoint = format!("/mcp/{}", Uuid::new_v4());
     for (method, path) in [
         (
             Method::GET,
@@ -605,6 +635,7 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
         read_only: true,
         client: Some("e2e/1".to_owned()),
         grants: vec![grant(Some(&["note"]), &[&first]), grant(None, &[&second])],
+        limits: Vec::new(),
     };
     let ask = |caller: &McpCaller, session: Option<&str>, message: &Value| {
         let request = agent

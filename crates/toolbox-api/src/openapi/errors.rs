@@ -79,7 +79,7 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
     // A body may name any action.
     let is_any = facts.method == "POST" && !facts.path.contains("{instance}") && !is_access;
     let changes = facts.method != "GET" && !is_access;
-    let is_mcp = facts.path.ends_with("/mcp") || is_any;
+    let is_mcp = facts.path.ends_with("{instance}/mcp") || is_any;
     let is_logs = facts.path.ends_with("/logs") || is_any;
     let names_instance = facts.path.contains("{instance}") || is_any;
     let asks_agent = changes || is_logs;
@@ -448,7 +448,12 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
-        C::QuotaExceeded => is_creation || facts.path.ends_with("/resize"),
+        C::QuotaExceeded => {
+            let paced = ["/resize", "/reboot", "/retry"];
+            is_creation
+                || facts.method == "PATCH"
+                || paced.iter().any(|end| facts.path.ends_with(end))
+        }
         C::IllegalState => changes,
         C::OperationInProgress => {
             facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")

@@ -13,7 +13,7 @@ use crate::edge::{
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::mcp_access::{
     GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
-    RevokeMcpAccessResponse, RevokeMcpClientResponse,
+    McpToolboxResponse, RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
 use crate::mcp_use::McpUsageResponse;
 
@@ -24,7 +24,7 @@ use crate::mcp_use::McpUsageResponse;
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -129,12 +129,17 @@ fn mcp() {}
     responses((status = 200, body = McpUsageResponse)))]
 fn mcp_usage() {}
 
+/// The public URL of all MCP servers of a toolbox as one, and what hosts of MCP clients are told of it.
+#[utoipa::path(get, path = "/{toolboxId}/mcp", params(("toolboxId" = String, Path, format = "uuid")),
+    responses((status = 200, body = McpToolboxResponse)))]
+fn mcp_of_toolbox() {}
+
 /// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
 #[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),
     responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_access() {}
 
-/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, to a user of the project, or to an application that acts for the caller.
 ///
 /// What a user was given for the same servers before is replaced.
 #[utoipa::path(post, path = "/{toolboxId}/mcp-access", request_body = GrantMcpAccessRequest, params(("toolboxId" = String, Path, format = "uuid")),
@@ -146,15 +151,15 @@ fn give_mcp_access() {}
     responses((status = 200, body = RevokeMcpAccessResponse)))]
 fn revoke_mcp_access() {}
 
-/// The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them.
+/// The MCP servers that the caller may use, and may let applications use: those of their toolboxes, and those shared with them.
 #[utoipa::path(get, path = "/mcp-servers", responses((status = 200, body = ListMcpServersResponse)))]
 fn list_mcp_servers() {}
 
-/// What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
+/// What the caller lets applications use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
 #[utoipa::path(get, path = "/mcp-clients", responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_clients() {}
 
-/// Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+/// Ends at once all that an application may use for the caller. That sign-in knows it stays; supabase-js ends that by
 /// `auth.oauth.revokeGrant`.
 #[utoipa::path(delete, path = "/mcp-clients/{clientId}", params(("clientId" = String, Path)),
     responses((status = 200, body = RevokeMcpClientResponse)))]

@@ -99,6 +99,11 @@ pub static FUNCTION: Function = Function {
         },
         Route {
             method: "GET",
+            path: "/{toolboxId}/mcp",
+            handler: mcp::of_toolbox,
+        },
+        Route {
+            method: "GET",
             path: "/{toolboxId}/mcp-access",
             handler: mcp_access::list,
         },

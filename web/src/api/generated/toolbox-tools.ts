@@ -25,7 +25,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in. */
+        /** What the caller lets applications use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in. */
         get: operations["list_mcp_clients"];
         put?: never;
         post?: never;
@@ -46,7 +46,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+         * Ends at once all that an application may use for the caller. That sign-in knows it stays; supabase-js ends that by
          *     `auth.oauth.revokeGrant`.
          */
         delete: operations["revoke_mcp_client"];
@@ -62,8 +62,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them. */
+        /** The MCP servers that the caller may use, and may let applications use: those of their toolboxes, and those shared with them. */
         get: operations["list_mcp_servers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/{toolboxId}/mcp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public URL of all MCP servers of a toolbox as one, and what hosts of MCP clients are told of it. */
+        get: operations["mcp_of_toolbox"];
         put?: never;
         post?: never;
         delete?: never;
@@ -83,7 +100,7 @@ export interface paths {
         get: operations["list_mcp_access"];
         put?: never;
         /**
-         * Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+         * Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, to a user of the project, or to an application that acts for the caller.
          * @description What a user was given for the same servers before is replaced.
          */
         post: operations["give_mcp_access"];
@@ -484,8 +501,13 @@ export interface components {
         GrantMcpAccessRequest: {
             /** @description The tools that may be used, 100 at most; all without a list. Resources and prompts of the servers are not limited. */
             allowedTools?: string[] | null;
-            /** @description The program to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you. */
+            /** @description The application to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you. */
             clientId?: string | null;
+            /**
+             * Format: int32
+             * @description So many requests at once, 1 to 64; 64 without it. A stream on which a client listens is one of them.
+             */
+            concurrentRequests?: number | null;
             /**
              * Format: int64
              * @description After so many seconds it ends; without it, when it is revoked.
@@ -500,6 +522,11 @@ export interface components {
             name: string;
             /** @description Only tools that their server calls read-only (`readOnlyHint`) may be used. */
             readOnly?: boolean;
+            /**
+             * Format: int32
+             * @description So many requests a minute, 1 to 600; 600 without it.
+             */
+            requestsPerMinute?: number | null;
             /**
              * Format: uuid
              * @description The user of this project to share with; they sign in as ever.
@@ -516,7 +543,7 @@ export interface components {
             request_id: string;
             /** @description Always true; errors have the envelope. */
             success: boolean;
-            /** @description The token, a secret, shown this once; none for a user or a program. */
+            /** @description The token, a secret, shown this once; none for a user or an application. */
             token?: string | null;
             /** @description The public URL of the one instance, or of the whole toolbox; each instance of a toolbox has one of its own, too. */
             url?: string | null;
@@ -691,8 +718,13 @@ export interface components {
         McpAccessView: {
             /** @description The tools that may be used; all without a list. */
             allowed_tools?: string[] | null;
-            /** @description The program that acts for that user; none for the user. */
+            /** @description The application that acts for that user; none for the user. */
             client_id?: string | null;
+            /**
+             * Format: int32
+             * @description Requests that may be under way at once; as many as of anybody without it.
+             */
+            concurrent_requests?: number | null;
             /** @description When it was given. */
             created_at: string;
             /** @description When it ends. */
@@ -707,7 +739,7 @@ export interface components {
              * @description The one instance; every MCP server of the toolbox without one.
              */
             instance_id?: string | null;
-            /** @description What the program that used it then calls itself. */
+            /** @description What the client that used it then calls itself. */
             last_client?: string | null;
             /** @description When it was last used, to the minute. */
             last_used_at?: string | null;
@@ -715,6 +747,11 @@ export interface components {
             name: string;
             /** @description Only tools that their server calls read-only may be used. */
             read_only: boolean;
+            /**
+             * Format: int32
+             * @description Requests that may be made in a minute; as many as of anybody without it.
+             */
+            requests_per_minute?: number | null;
             /** @description When it was revoked; from then on it opens nothing. */
             revoked_at?: string | null;
             /**
@@ -781,7 +818,7 @@ export interface components {
          * @enum {string}
          */
         McpHostKind: "command" | "file" | "link" | "url";
-        /** @description An MCP server that a user may use, and may let programs use. */
+        /** @description An MCP server that a user may use, and may let applications use. */
         McpServerView: {
             /** @description The tools that are shared; all without a list. */
             allowed_tools?: string[] | null;
@@ -813,6 +850,17 @@ export interface components {
          * @enum {string}
          */
         McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        /** @description Answer of `GET /{toolboxId}/mcp`: what MCP clients need to use every MCP server of a toolbox by one URL. */
+        McpToolboxResponse: {
+            /** @description What to paste into which host for that URL, with sign-in and with a token. `TOOLBOX_MCP_TOKEN` stands where the token belongs. */
+            hosts: components["schemas"]["McpHost"][];
+            /** @description The URL, for clients anywhere; `POST /{toolboxId}/mcp-access` gives tokens for it. */
+            public_url: string;
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+        };
         /** @description Use of one tool by one client on one day. */
         McpUsage: {
             /**
@@ -1012,7 +1060,7 @@ export interface components {
         RevokeMcpClientResponse: {
             /**
              * Format: int32
-             * @description How many accesses of the program open nothing any more.
+             * @description How many accesses of the application open nothing any more.
              */
             ended: number;
             /** @description The request. */
@@ -1781,6 +1829,117 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListMcpServersResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `toolbox_not_found`: No such toolbox, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    mcp_of_toolbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpToolboxResponse"];
                 };
             };
             /** @description `invalid_request`: The request is malformed */

@@ -1404,6 +1404,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
+            /** @description `quota_exceeded`: The toolbox holds as many instances as it may */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
             /**
              * @description `internal`: Internal error
              *
@@ -1653,6 +1662,15 @@ export interface operations {
              *     `illegal_state`: The state of the instance does not allow this
              */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `quota_exceeded`: The toolbox holds as many instances as it may */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2116,6 +2134,15 @@ export interface operations {
             };
             /** @description `illegal_state`: The state of the instance does not allow this */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `quota_exceeded`: The toolbox holds as many instances as it may */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

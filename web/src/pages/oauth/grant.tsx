@@ -48,7 +48,7 @@ export function GrantPage() {
 
 function Grant({ client, servers, wanted = "" }: { client: Application; servers: McpServer[]; wanted?: string }) {
   const isOf = wanted.startsWith(TOOLBOX)
-    ? (server: McpServer) => server.toolbox_id === wanted.slice(TOOLBOX.length)
+    ? (server: McpServer) => server.toolbox_id === wanted.slice(TOOLBOX.length).toLowerCase()
     : (server: McpServer) => server.instance_id === wanted.toLowerCase();
   const server = servers.find(isOf);
   const first: Chosen = {};

@@ -1,5 +1,6 @@
+import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { toolboxUrl } from "@/api/access.ts";
+import { toolboxConnectionQuery } from "@/api/access.ts";
 import { toolsQuery } from "@/api/queries.ts";
 import { Connect } from "@/components/connect.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -12,10 +13,22 @@ import { useMissed, usePolling } from "@/lib/use-polling.ts";
 export function ToolboxConnectTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const tools = usePolling(toolsQuery(toolboxId), undefined, LIVE);
+  const connection = useQuery(toolboxConnectionQuery(toolboxId));
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
+      : <Skeleton className="h-40 w-full" />;
+  }
+  if (connection.data === undefined) {
+    return connection.isError
+      ? (
+        <ErrorPanel
+          error={connection.error}
+          title="Its URL could not be read"
+          retry={() => void connection.refetch()}
+        />
+      )
       : <Skeleton className="h-40 w-full" />;
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
@@ -34,7 +47,13 @@ export function ToolboxConnectTab() {
         {heard && running.length < servers.length &&
           ` Not running: ${names(servers.filter((each) => !running.includes(each)))}.`}
       </p>
-      <Connect toolboxId={toolboxId} instanceId={null} url={toolboxUrl(toolboxId)} hosts={[]} problem={problem} />
+      <Connect
+        toolboxId={toolboxId}
+        instanceId={null}
+        url={connection.data.url}
+        hosts={connection.data.hosts}
+        problem={problem}
+      />
     </div>
   );
 }
