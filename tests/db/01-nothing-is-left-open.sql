@@ -89,7 +89,7 @@ select set_eq(
      ('account_tool_environments', 'provisioning_lease'), ('account_tool_environments', 'provisioning_holder'),
      ('account_tool_environments', 'provisioning_leased_until'), ('account_tool_environments', 'machine_asked_at'),
      ('account_tool_environments', 'do_firewall_id'), ('account_tool_environments', 'do_action_id'),
-     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'enrolled_from'), ('account_tool_environments', 'looked_at'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
+     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'enrolled_from'), ('account_tool_environments', 'looked_at'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'), ('account_tool_instance_versions', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id'),

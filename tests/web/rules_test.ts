@@ -6,7 +6,7 @@ import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
-import { changesOf } from "../../web/src/lib/diff.ts";
+import { changesBack, changesOf, type ToolVersion } from "../../web/src/lib/diff.ts";
 import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
 import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
@@ -88,4 +88,33 @@ Deno.test("an update says of a list that it takes the place of all that was ther
     { field: "Volumes, all of them", before: null, after: "data at /data" },
     { field: "Networks, all of them", before: null, after: "a" },
   ]);
+});
+
+Deno.test("a rollback says what comes back, the image by its digest, and of secrets only that they do", () => {
+  const current = { image: "x:2" } as ToolVersion;
+  const version = {
+    image: "x:1",
+    rollback_image: "x:1@sha256:ab",
+    differences: [
+      { field: "dockerImage", change: "changed", hidden: false, then: "x:1", now: "x:2" },
+      { field: "environmentVariables.TOKEN", change: "changed", hidden: true, then: null, now: null },
+      { field: "environmentVariables.NEW", change: "added", hidden: true, then: null, now: null },
+      { field: "resources.memory", change: "changed", hidden: false, then: 1 << 20, now: 2 << 20 },
+      {
+        field: "portMappings",
+        change: "removed",
+        hidden: false,
+        then: [{ container_port: 80, protocol: "tcp" }],
+        now: null,
+      },
+    ],
+  } as ToolVersion;
+  equal(changesBack(version, current), [
+    { field: "Image", before: "x:2", after: "x:1@sha256:ab" },
+    { field: "Variable TOKEN", before: null, after: "the one of that version" },
+    { field: "Variable NEW", before: null, after: "none" },
+    { field: "Limit of memory", before: "2 MB", after: "1 MB" },
+    { field: "Ports", before: "none", after: "80/tcp as any" },
+  ]);
+  equal(changesBack({ ...version, rollback_image: "x:2", differences: [] }, current).length, 1, "that nothing does");
 });

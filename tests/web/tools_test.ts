@@ -151,6 +151,21 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await says(person, /update/);
   });
 
+  await t.step("it goes back to the version before, once what that changes was shown", async () => {
+    await tab(person, "Configuration");
+    const versions = page.getByRole("region", { name: "Versions" });
+    await versions.getByText("current", { exact: true }).waitFor();
+    await versions.getByRole("button", { name: "Compare version 1" }).click();
+    const dialog = page.getByRole("dialog", { name: "Back to version 1" });
+    await dialog.getByText("toolbox/sample-mcp:dev").waitFor();
+    await picture(page, "tool-versions");
+    await isClean(page);
+    await dialog.getByRole("button", { name: "Roll back" }).click();
+    await versions.getByText("brings back 1").waitFor();
+    await page.getByRole("button", { name: "Copy the image" }).filter({ hasText: "sample-mcp:dev" }).first().waitFor();
+    await state(person, "Running").waitFor({ timeout: 40_000 });
+  });
+
   await t.step("who lost access is refused", async () => {
     await tab(person, "Sharing");
     const own = page.getByRole("listitem").filter({ hasText: "for toolbox-sample" });

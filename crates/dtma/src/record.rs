@@ -86,6 +86,8 @@ pub struct Release {
     pub refresh_image: bool,
     /// Content id of its image, once known.
     pub image_digest: Option<String>,
+    /// Digest by which its registry has that image.
+    pub registry_digest: Option<String>,
     /// The agent pulled its image.
     pub pulled: bool,
 }
@@ -102,6 +104,7 @@ impl Release {
             proven: false,
             refresh_image: false,
             image_digest: None,
+            registry_digest: None,
             pulled: false,
         }
     }

@@ -215,7 +215,7 @@ impl ConfigOverride {
 }
 
 /// The path of a spec's field under the names of this API.
-fn own_path(field: &str) -> String {
+pub(crate) fn own_path(field: &str) -> String {
     let mut path = String::with_capacity(field.len());
     let mut rest = Some(field);
     while let Some(text) = rest {

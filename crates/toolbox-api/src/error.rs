@@ -49,6 +49,8 @@ codes! {
         ToolboxNotFound = "toolbox_not_found", 404, "No such toolbox, or not yours";
         /// No such instance in this toolbox, or not the caller's.
         InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
+        /// The version of the instance was never there, or is not kept any more.
+        VersionNotKept = "version_not_kept", 404, "This version of the tool is not kept; its list of versions says which are";
         /// No such catalog entry, or not offered.
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
         /// No such agent of a user, or not the caller's.

@@ -43,4 +43,5 @@ pub mod problem;
 pub mod rollout;
 pub mod ssh;
 mod texts;
+pub mod tool_versions;
 pub mod toolboxes;

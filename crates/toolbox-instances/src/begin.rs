@@ -74,6 +74,8 @@ pub(crate) struct NewInstance<'a> {
 pub(crate) struct NewSpec<'a> {
     pub(crate) spec: &'a ToolSpec,
     pub(crate) generation: u64,
+    /// The kept version that it is.
+    pub(crate) restores: Option<u64>,
 }
 
 impl Intent<'_> {
@@ -101,6 +103,7 @@ impl Intent<'_> {
             to_status: to.as_str(),
             desired_status: self.desired.as_str(),
             spec: None,
+            restores: None,
             name: None,
             container_name: None,
             tool_catalog_id: None,
@@ -189,6 +192,7 @@ pub(crate) async fn existing(
         if let Some(new) = &new_spec {
             p.spec = sealed.as_ref();
             p.expected_generation = Some(new.generation);
+            p.restores = new.restores;
         }
         match intent.instances.database.begin(&p).await? {
             Begun::Started {

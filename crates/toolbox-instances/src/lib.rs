@@ -4,6 +4,7 @@
 //! - [`find`]: the toolbox and the instance that a request names.
 //! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance, and who may; [`connect`]: what hosts of clients
 //!   are told.
+//! - `versions`: what was asked for before, and the way back to it, which is an update.
 //! - [`deploy`], [`change`] and `update`: the three ways to change an instance. All of them take these steps:
 //!   1. `begin`: the domain says which status to write. The database accepts it (compare-and-set, one operation per
 //!      instance, idempotency) and gives out a generation and a lease.
@@ -47,6 +48,7 @@ mod spec;
 #[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
 pub mod testing;
 mod update;
+mod versions;
 mod view;
 pub mod ways;
 
@@ -84,6 +86,7 @@ pub use logs::Lines;
 pub use mcp::{GivenAccess, McpAccess};
 pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
+pub use versions::Versions;
 
 /// The use cases, and what they need from the program that runs them.
 #[derive(Clone)]

@@ -85,6 +85,7 @@ impl Resealing<'_> {
         Ok(SealedSpec {
             instance_id: id,
             operation_id: stored.operation_id,
+            generation: stored.generation,
             spec,
             version: &stored.version,
         })

@@ -95,6 +95,14 @@ export class ToolsApi {
     });
   }
 
+  versions(instance: string): Promise<Reply> {
+    return this.request(this.path(instance, "/versions"));
+  }
+
+  rollBack(instance: string, generation: number, options: MutationOptions = {}): Promise<Reply> {
+    return this.request(this.path(instance, `/versions/${generation}/rollback`), { method: "POST", ...options });
+  }
+
   start(instance: string, options: MutationOptions = {}): Promise<Reply> {
     return this.request(this.path(instance, "/start"), { method: "POST", ...options });
   }

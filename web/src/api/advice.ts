@@ -22,6 +22,7 @@ const API: Record<ErrorCode, string> = {
   agent_not_found: "No such agent, or not the caller's",
   rollout_not_found: "The rollout does not exist, is another user's, or was deleted 90 days after its end",
   mcp_grant_required: "Let the application in at the address that the message names",
+  version_not_kept: "The newest 10 versions of a tool are kept: choose one that is listed",
   mcp_access_not_found: "The access to MCP servers does not exist, or is one to another user's toolbox",
   method_not_allowed: "Load the page again: it may be older than the server",
   body_too_slow: "Try again",

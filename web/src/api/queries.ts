@@ -2,7 +2,7 @@
 
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { learnServerTime } from "../lib/server-time.ts";
-import type { MachineState, Toolbox } from "../lib/states.ts";
+import type { MachineState, Tool, Toolbox } from "../lib/states.ts";
 import { answer, api, rows } from "./client.ts";
 import { ApiError } from "./error.ts";
 
@@ -79,6 +79,19 @@ export const toolQuery = (toolboxId: string, instance: string) =>
     queryKey: ["toolboxes", toolboxId, "tools", instance],
     queryFn: ({ signal }) =>
       answer(api().tools.GET("/{toolboxId}/tools/{instance}", { params: { path: { toolboxId, instance } }, signal })),
+  });
+
+/** What a tool was asked to run; read anew when it is asked for something else, and when that is seen running. */
+export const versionsQuery = (toolboxId: string, { id, generation, status_on_toolbox: status }: Tool) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "tools", id, "versions", generation, status],
+    queryFn: ({ signal }) =>
+      answer(
+        api().tools.GET("/{toolboxId}/tools/{instance}/versions", {
+          params: { path: { toolboxId, instance: id } },
+          signal,
+        }),
+      ),
   });
 
 /** How a machine is. A machine that does not answer is an answer too: what was tried, and what is known without it. */

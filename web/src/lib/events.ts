@@ -14,7 +14,8 @@ export interface Told {
 
 const WHO: Record<string, string> = { agent: "Agent", control_plane: "Control plane", database: "Control plane" };
 
-function who(kind: string, actor: string | null, me: string | null): string {
+/** Whoever did it, as `me` reads it. */
+export function who(kind: string, actor: string | null, me: string | null): string {
   if (kind === "user") return actor !== null && actor === me ? "You" : "A user";
   return WHO[kind] ?? kind;
 }

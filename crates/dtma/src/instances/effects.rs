@@ -168,6 +168,7 @@ impl Instance {
                 release.refresh_image = false;
                 release.pulled |= image.pulled;
                 release.image_digest = image.digest;
+                release.registry_digest = image.registry_digest;
                 if !is_same {
                     self.memory.observed.images.insert(release.revision);
                 }

@@ -31,6 +31,9 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         container_id: container.map(|c| c.id.as_str().to_owned()),
         image: record.current.spec.wire().image.clone(),
         image_digest: container.and_then(|c| c.image_digest.clone()),
+        registry_digest: container
+            .filter(|c| c.image_digest == record.current.image_digest)
+            .and_then(|_| record.current.registry_digest.clone()),
         ports: record.current.ports.clone(),
         health: container
             .filter(|c| c.state == ContainerState::Running)

@@ -115,7 +115,8 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::AgentStoreFailed => changes,
         C::StartFailed => ends_with("/start") || ends_with("/restart"),
         C::StopFailed => ends_with("/stop"),
-        C::UpdateFailed => facts.method == "PATCH" || is_any,
+        C::UpdateFailed => facts.method == "PATCH" || ends_with("/rollback"),
+        C::VersionNotKept => facts.path.ends_with("/rollback"),
         C::DeleteFailed => facts.method == "DELETE" || is_any,
         C::ToolboxNotReady | C::AgentNotEnrolled | C::AgentUnauthorized => asks_agent || is_mcp,
         C::AgentTooOld
@@ -251,6 +252,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::RouteNotFound
         | C::InstanceNotFound
         | C::CatalogToolNotFound
+        | C::VersionNotKept
         | C::OperationInProgress
         | C::NameTaken
         | C::IllegalState
@@ -347,6 +349,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::ToolboxNotFound
         | C::InstanceNotFound
         | C::CatalogToolNotFound
+        | C::VersionNotKept
         | C::OperationInProgress
         | C::NameTaken
         | C::IllegalState

@@ -16,6 +16,7 @@ use crate::mcp_access::{
     McpToolboxResponse, RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
 use crate::mcp_use::McpUsageResponse;
+use crate::tool_versions::ToolVersionsResponse;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +25,7 @@ use crate::mcp_use::McpUsageResponse;
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, versions, roll_back, mcp, mcp_usage, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -115,6 +116,21 @@ fn restart() {}
     params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("tail" = Option<String>, Query, description = "lines from the end, at most 10000, or `all`; 100 when absent"), ("since" = Option<String>, Query, description = "RFC 3339, a date, Unix seconds, or how long ago, such as `10m`"), ("follow" = Option<bool>, Query), ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson")))))]
 fn logs() {}
+
+/// What an instance was asked to run, the newest 10 versions, and how each differs from what it is asked to run now. Values of
+/// variables and headers, commands and entry points are not told.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/versions", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = ToolVersionsResponse)))]
+fn versions() {}
+
+/// Goes back to a version: an update to its image and its whole configuration, which is a version of its own then.
+///
+/// An image of a registry is asked for by the digest that was seen then, as `rollback_image` of the version says. The version that
+/// runs stays when that one does not start.
+#[utoipa::path(post, path = "/{toolboxId}/tools/{instance}/versions/{generation}/rollback",
+    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("generation" = u64, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
+fn roll_back() {}
 
 /// The public URL of an instance's MCP server, and its endpoint on the machine with its token, for the owner's MCP clients.
 /// The token opens nothing else.

@@ -95,8 +95,10 @@ pub struct SpecToSeal {
     pub toolbox_id: ToolboxId,
     /// The instance.
     pub instance_id: ToolInstanceId,
-    /// The operation that keeps the spec; none: it is the instance's own.
+    /// The operation that keeps the spec; without it and `generation` it is the instance's own.
     pub operation_id: Option<OperationId>,
+    /// The version of the instance that has the spec.
+    pub generation: Option<u64>,
     spec: Value,
     /// What was read, by its digest.
     pub version: String,
@@ -153,6 +155,9 @@ pub struct SealedSpec<'a> {
     /// The operation that keeps the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation_id: Option<OperationId>,
+    /// The version of the instance that has the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// The spec.
     pub spec: StoredSpec,
     /// What it was made of.

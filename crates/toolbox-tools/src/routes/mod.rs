@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod mcp;
 mod mcp_access;
+mod versions;
 
 #[cfg(test)]
 mod change_tests;
@@ -26,6 +27,8 @@ mod logs_tests;
 mod mcp_access_tests;
 #[cfg(test)]
 mod mcp_tests;
+#[cfg(test)]
+mod versions_tests;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
@@ -86,6 +89,16 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/logs",
             handler: logs::handle,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/tools/{instance}/versions",
+            handler: versions::list,
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/tools/{instance}/versions/{generation}/rollback",
+            handler: versions::roll_back,
         },
         Route {
             method: "GET",

@@ -77,7 +77,7 @@ function Agent({ toolboxId }: { toolboxId: string }) {
                   : "not known",
               ],
               ["Version", running ?? "not known"],
-              ["Previous version", previous ?? "none kept"],
+              ["Previous version", previous ?? (machine.data.machine ? "none kept" : "not known")],
               ["Last heartbeat", <Age key="age" at={fromServer(machine.data.last_heartbeat.at ?? null)} />],
             ]}
           />
@@ -93,7 +93,11 @@ function Agent({ toolboxId }: { toolboxId: string }) {
           <Button
             onClick={() => act.mutate("rollback")}
             disabled={act.isPending || !previous}
-            title={previous ? undefined : "No version ran before this one"}
+            title={previous
+              ? undefined
+              : machine.data?.machine
+              ? "No version ran before this one"
+              : "The machine does not say which version ran before"}
             busy={act.isPending && act.variables === "rollback" && "Rolling back…"}
           >
             Roll back{previous ? ` to ${previous}` : ""}
