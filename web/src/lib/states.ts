@@ -154,7 +154,9 @@ export function toolState(tool: ToolFacts): Observed {
     (tool.live ? "Seen by the agent" : "As the agent last reported");
   if (tone === "moving") return { word, tone, asOf, goodFor: null, evidence };
   if (tool.heard === false) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
-  if (tool.idle) return { word: "Idle", tone: "off", asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence: tool.idle };
+  if (tool.idle) {
+    return { word: "Idle", tone: "off", asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence: tool.idle };
+  }
   const named = tool.error?.code === "crash_loop" ? "Crash loop" : word;
   return { word: named, tone, asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence };
 }

@@ -331,6 +331,12 @@ export interface components {
              */
             hostAccess?: string[] | null;
             /**
+             * Format: int32
+             * @description Stop the MCP server when nobody has used it for so many minutes, 1 to 10,080; the next call starts it. 0 is never.
+             * @default null
+             */
+            idleMinutes?: number | null;
+            /**
              * @description Networks that it shares with the tools of the same toolbox that name them too, at most 8. There the tools reach each
              *     other by their container names. Without one, no other tool reaches it but through its published ports.
              * @default null
@@ -812,7 +818,7 @@ export interface components {
          * @description How an MCP server is.
          * @enum {string}
          */
-        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp" | "idle";
         /** @description Use of one tool by one client on one day. */
         McpUsage: {
             /**
