@@ -96,20 +96,16 @@ impl Served {
     pub(super) fn known_health(&self) -> McpHealth {
         let mut health = (**self.health.borrow()).clone();
         let published = self.entry.published();
-        match (published.rests, health.state) {
-            (true, McpState::Idle) => {}
-            (true, _) => {
-                health.state = McpState::Idle;
-                words(self.idle.as_deref()).clone_into(&mut health.evidence);
-                if let Some(view) = &published.view {
-                    health.since.clone_from(&view.updated_at);
-                }
+        let is_idle = health.state == McpState::Idle;
+        if published.rests && !is_idle {
+            health.state = McpState::Idle;
+            words(self.idle.as_deref()).clone_into(&mut health.evidence);
+            if let Some(view) = &published.view {
+                health.since.clone_from(&view.updated_at);
             }
-            (false, McpState::Idle) => {
-                health.state = McpState::Starting;
-                health.evidence = format!("not asked since its start; before, {}", health.evidence);
-            }
-            (false, _) => {}
+        } else if is_idle && !published.rests {
+            health.state = McpState::Starting;
+            health.evidence = format!("not asked since its start; before, {}", health.evidence);
         }
         health
     }

@@ -136,8 +136,14 @@ async fn a_server_that_nobody_uses_is_stopped_and_the_next_call_starts_it() {
     }
     let view = agent.view(&tool).await.body;
     assert_eq!(view["restart_count"], 0, "no end of it is a crash: {view}");
+}
 
-    // What a user stopped is not started by a call, and what a user starts runs.
+#[tokio::test]
+async fn what_a_user_stopped_is_not_started_by_a_call_and_what_a_user_starts_runs() {
+    let agent = agent().await;
+    let tool = stdio().with("idle_minutes", json!(1));
+    agent.deploy(&tool).await;
+    let session = session(&agent, &tool).await;
     idle(&agent, &tool).await;
     let stopped = agent.command(&tool, "stop").await.expect(200);
     assert_eq!(

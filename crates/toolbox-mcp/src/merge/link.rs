@@ -461,8 +461,9 @@ impl Merge {
             tools: Vec::new(),
             held: self.budget.hold(),
         };
-        let known = servers.listed(member.id).filter(|_| member.is_idle);
-        if let Some(entries) = known {
+        if member.is_idle
+            && let Some(entries) = servers.listed(member.id)
+        {
             let raw = entries
                 .iter()
                 .filter_map(|entry| serde_json::from_str(entry).ok());

@@ -300,9 +300,10 @@ impl Merge {
         let opened = join_all(members.iter().map(|member| async {
             let opening = async {
                 // What it tells models is not worth its start.
-                let link = match member.is_idle {
-                    true => asked.session.link(member.id).await,
-                    false => Some(self.open(&asked.servers, asked.session, member).await?),
+                let link = if member.is_idle {
+                    asked.session.link(member.id).await
+                } else {
+                    Some(self.open(&asked.servers, asked.session, member).await?)
                 };
                 Ok(link.and_then(|link| link.instructions))
             };
