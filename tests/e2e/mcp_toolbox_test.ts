@@ -27,7 +27,8 @@ interface Given {
 }
 
 Deno.test("one URL has the tools of every server, and an access holds there as at each server's own", async (t) => {
-  await using world = await startWorld();
+  // A minute without use is three seconds here.
+  await using world = await startWorld({ dtmaEnv: { DTMA_IDLE_MINUTE: "3" } });
   const stdio = await deploy(world, "Over stdio", { transport: "stdio", command: ["--stdio"] });
   const http = await deploy(world, "Over http", {});
   const part = (id: string) => `over-${id === stdio ? "stdio" : "http"}-${id.slice(0, 8)}`;
@@ -127,6 +128,47 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
     const before = (await world.owner.tools.request(path)).json.usage;
     await new Promise((go) => setTimeout(go, 3000));
     assert.deepEqual((await world.owner.tools.request(path)).json.usage, before);
+  });
+
+  await t.step("a server that nobody uses is stopped, is there all the same, and a call starts it", async () => {
+    const { owner } = world;
+    const id = await deploy(world, "Seldom used", { idleMinutes: 1 });
+    const name = `seldom-used-${id.slice(0, 8)}__add`;
+    const evidence = "stopped after 1 minute without use; the next call starts it";
+    const idle = () =>
+      eventually("the row says that it is idle", async () => {
+        const found = await world.db.instance(id);
+        return found?.status_on_toolbox === "stopped" && found.mcp_health?.state === "idle" ? found : undefined;
+      });
+    const row = await idle();
+    assert.equal(row.desired_status, "running");
+    assert.equal(row.instance_error_code, null);
+    assert.equal(row.mcp_health?.evidence, evidence);
+    const seen = (await owner.tools.get(id)).json.tool_instance;
+    assert.equal(seen.status_on_toolbox, "stopped");
+    assert.equal(seen.mcp.evidence, evidence);
+
+    const { client } = await connect({ token: owner.token, url });
+    assert.ok((await tools(client)).includes(name), "it is listed");
+    assert.equal((await owner.tools.get(id)).json.tool_instance.mcp.state, "idle", "without its start");
+    const begun = performance.now();
+    const result = await client.callTool({ name, arguments: { a: 2, b: 3 } });
+    console.log(`a call started the sample server and was answered after ${Math.round(performance.now() - begun)} ms`);
+    assert.deepEqual(result.content, [{ type: "text", text: "5" }]);
+    await client.close();
+
+    await idle();
+    const alone = await connect({ token: owner.token, url: `${world.ready.url}/functions/v1/mcp/${id}` });
+    assert.deepEqual(await tools(alone.client), own);
+    await alone.client.close();
+
+    await idle();
+    assert.equal((await owner.tools.stop(id, { wait: 30 })).status, 200);
+    const refused = await ask({ token: owner.token, url: `${world.ready.url}/functions/v1/mcp/${id}` }, initialize());
+    assert.equal(refused.status, 503, describe(refused));
+    assert.match(refused.text, /the tool is stopped/);
+    const stopped = (await owner.tools.get(id)).json.tool_instance;
+    assert.deepEqual([stopped.status_on_toolbox, stopped.desired_status], ["stopped", "stopped"]);
   });
 });
 

@@ -4,7 +4,7 @@ import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { AT_REST, LIVE, MOVING, pollAfter } from "../../web/src/lib/polling.ts";
 import { type Observed, shown } from "../../web/src/lib/state.ts";
 import { fromServer, learnServerTime } from "../../web/src/lib/server-time.ts";
-import { type ToolFacts, toolState } from "../../web/src/lib/states.ts";
+import { type Tool, type ToolFacts, toolFacts, toolState } from "../../web/src/lib/states.ts";
 import { boundInWords, byDay } from "../../web/src/lib/usage.ts";
 
 const running = (goodFor: number | null): Observed => ({ word: "Running", tone: "ok", asOf: 1_000, goodFor });
@@ -58,6 +58,24 @@ Deno.test("no status of a tool is green but running, and none is green when its 
   equal([unheard.tone, unheard.last], ["unknown", "Running"]);
   const silent = shown(toolState({ ...facts, unknown_since: new Date(now - 1_000).toISOString() }), now);
   equal([silent.tone, silent.last], ["unknown", "Running"]);
+});
+
+Deno.test("a server that nobody uses is idle, which is neither running nor a fault, nor what its user stopped", () => {
+  const now = Date.now();
+  learnServerTime(now, now);
+  const at = new Date(now).toISOString();
+  const tool = {
+    status_on_toolbox: "stopped",
+    desired_status: "running",
+    state_source: "live",
+    state_observed_at: at,
+    mcp: { state: "idle", evidence: "stopped after 30 minutes without use; the next call starts it", checked_at: at },
+  } as Tool;
+  const idle = toolState(toolFacts(tool));
+  equal([idle.word, idle.tone, idle.evidence], ["Idle", "off", tool.mcp?.evidence]);
+  equal(toolState(toolFacts({ ...tool, desired_status: "stopped" })).word, "Stopped");
+  equal(toolState(toolFacts({ ...tool, status_on_toolbox: "starting" })).word, "Starting…");
+  equal(shown(toolState(toolFacts(tool, false)), now + 1_000).tone, "unknown", "its agent does not answer");
 });
 
 Deno.test("a page asks often while something is under way, rarely at rest, and ever more rarely after failures", () => {

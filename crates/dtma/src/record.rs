@@ -38,9 +38,16 @@ pub struct Record {
     pub inherited_volumes: BTreeMap<String, String>,
     /// It was stopped although it should run.
     pub halted: Option<Halt>,
+    /// It was stopped because nobody used it, until somebody does or a command comes, also across lives of the agent.
+    pub rests: bool,
 }
 
 impl Record {
+    /// Its container is to run now.
+    pub fn is_to_run(&self) -> bool {
+        self.desired == Desired::Running && !self.rests
+    }
+
     /// What is current is not what its generation asks for.
     pub fn is_rolled_back(&self) -> bool {
         self.update_failure.is_some() && self.requested_sha256 != self.current.sha256

@@ -504,6 +504,8 @@ struct StoredRecord {
     inherited_volumes: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     halted: Option<StoredHalt>,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    rests: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -563,6 +565,7 @@ impl StoredRecord {
                 reason: halt.reason,
                 asked_again: halt.asked_again,
             }),
+            rests: record.rests,
         }
     }
 
@@ -589,6 +592,7 @@ impl StoredRecord {
                 reason: halt.reason,
                 asked_again: halt.asked_again,
             }),
+            rests: self.rests,
         })
     }
 }

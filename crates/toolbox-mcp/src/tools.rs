@@ -17,6 +17,8 @@ const MAX_NAME: usize = 128;
 
 /// Most bytes of names and digests of one server's tools: some forty thousand tools.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of entries that are kept. Of more, none are: a list without some of its tools would pass for the whole.
+const MOST_KEPT: usize = 2 * 1024 * 1024;
 /// A digest in hexadecimal.
 const DIGEST: usize = 64;
 
@@ -39,6 +41,9 @@ pub struct Toolset {
     // Those that the server calls read-only. An agent of before kept no such list; the next answer of the server has it.
     #[serde(default)]
     read_only: BTreeSet<String>,
+    // Their entries as they stood in the list, where they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entries: Option<Vec<String>>,
 }
 
 /// One page of a `tools/list` result.
@@ -69,6 +74,14 @@ impl<'a> Page<'a> {
 }
 
 impl Toolset {
+    /// Without tools; the entries of those that are added are kept, or not.
+    pub fn new(keeps_entries: bool) -> Self {
+        Self {
+            entries: keeps_entries.then(Vec::new),
+            ..Self::default()
+        }
+    }
+
     /// Adds the tools of a page.
     pub fn add(&mut self, page: &Page<'_>) -> Result<(), ListError> {
         #[derive(Deserialize)]
@@ -106,7 +119,23 @@ impl Toolset {
             }
             self.tools.insert(name, hex(&digest.finalize()));
         }
+        self.keep(page);
         Ok(())
+    }
+
+    fn keep(&mut self, page: &Page<'_>) {
+        let Some(entries) = &mut self.entries else {
+            return;
+        };
+        entries.extend(page.tools.iter().map(|tool| tool.get().to_owned()));
+        if entries.iter().map(String::len).sum::<usize>() > MOST_KEPT {
+            self.entries = None;
+        }
+    }
+
+    /// The entries of the tools as they stood in the list; none where they are not kept.
+    pub fn entries(&self) -> Option<&[String]> {
+        self.entries.as_deref()
     }
 
     /// The tools that the server calls read-only (`readOnlyHint`).

@@ -23,6 +23,7 @@ export interface ConfigOverride {
   upstreamHeaders?: Record<string, string | null>;
   callTimeoutSeconds?: number;
   startTimeoutSeconds?: number;
+  idleMinutes?: number;
   networks?: string[];
   hostAccess?: string[];
   stdinOpen?: boolean;

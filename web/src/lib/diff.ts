@@ -58,6 +58,9 @@ export function changesOf(tool: Tool, sent: ConfigOverride): Change[] {
   if (sent.user) add("User", null, sent.user);
   if (sent.callTimeoutSeconds) add("Time for a call", null, `${sent.callTimeoutSeconds} s`);
   if (sent.startTimeoutSeconds) add("Time to start", null, `${sent.startTimeoutSeconds} s`);
+  if (sent.idleMinutes !== null && sent.idleMinutes !== undefined) {
+    add("Stopped when unused", null, sent.idleMinutes === 0 ? "never" : `for ${sent.idleMinutes} min`);
+  }
   if (sent.statelessProtocol) add("Stateless revision first", null, "yes");
   return changes;
 }

@@ -139,6 +139,8 @@ export interface ToolFacts {
   heard?: boolean;
   /** What is going on, in words. */
   progress?: string | null;
+  /** Why it is stopped although nobody stopped it, and when it starts again. */
+  idle?: string | null;
 }
 
 export function toolState(tool: ToolFacts): Observed {
@@ -152,6 +154,9 @@ export function toolState(tool: ToolFacts): Observed {
     (tool.live ? "Seen by the agent" : "As the agent last reported");
   if (tone === "moving") return { word, tone, asOf, goodFor: null, evidence };
   if (tool.heard === false) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
+  if (tool.idle) {
+    return { word: "Idle", tone: "off", asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence: tool.idle };
+  }
   const named = tool.error?.code === "crash_loop" ? "Crash loop" : word;
   return { word: named, tone, asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence };
 }
@@ -169,7 +174,13 @@ export function toolFacts(tool: Tool, heard = true): ToolFacts {
     live: tool.state_source === "live",
     heard,
     progress: progress ? progressInWords(progress) : null,
+    idle: isIdle(tool) ? tool.mcp?.evidence ?? null : null,
   };
+}
+
+/** Its server was stopped because nobody used it; whoever calls it starts it. */
+export function isIdle(tool: Tool): boolean {
+  return tool.status_on_toolbox === "stopped" && tool.desired_status === "running" && tool.mcp?.state === "idle";
 }
 
 export function progressInWords(progress: Tools["schemas"]["Progress"]): string {
@@ -187,6 +198,7 @@ const MCP: Record<McpHealth["state"], [string, Tone]> = {
   unhealthy: ["Unhealthy", "bad"],
   unreachable: ["Unreachable", "bad"],
   "not-mcp": ["No MCP server", "off"],
+  idle: ["Starts with the next call", "off"],
 };
 
 /** What the agent found counts no longer than the agent is `heard`. */

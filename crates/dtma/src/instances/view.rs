@@ -91,7 +91,7 @@ fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
     if let Some(backoff) = memory.attempts.backoff.as_ref().filter(|f| f.shown) {
         return Some(backoff.why.clone().into());
     }
-    let wanted = record.desired == toolbox_api::dtma::Desired::Running;
+    let wanted = record.is_to_run();
     let halt = record.halted.as_ref().filter(|h| wanted && !h.asked_again);
     let containers = &mut memory.observed.containers.iter();
     if let Some(halt) = halt.filter(|_| !containers.any(|c| c.state == ContainerState::Running)) {

@@ -54,8 +54,10 @@ impl Granted {
         let record = self.handle.store.find(id)?;
         let start = record.current.spec.wire().mcp_start_timeout_seconds;
         let start = start.map(|seconds| Duration::from_secs(seconds.into()));
-        let health = served.health.borrow();
-        let health = since_start((**health).clone(), &view);
+        let health = since_start(served.known_health(), &view);
+        let is_idle = health.state == McpState::Idle;
+        // One that is just started is there, as it was before.
+        let is_awaited = is_idle || served.idle.is_some() && health.state == McpState::Starting;
         let absent = if view.desired != Desired::Running {
             Some("it is stopped".to_owned())
         } else if served.bridge.is_none() {
@@ -69,7 +71,8 @@ impl Granted {
             id: *id.as_uuid(),
             name: without_digits(&record.container_name).to_owned(),
             absent,
-            is_well: matches!(health.state, McpState::Healthy | McpState::Degraded),
+            is_well: matches!(health.state, McpState::Healthy | McpState::Degraded) || is_awaited,
+            is_idle,
             version: health.tools_fingerprint,
             run: view.started_at.clone(),
             ready: Limits::default().with_times(None, start).ready,
@@ -87,6 +90,16 @@ impl Servers for Granted {
         let ids = self.allowed.keys();
         ids.filter_map(|id| self.member(*id, &self.handle.find(*id)?))
             .collect()
+    }
+
+    fn listed(&self, id: Uuid) -> Option<Vec<String>> {
+        let id = ToolInstanceId::from(id);
+        let allowed = self.allowed.get(&id)?;
+        let memory = self.handle.find(id)?.bridge?.memory();
+        let memory = memory.borrow();
+        let entries = memory.tools.as_ref()?.entries()?.iter();
+        let seen = entries.filter(|entry| allowed.is_all() || allowed.may_see(entry));
+        Some(seen.cloned().collect())
     }
 
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {

@@ -6,6 +6,7 @@
 
 mod all;
 mod endpoint;
+mod idle;
 mod keeper;
 pub mod rates;
 mod stderr;
@@ -41,6 +42,7 @@ use toolbox_mcp::wire::alive::Rests;
 use toolbox_mcp::wire::body::Budget;
 
 use self::all::Granted;
+use self::idle::Idle;
 use self::rates::{Rates, TooMuch, UnderWay};
 pub use self::stderr::StderrLog;
 use self::usage::Usage;
@@ -98,6 +100,8 @@ struct Served {
     entry: Entry,
     /// What it writes beside the protocol, if it is a server over standard streams.
     log: Option<Arc<StderrLog>>,
+    /// Set if it is stopped when nobody uses it.
+    idle: Option<Arc<Idle>>,
 }
 
 /// The health of a server that nothing bridges.
@@ -123,7 +127,7 @@ fn unbridged(transport: McpTransport) -> McpHealth {
 fn since_start(mut health: McpHealth, view: &ToolView) -> McpHealth {
     let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let begun = match health.state {
-        McpState::Starting => return health,
+        McpState::Starting | McpState::Idle => return health,
         McpState::Healthy | McpState::Degraded => view.started_at.as_deref(),
         // While the container was being started, nothing was there to be reached.
         _ => Some(&*view.updated_at),
@@ -167,12 +171,13 @@ pub struct Handle {
 }
 
 /// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers,
-/// `budget` the memory for their long messages.
+/// `budget` the memory for their long messages, `minute` how long a minute without use is.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,
     state_dir: &Path,
     budget: Budget,
+    minute: Duration,
     shutdown: watch::Receiver<bool>,
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
     let handle = Handle {
@@ -189,6 +194,7 @@ pub fn start(
         shared,
         folder: state_dir.join("mcp"),
         budget,
+        minute,
     };
     (handle, keeper.run(instances, shutdown))
 }
@@ -198,14 +204,14 @@ impl Handle {
     pub fn health(&self, id: ToolInstanceId) -> Option<McpHealth> {
         let served = self.find(id)?;
         let view = served.entry.view()?;
-        is_asked(&view).then(|| (**served.health.borrow()).clone())
+        is_asked(&view).then(|| served.known_health())
     }
 
     /// The view with the health of its MCP server.
     pub fn with_health(&self, view: &ToolView) -> ToolView {
         let served = self.find(view.id).filter(|_| is_asked(view));
         let health = served.map(|served| {
-            let health = (**served.health.borrow()).clone();
+            let health = served.known_health();
             match served.bridge {
                 Some(_) => since_start(health, view),
                 None => health,
@@ -283,7 +289,17 @@ impl Handle {
     ) -> Response<Body> {
         let limit = Limits::default().message_bytes;
         let told = self.counting(id, bridge, client);
-        let serve = |request| bridge.serve(request);
+        let served = self.find(id);
+        let idle = served.and_then(|served| Some((served.idle.clone()?, served)));
+        let serve = async |request| match idle {
+            Some((idle, served)) => {
+                let bridge = bridge.clone();
+                served
+                    .serve(idle, bridge, request, limit, &self.budget)
+                    .await
+            }
+            None => bridge.serve(request).await,
+        };
         if allowed.is_all() {
             return meter::measured(request, limit, &self.budget, told, serve).await;
         }

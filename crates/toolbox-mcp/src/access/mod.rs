@@ -44,7 +44,7 @@ impl Allowed {
     }
 
     /// Whether a tool appears in a list, by its entry there.
-    fn may_see(&self, tool: &str) -> bool {
+    pub fn may_see(&self, tool: &str) -> bool {
         #[derive(Deserialize)]
         struct Entry {
             name: String,

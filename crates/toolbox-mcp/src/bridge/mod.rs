@@ -330,7 +330,8 @@ fn malformed(error: Malformed) -> Response<Body> {
     reply::json(StatusCode::BAD_REQUEST, body)
 }
 
-pub(crate) fn too_much(error: BodyError) -> Response<Body> {
+/// Refuses a body.
+pub fn too_much(error: BodyError) -> Response<Body> {
     let status = error.status();
     let body = rpc::error("null", code::INVALID_REQUEST, &error.to_string(), None);
     let mut response = reply::json(status, body);

@@ -18,7 +18,7 @@ use crate::hub::{Hub, Input};
 use crate::limits::Limits;
 use crate::lines::{Line, Lines};
 use crate::memory::Memory;
-use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use crate::process::{Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
 use crate::tools::Toolset;
 use crate::wire::body::{Budget, SMALL};
@@ -91,8 +91,7 @@ impl Runner {
                     opened.unwrap_or_else(|_| {
                         Err(NotRunning {
                             reason: format!("could not be connected within {} s", OPEN.as_secs()),
-                            intended: false,
-                            starting: false,
+                            absence: Absence::Fault,
                         })
                     })
                 })));

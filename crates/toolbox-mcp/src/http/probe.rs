@@ -84,11 +84,7 @@ impl Prober {
                 Err(reason) => {
                     terms = None;
                     since = None;
-                    let state = if reason.starting {
-                        McpState::Starting
-                    } else {
-                        McpState::Unreachable
-                    };
+                    let state = reason.absence.state();
                     (finding(state, reason.reason), Duration::from_secs(1))
                 }
                 Ok(target) => {
@@ -447,7 +443,7 @@ impl Prober {
 
     /// Its tools; none when the session has ended.
     async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, ProbeFailure> {
-        let mut tools = Toolset::default();
+        let mut tools = Toolset::new(self.limits.keeps_tools);
         let mut cursor: Option<String> = None;
         let method = "tools/list";
         for _ in 0..MAX_PAGES {

@@ -457,12 +457,20 @@ impl Merge {
         session: &Session,
         member: &Member,
     ) -> Listed {
-        let mut link = self.open(servers, session, member).await?;
         let mut tools = Tools {
             tools: Vec::new(),
             held: self.budget.hold(),
         };
-        let (mut cursor, mut bytes) = (None::<String>, 0);
+        if member.is_idle
+            && let Some(entries) = servers.listed(member.id)
+        {
+            let raw = entries
+                .iter()
+                .filter_map(|entry| serde_json::from_str(entry).ok());
+            return self.take(&mut tools, raw).map(|()| tools);
+        }
+        let mut link = self.open(servers, session, member).await?;
+        let mut cursor = None::<String>;
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
             if !link.has_tools {
@@ -490,16 +498,7 @@ impl Merge {
                 Answered::Error(why) => return Err(why),
             };
             let page = Page::read(&result).map_err(|error| error.to_string())?;
-            for tool in page.tools.iter().filter_map(|tool| read_tool(tool)) {
-                bytes += tool.bytes();
-                if bytes > self.most_of_list() {
-                    return Err(TOO_LONG.to_owned());
-                }
-                tools.tools.push(tool);
-            }
-            if !tools.held.set(bytes) {
-                return Err(BUSY.to_owned());
-            }
+            self.take(&mut tools, page.tools)?;
             match page.next {
                 Some(next) => cursor = Some(next),
                 None => return Ok(tools),
@@ -508,6 +507,27 @@ impl Merge {
         Err(format!(
             "its list of tools has no end after {MAX_PAGES} pages"
         ))
+    }
+
+    /// Adds entries of a list.
+    fn take<'a>(
+        &self,
+        tools: &mut Tools,
+        entries: impl IntoIterator<Item = &'a RawValue>,
+    ) -> Result<(), String> {
+        let mut bytes: usize = tools.tools.iter().map(Tool::bytes).sum();
+        for tool in entries.into_iter().filter_map(read_tool) {
+            bytes += tool.bytes();
+            if bytes > self.most_of_list() {
+                return Err(TOO_LONG.to_owned());
+            }
+            tools.tools.push(tool);
+        }
+        if tools.held.set(bytes) {
+            Ok(())
+        } else {
+            Err(BUSY.to_owned())
+        }
     }
 
     /// The answer to the message of this id.

@@ -63,6 +63,8 @@ pub struct Member {
     pub absent: Option<String>,
     /// It was well when it was probed last.
     pub is_well: bool,
+    /// It was stopped because nobody used it; a call starts it, and to list its tools it is left alone.
+    pub is_idle: bool,
     /// Another when its tools are others.
     pub version: Option<String>,
     /// Another when it was started anew; none while that is not known.
@@ -75,6 +77,9 @@ pub struct Member {
 pub trait Servers: Clone + Send + Sync + 'static {
     /// Which they are now.
     fn members(&self) -> Vec<Member>;
+
+    /// The entries of the tools that one of them listed last, of those that the caller may see; none if they were not kept.
+    fn listed(&self, id: Uuid) -> Option<Vec<String>>;
 
     /// Passes a request to one of them.
     fn serve(
@@ -293,7 +298,15 @@ impl Merge {
         let members = asked.servers.members();
         let parts = parts(&members);
         let opened = join_all(members.iter().map(|member| async {
-            let opening = self.open(&asked.servers, asked.session, member);
+            let opening = async {
+                // What it tells models is not worth its start.
+                let link = if member.is_idle {
+                    asked.session.link(member.id).await
+                } else {
+                    Some(self.open(&asked.servers, asked.session, member).await?)
+                };
+                Ok(link.and_then(|link| link.instructions))
+            };
             within(member, patience(member), opening).await
         }));
         let mut there = Vec::new();
@@ -302,9 +315,9 @@ impl Merge {
         for (member, opened) in members.iter().zip(opened.await) {
             let part = part_of(&parts, member.id);
             match opened {
-                Ok(link) => {
+                Ok(instructions) => {
                     there.push(part.to_owned());
-                    if let Some(text) = link.instructions {
+                    if let Some(text) = instructions {
                         let _ = write!(own, "\n\n{part}: {text}");
                     }
                 }

@@ -682,7 +682,7 @@ export interface components {
          * @description How an MCP server is.
          * @enum {string}
          */
-        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp" | "idle";
         /** @description Memory of the machine, in bytes. */
         MemoryMetrics: {
             /**

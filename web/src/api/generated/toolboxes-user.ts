@@ -303,7 +303,7 @@ export interface components {
          * @description How an MCP server is.
          * @enum {string}
          */
-        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp" | "idle";
         /**
          * @description How far an operation is.
          * @enum {string}

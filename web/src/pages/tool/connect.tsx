@@ -4,7 +4,7 @@ import { Connect } from "@/components/connect.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
-import { speaksMcp } from "@/lib/states.ts";
+import { isIdle, speaksMcp } from "@/lib/states.ts";
 import { useTool } from "./layout.tsx";
 
 export function ConnectTab() {
@@ -35,7 +35,7 @@ export function ConnectTab() {
   }
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
-    : data?.status_on_toolbox !== "running"
+    : data?.status_on_toolbox !== "running" && !(data && isIdle(data))
     ? "The tool does not run, so no client can use it now."
     : null;
   return (

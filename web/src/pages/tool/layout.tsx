@@ -16,7 +16,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isIdle, isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
 
@@ -79,7 +79,7 @@ export function ToolPage() {
       state={
         <>
           <State of={toolState(toolFacts(data, heard))} />
-          {data.mcp && <State of={mcpState(data.mcp, heard)} />}
+          {data.mcp && !isIdle(data) && <State of={mcpState(data.mcp, heard)} />}
         </>
       }
       actions={<Actions tool={data} toolboxId={toolboxId} />}
@@ -214,7 +214,7 @@ function Actions({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
         }
       >
         <MenuItem disabled={status === "running"} onSelect={() => act.mutate("start")}>Start</MenuItem>
-        <MenuItem disabled={status === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
+        <MenuItem disabled={status === "stopped" && !isIdle(tool)} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
         <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
         <MenuItem danger onSelect={ask}>Delete…</MenuItem>
       </Menu>

@@ -11,6 +11,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Textarea } from "@/components/ui/field.tsx";
 import { propertiesOf, typedDefault, valuesOf } from "@/lib/schema.ts";
+import { isIdle } from "@/lib/states.ts";
 import { cn } from "@/lib/utils.ts";
 import { useTool } from "./layout.tsx";
 
@@ -23,7 +24,12 @@ export function McpToolsTab() {
   const tools = useQuery({ ...mcpToolsQuery(instanceId), enabled: status === "running" });
   useEffect(() => () => closeMcp(instanceId), [instanceId]);
   if (status !== undefined && status !== "running" && tools.data === undefined) {
-    return <Empty title="Its server does not run">Start the tool to see what it offers, and to try it.</Empty>;
+    const idle = tool.data !== undefined && isIdle(tool.data.tool_instance);
+    return (
+      <Empty title={idle ? "Its server is idle" : "Its server does not run"}>
+        Start the tool to see what it offers, and to try it.
+      </Empty>
+    );
   }
   if (tools.data === undefined) {
     return tools.isError

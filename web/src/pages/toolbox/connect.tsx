@@ -6,7 +6,7 @@ import { Connect } from "@/components/connect.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { speaksMcp, type Tool } from "@/lib/states.ts";
+import { isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 /** Every MCP server of the toolbox by one URL. */
@@ -32,7 +32,7 @@ export function ToolboxConnectTab() {
       : <Skeleton className="h-40 w-full" />;
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
-  const running = servers.filter((each) => each.status_on_toolbox === "running");
+  const running = servers.filter((each) => each.status_on_toolbox === "running" || isIdle(each));
   const heard = tools.data.agent.reachable && missed === null;
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."

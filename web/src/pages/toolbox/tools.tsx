@@ -14,7 +14,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isIdle, isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 export function ToolsTab() {
@@ -136,7 +136,12 @@ function Row({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard:
           }
         >
           <MenuItem disabled={running} onSelect={() => act.mutate("start")}>Start</MenuItem>
-          <MenuItem disabled={tool.status_on_toolbox === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
+          <MenuItem
+            disabled={tool.status_on_toolbox === "stopped" && !isIdle(tool)}
+            onSelect={() => act.mutate("stop")}
+          >
+            Stop
+          </MenuItem>
           <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
           <MenuItem danger onSelect={ask}>Delete…</MenuItem>
         </Menu>
