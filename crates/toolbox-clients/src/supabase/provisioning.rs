@@ -38,6 +38,15 @@ pub struct OrderToolbox<'a> {
     pub price_monthly_usd: f64,
 }
 
+/// What all machines of a user would cost, and may, in US dollars a month.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TooDear {
+    /// They would.
+    pub monthly: f64,
+    /// They may.
+    pub most: u32,
+}
+
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ordered {
@@ -50,8 +59,8 @@ pub enum Ordered {
     },
     /// The user has so many already.
     TooMany(u32),
-    /// All machines of the user would cost so many US dollars a month, which is more than they may.
-    TooDear(f64),
+    /// All machines of the user would cost more than they may.
+    TooDear(TooDear),
     /// There is no such user.
     NoUser,
 }
@@ -99,8 +108,8 @@ pub enum Asked {
     Byo,
     /// In this status it cannot be done.
     Refused(String),
-    /// All machines of the user would cost so many US dollars a month, which is more than they may.
-    TooDear(f64),
+    /// All machines of the user would cost more than they may.
+    TooDear(TooDear),
     /// Another change is under way.
     InProgress,
 }
@@ -257,9 +266,17 @@ struct Told {
     is_new: Option<bool>,
     most: Option<u32>,
     monthly_usd: Option<f64>,
+    most_monthly_usd: Option<u32>,
     status: Option<String>,
     toolboxes: Option<Vec<LeasedToolbox>>,
     toolbox: Option<Box<LeasedToolbox>>,
+}
+
+fn too_dear(monthly: Option<f64>, most: Option<u32>) -> Option<TooDear> {
+    Some(TooDear {
+        monthly: monthly?,
+        most: most?,
+    })
 }
 
 impl Supabase {
@@ -276,8 +293,7 @@ impl Supabase {
         match (told.outcome.as_str(), told.id, told.is_new, told.most) {
             ("ordered", Some(id), Some(is_new), _) => Ok(Ordered::Ordered { id, is_new }),
             ("too_many", .., Some(most)) => Ok(Ordered::TooMany(most)),
-            ("too_dear", ..) => told
-                .monthly_usd
+            ("too_dear", ..) => too_dear(told.monthly_usd, told.most_monthly_usd)
                 .map(Ordered::TooDear)
                 .ok_or_else(|| unexpected(&answer)),
             ("not_found", ..) => Ok(Ordered::NoUser),
@@ -308,8 +324,7 @@ impl Supabase {
             ("byo", _) => Ok(Asked::Byo),
             ("refused", Some(status)) => Ok(Asked::Refused(status)),
             ("in_progress", _) => Ok(Asked::InProgress),
-            ("too_dear", _) => told
-                .monthly_usd
+            ("too_dear", _) => too_dear(told.monthly_usd, told.most_monthly_usd)
                 .map(Asked::TooDear)
                 .ok_or_else(|| unexpected(&answer)),
             _ => Err(unexpected(&answer)),
