@@ -262,11 +262,7 @@ fn an_entry_is_written_when_it_can_be_deployed() {
             json!("not an image"),
             "default_spec.image",
         ),
-        (
-            "/default_spec/transport",
-            json!("streamable-http"),
-            "default_spec.",
-        ),
+        ("/default_spec/env", json!({"A=B": "v"}), "default_spec.env"),
         (
             "/default_spec/env/UNITS",
             json!({"key_id": "k", "value": "v"}),
