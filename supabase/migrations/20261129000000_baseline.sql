@@ -70,8 +70,70 @@ comment on function public.get_agent_version is 'The version that agents should 
 revoke all on function private.retention, public.get_agent_version from public, anon, authenticated, service_role;
 grant execute on function public.get_agent_version to service_role;
 
+-- supabase/schemas/operators.sql
+-- What operators set for single users, and what they did. Who is an operator is a claim of their token, which the function operators
+-- checks; the functions of the database that it calls are in functions/operators.sql.
+create table private.quotas (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  max_toolboxes integer check (max_toolboxes between 0 and 10000),
+  max_monthly_usd integer check (max_monthly_usd between 0 and 1000000),
+  max_tools integer check (max_tools between 0 and 10000),
+  constraint a_quota_says_something check (num_nonnulls(max_toolboxes, max_monthly_usd, max_tools) > 0)
+);
+
+alter table private.quotas enable row level security;
+revoke all on private.quotas from public, anon, authenticated, service_role;
+
+comment on table private.quotas is 'What single users may have, where that is not what the variables of the functions say.';
+comment on column private.quotas.user_id is 'The user.';
+comment on column private.quotas.max_toolboxes is 'So many toolboxes. Null: as TOOLBOX_MAX_TOOLBOXES.';
+comment on column private.quotas.max_monthly_usd is 'All machines may cost so many US dollars a month. Null: as TOOLBOX_MAX_USER_PRICE.';
+comment on column private.quotas.max_tools is 'So many tools in one toolbox. Null: as TOOLBOX_MAX_INSTANCES.';
+
+create function private.quota(of_user uuid, kind text, otherwise integer) returns integer
+language sql stable
+set search_path = ''
+as $$
+  select case when otherwise is not null then
+    coalesce((select (to_jsonb(q) ->> kind)::integer from private.quotas q where q.user_id = of_user), otherwise)
+  end;
+$$;
+comment on function private.quota is 'How much of a kind (a column of private.quotas) a user may have: what an operator set for them, or else the default that the caller knows; null where the caller asks for no limit.';
+
+create table private.operator_events (
+  id bigint generated always as identity primary key,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_id uuid not null,
+  kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,63}$'),
+  detail jsonb not null check (jsonb_typeof(detail) = 'object'),
+  request_id text check (char_length(request_id) between 1 and 200)
+);
+create index operator_events_occurred_at_idx on private.operator_events (occurred_at);
+
+alter table private.operator_events enable row level security;
+revoke all on private.operator_events from public, anon, authenticated, service_role;
+revoke all on sequence private.operator_events_id_seq from public, anon, authenticated, service_role;
+
+comment on table private.operator_events is 'What operators changed. No role of the API touches it; kept as long as private.retention() says.';
+comment on column private.operator_events.id is 'Order of events.';
+comment on column private.operator_events.occurred_at is 'When.';
+comment on column private.operator_events.actor_id is 'The operator''s user id. No foreign key: the event outlives the user.';
+comment on column private.operator_events.kind is 'What was done: agent_version_set, rollout_begun, rollout_stopped, entry_put, entry_deleted or quota_set.';
+comment on column private.operator_events.detail is 'What it was done to, and how it is since.';
+comment on column private.operator_events.request_id is 'The request.';
+
+create function private.record_operator_event(actor uuid, kind text, detail jsonb, request text) returns void
+language sql
+set search_path = ''
+as $$
+  insert into private.operator_events (actor_id, kind, detail, request_id) values (actor, kind, detail, request);
+$$;
+comment on function private.record_operator_event is 'Writes what an operator changed.';
+
+revoke all on function private.quota, private.record_operator_event from public, anon, authenticated, service_role;
+
 -- supabase/schemas/tool_catalog.sql
--- What can be deployed. Read by every signed-in user, written by migrations only.
+-- What can be deployed. Read by every signed-in user, written by migrations and, through functions/operators.sql, by operators.
 create type public.catalog_tool_status_enum as enum ('available', 'beta', 'experimental', 'deprecated', 'archived');
 create type public.tool_packaging_type_enum as enum ('docker_image', 'git_source');
 
@@ -1177,13 +1239,13 @@ create table public.toolbox_events (
   id bigint generated always as identity primary key,
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
   occurred_at timestamptz not null default clock_timestamp(),
-  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane')),
+  actor_kind text not null check (actor_kind in ('user', 'operator', 'agent', 'control_plane')),
   actor_id uuid,
   kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,63}$'),
   detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object' and octet_length(detail::text) <= 4096),
   result text not null check (result ~ '^[a-z][a-z0-9_]{0,63}$'),
   request_id text check (char_length(request_id) between 1 and 200),
-  constraint users_have_an_id check (actor_kind <> 'user' or actor_id is not null)
+  constraint users_have_an_id check (actor_kind not in ('user', 'operator') or actor_id is not null)
 );
 create index toolbox_events_environment_id_idx on public.toolbox_events (account_tool_environment_id, id);
 create index toolbox_events_occurred_at_idx on public.toolbox_events (occurred_at);
@@ -1273,8 +1335,8 @@ comment on table public.toolbox_events is 'Append-only history of toolboxes: eac
 comment on column public.toolbox_events.id is 'Order of events.';
 comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
 comment on column public.toolbox_events.occurred_at is 'When it was recorded.';
-comment on column public.toolbox_events.actor_kind is 'user, agent (the machine reported it), or control_plane.';
-comment on column public.toolbox_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.toolbox_events.actor_kind is 'user, operator (of all toolboxes), agent (the machine reported it), or control_plane.';
+comment on column public.toolbox_events.actor_id is 'User id, also of an operator; or toolbox id of the agent.';
 comment on column public.toolbox_events.kind is 'What was done, as a stable code.';
 comment on column public.toolbox_events.detail is 'What belongs to it, by kind: operation, exit code, duration, versions. Never a secret.';
 comment on column public.toolbox_events.result is 'begun until the end is recorded, and for good where the function ended before that; then succeeded or accepted, or the stable code of what went wrong; events_limited where later ones are left out.';
@@ -2283,6 +2345,7 @@ grant execute on function public.record_ssh_check to service_role;
 create table public.rollouts (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
+  is_fleet boolean not null default false,
   version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
   wave_size integer not null check (wave_size between 1 and 10),
   state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
@@ -2300,20 +2363,23 @@ create table public.rollouts (
   constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
 );
 create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
-create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running';
+create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running' and not is_fleet;
+create unique index rollouts_fleet_running_idx on public.rollouts (is_fleet) where state = 'running' and is_fleet;
+create index rollouts_fleet_idx on public.rollouts (created_at) where is_fleet;
 create index rollouts_due_idx on public.rollouts (leased_until) where is_due;
 create index rollouts_ended_at_idx on public.rollouts (ended_at);
 
 alter table public.rollouts enable row level security;
 create policy "owners read their rollouts" on public.rollouts
-  for select to authenticated using (user_id = (select auth.uid()));
+  for select to authenticated using (user_id = (select auth.uid()) and not is_fleet);
 
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time. Ended ones are kept as long as private.retention() says.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
 comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.is_fleet is 'An operator asked, and it is about toolboxes of all users: its user does not read it here.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
 comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
@@ -2337,6 +2403,7 @@ as $$
 declare
   most constant integer := 500;
   of_user constant uuid := p ->> 'user_id';
+  fleet constant boolean := coalesce((p ->> 'is_fleet')::boolean, false);
   -- An empty list names none; no list, all.
   asked constant uuid[] := case when jsonb_typeof(p -> 'toolbox_ids') = 'array' then coalesce((
     select array_agg(t.id::uuid order by t.place) from jsonb_array_elements_text(p -> 'toolbox_ids') with ordinality as t (id, place)
@@ -2349,34 +2416,45 @@ begin
   select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
   into chosen
   from public.account_tool_environments e
-  where e.user_id = of_user and (asked is null or e.id = any (asked))
+  where (fleet or e.user_id = of_user) and (asked is null or e.id = any (asked))
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
-    and (asked is not null or e.status in ('active', 'unresponsive'));
+    and (asked is not null or e.status in ('active', 'unresponsive'))
+    -- One that is silent would stop all others of the fleet. Those that have the version need nothing.
+    and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if jsonb_array_length(chosen) > most then
+  if fleet and asked is null then
+    -- The oldest come first; the others are for the next rollout.
+    chosen := jsonb_path_query_array(chosen, '$[0 to $last]', jsonb_build_object('last', most - 1));
+  elsif jsonb_array_length(chosen) > most then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
   -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
   if exists (
-    select from public.rollouts r where r.user_id = of_user and (r.is_due or r.leased_until > clock_timestamp())
+    select from public.rollouts r
+    where r.is_fleet = fleet and (fleet or r.user_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
   ) then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
-  insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
-  values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
+  insert into public.rollouts (user_id, is_fleet, version, wave_size, toolboxes, request_id)
+  values (of_user, fleet, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
   on conflict do nothing
   returning * into rollout;
   if rollout.id is null then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
+  if fleet then
+    perform private.record_operator_event(of_user, 'rollout_begun', jsonb_build_object(
+      'rollout', rollout.id, 'version', rollout.version, 'toolboxes', jsonb_array_length(chosen)
+    ), p ->> 'request_id');
+  end if;
   return jsonb_build_object('outcome', 'begun', 'rollout', to_jsonb(rollout));
 end;
 $$;
 comment on function public.begin_rollout is
-  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves; with is_fleet those of all users, of which without a list the active ones that have another version, 500 at once. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
 
 create function public.stop_rollout(p jsonb) returns jsonb
 language plpgsql security definer
@@ -2384,14 +2462,22 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
+  of_user constant uuid := p ->> 'user_id';
+  fleet constant boolean := coalesce((p ->> 'is_fleet')::boolean, false);
   rollout public.rollouts;
 begin
   perform private.require_keys(p, 'rollout_id', 'user_id');
   update public.rollouts r
-  set state = 'stopped', ended_at = clock_timestamp(),
-    reason = jsonb_build_object('code', 'stopped_by_user', 'message', 'Its user stopped it; toolboxes that were asked already go on')
-  where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid and r.state = 'running';
-  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid;
+  set state = 'stopped', ended_at = clock_timestamp(), reason = jsonb_build_object(
+    'code', 'stopped_by_user',
+    'message', case when fleet then 'An operator' else 'Its user' end || ' stopped it; toolboxes that were asked already go on'
+  )
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user) and r.state = 'running';
+  if found and fleet then
+    perform private.record_operator_event(of_user, 'rollout_stopped', jsonb_build_object('rollout', p -> 'rollout_id'), p ->> 'request_id');
+  end if;
+  select * into rollout from public.rollouts r
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user);
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -2399,7 +2485,7 @@ begin
 end;
 $$;
 comment on function public.stop_rollout is
-  'Lets a user''s rollout ask no further toolbox; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
+  'Lets a user''s rollout ask no further toolbox, or with is_fleet that of any operator; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
 
 create function public.claim_rollouts(p jsonb) returns jsonb
 language plpgsql security definer
@@ -2415,7 +2501,7 @@ begin
   with due as (
     select r.id from public.rollouts r
     where r.is_due and r.leased_until <= clock_timestamp()
-    -- Who was served last is last. A user has one that is due, so users take turns.
+    -- Who was served last is last. A user has one that is due, and operators have one, so they take turns.
     order by r.leased_until
     limit most
     for update skip locked
@@ -2625,7 +2711,7 @@ set search_path = ''
 as $$
 declare
   toolbox_id constant uuid := p ->> 'toolbox_id';
-  instance_limit constant integer := p ->> 'max_instances';
+  instance_limit constant integer := private.quota((p ->> 'user_id')::uuid, 'max_tools', (p ->> 'max_instances')::integer);
   taken_by uuid;
 begin
   perform private.require_keys(p, 'name', 'container_name', 'tool_catalog_id', 'spec');
@@ -3337,14 +3423,14 @@ set lock_timeout = '5s'
 as $$
 declare
   of_user constant uuid := p ->> 'user_id';
-  most constant integer := p ->> 'max_toolboxes';
+  most constant integer := private.quota(of_user, 'max_toolboxes', (p ->> 'max_toolboxes')::integer);
   made uuid;
 begin
   perform private.require_keys(p, 'user_id', 'name', 'max_toolboxes');
   -- Two requests at once are counted one after the other.
   perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
   if (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') >= most then
-    return jsonb_build_object('outcome', 'quota_exceeded');
+    return jsonb_build_object('outcome', 'quota_exceeded', 'most', most);
   end if;
   insert into public.account_tool_environments (user_id, name, description, public_ip_address)
   values (of_user, p ->> 'name', p ->> 'description', (p ->> 'address')::inet)
@@ -3353,7 +3439,7 @@ begin
 end;
 $$;
 comment on function public.create_own_toolbox is
-  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded when the user has max_toolboxes.';
+  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded with most when the user has max_toolboxes, or as many as an operator allows them.';
 
 create function public.update_own_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4106,8 +4192,8 @@ set lock_timeout = '5s'
 as $$
 declare
   of_user constant uuid := p ->> 'user_id';
-  most constant integer := p ->> 'max_toolboxes';
-  most_monthly constant numeric := p ->> 'max_monthly_usd';
+  most constant integer := private.quota(of_user, 'max_toolboxes', (p ->> 'max_toolboxes')::integer);
+  most_monthly constant integer := private.quota(of_user, 'max_monthly_usd', (p ->> 'max_monthly_usd')::integer);
   monthly numeric;
   toolbox public.account_tool_environments;
 begin
@@ -4132,7 +4218,7 @@ begin
   end if;
   monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
   if monthly > most_monthly then
-    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
   end if;
   insert into public.account_tool_environments (
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
@@ -4150,7 +4236,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4164,6 +4250,7 @@ declare
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
   monthly numeric;
+  most_monthly integer;
   outcome text := 'accepted';
 begin
   perform private.require_keys(p, 'toolbox_id', 'change');
@@ -4226,8 +4313,9 @@ begin
       -- As order_toolbox.
       perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || toolbox.user_id, 0));
       monthly := private.monthly_price(toolbox.user_id, toolbox.id) + (p ->> 'price_monthly_usd')::numeric;
-      if monthly > (p ->> 'max_monthly_usd')::numeric and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
-        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+      most_monthly := private.quota(toolbox.user_id, 'max_monthly_usd', (p ->> 'max_monthly_usd')::integer);
+      if monthly > most_monthly and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
+        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
       end if;
     end if;
     update public.account_tool_environments e
@@ -4531,6 +4619,264 @@ grant execute on function
   public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes
   to service_role;
 
+-- supabase/schemas/functions/operators.sql
+-- What the function operators asks. It has found out that the caller is an operator; who that is (operator_id) goes into the history.
+-- Of users' toolboxes operators get what is named here: never a spec, a variable, a log, an address or a key.
+
+create function public.get_fleet(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  show constant text := coalesce(p ->> 'show', 'all');
+  search constant text := lower(coalesce(p ->> 'search', ''));
+  wanted constant text := (select s.agent_version from private.settings s);
+  answer jsonb;
+begin
+  perform private.require_keys(p, 'limit', 'offset');
+  with toolboxes as (
+    select e.id, e.name, e.user_id as owner_id, u.email as owner_email, e.kind, e.status, e.status_changed_at, e.last_heartbeat_at,
+      e.dtma_last_known_version as version, e.region_slug, e.size_slug, e.price_monthly_usd, e.created_at,
+      coalesce(e.provisioning_error_message, e.provisioning_problem) as problem, t.tools, t.failing_tools,
+      private.is_older_version(e.dtma_last_known_version, wanted) as is_old,
+      -- As mark_silent_toolboxes, also where the clock stands still that runs it.
+      e.status = 'unresponsive' or e.status = 'active' and coalesce(e.last_heartbeat_at, e.status_changed_at)
+        < clock_timestamp() - make_interval(secs => 3 * coalesce(e.heartbeat_interval_seconds, 60)) as is_silent,
+      e.status in ('error_provisioning', 'error_deprovisioning') or e.provisioning_problem is not null or t.failing_tools > 0 as is_failing
+    from public.account_tool_environments e
+    left join auth.users u on u.id = e.user_id
+    cross join lateral (
+      select count(*) as tools, count(*) filter (where i.status_on_toolbox = 'error') as failing_tools
+      from public.account_tool_instances i where i.account_tool_environment_id = e.id
+    ) t
+    where e.status <> 'deprovisioned'
+  ), found as (
+    select * from toolboxes f
+    where case show when 'old' then f.is_old when 'silent' then f.is_silent when 'failing' then f.is_failing else show = 'all' end
+      and position(search in lower(concat_ws(' ', f.owner_email, f.owner_id, f.name, f.id))) > 0
+  ), page as (
+    select * from found f
+    order by f.is_silent or f.is_failing desc, f.is_old desc, f.created_at, f.id
+    limit least((p ->> 'limit')::integer, 100) offset (p ->> 'offset')::integer
+  )
+  select jsonb_build_object(
+    'outcome', 'found', 'wanted_version', wanted, 'found', (select count(*) from found),
+    'counts', (select jsonb_build_object(
+      'all', count(*), 'old', count(*) filter (where f.is_old), 'silent', count(*) filter (where f.is_silent),
+      'failing', count(*) filter (where f.is_failing),
+      'ready', count(*) filter (where f.status = 'active' and not f.is_silent and wanted is not null and f.version is distinct from wanted)
+    ) from toolboxes f),
+    'toolboxes', coalesce((
+      select jsonb_agg(to_jsonb(g) order by g.is_silent or g.is_failing desc, g.is_old desc, g.created_at, g.id) from page g
+    ), '[]'),
+    'rollouts', coalesce((
+      select jsonb_agg(to_jsonb(r) order by r.created_at desc)
+      from (select * from public.rollouts f where f.is_fleet order by f.created_at desc limit 3) r
+    ), '[]')
+  ) into answer;
+  return answer;
+end;
+$$;
+comment on function public.get_fleet is
+  'The toolboxes of all users for operators, a page at a time (limit, 100 at most, and offset): those that show (all, old, silent or failing) and search (in the owner''s address and id, the name and the id) leave; those that need a look come first. Answers {outcome: found} with wanted_version, counts of the whole fleet, found, toolboxes, and the last rollouts.';
+
+create function public.set_agent_version(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+begin
+  perform private.require_keys(p, 'operator_id');
+  insert into private.settings (agent_version) values (p ->> 'version')
+  on conflict (only_row) do update set agent_version = excluded.agent_version;
+  perform private.record_operator_event(
+    (p ->> 'operator_id')::uuid, 'agent_version_set', jsonb_build_object('version', p -> 'version'), p ->> 'request_id'
+  );
+  return jsonb_build_object('outcome', 'set');
+end;
+$$;
+comment on function public.set_agent_version is 'Writes which version agents should have; a null: none. Answers {outcome: set}.';
+
+create function public.get_catalog(p jsonb) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select jsonb_build_object('outcome', 'found', 'entries', coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('tools', (
+    select count(*) from public.account_tool_instances i where i.tool_catalog_id = c.id
+  )) order by c.status = 'archived', c.name), '[]'))
+  from (select * from public.tool_catalog limit 1000) c;
+$$;
+comment on function public.get_catalog is
+  'Every entry of the catalog, also those that users do not see, each with how many tools were deployed from it. Answers {outcome: found, entries}.';
+
+create function public.put_catalog_entry(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  entry public.tool_catalog;
+  is_new boolean;
+begin
+  perform private.require_keys(
+    p, 'operator_id', 'catalog_id', 'name', 'tool_name', 'description', 'category', 'packaging_type', 'default_spec',
+    'required_config_schema', 'required_secrets_schema', 'status', 'is_public', 'version'
+  );
+  entry := jsonb_populate_record(null::public.tool_catalog, p);
+  if entry.default_spec ->> 'image' = '' then
+    -- Each deployment names one.
+    entry.default_spec := entry.default_spec - 'image';
+  end if;
+  if exists (select from public.tool_catalog c where c.name = entry.name and c.id <> (p ->> 'catalog_id')::uuid) then
+    return jsonb_build_object('outcome', 'name_taken');
+  end if;
+  insert into public.tool_catalog as c (
+    id, name, tool_name, description, category, provider, documentation_url, icon_url, packaging_type, default_spec,
+    required_config_schema, required_secrets_schema, status, is_public, version
+  ) values (
+    (p ->> 'catalog_id')::uuid, entry.name, entry.tool_name, entry.description, entry.category, entry.provider,
+    entry.documentation_url, entry.icon_url, entry.packaging_type, entry.default_spec, entry.required_config_schema,
+    entry.required_secrets_schema, entry.status, entry.is_public, entry.version
+  )
+  on conflict (id) do update set
+    name = excluded.name, tool_name = excluded.tool_name, description = excluded.description, category = excluded.category,
+    provider = excluded.provider, documentation_url = excluded.documentation_url, icon_url = excluded.icon_url,
+    packaging_type = excluded.packaging_type, default_spec = excluded.default_spec,
+    required_config_schema = excluded.required_config_schema, required_secrets_schema = excluded.required_secrets_schema,
+    status = excluded.status, is_public = excluded.is_public, version = excluded.version
+  returning c.xmax = 0 into is_new;
+  perform private.record_operator_event(
+    (p ->> 'operator_id')::uuid, 'entry_put', p - array['operator_id', 'request_id'], p ->> 'request_id'
+  );
+  return jsonb_build_object('outcome', 'put', 'is_new', is_new);
+end;
+$$;
+comment on function public.put_catalog_entry is
+  'Makes the entry catalog_id of the catalog, or writes all of it anew. Tools that were deployed from it stay as they are. Answers {outcome}: put with is_new, or name_taken. Whether default_spec is one that agents take, the caller has found out.';
+
+create function public.delete_catalog_entry(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  entry public.tool_catalog;
+  uses bigint;
+begin
+  perform private.require_keys(p, 'operator_id', 'catalog_id');
+  -- Whoever deploys from it meanwhile waits.
+  select * into entry from public.tool_catalog c where c.id = (p ->> 'catalog_id')::uuid for update;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  select count(*) into uses from public.account_tool_instances i where i.tool_catalog_id = entry.id;
+  if uses > 0 then
+    return jsonb_build_object('outcome', 'in_use', 'tools', uses);
+  end if;
+  delete from public.tool_catalog c where c.id = entry.id;
+  perform private.record_operator_event(
+    (p ->> 'operator_id')::uuid, 'entry_deleted', jsonb_build_object('catalog_id', entry.id, 'name', entry.name), p ->> 'request_id'
+  );
+  return jsonb_build_object('outcome', 'deleted');
+end;
+$$;
+comment on function public.delete_catalog_entry is
+  'Removes an entry of the catalog from which no tool was deployed. Answers {outcome}: deleted, not_found, or in_use with how many tools.';
+
+create function private.quota_used(of_user uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object('toolboxes', count(*), 'monthly_usd', private.monthly_price(of_user, null))
+  from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned';
+$$;
+comment on function private.quota_used is 'What a user has of what quotas limit: toolboxes, and what the machines cost a month.';
+
+create function public.list_quotas(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  search constant text := lower(coalesce(p ->> 'search', ''));
+  answer jsonb;
+begin
+  perform private.require_keys(p, 'limit', 'offset');
+  with found as (
+    select u.id, u.email, u.created_at, q.max_toolboxes, q.max_monthly_usd, q.max_tools, q.user_id is not null as is_set
+    from auth.users u left join private.quotas q on q.user_id = u.id
+    where position(search in lower(concat_ws(' ', u.email, u.id))) > 0
+  ), page as (
+    select * from found f order by f.is_set desc, f.created_at, f.id
+    limit least((p ->> 'limit')::integer, 100) offset (p ->> 'offset')::integer
+  )
+  select jsonb_build_object('outcome', 'found', 'found', (select count(*) from found), 'users', coalesce((
+    select jsonb_agg(jsonb_build_object(
+      'id', f.id, 'email', f.email,
+      'quota', jsonb_build_object('toolboxes', f.max_toolboxes, 'monthly_usd', f.max_monthly_usd, 'tools', f.max_tools),
+      'used', private.quota_used(f.id)
+    ) order by f.is_set desc, f.created_at, f.id) from page f
+  ), '[]')) into answer;
+  return answer;
+end;
+$$;
+comment on function public.list_quotas is
+  'Users, a page at a time (limit, 100 at most, and offset), found by search in their address and id; those with a quota of their own come first. Answers {outcome: found, found, users}, each with that quota and with what they have.';
+
+create function public.set_quota(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+begin
+  perform private.require_keys(p, 'operator_id', 'user_id');
+  perform from auth.users u where u.id = of_user for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if coalesce(p ->> 'toolboxes', p ->> 'monthly_usd', p ->> 'tools') is null then
+    delete from private.quotas q where q.user_id = of_user;
+  else
+    insert into private.quotas (user_id, max_toolboxes, max_monthly_usd, max_tools)
+    values (of_user, (p ->> 'toolboxes')::integer, (p ->> 'monthly_usd')::integer, (p ->> 'tools')::integer)
+    on conflict (user_id) do update set
+      max_toolboxes = excluded.max_toolboxes, max_monthly_usd = excluded.max_monthly_usd, max_tools = excluded.max_tools;
+  end if;
+  perform private.record_operator_event((p ->> 'operator_id')::uuid, 'quota_set', p - array['operator_id', 'request_id'], p ->> 'request_id');
+  return jsonb_build_object('outcome', 'set');
+end;
+$$;
+comment on function public.set_quota is
+  'Writes how much one user may have: toolboxes, monthly_usd and tools (in one toolbox); a null: as everybody. What they have already stays. Answers {outcome}: set, or not_found.';
+
+create function public.get_quota(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  of_user constant uuid := p ->> 'user_id';
+begin
+  perform private.require_keys(p, 'user_id', 'max_toolboxes', 'max_monthly_usd', 'max_tools');
+  return jsonb_build_object('outcome', 'found', 'used', private.quota_used(of_user), 'limits', jsonb_build_object(
+    'toolboxes', private.quota(of_user, 'max_toolboxes', (p ->> 'max_toolboxes')::integer),
+    'monthly_usd', private.quota(of_user, 'max_monthly_usd', (p ->> 'max_monthly_usd')::integer),
+    'tools', private.quota(of_user, 'max_tools', (p ->> 'max_tools')::integer)
+  ));
+end;
+$$;
+comment on function public.get_quota is
+  'How much a user may have and has: what an operator set for them, or else what p says. Answers {outcome: found, limits, used}.';
+
+revoke all on function
+  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
+  public.list_quotas, public.set_quota, public.get_quota, private.quota_used
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
+  public.list_quotas, public.set_quota, public.get_quota
+  to service_role;
+
 -- supabase/schemas/functions/mark_silent_toolboxes.sql
 -- A toolbox that does not report is not shown as if it did.
 
@@ -4671,11 +5017,15 @@ begin
     select old.ctid from public.mcp_use old
     where old.day < current_date - private.retention() order by old.day limit 1000
   ));
+  delete from private.operator_events o where o.id in (
+    select old.id from private.operator_events old
+    where old.occurred_at < now() - private.retention() order by old.occurred_at limit 1000
+  );
   return deleted;
 end;
 $$;
 comment on function private.delete_old_toolbox_events is
-  'Deletes events of toolboxes and the use of MCP servers older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
+  'Deletes events of toolboxes, what operators changed, and the use of MCP servers older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
 
 create function private.delete_old_alerts() returns integer
 language plpgsql security definer

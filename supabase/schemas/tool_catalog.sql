@@ -1,4 +1,4 @@
--- What can be deployed. Read by every signed-in user, written by migrations only.
+-- What can be deployed. Read by every signed-in user, written by migrations and, through functions/operators.sql, by operators.
 create type public.catalog_tool_status_enum as enum ('available', 'beta', 'experimental', 'deprecated', 'archived');
 create type public.tool_packaging_type_enum as enum ('docker_image', 'git_source');
 

@@ -3,13 +3,13 @@ create table public.toolbox_events (
   id bigint generated always as identity primary key,
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
   occurred_at timestamptz not null default clock_timestamp(),
-  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane')),
+  actor_kind text not null check (actor_kind in ('user', 'operator', 'agent', 'control_plane')),
   actor_id uuid,
   kind text not null check (kind ~ '^[a-z][a-z0-9_]{0,63}$'),
   detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object' and octet_length(detail::text) <= 4096),
   result text not null check (result ~ '^[a-z][a-z0-9_]{0,63}$'),
   request_id text check (char_length(request_id) between 1 and 200),
-  constraint users_have_an_id check (actor_kind <> 'user' or actor_id is not null)
+  constraint users_have_an_id check (actor_kind not in ('user', 'operator') or actor_id is not null)
 );
 create index toolbox_events_environment_id_idx on public.toolbox_events (account_tool_environment_id, id);
 create index toolbox_events_occurred_at_idx on public.toolbox_events (occurred_at);
@@ -99,8 +99,8 @@ comment on table public.toolbox_events is 'Append-only history of toolboxes: eac
 comment on column public.toolbox_events.id is 'Order of events.';
 comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
 comment on column public.toolbox_events.occurred_at is 'When it was recorded.';
-comment on column public.toolbox_events.actor_kind is 'user, agent (the machine reported it), or control_plane.';
-comment on column public.toolbox_events.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.toolbox_events.actor_kind is 'user, operator (of all toolboxes), agent (the machine reported it), or control_plane.';
+comment on column public.toolbox_events.actor_id is 'User id, also of an operator; or toolbox id of the agent.';
 comment on column public.toolbox_events.kind is 'What was done, as a stable code.';
 comment on column public.toolbox_events.detail is 'What belongs to it, by kind: operation, exit code, duration, versions. Never a secret.';
 comment on column public.toolbox_events.result is 'begun until the end is recorded, and for good where the function ended before that; then succeeded or accepted, or the stable code of what went wrong; events_limited where later ones are left out.';

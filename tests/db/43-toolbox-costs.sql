@@ -27,12 +27,12 @@ $$;
 -- The sum of prices
 select tests.order() ->> 'id' as one \gset
 select tests.order() ->> 'id' as two \gset
-select is(tests.order(), '{"outcome": "too_dear", "monthly_usd": 36.00}', 'a third machine would cost more than its user may spend');
+select is(tests.order(), '{"outcome": "too_dear", "monthly_usd": 36.00, "most_monthly_usd": 30}', 'a third machine would cost more than its user may spend');
 select is(tests.order('{"price_monthly_usd": 6}') ->> 'outcome', 'ordered', 'a smaller one is within it');
 select is(tests.order('{"price_monthly_usd": 0.01}') ->> 'outcome', 'too_dear', 'then there is nothing left');
 select is(tests.order('{"user_id": "b0000000-0000-4000-8000-000000000002"}') ->> 'outcome', 'ordered', 'another user has another sum');
 select tests.use(:'one', 501, '192.0.2.1') \g /dev/null
-select is(tests.resize(:'one', 18), '{"outcome": "too_dear", "monthly_usd": 36.00}', 'another size counts instead of the one it has');
+select is(tests.resize(:'one', 18), '{"outcome": "too_dear", "monthly_usd": 36.00, "most_monthly_usd": 30}', 'another size counts instead of the one it has');
 select is(tests.resize(:'one', 6) ->> 'outcome', 'accepted', 'a cheaper one is always allowed');
 select is(tests.order('{"price_monthly_usd": 6}') ->> 'outcome', 'too_dear', 'and counts when the machine has it');
 update account_tool_environments set provisioning_step = null, wanted_size_slug = null, price_monthly_usd = 6 where id = :'one';

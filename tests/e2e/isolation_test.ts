@@ -116,6 +116,9 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
       const said = `${caller.name}: ${describe(reply)}`;
       keepsSecrets(reply, victim, said);
       if (caller.program) return assert.equal(reply.status, 403, said);
+      if (caller.known && path === "/quota") {
+        return assert.deepEqual(reply.json.used, { toolboxes: 0, monthly_usd: 0 }, said);
+      }
       if (caller.known && namesNothing) {
         // An empty list, no agent in the path, or nothing that can be bought here.
         return assert.ok(reply.text === "[]" || [400, 500].includes(reply.status), said);
@@ -125,6 +128,38 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     });
     assert.deepEqual(await state(world), before, "nothing changed");
     await world.db.execute("delete from public.agents where id = :'agentId'", { agentId });
+  });
+
+  await t.step("the function operators refuses everybody but operators, who are not told what users run", async () => {
+    const values = { rolloutId: crypto.randomUUID(), catalogId: SAMPLE_CATALOG_ID, userId: world.owner.userId };
+    const calls = (await routes("operators")).map(({ method, path, hasBody }) => ({
+      method,
+      route: `${world.ready.url}/functions/v1/operators${filled(path, values)}`,
+      json: hasBody ? {} : undefined,
+    }));
+    assert.ok(calls.length >= 9, "the document was read");
+    const others = callers.filter((caller) => !caller.operator);
+    await pooled(crossed(others, calls), 8, async ([caller, { method, route, json }]) => {
+      const reply = await send(route, { method, json, headers: caller.headers });
+      const said = `${caller.name}: ${describe(reply)}`;
+      assert.equal(reply.status, caller.known ? 403 : 401, said);
+      assert.ok(codeOf(reply), said);
+      keepsSecrets(reply, victim, said);
+    });
+    assert.deepEqual(await state(world), before, "nothing changed");
+    const [operator] = callers.filter((caller) => caller.operator);
+    // The owner's address is what they find a toolbox by; it is the one exception, and may stay the only one.
+    const unseen = { ...victim, secrets: victim.secrets.filter((secret) => secret !== world.owner.email) };
+    for (const { method, route } of calls.filter(({ method }) => method === "GET")) {
+      const reply = await send(route, { method, headers: operator.headers });
+      assert.equal(reply.status, 200, describe(reply));
+      keepsSecrets(reply, unseen, describe(reply));
+      assert.ok(!reply.text.includes(victim.name), "nor the name of a tool");
+    }
+    const fleet = await send(`${world.ready.url}/functions/v1/operators/fleet`, { headers: operator.headers });
+    const seen = fleet.json.toolboxes.find(({ id }: { id: string }) => id === world.toolboxId);
+    assert.deepEqual([seen.owner_email, seen.tools, seen.failing_tools], [world.owner.email, 1, 0]);
+    assert.deepEqual(await state(world), before, "looking changes nothing");
   });
 
   await t.step("the MCP server refuses every outsider, however it is called", async () => {

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const documents = ["toolboxes-user", "toolbox-tools", "toolbox-dtma-console"];
+const documents = ["toolboxes-user", "toolbox-tools", "toolbox-dtma-console", "operators"];
 const check = process.argv.includes("--check");
 let old = 0;
 for (const name of documents) {

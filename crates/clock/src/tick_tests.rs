@@ -508,7 +508,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
     let claimed = json!({"rollouts": [{
         "id": "6f9619ff-8b86-4d01-b42d-00000000000a", "user_id": "6f9619ff-8b86-4d01-b42d-00000000000b", "version": "2.0.0",
         "wave_size": 2, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
-        "step": 7, "request_id": "req-roll", "rows": [row(toolbox, 30000), row(other, 30001)], "toolboxes": [
+        "step": 7, "is_fleet": true, "request_id": "req-roll", "rows": [row(toolbox, 30000), row(other, 30001)], "toolboxes": [
             {"id": toolbox, "name": "one", "state": "waiting"}, {"id": other, "name": "two", "state": "waiting"},
             {"id": INSTANCE, "name": "three", "state": "waiting"}],
     }]});
@@ -556,6 +556,9 @@ fn a_rollout_asks_the_machines_of_its_wave_and_stops_at_the_first_that_fails() {
     let events = world.asked("record_toolbox_event");
     let begun: Vec<_> = events.iter().map(|e| (&e["kind"], &e["result"])).collect();
     assert_eq!(begun, [(&json!("agent_redeploy"), &json!("begun")); 2]);
+    // The owners of the toolboxes read in their history who it was.
+    let actors: Vec<_> = events.iter().map(|e| &e["actor_kind"]).collect();
+    assert_eq!(actors, [&json!("operator"); 2]);
     let ends = world.asked("end_toolbox_event");
     let results: Vec<_> = ends.iter().map(|e| &e["result"]).collect();
     assert_eq!(results.len(), 2);
@@ -591,7 +594,7 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
     let claimed = json!({"rollouts": [{
         "id": "6f9619ff-8b86-4d01-b42d-00000000000a", "user_id": "6f9619ff-8b86-4d01-b42d-00000000000b", "version": "2.0.0",
         "wave_size": 1, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
-        "step": 1, "request_id": "req-roll", "rows": [row], "toolboxes": [{"id": TOOLBOX, "name": "one", "state": "waiting"}],
+        "step": 1, "is_fleet": false, "request_id": "req-roll", "rows": [row], "toolboxes": [{"id": TOOLBOX, "name": "one", "state": "waiting"}],
     }]});
     let refused = || Err(TransportError::new(Fault::Refused, "x"));
     let unknown = || {

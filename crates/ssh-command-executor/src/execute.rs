@@ -248,6 +248,7 @@ async fn begin(
     let event = ToolboxEvent {
         toolbox: machine.id,
         user: cx.caller()?.user,
+        as_operator: false,
         kind: "ssh_command",
         detail: &detail,
         request_id: Some(&cx.request_id),

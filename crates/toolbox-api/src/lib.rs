@@ -13,6 +13,7 @@
 //! - [`mcp`]: health of MCP servers, in both.
 //! - [`moment`]: times as text.
 //! - [`numbers`]: how large a number may be.
+//! - [`operators`]: what the edge function `operators` speaks to its callers.
 //! - [`problem`]: codes, HTTP statuses and RFC 9457 bodies of the agent.
 //! - [`ssh`]: what SSH's forced command prints.
 //! - [`toolboxes`]: what the edge function `toolboxes-user` speaks to its callers.
@@ -39,6 +40,7 @@ pub mod moment;
 pub mod numbers;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod operators;
 pub mod problem;
 pub mod rollout;
 pub mod ssh;

@@ -218,6 +218,38 @@ pub struct SizeOption {
     pub regions: Vec<String>,
 }
 
+/// How much a user may have, and has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolboxQuota {
+    /// They may.
+    pub limits: QuotaLimits,
+    /// They have.
+    pub used: QuotaUsed,
+}
+
+/// How much a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QuotaLimits {
+    /// So many toolboxes.
+    pub toolboxes: u32,
+    /// All bought machines may cost so many US dollars a month.
+    pub monthly_usd: u32,
+    /// So many tools in one toolbox.
+    pub tools: u32,
+}
+
+/// What a user has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QuotaUsed {
+    /// So many toolboxes.
+    pub toolboxes: u32,
+    /// All bought machines cost so many US dollars a month at most.
+    pub monthly_usd: f64,
+}
+
 /// How far a toolbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -269,6 +269,7 @@ async fn begin(machine: &Machine, change: &Change) -> Result<EventId, ApiError> 
     let event = ToolboxEvent {
         toolbox: machine.row.toolbox.id,
         user: machine.user,
+        as_operator: false,
         kind: change.event(),
         detail: &detail,
         request_id: Some(&machine.request_id),

@@ -33,6 +33,7 @@ pub(crate) async fn begin(
         user_id: caller.user,
         version,
         wave_size,
+        is_fleet: false,
         toolbox_ids: ids.as_deref(),
         request_id: &cx.request_id,
     };
@@ -53,7 +54,10 @@ pub(crate) async fn read(cx: &RequestContext, id: RolloutId) -> Result<Reply, Ap
 
 pub(crate) async fn stop(cx: &RequestContext, id: RolloutId) -> Result<Reply, ApiError> {
     let user = cx.caller()?.user;
-    let rollout = cx.state.supabase.stop_rollout(id, user).await?;
+    let supabase = &cx.state.supabase;
+    let rollout = supabase
+        .stop_rollout(id, user, false, &cx.request_id)
+        .await?;
     answer(cx, 200, rollout.ok_or_else(not_found)?)
 }
 

@@ -51,7 +51,7 @@ fn a_rollout_begins_with_what_is_asked_for_or_with_all() {
         let asked = world.sent("/rpc/begin_rollout").pop().unwrap();
         assert_eq!(
             asked["p"],
-            json!({"user_id": USER, "version": version, "wave_size": wave, "toolbox_ids": ids, "request_id": "req-1"})
+            json!({"user_id": USER, "version": version, "wave_size": wave, "is_fleet": false, "toolbox_ids": ids, "request_id": "req-1"})
         );
     }
 }
@@ -121,7 +121,10 @@ fn it_is_read_with_the_callers_own_token_and_stopped_for_the_caller() {
         (200, &json!("stopped"))
     );
     let asked = world.sent("/rpc/stop_rollout").pop().unwrap();
-    assert_eq!(asked["p"], json!({"rollout_id": ROLLOUT, "user_id": USER}));
+    assert_eq!(
+        asked["p"],
+        json!({"rollout_id": ROLLOUT, "user_id": USER, "is_fleet": false, "request_id": "req-1"})
+    );
     world.rpc("stop_rollout", json!({"outcome": "not_found"}));
     let seen = world.ask("POST", &format!("{path}/stop"), None);
     assert_eq!(seen.refusal(), (404, "rollout_not_found"));

@@ -118,6 +118,8 @@ pub struct Caller {
     pub token: Arc<str>,
     /// The program that acts for them; none when they act themselves. Only one function lets programs in.
     pub client: Option<Arc<str>>,
+    /// The project says of them that they look after the toolboxes of all users. One function asks for it.
+    pub is_operator: bool,
 }
 
 /// One request on its way through a handler.

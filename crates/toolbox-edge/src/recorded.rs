@@ -72,6 +72,14 @@ pub fn user_token(user: &str, expires: u64) -> String {
     )
 }
 
+/// The same of somebody of whom the project says `app`, and who says `user` of themself.
+pub fn described_token(id: &str, app: &Value, user: &Value, expires: u64) -> String {
+    signed(
+        &json!({"iss": "http://supabase/auth/v1", "aud": "authenticated", "role": "authenticated",
+        "sub": id, "exp": expires, "app_metadata": app, "user_metadata": user}),
+    )
+}
+
 /// The same of a program that acts for the user.
 pub fn program_token(user: &str, client: &str, expires: u64) -> String {
     signed(

@@ -155,6 +155,7 @@ impl Rollouts<'_> {
             .begin_toolbox_event(&ToolboxEvent {
                 toolbox: row.id,
                 user: claimed.user_id,
+                as_operator: claimed.is_fleet,
                 kind: "agent_redeploy",
                 detail: &begins,
                 request_id: claimed.request_id.as_deref(),

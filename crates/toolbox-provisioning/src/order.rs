@@ -4,7 +4,7 @@ use toolbox_api::error::{ApiError, ErrorCode, ErrorDetails};
 use toolbox_api::problem::FieldError;
 use toolbox_clients::digitalocean::Size;
 use toolbox_clients::supabase::provisioning::{
-    Asked, OrderToolbox, Ordered as OrderedRow, ToolboxChange,
+    Asked, OrderToolbox, Ordered as OrderedRow, TooDear, ToolboxChange,
 };
 use toolbox_domain::ids::{ToolboxId, UserId};
 
@@ -93,7 +93,7 @@ impl Provisioning<'_> {
                 ErrorCode::QuotaExceeded,
                 format!("You have {most} toolboxes, which is as many as you may; remove one first"),
             )),
-            OrderedRow::TooDear(monthly) => Err(self.too_dear(monthly)),
+            OrderedRow::TooDear(told) => Err(too_dear(told)),
             OrderedRow::TooOften(most) => Err(ApiError::with_message(
                 ErrorCode::QuotaExceeded,
                 format!(
@@ -148,7 +148,7 @@ impl Provisioning<'_> {
                 ErrorCode::IllegalState,
                 format!("The toolbox is {status}, which does not allow this"),
             )),
-            Asked::TooDear(monthly) => Err(self.too_dear(monthly)),
+            Asked::TooDear(told) => Err(too_dear(told)),
             Asked::TooOften(most) => Err(ApiError::with_message(
                 ErrorCode::QuotaExceeded,
                 format!(
@@ -160,16 +160,6 @@ impl Provisioning<'_> {
                 "Another change of this toolbox is in progress; wait for its end",
             )),
         }
-    }
-
-    fn too_dear(&self, monthly: f64) -> ApiError {
-        let most = self.settings.max_user_price;
-        ApiError::with_message(
-            ErrorCode::QuotaExceeded,
-            format!(
-                "Your machines would cost {monthly:.2} US dollars a month, and may cost {most}; choose a smaller size, or remove one first"
-            ),
-        )
     }
 
     /// An image that anybody may have. The account's own ones, such as its snapshots, are nobody else's.
@@ -216,6 +206,15 @@ impl Provisioning<'_> {
             )),
         }
     }
+}
+
+fn too_dear(TooDear { monthly, most }: TooDear) -> ApiError {
+    ApiError::with_message(
+        ErrorCode::QuotaExceeded,
+        format!(
+            "Your machines would cost {monthly:.2} US dollars a month, and may cost {most}; choose a smaller size, or remove one first"
+        ),
+    )
 }
 
 fn invalid(field: &str, code: &str, message: &str, allowed: Vec<String>) -> ApiError {

@@ -4,7 +4,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::toolboxes::{
     CreateToolboxRequest, ENROLMENT_SECONDS, Enrolment, ToolboxEnrolment, ToolboxKind,
 };
-use toolbox_clients::supabase::toolboxes::{CreateOwnToolbox, ToolboxRow};
+use toolbox_clients::supabase::toolboxes::{CreateOwnToolbox, Created, ToolboxRow};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_provisioning::view::view;
@@ -27,14 +27,13 @@ pub(crate) async fn create(
         max_toolboxes: quotas.max_toolboxes,
     };
     let made = cx.state.supabase.create_own_toolbox(&wanted).await?;
-    let id = made.ok_or_else(|| {
-        let most = quotas.max_toolboxes;
-        ApiError::with_message(
+    match made {
+        Created::Created(id) => join(cx, id).await,
+        Created::TooMany(most) => Err(ApiError::with_message(
             ErrorCode::QuotaExceeded,
             format!("You have {most} toolboxes, which is as many as you may; remove one first"),
-        )
-    })?;
-    join(cx, id).await
+        )),
+    }
 }
 
 /// Tells anew how the machine joins.

@@ -1,7 +1,7 @@
 //! Everything `toolboxes-user` answers.
 
 use toolbox_api::error::{ApiError, ErrorCode};
-use toolbox_clients::supabase::toolboxes::ToolboxRow;
+use toolbox_clients::supabase::toolboxes::{QuotaOf, ToolboxRow};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Function, Reply, RequestContext, Route, reply};
 use toolbox_provisioning::Wish;
@@ -28,6 +28,11 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/options",
             handler: |cx| Box::pin(async move { bought::options(&cx).await }),
+        },
+        Route {
+            method: "GET",
+            path: "/quota",
+            handler: |cx| Box::pin(async move { quota(&cx).await }),
         },
         Route {
             method: "GET",
@@ -77,6 +82,17 @@ async fn list(cx: &RequestContext) -> Result<Reply, ApiError> {
     let now = cx.state.clock.now();
     let views: Vec<_> = rows.iter().map(|row| view(now, row)).collect();
     reply::json(200, &views)
+}
+
+async fn quota(cx: &RequestContext) -> Result<Reply, ApiError> {
+    let quotas = cx.state.config.quotas.as_ref()?;
+    let asked = QuotaOf {
+        user_id: cx.caller()?.user,
+        max_toolboxes: quotas.max_toolboxes,
+        max_monthly_usd: quotas.max_user_price,
+        max_tools: quotas.max_instances,
+    };
+    reply::json(200, &cx.state.supabase.quota(&asked).await?)
 }
 
 /// The toolbox as its owner sees it.

@@ -118,12 +118,40 @@ fn an_operator_allows_inner_machines_and_says_how_many() {
         ("TOOLBOX_ALLOWED_MACHINES", "10.0.0.0/8"),
         ("TOOLBOX_MAX_TOOLBOXES", "3"),
     ]);
-    world.rpc("create_own_toolbox", json!({"outcome": "quota_exceeded"}));
+    world.rpc(
+        "create_own_toolbox",
+        json!({"outcome": "quota_exceeded", "most": 3}),
+    );
     let body = json!({"kind": "byo", "name": "x", "address": "10.0.0.1"});
     let seen = world.ask("POST", "/", Some(body));
     assert_eq!(seen.refusal(), (429, "quota_exceeded"));
     assert!(seen.text.contains("You have 3 toolboxes"), "{}", seen.text);
     assert_eq!(world.sent("/rpc/create_own_toolbox")[0]["max_toolboxes"], 3);
+}
+
+#[test]
+fn users_learn_how_much_they_may_have_and_what_was_set_for_them_counts() {
+    let world = World::with(&[
+        ("TOOLBOX_MAX_TOOLBOXES", "3"),
+        ("TOOLBOX_MAX_USER_PRICE", "40"),
+        ("TOOLBOX_MAX_INSTANCES", "7"),
+    ]);
+    let quota = json!({"limits": {"toolboxes": 5, "monthly_usd": 40, "tools": 7}, "used": {"toolboxes": 2, "monthly_usd": 12.5}});
+    let mut told = quota.clone();
+    told["outcome"] = "found".into();
+    world.rpc("get_quota", told);
+    let seen = world.ask("GET", "/quota", None);
+    assert_eq!((seen.status, &seen.body), (200, &quota), "{}", seen.text);
+    let asked = json!({"user_id": USER, "max_toolboxes": 3, "max_monthly_usd": 40, "max_tools": 7});
+    assert_eq!(world.sent("/rpc/get_quota"), [asked]);
+    // An operator set more or less for this user than for all: the number that counts is told.
+    world.rpc(
+        "create_own_toolbox",
+        json!({"outcome": "quota_exceeded", "most": 1}),
+    );
+    let seen = world.ask("POST", "/", Some(json!({"kind": "byo", "name": "x"})));
+    assert_eq!(seen.refusal(), (429, "quota_exceeded"));
+    assert!(seen.text.contains("You have 1 toolboxes"), "{}", seen.text);
 }
 
 #[test]
@@ -453,7 +481,7 @@ fn digitalocean_is_asked_by_one_of_all_who_want_to_know_what_can_be_bought() {
 #[test]
 fn what_all_machines_of_a_user_cost_has_a_limit() {
     let world = shop();
-    let dear = json!({"outcome": "too_dear", "monthly_usd": 206.5});
+    let dear = json!({"outcome": "too_dear", "monthly_usd": 206.5, "most_monthly_usd": 200});
     world.rpc("order_toolbox", dear.clone());
     world.rpc("ask_toolbox", dear);
     for (path, body) in [

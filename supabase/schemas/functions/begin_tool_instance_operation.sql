@@ -38,7 +38,7 @@ set search_path = ''
 as $$
 declare
   toolbox_id constant uuid := p ->> 'toolbox_id';
-  instance_limit constant integer := p ->> 'max_instances';
+  instance_limit constant integer := private.quota((p ->> 'user_id')::uuid, 'max_tools', (p ->> 'max_instances')::integer);
   taken_by uuid;
 begin
   perform private.require_keys(p, 'name', 'container_name', 'tool_catalog_id', 'spec');

@@ -8,14 +8,14 @@ set lock_timeout = '5s'
 as $$
 declare
   of_user constant uuid := p ->> 'user_id';
-  most constant integer := p ->> 'max_toolboxes';
+  most constant integer := private.quota(of_user, 'max_toolboxes', (p ->> 'max_toolboxes')::integer);
   made uuid;
 begin
   perform private.require_keys(p, 'user_id', 'name', 'max_toolboxes');
   -- Two requests at once are counted one after the other.
   perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || of_user, 0));
   if (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') >= most then
-    return jsonb_build_object('outcome', 'quota_exceeded');
+    return jsonb_build_object('outcome', 'quota_exceeded', 'most', most);
   end if;
   insert into public.account_tool_environments (user_id, name, description, public_ip_address)
   values (of_user, p ->> 'name', p ->> 'description', (p ->> 'address')::inet)
@@ -24,7 +24,7 @@ begin
 end;
 $$;
 comment on function public.create_own_toolbox is
-  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded when the user has max_toolboxes.';
+  'Makes the toolbox of a machine that its user brings. Answers {outcome}: created with its id, or quota_exceeded with most when the user has max_toolboxes, or as many as an operator allows them.';
 
 create function public.update_own_toolbox(p jsonb) returns jsonb
 language plpgsql security definer

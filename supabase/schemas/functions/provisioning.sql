@@ -180,8 +180,8 @@ set lock_timeout = '5s'
 as $$
 declare
   of_user constant uuid := p ->> 'user_id';
-  most constant integer := p ->> 'max_toolboxes';
-  most_monthly constant numeric := p ->> 'max_monthly_usd';
+  most constant integer := private.quota(of_user, 'max_toolboxes', (p ->> 'max_toolboxes')::integer);
+  most_monthly constant integer := private.quota(of_user, 'max_monthly_usd', (p ->> 'max_monthly_usd')::integer);
   monthly numeric;
   toolbox public.account_tool_environments;
 begin
@@ -206,7 +206,7 @@ begin
   end if;
   monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
   if monthly > most_monthly then
-    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+    return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
   end if;
   insert into public.account_tool_environments (
     user_id, kind, name, description, region_slug, size_slug, image_slug, price_hourly_usd, price_monthly_usd, order_key,
@@ -224,7 +224,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than max_monthly_usd; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -238,6 +238,7 @@ declare
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
   monthly numeric;
+  most_monthly integer;
   outcome text := 'accepted';
 begin
   perform private.require_keys(p, 'toolbox_id', 'change');
@@ -300,8 +301,9 @@ begin
       -- As order_toolbox.
       perform pg_advisory_xact_lock(hashtextextended('toolboxes of ' || toolbox.user_id, 0));
       monthly := private.monthly_price(toolbox.user_id, toolbox.id) + (p ->> 'price_monthly_usd')::numeric;
-      if monthly > (p ->> 'max_monthly_usd')::numeric and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
-        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly);
+      most_monthly := private.quota(toolbox.user_id, 'max_monthly_usd', (p ->> 'max_monthly_usd')::integer);
+      if monthly > most_monthly and (p ->> 'price_monthly_usd')::numeric > toolbox.price_monthly_usd then
+        return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
       end if;
     end if;
     update public.account_tool_environments e

@@ -57,11 +57,15 @@ begin
     select old.ctid from public.mcp_use old
     where old.day < current_date - private.retention() order by old.day limit 1000
   ));
+  delete from private.operator_events o where o.id in (
+    select old.id from private.operator_events old
+    where old.occurred_at < now() - private.retention() order by old.occurred_at limit 1000
+  );
   return deleted;
 end;
 $$;
 comment on function private.delete_old_toolbox_events is
-  'Deletes events of toolboxes and the use of MCP servers older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
+  'Deletes events of toolboxes, what operators changed, and the use of MCP servers older than private.retention(), and rollouts that ended longer ago; 1000 of each a call; returns how many events.';
 
 create function private.delete_old_alerts() returns integer
 language plpgsql security definer

@@ -8,6 +8,7 @@ as $$
 declare
   most constant integer := 500;
   of_user constant uuid := p ->> 'user_id';
+  fleet constant boolean := coalesce((p ->> 'is_fleet')::boolean, false);
   -- An empty list names none; no list, all.
   asked constant uuid[] := case when jsonb_typeof(p -> 'toolbox_ids') = 'array' then coalesce((
     select array_agg(t.id::uuid order by t.place) from jsonb_array_elements_text(p -> 'toolbox_ids') with ordinality as t (id, place)
@@ -20,34 +21,45 @@ begin
   select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
   into chosen
   from public.account_tool_environments e
-  where e.user_id = of_user and (asked is null or e.id = any (asked))
+  where (fleet or e.user_id = of_user) and (asked is null or e.id = any (asked))
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
-    and (asked is not null or e.status in ('active', 'unresponsive'));
+    and (asked is not null or e.status in ('active', 'unresponsive'))
+    -- One that is silent would stop all others of the fleet. Those that have the version need nothing.
+    and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');
   end if;
-  if jsonb_array_length(chosen) > most then
+  if fleet and asked is null then
+    -- The oldest come first; the others are for the next rollout.
+    chosen := jsonb_path_query_array(chosen, '$[0 to $last]', jsonb_build_object('last', most - 1));
+  elsif jsonb_array_length(chosen) > most then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
   -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
   if exists (
-    select from public.rollouts r where r.user_id = of_user and (r.is_due or r.leased_until > clock_timestamp())
+    select from public.rollouts r
+    where r.is_fleet = fleet and (fleet or r.user_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
   ) then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
-  insert into public.rollouts (user_id, version, wave_size, toolboxes, request_id)
-  values (of_user, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
+  insert into public.rollouts (user_id, is_fleet, version, wave_size, toolboxes, request_id)
+  values (of_user, fleet, p ->> 'version', (p ->> 'wave_size')::integer, chosen, p ->> 'request_id')
   on conflict do nothing
   returning * into rollout;
   if rollout.id is null then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
+  if fleet then
+    perform private.record_operator_event(of_user, 'rollout_begun', jsonb_build_object(
+      'rollout', rollout.id, 'version', rollout.version, 'toolboxes', jsonb_array_length(chosen)
+    ), p ->> 'request_id');
+  end if;
   return jsonb_build_object('outcome', 'begun', 'rollout', to_jsonb(rollout));
 end;
 $$;
 comment on function public.begin_rollout is
-  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
+  'Plans the redeployment of a user''s toolboxes (toolbox_ids, or all that have a machine) in waves; with is_fleet those of all users, of which without a list the active ones that have another version, 500 at once. Answers {outcome}: begun with the rollout; not_found when a toolbox is not the user''s, or there is none; too_many; in_progress while one runs already, or toolboxes of it are under way.';
 
 create function public.stop_rollout(p jsonb) returns jsonb
 language plpgsql security definer
@@ -55,14 +67,22 @@ set search_path = ''
 set lock_timeout = '1s'
 as $$
 declare
+  of_user constant uuid := p ->> 'user_id';
+  fleet constant boolean := coalesce((p ->> 'is_fleet')::boolean, false);
   rollout public.rollouts;
 begin
   perform private.require_keys(p, 'rollout_id', 'user_id');
   update public.rollouts r
-  set state = 'stopped', ended_at = clock_timestamp(),
-    reason = jsonb_build_object('code', 'stopped_by_user', 'message', 'Its user stopped it; toolboxes that were asked already go on')
-  where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid and r.state = 'running';
-  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.user_id = (p ->> 'user_id')::uuid;
+  set state = 'stopped', ended_at = clock_timestamp(), reason = jsonb_build_object(
+    'code', 'stopped_by_user',
+    'message', case when fleet then 'An operator' else 'Its user' end || ' stopped it; toolboxes that were asked already go on'
+  )
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user) and r.state = 'running';
+  if found and fleet then
+    perform private.record_operator_event(of_user, 'rollout_stopped', jsonb_build_object('rollout', p -> 'rollout_id'), p ->> 'request_id');
+  end if;
+  select * into rollout from public.rollouts r
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user);
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -70,7 +90,7 @@ begin
 end;
 $$;
 comment on function public.stop_rollout is
-  'Lets a user''s rollout ask no further toolbox; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
+  'Lets a user''s rollout ask no further toolbox, or with is_fleet that of any operator; one that has ended stays as it is. Answers {outcome}: stopped with the rollout, or not_found.';
 
 create function public.claim_rollouts(p jsonb) returns jsonb
 language plpgsql security definer
@@ -86,7 +106,7 @@ begin
   with due as (
     select r.id from public.rollouts r
     where r.is_due and r.leased_until <= clock_timestamp()
-    -- Who was served last is last. A user has one that is due, so users take turns.
+    -- Who was served last is last. A user has one that is due, and operators have one, so they take turns.
     order by r.leased_until
     limit most
     for update skip locked

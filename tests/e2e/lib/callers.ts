@@ -15,6 +15,8 @@ export interface Caller {
   functionsOnly?: boolean;
   /** The genuine token of a program, such as a chat application: it opens MCP servers that it was let in to, and nothing else. */
   program?: boolean;
+  /** The project says that they are an operator: the function `operators` lets them in, and nothing else shows them more. */
+  operator?: boolean;
   /** PostgREST cannot even become this role, which it says with 400. */
   noSuchRole?: boolean;
 }
@@ -26,6 +28,8 @@ export async function outsiders(world: World): Promise<Caller[]> {
   const issuer = String(genuine.claims.iss);
   const now = Math.floor(Date.now() / 1000);
   const of = (override: Record<string, unknown>) => claims(issuer, owner.userId, override);
+  const asStranger = (override: Record<string, unknown>) => claims(issuer, stranger.userId, override);
+  const role = { toolbox_role: "operator" };
   const kid = genuine.header.kid;
   const apikey = ready.publishable_key;
   const bearer = (name: string, token: string, more: Partial<Caller> = {}): Caller => ({
@@ -54,6 +58,22 @@ export async function outsiders(world: World): Promise<Caller[]> {
       known: true,
       program: true,
     }),
+    bearer("an operator", await es256(asStranger({ app_metadata: role }), { kid }, projectKey), {
+      known: true,
+      operator: true,
+    }),
+    bearer(
+      "somebody who calls themself an operator",
+      await es256(asStranger({ user_metadata: role }), { kid }, projectKey),
+      {
+        known: true,
+      },
+    ),
+    bearer(
+      "a program of an operator's",
+      await es256(asStranger({ app_metadata: role, client_id: "chat-app" }), { kid }, projectKey),
+      { known: true, program: true },
+    ),
     ...await broken("expired", { iat: now - 7200, exp: now - 3600 }),
     ...await broken("expired a minute ago", { iat: now - 3660, exp: now - 60 }),
     ...await broken("without an expiry", { exp: undefined }, { functionsOnly: true }),

@@ -12,7 +12,7 @@ export interface Route {
 
 /** Every operation of `docs/api/<name>.openapi.json`, sorted. */
 export async function routes(
-  name: "toolbox-tools" | "toolboxes-user" | "manage-agent-tool-environment" | "dtma",
+  name: "toolbox-tools" | "toolboxes-user" | "manage-agent-tool-environment" | "operators" | "dtma",
 ): Promise<Route[]> {
   const url = new URL(`../../../docs/api/${name}.openapi.json`, import.meta.url);
   const document = JSON.parse(await Deno.readTextFile(url));

@@ -4,6 +4,7 @@ import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import createFetchClient, { type Client } from "openapi-fetch";
 import type { Config } from "../app/config.ts";
 import { ApiError, fromAnswer, toApiError } from "./error.ts";
+import type { paths as OperatorsPaths } from "./generated/operators.ts";
 import type { paths as ConsolePaths } from "./generated/toolbox-dtma-console.ts";
 import type { paths as ToolsPaths } from "./generated/toolbox-tools.ts";
 import type { paths as ToolboxesPaths } from "./generated/toolboxes-user.ts";
@@ -28,6 +29,7 @@ export interface Api {
   toolboxes: Client<ToolboxesPaths>;
   tools: Client<ToolsPaths>;
   machine: Client<ConsolePaths>;
+  operators: Client<OperatorsPaths>;
   /** A request of a stream or of a route without a document, with the session's token. Once it has begun it may last. */
   raw: (path: string, init?: RequestInit) => Promise<Response>;
 }
@@ -77,6 +79,7 @@ export function startApi(config: Config): Api {
     toolboxes: client<ToolboxesPaths>("toolboxes-user"),
     tools: client<ToolsPaths>("toolbox-tools"),
     machine: client<ConsolePaths>("toolbox-dtma-console"),
+    operators: client<OperatorsPaths>("operators"),
     raw,
   };
   return made;

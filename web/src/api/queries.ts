@@ -32,6 +32,13 @@ export const toolboxOptionsQuery = () =>
     staleTime: 10 * 60_000,
   });
 
+/** How much one may have, and has. */
+export const quotaQuery = () =>
+  queryOptions({
+    queryKey: ["quota"],
+    queryFn: ({ signal }) => answer(api().toolboxes.GET("/quota", { signal })),
+  });
+
 /** A row of a tool, without asking its machine. */
 export interface ToolRow {
   id: string;

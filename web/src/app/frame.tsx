@@ -9,7 +9,7 @@ import { Menu, MenuItem, MenuText } from "@/components/ui/menu.tsx";
 import { clock } from "@/lib/state.ts";
 import { cn } from "@/lib/utils.ts";
 import { useConnection } from "./connection.ts";
-import { PLACES } from "./nav.ts";
+import { placesOf } from "./nav.ts";
 import { signOut, useSession } from "./session.ts";
 
 const Palette = lazy(() => import("./palette.tsx"));
@@ -140,9 +140,10 @@ function Brand({ narrow }: { narrow: boolean }) {
 }
 
 function Rail({ narrow, onGo }: { narrow: boolean; onGo?: () => void }) {
+  const places = placesOf(useSession().session);
   return (
     <nav aria-label="Places" className="grid flex-1 content-start gap-0.5 p-2">
-      {PLACES.map(({ to, label, icon: Icon }) => (
+      {places.map(({ to, label, icon: Icon }) => (
         <Link
           key={to}
           to={to}
@@ -174,7 +175,7 @@ function Crumbs({ path }: { path: string }) {
   const parts = path.split("/").filter((part) => part !== "");
   // An entry of the marketplace has no page of its own, so its deployment is below the marketplace.
   const above = parts[0] === "marketplace" ? parts.slice(0, 1) : parts.slice(0, -1);
-  const place = PLACES.find(({ to }) => to === `/${parts[0]}`);
+  const place = placesOf(useSession().session).find(({ to }) => to === `/${parts[0]}`);
   if (parts.length < 2) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
   return (
     <nav aria-label="Breadcrumb" className="min-w-0">
@@ -198,12 +199,13 @@ function Crumbs({ path }: { path: string }) {
 /** The name of a place; that of a toolbox or a tool is what its page has read, and its id until then. */
 function CrumbLabel({ parts, index }: { parts: string[]; index: number }) {
   const part = parts[index] ?? "";
+  const places = placesOf(useSession().session);
   const within = parts[0] === "toolboxes";
   const toolbox = useQuery({ ...toolboxQuery(parts[1] ?? ""), enabled: false });
   const tool = useQuery({ ...toolQuery(parts[1] ?? "", parts[3] ?? ""), enabled: false });
   if (within && index === 1) return toolbox.data?.name ?? part.slice(0, 8);
   if (within && index === 3) return tool.data?.tool_instance.instance_name_on_toolbox ?? part.slice(0, 8);
-  const place = index === 0 ? PLACES.find(({ to }) => to === `/${part}`)?.label : undefined;
+  const place = index === 0 ? places.find(({ to }) => to === `/${part}`)?.label : undefined;
   return place ?? part.charAt(0).toUpperCase() + part.slice(1);
 }
 

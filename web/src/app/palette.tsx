@@ -5,11 +5,13 @@ import { Plus, Server, Store, Wrench } from "lucide-react";
 import type { ReactNode } from "react";
 import { catalogQuery } from "@/api/catalog.ts";
 import { toolboxesQuery, toolRowsQuery } from "@/api/queries.ts";
-import { PLACES } from "./nav.ts";
+import { placesOf } from "./nav.ts";
+import { useSession } from "./session.ts";
 
 /** Goes anywhere by typing: places, toolboxes, tools. */
 export default function Palette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
+  const { session } = useSession();
   const toolboxes = useQuery({ ...toolboxesQuery(), staleTime: 30_000 });
   const tools = useQuery({ ...toolRowsQuery(), staleTime: 30_000 });
   const catalog = useQuery(catalogQuery());
@@ -32,7 +34,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       <Command.List className="max-h-[50vh] overflow-y-auto p-1">
         <Command.Empty className="p-4 text-[13px] text-ink-2">Nothing has this name</Command.Empty>
         <Group heading="Pages">
-          {PLACES.map(({ to, label, icon: Icon, words }) => (
+          {placesOf(session).map(({ to, label, icon: Icon, words }) => (
             <Item
               key={to}
               value={`${label} ${words}`}

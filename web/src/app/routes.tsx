@@ -36,6 +36,14 @@ interface DeploySearch {
   toolbox?: string | undefined;
   source?: "git" | undefined;
 }
+interface FleetSearch {
+  show?: "old" | "silent" | "failing" | undefined;
+  q?: string | undefined;
+  /** How many are left out. */
+  from?: number | undefined;
+}
+const from = (search: Record<string, unknown>) =>
+  typeof search.from === "number" && search.from > 0 ? { from: Math.min(1_000_000, Math.floor(search.from)) } : {};
 interface MarketplaceSearch {
   q?: string | undefined;
   needs?: "nothing" | undefined;
@@ -263,6 +271,40 @@ const rollouts = createRoute({
   path: "/rollouts",
   component: lazyRouteComponent(() => import("@/pages/rollouts.tsx"), "RolloutsPage"),
 });
+const operators = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/operators",
+  component: lazyRouteComponent(() => import("@/pages/operators/layout.tsx"), "OperatorsPage"),
+});
+const operatorsFleet = createRoute({
+  getParentRoute: () => operators,
+  path: "/",
+  validateSearch: (search: Record<string, unknown>): FleetSearch => ({
+    ...(search.show === "old" || search.show === "silent" || search.show === "failing" ? { show: search.show } : {}),
+    ...(typeof search.q === "string" && search.q !== "" && { q: search.q }),
+    ...from(search),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/operators/fleet.tsx"), "FleetTab"),
+});
+const operatorsCatalog = createRoute({
+  getParentRoute: () => operators,
+  path: "/catalog",
+  component: lazyRouteComponent(() => import("@/pages/operators/catalog.tsx"), "CatalogTab"),
+});
+const operatorsEntry = createRoute({
+  getParentRoute: () => operators,
+  path: "/catalog/$catalogId",
+  component: lazyRouteComponent(() => import("@/pages/operators/entry.tsx"), "EntryTab"),
+});
+const operatorsQuotas = createRoute({
+  getParentRoute: () => operators,
+  path: "/quotas",
+  validateSearch: (search: Record<string, unknown>): { q?: string | undefined; from?: number | undefined } => ({
+    ...(typeof search.q === "string" && search.q !== "" && { q: search.q }),
+    ...from(search),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/operators/quotas.tsx"), "QuotasTab"),
+});
 
 export const routeTree = root.addChildren([
   signIn,
@@ -280,6 +322,7 @@ export const routeTree = root.addChildren([
     deploy,
     activity,
     rollouts,
+    operators.addChildren([operatorsFleet, operatorsCatalog, operatorsEntry, operatorsQuotas]),
     settings.addChildren([settingsProfile, settingsAccess, settingsApplications, settingsAlerts]),
   ]),
 ]);

@@ -12,7 +12,12 @@ export interface Told {
   request: string | null;
 }
 
-const WHO: Record<string, string> = { agent: "Agent", control_plane: "Control plane", database: "Control plane" };
+const WHO: Record<string, string> = {
+  operator: "Operator",
+  agent: "Agent",
+  control_plane: "Control plane",
+  database: "Control plane",
+};
 
 /** Whoever did it, as `me` reads it. */
 export function who(kind: string, actor: string | null, me: string | null): string {

@@ -68,8 +68,13 @@ export function reachedBy(
   return answers.toSorted((a, b) => b.at - a.at)[0] ?? null;
 }
 
+/** What is said of a toolbox. */
+export type ToolboxFacts =
+  & Pick<Toolbox, "status" | "kind" | "status_changed_at" | "last_heartbeat_at" | "dtma_last_known_version">
+  & Pick<Toolbox, "provisioning_error_message" | "progress">;
+
 /** What a toolbox is; `reached` is what its machine answered just now, where somebody looks at it. */
-export function toolboxState(toolbox: Toolbox, reached: Reached | null = null): Observed {
+export function toolboxState(toolbox: ToolboxFacts, reached: Reached | null = null): Observed {
   const [word, tone] = TOOLBOX[toolbox.status] ?? [toolbox.status, "unknown" as Tone];
   const heard = fromServer(toolbox.last_heartbeat_at);
   if (toolbox.progress) {

@@ -1,18 +1,15 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { ApiError } from "@/api/error.ts";
 import { toolboxesQuery } from "@/api/queries.ts";
 import { beginRollout, type Rollout, rolloutsQuery, stopRollout } from "@/api/rollouts.ts";
-import { Age } from "@/components/age.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Page } from "@/components/page.tsx";
+import { RolloutCard } from "@/components/rollout-card.tsx";
 import { State } from "@/components/state.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
-import { fromServer } from "@/lib/server-time.ts";
 import { type Toolbox, toolboxState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
@@ -44,7 +41,7 @@ export function RolloutsPage() {
         </Empty>
       )}
       {joined.length > 0 && rollouts.data !== undefined && <Begin toolboxes={joined} last={rollouts.data[0]} />}
-      {rollouts.data?.map((each) => <One key={each.id} rollout={each} />)}
+      {rollouts.data?.map((each) => <RolloutCard key={each.id} rollout={each} stop={stopRollout} canOpen />)}
     </Page>
   );
 }
@@ -131,58 +128,6 @@ function Begin({ toolboxes, last }: { toolboxes: Toolbox[]; last: Rollout | unde
         {running && <p className="text-xs text-ink-3">One rollout runs at a time: wait for its end, or stop it.</p>}
         {begin.isError && <ErrorPanel error={begin.error} title="It was not begun" />}
       </form>
-    </Section>
-  );
-}
-
-/** How it was when it ended is nothing that is so now, and no green. */
-const STATES: Record<string, [string, string]> = {
-  healthy: ["was healthy afterwards", "text-ink-2"],
-  asked: ["asked", "text-moving"],
-  failed: ["failed", "text-bad"],
-};
-
-function One({ rollout }: { rollout: Rollout }) {
-  const client = useQueryClient();
-  const stop = useMutation({
-    mutationFn: () => stopRollout(rollout.id),
-    onSettled: () => client.invalidateQueries({ queryKey: ["rollouts"] }),
-  });
-  const done = rollout.toolboxes.filter(({ state }) => state === "healthy").length;
-  return (
-    <Section
-      title={`To ${rollout.version}: ${rollout.state}, ${done} of ${rollout.toolboxes.length} replaced`}
-      aside={
-        <span className="flex items-center gap-2 text-xs text-ink-3">
-          <Age at={fromServer(rollout.created_at)} />
-          {rollout.state === "running" && (
-            <Button
-              size="sm"
-              variant="danger"
-              busy={stop.isPending && "Stopping…"}
-              onClick={() => stop.mutate()}
-            >
-              Stop
-            </Button>
-          )}
-        </span>
-      }
-    >
-      {stop.isError && <ErrorPanel error={stop.error} title="It was not stopped" />}
-      {rollout.reason && <ErrorPanel error={new ApiError(rollout.reason.code, rollout.reason.message, null)} />}
-      <Card>
-        <ul className="divide-y divide-line">
-          {rollout.toolboxes.map(({ id, name, state, message }) => (
-            <li key={id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]">
-              <Link to="/toolboxes/$toolboxId/system" params={{ toolboxId: id }} className="min-w-40 hover:underline">
-                {name}
-              </Link>
-              <span className={STATES[state]?.[1] ?? "text-ink-3"}>{STATES[state]?.[0] ?? state}</span>
-              {message && <span className="min-w-0 break-words text-ink-2">{message}</span>}
-            </li>
-          ))}
-        </ul>
-      </Card>
     </Section>
   );
 }

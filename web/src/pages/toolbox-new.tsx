@@ -8,6 +8,7 @@ import { toolboxOptionsQuery } from "@/api/queries.ts";
 import { keepCommand } from "@/app/commands.ts";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Page } from "@/components/page.tsx";
+import { QuotaLeft } from "@/components/quota.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
@@ -39,6 +40,7 @@ export function ToolboxNewPage() {
           A machine is bought at DigitalOcean and made ready for you. It costs money until you remove it.
         </Choice>
       </div>
+      <QuotaLeft />
       {kind === "byo" && <OwnMachine />}
       {kind === "droplet" && <Droplet />}
     </Page>

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             "manage-agent-tool-environment.openapi.json",
             openapi::manage_agent_tool_environment(),
         ),
+        ("operators.openapi.json", openapi::operators()),
         ("heartbeat.openapi.json", openapi::heartbeat()),
         ("clock.openapi.json", openapi::clock()),
         ("dtma.openapi.json", openapi::dtma()),

@@ -478,6 +478,35 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
     }
 }
 
+/// `operators`.
+pub(super) fn of_operators(code: ErrorCode, facts: Facts<'_>) -> bool {
+    use ErrorCode as C;
+    let is_entry = facts.path.starts_with("/catalog/");
+    match code {
+        C::AuthenticationRequired
+        | C::InvalidToken
+        | C::UserTokenRequired
+        | C::AnonymousRefused
+        | C::Forbidden
+        | C::Internal
+        | C::NotConfigured
+        | C::DatabaseBadResponse
+        | C::DatabaseUnreachable
+        | C::DatabaseTimeout
+        | C::AuthUnreachable => true,
+        C::InvalidRequest => facts.path != "/catalog",
+        C::InvalidJson | C::UnsupportedMediaType | C::BodyTooLarge | C::BodyTooSlow => {
+            facts.has_body
+        }
+        C::ValidationFailed => facts.method == "PUT" && facts.path.contains('{'),
+        C::ToolboxNotFound | C::RolloutInProgress => facts.path == "/rollouts",
+        C::RolloutNotFound => facts.path.contains("{rolloutId}"),
+        C::NameTaken => is_entry && facts.method == "PUT",
+        C::CatalogToolNotFound | C::IllegalState => is_entry && facts.method == "DELETE",
+        _ => false,
+    }
+}
+
 /// `manage-agent-tool-environment`.
 pub(super) fn of_agent_environments(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;

@@ -10,6 +10,7 @@ mod console;
 mod errors;
 mod executor;
 mod heartbeat;
+mod operators;
 mod toolboxes;
 mod tools;
 
@@ -39,6 +40,11 @@ pub fn manage_agent_tool_environment() -> OpenApi {
 /// The edge function `toolboxes-user`.
 pub fn toolboxes_user() -> OpenApi {
     toolboxes::Document::openapi()
+}
+
+/// The edge function `operators`.
+pub fn operators() -> OpenApi {
+    operators::Document::openapi()
 }
 
 /// The edge function `heartbeat`.

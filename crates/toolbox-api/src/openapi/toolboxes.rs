@@ -7,8 +7,8 @@ use super::errors;
 use super::tools::UserSecrets;
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::toolboxes::{
-    CreateToolboxRequest, ResizeToolboxRequest, ToolboxEnrolment, ToolboxOptions, ToolboxRefreshed,
-    ToolboxView, UpdateToolboxRequest,
+    CreateToolboxRequest, ResizeToolboxRequest, ToolboxEnrolment, ToolboxOptions, ToolboxQuota,
+    ToolboxRefreshed, ToolboxView, UpdateToolboxRequest,
 };
 
 #[derive(OpenApi)]
@@ -18,7 +18,7 @@ use crate::toolboxes::{
         description = "The caller's toolboxes: made, seen, renamed and removed. A toolbox of somebody else does not exist for the caller. Errors have the envelope and a stable code; where a machine was asked and did not answer, the toolbox stands beside `error`."
     ),
     servers((url = "/functions/v1/toolboxes-user")),
-    paths(create, list, options, get, update, remove, enrol, resize, reboot, retry, refresh),
+    paths(create, list, options, quota, get, update, remove, enrol, resize, reboot, retry, refresh),
     components(schemas(ErrorCode, ErrorEnvelope)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -45,6 +45,10 @@ fn list() {}
 /// Regions and sizes of machines that can be bought now, with their prices.
 #[utoipa::path(get, path = "/options", responses((status = 200, body = ToolboxOptions)))]
 fn options() {}
+
+/// How much the caller may have, and has.
+#[utoipa::path(get, path = "/quota", responses((status = 200, body = ToolboxQuota)))]
+fn quota() {}
 
 /// One toolbox.
 #[utoipa::path(get, path = "/{toolboxId}", params(("toolboxId" = String, Path, format = "uuid")), responses((status = 200, body = ToolboxView)))]

@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
 pub mod mcp_access;
+pub mod operators;
 pub mod provisioning;
 pub mod receipts;
 pub mod rollouts;

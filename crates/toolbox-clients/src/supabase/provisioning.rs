@@ -38,6 +38,15 @@ pub struct OrderToolbox<'a> {
     pub price_monthly_usd: f64,
 }
 
+/// What all machines of a user would cost, and may, in US dollars a month.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TooDear {
+    /// They would.
+    pub monthly: f64,
+    /// They may.
+    pub most: u32,
+}
+
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ordered {
@@ -50,8 +59,8 @@ pub enum Ordered {
     },
     /// The user has so many already.
     TooMany(u32),
-    /// All machines of the user would cost so many US dollars a month, which is more than they may.
-    TooDear(f64),
+    /// All machines of the user would cost more than they may.
+    TooDear(TooDear),
     /// The user ordered so many in the last hour.
     TooOften(u32),
     /// There is no such user.
@@ -101,8 +110,8 @@ pub enum Asked {
     Byo,
     /// In this status it cannot be done.
     Refused(String),
-    /// All machines of the user would cost so many US dollars a month, which is more than they may.
-    TooDear(f64),
+    /// All machines of the user would cost more than they may.
+    TooDear(TooDear),
     /// The user asked for so many changes in the last ten minutes.
     TooOften(u32),
     /// Another change is under way.
@@ -261,9 +270,17 @@ struct Told {
     is_new: Option<bool>,
     most: Option<u32>,
     monthly_usd: Option<f64>,
+    most_monthly_usd: Option<u32>,
     status: Option<String>,
     toolboxes: Option<Vec<LeasedToolbox>>,
     toolbox: Option<Box<LeasedToolbox>>,
+}
+
+fn too_dear(monthly: Option<f64>, most: Option<u32>) -> Option<TooDear> {
+    Some(TooDear {
+        monthly: monthly?,
+        most: most?,
+    })
 }
 
 impl Supabase {
@@ -281,8 +298,7 @@ impl Supabase {
             ("ordered", Some(id), Some(is_new), _) => Ok(Ordered::Ordered { id, is_new }),
             ("too_many", .., Some(most)) => Ok(Ordered::TooMany(most)),
             ("too_often", .., Some(most)) => Ok(Ordered::TooOften(most)),
-            ("too_dear", ..) => told
-                .monthly_usd
+            ("too_dear", ..) => too_dear(told.monthly_usd, told.most_monthly_usd)
                 .map(Ordered::TooDear)
                 .ok_or_else(|| unexpected(&answer)),
             ("not_found", ..) => Ok(Ordered::NoUser),
@@ -317,8 +333,7 @@ impl Supabase {
             ("byo", _) => Ok(Asked::Byo),
             ("refused", Some(status)) => Ok(Asked::Refused(status)),
             ("in_progress", _) => Ok(Asked::InProgress),
-            ("too_dear", _) => told
-                .monthly_usd
+            ("too_dear", _) => too_dear(told.monthly_usd, told.most_monthly_usd)
                 .map(Asked::TooDear)
                 .ok_or_else(|| unexpected(&answer)),
             _ => Err(unexpected(&answer)),

@@ -17,7 +17,9 @@ pub struct BeginRollout<'a> {
     pub version: &'a AgentVersion,
     /// So many toolboxes at a time.
     pub wave_size: u32,
-    /// Which, in order; none: all that have a machine.
+    /// As an operator, of all users' toolboxes.
+    pub is_fleet: bool,
+    /// Which, in order; none: all that have a machine, and of the fleet those that report and have another version.
     pub toolbox_ids: Option<&'a [ToolboxId]>,
     /// The request.
     pub request_id: &'a str,
@@ -51,6 +53,8 @@ pub struct ClaimedRollout {
     pub rollout: Rollout,
     /// Who asked for it.
     pub user_id: UserId,
+    /// An operator did, for toolboxes of all users.
+    pub is_fleet: bool,
     /// The request that began it.
     pub request_id: Option<String>,
     /// Shows that it is this caller's still.
@@ -65,9 +69,11 @@ struct ClaimedWire {
 }
 
 #[derive(Serialize)]
-struct StopRollout {
+struct StopRollout<'a> {
     rollout_id: RolloutId,
     user_id: UserId,
+    is_fleet: bool,
+    request_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -111,15 +117,19 @@ impl Supabase {
         Ok(rows.into_iter().next())
     }
 
-    /// Lets a rollout of this user ask no further toolbox; none when it does not exist for them.
+    /// Lets a rollout of this user, or one of the fleet, ask no further toolbox; none when it does not exist for them.
     pub async fn stop_rollout(
         &self,
         rollout_id: RolloutId,
         user_id: UserId,
+        is_fleet: bool,
+        request_id: &str,
     ) -> Result<Option<Box<Rollout>>, DatabaseError> {
         let body = argument(&StopRollout {
             rollout_id,
             user_id,
+            is_fleet,
+            request_id,
         });
         let answer = self.call("stop_rollout", &body).await?;
         let told: BegunWire = parse(&answer)?;

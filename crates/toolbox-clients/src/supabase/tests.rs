@@ -204,6 +204,7 @@ fn an_event_begins_once_and_its_end_may_be_told_again() {
     let event = ToolboxEvent {
         toolbox: TOOLBOX.parse().unwrap(),
         user: "a0000000-0000-4000-8000-000000000001".parse().unwrap(),
+        as_operator: false,
         kind: "agent_restart",
         detail: &detail,
         request_id: Some("r"),

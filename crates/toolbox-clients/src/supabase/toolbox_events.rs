@@ -12,13 +12,15 @@ use super::{DatabaseError, Supabase, argument, parse};
 /// The result of what has not ended, as far as is known.
 const BEGUN: &str = "begun";
 
-/// Something that a user has done to a toolbox.
+/// Something that a user or an operator has done to a toolbox.
 #[derive(Clone, Debug)]
 pub struct ToolboxEvent<'a> {
     /// The toolbox.
     pub toolbox: ToolboxId,
     /// Who asked for it.
     pub user: UserId,
+    /// As an operator, whoever's toolbox it is.
+    pub as_operator: bool,
     /// What is done, as a stable code.
     pub kind: &'a str,
     /// What is known of it before; 4096 bytes at most with what [`Supabase::end_toolbox_event`] adds, without secrets: the
@@ -68,7 +70,11 @@ impl Supabase {
     ) -> Result<Option<EventId>, DatabaseError> {
         let body = argument(&RecordToolboxEvent {
             toolbox_id: event.toolbox,
-            actor_kind: "user",
+            actor_kind: if event.as_operator {
+                "operator"
+            } else {
+                "user"
+            },
             actor_id: event.user,
             kind: event.kind,
             detail: event.detail,

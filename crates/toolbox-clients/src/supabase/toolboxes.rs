@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use toolbox_api::toolboxes::ToolboxKind;
+use toolbox_api::toolboxes::{ToolboxKind, ToolboxQuota};
 use toolbox_domain::ids::{ToolboxId, UserId};
 
 use super::rows::EnvironmentRow;
@@ -74,6 +74,28 @@ pub struct CreateOwnToolbox<'a> {
     pub max_toolboxes: u32,
 }
 
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// There is a row.
+    Created(ToolboxId),
+    /// The user has so many, which is as many as they may.
+    TooMany(u32),
+}
+
+/// What a user may have unless an operator set something else for them, for `get_quota`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct QuotaOf {
+    /// The user.
+    pub user_id: UserId,
+    /// So many toolboxes.
+    pub max_toolboxes: u32,
+    /// All machines may cost so many US dollars a month.
+    pub max_monthly_usd: u32,
+    /// So many tools in one toolbox.
+    pub max_tools: u32,
+}
+
 /// Argument of `update_own_toolbox`: what is absent stays.
 #[derive(Clone, Debug, Serialize)]
 pub struct UpdateOwnToolbox<'a> {
@@ -117,6 +139,7 @@ struct OfUser {
 struct Told {
     outcome: String,
     id: Option<ToolboxId>,
+    most: Option<u32>,
     token: Option<String>,
     expires_at: Option<String>,
 }
@@ -160,19 +183,24 @@ impl Supabase {
         Ok(parse::<Vec<Box<ToolboxRow>>>(&answer)?.into_iter().next())
     }
 
-    /// Makes the toolbox of a machine that its user brings; none when the user has as many as allowed. Repeated only when the
-    /// first call certainly did not arrive: a second one would make another.
+    /// Makes the toolbox of a machine that its user brings. Repeated only when the first call certainly did not arrive: a second
+    /// one would make another.
     pub async fn create_own_toolbox(
         &self,
         p: &CreateOwnToolbox<'_>,
-    ) -> Result<Option<ToolboxId>, DatabaseError> {
+    ) -> Result<Created, DatabaseError> {
         let answer = self.call_once("create_own_toolbox", &argument(p)).await?;
         let told: Told = parse(&answer)?;
-        match (told.outcome.as_str(), told.id) {
-            ("created", Some(id)) => Ok(Some(id)),
-            ("quota_exceeded", _) => Ok(None),
+        match (told.outcome.as_str(), told.id, told.most) {
+            ("created", Some(id), _) => Ok(Created::Created(id)),
+            ("quota_exceeded", _, Some(most)) => Ok(Created::TooMany(most)),
             _ => Err(unexpected(&answer)),
         }
+    }
+
+    /// How much a user may have, and has.
+    pub async fn quota(&self, p: &QuotaOf) -> Result<ToolboxQuota, DatabaseError> {
+        parse(&self.call("get_quota", &argument(p)).await?)
     }
 
     /// Writes what the owner says of a toolbox; false when it is not theirs.

@@ -3,6 +3,7 @@
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The token is not three base64url parts with a JSON header and JSON claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,12 +47,22 @@ pub(super) struct Claims {
     /// The program that the token was given to; none for a user's own sign-in.
     #[serde(default)]
     pub(super) client_id: Option<String>,
+    /// What the project's own service says of the user; users write `user_metadata`, which nothing here reads.
+    #[serde(default)]
+    pub(super) app_metadata: Value,
     /// End, seconds since the epoch.
     #[serde(default)]
     pub(super) exp: Option<f64>,
     /// Beginning, seconds since the epoch.
     #[serde(default)]
     pub(super) nbf: Option<f64>,
+}
+
+impl Claims {
+    /// The project says of the user that they are an operator.
+    pub(super) fn is_operator(&self) -> bool {
+        self.app_metadata["toolbox_role"] == "operator"
+    }
 }
 
 /// One audience or several.

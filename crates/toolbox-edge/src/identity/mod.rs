@@ -4,7 +4,8 @@
 //! that belongs to the key's type, and its claims say: not expired, for `authenticated`, from this
 //! project's sign-in, of a user with a UUID. An API key is not a user, even where it is a token. An anonymous user is one
 //! unless the operator refuses them. How a user signed in (the claim `aal`) is not looked at. A token with `client_id` was given
-//! to a program that acts for a user, and counts in one function only.
+//! to a program that acts for a user, and counts in one function only. Who is an operator is a claim too (`app_metadata.toolbox_role`), which only the project's service
+//! can set; it holds until the token expires.
 
 mod jwt;
 mod keys;
@@ -52,6 +53,21 @@ pub fn user_or_program<'a>(
     Box::pin(identity.authenticate_any(headers))
 }
 
+/// For the function whose callers are operators.
+pub fn operator<'a>(
+    identity: &'a Identity,
+    headers: &'a Headers,
+) -> LocalFuture<'a, Result<Caller, ApiError>> {
+    Box::pin(async move {
+        let caller = identity.authenticate(headers).await?;
+        if caller.is_operator {
+            Ok(caller)
+        } else {
+            Err(Refusal::NoOperator.into())
+        }
+    })
+}
+
 /// Checks callers.
 pub struct Identity {
     issuers: Issuers,
@@ -69,6 +85,7 @@ struct Verified {
     token: Arc<str>,
     user: UserId,
     client: Option<Arc<str>>,
+    is_operator: bool,
     expires: f64,
     at: Duration,
 }
@@ -99,6 +116,8 @@ enum Refusal {
     Anonymous,
     /// A program that acts for a user, where only users are let in.
     Program,
+    /// A user who is no operator, where only operators are let in.
+    NoOperator,
     /// A token that does not count; the sentence may be told.
     Invalid(&'static str),
 }
@@ -112,6 +131,10 @@ impl From<Refusal> for ApiError {
             Refusal::Program => Self::with_message(
                 ErrorCode::Forbidden,
                 "This access token was given to a program, such as a chat application; it opens MCP servers through the function mcp and nothing else",
+            ),
+            Refusal::NoOperator => Self::with_message(
+                ErrorCode::Forbidden,
+                "Only operators may do this; the access token does not say that you are one",
             ),
             Refusal::Invalid(why) => Self::with_message(ErrorCode::InvalidToken, why),
         }
@@ -172,6 +195,7 @@ impl Identity {
             token: Arc::clone(&token),
             user,
             client: client.clone(),
+            is_operator: parsed.claims.is_operator(),
             expires,
             at: now,
         };
@@ -180,6 +204,7 @@ impl Identity {
             user,
             token,
             client,
+            is_operator: parsed.claims.is_operator(),
         })
     }
 
@@ -215,6 +240,7 @@ impl Identity {
             user: found.user,
             token: Arc::clone(&found.token),
             client: found.client.clone(),
+            is_operator: found.is_operator,
         }))
     }
 

@@ -36,6 +36,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much the caller may have, and has. */
+        get: operations["quota"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/{toolboxId}": {
         parameters: {
             query?: never;
@@ -379,6 +396,37 @@ export interface components {
          * @enum {string}
          */
         Protocol: "tcp" | "udp";
+        /** @description How much a user may have. */
+        QuotaLimits: {
+            /**
+             * Format: int32
+             * @description All bought machines may cost so many US dollars a month.
+             */
+            monthly_usd: number;
+            /**
+             * Format: int32
+             * @description So many toolboxes.
+             */
+            toolboxes: number;
+            /**
+             * Format: int32
+             * @description So many tools in one toolbox.
+             */
+            tools: number;
+        };
+        /** @description What a user has of it. */
+        QuotaUsed: {
+            /**
+             * Format: double
+             * @description All bought machines cost so many US dollars a month at most.
+             */
+            monthly_usd: number;
+            /**
+             * Format: int32
+             * @description So many toolboxes.
+             */
+            toolboxes: number;
+        };
         /** @description Why something is not as desired. */
         Reason: {
             /** @description Stable code, such as `image_not_found`. */
@@ -563,6 +611,13 @@ export interface components {
             since: string;
             /** @description Stable name of the step; the status where there are no steps. */
             step: string;
+        };
+        /** @description How much a user may have, and has. */
+        ToolboxQuota: {
+            /** @description They may. */
+            limits: components["schemas"]["QuotaLimits"];
+            /** @description They have. */
+            used: components["schemas"]["QuotaUsed"];
         };
         /** @description Answer of `POST /{toolboxId}/refresh-status`: what the machine said when it was asked just now, or why it did not. */
         ToolboxRefreshed: components["schemas"]["ToolboxView"] & {
@@ -1019,6 +1074,97 @@ export interface operations {
              * @description `provider_unavailable`: DigitalOcean does not answer; try again in a moment
              *
              *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolboxQuota"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
              *
              *     `auth_unreachable`: The keys to check access tokens cannot be read
              */

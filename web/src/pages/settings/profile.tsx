@@ -7,6 +7,7 @@ import { useSession } from "@/app/session.ts";
 import { Age } from "@/components/age.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Quota } from "@/components/quota.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Facts, Section } from "@/components/ui/card.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
@@ -34,6 +35,11 @@ export function ProfileTab() {
           <p className="mt-3 text-xs text-ink-3">
             Others need your id to share a server with you.
           </p>
+        </Card>
+      </Section>
+      <Section title="What you may have">
+        <Card className="p-4">
+          <Quota />
         </Card>
       </Section>
       <Password />

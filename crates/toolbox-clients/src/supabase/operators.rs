@@ -1,0 +1,189 @@
+//! What operators see of all users and change for them. Everything here is asked with the secret key: the caller must have been
+//! shown to be an operator.
+
+use serde::{Deserialize, Serialize};
+use toolbox_api::operators::{
+    CatalogEntryRequest, Fleet, FleetShow, OperatorCatalog, OwnQuota, PAGE, UserQuotas,
+};
+use toolbox_domain::ids::{CatalogToolId, UserId};
+use toolbox_domain::machine_operation::AgentVersion;
+
+use super::{DatabaseError, Supabase, argument, parse, unexpected};
+
+/// Who changes something, and by which request.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ByOperator<'a> {
+    /// The operator.
+    pub operator_id: UserId,
+    /// The request.
+    pub request_id: &'a str,
+}
+
+/// What became of an entry of the catalog that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryDeleted {
+    /// It is gone.
+    Deleted,
+    /// There is no such entry.
+    NotFound,
+    /// So many tools were deployed from it.
+    InUse(u32),
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    show: Option<FleetShow>,
+    search: &'a str,
+    limit: u32,
+    offset: u32,
+}
+
+#[derive(Serialize)]
+struct Change<'a, T> {
+    #[serde(flatten)]
+    by: ByOperator<'a>,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize)]
+struct SetVersion<'a> {
+    version: Option<&'a AgentVersion>,
+}
+
+#[derive(Serialize)]
+struct PutEntry<'a> {
+    catalog_id: CatalogToolId,
+    #[serde(flatten)]
+    entry: &'a CatalogEntryRequest,
+}
+
+#[derive(Serialize)]
+struct DeleteEntry {
+    catalog_id: CatalogToolId,
+}
+
+#[derive(Serialize)]
+struct SetQuota {
+    user_id: UserId,
+    #[serde(flatten)]
+    quota: OwnQuota,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    outcome: String,
+    tools: Option<u32>,
+    is_new: Option<bool>,
+}
+
+impl Supabase {
+    /// A page of the toolboxes of all users.
+    pub async fn fleet(
+        &self,
+        show: FleetShow,
+        search: &str,
+        offset: u32,
+    ) -> Result<Fleet, DatabaseError> {
+        let listed = Listed {
+            show: Some(show),
+            search,
+            limit: PAGE,
+            offset,
+        };
+        parse(&self.call("get_fleet", &argument(&listed)).await?)
+    }
+
+    /// Writes which version agents should have.
+    pub async fn set_agent_version(
+        &self,
+        by: ByOperator<'_>,
+        version: Option<&AgentVersion>,
+    ) -> Result<(), DatabaseError> {
+        let body = argument(&Change {
+            by,
+            what: SetVersion { version },
+        });
+        let answer = self.call("set_agent_version", &body).await?;
+        match parse::<Told>(&answer)?.outcome.as_str() {
+            "set" => Ok(()),
+            _ => Err(unexpected(&answer)),
+        }
+    }
+
+    /// Every entry of the catalog.
+    pub async fn whole_catalog(&self) -> Result<OperatorCatalog, DatabaseError> {
+        parse(&self.call("get_catalog", br#"{"p":{}}"#).await?)
+    }
+
+    /// Writes an entry of the catalog. Whether it is new; none when another entry has its name.
+    pub async fn put_catalog_entry(
+        &self,
+        by: ByOperator<'_>,
+        catalog_id: CatalogToolId,
+        entry: &CatalogEntryRequest,
+    ) -> Result<Option<bool>, DatabaseError> {
+        let body = argument(&Change {
+            by,
+            what: PutEntry { catalog_id, entry },
+        });
+        let answer = self.call("put_catalog_entry", &body).await?;
+        let told: Told = parse(&answer)?;
+        match (told.outcome.as_str(), told.is_new) {
+            ("put", Some(is_new)) => Ok(Some(is_new)),
+            ("name_taken", _) => Ok(None),
+            _ => Err(unexpected(&answer)),
+        }
+    }
+
+    /// Removes an entry of the catalog that nothing was deployed from.
+    pub async fn delete_catalog_entry(
+        &self,
+        by: ByOperator<'_>,
+        catalog_id: CatalogToolId,
+    ) -> Result<EntryDeleted, DatabaseError> {
+        let body = argument(&Change {
+            by,
+            what: DeleteEntry { catalog_id },
+        });
+        let answer = self.call("delete_catalog_entry", &body).await?;
+        let told: Told = parse(&answer)?;
+        match (told.outcome.as_str(), told.tools) {
+            ("deleted", _) => Ok(EntryDeleted::Deleted),
+            ("not_found", _) => Ok(EntryDeleted::NotFound),
+            ("in_use", Some(tools)) => Ok(EntryDeleted::InUse(tools)),
+            _ => Err(unexpected(&answer)),
+        }
+    }
+
+    /// A page of the users, each with how much they may have.
+    pub async fn quotas(&self, search: &str, offset: u32) -> Result<UserQuotas, DatabaseError> {
+        let listed = Listed {
+            show: None,
+            search,
+            limit: PAGE,
+            offset,
+        };
+        parse(&self.call("list_quotas", &argument(&listed)).await?)
+    }
+
+    /// Writes how much a user may have; false when there is no such user.
+    pub async fn set_quota(
+        &self,
+        by: ByOperator<'_>,
+        user_id: UserId,
+        quota: OwnQuota,
+    ) -> Result<bool, DatabaseError> {
+        let body = argument(&Change {
+            by,
+            what: SetQuota { user_id, quota },
+        });
+        let answer = self.call("set_quota", &body).await?;
+        match parse::<Told>(&answer)?.outcome.as_str() {
+            "set" => Ok(true),
+            "not_found" => Ok(false),
+            _ => Err(unexpected(&answer)),
+        }
+    }
+}

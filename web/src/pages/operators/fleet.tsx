@@ -1,0 +1,282 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
+import { type Fleet, fleetQuery, type FleetToolbox, operatorChanges, PAGE } from "@/api/operators.ts";
+import { Age } from "@/components/age.tsx";
+import { Empty } from "@/components/empty.tsx";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Paging } from "@/components/paging.tsx";
+import { RolloutCard } from "@/components/rollout-card.tsx";
+import { State } from "@/components/state.tsx";
+import { Button } from "@/components/ui/button.tsx";
+import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
+import { Field, Input, Select } from "@/components/ui/field.tsx";
+import { perMonth } from "@/lib/money.ts";
+import { fromServer } from "@/lib/server-time.ts";
+import { toolboxState } from "@/lib/states.ts";
+import { usePolling } from "@/lib/use-polling.ts";
+import { cn } from "@/lib/utils.ts";
+
+const SHOWN = [[undefined, "All", "all"], ["old", "Old", "old"], ["silent", "Silent", "silent"], [
+  "failing",
+  "Failing",
+  "failing",
+]] as const;
+
+/** The toolboxes of all users: which are old, silent or failing, and whether their agents can be replaced. */
+export function FleetTab() {
+  const { show, q = "", from = 0 } = useSearch({ from: "/signed-in/operators/" });
+  const navigate = useNavigate();
+  const fleet = usePolling(
+    fleetQuery(show ?? "all", q, from),
+    ({ rollouts }) => rollouts.some(({ state }) => state === "running"),
+  );
+  if (fleet.data === undefined) {
+    return fleet.isError
+      ? <ErrorPanel error={fleet.error} title="The fleet could not be read" retry={() => void fleet.refetch()} />
+      : <Skeleton className="h-64 w-full" />;
+  }
+  const { counts, toolboxes, found, rollouts } = fleet.data;
+  return (
+    <div className="grid gap-5">
+      {fleet.isError && (
+        <ErrorPanel
+          error={fleet.error}
+          title="What is shown may be old"
+          retry={() => void fleet.refetch()}
+        />
+      )}
+      <Agents fleet={fleet.data} />
+      {rollouts.slice(0, 1).map((each) => (
+        <RolloutCard key={each.id} rollout={each} stop={operatorChanges.stopRollout} />
+      ))}
+      <Section title="Toolboxes of all users">
+        <div className="flex flex-wrap items-center gap-2">
+          <nav aria-label="Which toolboxes" className="flex flex-wrap gap-1">
+            {SHOWN.map(([value, label, count]) => (
+              <Link
+                key={label}
+                to="/operators"
+                search={{ show: value, q: q === "" ? undefined : q }}
+                aria-current={show === value ? "page" : undefined}
+                className={cn(
+                  "rounded-md px-2.5 py-1.5 text-[13px]",
+                  show === value ? "bg-muted font-medium text-ink" : "text-ink-2 hover:bg-muted",
+                )}
+              >
+                {label} <span className="tabular-nums">{counts[count]}</span>
+              </Link>
+            ))}
+          </nav>
+          <Input
+            type="search"
+            aria-label="Search by owner or name"
+            placeholder="Owner's address or id, name of the toolbox"
+            className="min-w-0 flex-1 basis-56"
+            value={q}
+            onChange={(event) =>
+              void navigate({
+                to: "/operators",
+                replace: true,
+                search: { show, q: event.target.value === "" ? undefined : event.target.value },
+              })}
+          />
+        </div>
+        {toolboxes.length === 0
+          ? (
+            <Empty title={counts.all === 0 ? "There is no toolbox yet" : "No toolbox is like this"}>
+              {counts.all === 0
+                ? "What users make shows here: whose it is, how it is, and what its agent last said."
+                : "Choose another part of the fleet, or search for something else."}
+            </Empty>
+          )
+          : <List toolboxes={toolboxes} />}
+        <Paging to="/operators" from={from} size={PAGE} found={found} />
+      </Section>
+    </div>
+  );
+}
+
+/** Which version agents should have, and whether those that have another can be replaced. */
+function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet: Fleet }) {
+  const client = useQueryClient();
+  const [typed, setTyped] = useState<string>();
+  const [wave, setWave] = useState("1");
+  const again = () => client.invalidateQueries({ queryKey: ["operators", "fleet"] });
+  const save = useMutation({
+    mutationFn: (version: string) => operatorChanges.setVersion(version === "" ? null : version),
+    onSuccess: () => setTyped(undefined),
+    onSettled: again,
+  });
+  const begin = useMutation({ mutationFn: () => operatorChanges.beginRollout(Number(wave)), onSettled: again });
+  const running = rollouts.some(({ state }) => state === "running");
+  const version = typed ?? wanted ?? "";
+  return (
+    <Section title="Agents">
+      <Card className="grid gap-3 p-4">
+        <form
+          className="flex flex-wrap items-end gap-2"
+          onSubmit={(event) => {
+            event.preventDefault();
+            if (!save.isPending) save.mutate(version.trim());
+          }}
+        >
+          <div className="w-56">
+            <Field label="Wanted version" hint="Older agents are old. Empty: none is wanted">
+              {(tied) => (
+                <Input
+                  {...tied}
+                  placeholder="1.2.3"
+                  autoComplete="off"
+                  value={version}
+                  onChange={(event) => setTyped(event.target.value)}
+                />
+              )}
+            </Field>
+          </div>
+          <Button
+            type="submit"
+            className="mb-5.5"
+            disabled={version.trim() === (wanted ?? "")}
+            busy={save.isPending && "Saving…"}
+          >
+            Save version
+          </Button>
+        </form>
+        {save.isError && <ErrorPanel error={save.error} title="It was not saved" />}
+        <p className="text-[13px] text-ink-2">{canRollOut(wanted ?? null, counts, running)}</p>
+        {wanted && counts.ready > 0 && !running && (
+          <form
+            className="flex flex-wrap items-end gap-2"
+            onSubmit={(event) => {
+              event.preventDefault();
+              if (!begin.isPending) begin.mutate();
+            }}
+          >
+            <div className="w-40">
+              <Field label="At a time" hint="The first failure stops it">
+                {(tied) => (
+                  <Select {...tied} value={wave} onChange={(event) => setWave(event.target.value)}>
+                    {[1, 2, 5, 10].map((each) => <option key={each} value={each}>{each}</option>)}
+                  </Select>
+                )}
+              </Field>
+            </div>
+            <Button type="submit" variant="primary" className="mb-5.5" busy={begin.isPending && "Beginning…"}>
+              Replace {counts.ready > 500 ? "the first 500 of " : ""}
+              {counts.ready} {counts.ready === 1 ? "agent" : "agents"}
+            </Button>
+          </form>
+        )}
+        {begin.isError && <ErrorPanel error={begin.error} title="It was not begun" />}
+      </Card>
+    </Section>
+  );
+}
+
+function canRollOut(wanted: string | null, counts: Fleet["counts"], running: boolean): string {
+  if (wanted === null) return "No version is wanted yet. Save one, and those that have another can be replaced.";
+  if (running) return "A rollout runs: it asks the next toolboxes when those before are healthy.";
+  const silent = counts.silent === 0
+    ? "None is silent."
+    : `${counts.silent} ${
+      counts.silent === 1 ? "is" : "are"
+    } silent and left out, so that they do not stop the others.`;
+  if (counts.ready === 0) return `Every agent that reports has ${wanted}. ${silent}`;
+  const have = counts.ready === 1 ? "toolbox reports and has" : "toolboxes report and have";
+  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and nobody else is asked.`;
+}
+
+const HEAD = "px-3 py-2 text-left text-xs font-medium text-ink-3";
+const CELL = "px-3 py-2 align-middle";
+
+const stateOf = (of: FleetToolbox) =>
+  toolboxState({
+    ...of,
+    dtma_last_known_version: of.version ?? null,
+    provisioning_error_message: of.problem ?? null,
+    progress: null,
+  });
+
+/** A table on wide screens, cards on narrow ones; the facts in the same order. */
+function List({ toolboxes }: { toolboxes: FleetToolbox[] }) {
+  return (
+    <Card className="overflow-hidden">
+      <table className="hidden w-full text-[13px] md:table">
+        <thead className="border-b border-line bg-muted/50">
+          <tr>
+            <th scope="col" className={HEAD}>Toolbox</th>
+            <th scope="col" className={HEAD}>State</th>
+            <th scope="col" className={HEAD}>Agent</th>
+            <th scope="col" className={HEAD}>Tools</th>
+            <th scope="col" className={HEAD}>Machine</th>
+            <th scope="col" className={`${HEAD} text-right`}>Seen</th>
+          </tr>
+        </thead>
+        <tbody className="divide-y divide-line">
+          {toolboxes.map((each) => (
+            <tr key={each.id}>
+              <th scope="row" className={`${CELL} max-w-64 text-left font-medium`}>
+                <span className="block truncate">{each.name}</span>
+                <span className="block truncate text-xs font-normal text-ink-3">{owner(each)}</span>
+              </th>
+              <td className={`${CELL} max-w-72`}>
+                <State of={stateOf(each)} age={false} />
+                {each.problem && <span className="block text-xs break-words text-bad">{each.problem}</span>}
+              </td>
+              <td className={CELL}>
+                <Version of={each} />
+              </td>
+              <td className={CELL}>
+                <Tools of={each} />
+              </td>
+              <td className={`${CELL} text-ink-2`}>{machine(each)}</td>
+              <td className={`${CELL} text-right text-ink-2`}>
+                <Age at={fromServer(each.last_heartbeat_at ?? null)} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <ul className="divide-y divide-line md:hidden">
+        {toolboxes.map((each) => (
+          <li key={each.id} className="grid gap-1 p-3 text-[13px]">
+            <span className="truncate font-medium">{each.name}</span>
+            <span className="truncate text-xs text-ink-3">{owner(each)}</span>
+            <State of={stateOf(each)} className="justify-self-start" />
+            {each.problem && <span className="text-xs break-words text-bad">{each.problem}</span>}
+            <Version of={each} />
+            <Tools of={each} />
+            <span className="text-ink-2">{machine(each)}</span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+const owner = (of: FleetToolbox) => of.owner_email ?? of.owner_id ?? "its owner is gone";
+
+function machine(of: FleetToolbox): string {
+  if (of.kind === "byo") return "own machine";
+  const price = typeof of.price_monthly_usd === "number" ? `${perMonth(of.price_monthly_usd)} a month` : null;
+  return [of.region_slug, of.size_slug, price].filter((part) => part).join(" · ");
+}
+
+function Version({ of }: { of: FleetToolbox }) {
+  return (
+    <span className="text-ink-2">
+      <span className="font-mono text-xs">{of.version ?? "not known"}</span>
+      {of.is_old && <span className="font-medium text-warn">, old</span>}
+    </span>
+  );
+}
+
+function Tools({ of }: { of: FleetToolbox }) {
+  return (
+    <span className="text-ink-2">
+      {of.tools === 0 ? "no tools" : of.tools === 1 ? "1 tool" : `${of.tools} tools`}
+      {of.failing_tools > 0 && <span className="font-medium text-bad">, {of.failing_tools} in error</span>}
+    </span>
+  );
+}
