@@ -77,7 +77,9 @@ export function ToolboxPage() {
         />
       )}
       {data.description && <p className="max-w-2xl text-[13px] text-ink-2">{data.description}</p>}
-      {(!joined || data.progress || data.status.startsWith("error_")) && <Joining toolbox={data} />}
+      {(!joined || data.progress || data.status === "unresponsive" || data.status.startsWith("error_")) && (
+        <Joining toolbox={data} />
+      )}
       {/* Until its machine has joined there is nothing in the tabs. */}
       {joined && (
         <>

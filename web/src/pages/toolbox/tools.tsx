@@ -14,17 +14,18 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isHeard, isUnderWay, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 export function ToolsTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const tools = usePolling(
     toolsQuery(toolboxId),
-    (list) =>
-      list.tool_instances.some((tool) => isMoving(toolState(toolFacts(tool))) || tool.mcp?.state === "starting"),
+    (list) => list.tool_instances.some((tool) => isUnderWay(tool)),
     LIVE,
   );
+  const now = useNow();
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
   if (tools.data === undefined) {
     return tools.isError
@@ -32,7 +33,7 @@ export function ToolsTab() {
       : <Skeleton className="h-40 w-full" />;
   }
   const { tool_instances: list, foreign_containers: foreign, orphan_tools: orphans, agent } = tools.data;
-  const heard = agent.reachable && missed === null;
+  const heard = isHeard(agent, missed, now);
   return (
     <div className="grid gap-6">
       {tools.isError && (
