@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
-// Every page, wide and narrow, light and dark, empty, loading and failed: nothing for axe to find, nothing that the
-// Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
+// Every page, wide and narrow, light and dark, at 200 %, empty, loading and failed: nothing for axe to find, nothing that is lost where
+// there is less room, nothing that the Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
 
 import assert from "node:assert/strict";
 import { signIn, signUp } from "../e2e/lib/mod.ts";
@@ -34,6 +34,29 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["settings-alerts", () => "/settings/alerts", "heading:Settings"],
 ];
 
+/** What a page says beside headings of columns, without what changes by itself. */
+function textsOf({ page }: Person): Promise<string[]> {
+  return page.evaluate(() => {
+    const texts = new Set<string>();
+    const walker = document.createTreeWalker(document.querySelector("main")!, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const { parentElement, textContent } = walker.currentNode;
+      const text = textContent?.trim() ?? "";
+      const isSeen = parentElement?.checkVisibility({ visibilityProperty: true }) ?? false;
+      if (isSeen && /[a-z]{2}/i.test(text) && !/\d/.test(text) && !parentElement?.closest("th, option, time, canvas, pre")) {
+        texts.add(text);
+      }
+    }
+    return [...texts];
+  });
+}
+
+/** No more to scroll sideways than the page is wide. */
+async function fits({ page }: Person): Promise<void> {
+  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(sideways <= 0, `it is ${sideways} px too wide`);
+}
+
 async function seen(person: Person, what: string): Promise<void> {
   const [role, name] = what.split(":") as ["link", string];
   await person.page.getByRole(role, { name, exact: true }).filter({ visible: true }).first().waitFor();
@@ -51,10 +74,12 @@ Deno.test("every page in every state", async (t) => {
   assert.equal(deployed.status, 201, deployed.text);
   const tool = deployed.json.instanceId as string;
 
-  for (const look of [{}, { dark: true }, { width: 360, height: 740 }]) {
-    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "wide";
+  /** What each page says where there is room. */
+  const texts = new Map<string, string[]>();
+  for (const look of [{}, { dark: true }, { width: 360, height: 740 }, { zoomed: true }]) {
+    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "zoomed" in look ? "zoomed" : "wide";
     const person = await web.person(look);
-    await t.step(`signed out, ${name}`, async () => {
+    if (name !== "zoomed") await t.step(`signed out, ${name}`, async () => {
       for (
         const [page, heading] of [["sign-in", "Sign in"], ["sign-up", "Create an account"], [
           "reset-password",
@@ -77,16 +102,20 @@ Deno.test("every page in every state", async (t) => {
           // What is asked beside it comes meanwhile.
           await person.page.waitForTimeout(500);
           await picture(person.page, `${page}-${name}`);
-          await isClean(person.page);
-          const sideways = await person.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-          assert.ok(sideways <= 0, `it is ${sideways} px too wide`);
+          await fits(person);
+          if (name !== "zoomed") await isClean(person.page);
+          if (name === "wide") texts.set(page, await textsOf(person));
+          else if (name !== "dark") {
+            const here = await textsOf(person);
+            assert.deepEqual(texts.get(page)?.filter((text) => !here.includes(text)), [], "what is not said here");
+          }
         } catch (error) {
           wrong.push(`${page}: ${error instanceof Error ? error.message : error}`);
         }
       }
       if (wrong.length > 0) throw new Error(wrong.join("\n"));
     });
-    await t.step(`diagnosed, palette and dialog, ${name}`, async () => {
+    if (name !== "zoomed") await t.step(`diagnosed, palette and dialog, ${name}`, async () => {
       await person.go(`/toolboxes/${toolbox}/system`);
       await person.page.getByRole("button", { name: "Diagnose" }).click();
       await person.page.getByText(/\d+ checks/).waitFor();

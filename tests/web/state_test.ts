@@ -69,7 +69,7 @@ Deno.test("a page asks often while something is under way, rarely at rest, and e
   equal(pollAfter({ moving: true, failures: 0, attended: false }, LIVE), MOVING);
   const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures, attended }));
   equal(pauses, pauses.toSorted((a, b) => a - b));
-  ok(Math.max(...pauses) <= 120_000 && Math.min(...pauses) > MOVING);
+  ok(Math.max(...pauses) <= 60_000 && Math.min(...pauses) > MOVING);
 });
 
 Deno.test("ages are those of the servers, also where this computer's clock is wrong", () => {

@@ -9,7 +9,7 @@ export const SLOW = 3_000;
 /** For what comes along with something livelier. */
 export const BESIDE = 60_000;
 /** At most, after failures. */
-const MOST = 120_000;
+const MOST = 60_000;
 
 export interface Situation {
   /** Something was asked for and is not seen yet. */
