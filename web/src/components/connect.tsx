@@ -280,11 +280,11 @@ function Hosts({ hosts, isReady }: { hosts: Host[]; isReady: boolean }) {
         {names.map((each) => (
           <Button
             key={each}
-            className="h-12 aria-pressed:border-accent aria-pressed:bg-accent-soft"
+            className="h-12 leading-tight whitespace-normal aria-pressed:border-accent aria-pressed:bg-accent-soft"
             aria-pressed={each === chosen}
             onClick={() => setChosen(each)}
           >
-            <span className="truncate">{hostName(each)}</span>
+            {hostName(each)}
           </Button>
         ))}
       </div>

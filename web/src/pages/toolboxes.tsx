@@ -134,7 +134,12 @@ function List(
             <ToolCount of={toolbox} {...counted} />
             <p className="text-ink-2">
               {machineInWords(toolbox)}
-              {toolbox.cost && ` · ${perMonth(toolbox.cost.per_month_usd)} a month`}
+              {toolbox.dtma_last_known_version && ` · agent ${toolbox.dtma_last_known_version}`}
+              {toolbox.cost ? ` · ${perMonth(toolbox.cost.per_month_usd)} a month` : (
+                <>
+                  · <span>yours</span>
+                </>
+              )}
             </p>
           </li>
         ))}

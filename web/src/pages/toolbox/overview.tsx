@@ -14,9 +14,11 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { bytesInWords } from "@/lib/bytes.ts";
 import { BESIDE, LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
-import { duration } from "@/lib/state.ts";
+import { duration, shown } from "@/lib/state.ts";
 import { FIREWALL, type MachineState, serviceState } from "@/lib/states.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
+import { cn } from "@/lib/utils.ts";
 
 const Series = lazy(() => import("@/components/series.tsx"));
 
@@ -82,6 +84,7 @@ export function OverviewTab() {
 const SERVICES: Record<string, string> = { agent: "Agent", companion: "Companion", ssh: "SSH", database: "Database" };
 
 function Health({ of }: { of: MachineState }) {
+  const now = useNow();
   return (
     <Card>
       <ul className="divide-y divide-line text-[13px]">
@@ -92,8 +95,16 @@ function Health({ of }: { of: MachineState }) {
           >
             <span className="font-medium">{SERVICES[service.name] ?? service.name}</span>
             <State of={serviceState(service)} />
-            <span className="col-span-2 min-w-0 break-words text-ink-2 sm:col-span-1">{service.evidence}</span>
-            <span className="hidden text-right text-ink-3 sm:inline">
+            <span
+              className={cn(
+                "col-span-2 min-w-0 break-words sm:col-span-1",
+                shown(serviceState(service), now).last === null ? "text-ink-2" : "text-ink-3",
+              )}
+            >
+              {shown(serviceState(service), now).last !== null && "Then: "}
+              {service.evidence}
+            </span>
+            <span className="text-ink-3 sm:text-right">
               {typeof service.response_time_ms === "number" ? `${Math.round(service.response_time_ms)} ms` : "–"}
             </span>
           </li>
