@@ -50,9 +50,9 @@ function read(): Said[] {
   probe.remove();
   const said: Said[] = [];
   const at = Date.now();
-  for (const state of document.querySelectorAll<HTMLElement>("main [data-state-word]")) {
+  for (const state of Array.from(document.querySelectorAll<HTMLElement>("main [data-state-word]"))) {
     if (state.offsetParent === null) continue;
-    const [dot, word, ...rest] = state.children;
+    const [dot, word, ...rest] = Array.from(state.children);
     const row = state.closest("tr");
     const service = state.closest("li")?.querySelector(":scope > span")?.textContent ?? "";
     const asOf = state.getAttribute("data-as-of");
