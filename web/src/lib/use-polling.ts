@@ -2,7 +2,7 @@ import { type QueryKey, useQuery, type UseQueryOptions, type UseQueryResult } fr
 import { isAttended } from "./attended.ts";
 import { AT_REST, pollAfter, SLOW } from "./polling.ts";
 import { askedAt, failuresOf, queryClient } from "./query-client.ts";
-import { useNow } from "./use-now.ts";
+import { useFromNow } from "./use-now.ts";
 
 /**
  * Asks, and goes on asking as `pollAfter` says: often while `isMoving` of the last answer, rarely otherwise, more rarely
@@ -24,11 +24,12 @@ export function usePolling<T, K extends QueryKey>(
 
 /** Since when an answer to one of these questions is late, in milliseconds of this browser's clock; null if none is. */
 export function useMissed(keys: QueryKey[]): number | null {
-  const now = useNow();
-  for (const queryKey of keys) {
-    const query = queryClient.getQueryCache().find({ queryKey, exact: true });
-    const asked = query?.state.fetchStatus === "fetching" ? askedAt(query) : null;
-    if (asked !== null && now - asked > SLOW) return asked;
-  }
-  return null;
+  return useFromNow((now) => {
+    for (const queryKey of keys) {
+      const query = queryClient.getQueryCache().find({ queryKey, exact: true });
+      const asked = query?.state.fetchStatus === "fetching" ? askedAt(query) : null;
+      if (asked !== null && now - asked > SLOW) return asked;
+    }
+    return null;
+  });
 }

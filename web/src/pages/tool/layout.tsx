@@ -17,7 +17,7 @@ import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { BESIDE, LIVE } from "@/lib/polling.ts";
 import { isHeard, isUnderWay, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
-import { useNow } from "@/lib/use-now.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
 
@@ -45,9 +45,10 @@ export function useTool() {
     ({ tool_instance: each }) => isUnderWay(each),
     LIVE,
   );
-  const now = useNow();
   const missed = useMissed([toolQuery(toolboxId, instanceId).queryKey]);
-  return { toolboxId, instanceId, tool, heard: tool.data === undefined || isHeard(tool.data.agent, missed, now) };
+  const agent = tool.data?.agent;
+  const heard = useFromNow((now) => agent === undefined || isHeard(agent, missed, now));
+  return { toolboxId, instanceId, tool, heard };
 }
 
 export function ToolPage() {

@@ -6,15 +6,16 @@ import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { isHeard, speaksMcp, type Tool } from "@/lib/states.ts";
-import { useNow } from "@/lib/use-now.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 /** Every MCP server of the toolbox by one URL. */
 export function ToolboxConnectTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const tools = usePolling(toolsQuery(toolboxId), undefined, LIVE);
-  const now = useNow();
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  const asked = tools.data?.agent;
+  const heard = useFromNow((now) => asked !== undefined && isHeard(asked, missed, now));
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
@@ -22,7 +23,6 @@ export function ToolboxConnectTab() {
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
   const running = servers.filter((each) => each.status_on_toolbox === "running");
-  const heard = isHeard(tools.data.agent, missed, now);
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
     : running.length === 0

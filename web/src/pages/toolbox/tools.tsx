@@ -15,7 +15,7 @@ import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
 import { isHeard, isUnderWay, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
-import { useNow } from "@/lib/use-now.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 export function ToolsTab() {
@@ -25,15 +25,15 @@ export function ToolsTab() {
     (list) => list.tool_instances.some((tool) => isUnderWay(tool)),
     LIVE,
   );
-  const now = useNow();
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  const asked = tools.data?.agent;
+  const heard = useFromNow((now) => asked !== undefined && isHeard(asked, missed, now));
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
       : <Skeleton className="h-40 w-full" />;
   }
   const { tool_instances: list, foreign_containers: foreign, orphan_tools: orphans, agent } = tools.data;
-  const heard = isHeard(agent, missed, now);
   return (
     <div className="grid gap-6">
       {tools.isError && (
