@@ -26,7 +26,12 @@ export function EventList({ events, where }: { events: Told[]; where?: ReadonlyM
             </span>
             {event.request && (
               <span>
-                <Copy text={event.request} label={event.request.slice(0, 8)} what="the request id" />
+                <Copy
+                  text={event.request}
+                  label={event.request.slice(0, 8)}
+                  what="the request id"
+                  className="min-h-6"
+                />
               </span>
             )}
           </li>

@@ -135,11 +135,8 @@ function List(
             <p className="text-ink-2">
               {machineInWords(toolbox)}
               {toolbox.dtma_last_known_version && ` · agent ${toolbox.dtma_last_known_version}`}
-              {toolbox.cost ? ` · ${perMonth(toolbox.cost.per_month_usd)} a month` : (
-                <>
-                  · <span>yours</span>
-                </>
-              )}
+              {" · "}
+              <span>{toolbox.cost ? `${perMonth(toolbox.cost.per_month_usd)} a month` : "yours"}</span>
             </p>
           </li>
         ))}
