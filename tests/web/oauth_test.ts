@@ -150,6 +150,22 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await page.waitForURL("**/callback?**");
   });
 
+  await t.step("an application whose consent does not come through is left with nothing", async () => {
+    const other = new App("Third", callback);
+    await other.ask(url(one));
+    await page.goto(String(other.asked));
+    await page.getByText("“Third”").waitFor();
+    await page.getByLabel("Notes").check();
+    await page.getByLabel("Calendar").check();
+    await page.route("**/consent", (route) => route.request().method() === "POST" ? route.abort() : route.continue());
+    await page.getByRole("button", { name: "Let it in" }).click();
+    await page.getByRole("alert").getByText("could not be reached").waitFor();
+    await page.unroute("**/consent");
+    await page.goto(`${web.url}/settings/applications`);
+    await page.getByRole("heading", { name: NAME }).waitFor();
+    assert.equal(await page.getByRole("heading", { name: "Third" }).count(), 0);
+  });
+
   await t.step("connected applications are listed; one server is taken back, then all", async () => {
     await page.goto(`${web.url}/settings/applications`);
     await page.getByRole("heading", { name: NAME }).waitFor();

@@ -2,12 +2,13 @@
 // Rules of the console that need no browser.
 
 import { deepStrictEqual as equal } from "node:assert/strict";
-import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
+import type { Access } from "../../web/src/api/access.ts";
+import type { McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { changesBack, changesOf, type ToolVersion } from "../../web/src/lib/diff.ts";
-import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
+import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
 import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
 Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
@@ -32,7 +33,7 @@ Deno.test("an order is over when it was refused, and not when its answer was los
 });
 
 Deno.test("of what an application may use, what is not chosen any more is taken back", () => {
-  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as McpAccess;
+  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as Access;
   const server = (toolbox_id: string, instance_id: string, is_own = true) =>
     ({ toolbox_id, instance_id, is_own }) as McpServer;
   const choice = (toolboxId: string, instanceId: string | null) => ({ toolboxId, instanceId }) as never;
@@ -117,4 +118,36 @@ Deno.test("a rollback says what comes back, the image by its digest, and of secr
     { field: "Ports", before: "none", after: "80/tcp as any" },
   ]);
   equal(changesBack({ ...version, rollback_image: "x:2", differences: [] }, current).length, 1, "that nothing does");
+});
+
+Deno.test("what is found in a log stands among its neighbours, each line once, and says what is left out", () => {
+  const lines = Array.from({ length: 20 }, (_, number) => ({ number, text: `line ${number}` }));
+  const found = (text: string) => {
+    const { shown, count } = find(lines, finder(text));
+    return [count, shown.map(({ text, role }) => (role === "near" ? `(${text})` : text))];
+  };
+  equal(found("LINE 10"), [1, ["8 lines left out", "(line 8)", "(line 9)", "line 10", "(line 11)", "(line 12)"]]);
+  equal(found("e 0"), [1, ["line 0", "(line 1)", "(line 2)"]]);
+  equal(found("9"), [2, [
+    "7 lines left out",
+    ...["(line 7)", "(line 8)", "line 9", "(line 10)", "(line 11)"],
+    "5 lines left out",
+    ...["(line 17)", "(line 18)", "line 19"],
+  ]]);
+  equal(find(lines, finder("1")).shown.filter(({ role }) => role === undefined).length, 11);
+  equal(new Set(find(lines, finder("1")).shown.map(({ number }) => number)).size, 17);
+  equal(found("(a+)+$"), [0, []]);
+  equal(find(lines, finder("")).shown, lines);
+});
+
+Deno.test("a start is told before its first line, also where lines say no time", () => {
+  const at = (second: number | null) => ({
+    number: 0,
+    text: "",
+    time: second === null ? null : `2026-01-01T00:00:0${second}.000000000Z`,
+  });
+  const lines = [at(1), at(null), at(2), at(null), at(3)];
+  const start = (second: number) => firstSince(lines, Date.parse(`2026-01-01T00:00:0${second}Z`));
+  equal([0, 1, 2, 3, 4].map(start), [0, 0, 1, 3, 5]);
+  equal(firstSince([], 1), 0);
 });

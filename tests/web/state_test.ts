@@ -79,12 +79,15 @@ Deno.test("a server that nobody uses is idle, which is neither running nor a fau
 });
 
 Deno.test("a page asks often while something is under way, rarely at rest, and ever more rarely after failures", () => {
-  equal(pollAfter({ moving: true, failures: 0 }), MOVING);
-  equal(pollAfter({ moving: false, failures: 0 }), AT_REST);
-  equal(pollAfter({ moving: false, failures: 0 }, LIVE), LIVE);
-  const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures }));
+  const attended = true;
+  equal(pollAfter({ moving: true, failures: 0, attended }), MOVING);
+  equal(pollAfter({ moving: false, failures: 0, attended }), AT_REST);
+  equal(pollAfter({ moving: false, failures: 0, attended }, LIVE), LIVE);
+  equal(pollAfter({ moving: false, failures: 0, attended: false }, LIVE), AT_REST, "nobody is there");
+  equal(pollAfter({ moving: true, failures: 0, attended: false }, LIVE), MOVING);
+  const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures, attended }));
   equal(pauses, pauses.toSorted((a, b) => a - b));
-  ok(Math.max(...pauses) <= 120_000 && Math.min(...pauses) > MOVING);
+  ok(Math.max(...pauses) <= 60_000 && Math.min(...pauses) > MOVING);
 });
 
 Deno.test("ages are those of the servers, also where this computer's clock is wrong", () => {

@@ -1,6 +1,6 @@
 // Every question of the console: its key, how it is asked. Pages use these and nothing else, so one answer serves them all.
 
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions } from "@tanstack/react-query";
 import { learnServerTime } from "../lib/server-time.ts";
 import type { MachineState, Tool, Toolbox } from "../lib/states.ts";
 import { answer, api, rows } from "./client.ts";
@@ -158,31 +158,3 @@ export interface ToolEvent {
   reason: string | null;
   request_id: string | null;
 }
-
-/** The history of a toolbox and of its tools, the newest first. */
-export const historyQuery = (toolboxId: string, limit = 200) =>
-  queryOptions({
-    queryKey: ["toolboxes", toolboxId, "history", limit],
-    placeholderData: keepPreviousData,
-    queryFn: async ({ signal }) => {
-      const { supabase } = api();
-      const [toolbox, tools] = await Promise.all([
-        rows<ToolboxEvent[]>(
-          supabase.from("toolbox_events").select(
-            "id, occurred_at, actor_kind, actor_id, kind, detail, result, request_id",
-          )
-            .eq("account_tool_environment_id", toolboxId).order("id", { ascending: false }).limit(limit).abortSignal(
-              signal,
-            ),
-        ),
-        rows<ToolEvent[]>(
-          supabase.from("tool_instance_events").select(
-            "id, tool_instance_id, account_tool_environment_id, occurred_at, actor_kind, actor_id, action, from_status, to_status, reason_code, reason, request_id",
-          ).eq("account_tool_environment_id", toolboxId).order("id", { ascending: false }).limit(limit).abortSignal(
-            signal,
-          ),
-        ),
-      ]);
-      return { toolbox, tools };
-    },
-  });

@@ -1,7 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import type { Access } from "@/api/access.ts";
-import { answer, api } from "@/api/client.ts";
+import { type Access, revokeAccess } from "@/api/access.ts";
 import { Age, moment } from "@/components/age.tsx";
 import { Confirm } from "@/components/confirm.tsx";
 import { Button } from "@/components/ui/button.tsx";
@@ -22,12 +21,7 @@ export function AccessList({ list, where }: Props) {
   const client = useQueryClient();
   const now = useNow();
   const revoke = useMutation({
-    mutationFn: (access: Access) =>
-      answer(
-        api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", {
-          params: { path: { toolboxId: access.toolbox_id, accessId: access.id } },
-        }),
-      ),
+    mutationFn: revokeAccess,
     onSuccess: () => setEnding(null),
     onSettled: () => client.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes("access") }),
   });

@@ -3,6 +3,9 @@
 import type { components as Machine } from "../api/generated/toolbox-dtma-console.ts";
 import type { components as Tools } from "../api/generated/toolbox-tools.ts";
 import type { components as Toolboxes } from "../api/generated/toolboxes-user.ts";
+import type { ToolRow } from "../api/queries.ts";
+import { bytesInWords } from "./bytes.ts";
+import { AT_REST } from "./polling.ts";
 import { fromServer } from "./server-time.ts";
 import type { Observed, Tone } from "./state.ts";
 
@@ -16,8 +19,10 @@ export type McpHealth = Tools["schemas"]["McpHealth"];
 
 /** A machine is silent after three of its intervals, as the control plane counts; an interval is a minute unless told otherwise. */
 const SILENT_AFTER = 180;
-/** What was asked of a machine just now counts until two of our own questions went unanswered. */
-const LIVE_FOR = 30;
+/** What was asked of a machine just now counts until the next answer is due, also where nobody is at the page, and is late. */
+const LIVE_FOR = AT_REST / 1000 + 10;
+/** Whether SSH greets is looked at once a minute, whoever asks. */
+const SSH_FOR = 60 + LIVE_FOR;
 /** An MCP server that nobody uses is asked every minute. */
 const MCP_FOR = 180;
 /** What takes longer than this, in milliseconds, waits for somebody, and is not watched by the second. */
@@ -188,11 +193,27 @@ export function isIdle(tool: Tool): boolean {
   return tool.status_on_toolbox === "stopped" && tool.desired_status === "running" && tool.mcp?.state === "idle";
 }
 
+/** A tool as its row tells of it. */
+export function toolRowState(row: ToolRow): Observed {
+  const { instance_error_code: code, instance_error_message: message } = row;
+  return toolState({
+    status_on_toolbox: row.status_on_toolbox,
+    observed_at: row.last_observed_at,
+    unknown_since: null,
+    error: code === null ? null : { code, message: message ?? "error" },
+    live: false,
+  });
+}
+
+/** Whether an agent that was asked answers; `missed` is since when an answer is late. An answer counts as long as a state does. */
+export function isHeard(agent: ToolList["agent"], missed: number | null, now: number): boolean {
+  return agent.reachable && missed === null && now - fromServer(agent.checked_at) < LIVE_FOR * 1000;
+}
+
 export function progressInWords(progress: Tools["schemas"]["Progress"]): string {
   const { stage, layers_done, layers_total, current_bytes, total_bytes } = progress;
-  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
   const layers = layers_total > 0 ? `, layer ${layers_done} of ${layers_total}` : "";
-  const bytes = current_bytes && total_bytes ? `, ${mb(current_bytes)} of ${mb(total_bytes)}` : "";
+  const bytes = current_bytes && total_bytes ? `, ${bytesInWords(current_bytes)} of ${bytesInWords(total_bytes)}` : "";
   return `${stage}${layers}${bytes}`;
 }
 
@@ -226,6 +247,11 @@ export function verdictState(verdict: Verdict, checkedAt: string | null, evidenc
   return { word, tone, asOf: fromServer(checkedAt), goodFor: verdict === "not_checked" ? null : LIVE_FOR, evidence };
 }
 
+export function serviceState({ name, verdict, checked_at: checkedAt, evidence }: Service): Observed {
+  const state = verdictState(verdict, checkedAt, evidence);
+  return name === "ssh" && state.goodFor !== null ? { ...state, goodFor: SSH_FOR } : state;
+}
+
 /** What the machine's firewall does, in words. */
 export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
   verified: "Tools cannot reach the machine; it was tried",
@@ -237,6 +263,13 @@ export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
 /** It speaks MCP, as it was deployed. */
 export function speaksMcp(tool: Tool): boolean {
   return tool.transport !== null && tool.transport !== undefined && tool.transport !== "none";
+}
+
+/** Whether a tool is on its way to what was asked for: in Docker, or until its MCP server was asked. */
+export function isUnderWay(tool: Tool, now = Date.now()): boolean {
+  if (isMoving(toolState(toolFacts(tool)), now)) return true;
+  const asked = tool.mcp?.state === "starting" ? fromServer(tool.mcp.checked_at) : null;
+  return asked !== null && now - asked < MCP_FOR * 1000;
 }
 
 /** Whether somebody asked for something that is not seen yet. */

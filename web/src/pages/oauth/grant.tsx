@@ -66,7 +66,7 @@ function Grant({ client, servers, wanted = "" }: { client: Application; servers:
   const queries = useQueryClient();
   const granted = useMutation({
     mutationFn: () => letIn(client, Object.values(chosen), TIMES[time]?.[1] ?? null),
-    onSuccess: () => queries.invalidateQueries({ queryKey: ["applications"] }),
+    onSuccess: () => queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes("access") }),
   });
   if (granted.isSuccess) {
     return (

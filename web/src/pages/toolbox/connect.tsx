@@ -6,7 +6,8 @@ import { Connect } from "@/components/connect.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
+import { isHeard, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 /** Every MCP server of the toolbox by one URL. */
@@ -15,6 +16,8 @@ export function ToolboxConnectTab() {
   const tools = usePolling(toolsQuery(toolboxId), undefined, LIVE);
   const connection = useQuery(toolboxConnectionQuery(toolboxId));
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  const asked = tools.data?.agent;
+  const heard = useFromNow((now) => asked !== undefined && isHeard(asked, missed, now));
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
@@ -33,7 +36,6 @@ export function ToolboxConnectTab() {
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
   const running = servers.filter((each) => each.status_on_toolbox === "running" || isIdle(each));
-  const heard = tools.data.agent.reachable && missed === null;
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
     : running.length === 0
