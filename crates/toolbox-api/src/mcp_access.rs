@@ -1,5 +1,7 @@
 //! Access to MCP servers from anywhere: what owners give, and what the function `mcp` tells the agent of a caller.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::names::{decode_segment, encode_segment};
@@ -258,6 +260,10 @@ pub struct McpCaller {
     /// there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<McpGrant>,
+    /// The fingerprints of the tools that owners accepted, by server. One that lists others is held back. An agent of before,
+    /// which would not, does not know the field, and refuses the caller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<ToolInstanceId, String>,
 }
 
 /// What a caller may use of some servers of a toolbox.
@@ -288,6 +294,8 @@ impl McpCaller {
 mod tests {
     use super::*;
 
+    const ID: &str = "22222222-2222-4222-8222-222222222222";
+
     #[test]
     fn a_caller_passes_a_header_whatever_tools_are_called() {
         for tools in [
@@ -301,10 +309,11 @@ mod tests {
                 read_only: true,
                 client: Some("claude-code/2 (cli)".to_owned()),
                 grants: vec![McpGrant {
-                    instances: vec!["22222222-2222-4222-8222-222222222222".parse().unwrap()],
+                    instances: vec![ID.parse().unwrap()],
                     tools,
                     read_only: false,
                 }],
+                pins: BTreeMap::from([(ID.parse().unwrap(), "ab".repeat(32))]),
             };
             let header = caller.to_header();
             assert!(header.bytes().all(|b| b.is_ascii_graphic()), "{header}");

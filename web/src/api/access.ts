@@ -19,6 +19,18 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
+/** Which tools of an MCP server were accepted, and what differs from `listed`, those that the agent heard last. */
+export const pinQuery = (toolboxId: string, instance: string, listed: string | null) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "pin", instance, listed],
+    // The server is asked each time.
+    staleTime: 60_000,
+    queryFn: async ({ signal }) => {
+      const params = { path: { toolboxId, instance } };
+      return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/pin", { params, signal }))).pin;
+    },
+  });
+
 /** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
 export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
 

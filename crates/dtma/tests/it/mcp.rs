@@ -309,6 +309,7 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
         read_only,
         client: None,
         grants: Vec::new(),
+        pins: BTreeMap::new(),
     };
     let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});

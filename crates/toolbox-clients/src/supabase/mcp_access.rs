@@ -1,5 +1,7 @@
 //! Access to MCP servers: given, listed, revoked, and looked up for a request.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toolbox_api::mcp_access::{McpAccessView, McpGrant, McpServerView};
@@ -101,6 +103,9 @@ pub struct McpAccess {
     pub allowed_tools: Option<Vec<String>>,
     /// Read-only tools alone.
     pub read_only: bool,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The instance.
     pub instance: McpInstance,
     /// Its toolbox.
@@ -128,6 +133,9 @@ pub struct McpToolboxAccess {
     pub who: String,
     /// The servers, each once.
     pub grants: Vec<McpGrant>,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The toolbox.
     pub toolbox: EnvironmentRow,
 }

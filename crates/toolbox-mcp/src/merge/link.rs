@@ -457,16 +457,43 @@ impl Merge {
         session: &Session,
         member: &Member,
     ) -> Listed {
-        let mut link = self.open(servers, session, member).await?;
         let mut tools = Tools {
             tools: Vec::new(),
             held: self.budget.hold(),
         };
-        let (mut cursor, mut bytes) = (None::<String>, 0);
+        let mut bytes = 0;
+        let taken = self.pages(servers, session, member, |page| {
+            for tool in page.tools.iter().filter_map(|tool| read_tool(tool)) {
+                bytes += tool.bytes();
+                if bytes > self.most_of_list() {
+                    return Err(TOO_LONG.to_owned());
+                }
+                tools.tools.push(tool);
+            }
+            if tools.held.set(bytes) {
+                Ok(())
+            } else {
+                Err(BUSY.to_owned())
+            }
+        });
+        taken.await?;
+        Ok(tools)
+    }
+
+    /// Takes the pages of a server's list.
+    pub(super) async fn pages<S: Servers>(
+        &self,
+        servers: &S,
+        session: &Session,
+        member: &Member,
+        mut take: impl FnMut(&Page<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut link = self.open(servers, session, member).await?;
+        let mut cursor = None::<String>;
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
             if !link.has_tools {
-                return Ok(tools);
+                return Ok(());
             }
             let id = session.fresh();
             let params = match (link.is_stateless(), &cursor) {
@@ -490,19 +517,10 @@ impl Merge {
                 Answered::Error(why) => return Err(why),
             };
             let page = Page::read(&result).map_err(|error| error.to_string())?;
-            for tool in page.tools.iter().filter_map(|tool| read_tool(tool)) {
-                bytes += tool.bytes();
-                if bytes > self.most_of_list() {
-                    return Err(TOO_LONG.to_owned());
-                }
-                tools.tools.push(tool);
-            }
-            if !tools.held.set(bytes) {
-                return Err(BUSY.to_owned());
-            }
+            take(&page)?;
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(tools),
+                None => return Ok(()),
             }
         }
         Err(format!(

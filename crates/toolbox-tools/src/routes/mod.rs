@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod mcp;
 mod mcp_access;
+mod mcp_pin;
 
 #[cfg(test)]
 mod change_tests;
@@ -24,6 +25,8 @@ mod list_tests;
 mod logs_tests;
 #[cfg(test)]
 mod mcp_access_tests;
+#[cfg(test)]
+mod mcp_pin_tests;
 #[cfg(test)]
 mod mcp_tests;
 
@@ -96,6 +99,21 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/mcp/usage",
             handler: mcp::usage,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::show,
+        },
+        Route {
+            method: "PUT",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::put,
+        },
+        Route {
+            method: "DELETE",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::delete,
         },
         Route {
             method: "GET",

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { toast } from "sonner";
 import { catalogQuery } from "@/api/catalog.ts";
 import { answer, api } from "@/api/client.ts";
+import { ChangeList } from "@/components/change-list.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { AdvancedFields, Pairs, ResourceFields } from "@/components/deployment-fields.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -187,23 +188,7 @@ function Changes({ changes, children }: { changes: Change[]; children: React.Rea
   return (
     <Card className="grid gap-3 p-4" aria-label="What changes" role="region">
       <h2 className="text-sm font-semibold">What changes</h2>
-      <dl className="grid gap-2 text-[13px]">
-        {changes.map(({ field, before, after }) => (
-          <div key={field} className="grid gap-0.5">
-            <dt className="text-ink-3">{field}</dt>
-            <dd className="grid gap-0.5 font-mono text-xs break-all whitespace-pre-wrap">
-              <span>
-                <span className="text-bad" aria-hidden>−</span> <span className="sr-only">before:</span>
-                {before ?? <span className="font-sans text-ink-3">as it was; it is not read back</span>}
-              </span>
-              <span>
-                <span className="text-ok" aria-hidden>+</span> <span className="sr-only">after:</span>
-                {after}
-              </span>
-            </dd>
-          </div>
-        ))}
-      </dl>
+      <ChangeList changes={changes} />
       <p className="text-xs text-ink-2">
         A running tool is replaced: it does not answer for some seconds. If the new version does not start, the one
         before it runs again.

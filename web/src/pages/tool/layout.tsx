@@ -16,7 +16,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isHeld, isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
 
@@ -79,7 +79,7 @@ export function ToolPage() {
       state={
         <>
           <State of={toolState(toolFacts(data, heard))} />
-          {data.mcp && <State of={mcpState(data.mcp, heard)} />}
+          {data.mcp && <State of={mcpState(data.mcp, heard, isHeld(data))} />}
         </>
       }
       actions={<Actions tool={data} toolboxId={toolboxId} />}
