@@ -147,7 +147,9 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
       const other = await pin("PUT", { fingerprint: "0".repeat(64) });
       assert.equal(other.status, 409, describe(other));
       assert.equal(other.json.error.code, "mcp_tools_changed");
-      for (const reply of [await pin("GET", undefined, world.stranger), await pin("DELETE", undefined, world.stranger)]) {
+      for (
+        const reply of [await pin("GET", undefined, world.stranger), await pin("DELETE", undefined, world.stranger)]
+      ) {
         assert.equal(reply.status, 404, describe(reply));
       }
       assert.equal((await pin("PUT", { fingerprint }, world.stranger)).status, 404);
@@ -186,7 +188,10 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
       const there = (await client.listTools()).tools;
       assert.ok(!there.some((tool) => tool.name.startsWith(name)), "its tools are not there");
       assert.ok(there.some((tool) => tool.name.startsWith(part(http))), "and hide no others");
-      assert.match(there.find((tool) => tool.name === UNAVAILABLE)!.description!, new RegExp(`${name} \\(its tools changed`));
+      assert.match(
+        there.find((tool) => tool.name === UNAVAILABLE)!.description!,
+        new RegExp(`${name} \\(its tools changed`),
+      );
       const failed = await client.callTool({ name: `${name}__add`, arguments: { a: 1, b: 1 } });
       assert.match(JSON.stringify(failed), /is not available: its tools changed/);
       await client.close();

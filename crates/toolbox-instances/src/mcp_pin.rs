@@ -52,7 +52,7 @@ impl Instances {
         let differs = compared(before.as_ref(), Some(&now))?;
         let names = |tools: &[Definition]| tools.iter().map(name_of).collect();
         let definitions = serde_json::to_string(&now.tools);
-        let set = self.database.set_mcp_pin(&SetMcpPin {
+        let pin = SetMcpPin {
             toolbox_id,
             owner_id: request.user,
             instance_id: row.id,
@@ -65,8 +65,8 @@ impl Instances {
                 changed: differs.changed.into_iter().map(|c| c.name).collect(),
             },
             request_id: &request.id,
-        });
-        let set = set.await?;
+        };
+        let set = self.database.set_mcp_pin(&pin).await?;
         let at = set.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
         Ok(McpPin {
             accepted: Some(McpAccepted {
@@ -87,7 +87,7 @@ impl Instances {
         target: &Target,
     ) -> Result<McpPin, ApiError> {
         let (_, row) = self.find_instance(request, toolbox_id, target).await?;
-        let set = self.database.set_mcp_pin(&SetMcpPin {
+        let pin = SetMcpPin {
             toolbox_id,
             owner_id: request.user,
             instance_id: row.id,
@@ -95,8 +95,8 @@ impl Instances {
             definitions: None,
             change: ToolsChanged::default(),
             request_id: &request.id,
-        });
-        match set.await? {
+        };
+        match self.database.set_mcp_pin(&pin).await? {
             Some(_) => Ok(McpPin::default()),
             None => Err(ApiError::new(ErrorCode::InstanceNotFound)),
         }
@@ -198,11 +198,13 @@ fn name_of(tool: &Definition) -> String {
 }
 
 fn is_same(one: &Definition, other: &Definition) -> bool {
-    // What is null counts as what is not there.
-    let of = |tool: &Definition, field| tool.get(field).filter(|value| !value.is_null()).cloned();
+    let part = |tool: &Definition, field: &str| {
+        // What is null counts as what is not there.
+        tool.get(field).filter(|value| !value.is_null()).cloned()
+    };
     FIELDS
         .iter()
-        .all(|field| of(one, field) == of(other, field))
+        .all(|field| part(one, field) == part(other, field))
 }
 
 #[cfg(test)]

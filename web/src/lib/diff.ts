@@ -70,8 +70,10 @@ const PARTS = [
 /** As somebody has to see it who judges it: what has no look of its own is written out. */
 export function inPlainSight(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-  return text.replaceAll(/[\p{C}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, (char) =>
-    char === "\n" ? char : `\\u{${char.codePointAt(0)!.toString(16)}}`);
+  return text.replaceAll(
+    /[\p{C}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu,
+    (char) => char === "\n" ? char : `\\u{${char.codePointAt(0)!.toString(16)}}`,
+  );
 }
 
 /** What differs in the definition of a tool; of a tool that is new or gone, all of it. */

@@ -412,8 +412,6 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::McpGrantRequired
             | C::McpToolsChanged
             | C::McpToolsUnknown
-            | C::McpToolsChanged
-            | C::McpToolsUnknown
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer

@@ -48,7 +48,12 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
   const error = accept.error ?? unpin.error;
   const held = !!accepted && !!now && accepted.fingerprint !== now;
   const off = accepted && (
-    <Button size="sm" variant="ghost" busy={unpin.isPending && "Unpinning…"} onClick={() => unpin.mutate()}>
+    <Button
+      size="sm"
+      variant="ghost"
+      busy={unpin.isPending && "Unpinning…"}
+      onClick={() => unpin.mutate()}
+    >
       Unpin
     </Button>
   );
@@ -73,7 +78,8 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
           >
             <p className="break-words">
               <span className="font-medium">The tools changed since you accepted them.</span>{" "}
-              Clients are held back until you accept these. A description is read by models: it may tell them what to do.
+              Clients are held back until you accept these. A description is read by models: it may tell them what to
+              do.
             </p>
             <Difference of={pin.data} />
             <div className="flex flex-wrap items-center gap-2">
@@ -101,8 +107,11 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
 }
 
 function Difference({ of }: { of: McpPin }) {
-  const named = (what: string, tools: Record<string, unknown>[], changes: (tool: Record<string, unknown>) => Change[]) =>
-    tools.map((tool) => ({ name: String(tool.name), what, changes: changes(tool) }));
+  const named = (
+    what: string,
+    tools: Record<string, unknown>[],
+    changes: (tool: Record<string, unknown>) => Change[],
+  ) => tools.map((tool) => ({ name: String(tool.name), what, changes: changes(tool) }));
   const all = [
     ...of.changed.map(({ name, before, after }) => ({ name, what: "changed", changes: changesOfTool(before, after) })),
     ...named("added", of.added, (tool) => changesOfTool({}, tool)),
