@@ -607,6 +607,7 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
         read_only: true,
         client: Some("e2e/1".to_owned()),
         grants: vec![grant(Some(&["note"]), &[&first]), grant(None, &[&second])],
+        pins: BTreeMap::new(),
     };
     let ask = |caller: &McpCaller, session: Option<&str>, message: &Value| {
         let request = agent

@@ -410,8 +410,6 @@ pub(super) fn of_executor(code: ErrorCode, _: Facts<'_>) -> bool {
             | C::ValidationFailed
             | C::McpAccessNotFound
             | C::McpGrantRequired
-            | C::McpToolsChanged
-            | C::McpToolsUnknown
             | C::OperationNotAllowed
             | C::ToolboxAmbiguous
             | C::SshNoServer
