@@ -6,7 +6,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp::ToolsChanged;
 use toolbox_api::mcp_pin::{Definition, FIELDS, McpAccepted, McpPin, McpToolChange, McpTools};
 use toolbox_clients::dtma::AgentError;
-use toolbox_clients::supabase::mcp_pin::{McpPinRow, SetMcpPin};
+use toolbox_clients::supabase::mcp_pin::{AcceptedMcpPin, FoundMcpPin, McpPinRow, SetMcpPin};
 use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
 
@@ -66,8 +66,10 @@ impl Instances {
             },
             request_id: &request.id,
         };
-        let set = self.database.set_mcp_pin(&pin).await?;
-        let at = set.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
+        let at = match self.database.set_mcp_pin(&pin).await? {
+            AcceptedMcpPin::Set { accepted_at } => accepted_at,
+            AcceptedMcpPin::NotFound => return Err(ApiError::new(ErrorCode::InstanceNotFound)),
+        };
         Ok(McpPin {
             accepted: Some(McpAccepted {
                 fingerprint: now.fingerprint.clone(),
@@ -97,8 +99,8 @@ impl Instances {
             request_id: &request.id,
         };
         match self.database.set_mcp_pin(&pin).await? {
-            Some(_) => Ok(McpPin::default()),
-            None => Err(ApiError::new(ErrorCode::InstanceNotFound)),
+            AcceptedMcpPin::Set { .. } => Ok(McpPin::default()),
+            AcceptedMcpPin::NotFound => Err(ApiError::new(ErrorCode::InstanceNotFound)),
         }
     }
 
@@ -125,8 +127,10 @@ impl Instances {
         row: &InstanceRow,
     ) -> Result<Option<McpPinRow>, ApiError> {
         let found = self.database.mcp_pin(toolbox.id, request.user, row.id);
-        let found = found.await?;
-        found.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))
+        match found.await? {
+            FoundMcpPin::Found { pin } => Ok(pin),
+            FoundMcpPin::NotFound => Err(ApiError::new(ErrorCode::InstanceNotFound)),
+        }
     }
 
     /// The tools that the server lists now.

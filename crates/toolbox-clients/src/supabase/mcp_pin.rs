@@ -37,44 +37,47 @@ pub struct SetMcpPin<'a> {
     pub request_id: &'a str,
 }
 
+/// What is found of accepted tools.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum FoundMcpPin {
+    /// The instance is there.
+    Found {
+        /// What was accepted, if anything.
+        pin: Option<McpPinRow>,
+    },
+    /// It is no instance of theirs.
+    NotFound,
+}
+
+/// What came of accepting tools.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum AcceptedMcpPin {
+    /// It is as was asked.
+    Set {
+        /// When they were accepted; none where any are.
+        accepted_at: Option<String>,
+    },
+    /// It is no instance of theirs.
+    NotFound,
+}
+
 impl Supabase {
-    /// Which tools of an owner's server were accepted, if any; none when it is no instance of theirs.
+    /// Which tools of an owner's server were accepted.
     pub async fn mcp_pin(
         &self,
         toolbox_id: ToolboxId,
         owner_id: UserId,
         instance_id: ToolInstanceId,
-    ) -> Result<Option<Option<McpPinRow>>, DatabaseError> {
-        #[derive(Deserialize)]
-        #[serde(tag = "outcome", rename_all = "snake_case")]
-        enum Answer {
-            Found { pin: Option<McpPinRow> },
-            NotFound,
-        }
+    ) -> Result<FoundMcpPin, DatabaseError> {
         let p =
             json!({ "toolbox_id": toolbox_id, "owner_id": owner_id, "instance_id": instance_id });
-        let answer = self.call("get_mcp_pin", &argument(&p)).await?;
-        Ok(match parse(&answer)? {
-            Answer::Found { pin } => Some(pin),
-            Answer::NotFound => None,
-        })
+        parse(&self.call("get_mcp_pin", &argument(&p)).await?)
     }
 
-    /// Accepts the tools of an owner's server; when that was, if there is a fingerprint. None when it is no instance of theirs.
-    pub async fn set_mcp_pin(
-        &self,
-        pin: &SetMcpPin<'_>,
-    ) -> Result<Option<Option<String>>, DatabaseError> {
-        #[derive(Deserialize)]
-        #[serde(tag = "outcome", rename_all = "snake_case")]
-        enum Answer {
-            Set { accepted_at: Option<String> },
-            NotFound,
-        }
-        let answer = self.call("set_mcp_pin", &argument(pin)).await?;
-        Ok(match parse(&answer)? {
-            Answer::Set { accepted_at } => Some(accepted_at),
-            Answer::NotFound => None,
-        })
+    /// Accepts the tools of an owner's server.
+    pub async fn set_mcp_pin(&self, pin: &SetMcpPin<'_>) -> Result<AcceptedMcpPin, DatabaseError> {
+        parse(&self.call("set_mcp_pin", &argument(pin)).await?)
     }
 }
