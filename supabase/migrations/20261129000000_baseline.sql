@@ -663,6 +663,7 @@ create table public.account_tool_instances (
   view_applied_at timestamptz,
   mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
   mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
+  mcp_pinned_fingerprint text check (mcp_pinned_fingerprint ~ '^[0-9a-f]{64}$'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
@@ -815,7 +816,7 @@ grant select (
   id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
   mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
   instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
-  mcp_health, mcp_tools_fingerprint, created_at, updated_at
+  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, created_at, updated_at
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
@@ -848,6 +849,7 @@ comment on column public.account_tool_instances.view_number is 'Its number in th
 comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';
 comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
 comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
+comment on column public.account_tool_instances.mcp_pinned_fingerprint is 'Fingerprint of the tools that the owner accepted: clients that come through the function mcp are held back while the server lists others. Null: its tools are not pinned.';
 comment on column public.account_tool_instances.created_at is 'When it was asked for.';
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';
 
@@ -3902,6 +3904,102 @@ comment on function public.get_mcp_use is
 revoke all on function private.record_mcp_use, public.get_mcp_use from public, anon, authenticated, service_role;
 grant execute on function public.get_mcp_use to service_role;
 
+-- supabase/schemas/mcp_pinned_tools.sql
+-- The tools of MCP servers that owners accepted, as they were then, so that a difference can be shown.
+create table private.mcp_pinned_tools (
+  account_tool_instance_id uuid primary key references public.account_tool_instances (id) on delete cascade,
+  -- JSON as text: what a server writes need not be what jsonb takes.
+  definitions text not null check (octet_length(definitions) <= 786432),
+  accepted_by uuid not null,
+  accepted_at timestamptz not null default now()
+);
+
+alter table private.mcp_pinned_tools enable row level security;
+revoke all on private.mcp_pinned_tools from public, anon, authenticated, service_role;
+
+comment on table private.mcp_pinned_tools is 'The definitions that account_tool_instances.mcp_pinned_fingerprint stands for. A row is there exactly where that is set.';
+comment on column private.mcp_pinned_tools.account_tool_instance_id is 'The instance.';
+comment on column private.mcp_pinned_tools.definitions is 'A JSON array with name, description, schemas and annotations of each tool.';
+comment on column private.mcp_pinned_tools.accepted_by is 'The owner who accepted them.';
+comment on column private.mcp_pinned_tools.accepted_at is 'When.';
+
+create function public.get_mcp_pin(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  instance public.account_tool_instances;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  select i.* into instance from public.account_tool_instances i
+  join public.account_tool_environments e on e.id = i.account_tool_environment_id
+  where i.id = (p ->> 'instance_id')::uuid and e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'owner_id')::uuid;
+  if instance.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'pin', (
+    select jsonb_build_object('fingerprint', instance.mcp_pinned_fingerprint, 'definitions', t.definitions, 'accepted_at', t.accepted_at)
+    from private.mcp_pinned_tools t
+    where t.account_tool_instance_id = instance.id
+  ));
+end;
+$$;
+comment on function public.get_mcp_pin is
+  'Which tools of an owner''s MCP server were accepted. Answers {outcome}: found with the pin, which is null where none were; not_found.';
+
+create function public.set_mcp_pin(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  owner constant uuid := p ->> 'owner_id';
+  wanted constant text := p ->> 'fingerprint';
+  instance public.account_tool_instances;
+  accepted timestamptz;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  select i.* into instance from public.account_tool_instances i
+  where i.id = (p ->> 'instance_id')::uuid and i.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+    and exists (select from public.account_tool_environments e where e.id = i.account_tool_environment_id and e.user_id = owner)
+  for no key update;
+  if instance.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if wanted is null then
+    delete from private.mcp_pinned_tools t where t.account_tool_instance_id = instance.id;
+  else
+    insert into private.mcp_pinned_tools as t (account_tool_instance_id, definitions, accepted_by)
+    values (instance.id, p ->> 'definitions', owner)
+    on conflict (account_tool_instance_id) do update
+    set definitions = excluded.definitions, accepted_by = excluded.accepted_by, accepted_at = excluded.accepted_at
+    returning t.accepted_at into accepted;
+  end if;
+  if wanted is distinct from instance.mcp_pinned_fingerprint then
+    update public.account_tool_instances i set mcp_pinned_fingerprint = wanted where i.id = instance.id;
+    insert into public.tool_instance_events (
+      tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status, reason, request_id, generation
+    ) values (
+      instance.id, instance.account_tool_environment_id, 'user', owner,
+      case
+        when wanted is null then 'tools_unpinned'
+        when instance.mcp_pinned_fingerprint is null then 'tools_pinned'
+        else 'tools_accepted'
+      end,
+      instance.status_on_toolbox, instance.status_on_toolbox,
+      case when wanted is not null and instance.mcp_pinned_fingerprint is not null then private.text_of_tools_changed(p -> 'change') end,
+      p ->> 'request_id', instance.generation
+    );
+  end if;
+  return jsonb_build_object('outcome', 'set', 'accepted_at', accepted);
+end;
+$$;
+comment on function public.set_mcp_pin is
+  'Accepts the tools of an owner''s MCP server (fingerprint and definitions), or without a fingerprint accepts any; what changes is an event, with the names of change. Answers {outcome}: set with accepted_at; not_found.';
+
+revoke all on function public.get_mcp_pin, public.set_mcp_pin from public, anon, authenticated, service_role;
+grant execute on function public.get_mcp_pin, public.set_mcp_pin to service_role;
+
 -- supabase/schemas/functions/record_heartbeat.sql
 -- One heartbeat. Where it brings no news it is one round trip.
 
@@ -5600,6 +5698,7 @@ begin
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
     'limits', opened.limits,
+    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -5676,6 +5775,10 @@ begin
     'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
     'grants', grants,
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
+    'pins', (
+      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
+      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+    ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
       'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,

@@ -434,6 +434,8 @@ async function documented(world: World, victim: Victim): Promise<Documented[]> {
         calls.push({ route, call: { method }, isOwn });
       } else if (path.endsWith("/mcp-access")) {
         calls.push({ route, call: { method, json: { name: "intruder" } }, isOwn });
+      } else if (path.endsWith("/mcp/pin")) {
+        calls.push({ route, call: { method, json: { fingerprint: "0".repeat(64) } }, isOwn });
       } else if (method === "PATCH") {
         calls.push({ route, call: { method, json: { baseConfigOverrideJson: { command: ["--stdio"] } } }, isOwn });
       } else {

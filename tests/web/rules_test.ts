@@ -7,9 +7,9 @@ import type { McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
-import { changesBack, changesOf, type ToolVersion } from "../../web/src/lib/diff.ts";
+import { changesBack, changesOf, changesOfTool, inPlainSight, type ToolVersion } from "../../web/src/lib/diff.ts";
 import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
-import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+import { isHeld, isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
 Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
   const now = Date.now();
@@ -150,4 +150,24 @@ Deno.test("a start is told before its first line, also where lines say no time",
   const start = (second: number) => firstSince(lines, Date.parse(`2026-01-01T00:00:0${second}Z`));
   equal([0, 1, 2, 3, 4].map(start), [0, 0, 1, 3, 5]);
   equal(firstSince([], 1), 0);
+});
+
+Deno.test("a difference of tools is shown part by part, and what has no look of its own is written out", () => {
+  const before = { name: "a", description: "Adds", inputSchema: { type: "object" }, annotations: null };
+  equal(changesOfTool(before, { ...before, description: "Adds\u200b\u{e0041} all\n" }), [
+    { field: "Description", before: "Adds", after: "Adds\\u{200b}\\u{e0041} all\n" },
+  ]);
+  equal(changesOfTool({}, before).map(({ field, before }) => [field, before]), [
+    ["Description", "none"],
+    ["What it takes", "none"],
+  ]);
+  equal(inPlainSight({ a: "\u202e" }), '{\n  "a": "\\u{202e}"\n}');
+  const tool = (pinned: string | null, listed: string | null) =>
+    ({ mcp_pinned_fingerprint: pinned, mcp: { tools_fingerprint: listed } }) as Tool;
+  equal([["a", "b"], ["a", "a"], [null, "b"], ["a", null]].map(([p, l]) => isHeld(tool(p!, l!))), [
+    true,
+    false,
+    false,
+    false,
+  ]);
 });

@@ -59,6 +59,25 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await isClean(page);
   });
 
+  await t.step("pinned tools that change hold clients back, until the difference was seen and accepted", async () => {
+    await page.getByRole("button", { name: "Pin these tools" }).click();
+    await says(person, /^Pinned: 4 tools/);
+    const owner = await signIn(web.stack.ready, demo.email, demo.password);
+    const id = new URL(tool).pathname.split("/").at(-1)!;
+    const updated = await owner.tools.update(id, { command: ["--drift"] }, { wait: 40 });
+    assert.equal(updated.status, 200, updated.text);
+    await page.locator('[data-state-word="Tools changed"][data-tone="warn"]').first().waitFor({ timeout: 30_000 });
+    const panel = page.getByRole("region", { name: "What changed" });
+    await panel.getByText("Makes the tools of this server others").waitFor();
+    await picture(page, "tool-held");
+    await isClean(page);
+    await panel.getByRole("button", { name: "Accept these tools" }).click();
+    await says(person, /^Pinned: 5 tools/);
+    await page.getByRole("button", { name: "Unpin" }).click();
+    await says(person, /^Not pinned/);
+    await page.goto(tool);
+  });
+
   let token = "";
   let url = "";
   await t.step("a client with a token is waited for, and seen", async () => {

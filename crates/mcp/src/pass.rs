@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::McpCaller;
+use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Patience};
 use toolbox_clients::supabase::mcp_access::{
     FoundMcpAccess, FoundMcpToolboxAccess, McpAccess, McpAsker,
@@ -59,9 +60,17 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
         client: client(cx),
         grants: Vec::new(),
         limits: access.limits.clone(),
+        pins: access.pins.clone(),
     };
     let sent = send(cx, &access.toolbox, Some(id), &caller).await?;
-    sent.map_err(|error| failed(&access.toolbox, Some(&access.instance.status), error))
+    sent.map_err(|error| {
+        failed(
+            &access.toolbox,
+            Some(&access.instance.status),
+            &caller,
+            error,
+        )
+    })
 }
 
 /// The same for all servers of a toolbox that the caller may use, as one.
@@ -95,9 +104,10 @@ pub(crate) async fn pass_all(cx: &RequestContext) -> Result<Reply, ApiError> {
         client,
         grants: access.grants,
         limits: access.limits,
+        pins: access.pins,
     };
     let sent = send(cx, &access.toolbox, None, &caller).await?;
-    sent.map_err(|error| failed(&access.toolbox, None, error))
+    sent.map_err(|error| failed(&access.toolbox, None, &caller, error))
 }
 
 /// Asks the agent, and gives its answer back.
@@ -279,7 +289,22 @@ fn passed(given: &Headers) -> Headers {
 }
 
 /// Why there is no answer, in words for whoever uses the server. `status` is the instance's, where one was asked for.
-fn failed(toolbox: &EnvironmentRow, status: Option<&str>, error: AgentError) -> ApiError {
+fn failed(
+    toolbox: &EnvironmentRow,
+    status: Option<&str>,
+    caller: &McpCaller,
+    error: AgentError,
+) -> ApiError {
+    // An agent of before pins refuses callers that have some, rather than to let them in to whatever is listed.
+    if !caller.pins.is_empty()
+        && matches!(&error, AgentError::Problem(p) if p.code == ProblemCode::InvalidBody)
+    {
+        return ApiError::with_message(
+            ErrorCode::AgentTooOld,
+            "The tools of this MCP server are pinned, and the agent on its machine is too old to compare them; its owner redeploys the agent",
+        )
+        .caused_by(&error);
+    }
     let is_unknown = error.is_instance_unknown();
     let is_slow = matches!(error, AgentError::Timeout(_));
     let is_gone = error.is_unreachable();

@@ -425,3 +425,36 @@ fn a_program_is_told_where_its_user_lets_it_in() {
     let asked: Value = serde_json::from_slice(&sent[0].request.body).unwrap();
     assert_eq!(asked["p"]["client_id"], "chat app");
 }
+
+#[test]
+fn pins_are_told_to_the_agent_and_one_that_cannot_compare_lets_nobody_in() {
+    let world = World::new();
+    let told = || {
+        let sent = world.transport.sent();
+        let headers = &sent.last().unwrap().request.headers;
+        McpCaller::from_header(headers.get(CALLER_HEADER).unwrap()).unwrap()
+    };
+    assert_eq!(world.ask("POST", Some(&token()), &[]).status, 200);
+    assert!(told().pins.is_empty());
+    let mut found = access();
+    found["pins"] = json!({INSTANCE: "ab".repeat(32)});
+    world.find(found);
+    assert_eq!(world.ask("POST", Some(&token()), &[]).status, 200);
+    assert_eq!(
+        told().pins.get(&INSTANCE.parse().unwrap()),
+        Some(&"ab".repeat(32))
+    );
+    let refusal = json!({"type": "urn:toolbox:problem:invalid_body", "title": "t", "status": 400, "detail": "d",
+        "code": "invalid_body", "retryable": false});
+    world.answer(Ok(response(
+        400,
+        "application/problem+json",
+        &refusal.to_string(),
+    )));
+    let seen = world.ask("POST", Some(&token()), &[]);
+    assert_eq!(code(&seen), (502, "agent_too_old"));
+    assert!(seen.text.contains("pinned"), "{}", seen.text);
+    world.find(access());
+    let seen = world.ask("POST", Some(&token()), &[]);
+    assert_eq!(code(&seen), (502, "agent_failed"));
+}

@@ -35,6 +35,7 @@ pub mod heartbeat;
 pub mod machine;
 pub mod mcp;
 pub mod mcp_access;
+pub mod mcp_pin;
 pub mod mcp_use;
 pub mod moment;
 pub mod numbers;

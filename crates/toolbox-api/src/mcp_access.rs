@@ -1,5 +1,7 @@
 //! Access to MCP servers from anywhere: what owners give, and what the function `mcp` tells the agent of a caller.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use toolbox_domain::names::{decode_segment, encode_segment};
@@ -292,6 +294,10 @@ pub struct McpCaller {
     /// Limits of what they were given. Each counts by itself, beside those that hold for anybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<McpLimit>,
+    /// The fingerprints of the tools that owners accepted, by server. One that lists others is held back. An agent of before,
+    /// which would not, does not know the field, and refuses the caller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<ToolInstanceId, String>,
 }
 
 /// How much may be asked by way of one access.
@@ -341,6 +347,8 @@ impl McpCaller {
 mod tests {
     use super::*;
 
+    const ID: &str = "22222222-2222-4222-8222-222222222222";
+
     #[test]
     fn a_caller_passes_a_header_whatever_tools_are_called() {
         for tools in [
@@ -354,7 +362,7 @@ mod tests {
                 read_only: true,
                 client: Some("claude-code/2 (cli)".to_owned()),
                 grants: vec![McpGrant {
-                    instances: vec!["22222222-2222-4222-8222-222222222222".parse().unwrap()],
+                    instances: vec![ID.parse().unwrap()],
                     tools,
                     read_only: false,
                 }],
@@ -363,6 +371,7 @@ mod tests {
                     requests_per_minute: Some(3),
                     concurrent_requests: None,
                 }],
+                pins: BTreeMap::from([(ID.parse().unwrap(), "ab".repeat(32))]),
             };
             let header = caller.to_header();
             assert!(header.bytes().all(|b| b.is_ascii_graphic()), "{header}");

@@ -3,7 +3,7 @@
 //!
 //! - [`find`]: the toolbox and the instance that a request names.
 //! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance, and who may; [`connect`]: what hosts of clients
-//!   are told.
+//!   are told; `mcp_pin`: which tools of its server its owner accepted.
 //! - `versions`: what was asked for before, and the way back to it, which is an update.
 //! - [`deploy`], [`change`] and `update`: the three ways to change an instance. All of them take these steps:
 //!   1. `begin`: the domain says which status to write. The database accepts it (compare-and-set, one operation per
@@ -37,6 +37,7 @@ pub mod last_resort;
 mod list;
 pub mod logs;
 mod mcp;
+mod mcp_pin;
 mod observation;
 pub mod reach;
 pub mod receipts;

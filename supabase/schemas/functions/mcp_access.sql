@@ -270,6 +270,7 @@ begin
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
     'limits', opened.limits,
+    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -346,6 +347,10 @@ begin
     'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
     'grants', grants,
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
+    'pins', (
+      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
+      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+    ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
       'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,

@@ -31,6 +31,19 @@ export const toolboxConnectionQuery = (toolboxId: string) =>
     },
   });
 
+/** Which tools of an MCP server were accepted, and what differs from `listed`, those that the agent heard last. */
+export const pinQuery = (toolboxId: string, instance: string, listed: string | null) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "pin", instance, listed],
+    // The server is asked each time.
+    staleTime: 60_000,
+    queryFn: async ({ signal }) => {
+      const params = { path: { toolboxId, instance } };
+      return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/pin", { params, signal }))).pin;
+    },
+  });
+
+
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
   queryOptions({

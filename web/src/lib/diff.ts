@@ -1,4 +1,4 @@
-// What an update changes, field by field. Pure.
+// What an update changes, and how tools differ from those that were accepted, field by field. Pure.
 
 import type { components } from "../api/generated/toolbox-tools.ts";
 import { bytesInWords } from "./bytes.ts";
@@ -120,4 +120,29 @@ function itemOf(item: unknown): string {
   return container_port === undefined
     ? `${String(name)} at ${String(path)}`
     : `${String(container_port)}/${String(protocol)} as ${String(host_port ?? "any")}`;
+}
+
+/** What counts of a tool's definition, and how it is called here. */
+const PARTS = [
+  ["title", "Title"],
+  ["description", "Description"],
+  ["inputSchema", "What it takes"],
+  ["outputSchema", "What it answers"],
+  ["annotations", "What it says of itself"],
+] as const;
+
+/** As somebody has to see it who judges it: what has no look of its own is written out. */
+export function inPlainSight(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return text.replaceAll(
+    /[\p{C}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu,
+    (char) => char === "\n" ? char : `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}
+
+/** What differs in the definition of a tool; of a tool that is new or gone, all of it. */
+export function changesOfTool(before: Record<string, unknown>, after: Record<string, unknown>): Change[] {
+  const text = (value: unknown) => (value === undefined || value === null ? "none" : inPlainSight(value));
+  return PARTS.map(([key, field]) => ({ field, before: text(before[key]), after: text(after[key]) }))
+    .filter(({ before, after }) => before !== after);
 }

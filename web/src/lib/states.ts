@@ -217,6 +217,8 @@ export function progressInWords(progress: Tools["schemas"]["Progress"]): string 
   return `${stage}${layers}${bytes}`;
 }
 
+const HELD = "Clients are held back until you have seen what changed and accept it";
+
 const MCP: Record<McpHealth["state"], [string, Tone]> = {
   starting: ["Starting…", "moving"],
   healthy: ["Healthy", "ok"],
@@ -227,12 +229,18 @@ const MCP: Record<McpHealth["state"], [string, Tone]> = {
   idle: ["Starts with the next call", "off"],
 };
 
-/** What the agent found counts no longer than the agent is `heard`. */
-export function mcpState(mcp: McpHealth, heard = true): Observed {
-  const [word, tone] = MCP[mcp.state];
+/** Its tools are others than those that its owner accepted, so clients are held back. */
+export function isHeld(tool: Tool): boolean {
+  const listed = tool.mcp?.tools_fingerprint;
+  return !!tool.mcp_pinned_fingerprint && !!listed && listed !== tool.mcp_pinned_fingerprint;
+}
+
+/** What the agent found counts no longer than the agent is `heard`. Of a server that is `held` back, that comes first. */
+export function mcpState(mcp: McpHealth, heard = true, held = false): Observed {
+  const [word, tone]: [string, Tone] = held ? ["Tools changed", "warn"] : MCP[mcp.state];
   const asOf = fromServer(mcp.checked_at);
   if (!heard) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
-  return { word, tone, asOf, goodFor: mcp.state === "not-mcp" ? null : MCP_FOR, evidence: mcp.evidence };
+  return { word, tone, asOf, goodFor: mcp.state === "not-mcp" ? null : MCP_FOR, evidence: held ? HELD : mcp.evidence };
 }
 
 const VERDICT: Record<Verdict, [string, Tone]> = {

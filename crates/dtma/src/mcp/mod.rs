@@ -8,6 +8,7 @@ mod all;
 mod endpoint;
 mod idle;
 mod keeper;
+mod pin;
 pub mod rates;
 mod stderr;
 mod stderr_join;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
@@ -86,6 +87,14 @@ impl AnyBridge {
     fn wake(&self) {
         match self {
             Self::Stdio(bridge) => bridge.wake(),
+            Self::Http(bridge) => bridge.wake(),
+        }
+    }
+
+    /// Its tools may be others than those that were heard last.
+    fn look(&self) {
+        match self {
+            Self::Stdio(bridge) => bridge.look(),
             Self::Http(bridge) => bridge.wake(),
         }
     }
@@ -278,16 +287,33 @@ impl Handle {
         &self.usage
     }
 
-    /// Passes a request to a server for a `client` who may use the `allowed` tools.
+    /// Passes a request to a server for a `client` who may use the `allowed` tools, while the server's tools are those that
+    /// `pin` stands for, if they are pinned.
     pub async fn serve(
         &self,
         id: ToolInstanceId,
         bridge: &AnyBridge,
         request: Request<Body>,
         mut allowed: Allowed,
+        pin: Option<&str>,
         client: &str,
     ) -> Response<Body> {
         let limit = Limits::default().message_bytes;
+        // Whoever is held back may still end a session.
+        if let Some(pin) = pin.filter(|_| request.method() != Method::DELETE) {
+            let listens = request.method() == Method::GET;
+            match self.accepted(id, pin, listens).await {
+                Ok(tools) => {
+                    let bridge = bridge.clone();
+                    allowed.known = Some(tools);
+                    allowed.pinned = Some(Arc::new(move || bridge.look()));
+                }
+                Err((status, code, text)) => {
+                    let why = (status, code, &*text);
+                    return access::held(request, limit, &self.budget, why).await;
+                }
+            }
+        }
         let told = self.counting(id, bridge, client);
         let served = self.find(id);
         let idle = served.and_then(|served| Some((served.idle.clone()?, served)));
@@ -303,8 +329,8 @@ impl Handle {
         if allowed.is_all() {
             return meter::measured(request, limit, &self.budget, told, serve).await;
         }
-        if let Some(tools) = &bridge.memory().borrow().tools {
-            allowed.known_read_only.clone_from(tools.read_only());
+        if allowed.known.is_none() {
+            allowed.known = bridge.memory().borrow().tools.clone().map(Arc::new);
         }
         access::serve(allowed, request, limit, &self.budget, |request| {
             meter::measured(request, limit, &self.budget, told, serve)
@@ -327,7 +353,7 @@ impl Handle {
     pub async fn serve_all(&self, caller: McpCaller, request: Request<Body>) -> Response<Body> {
         let who = caller.who;
         let client = caller.client.unwrap_or_default();
-        let servers = Granted::new(self.clone(), caller.grants, client);
+        let servers = Granted::new(self.clone(), caller.grants, &caller.pins, client);
         Box::pin(self.merge.serve(servers, &who, request)).await
     }
 

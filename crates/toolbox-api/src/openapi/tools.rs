@@ -15,6 +15,7 @@ use crate::mcp_access::{
     GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
     McpToolboxResponse, RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
+use crate::mcp_pin::{McpPinResponse, PinMcpToolsRequest};
 use crate::mcp_use::McpUsageResponse;
 use crate::tool_versions::ToolVersionsResponse;
 
@@ -25,7 +26,7 @@ use crate::tool_versions::ToolVersionsResponse;
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, versions, roll_back, mcp, mcp_usage, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, versions, roll_back, mcp, mcp_usage, mcp_pin, pin_mcp_tools, unpin_mcp_tools, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -149,6 +150,25 @@ fn mcp_usage() {}
 #[utoipa::path(get, path = "/{toolboxId}/mcp", params(("toolboxId" = String, Path, format = "uuid")),
     responses((status = 200, body = McpToolboxResponse)))]
 fn mcp_of_toolbox() {}
+
+/// Which tools of an instance's MCP server were accepted, and what differs from those that it lists now.
+///
+/// The server is asked. Where it does not answer, `problem` says why.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp/pin", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn mcp_pin() {}
+
+/// Accepts the tools that the server lists now: pins them, or takes them in place of those that were accepted before.
+///
+/// While the server lists others, clients that come by a public URL are held back (409, `mcp_tools_changed`), the owner's too.
+#[utoipa::path(put, path = "/{toolboxId}/tools/{instance}/mcp/pin", request_body = PinMcpToolsRequest, params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn pin_mcp_tools() {}
+
+/// Pins the tools no more: whatever the server lists is open to its clients.
+#[utoipa::path(delete, path = "/{toolboxId}/tools/{instance}/mcp/pin", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn unpin_mcp_tools() {}
 
 /// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
 #[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),

@@ -168,6 +168,7 @@ impl AgentError {
                 ProblemCode::ReleaseUnknown => ErrorCode::ReleaseUnknown,
                 ProblemCode::ReleaseUnavailable => ErrorCode::ReleaseUnavailable,
                 ProblemCode::CompanionUnreachable => ErrorCode::CompanionUnreachable,
+                ProblemCode::McpToolsUnknown => ErrorCode::McpToolsUnknown,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,

@@ -1,5 +1,7 @@
 //! Access to MCP servers: given, listed, revoked, and looked up for a request.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toolbox_api::mcp_access::{McpAccessView, McpGrant, McpLimit, McpServerView};
@@ -108,6 +110,9 @@ pub struct McpAccess {
     /// How much may be asked by way of what opens it.
     #[serde(default)]
     pub limits: Vec<McpLimit>,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The instance.
     pub instance: McpInstance,
     /// Its toolbox.
@@ -138,6 +143,9 @@ pub struct McpToolboxAccess {
     /// How much may be asked by way of what opens them.
     #[serde(default)]
     pub limits: Vec<McpLimit>,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The toolbox.
     pub toolbox: EnvironmentRow,
 }

@@ -75,6 +75,8 @@ pub struct InstanceRow {
     pub port_mapping_json: Vec<PortBinding>,
     /// Health of the MCP server, as the agent last told it.
     pub mcp_health: Option<Box<McpHealth>>,
+    /// Fingerprint of the tools that the owner accepted.
+    pub mcp_pinned_fingerprint: Option<String>,
     /// When the agent last told of it.
     pub last_observed_at: Option<String>,
     /// Tag of the image.

@@ -107,6 +107,12 @@ impl Bridge {
         self.wake.notify_one();
     }
 
+    /// Its tools may be others than those that are known: list them soon.
+    pub fn look(&self) {
+        // One that has as much to do as it takes in looks another time.
+        let _ = self.inputs.try_send(Input::Look);
+    }
+
     /// Answers a request to the MCP endpoint. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         if let Err(refusal) = self.options.origins.check(request.headers()) {

@@ -188,8 +188,7 @@ impl Runner {
         let Some(finding) = hub.finding() else { return };
         let before = self.tracker.tools().cloned();
         self.tracker.found(OffsetDateTime::now_utc(), finding);
-        self.publish
-            .send_replace(Arc::new(self.tracker.health().clone()));
+        // Whoever sees that it was heard finds what was heard.
         let tools = self.tracker.tools();
         self.memory.send_if_modified(|memory| {
             let changed = tools != before.as_ref() || memory.era != *hub.era();
@@ -199,6 +198,8 @@ impl Runner {
             }
             changed
         });
+        self.publish
+            .send_replace(Arc::new(self.tracker.health().clone()));
     }
 }
 

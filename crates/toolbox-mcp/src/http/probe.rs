@@ -124,8 +124,7 @@ impl Prober {
                 }
             };
             self.tracker.found(OffsetDateTime::now_utc(), finding);
-            self.publish
-                .send_replace(Arc::new(self.tracker.health().clone()));
+            // Whoever sees that it was heard finds what was heard.
             let tools = self.tracker.tools();
             self.memory.send_if_modified(|memory| {
                 let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
@@ -134,6 +133,8 @@ impl Prober {
                 }
                 changed
             });
+            self.publish
+                .send_replace(Arc::new(self.tracker.health().clone()));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {

@@ -469,12 +469,27 @@ impl Merge {
                 .filter_map(|entry| serde_json::from_str(entry).ok());
             return self.take(&mut tools, raw).map(|()| tools);
         }
+        self.pages(servers, session, member, |page| {
+            self.take(&mut tools, page.tools.iter().copied())
+        })
+        .await?;
+        Ok(tools)
+    }
+
+    /// Takes the pages of a server's list.
+    pub(super) async fn pages<S: Servers>(
+        &self,
+        servers: &S,
+        session: &Session,
+        member: &Member,
+        mut take: impl FnMut(&Page<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut link = self.open(servers, session, member).await?;
         let mut cursor = None::<String>;
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
             if !link.has_tools {
-                return Ok(tools);
+                return Ok(());
             }
             let id = session.fresh();
             let params = match (link.is_stateless(), &cursor) {
@@ -498,10 +513,10 @@ impl Merge {
                 Answered::Error(why) => return Err(why),
             };
             let page = Page::read(&result).map_err(|error| error.to_string())?;
-            self.take(&mut tools, page.tools)?;
+            take(&page)?;
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(tools),
+                None => return Ok(()),
             }
         }
         Err(format!(

@@ -23,11 +23,13 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use toolbox_api::mcp_pin::{MAX_DEFINITIONS, McpTools};
 use uuid::Uuid;
 
 use self::link::Session;
 use crate::hub::{BATCHES, LEGACY, STATELESS};
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
+use crate::tools::{Toolset, definition};
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, Budget, Held};
 use crate::wire::checks::{self, Era, Refusal};
@@ -177,6 +179,35 @@ impl Merge {
             },
             _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
         }
+    }
+
+    /// The definitions of the tools that the only server of `servers` lists now, asked in a session of its own; or why they are
+    /// not known.
+    pub async fn definitions<S: Servers>(&self, servers: S) -> Result<McpTools, String> {
+        let member = servers.members().pop().ok_or("it is no MCP server")?;
+        let session = Session::stateless("");
+        let (mut known, mut tools, mut bytes) = (Toolset::default(), Vec::new(), 0);
+        let listing = self.pages(&servers, &session, &member, |page| {
+            known.add(page).map_err(|error| error.to_string())?;
+            for tool in &page.tools {
+                let tool = definition(tool.get()).ok_or("one of its tools cannot be read")?;
+                bytes += serde_json::to_string(&tool).map_or(0, |text| text.len());
+                tools.push(tool);
+            }
+            if bytes > MAX_DEFINITIONS {
+                return Err(format!(
+                    "the definitions of its tools are longer than {} KiB",
+                    MAX_DEFINITIONS / 1024
+                ));
+            }
+            Ok(())
+        });
+        let listed = within(&member, PATIENCE, listing).await;
+        session.end(&servers).await;
+        listed.map(|()| McpTools {
+            fingerprint: known.fingerprint(),
+            tools,
+        })
     }
 
     async fn post<S: Servers>(

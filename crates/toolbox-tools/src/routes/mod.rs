@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod mcp;
 mod mcp_access;
+mod mcp_pin;
 mod versions;
 
 #[cfg(test)]
@@ -25,6 +26,8 @@ mod list_tests;
 mod logs_tests;
 #[cfg(test)]
 mod mcp_access_tests;
+#[cfg(test)]
+mod mcp_pin_tests;
 #[cfg(test)]
 mod mcp_tests;
 #[cfg(test)]
@@ -114,6 +117,21 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/mcp",
             handler: mcp::of_toolbox,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::show,
+        },
+        Route {
+            method: "PUT",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::put,
+        },
+        Route {
+            method: "DELETE",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::delete,
         },
         Route {
             method: "GET",

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { toast } from "sonner";
 import { catalogQuery } from "@/api/catalog.ts";
 import { answer, api } from "@/api/client.ts";
-import { ChangeList } from "@/components/change-list.tsx";
+import { ChangeList, Replaced } from "@/components/change-list.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { AdvancedFields, Pairs, ResourceFields } from "@/components/deployment-fields.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -173,6 +173,7 @@ function Edit({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
           <Card className="grid gap-3 p-4" aria-label="What changes" role="region">
             <h2 className="text-sm font-semibold">What changes</h2>
             <ChangeList changes={changes} />
+            <Replaced />
             <div className="flex justify-end gap-2">
               <Button onClick={() => setLooking(false)}>Back</Button>
               <Button

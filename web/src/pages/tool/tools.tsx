@@ -11,11 +11,24 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Textarea } from "@/components/ui/field.tsx";
 import { propertiesOf, typedDefault, valuesOf } from "@/lib/schema.ts";
-import { isIdle } from "@/lib/states.ts";
+import { isHeld, isIdle, speaksMcp } from "@/lib/states.ts";
 import { cn } from "@/lib/utils.ts";
 import { useTool } from "./layout.tsx";
+import { ToolPin } from "./pin.tsx";
 
 export function McpToolsTab() {
+  const { toolboxId, tool } = useTool();
+  const data = tool.data?.tool_instance;
+  return (
+    <div className="grid gap-4">
+      {data?.status_on_toolbox === "running" && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
+      {(data === undefined || !isHeld(data)) && <Offered />}
+    </div>
+  );
+}
+
+/** What the server offers, as a client of it is told. */
+function Offered() {
   const { instanceId, tool } = useTool();
   const { name } = useSearch({ from: "/signed-in/toolboxes/$toolboxId/tools/$instanceId/tools" });
   const navigate = useNavigate();
@@ -51,7 +64,9 @@ export function McpToolsTab() {
       .includes(words)
   );
   const open = tools.data.find((each) => each.name === name);
-  const changed = tool.data?.tool_instance.mcp?.tools_changed;
+  const data = tool.data?.tool_instance;
+  // Of pinned tools, those that are shown were accepted.
+  const changed = data?.mcp_pinned_fingerprint ? undefined : data?.mcp?.tools_changed;
   const choose = (next: string) =>
     void navigate({
       to: "/toolboxes/$toolboxId/tools/$instanceId/tools",

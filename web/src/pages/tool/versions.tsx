@@ -5,7 +5,7 @@ import { answer, api } from "@/api/client.ts";
 import { versionsQuery } from "@/api/queries.ts";
 import { useSession } from "@/app/session.ts";
 import { Age } from "@/components/age.tsx";
-import { ChangeList } from "@/components/change-list.tsx";
+import { ChangeList, Replaced } from "@/components/change-list.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Button } from "@/components/ui/button.tsx";
@@ -101,6 +101,7 @@ export function Versions({ tool, toolboxId }: { tool: Tool; toolboxId: string })
         {chosen && current && (
           <div className="grid gap-3">
             <ChangeList changes={changesBack(chosen, current)} />
+            <Replaced />
             {back.isError && <ErrorPanel error={back.error} title="It was not asked for" />}
             <div className="flex justify-end gap-2">
               <Button onClick={() => setChosen(null)}>Cancel</Button>

@@ -14,7 +14,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isHeard, isIdle, isUnderWay, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isHeard, isHeld, isIdle, isUnderWay, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
 import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
@@ -125,7 +125,7 @@ function Row({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard:
           </Link>
           <State of={state} />
           {tool.mcp
-            ? <State of={mcpState(tool.mcp, heard)} />
+            ? <State of={mcpState(tool.mcp, heard, isHeld(tool))} />
             : <span className="text-ink-3">{tool.transport ? "MCP not asked yet" : "no MCP server"}</span>}
           <Copy text={tool.image} what={`the image of ${name}`} />
         </div>
