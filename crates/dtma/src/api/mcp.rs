@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
 use crate::mcp::AnyBridge;
-use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY, UnderWay};
+use crate::mcp::rates::{TooMuch, UnderWay};
 
 /// Passes the request to the instance's server, and the answer back.
 pub async fn serve(

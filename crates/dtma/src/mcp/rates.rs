@@ -143,6 +143,8 @@ fn until_one(left: f64, a_minute: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use toolbox_api::mcp_access::McpLimit;
     use uuid::Uuid;
 
@@ -155,6 +157,7 @@ mod tests {
             read_only: false,
             client: None,
             grants: Vec::new(),
+            pins: BTreeMap::new(),
             limits: Vec::new(),
         }
     }
