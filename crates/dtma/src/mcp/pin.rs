@@ -64,7 +64,11 @@ impl Pinned {
             let memory = memory.borrow();
             let tools = memory.tools.as_ref();
             let is_other = tools.is_some_and(|tools| tools.fingerprint() != pin);
-            return if is_other { Self::Others } else { Self::Unheard };
+            return if is_other {
+                Self::Others
+            } else {
+                Self::Unheard
+            };
         }
         let time = |text: Option<&str>| OffsetDateTime::parse(text?, &Rfc3339).ok();
         let started = time(view.started_at.as_deref());

@@ -143,6 +143,8 @@ fn until_one(left: f64, a_minute: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use toolbox_api::mcp_access::McpLimit;
     use uuid::Uuid;
 
@@ -156,6 +158,7 @@ mod tests {
             client: None,
             grants: Vec::new(),
             limits: Vec::new(),
+            pins: BTreeMap::new(),
         }
     }
 
