@@ -159,6 +159,7 @@ mod tests {
             grants: Vec::new(),
             pins: BTreeMap::new(),
             limits: Vec::new(),
+            pins: BTreeMap::new(),
         }
     }
 

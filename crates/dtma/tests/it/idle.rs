@@ -1,5 +1,6 @@
 //! MCP servers that are stopped when nobody uses them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
@@ -78,6 +79,8 @@ async fn a_server_that_nobody_uses_is_stopped_and_the_next_call_starts_it() {
             read_only: false,
             instances: vec![tool.id.into()],
         }],
+        limits: Vec::new(),
+        pins: BTreeMap::new(),
     };
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "0"},

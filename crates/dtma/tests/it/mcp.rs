@@ -741,6 +741,7 @@ async fn a_server_is_held_back_while_its_tools_are_not_those_that_are_pinned() {
             tools: None,
             read_only: false,
         }],
+        limits: Vec::new(),
         pins: BTreeMap::from([(tool.id.into(), pin.to_owned())]),
     };
     let (same, other) = (
