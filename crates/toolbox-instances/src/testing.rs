@@ -267,7 +267,7 @@ impl Tables {
                 .split('&')
                 .find_map(|part| part.strip_prefix("generation=eq."));
             let is_asked_for = |version: &&Value| {
-                only.is_none_or(|only| version["generation"].to_string() == only)
+                only.is_none_or(|only| only.parse().ok() == version["generation"].as_u64())
             };
             return self.versions.iter().filter(is_asked_for).cloned().collect();
         }
