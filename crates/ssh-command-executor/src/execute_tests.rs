@@ -197,7 +197,10 @@ fn a_look_is_no_act_and_is_in_no_history() {
         assert_eq!(asked.seen.refusal(), (503, "ssh_not_enrolled"), "{kind}");
         assert!(asked.events.is_empty(), "{kind}");
     }
-    let body =
-        json!({"toolboxId": TOOLBOX, "operation": {"kind": "agent_logs", "tail": 10}});
-    assert_eq!(ask(json!([row()]), &body).events.len(), 2, "what a log says was read");
+    let body = json!({"toolboxId": TOOLBOX, "operation": {"kind": "agent_logs", "tail": 10}});
+    assert_eq!(
+        ask(json!([row()]), &body).events.len(),
+        2,
+        "what a log says was read"
+    );
 }
