@@ -43,7 +43,6 @@ export const pinQuery = (toolboxId: string, instance: string, listed: string | n
     },
   });
 
-
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
   queryOptions({

@@ -27,8 +27,8 @@ export function ChangeList({ changes }: { changes: Change[] }) {
 export function Replaced() {
   return (
     <p className="text-xs text-ink-2">
-      A running tool is replaced: it does not answer for some seconds. If the new version does not start, the one
-      before it runs again.
+      A running tool is replaced: it does not answer for some seconds. If the new version does not start, the one before
+      it runs again.
     </p>
   );
 }

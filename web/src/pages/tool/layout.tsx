@@ -16,7 +16,17 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { BESIDE, LIVE } from "@/lib/polling.ts";
-import { isHeard, isHeld, isIdle, isUnderWay, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import {
+  isHeard,
+  isHeld,
+  isIdle,
+  isUnderWay,
+  mcpState,
+  speaksMcp,
+  type Tool,
+  toolFacts,
+  toolState,
+} from "@/lib/states.ts";
 import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
