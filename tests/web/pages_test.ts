@@ -3,7 +3,7 @@
 // Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
 
 import assert from "node:assert/strict";
-import { signIn, signUp } from "../e2e/lib/mod.ts";
+import { Database, signIn, signUp } from "../e2e/lib/mod.ts";
 import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
 
 const SAMPLE = "00000000-0000-0000-0000-0000000000aa";
@@ -32,6 +32,10 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["settings-access", () => "/settings/access", "heading:Settings"],
   ["settings-applications", () => "/settings/applications", "heading:Settings"],
   ["settings-alerts", () => "/settings/alerts", "heading:Settings"],
+  ["operators-fleet", () => "/operators", "heading:Toolboxes of all users"],
+  ["operators-catalog", () => "/operators/catalog", "link:New entry"],
+  ["operators-entry", () => `/operators/catalog/${SAMPLE}`, "button:Save the entry"],
+  ["operators-quotas", () => "/operators/quotas", "heading:How much users may have"],
 ];
 
 async function seen(person: Person, what: string): Promise<void> {
@@ -50,6 +54,13 @@ Deno.test("every page in every state", async (t) => {
   const deployed = await owner.tools.on(toolbox).deploy("Sample", {}, { catalogId: SAMPLE, wait: 40 });
   assert.equal(deployed.status, 201, deployed.text);
   const tool = deployed.json.instanceId as string;
+
+  // Whoever is an operator, the project's service says.
+  const db = new Database(web.stack.ready.admin_db_url);
+  await db.execute(
+    `update auth.users set raw_app_meta_data = raw_app_meta_data || '{"toolbox_role": "operator"}' where email = :'email'`,
+    { email: demo.email },
+  );
 
   for (const look of [{}, { dark: true }, { width: 360, height: 740 }]) {
     const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "wide";
@@ -115,6 +126,17 @@ Deno.test("every page in every state", async (t) => {
     await seen(person, "heading:You have no toolbox yet");
     await picture(person.page, "toolboxes-empty");
     await isClean(person.page);
+  });
+
+  await t.step("who is no operator finds no way to their pages, and is told why", async () => {
+    assert.equal(await person.page.getByRole("link", { name: "Operators" }).count(), 0);
+    for (const address of ["/operators", "/operators/catalog", "/operators/quotas"]) {
+      await person.go(address);
+      await seen(person, "heading:Only operators see this page");
+    }
+    await picture(person.page, "operators-refused");
+    await isClean(person.page);
+    assert.ok(!person.requests.some((request) => request.includes("/functions/v1/operators")), "nothing is asked");
   });
 
   await t.step("what is somebody else's, or nothing, says so and leads back", async () => {
@@ -278,4 +300,94 @@ Deno.test("every page in every state", async (t) => {
     await reader.page.getByText("The command is shown only when it is made").waitFor();
     assert.deepEqual(reader.complaints, []);
   });
+
+  await t.step(
+    "an operator changes the catalog and a quota, and finds a silent toolbox of somebody else's",
+    async () => {
+      await db.execute(
+        `update public.account_tool_environments set status = 'provisioning' where name = 'Second';
+       update public.account_tool_environments set status = 'awaiting_heartbeat' where name = 'Second';
+       update public.account_tool_environments set status = 'active' where name = 'Second';
+       update public.account_tool_environments set status = 'unresponsive' where name = 'Second';`,
+      );
+      const operator = await web.person();
+      const { page } = operator;
+      await operator.signIn(demo.email, demo.password, "/operators");
+      await page.getByRole("link", { name: /^Silent/ }).click();
+      await page.getByRole("row", { name: /Second/ }).getByText("ann@toolbox.local").waitFor();
+      await page.getByLabel("Search by owner or name").fill("nobody@");
+      await seen(operator, "heading:No toolbox is like this");
+      await picture(page, "operators-fleet-none");
+      await isClean(page);
+
+      await page.getByLabel("Wanted version").fill("99.0.0");
+      await page.getByRole("button", { name: "Save version" }).click();
+      await page.getByText(/^1 toolbox reports and has another version than 99\.0\.0\. 1 is silent/).waitFor();
+      await page.getByRole("button", { name: "Replace 1 agent" }).waitFor();
+      await page.getByLabel("Search by owner or name").fill("");
+      await page.getByRole("link", { name: /^Old/ }).click();
+      await page.getByRole("row", { name: /^local/ }).getByText(", old").waitFor();
+      await picture(page, "operators-fleet-old");
+      await isClean(page);
+
+      await operator.go("/operators/catalog/new");
+      await page.getByLabel("Name", { exact: true }).fill("Weather");
+      await page.getByLabel("Machine name").fill("Weather!");
+      await page.getByLabel("What runs").fill('{"image": "ghcr.io/example/weather:1", "transport": "stdio"');
+      assert.equal(await page.getByRole("button", { name: "Make the entry" }).isDisabled(), true);
+      await page.getByLabel("What runs").fill('{"image": "ghcr.io/example/weather:1", "transport": "stdio"}');
+      await page.getByRole("button", { name: "Make the entry" }).click();
+      await page.getByRole("alert").getByText("tool_name", { exact: true }).waitFor();
+      await picture(page, "operators-entry-refused");
+      await isClean(page);
+      await page.getByLabel("Machine name").fill("weather");
+      await page.getByLabel("Description").fill("Tells the weather.");
+      await page.getByRole("button", { name: "Make the entry" }).click();
+      await page.waitForURL("**/operators/catalog");
+      await page.getByRole("link", { name: "Weather" }).click();
+      await page.getByLabel("Description").fill("Tells the weather of tomorrow.");
+      await page.getByRole("button", { name: "Save the entry" }).click();
+      await page.waitForURL("**/operators/catalog");
+
+      await operator.go("/operators/quotas?q=ann");
+      await page.getByRole("button", { name: "Change what ann@toolbox.local may have" }).click();
+      await page.getByLabel("Toolboxes").fill("2");
+      await picture(page, "operators-quota");
+      await isClean(page);
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.getByText("may have 2 toolboxes").waitFor();
+
+      // What came of it for the user.
+      const reader = await web.person();
+      await reader.signIn("ann@toolbox.local", "correct horse battery staple", "/marketplace");
+      await reader.page.getByText("Tells the weather of tomorrow.").waitFor();
+      await reader.go("/settings");
+      await reader.page.getByText("2 of 2", { exact: true }).waitFor();
+      await reader.go("/toolboxes/new?kind=byo");
+      await reader.page.getByText("You have 2 of 2 toolboxes").waitFor();
+      await picture(reader.page, "new-own-full");
+      await reader.page.getByLabel("Name").fill("Third");
+      await reader.page.getByRole("button", { name: "Create and show the command" }).click();
+      await reader.page.getByRole("alert").getByText("You have 2 toolboxes").waitFor();
+
+      // Loading, and failed.
+      let release = () => {};
+      const held = new Promise<void>((resolve) => release = resolve);
+      await page.route(`${url}/functions/v1/operators/**`, async (route) => {
+        await held;
+        await route.abort();
+      });
+      await operator.go("/operators");
+      await seen(operator, "heading:Operators");
+      await picture(page, "operators-fleet-loading");
+      release();
+      await page.getByRole("alert").getByText("The fleet could not be read").waitFor();
+      await picture(page, "operators-fleet-failed");
+      await isClean(page);
+      await page.unroute(`${url}/functions/v1/operators/**`);
+      await page.getByRole("button", { name: "Try again" }).click();
+      await seen(operator, "heading:Toolboxes of all users");
+      assert.deepEqual([...operator.complaints, ...reader.complaints], []);
+    },
+  );
 });

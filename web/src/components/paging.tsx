@@ -17,7 +17,12 @@ export function Paging({ to, from, size, found }: Props) {
     possible
       ? (
         <Button asChild size="sm">
-          <Link to={to} search={(before: { from?: number | undefined }) => ({ ...before, from: next > 0 ? next : undefined })}>{label}</Link>
+          <Link
+            to={to}
+            search={(before: { from?: number | undefined }) => ({ ...before, from: next > 0 ? next : undefined })}
+          >
+            {label}
+          </Link>
         </Button>
       )
       : <Button size="sm" disabled>{label}</Button>;

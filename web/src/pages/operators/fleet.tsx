@@ -122,7 +122,7 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
           }}
         >
           <div className="w-56">
-            <Field label="Wanted version" hint="Older agents are old. Empty: none is wanted">
+            <Field label="Wanted version" hint="Empty: none is wanted">
               {(tied) => (
                 <Input
                   {...tied}
