@@ -101,10 +101,15 @@ Deno.test("every page in every state", async (t) => {
     { email: demo.email },
   );
 
+<<<<<<< HEAD
   /** What each page says where there is room. */
   const texts = new Map<string, string[]>();
   for (const look of [{}, { dark: true }, { width: 360, height: 740 }, { zoomed: true }]) {
     const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "zoomed" in look ? "zoomed" : "wide";
+=======
+  for (const look of [{}, { dark: true }, { width: 360, height: 740 }]) {
+    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "wide";
+>>>>>>> operators
     const person = await web.person(look);
     if (name !== "zoomed") {
       await t.step(`signed out, ${name}`, async () => {
@@ -445,6 +450,7 @@ Deno.test("every page in every state", async (t) => {
       assert.deepEqual([...operator.complaints, ...reader.complaints], []);
     },
   );
+<<<<<<< HEAD
 
   await t.step(
     "silent: since when, what was last known without its colour, and how to have the machine back",
@@ -477,4 +483,6 @@ Deno.test("every page in every state", async (t) => {
       assert.deepEqual(owner.complaints, []);
     },
   );
+=======
+>>>>>>> operators
 });

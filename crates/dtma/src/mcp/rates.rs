@@ -159,7 +159,6 @@ mod tests {
             grants: Vec::new(),
             pins: BTreeMap::new(),
             limits: Vec::new(),
-            pins: BTreeMap::new(),
         }
     }
 
