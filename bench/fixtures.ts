@@ -63,6 +63,7 @@ export function instanceRow(index: number): Row {
     image_digest: DIGEST,
     port_mapping_json: index === STOPPED ? [] : [binding(index)],
     mcp_health: null,
+    mcp_pinned_fingerprint: null,
     last_observed_at: OBSERVED,
     version: "1.4.2",
     created_at: CREATED,

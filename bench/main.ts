@@ -12,6 +12,7 @@ import { benchHeartbeats } from "./heartbeat.ts";
 import { type Line, meets, samples, table } from "./report.ts";
 import { benchSsh } from "./ssh.ts";
 import { startUpstream } from "./upstream.ts";
+import { benchWeb } from "./web.ts";
 import { benchToolboxes, benchZero } from "./zero.ts";
 import { functionsOf, packageOf, repository } from "../tests/lib/functions.ts";
 
@@ -29,6 +30,7 @@ const PARTS = {
   mcp: { limit: [180, 300], lines: clientsLines },
   ssh: { limit: [120, 300], lines: sshLines },
   zero: { limit: [480, 1500], lines: zeroLines },
+  web: { limit: [720, 900], lines: webLines },
 };
 type Part = keyof typeof PARTS;
 
@@ -164,6 +166,10 @@ async function zeroLines(): Promise<Line[]> {
     ...await benchZero(quick ? 1 : 3, progress),
     ...await benchToolboxes(quick ? [50, 200] : [250, 500, 1000], progress),
   ];
+}
+
+async function webLines(): Promise<Line[]> {
+  return await benchWeb({ rounds: quick ? 3 : 10, minutes: quick ? 2 : 4 }, progress);
 }
 
 /** A program that scripts/bench has built. */

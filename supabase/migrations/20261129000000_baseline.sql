@@ -663,6 +663,7 @@ create table public.account_tool_instances (
   view_applied_at timestamptz,
   mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
   mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
+  mcp_pinned_fingerprint text check (mcp_pinned_fingerprint ~ '^[0-9a-f]{64}$'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
@@ -815,7 +816,7 @@ grant select (
   id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
   mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
   instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
-  mcp_health, mcp_tools_fingerprint, created_at, updated_at
+  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, created_at, updated_at
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
@@ -848,8 +849,144 @@ comment on column public.account_tool_instances.view_number is 'Its number in th
 comment on column public.account_tool_instances.view_applied_at is 'When it was applied.';
 comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
 comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
+comment on column public.account_tool_instances.mcp_pinned_fingerprint is 'Fingerprint of the tools that the owner accepted: clients that come through the function mcp are held back while the server lists others. Null: its tools are not pinned.';
 comment on column public.account_tool_instances.created_at is 'When it was asked for.';
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';
+
+-- supabase/schemas/account_tool_instance_versions.sql
+-- What instances ran before, so that a user can go back to it. A trigger of account_tool_instances writes it.
+create table public.account_tool_instance_versions (
+  tool_instance_id uuid not null references public.account_tool_instances (id) on delete cascade,
+  generation bigint not null check (generation > 0),
+  spec jsonb not null check (jsonb_typeof(spec) = 'object' and octet_length(spec::text) <= 262144)
+  -- As in account_tool_instances.
+  constraint values_of_the_environment_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.env.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
+  constraint values_of_headers_are_in_envelopes check (
+    not jsonb_path_exists(spec, '$.mcp_headers.* ? (!exists(@.key_id) || !exists(@.value))')
+  ),
+  image text generated always as (spec ->> 'image') stored,
+  image_digest text,
+  registry_digest text check (registry_digest ~ '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$'),
+  ran_at timestamptz,
+  restores bigint check (restores > 0),
+  actor_kind text not null check (actor_kind in ('user', 'agent', 'control_plane', 'database')),
+  actor_id uuid,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tool_instance_id, generation)
+);
+-- For the job that seals.
+create index account_tool_instance_versions_secret_keys_idx
+  on public.account_tool_instance_versions using gin (private.secret_keys(spec));
+
+-- The newest version is what the row holds, whoever writes the row.
+create function private.keep_tool_instance_version() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  most constant integer := 10;
+begin
+  if tg_op = 'UPDATE' and new.generation = old.generation then
+    -- The same in another form, as when its secrets are sealed anew.
+    update public.account_tool_instance_versions v set spec = new.spec
+    where v.tool_instance_id = new.id and v.generation = (
+      select max(newest.generation) from public.account_tool_instance_versions newest where newest.tool_instance_id = new.id
+    );
+    return null;
+  end if;
+  insert into public.account_tool_instance_versions (tool_instance_id, generation, spec, actor_kind, actor_id)
+  values (
+    new.id, new.generation, new.spec,
+    coalesce(nullif(current_setting('toolbox.actor_kind', true), ''), 'database'),
+    nullif(current_setting('toolbox.actor_id', true), '')::uuid
+  );
+  delete from public.account_tool_instance_versions v
+  where v.tool_instance_id = new.id and v.generation in (
+    select older.generation from public.account_tool_instance_versions older
+    where older.tool_instance_id = new.id order by older.generation desc offset most
+  );
+  return null;
+end;
+$$;
+comment on function private.keep_tool_instance_version() is
+  'Keeps each spec that an instance gets as a version of it, the newest 10.';
+
+create trigger keep_first_version after insert on public.account_tool_instances
+  for each row execute function private.keep_tool_instance_version();
+create trigger keep_version after update of spec on public.account_tool_instances
+  for each row when (new.spec is distinct from old.spec) execute function private.keep_tool_instance_version();
+
+create function private.note_restored_version(instance_id uuid, of_generation bigint, ran_on boolean) returns void
+language sql
+set search_path = ''
+as $$
+  update public.account_tool_instance_versions v
+  set restores = of_generation,
+    ran_at = case when ran_on then was.ran_at end,
+    image_digest = case when ran_on then was.image_digest end,
+    registry_digest = case when ran_on then was.registry_digest end
+  from public.account_tool_instances i, (select 1) one left join public.account_tool_instance_versions was
+    on was.tool_instance_id = instance_id and was.generation = of_generation
+  where i.id = instance_id and v.tool_instance_id = i.id and v.generation = i.generation;
+$$;
+comment on function private.note_restored_version is
+  'Says of the version that an instance has just got which earlier one it is; ran_on: what ran of that one was never replaced.';
+
+create function private.note_version_that_runs(instance_id uuid, observed jsonb) returns void
+language sql
+set search_path = ''
+as $$
+  update public.account_tool_instance_versions v
+  set ran_at = coalesce(v.ran_at, clock_timestamp()), image_digest = seen.image_digest,
+    registry_digest = case
+      when seen.registry_digest ~ '^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$' then seen.registry_digest
+      -- Not every view says it.
+      when seen.image_digest = v.image_digest then v.registry_digest
+    end
+  from (select observed ->> 'image_digest' as image_digest, observed ->> 'registry_digest' as registry_digest) seen
+  where v.tool_instance_id = instance_id and v.generation = (
+    select max(newest.generation) from public.account_tool_instance_versions newest where newest.tool_instance_id = instance_id
+  ) and (
+    v.ran_at is null or v.image_digest is distinct from seen.image_digest
+    or seen.registry_digest is not null and v.registry_digest is distinct from seen.registry_digest
+  );
+$$;
+comment on function private.note_version_that_runs is
+  'Stores with the newest version of an instance that it was seen running, and of which image.';
+
+alter table public.account_tool_instance_versions enable row level security;
+create policy "owners read the versions of their instances" on public.account_tool_instance_versions
+  for select to authenticated using (
+    tool_instance_id in (
+      select i.id from public.account_tool_instances i join public.account_tool_environments e on e.id = i.account_tool_environment_id
+      where e.user_id = (select auth.uid())
+    )
+  );
+
+-- As of account_tool_instances, spec is for the service role alone.
+revoke all on public.account_tool_instance_versions from public, anon, authenticated, service_role;
+grant select (
+  tool_instance_id, generation, image, image_digest, registry_digest, ran_at, restores, actor_kind, actor_id, created_at
+) on public.account_tool_instance_versions to authenticated;
+grant select on public.account_tool_instance_versions to service_role;
+revoke all on function
+  private.keep_tool_instance_version(), private.note_restored_version, private.note_version_that_runs
+  from public, anon, authenticated, service_role;
+
+comment on table public.account_tool_instance_versions is 'What an instance was asked to run, the newest 10 of each. The newest is what it is asked to run now.';
+comment on column public.account_tool_instance_versions.tool_instance_id is 'The instance; its versions go with it.';
+comment on column public.account_tool_instance_versions.generation is 'Generation of the instance that brought it.';
+comment on column public.account_tool_instance_versions.spec is 'ToolSpec of the DTMA API, sealed as in account_tool_instances; never readable by users.';
+comment on column public.account_tool_instance_versions.image is 'spec.image.';
+comment on column public.account_tool_instance_versions.image_digest is 'Digest of the image that it was last seen running.';
+comment on column public.account_tool_instance_versions.registry_digest is 'Digest by which its registry has that image; null where it came from no registry, or the agent does not say.';
+comment on column public.account_tool_instance_versions.ran_at is 'When it was first seen running; null: never.';
+comment on column public.account_tool_instance_versions.restores is 'Generation of the version that it brings back; null when it is a new one.';
+comment on column public.account_tool_instance_versions.actor_kind is 'Who brought it: user, agent (an update failed there), control_plane, or database (a write outside the RPCs).';
+comment on column public.account_tool_instance_versions.actor_id is 'User id, or toolbox id of the agent.';
+comment on column public.account_tool_instance_versions.created_at is 'When it was asked for.';
 
 -- supabase/schemas/tool_instance_operations.sql
 -- One row per accepted mutation: the lock (at most one in progress), the idempotency record, the spec before an update.
@@ -1196,7 +1333,7 @@ revoke all on sequence public.toolbox_events_id_seq from public, anon, authentic
 revoke all on function public.record_toolbox_event, public.end_toolbox_event from public, anon, authenticated, service_role;
 grant execute on function public.record_toolbox_event, public.end_toolbox_event to service_role;
 
-comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and SSH use, written before it is done. Kept as long as private.retention() says.';
+comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and use of SSH that is more than a look, written before it is done. Kept as long as private.retention() says.';
 comment on column public.toolbox_events.id is 'Order of events.';
 comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
 comment on column public.toolbox_events.occurred_at is 'When it was recorded.';
@@ -1872,6 +2009,25 @@ create trigger raise_alerts after update on public.account_tool_environments
   )
   execute function private.alert_of_toolbox();
 
+create function private.latest_ends(instance_id uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  -- A server that stops when nobody uses it has not ended.
+  select count(*) from (
+    select e.occurred_at, e.actor_kind, e.from_status, e.to_status from public.tool_instance_events e
+    where e.tool_instance_id = instance_id order by e.id desc limit 200
+  ) latest
+  where latest.occurred_at > clock_timestamp() - interval '10 minutes' and latest.actor_kind = 'agent'
+    and latest.from_status = 'running' and (
+      latest.to_status in ('starting', 'error')
+      or latest.to_status = 'stopped' and not exists (
+        select from public.account_tool_instances i where i.id = instance_id and i.spec ? 'idle_minutes'
+      )
+    )
+$$;
+comment on function private.latest_ends is 'How often a tool ended in the last ten minutes without anybody asking for it.';
+
 create function private.alert_of_instance() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -1900,14 +2056,7 @@ begin
     end if;
     -- Ends of a tool that nobody asked for. The event of this one is written already: triggers run in the order of their names.
     if old.status_on_toolbox = 'running' and new.status_on_toolbox in ('starting', 'stopped', 'error') then
-      ends := (
-        select count(*) from (
-          select e.occurred_at, e.actor_kind, e.from_status, e.to_status from public.tool_instance_events e
-          where e.tool_instance_id = new.id order by e.id desc limit 200
-        ) latest
-        where latest.occurred_at > clock_timestamp() - interval '10 minutes' and latest.actor_kind = 'agent'
-          and latest.from_status = 'running' and latest.to_status in ('starting', 'stopped', 'error')
-      );
+      ends := private.latest_ends(new.id);
       if ends >= 5 then
         perform private.open_alerts('instance_flapping', toolbox, new.id, new.instance_name_on_toolbox, jsonb_build_object(
           'ends', ends, 'minutes', 10, 'reason_code', new.instance_error_code
@@ -1958,11 +2107,7 @@ begin
     from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
     where a.closed_at is null and (
       a.recovering_since < clock_timestamp() - interval '1 minute'
-      or a.kind = 'instance_flapping' and not exists (
-        select from public.tool_instance_events e
-        where e.tool_instance_id = a.subject_id and e.occurred_at > clock_timestamp() - interval '10 minutes'
-          and e.actor_kind = 'agent' and e.from_status = 'running' and e.to_status in ('starting', 'stopped', 'error')
-      )
+      or a.kind = 'instance_flapping' and private.latest_ends(a.subject_id) = 0
     )
     order by a.recovering_since, a.id
     limit 200
@@ -1987,7 +2132,8 @@ comment on function private.settle_alerts is
   'Closes alerts that have been over for a minute, with a message each, and notes which toolboxes are silent no more; 200 a call; returns how many it closed.';
 
 revoke all on function
-  private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.alert_of_instance(),
+  private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.latest_ends,
+  private.alert_of_instance(),
   private.settle_alerts
   from public, anon, authenticated, service_role;
 
@@ -2684,6 +2830,9 @@ begin
       instance_error_message = null
     where i.id = target_id
     returning * into instance;
+    if p ->> 'restores' is not null then
+      perform private.note_restored_version(target_id, (p ->> 'restores')::bigint, false);
+    end if;
   end if;
 
   insert into public.tool_instance_operations (
@@ -2892,6 +3041,11 @@ begin
   if not is_late then
     perform private.apply_steps(target_id, steps);
     perform private.apply_observation(target_id, observed, view_version);
+    if observed is not null and not restores_spec and (p ->> 'settled')::boolean and seen_generation = instance.generation
+      and exists (select from public.account_tool_instances i where i.id = target_id and i.status_on_toolbox = 'running')
+    then
+      perform private.note_version_that_runs(target_id, observed);
+    end if;
   end if;
   -- A generation names one desired state for ever, so what is put back is a new one: agents may have seen the one that is taken
   -- back. An agent that is ahead has seen a database that was restored from a backup since: what is desired now must be newer
@@ -2901,6 +3055,12 @@ begin
     set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
       generation = seen_generation + 1
     where i.id = target_id;
+    if restored_spec is not null then
+      perform private.note_restored_version(target_id, (
+        select max(v.generation) from public.account_tool_instance_versions v
+        where v.tool_instance_id = target_id and v.generation < operation.generation
+      ), true);
+    end if;
   end if;
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);
@@ -3744,6 +3904,102 @@ comment on function public.get_mcp_use is
 revoke all on function private.record_mcp_use, public.get_mcp_use from public, anon, authenticated, service_role;
 grant execute on function public.get_mcp_use to service_role;
 
+-- supabase/schemas/mcp_pinned_tools.sql
+-- The tools of MCP servers that owners accepted, as they were then, so that a difference can be shown.
+create table private.mcp_pinned_tools (
+  account_tool_instance_id uuid primary key references public.account_tool_instances (id) on delete cascade,
+  -- JSON as text: what a server writes need not be what jsonb takes.
+  definitions text not null check (octet_length(definitions) <= 786432),
+  accepted_by uuid not null,
+  accepted_at timestamptz not null default now()
+);
+
+alter table private.mcp_pinned_tools enable row level security;
+revoke all on private.mcp_pinned_tools from public, anon, authenticated, service_role;
+
+comment on table private.mcp_pinned_tools is 'The definitions that account_tool_instances.mcp_pinned_fingerprint stands for. A row is there exactly where that is set.';
+comment on column private.mcp_pinned_tools.account_tool_instance_id is 'The instance.';
+comment on column private.mcp_pinned_tools.definitions is 'A JSON array with name, description, schemas and annotations of each tool.';
+comment on column private.mcp_pinned_tools.accepted_by is 'The owner who accepted them.';
+comment on column private.mcp_pinned_tools.accepted_at is 'When.';
+
+create function public.get_mcp_pin(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  instance public.account_tool_instances;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  select i.* into instance from public.account_tool_instances i
+  join public.account_tool_environments e on e.id = i.account_tool_environment_id
+  where i.id = (p ->> 'instance_id')::uuid and e.id = (p ->> 'toolbox_id')::uuid and e.user_id = (p ->> 'owner_id')::uuid;
+  if instance.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'pin', (
+    select jsonb_build_object('fingerprint', instance.mcp_pinned_fingerprint, 'definitions', t.definitions, 'accepted_at', t.accepted_at)
+    from private.mcp_pinned_tools t
+    where t.account_tool_instance_id = instance.id
+  ));
+end;
+$$;
+comment on function public.get_mcp_pin is
+  'Which tools of an owner''s MCP server were accepted. Answers {outcome}: found with the pin, which is null where none were; not_found.';
+
+create function public.set_mcp_pin(p jsonb) returns jsonb
+language plpgsql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  owner constant uuid := p ->> 'owner_id';
+  wanted constant text := p ->> 'fingerprint';
+  instance public.account_tool_instances;
+  accepted timestamptz;
+begin
+  perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  select i.* into instance from public.account_tool_instances i
+  where i.id = (p ->> 'instance_id')::uuid and i.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+    and exists (select from public.account_tool_environments e where e.id = i.account_tool_environment_id and e.user_id = owner)
+  for no key update;
+  if instance.id is null then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  if wanted is null then
+    delete from private.mcp_pinned_tools t where t.account_tool_instance_id = instance.id;
+  else
+    insert into private.mcp_pinned_tools as t (account_tool_instance_id, definitions, accepted_by)
+    values (instance.id, p ->> 'definitions', owner)
+    on conflict (account_tool_instance_id) do update
+    set definitions = excluded.definitions, accepted_by = excluded.accepted_by, accepted_at = excluded.accepted_at
+    returning t.accepted_at into accepted;
+  end if;
+  if wanted is distinct from instance.mcp_pinned_fingerprint then
+    update public.account_tool_instances i set mcp_pinned_fingerprint = wanted where i.id = instance.id;
+    insert into public.tool_instance_events (
+      tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status, reason, request_id, generation
+    ) values (
+      instance.id, instance.account_tool_environment_id, 'user', owner,
+      case
+        when wanted is null then 'tools_unpinned'
+        when instance.mcp_pinned_fingerprint is null then 'tools_pinned'
+        else 'tools_accepted'
+      end,
+      instance.status_on_toolbox, instance.status_on_toolbox,
+      case when wanted is not null and instance.mcp_pinned_fingerprint is not null then private.text_of_tools_changed(p -> 'change') end,
+      p ->> 'request_id', instance.generation
+    );
+  end if;
+  return jsonb_build_object('outcome', 'set', 'accepted_at', accepted);
+end;
+$$;
+comment on function public.set_mcp_pin is
+  'Accepts the tools of an owner''s MCP server (fingerprint and definitions), or without a fingerprint accepts any; what changes is an event, with the names of change. Answers {outcome}: set with accepted_at; not_found.';
+
+revoke all on function public.get_mcp_pin, public.set_mcp_pin from public, anon, authenticated, service_role;
+grant execute on function public.get_mcp_pin, public.set_mcp_pin to service_role;
+
 -- supabase/schemas/functions/record_heartbeat.sql
 -- One heartbeat. Where it brings no news it is one round trip.
 
@@ -3858,14 +4114,19 @@ grant execute on function public.record_heartbeat to service_role;
 -- Ids that were toolboxes: a droplet with the tag of one is ours, and nobody waits for it.
 create table private.removed_toolboxes (
   toolbox_id uuid primary key,
-  removed_at timestamptz not null default clock_timestamp()
+  removed_at timestamptz not null default clock_timestamp(),
+  user_id uuid,
+  ordered_at timestamptz
 );
+create index removed_toolboxes_user_id_idx on private.removed_toolboxes (user_id, ordered_at);
 alter table private.removed_toolboxes enable row level security;
 revoke all on private.removed_toolboxes from public, anon, authenticated, service_role;
 
 comment on table private.removed_toolboxes is 'Toolboxes with droplets whose rows are gone. A droplet with the tag of one was left behind, and the sweep removes it.';
 comment on column private.removed_toolboxes.toolbox_id is 'The id that the toolbox had.';
 comment on column private.removed_toolboxes.removed_at is 'When its row was removed.';
+comment on column private.removed_toolboxes.user_id is 'Who had ordered it.';
+comment on column private.removed_toolboxes.ordered_at is 'When that was.';
 
 -- When jobs ran that need not run with every tick.
 create table private.job_runs (
@@ -3998,6 +4259,30 @@ as $$
 $$;
 comment on function private.monthly_price is 'What the machines of a user cost a month at most, in US dollars, without the toolbox but.';
 
+create function private.orders_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select
+    (select count(*) from public.account_tool_environments e
+     where e.user_id = of_user and e.kind = 'droplet' and e.created_at > now() - interval '1 hour')
+    + (select count(*) from private.removed_toolboxes r
+       where r.user_id = of_user and r.ordered_at > now() - interval '1 hour')
+$$;
+comment on function private.orders_lately is 'How many toolboxes with droplets a user ordered in the last hour, also of those that are gone.';
+
+create function private.changes_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select count(*)
+  from public.account_tool_environments e
+  join public.toolbox_events t on t.account_tool_environment_id = e.id
+  where e.user_id = of_user and t.occurred_at > now() - interval '10 minutes' and t.actor_kind = 'user' and t.result = 'accepted'
+    and t.kind in ('retry', 'resize', 'reboot', 'rename')
+$$;
+comment on function private.changes_lately is 'How many changes of the droplets of their toolboxes a user asked for in the last ten minutes.';
+
 create function public.order_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -4025,6 +4310,10 @@ begin
   if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
+  -- Each is some requests of DigitalOcean's account, which all users share; one that is ordered and removed again and again, too.
+  if most <= private.orders_lately(of_user) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
+  end if;
   monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
   if monthly > most_monthly then
     return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
@@ -4045,7 +4334,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4053,6 +4342,8 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
+  -- Changes of one user in ten minutes: each is some requests of DigitalOcean's account, which all users share.
+  most constant integer := 10;
   leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
@@ -4087,6 +4378,8 @@ begin
     update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
     where e.id = toolbox.id;
     delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+  elsif p ->> 'user_id' is not null and most <= private.changes_lately(toolbox.user_id) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
   elsif change = 'rename' then
     perform private.require_keys(p, 'name');
     if toolbox.status = any (leaving) then
@@ -4142,7 +4435,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; too_often with most when the user asked for as many changes in the last ten minutes; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4230,6 +4523,10 @@ begin
     set dtma_token_hash = null, dtma_offered_key_id = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null
     where e.id = toolbox.id;
   end if;
+  -- The agent reported while nobody knew its address: now it can be reached, and nothing is waited for any more.
+  if from_step = 'boot' and to_step = 'agent' and toolbox.last_heartbeat_at >= toolbox.machine_asked_at then
+    to_status := 'active';
+  end if;
   -- A toolbox whose agent was faster is further on already.
   if not coalesce(private.tool_environment_transition_allowed(toolbox.status, to_status), false) then
     to_status := toolbox.status;
@@ -4294,7 +4591,7 @@ begin
     update public.account_tool_environments e set status = 'deprovisioning', provisioning_error_message = null where e.id = toolbox.id;
   end if;
   update public.account_tool_environments e set status = 'deprovisioned', provisioning_step = null where e.id = toolbox.id;
-  insert into private.removed_toolboxes (toolbox_id) values (toolbox.id) on conflict do nothing;
+  insert into private.removed_toolboxes (toolbox_id, user_id, ordered_at) values (toolbox.id, toolbox.user_id, toolbox.created_at) on conflict do nothing;
   delete from public.account_tool_environments e where e.id = toolbox.id;
   return jsonb_build_object('outcome', 'removed');
 end;
@@ -4411,7 +4708,7 @@ create trigger tell_provisioning after update on public.account_tool_environment
 
 revoke all on function
   public.begin_rare_job, public.get_provider_list, public.put_provider_list, private.toolbox_for_worker, private.cost_until_now,
-  private.monthly_price, public.order_toolbox, public.ask_toolbox,
+  private.monthly_price, private.orders_lately, private.changes_lately, public.order_toolbox, public.ask_toolbox,
   public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
   private.tell_provisioning()
   from public, anon, authenticated, service_role;
@@ -4906,19 +5203,24 @@ begin
   perform private.require_keys(p, 'key_ids');
   -- At random, so that what cannot be opened does not stand before the rest for ever.
   with due as (
-    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, i.spec, random() as place
+    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, null::bigint as generation,
+       i.spec, random() as place
      from public.account_tool_instances i
      where private.secret_keys(i.spec) && wanted order by place limit most)
     union all
-    (select o.account_tool_environment_id, o.tool_instance_id, o.id, o.previous_spec, random() as place
+    (select o.account_tool_environment_id, o.tool_instance_id, o.id, null, o.previous_spec, random() as place
      from public.tool_instance_operations o
      where o.previous_spec is not null and private.secret_keys(o.previous_spec) && wanted order by place limit most)
+    union all
+    (select i.account_tool_environment_id, i.id, null, v.generation, v.spec, random() as place
+     from public.account_tool_instance_versions v join public.account_tool_instances i on i.id = v.tool_instance_id
+     where private.secret_keys(v.spec) && wanted order by place limit most)
   ), measured as (
     select d.*, sum(octet_length(d.spec::text)) over (order by d.place) - octet_length(d.spec::text) as bytes_before from due d
   )
   select coalesce(jsonb_agg(jsonb_build_object(
     'toolbox_id', m.toolbox_id, 'instance_id', m.instance_id, 'operation_id', m.operation_id,
-    'spec', m.spec, 'version', md5(m.spec::text)
+    'generation', m.generation, 'spec', m.spec, 'version', md5(m.spec::text)
   )), '[]') into specs
   from measured m where m.bytes_before < most_bytes;
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -4933,7 +5235,7 @@ begin
 end;
 $$;
 comment on function public.get_secrets_to_seal is
-  'Specs of instances, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
+  'Specs of instances and of their versions, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
 
 create function public.put_sealed_secrets(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4949,8 +5251,8 @@ begin
   with unchanged as (
     select i.id, s.spec
     from public.account_tool_instances i
-    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
-      on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, generation bigint, spec jsonb, version text)
+      on s.instance_id = i.id and s.operation_id is null and s.generation is null and s.version = md5(i.spec::text)
       -- Sealed it is longer; one that has no room stays as it is, and keeps no other from being written.
       and octet_length(s.spec::text) <= 262144
     for no key update of i skip locked
@@ -4965,6 +5267,18 @@ begin
     for no key update of o skip locked
   )
   update public.tool_instance_operations o set previous_spec = u.spec from unchanged u where o.id = u.id;
+  get diagnostics written = row_count;
+  total := total + written;
+  with unchanged as (
+    select v.tool_instance_id, v.generation, s.spec
+    from public.account_tool_instance_versions v
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, generation bigint, spec jsonb, version text)
+      on s.instance_id = v.tool_instance_id and s.generation = v.generation and s.version = md5(v.spec::text)
+      and octet_length(s.spec::text) <= 262144
+    for no key update of v skip locked
+  )
+  update public.account_tool_instance_versions v set spec = u.spec
+  from unchanged u where v.tool_instance_id = u.tool_instance_id and v.generation = u.generation;
   get diagnostics written = row_count;
   total := total + written;
   with unchanged as (
@@ -4989,6 +5303,8 @@ as $$
   select key, s.place, count(*)
   from (
     select 'account_tool_instances.spec' as place, private.secret_keys(i.spec) as keys from public.account_tool_instances i
+    union all
+    select 'account_tool_instance_versions.spec', private.secret_keys(v.spec) from public.account_tool_instance_versions v
     union all
     select 'tool_instance_operations.previous_spec', private.secret_keys(o.previous_spec)
     from public.tool_instance_operations o where o.previous_spec is not null
@@ -5041,8 +5357,8 @@ grant execute on function public.run_job to service_role;
 
 -- supabase/schemas/mcp_access.sql
 -- Who may use the MCP servers of a toolbox from anywhere, through the function mcp: the holder of an access token, or a user. A user
--- may also let a program act for them, within what they may do themself, which a row with the program's client id says. The owner of
--- the toolbox needs no row, their programs do.
+-- may also let an application act for them, within what they may do themself, which a row with the application's client id says. The owner of
+-- the toolbox needs no row, their applications do.
 create table public.mcp_access (
   id uuid primary key default gen_random_uuid(),
   account_tool_environment_id uuid not null references public.account_tool_environments (id) on delete cascade,
@@ -5059,6 +5375,9 @@ create table public.mcp_access (
     and octet_length(array_to_string(allowed_tools, '')) <= 8192
   ),
   read_only boolean not null default false,
+  -- None: as many as of anybody, which the agent bounds.
+  requests_per_minute integer check (requests_per_minute between 1 and 600),
+  concurrent_requests integer check (concurrent_requests between 1 and 64),
   expires_at timestamptz,
   revoked_at timestamptz,
   last_used_at timestamptz,
@@ -5084,24 +5403,26 @@ create policy "users read the access they were given" on public.mcp_access
 revoke all on public.mcp_access from public, anon, authenticated, service_role;
 grant select (
   id, account_tool_environment_id, account_tool_instance_id, granted_by, name, user_id, client_id, allowed_tools, read_only,
-  expires_at, revoked_at, last_used_at, last_client, created_at
+  requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at
 ) on public.mcp_access to authenticated;
 
-comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and programs of users. The owner needs no row.';
+comment on table public.mcp_access is 'Who may use the MCP servers of a toolbox through the function mcp: holders of access tokens, users, and applications of users. The owner needs no row.';
 comment on column public.mcp_access.id is 'Names it when it is revoked.';
 comment on column public.mcp_access.account_tool_environment_id is 'The toolbox.';
 comment on column public.mcp_access.account_tool_instance_id is 'The one instance it is for; null: every MCP server of the toolbox.';
-comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of a program, also while it is shared with them.';
-comment on column public.mcp_access.name is 'Display name, written by who gave it; of a program, what it calls itself.';
+comment on column public.mcp_access.granted_by is 'Who gave it. It counts while the toolbox is theirs; of an application, also while it is shared with them.';
+comment on column public.mcp_access.name is 'Display name, written by who gave it; of an application, what it calls itself.';
 comment on column public.mcp_access.token_hash is 'SHA-256 in hex of the access token; null where a user is named. Not readable by users.';
 comment on column public.mcp_access.user_id is 'Who may come in, signed in to this project; null for a token.';
-comment on column public.mcp_access.client_id is 'The program that may act for that user, as sign-in names it; null: the user themself.';
+comment on column public.mcp_access.client_id is 'The application that may act for that user, as sign-in names it; null: the user themself.';
 comment on column public.mcp_access.allowed_tools is 'Names of the tools that may be used; null: all.';
 comment on column public.mcp_access.read_only is 'Only tools that their server calls read-only (readOnlyHint) may be used.';
+comment on column public.mcp_access.requests_per_minute is 'Requests that may be made by way of it in a minute; null: as many as of anybody.';
+comment on column public.mcp_access.concurrent_requests is 'Requests by way of it that may be under way at once; null: as many as of anybody.';
 comment on column public.mcp_access.expires_at is 'Until then it counts; null: until it is revoked.';
 comment on column public.mcp_access.revoked_at is 'From then on it does not count.';
 comment on column public.mcp_access.last_used_at is 'When it was last used, to the minute.';
-comment on column public.mcp_access.last_client is 'What the program that used it then calls itself (its User-Agent).';
+comment on column public.mcp_access.last_client is 'What the client that used it then calls itself (its User-Agent).';
 comment on column public.mcp_access.created_at is 'When it was given.';
 
 -- supabase/schemas/functions/mcp_access.sql
@@ -5122,9 +5443,20 @@ $$;
 comment on function private.shared_mcp_access is
   'The access by which a toolbox, or the instance that is named, is shared with a user now.';
 
+create function private.mcp_limits(access public.mcp_access) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  select case when num_nonnulls(access.requests_per_minute, access.concurrent_requests) = 0 then '[]'::jsonb
+    else jsonb_build_array(jsonb_build_object(
+      'access', access.id, 'requests_per_minute', access.requests_per_minute, 'concurrent_requests', access.concurrent_requests
+    )) end
+$$;
+comment on function private.mcp_limits is 'The limits of an access, as the agent is told of them; an empty list where it has none.';
+
 create function private.open_mcp_access(
   toolbox public.account_tool_environments, instance_id uuid, token public.mcp_access, caller uuid, client text,
-  out is_open boolean, out access public.mcp_access
+  out is_open boolean, out access public.mcp_access, out limits jsonb
 )
 language plpgsql stable
 set search_path = ''
@@ -5135,6 +5467,7 @@ begin
   is_open := false;
   if token.id is not null then
     access := token;
+    limits := private.mcp_limits(token);
     is_open := coalesce(
       token.account_tool_environment_id = toolbox.id and token.granted_by = toolbox.user_id
         and (token.account_tool_instance_id is null or token.account_tool_instance_id = instance_id),
@@ -5168,11 +5501,13 @@ begin
     end if;
     access.read_only := access.read_only or coalesce(share.read_only, false);
   end if;
+  -- Those of the share count for all applications of its user.
+  limits := private.mcp_limits(access) || private.mcp_limits(share);
   is_open := true;
 end;
 $$;
 comment on function private.open_mcp_access is
-  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, and by which access; an owner needs none.';
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, by which access and within which limits; an owner needs none.';
 
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5225,11 +5560,12 @@ begin
     and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from client;
   insert into public.mcp_access (
     account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
-    read_only, expires_at
+    read_only, expires_at, requests_per_minute, concurrent_requests
   ) values (
     toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, client,
     case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
-    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
+    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision),
+    (p ->> 'requests_per_minute')::integer, (p ->> 'concurrent_requests')::integer
   )
   returning * into given;
   return jsonb_build_object('outcome', 'granted', 'access', to_jsonb(given) - 'token_hash');
@@ -5358,9 +5694,11 @@ begin
   );
   return jsonb_build_object(
     'outcome', 'access',
-    'who', coalesce('access:' || access.id, 'user:' || caller),
+    'who', case when of_token is null then 'user:' || caller || coalesce(':' || client, '') else 'access:' || access.id end,
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
+    'limits', opened.limits,
+    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -5374,7 +5712,7 @@ begin
 end;
 $$;
 comment on function public.find_mcp_access is
-  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5388,6 +5726,7 @@ declare
   token public.mcp_access;
   toolbox public.account_tool_environments;
   grants jsonb;
+  limits jsonb;
   used uuid[];
 begin
   perform private.require_keys(p, 'toolbox_id');
@@ -5407,15 +5746,15 @@ begin
   -- Each server as its own URL would open it, and those with the same access together.
   select
     coalesce(jsonb_agg(jsonb_build_object('instances', g.instances, 'tools', to_jsonb(g.tools), 'read_only', g.read_only) order by g.id nulls first), '[]'),
-    array_agg(g.id)
-  into grants, used
+    jsonb_agg(g.limits), array_agg(g.id)
+  into grants, limits, used
   from (
-    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only,
+    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only, o.limits,
       jsonb_agg(i.id order by i.id) as instances
     from public.account_tool_instances i
     cross join lateral private.open_mcp_access(toolbox, i.id, token, caller, client) o
     where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null and o.is_open
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
   ) g;
   -- Who may use the whole toolbox comes in also where it has no server; to others it is not there.
   if toolbox.id is null
@@ -5435,6 +5774,11 @@ begin
     'outcome', 'access',
     'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
     'grants', grants,
+    'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
+    'pins', (
+      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
+      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+    ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
       'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
@@ -5445,9 +5789,9 @@ begin
 end;
 $$;
 comment on function public.find_mcp_toolbox_access is
-  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), and where the machine is; token_unknown; token_expired; no_access.';
+  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), the limits of all that opens them, and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function private.shared_mcp_access, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
   public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,

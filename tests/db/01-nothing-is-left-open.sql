@@ -89,7 +89,7 @@ select set_eq(
      ('account_tool_environments', 'provisioning_lease'), ('account_tool_environments', 'provisioning_holder'),
      ('account_tool_environments', 'provisioning_leased_until'), ('account_tool_environments', 'machine_asked_at'),
      ('account_tool_environments', 'do_firewall_id'), ('account_tool_environments', 'do_action_id'),
-     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'enrolled_from'), ('account_tool_environments', 'looked_at'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'),
+     ('account_tool_environments', 'order_key'), ('account_tool_environments', 'enrolled_from'), ('account_tool_environments', 'looked_at'), ('account_tool_environments', 'dtma_boot'), ('account_tool_environments', 'dtma_sequence'), ('account_tool_instances', 'spec'), ('account_tool_instance_versions', 'spec'),
      ('account_tool_instances', 'view_run'), ('account_tool_instances', 'view_number'), ('account_tool_instances', 'view_applied_at'),
      ('tool_instance_operations', 'idempotency_key'), ('tool_instance_operations', 'previous_spec'),
      ('tool_instance_operations', 'request_fingerprint'), ('alert_channels', 'webhook_secret'), ('alert_channels', 'webhook_secret_key_id'),
@@ -136,6 +136,7 @@ select set_eq(
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
      ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)'),
      ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)'), ('find_mcp_toolbox_access(jsonb)'), ('revoke_mcp_client(jsonb)'), ('list_mcp_servers(jsonb)'),
+     ('get_mcp_pin(jsonb)'), ('set_mcp_pin(jsonb)'),
      ('get_mcp_use(jsonb)'), ('get_fleet(jsonb)'), ('set_agent_version(jsonb)'), ('get_catalog(jsonb)'), ('put_catalog_entry(jsonb)'),
      ('delete_catalog_entry(jsonb)'), ('list_quotas(jsonb)'), ('set_quota(jsonb)'), ('get_quota(jsonb)') $$,
   'the service role executes the RPCs only');

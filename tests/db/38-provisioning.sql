@@ -65,7 +65,7 @@ select is(enrol_toolbox(jsonb_build_object('toolbox_id', :'box', 'token_hash', e
 select is(count(*), 1::bigint, 'the other token is worth nothing then') from private.toolbox_enrolments where toolbox_id = :'box';
 select is((tests.box(:'box')).public_ip_address, null, 'where a droplet is, DigitalOcean says');
 select tests.step(:'box', '{"to_step": "boot", "set": {"do_droplet_id": 77, "do_droplet_name": "droplet-1"}}') \g /dev/null
-select private.advance_tool_environment(:'box', 'awaiting_heartbeat', 'active') \g /dev/null
+update account_tool_environments set last_heartbeat_at = clock_timestamp() where id = :'box';
 select is((tests.box(:'box')).provisioning_step, 'boot', 'an early heartbeat does not skip the address');
 select tests.step(:'box', '{"to_step": "agent", "to_status": "awaiting_heartbeat", "set": {"public_ip_address": "192.0.2.7"}}') \g /dev/null
 select results_eq(

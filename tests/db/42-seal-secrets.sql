@@ -27,33 +27,36 @@ select is(private.secret_keys(s::jsonb)::text, keys, 'keys of ' || s) from (valu
 select throws_ok(format($$ select tests.deploy('c0000000-0000-4000-8000-000000000006', 'x', %L) $$, jsonb_build_object('spec', s::jsonb)), '23514', null, 'headers are in envelopes: ' || s)
 from unnest(array['{"image": "x", "mcp_headers": {"x": "y"}}', '{"image": "x", "mcp_headers": {"x": {"value": "y"}}}']) s;
 
--- An update under way keeps the spec before it, so that there are three secrets: two specs and a webhook.
+-- An update under way keeps the spec before it, and so do versions, of which the newest is the spec of the row.
+-- So there are two specs, two versions and a webhook.
 select tests.begin('{"action": "update", "to_status": "deploying", "spec": {"image": "slow:1", "env": {"TOKEN": {"key_id": null, "value": "NEW"}}}}') #>> '{operation,id}' as operation \gset
-select is(tests.keys(), 'account_tool_instances.spec plain 1, alert_channels.webhook_secret plain 1, tool_instance_operations.previous_spec plain 1', 'nothing is sealed yet');
+select is(tests.keys(), 'account_tool_instance_versions.spec plain 2, account_tool_instances.spec plain 1, alert_channels.webhook_secret plain 1, tool_instance_operations.previous_spec plain 1', 'nothing is sealed yet');
 select is(tests.to_seal('k1'), tests.nothing(), 'nothing is under that key');
 create temp table due on commit drop as select tests.to_seal('plain') as due;
-select results_eq($$ select s ->> 'operation_id', s ->> 'instance_id', s ->> 'toolbox_id', s #>> '{spec,env,TOKEN,value}' from due, jsonb_array_elements(due -> 'specs') s order by 1 nulls first $$,
-  format($$ values (null, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'NEW'),
-    (%L, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'SECRET') $$, :'operation'), 'both specs are given out');
+select results_eq($$ select s ->> 'operation_id', (s ->> 'generation')::int, s ->> 'instance_id', s ->> 'toolbox_id', s #>> '{spec,env,TOKEN,value}' from due, jsonb_array_elements(due -> 'specs') s order by 1 nulls first, 2 nulls first $$,
+  format($$ values (null, null, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'NEW'),
+    (null, 1, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'SECRET'),
+    (null, 2, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'NEW'),
+    (%L, null, 'c0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000001', 'SECRET') $$, :'operation'), 'all specs are given out');
 select is(due -> 'webhooks', jsonb_build_array(jsonb_build_object('channel_id', 'd0000000-0000-4000-8000-000000000001',
   'webhook_secret', 'whsec_' || encode(sha256('x'), 'base64'), 'webhook_secret_key_id', null)), 'and the secret of the webhook') from due;
 
 select count(*) as told from tool_instance_events \gset
 select to_jsonb(tests.instance()) - array['spec', 'updated_at'] as before \gset
-select is(tests.put(due, '0000000a'), 3, 'all three are written') from due;
-select is(tests.keys(), 'account_tool_instances.spec 0000000a 1, alert_channels.webhook_secret 0000000a 1, tool_instance_operations.previous_spec 0000000a 1', 'all is sealed');
+select is(tests.put(due, '0000000a'), 4, 'all are written, the newest version with its row') from due;
+select is(tests.keys(), 'account_tool_instance_versions.spec 0000000a 2, account_tool_instances.spec 0000000a 1, alert_channels.webhook_secret 0000000a 1, tool_instance_operations.previous_spec 0000000a 1', 'all is sealed');
 select is(tests.to_seal('plain', '0000000b'), tests.nothing(), 'nothing is left to do');
 select is(to_jsonb(tests.instance()) - array['spec', 'updated_at'], :'before'::jsonb, 'nothing else has changed');
 select is(count(*), :told::bigint, 'and nothing is told of it') from tool_instance_events;
 
 -- Under another root secret, all comes again. What was written meanwhile is not written over.
 update due set due = tests.to_seal('plain', '0000000a');
-select is(jsonb_array_length(due -> 'specs') || ' ' || jsonb_array_length(due -> 'webhooks'), '2 1', 'the key is to go') from due;
+select is(jsonb_array_length(due -> 'specs') || ' ' || jsonb_array_length(due -> 'webhooks'), '4 1', 'the key is to go') from due;
 update account_tool_instances set spec = jsonb_set(spec, '{image}', '"other:1"');
 update alert_channels set webhook_secret = 'whsec_' || repeat('Ab1+', 10);
 select is((select webhook_secret_key_id from alert_channels), null, 'a secret that a user writes is plain text');
-select is(tests.put(due, '0000000b'), 1, 'what is as it was is written') from due;
-select is(tests.keys(), 'account_tool_instances.spec 0000000a 1, alert_channels.webhook_secret plain 1, tool_instance_operations.previous_spec 0000000b 1', 'the rest waits');
+select is(tests.put(due, '0000000b'), 2, 'what is as it was is written') from due;
+select is(tests.keys(), 'account_tool_instance_versions.spec 0000000a 1, account_tool_instance_versions.spec 0000000b 1, account_tool_instances.spec 0000000a 1, alert_channels.webhook_secret plain 1, tool_instance_operations.previous_spec 0000000b 1', 'the rest waits');
 select is(tests.try('owner', 'update alert_channels set webhook_secret_key_id = ''0000000a'''), '42501', 'the owner seals nothing');
 select throws_ok(format('update alert_channels set webhook_secret = %L, webhook_secret_key_id = %L', s, k), '23514', null, 'no secret: ' || s)
 from (values ('whsec_' || repeat('Ab1+', 10), '0000000a'), (repeat('A', 100), null), ('AAAA', '0000000a')) v (s, k);
@@ -62,7 +65,7 @@ from (values ('whsec_' || repeat('Ab1+', 10), '0000000a'), (repeat('A', 100), nu
 insert into account_tool_instances (account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec)
 select 'e0000000-0000-4000-8000-000000000001', '00000000-0000-0000-0000-000000000001', 'many ' || n, 'many-' || n,
   jsonb_build_object('image', 'x', 'env', jsonb_build_object('A', jsonb_build_object('key_id', null, 'value', n))) from generate_series(1, 250) n;
-select is(jsonb_array_length(tests.to_seal('plain') -> 'specs'), 200, 'no more than 200 rows');
+select is(jsonb_array_length(tests.to_seal('plain') -> 'specs'), 400, 'no more than 200 rows of each kind');
 update account_tool_instances set spec = jsonb_set(spec, '{env,A,value}', to_jsonb(repeat('x', 100000))) where instance_name_on_toolbox like 'many %';
 select is(jsonb_array_length(tests.to_seal('plain') -> 'specs'), 10, 'nor much more than a megabyte');
 

@@ -131,7 +131,13 @@ Deno.test("every refusal has its status, its code and the envelope", async (t) =
   await t.step("405: the path exists for other methods, and says which", async () => {
     for (const { path, methods } of await byPath()) {
       for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) => !methods.includes(method))) {
-        const values = { toolboxId: world.toolboxId, instance: id, accessId: UNKNOWN, clientId: "chat-app" };
+        const values = {
+          toolboxId: world.toolboxId,
+          instance: id,
+          accessId: UNKNOWN,
+          clientId: "chat-app",
+          generation: "1",
+        };
         const reply = await tools.request(filled(path, values), { method });
         refused(reply, 405, "method_not_allowed");
         const allowed = (reply.headers.get("allow") ?? "").split(/,\s*/);
@@ -296,7 +302,13 @@ Deno.test("a browser may call every route, and read what it needs of the answers
   const { tools } = world.owner;
   const origin = "https://console.example";
   const wanted = ["authorization", "x-client-info", "apikey", "content-type", "idempotency-key", "prefer"];
-  const values = { toolboxId: world.toolboxId, instance: "any name ü/%", accessId: UNKNOWN, clientId: "chat-app" };
+  const values = {
+    toolboxId: world.toolboxId,
+    instance: "any name ü/%",
+    accessId: UNKNOWN,
+    clientId: "chat-app",
+    generation: "1",
+  };
 
   await t.step("the preflight of every documented route, without a token", async () => {
     for (const { method, path } of await routes("toolbox-tools")) {

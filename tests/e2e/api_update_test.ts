@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import {
   codeOf,
   describe,
+  docker,
   endpoint,
+  type Envelope,
   environmentOf,
   eventLogFaults,
   eventually,
@@ -157,7 +159,144 @@ Deno.test("update: the new version runs, or the old one still does and the answe
     assert.equal(statuses.at(-1), "running", statuses.join(" "));
     assert.deepEqual(eventLogFaults(await world.db.events(id)), []);
   });
+
+  await t.step("back to a version: its image, its values, its limits", async () => {
+    const deployed = await tools.deploy("versioned", {
+      environmentVariables: { SAMPLE_GREETING: "hej", API_KEY: "first" },
+      resources: { memory: "80Mi" },
+    }, { wait: 30 });
+    assert.equal(deployed.status, 201, describe(deployed));
+    const { instanceId } = deployed.json;
+    const broken = { SAMPLE_GREETING: "broken", API_KEY: "second" };
+    const updated = await tools.update(instanceId, {
+      dockerImage: SAMPLE_IMAGE_V2,
+      environmentVariables: broken,
+      resources: { memory: "96Mi" },
+    }, { wait: 30 });
+    assert.equal(updated.status, 200, describe(updated));
+
+    const listed = await tools.versions(instanceId);
+    assert.equal(listed.status, 200, describe(listed));
+    const [now, first, ...others] = listed.json.versions;
+    assert.deepEqual(others, []);
+    assert.deepEqual([now.generation, now.current, now.image], [2, true, SAMPLE_IMAGE_V2]);
+    assert.deepEqual(
+      [first.generation, first.current, first.rollback_image],
+      [1, false, SAMPLE_IMAGE],
+      "no registry has it",
+    );
+    assert.deepEqual([first.actor_kind, first.actor_id], ["user", world.owner.userId]);
+    assert.ok(first.ran_at && now.ran_at && first.image_digest !== now.image_digest, describe(listed));
+    assert.deepEqual(
+      first.differences.map((one: { field: string; hidden: boolean }) => [one.field, one.hidden]),
+      [
+        ["environmentVariables.API_KEY", true],
+        ["environmentVariables.SAMPLE_GREETING", true],
+        ["dockerImage", false],
+        ["resources.memory", false],
+      ],
+    );
+    assert.ok(!/hej|broken|"(first|second)"/.test(listed.text), describe(listed));
+
+    const { stranger } = world;
+    assert.equal((await stranger.tools.on(world.toolboxId).versions(instanceId)).status, 404);
+    assert.equal(codeOf(await stranger.tools.on(world.toolboxId).rollBack(instanceId, 1)), "toolbox_not_found");
+    assert.equal(codeOf(await tools.rollBack(instanceId, 7)), "version_not_kept");
+    assert.equal((await world.db.instance(instanceId))?.generation, 2);
+
+    const idempotencyKey = crypto.randomUUID();
+    const back = await tools.rollBack(instanceId, 1, { wait: 30, idempotencyKey });
+    assert.equal(back.status, 200, describe(back));
+    assert.equal(back.json.tool_instance.image, SAMPLE_IMAGE);
+    const environment = await environmentOf(endpoint(back.json.tool_instance));
+    assert.deepEqual([environment.values.SAMPLE_RELEASE, environment.values.SAMPLE_GREETING], ["1", "hej"]);
+    const container = await world.docker.container(instanceId);
+    assert.ok(container.Config.Env.includes("API_KEY=first"));
+    assert.equal(identity(container).memory, 80 << 20);
+    const repeated = await tools.rollBack(instanceId, 1, { wait: 30, idempotencyKey });
+    assert.equal(repeated.json.operation.id, back.json.operation.id, describe(repeated));
+    const { json } = await tools.versions(instanceId);
+    assert.deepEqual([json.versions[0].generation, json.versions[0].restores], [3, 1]);
+    assert.equal(json.versions[0].image_digest, first.image_digest);
+    // The secrets of what is kept are sealed as those of the instance are.
+    const kept = await world.db.rows<{ spec: { env: Record<string, Envelope> } }>(
+      "select spec from public.account_tool_instance_versions where tool_instance_id = :'id'",
+      { id: instanceId },
+    );
+    assert.equal(kept.length, 3);
+    for (const { spec } of kept) {
+      assert.ok(Object.values(spec.env).every((value) => value.key_id), JSON.stringify(spec));
+    }
+  });
+
+  await t.step("back to a version whose tag has moved on: the image that ran then", async () => {
+    await using registry = await Registry.start();
+    const image = `${registry.host}/moved:1`;
+    await registry.push(SAMPLE_IMAGE, image);
+    const first = await tools.update("versioned", { dockerImage: image }, { wait: 30 });
+    assert.equal(first.status, 200, describe(first));
+    await registry.push(SAMPLE_IMAGE_V2, image);
+    const second = await tools.update("versioned", { dockerImage: image }, { wait: 30 });
+    assert.equal(second.status, 200, describe(second));
+    assert.equal((await environmentOf(endpoint(second.json.tool_instance))).values.SAMPLE_RELEASE, "2");
+    const { versions } = (await tools.versions("versioned")).json;
+    assert.equal(versions[0].image, versions[1].image);
+    assert.match(versions[1].rollback_image, /moved:1@sha256:[0-9a-f]{64}$/);
+    const back = await tools.rollBack("versioned", versions[1].generation, { wait: 30 });
+    assert.equal(back.status, 200, describe(back));
+    assert.equal(back.json.tool_instance.image, versions[1].rollback_image, "the answer says which");
+    assert.equal((await environmentOf(endpoint(back.json.tool_instance))).values.SAMPLE_RELEASE, "1");
+    assert.equal(back.json.tool_instance.image_digest, first.json.tool_instance.image_digest);
+    assert.equal((await tools.remove("versioned", { wait: 30 })).status, 200);
+  });
 });
+
+/** A registry, Debian's `docker-registry`, which goes with its images. */
+class Registry implements AsyncDisposable {
+  readonly #pushed = new Set<string>();
+
+  private constructor(readonly host: string, readonly folder: string, readonly process: Deno.ChildProcess) {}
+
+  static async start(): Promise<Registry> {
+    const folder = await Deno.makeTempDir();
+    const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const host = `127.0.0.1:${free.addr.port}`;
+    free.close();
+    const storage = { filesystem: { rootdirectory: `${folder}/data` } };
+    // JSON is YAML too.
+    await Deno.writeTextFile(
+      `${folder}/config.yml`,
+      JSON.stringify({ version: "0.1", storage, http: { addr: host }, log: { level: "error" } }),
+    );
+    const process = new Deno.Command("docker-registry", {
+      args: ["serve", `${folder}/config.yml`],
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const registry = new Registry(host, folder, process);
+    await eventually("the registry answers", async () => {
+      const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
+      await answer?.body?.cancel();
+      return answer?.ok || undefined;
+    });
+    return registry;
+  }
+
+  /** Gives what `image` is here that name in the registry, and takes the name off this machine. */
+  async push(image: string, name: string): Promise<void> {
+    this.#pushed.add(name);
+    await docker("tag", image, name);
+    await docker("push", name);
+    await docker("rmi", name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const name of this.#pushed) await docker("rmi", name).catch(() => {});
+    this.process.kill();
+    await this.process.status;
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
 
 Deno.test("logs: the end, a time, a stream", async (t) => {
   await using world = await startWorld();

@@ -186,6 +186,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
       instance: victim.id,
       accessId: crypto.randomUUID(),
       clientId: "chat-app",
+      generation: "1",
     };
     const calls = [...paths].flatMap((path) =>
       METHODS.map((method) => ({ method, url: world.functionUrl + filled(path, values) }))
@@ -427,12 +428,14 @@ async function documented(world: World, victim: Victim): Promise<Documented[]> {
   for (const { method, path, hasBody } of await routes("toolbox-tools")) {
     for (const instance of path.includes("{instance}") ? [victim.id, victim.name] : [""]) {
       const route = world.functionUrl +
-        filled(path, { toolboxId, instance, accessId: crypto.randomUUID(), clientId: "chat-app" });
+        filled(path, { toolboxId, instance, accessId: crypto.randomUUID(), clientId: "chat-app", generation: "1" });
       const isOwn = method === "GET" && !path.includes("{");
       if (!hasBody) {
         calls.push({ route, call: { method }, isOwn });
       } else if (path.endsWith("/mcp-access")) {
         calls.push({ route, call: { method, json: { name: "intruder" } }, isOwn });
+      } else if (path.endsWith("/mcp/pin")) {
+        calls.push({ route, call: { method, json: { fingerprint: "0".repeat(64) } }, isOwn });
       } else if (method === "PATCH") {
         calls.push({ route, call: { method, json: { baseConfigOverrideJson: { command: ["--stdio"] } } }, isOwn });
       } else {

@@ -8,6 +8,7 @@ import {
   type Actor,
   type ConfigOverride,
   describe,
+  eventually,
   type Reply,
   send,
   startWorld,
@@ -146,6 +147,34 @@ Deno.test("a URL and a token are all that a client needs, and a token opens what
     assert.ok(!shown.text.includes("uptime"), describe(shown));
   });
 
+  await t.step("a token may be given a limit of its own, and a refusal says when to come again", async () => {
+    const given = await give(world.owner, { name: "seldom", instanceId: stdio, requestsPerMinute: 3 });
+    for (let i = 0; i < 3; i++) assert.equal((await ask(given, initialize())).status, 200);
+    const reply = await ask(given, initialize());
+    assert.equal(reply.status, 429, describe(reply));
+    assert.match(reply.json.error.message, /3 a minute/);
+    const after = Number(reply.headers.get("retry-after"));
+    assert.ok(after >= 1 && after <= 20, describe(reply));
+    // By the URL of the toolbox it is the same access.
+    const all = world.ready.url + `/functions/v1/mcp/toolbox/${world.toolboxId}`;
+    assert.equal((await ask({ ...given, url: all }, initialize())).status, 429);
+    const other = await give(world.owner, { name: "two at once", instanceId: stdio, concurrentRequests: 2 });
+    const sessions = [await ask(other, initialize()), await ask(other, initialize())];
+    const streams: Response[] = [];
+    for (const begun of sessions) streams.push(await listen(other, begun));
+    const refused = await ask(other, initialize());
+    assert.equal(refused.status, 429, describe(refused));
+    assert.ok(refused.headers.has("retry-after"));
+    await Promise.all(streams.map((stream) => stream.body!.cancel()));
+    await eventually("room again", async () => (await ask(other, initialize())).status === 200 || undefined);
+    const listed = await world.owner.tools.request(`/${world.toolboxId}/mcp-access`);
+    const limits = (of: string) => {
+      const access = listed.json.access.find(({ id }: { id: string }) => id === of);
+      return [access.requests_per_minute, access.concurrent_requests];
+    };
+    assert.deepEqual([limits(given.id), limits(other.id)], [[3, null], [null, 2]]);
+  });
+
   await t.step("read-only shows and calls what the server calls read-only", async () => {
     const given = await give(world.owner, { name: "reads", instanceId: http, readOnly: true });
     const { client } = await connect(given);
@@ -230,8 +259,8 @@ function ask({ url, token }: Given, json: unknown, headers: Record<string, strin
 }
 
 /** A session's stream of what the server says by itself. */
-async function listen(given: Given): Promise<Response> {
-  const begun = await ask(given, initialize());
+async function listen(given: Given, begun?: Reply): Promise<Response> {
+  begun ??= await ask(given, initialize());
   const headers = {
     accept: "text/event-stream",
     authorization: `Bearer ${given.token}`,

@@ -216,6 +216,63 @@ Deno.test(options, async (t) => {
     refused(await ask(theirs, url(one)));
   });
 
+  await t.step("an application that is given the URL of a toolbox uses its servers, as its user chose", async () => {
+    const all = url(`toolbox/${world.toolboxId}`);
+    for (const typed of [all, `${all}/`, url(`toolbox/${world.toolboxId.toUpperCase()}`)]) {
+      const reply = await send(typed, { method: "POST", json: initialize, headers: { accept } });
+      assert.equal(reply.status, 401, describe(reply));
+      const at = /^Bearer resource_metadata="(.*)"$/.exec(reply.headers.get("www-authenticate")!)?.[1];
+      assert.equal((await send(at!)).json.resource, typed);
+    }
+    const forms = [
+      `${all}/oauth-protected-resource`,
+      `${all}/.well-known/oauth-protected-resource`,
+      url(`.well-known/oauth-protected-resource/toolbox/${world.toolboxId}`),
+    ];
+    for (const at of forms) assert.equal((await send(at)).json?.resource, all, at);
+    const hosts = await owner.tools.request(`/${world.toolboxId}/mcp`);
+    assert.equal(hosts.json.public_url, all, describe(hosts));
+    assert.ok(
+      hosts.json.hosts.some((host: { text: string; auth: string }) => host.auth === "oauth" && host.text === all),
+    );
+    assert.equal((await stranger.tools.request(`/${world.toolboxId}/mcp`)).status, 404);
+
+    const whole = new App("Whole");
+    await whole.finish(await approve(owner.client, await whole.ask(all)));
+    const reply = await ask(whole, all);
+    refused(reply);
+    const grant = new URL(reply.json.error.data.grant_url);
+    assert.deepEqual([...grant.searchParams], [
+      ["client_id", whole.client!.client_id],
+      ["server", `toolbox/${world.toolboxId}`],
+    ]);
+    // One server first, with one tool; then all.
+    const part = (id: string) => `${id === one ? "one" : "two"}-${id.slice(0, 8)}`;
+    const chosen = await letIn(owner, world.toolboxId, whole, { instanceId: one, allowedTools: ["add"] });
+    const { client } = await whole.connect(all);
+    assert.deepEqual((await client.listTools()).tools.map(({ name }) => name), [`${part(one)}__add`]);
+    const sum = await client.callTool({ name: `${part(one)}__add`, arguments: { a: 2, b: 3 } });
+    assert.deepEqual(sum.content, [{ type: "text", text: "5" }]);
+    const given = await letIn(owner, world.toolboxId, whole, {});
+    assert.equal(
+      (await client.listTools()).tools.length,
+      5,
+      "of the other server all, of this one what was chosen for it",
+    );
+    const path = (id: string) => `/${world.toolboxId}/mcp-access/${id}`;
+    assert.equal((await owner.tools.request(path(chosen), { method: "DELETE" })).status, 200);
+    assert.equal((await client.listTools()).tools.length, 8);
+    assert.equal((await owner.tools.request(path(given), { method: "DELETE" })).status, 200);
+    await assert.rejects(client.listTools(), /has not been let in/);
+    await client.close();
+    refused(await ask(whole, all));
+    // No more of somebody's toolbox than was shared with the user, whichever URL is asked.
+    const theirs = new App("Theirs, whole");
+    await theirs.finish(await approve(stranger.client, await theirs.ask(all)));
+    refused(await ask(theirs, all));
+    refused(await ask(theirs, url(`toolbox/${crypto.randomUUID()}`)));
+  });
+
   await t.step("another user's token and another instance are refused alike", async () => {
     const nobody = new App("Nobody's");
     const third = await signUp(world.ready, "third@toolbox.local");

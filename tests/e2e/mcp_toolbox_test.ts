@@ -27,7 +27,8 @@ interface Given {
 }
 
 Deno.test("one URL has the tools of every server, and an access holds there as at each server's own", async (t) => {
-  await using world = await startWorld();
+  // A minute without use is three seconds here.
+  await using world = await startWorld({ dtmaEnv: { DTMA_IDLE_MINUTE: "3" } });
   const stdio = await deploy(world, "Over stdio", { transport: "stdio", command: ["--stdio"] });
   const http = await deploy(world, "Over http", {});
   const part = (id: string) => `over-${id === stdio ? "stdio" : "http"}-${id.slice(0, 8)}`;
@@ -128,6 +129,161 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
     await new Promise((go) => setTimeout(go, 3000));
     assert.deepEqual((await world.owner.tools.request(path)).json.usage, before);
   });
+
+  await t.step("a server that nobody uses is stopped, is there all the same, and a call starts it", async () => {
+    const { owner } = world;
+    const id = await deploy(world, "Seldom used", { idleMinutes: 1 });
+    const name = `seldom-used-${id.slice(0, 8)}__add`;
+    const evidence = "stopped after 1 minute without use; the next call starts it";
+    const idle = () =>
+      eventually("the row says that it is idle", async () => {
+        const found = await world.db.instance(id);
+        return found?.status_on_toolbox === "stopped" && found.mcp_health?.state === "idle" ? found : undefined;
+      });
+    const row = await idle();
+    assert.equal(row.desired_status, "running");
+    assert.equal(row.instance_error_code, null);
+    assert.equal(row.mcp_health?.evidence, evidence);
+    const seen = (await owner.tools.get(id)).json.tool_instance;
+    assert.equal(seen.status_on_toolbox, "stopped");
+    assert.equal(seen.mcp.evidence, evidence);
+
+    const { client } = await connect({ token: owner.token, url });
+    assert.ok((await tools(client)).includes(name), "it is listed");
+    assert.equal((await owner.tools.get(id)).json.tool_instance.mcp.state, "idle", "without its start");
+    const begun = performance.now();
+    const result = await client.callTool({ name, arguments: { a: 2, b: 3 } });
+    console.log(`a call started the sample server and was answered after ${Math.round(performance.now() - begun)} ms`);
+    assert.deepEqual(result.content, [{ type: "text", text: "5" }]);
+    await client.close();
+
+    await idle();
+    const alone = await connect({ token: owner.token, url: `${world.ready.url}/functions/v1/mcp/${id}` });
+    assert.deepEqual(await tools(alone.client), own);
+    await alone.client.close();
+
+    await idle();
+    assert.equal((await owner.tools.stop(id, { wait: 30 })).status, 200);
+    const refused = await ask({ token: owner.token, url: `${world.ready.url}/functions/v1/mcp/${id}` }, initialize());
+    assert.equal(refused.status, 503, describe(refused));
+    assert.match(refused.text, /the tool is stopped/);
+    const stopped = (await owner.tools.get(id)).json.tool_instance;
+    assert.deepEqual([stopped.status_on_toolbox, stopped.desired_status], ["stopped", "stopped"]);
+  });
+
+  // Tools that are pinned, on a server whose tools become others when its tool `drift` is called.
+  for (const kind of ["http", "stdio"]) {
+    const command = kind === "stdio" ? ["--stdio", "--drift"] : ["--drift"];
+    const id = await deploy(world, `Drifts ${kind}`, kind === "stdio" ? { transport: "stdio", command } : { command });
+    const ownUrl = `${world.ready.url}/functions/v1/mcp/${id}`;
+    const owner = { token: world.owner.token, url: ownUrl };
+    const pin = (method = "GET", json?: unknown, actor = world.owner) =>
+      actor.tools.request(`/${world.toolboxId}/tools/${id}/mcp/pin`, { method, ...(json !== undefined && { json }) });
+    const drift = { method: "tools/call", params: { name: "drift", arguments: {} } };
+    const isHeld = (reply: Reply) => reply.status === 409 && reply.json.error.data.code === "mcp_tools_changed";
+
+    await t.step(`pinned tools that change in an open session are not shown, then held back: ${kind}`, async () => {
+      const first = await pin();
+      assert.equal(first.json.pin.accepted, null, describe(first));
+      const fingerprint = first.json.pin.current_fingerprint;
+      const other = await pin("PUT", { fingerprint: "0".repeat(64) });
+      assert.equal(other.status, 409, describe(other));
+      assert.equal(other.json.error.code, "mcp_tools_changed");
+      for (
+        const reply of [await pin("GET", undefined, world.stranger), await pin("DELETE", undefined, world.stranger)]
+      ) {
+        assert.equal(reply.status, 404, describe(reply));
+      }
+      assert.equal((await pin("PUT", { fingerprint }, world.stranger)).status, 404);
+      const put = await pin("PUT", { fingerprint });
+      assert.equal(put.status, 200, describe(put));
+      assert.equal(put.json.pin.accepted.tool_count, 5);
+      const { client } = await connect(owner);
+      assert.deepEqual(await tools(client), ["add", "drift", "echo", "environment", "uptime"]);
+      await client.callTool(drift.params);
+      const listed = await client.listTools().then(({ tools }) => tools, () => []);
+      assert.ok(!JSON.stringify(listed).includes("passwords"), "what was not accepted is not shown");
+      await eventually("the change is heard", async () => isHeld(await ask(owner, initialize())) || undefined);
+      await assert.rejects(client.callTool({ name: "add", arguments: { a: 1, b: 1 } }), /its tools changed/);
+      await assert.rejects(client.listTools(), /its tools changed/);
+      await client.close();
+    });
+
+    await t.step(`it is held back from everybody who comes by a public URL, in every form: ${kind}`, async () => {
+      const given = await give(world.owner, { name: "one", instanceId: id });
+      await give(world.owner, { name: "shared", instanceId: id, userId: world.stranger.userId });
+      const shared = { token: world.stranger.token, url: ownUrl };
+      const list = { jsonrpc: "2.0", id: 8, method: "tools/list" };
+      for (const who of [owner, given, shared]) {
+        const batch = await ask(who, [list, { jsonrpc: "2.0", id: 9, ...drift }]);
+        assert.equal(batch.status, 409, describe(batch));
+        assert.deepEqual(batch.json.map(({ id }: { id: number }) => id), [8, 9]);
+        for (const reply of [await ask(who, list), await alone(who, "tools/call", drift.params)]) {
+          assert.ok(isHeld(reply), describe(reply));
+          assert.match(reply.json.error.message, /until its owner has seen the difference/);
+        }
+        const listening = { accept: "text/event-stream", authorization: `Bearer ${who.token}` };
+        assert.ok(isHeld(await send(ownUrl, { headers: listening })));
+      }
+      const name = `drifts-${kind}-${id.slice(0, 8)}`;
+      const { client } = await connect({ token: world.owner.token, url });
+      const there = (await client.listTools()).tools;
+      assert.ok(!there.some((tool) => tool.name.startsWith(name)), "its tools are not there");
+      assert.ok(there.some((tool) => tool.name.startsWith(part(http))), "and hide no others");
+      assert.match(
+        there.find((tool) => tool.name === UNAVAILABLE)!.description!,
+        new RegExp(`${name} \\(its tools changed`),
+      );
+      const failed = await client.callTool({ name: `${name}__add`, arguments: { a: 1, b: 1 } });
+      assert.match(JSON.stringify(failed), /is not available: its tools changed/);
+      await client.close();
+      const stateless = await alone({ token: world.owner.token, url }, "tools/list", {});
+      assert.ok(!stateless.text.includes("passwords"), describe(stateless));
+    });
+
+    if (kind === "stdio") continue;
+    await t.step("the owner sees the difference, accepts it, and it works again", async () => {
+      await world.agent.stop("SIGKILL");
+      await world.agent.start();
+      const answers: Reply[] = [];
+      await eventually("held back by an agent that was started anew", async () => {
+        answers.push(await ask(owner, initialize()));
+        return isHeld(answers.at(-1)!) || undefined;
+      });
+      assert.ok(!answers.some(({ status }) => status === 200), answers.map(describe).join("\n"));
+      const { json: { pin: seen } } = await pin();
+      assert.deepEqual([seen.added, seen.removed], [[], []]);
+      const [{ name, before, after }] = seen.changed;
+      assert.equal(name, "echo");
+      assert.doesNotMatch(before.description, /passwords/);
+      assert.match(after.description, /passwords/);
+      const view = (await world.owner.tools.get(id)).json.tool_instance;
+      assert.equal(view.mcp_pinned_fingerprint, seen.accepted.fingerprint);
+      assert.equal(view.mcp.tools_fingerprint, seen.current_fingerprint);
+      const accepted = await pin("PUT", { fingerprint: seen.current_fingerprint });
+      assert.equal(accepted.status, 200, describe(accepted));
+      const { client } = await connect(owner);
+      assert.equal((await client.listTools()).tools.length, 5);
+      await client.callTool({ name: "add", arguments: { a: 1, b: 1 } });
+      // Started anew, its tools are as they were first: nobody comes in between.
+      assert.equal((await world.owner.tools.restart(id, { wait: 30 })).status, 200);
+      const again = await ask(owner, initialize());
+      assert.ok(isHeld(again), describe(again));
+      await client.close();
+      assert.equal((await pin("DELETE")).status, 200);
+      const open = await ask(owner, initialize());
+      assert.equal(open.status, 200, describe(open));
+      const events = await world.db.rows(
+        "select action, actor_kind, reason from public.tool_instance_events where tool_instance_id = :'id' and action ~ '^tools_(p|a|u)' order by id",
+        { id },
+      );
+      assert.deepEqual(events, [
+        { action: "tools_pinned", actor_kind: "user", reason: null },
+        { action: "tools_accepted", actor_kind: "user", reason: "Changed: echo" },
+        { action: "tools_unpinned", actor_kind: "user", reason: null },
+      ]);
+    });
+  }
 });
 
 async function deploy(world: World, name: string, override: ConfigOverride): Promise<string> {

@@ -56,11 +56,17 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     await tools.list();
     await tools.get(id);
     await tools.logs(id);
+    await tools.versions(id);
     await tools.stop(id, { wait: 30 });
     await tools.start(id, { wait: 30 });
     await tools.restart(id, { wait: 30 });
     const updated = await tools.update(id, { environmentVariables: { API_KEY: CANARY, OTHER: CANARY } }, { wait: 30 });
     assert.equal(updated.status, 200, describe(updated));
+    const versions = await tools.versions(id);
+    const { field, hidden } = versions.json.versions[1].differences[0];
+    assert.deepEqual([field, hidden], ["environmentVariables.OTHER", true], describe(versions));
+    const back = await tools.rollBack(id, 1, { wait: 30 });
+    assert.equal(back.status, 200, describe(back));
     for (const action of ["list", "get", "logs", "stop", "start", "restart"]) {
       await invoke(client, { toolboxId: world.toolboxId, action, instanceId: id }, { prefer: "wait=30" });
     }
@@ -146,6 +152,8 @@ Deno.test("a secret in environmentVariables never comes back", async (t) => {
     }
     const { error } = await client.from("account_tool_instances").select("spec");
     assert.equal(error?.code, "42501", "the owner cannot read specs");
+    const kept = await client.from("account_tool_instance_versions").select("spec");
+    assert.equal(kept.error?.code, "42501", "nor those of versions");
     for (const table of ["tool_instance_events", "tool_instance_operations"]) {
       clean(JSON.stringify(await world.db.rows(`select * from public.${table}`)), `all of ${table}`);
     }

@@ -125,6 +125,47 @@ for (const recording of all.filter(({ api_version: version }) => version >= curr
   });
 }
 
+Deno.test("an agent that does not know a limit of an access is too old for it, and for nothing else", async () => {
+  await using world = await startWorld({ dtmaHttp: true });
+  const deployed = await world.owner.tools.deploy("a tool", { transport: "stdio", command: ["--stdio"] }, { wait: 30 });
+  assert.equal(deployed.status, 201, describe(deployed));
+  // What the first agents with this route know of a caller, and how they refuse what they do not know.
+  const known = ["who", "tools", "read_only", "client"];
+  await using agent = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    const caller = JSON.parse(decodeURIComponent(request.headers.get("x-toolbox-mcp-caller")!));
+    if (Object.keys(caller).every((name) => known.includes(name))) {
+      return Response.json({ jsonrpc: "2.0", id: 0, result: {} });
+    }
+    const problem = {
+      type: "about:blank",
+      title: "x",
+      status: 400,
+      detail: "x",
+      code: "invalid_body",
+      retryable: false,
+    };
+    return Response.json(problem, { status: 400, headers: { "content-type": "application/problem+json" } });
+  });
+  await world.db.execute(
+    "update public.account_tool_environments set dtma_port = :'port' where id = :'id'",
+    { id: world.toolboxId, port: String(agent.addr.port) },
+  );
+  for (const [limits, status] of [[{}, 200], [{ requestsPerMinute: 3 }, 502]] as const) {
+    const given = await world.owner.tools.request(`/${world.toolboxId}/mcp-access`, {
+      method: "POST",
+      json: { name: "laptop", instanceId: deployed.json.tool_instance.id, ...limits },
+    });
+    const { url, token } = given.json;
+    const reply = await send(url, {
+      method: "POST",
+      json: { jsonrpc: "2.0", id: 0, method: "initialize", params: {} },
+      headers: { accept: "application/json, text/event-stream", authorization: `Bearer ${token}` },
+    });
+    assert.equal(reply.status, status, describe(reply));
+    if (status === 502) assert.equal(reply.json.error.data.code, "agent_too_old", describe(reply));
+  }
+});
+
 Deno.test("an agent of an earlier version than can be commanded is seen, and refused by name", async () => {
   await using stack = await startStack({ dtma: false });
   const { ready } = stack;

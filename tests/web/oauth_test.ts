@@ -106,6 +106,33 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     assert.deepEqual(await toolsOf(app, url(one)), ["add"], "what was chosen before stays");
   });
 
+  await t.step("at the URL of the toolbox, the page offers all its servers at once", async () => {
+    const all = url(`toolbox/${ready.toolbox_id}`);
+    const whole = new App("Whole", callback);
+    await whole.ask(all);
+    await page.goto(String(whole.asked));
+    await page.getByText("“Whole”").waitFor();
+    await page.getByLabel("Calendar").check();
+    const gone = returned();
+    await page.getByRole("button", { name: "Let it in" }).click();
+    await whole.finish(String(await gone));
+    const parts = async () => new Set((await toolsOf(whole, all)).map((name) => name.split("__")[0]));
+    assert.deepEqual(await parts(), new Set([`calendar-${two.slice(0, 8)}`]));
+    await page.goto(`${web.url}/oauth/grant?client_id=${whole.client!.client_id}&server=toolbox%2F${ready.toolbox_id}`);
+    await page.getByText("“Whole”").waitFor();
+    assert.ok(await page.getByLabel("All servers of this toolbox, also those to come").isChecked());
+    await page.getByRole("button", { name: "Let it in" }).click();
+    await page.getByText("Done. Go back to the application").waitFor();
+    assert.equal((await parts()).size, 2);
+    await page.goto(`${web.url}/settings/applications`);
+    const heading = page.getByRole("heading", { name: "Whole" });
+    await page.getByText("All servers of local · all tools").waitFor();
+    await heading.locator("xpath=..").getByRole("button", { name: "Disconnect" }).click();
+    await page.getByRole("button", { name: "Disconnect Whole" }).click();
+    await heading.waitFor({ state: "detached" });
+    await assert.rejects(whole.connect(all), /has not been let in/);
+  });
+
   await t.step("an application that is not connected cannot be let in by a link", async () => {
     await page.goto(`${web.url}/oauth/grant?client_id=${crypto.randomUUID()}&server=${two}`);
     await page.getByText("This application is not connected to your account").waitFor();
@@ -121,6 +148,22 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await page.getByRole("button", { name: "Refuse" }).click();
     assert.equal((await gone).searchParams.get("error"), "access_denied");
     await page.waitForURL("**/callback?**");
+  });
+
+  await t.step("an application whose consent does not come through is left with nothing", async () => {
+    const other = new App("Third", callback);
+    await other.ask(url(one));
+    await page.goto(String(other.asked));
+    await page.getByText("“Third”").waitFor();
+    await page.getByLabel("Notes").check();
+    await page.getByLabel("Calendar").check();
+    await page.route("**/consent", (route) => route.request().method() === "POST" ? route.abort() : route.continue());
+    await page.getByRole("button", { name: "Let it in" }).click();
+    await page.getByRole("alert").getByText("could not be reached").waitFor();
+    await page.unroute("**/consent");
+    await page.goto(`${web.url}/settings/applications`);
+    await page.getByRole("heading", { name: NAME }).waitFor();
+    assert.equal(await page.getByRole("heading", { name: "Third" }).count(), 0);
   });
 
   await t.step("connected applications are listed; one server is taken back, then all", async () => {

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
-// Every page, wide and narrow, light and dark, empty, loading and failed: nothing for axe to find, nothing that the
-// Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
+// Every page, wide and narrow, light and dark, at 200 %, empty, loading and failed: nothing for axe to find, nothing that is lost where
+// there is less room, nothing that the Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
 
 import assert from "node:assert/strict";
 import { Database, signIn, signUp } from "../e2e/lib/mod.ts";
@@ -38,6 +38,45 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["operators-quotas", () => "/operators/quotas", "heading:How much users may have"],
 ];
 
+/** What a page says beside headings of columns, without what changes by itself. */
+function textsOf({ page }: Person): Promise<string[]> {
+  return page.evaluate(() => {
+    const texts = new Set<string>();
+    const walker = document.createTreeWalker(document.querySelector("main")!, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const { parentElement, textContent } = walker.currentNode;
+      const text = textContent?.trim() ?? "";
+      const isSeen = parentElement?.checkVisibility({ visibilityProperty: true }) ?? false;
+      const section = parentElement?.closest("section")?.querySelector("h2")?.textContent ?? "";
+      // What comes and goes by itself: containers of others, and lines that two minutes bring.
+      if (/^Other containers|^Machine, last hour/.test(section)) continue;
+      if (
+        isSeen && /[a-z]{2}/i.test(text) && !/\d/.test(text) &&
+        !parentElement?.closest("th, option, time, pre, [data-state-word]")
+      ) {
+        texts.add(text);
+      }
+    }
+    return [...texts];
+  });
+}
+
+/** Ends a process, unless it has ended with its companion. */
+function end(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound) && !String(error).includes("ESRCH")) throw error;
+  }
+}
+
+/** No more to scroll sideways than the page is wide. */
+async function fits({ page }: Person): Promise<void> {
+  const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(sideways <= 0, `it is ${sideways} px too wide`);
+}
+
 async function seen(person: Person, what: string): Promise<void> {
   const [role, name] = what.split(":") as ["link", string];
   await person.page.getByRole(role, { name, exact: true }).filter({ visible: true }).first().waitFor();
@@ -62,22 +101,26 @@ Deno.test("every page in every state", async (t) => {
     { email: demo.email },
   );
 
-  for (const look of [{}, { dark: true }, { width: 360, height: 740 }]) {
-    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "wide";
+  /** What each page says where there is room. */
+  const texts = new Map<string, string[]>();
+  for (const look of [{}, { dark: true }, { width: 360, height: 740 }, { zoomed: true }]) {
+    const name = "dark" in look ? "dark" : "width" in look ? "narrow" : "zoomed" in look ? "zoomed" : "wide";
     const person = await web.person(look);
-    await t.step(`signed out, ${name}`, async () => {
-      for (
-        const [page, heading] of [["sign-in", "Sign in"], ["sign-up", "Create an account"], [
-          "reset-password",
-          "Reset your password",
-        ]]
-      ) {
-        await person.go(`/${page}`);
-        await seen(person, `heading:${heading}`);
-        await picture(person.page, `${page}-${name}`);
-        await isClean(person.page);
-      }
-    });
+    if (name !== "zoomed") {
+      await t.step(`signed out, ${name}`, async () => {
+        for (
+          const [page, heading] of [["sign-in", "Sign in"], ["sign-up", "Create an account"], [
+            "reset-password",
+            "Reset your password",
+          ]]
+        ) {
+          await person.go(`/${page}`);
+          await seen(person, `heading:${heading}`);
+          await picture(person.page, `${page}-${name}`);
+          await isClean(person.page);
+        }
+      });
+    }
     await t.step(`with a toolbox, ${name}`, async () => {
       await person.signIn(demo.email, demo.password);
       const wrong: string[] = [];
@@ -88,37 +131,48 @@ Deno.test("every page in every state", async (t) => {
           // What is asked beside it comes meanwhile.
           await person.page.waitForTimeout(500);
           await picture(person.page, `${page}-${name}`);
-          await isClean(person.page);
-          const sideways = await person.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-          assert.ok(sideways <= 0, `it is ${sideways} px too wide`);
+          await fits(person);
+          if (name !== "zoomed") await isClean(person.page);
+          if (name === "wide") texts.set(page, await textsOf(person));
+          else if (name !== "dark") {
+            const here = await textsOf(person);
+            const lost = texts.get(page)?.filter((text) => !here.includes(text)) ?? [];
+            assert.equal(lost.join(" | "), "", `not said here: ${lost.join(" | ")}`);
+          }
         } catch (error) {
           wrong.push(`${page}: ${error instanceof Error ? error.message : error}`);
         }
       }
       if (wrong.length > 0) throw new Error(wrong.join("\n"));
     });
-    await t.step(`diagnosed, palette and dialog, ${name}`, async () => {
-      await person.go(`/toolboxes/${toolbox}/system`);
-      await person.page.getByRole("button", { name: "Diagnose" }).click();
-      await person.page.getByText(/\d+ checks/).waitFor();
-      await picture(person.page, `diagnosis-${name}`);
-      await isClean(person.page);
-      await person.page.keyboard.press("Control+k");
-      await person.page.getByPlaceholder("Go to a toolbox").waitFor();
-      await person.page.getByRole("option", { name: "local" }).waitFor();
-      await picture(person.page, `palette-${name}`);
-      await isClean(person.page);
-      await person.page.keyboard.press("Escape");
-      await person.page.getByRole("button", { name: "More for local" }).click();
-      await person.page.getByRole("menuitem", { name: "Forget…" }).click();
-      await person.page.getByRole("dialog").waitFor();
-      assert.equal(await person.page.getByRole("button", { name: "Forget the machine" }).isDisabled(), true);
-      await picture(person.page, `forget-${name}`);
-      await isClean(person.page);
-    });
+    if (name !== "zoomed") {
+      await t.step(`diagnosed, palette and dialog, ${name}`, async () => {
+        await person.go(`/toolboxes/${toolbox}/system`);
+        await person.page.getByRole("button", { name: "Diagnose" }).click();
+        await person.page.getByText(/\d+ checks/).waitFor();
+        await picture(person.page, `diagnosis-${name}`);
+        await isClean(person.page);
+        await person.page.keyboard.press("Control+k");
+        await person.page.getByPlaceholder("Go to a toolbox").waitFor();
+        await person.page.getByRole("option", { name: "local" }).waitFor();
+        await picture(person.page, `palette-${name}`);
+        await isClean(person.page);
+        await person.page.keyboard.press("Escape");
+        await person.page.getByRole("button", { name: "More for local" }).click();
+        await person.page.getByRole("menuitem", { name: "Forget…" }).click();
+        await person.page.getByRole("dialog").waitFor();
+        assert.equal(await person.page.getByRole("button", { name: "Forget the machine" }).isDisabled(), true);
+        await picture(person.page, `forget-${name}`);
+        await isClean(person.page);
+      });
+    }
     assert.deepEqual(person.complaints, []);
     await person.context.close();
   }
+
+  // Nothing is heard of the machine from now on; the last step looks at it.
+  await web.stack.control("stop", "companion");
+  end(web.stack.ready.dtma?.pid);
 
   const person = await web.person();
   await t.step("empty: a new account is told what a toolbox is, and the next step", async () => {
@@ -178,6 +232,7 @@ Deno.test("every page in every state", async (t) => {
     await web.stack.control("stop", "toolboxes-user");
     await person.go("/toolboxes");
     await page.getByRole("alert").getByTestId("error-code").waitFor();
+    await page.getByText(/^No answer since \d\d:\d\d$/).waitFor();
     await picture(page, "toolboxes-failed");
     await isClean(page);
     await web.stack.control("start", "toolboxes-user");
@@ -308,7 +363,11 @@ Deno.test("every page in every state", async (t) => {
         `update public.account_tool_environments set status = 'provisioning' where name = 'Second';
        update public.account_tool_environments set status = 'awaiting_heartbeat' where name = 'Second';
        update public.account_tool_environments set status = 'active' where name = 'Second';
-       update public.account_tool_environments set status = 'unresponsive' where name = 'Second';`,
+       update public.account_tool_environments set status = 'unresponsive' where name = 'Second';
+       update public.account_tool_environments set status = 'provisioning' where name like '<img%';
+       update public.account_tool_environments set status = 'awaiting_heartbeat' where name like '<img%';
+       update public.account_tool_environments set status = 'active', last_heartbeat_at = now(), heartbeat_interval_seconds = 300,
+         dtma_last_known_version = '0.1.0' where name like '<img%';`,
       );
       const operator = await web.person();
       const { page } = operator;
@@ -322,8 +381,9 @@ Deno.test("every page in every state", async (t) => {
 
       await page.getByLabel("Wanted version").fill("99.0.0");
       await page.getByRole("button", { name: "Save version" }).click();
-      await page.getByText(/^1 toolbox reports and has another version than 99\.0\.0\. 1 is silent/).waitFor();
-      await page.getByRole("button", { name: "Replace 1 agent" }).waitFor();
+      await page.getByText(/^\d toolbox(es)? reports? and ha(s|ve) another version than 99\.0\.0\. \d (is|are) silent/)
+        .waitFor();
+      await page.getByRole("button", { name: /^Replace \d agents?$/ }).waitFor();
       await page.getByLabel("Search by owner or name").fill("");
       await page.getByRole("link", { name: /^Old/ }).click();
       await page.getByRole("row", { name: /^local/ }).getByText(", old").waitFor();
@@ -388,6 +448,38 @@ Deno.test("every page in every state", async (t) => {
       await page.getByRole("button", { name: "Try again" }).click();
       await seen(operator, "heading:Toolboxes of all users");
       assert.deepEqual([...operator.complaints, ...reader.complaints], []);
+    },
+  );
+
+  await t.step(
+    "silent: since when, what was last known without its colour, and how to have the machine back",
+    async () => {
+      const owner = await web.person();
+      const { page } = owner;
+      await owner.signIn(demo.email, demo.password);
+      await page.getByRole("region", { name: "Needs attention" }).getByText("has been silent for").waitFor({
+        timeout: 90_000,
+      });
+      await page.getByText("1, last known").filter({ visible: true }).waitFor();
+      for (
+        const [name, address] of [
+          ["toolboxes", "/toolboxes"],
+          ...PAGES.slice(2, 4).map(([name, of]) => [name, of(toolbox, tool)]),
+        ]
+      ) {
+        await owner.go(address);
+        await page.locator('[data-state-word="Silent"]').filter({ visible: true }).waitFor();
+        await page.waitForTimeout(2_000);
+        // The database is there.
+        const green = await page.locator('main [data-tone="ok"]').filter({ visible: true }).count();
+        assert.ok(green <= (name === "overview" ? 1 : 0), `${green} states are green on ${address}`);
+        await picture(page, `${name}-silent`);
+        await isClean(page);
+      }
+      await page.getByRole("button", { name: "Let it join again" }).click();
+      await page.getByRole("button", { name: "New command" }).click();
+      await page.getByTestId("snippet").waitFor();
+      assert.deepEqual(owner.complaints, []);
     },
   );
 });

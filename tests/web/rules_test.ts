@@ -2,13 +2,14 @@
 // Rules of the console that need no browser.
 
 import { deepStrictEqual as equal } from "node:assert/strict";
-import type { McpAccess, McpServer } from "../../web/src/api/applications.ts";
+import type { Access } from "../../web/src/api/access.ts";
+import type { McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
-import { changesOf } from "../../web/src/lib/diff.ts";
-import { isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
-import { isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+import { changesBack, changesOf, changesOfTool, inPlainSight, type ToolVersion } from "../../web/src/lib/diff.ts";
+import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
+import { isHeld, isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
 Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
   const now = Date.now();
@@ -32,7 +33,7 @@ Deno.test("an order is over when it was refused, and not when its answer was los
 });
 
 Deno.test("of what an application may use, what is not chosen any more is taken back", () => {
-  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as McpAccess;
+  const access = (toolbox_id: string, instance_id: string | null) => ({ toolbox_id, instance_id }) as Access;
   const server = (toolbox_id: string, instance_id: string, is_own = true) =>
     ({ toolbox_id, instance_id, is_own }) as McpServer;
   const choice = (toolboxId: string, instanceId: string | null) => ({ toolboxId, instanceId }) as never;
@@ -87,5 +88,86 @@ Deno.test("an update says of a list that it takes the place of all that was ther
     { field: "Ports, all of them", before: "80 as 8080", after: "81 as any" },
     { field: "Volumes, all of them", before: null, after: "data at /data" },
     { field: "Networks, all of them", before: null, after: "a" },
+  ]);
+});
+
+Deno.test("a rollback says what comes back, the image by its digest, and of secrets only that they do", () => {
+  const current = { image: "x:2" } as ToolVersion;
+  const version = {
+    image: "x:1",
+    rollback_image: "x:1@sha256:ab",
+    differences: [
+      { field: "dockerImage", change: "changed", hidden: false, then: "x:1", now: "x:2" },
+      { field: "environmentVariables.TOKEN", change: "changed", hidden: true, then: null, now: null },
+      { field: "environmentVariables.NEW", change: "added", hidden: true, then: null, now: null },
+      { field: "resources.memory", change: "changed", hidden: false, then: 1 << 20, now: 2 << 20 },
+      {
+        field: "portMappings",
+        change: "removed",
+        hidden: false,
+        then: [{ container_port: 80, protocol: "tcp" }],
+        now: null,
+      },
+    ],
+  } as ToolVersion;
+  equal(changesBack(version, current), [
+    { field: "Image", before: "x:2", after: "x:1@sha256:ab" },
+    { field: "Variable TOKEN", before: null, after: "the one of that version" },
+    { field: "Variable NEW", before: null, after: "none" },
+    { field: "Limit of memory", before: "2 MB", after: "1 MB" },
+    { field: "Ports", before: "none", after: "80/tcp as any" },
+  ]);
+  equal(changesBack({ ...version, rollback_image: "x:2", differences: [] }, current).length, 1, "that nothing does");
+});
+
+Deno.test("what is found in a log stands among its neighbours, each line once, and says what is left out", () => {
+  const lines = Array.from({ length: 20 }, (_, number) => ({ number, text: `line ${number}` }));
+  const found = (text: string) => {
+    const { shown, count } = find(lines, finder(text));
+    return [count, shown.map(({ text, role }) => (role === "near" ? `(${text})` : text))];
+  };
+  equal(found("LINE 10"), [1, ["8 lines left out", "(line 8)", "(line 9)", "line 10", "(line 11)", "(line 12)"]]);
+  equal(found("e 0"), [1, ["line 0", "(line 1)", "(line 2)"]]);
+  equal(found("9"), [2, [
+    "7 lines left out",
+    ...["(line 7)", "(line 8)", "line 9", "(line 10)", "(line 11)"],
+    "5 lines left out",
+    ...["(line 17)", "(line 18)", "line 19"],
+  ]]);
+  equal(find(lines, finder("1")).shown.filter(({ role }) => role === undefined).length, 11);
+  equal(new Set(find(lines, finder("1")).shown.map(({ number }) => number)).size, 17);
+  equal(found("(a+)+$"), [0, []]);
+  equal(find(lines, finder("")).shown, lines);
+});
+
+Deno.test("a start is told before its first line, also where lines say no time", () => {
+  const at = (second: number | null) => ({
+    number: 0,
+    text: "",
+    time: second === null ? null : `2026-01-01T00:00:0${second}.000000000Z`,
+  });
+  const lines = [at(1), at(null), at(2), at(null), at(3)];
+  const start = (second: number) => firstSince(lines, Date.parse(`2026-01-01T00:00:0${second}Z`));
+  equal([0, 1, 2, 3, 4].map(start), [0, 0, 1, 3, 5]);
+  equal(firstSince([], 1), 0);
+});
+
+Deno.test("a difference of tools is shown part by part, and what has no look of its own is written out", () => {
+  const before = { name: "a", description: "Adds", inputSchema: { type: "object" }, annotations: null };
+  equal(changesOfTool(before, { ...before, description: "Adds\u200b\u{e0041} all\n" }), [
+    { field: "Description", before: "Adds", after: "Adds\\u{200b}\\u{e0041} all\n" },
+  ]);
+  equal(changesOfTool({}, before).map(({ field, before }) => [field, before]), [
+    ["Description", "none"],
+    ["What it takes", "none"],
+  ]);
+  equal(inPlainSight({ a: "\u202e" }), '{\n  "a": "\\u{202e}"\n}');
+  const tool = (pinned: string | null, listed: string | null) =>
+    ({ mcp_pinned_fingerprint: pinned, mcp: { tools_fingerprint: listed } }) as Tool;
+  equal([["a", "b"], ["a", "a"], [null, "b"], ["a", null]].map(([p, l]) => isHeld(tool(p!, l!))), [
+    true,
+    false,
+    false,
+    false,
   ]);
 });

@@ -4,7 +4,7 @@ import { deepStrictEqual as equal, ok } from "node:assert/strict";
 import { AT_REST, LIVE, MOVING, pollAfter } from "../../web/src/lib/polling.ts";
 import { type Observed, shown } from "../../web/src/lib/state.ts";
 import { fromServer, learnServerTime } from "../../web/src/lib/server-time.ts";
-import { type ToolFacts, toolState } from "../../web/src/lib/states.ts";
+import { type Tool, type ToolFacts, toolFacts, toolState } from "../../web/src/lib/states.ts";
 import { boundInWords, byDay } from "../../web/src/lib/usage.ts";
 
 const running = (goodFor: number | null): Observed => ({ word: "Running", tone: "ok", asOf: 1_000, goodFor });
@@ -60,13 +60,34 @@ Deno.test("no status of a tool is green but running, and none is green when its 
   equal([silent.tone, silent.last], ["unknown", "Running"]);
 });
 
+Deno.test("a server that nobody uses is idle, which is neither running nor a fault, nor what its user stopped", () => {
+  const now = Date.now();
+  learnServerTime(now, now);
+  const at = new Date(now).toISOString();
+  const tool = {
+    status_on_toolbox: "stopped",
+    desired_status: "running",
+    state_source: "live",
+    state_observed_at: at,
+    mcp: { state: "idle", evidence: "stopped after 30 minutes without use; the next call starts it", checked_at: at },
+  } as Tool;
+  const idle = toolState(toolFacts(tool));
+  equal([idle.word, idle.tone, idle.evidence], ["Idle", "off", tool.mcp?.evidence]);
+  equal(toolState(toolFacts({ ...tool, desired_status: "stopped" })).word, "Stopped");
+  equal(toolState(toolFacts({ ...tool, status_on_toolbox: "starting" })).word, "Starting…");
+  equal(shown(toolState(toolFacts(tool, false)), now + 1_000).tone, "unknown", "its agent does not answer");
+});
+
 Deno.test("a page asks often while something is under way, rarely at rest, and ever more rarely after failures", () => {
-  equal(pollAfter({ moving: true, failures: 0 }), MOVING);
-  equal(pollAfter({ moving: false, failures: 0 }), AT_REST);
-  equal(pollAfter({ moving: false, failures: 0 }, LIVE), LIVE);
-  const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures }));
+  const attended = true;
+  equal(pollAfter({ moving: true, failures: 0, attended }), MOVING);
+  equal(pollAfter({ moving: false, failures: 0, attended }), AT_REST);
+  equal(pollAfter({ moving: false, failures: 0, attended }, LIVE), LIVE);
+  equal(pollAfter({ moving: false, failures: 0, attended: false }, LIVE), AT_REST, "nobody is there");
+  equal(pollAfter({ moving: true, failures: 0, attended: false }, LIVE), MOVING);
+  const pauses = [1, 2, 3, 4, 5, 6, 7, 50].map((failures) => pollAfter({ moving: true, failures, attended }));
   equal(pauses, pauses.toSorted((a, b) => a - b));
-  ok(Math.max(...pauses) <= 120_000 && Math.min(...pauses) > MOVING);
+  ok(Math.max(...pauses) <= 60_000 && Math.min(...pauses) > MOVING);
 });
 
 Deno.test("ages are those of the servers, also where this computer's clock is wrong", () => {

@@ -4,29 +4,12 @@
 
 import assert from "node:assert/strict";
 import { docker, GENERIC_CATALOG_ID, SAMPLE_CATALOG_ID, signIn } from "../e2e/lib/mod.ts";
-import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
+import { isClean, openConsole, type Person, picture, watchTasks } from "./lib/console.ts";
+import { hostileImage } from "./lib/hostile.ts";
 import { connect, makeToken, open, SAMPLE, tab, tabTo } from "./lib/tool.ts";
 
 /** A name that would be a script if it were shown as anything but text. */
 const BAD = "<img src=x onerror='globalThis.harmed=1'>";
-
-/** An image of the server that means harm. */
-async function hostileImage(): Promise<string> {
-  const name = "toolbox-test/hostile-mcp:1";
-  const source = new URL("fixtures/hostile.c", import.meta.url).pathname;
-  const folder = await Deno.makeTempDir();
-  try {
-    const { success, stderr } = await new Deno.Command("musl-gcc", {
-      args: ["-static", "-O1", "-o", `${folder}/hostile`, source],
-    }).output();
-    assert.ok(success, new TextDecoder().decode(stderr));
-    await Deno.writeTextFile(`${folder}/Dockerfile`, 'FROM scratch\nCOPY hostile /\nENTRYPOINT ["/hostile"]\n');
-    await docker("build", "--quiet", "--tag", name, folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-  return name;
-}
 
 async function says(person: Person, text: string | RegExp, timeout = 20_000): Promise<void> {
   await person.page.getByText(text).filter({ visible: true }).first().waitFor({ timeout });
@@ -74,6 +57,25 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await picture(page, "tool-try");
     assert.equal(await page.evaluate(() => (globalThis as { harmed?: number }).harmed), undefined);
     await isClean(page);
+  });
+
+  await t.step("pinned tools that change hold clients back, until the difference was seen and accepted", async () => {
+    await page.getByRole("button", { name: "Pin these tools" }).click();
+    await says(person, /^Pinned: 4 tools/);
+    const owner = await signIn(web.stack.ready, demo.email, demo.password);
+    const id = new URL(tool).pathname.split("/").at(-1)!;
+    const updated = await owner.tools.update(id, { command: ["--drift"] }, { wait: 40 });
+    assert.equal(updated.status, 200, updated.text);
+    await page.locator('[data-state-word="Tools changed"][data-tone="warn"]').first().waitFor({ timeout: 30_000 });
+    const panel = page.getByRole("region", { name: "What changed" });
+    await panel.getByText("Makes the tools of this server others").waitFor();
+    await picture(page, "tool-held");
+    await isClean(page);
+    await panel.getByRole("button", { name: "Accept these tools" }).click();
+    await says(person, /^Pinned: 5 tools/);
+    await page.getByRole("button", { name: "Unpin" }).click();
+    await says(person, /^Not pinned/);
+    await page.goto(tool);
   });
 
   let token = "";
@@ -149,6 +151,21 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await state(person, "Running").waitFor({ timeout: 40_000 });
     await tab(person, "Activity");
     await says(person, /update/);
+  });
+
+  await t.step("it goes back to the version before, once what that changes was shown", async () => {
+    await tab(person, "Configuration");
+    const versions = page.getByRole("region", { name: "Versions" });
+    await versions.getByText("current", { exact: true }).waitFor();
+    await versions.getByRole("button", { name: "Compare version 1" }).click();
+    const dialog = page.getByRole("dialog", { name: "Back to version 1" });
+    await dialog.getByText("toolbox/sample-mcp:dev").waitFor();
+    await picture(page, "tool-versions");
+    await isClean(page);
+    await dialog.getByRole("button", { name: "Roll back" }).click();
+    await versions.getByText("brings back 1").waitFor();
+    await page.getByRole("button", { name: "Copy the image" }).filter({ hasText: "sample-mcp:dev" }).first().waitFor();
+    await state(person, "Running").waitFor({ timeout: 40_000 });
   });
 
   await t.step("who lost access is refused", async () => {
@@ -237,12 +254,7 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
   await t.step("100,000 lines in the log hold up nothing", async () => {
     await person.go(`${base}/logs`);
     await page.getByRole("log").getByText("<script>").waitFor();
-    await page.evaluate(() => {
-      const long: number[] = [];
-      (globalThis as { long?: number[] }).long = long;
-      new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
-        .observe({ type: "longtask" });
-    });
+    const long = await watchTasks(page);
     const mcp = web.stack.ready.functions["mcp"];
     await using client = await connect(`${mcp}/${instanceId}`, owner.token);
     await client.callTool({ name: "flood", arguments: {} });
@@ -251,9 +263,9 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
     const count = await page.getByText(/[\d,]+ lines/).innerText();
     await page.getByRole("searchbox", { name: "Search in the log" }).fill("line 99999 of");
     await page.getByText("1 line found").waitFor();
-    const long = await page.evaluate(() => (globalThis as { long?: number[] }).long ?? []);
-    console.log(`a log of ${count}: ${long.length} long tasks, the longest ${Math.round(Math.max(0, ...long))} ms`);
-    assert.ok(Math.max(0, ...long) < 1_000, "none holds the page up for a second");
+    const longest = await long();
+    console.log(`a log of ${count}: the longest task took ${longest} ms`);
+    assert.ok(longest < 1_000, "none holds the page up for a second");
   });
   assert.deepEqual(person.complaints, []);
 });

@@ -219,6 +219,7 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
             stored(None, json!({"MOVED": old}), "v3"),
             stored(None, json!({"MALFORMED": {"key_id": null, "value": ["SECRET"]}}), "v4"),
             stored(None, json!("SECRET"), "v5"),
+            stored(None, json!({"LONG": {"key_id": null, "value": "SECRET".repeat(34_000)}}), "v6"),
         ],
         "webhooks": [
             {"channel_id": CHANNEL, "webhook_secret": "whsec_SECRET", "webhook_secret_key_id": null},
@@ -279,6 +280,8 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
         "{log}"
     );
     assert!(!log.contains("SECRET"));
+    let without_room = "sealed it is longer than the database takes";
+    assert_eq!(log.matches(without_room).count(), 1, "{log}");
 }
 
 #[test]

@@ -182,6 +182,7 @@ pub async fn run(
         Arc::clone(&shared),
         &config.machine.state_dir,
         Budget::new(usize::from(config.mcp_memory) * 1024 * 1024),
+        Duration::from_secs(config.idle_minute.into()),
         shutdown.clone(),
     );
     tasks.spawn(keeping);

@@ -80,6 +80,10 @@ pub struct Config {
     #[arg(long, env = "DTMA_MCP_MEMORY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=4096), value_name = "MIB")]
     pub mcp_memory: u16,
 
+    /// Seconds that count as a minute of a tool's `idleMinutes`, 1 to 60; for tests only.
+    #[arg(long, env = "DTMA_IDLE_MINUTE", default_value_t = 60, value_parser = clap::value_parser!(u8).range(1..=60), value_name = "SECONDS")]
+    pub idle_minute: u8,
+
     /// Free space in MiB that is kept on the disk with Docker's data. Below it no image is fetched, and the tool that has written
     /// most lately is stopped. 0 keeps none.
     #[arg(long, env = "DTMA_MIN_FREE_DISK", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(0..=1_048_576), value_name = "MIB")]

@@ -38,9 +38,16 @@ pub struct Record {
     pub inherited_volumes: BTreeMap<String, String>,
     /// It was stopped although it should run.
     pub halted: Option<Halt>,
+    /// It was stopped because nobody used it, until somebody does or a command comes, also across lives of the agent.
+    pub rests: bool,
 }
 
 impl Record {
+    /// Its container is to run now.
+    pub fn is_to_run(&self) -> bool {
+        self.desired == Desired::Running && !self.rests
+    }
+
     /// What is current is not what its generation asks for.
     pub fn is_rolled_back(&self) -> bool {
         self.update_failure.is_some() && self.requested_sha256 != self.current.sha256
@@ -86,6 +93,8 @@ pub struct Release {
     pub refresh_image: bool,
     /// Content id of its image, once known.
     pub image_digest: Option<String>,
+    /// Digest by which its registry has that image.
+    pub registry_digest: Option<String>,
     /// The agent pulled its image.
     pub pulled: bool,
 }
@@ -102,6 +111,7 @@ impl Release {
             proven: false,
             refresh_image: false,
             image_digest: None,
+            registry_digest: None,
             pulled: false,
         }
     }

@@ -504,6 +504,8 @@ struct StoredRecord {
     inherited_volumes: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     halted: Option<StoredHalt>,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    rests: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -530,6 +532,8 @@ struct StoredRelease {
     refresh_image: bool,
     #[serde(default)]
     image_digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registry_digest: Option<String>,
     #[serde(default)]
     pulled: bool,
     /// Its limit on the disk, also where the spec names none. Agents that knew no such limit did not write it.
@@ -561,6 +565,7 @@ impl StoredRecord {
                 reason: halt.reason,
                 asked_again: halt.asked_again,
             }),
+            rests: record.rests,
         }
     }
 
@@ -587,6 +592,7 @@ impl StoredRecord {
                 reason: halt.reason,
                 asked_again: halt.asked_again,
             }),
+            rests: self.rests,
         })
     }
 }
@@ -601,6 +607,7 @@ impl StoredRelease {
             proven: release.proven,
             refresh_image: release.refresh_image,
             image_digest: release.image_digest.clone(),
+            registry_digest: release.registry_digest.clone(),
             pulled: release.pulled,
             disk_bytes: release.spec.resources().disk_bytes,
         }
@@ -613,6 +620,7 @@ impl StoredRelease {
             proven: self.proven,
             refresh_image: self.refresh_image,
             image_digest: self.image_digest,
+            registry_digest: self.registry_digest,
             pulled: self.pulled,
             sha256: self.sha256,
             ..Release::new(self.revision, spec, self.ports)

@@ -49,6 +49,7 @@ fn record(n: u128) -> Record {
             reason: ReasonCode::DiskLimitExceeded.because("too much").into(),
             asked_again: true,
         }),
+        rests: true,
         restart: OffsetDateTime::from_unix_timestamp(1_800_000_000)
             .ok()
             .map(|after| Restart {

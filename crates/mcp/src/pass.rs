@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::McpCaller;
+use toolbox_api::problem::ProblemCode;
 use toolbox_clients::dtma::{AgentError, Patience};
 use toolbox_clients::supabase::mcp_access::{
     FoundMcpAccess, FoundMcpToolboxAccess, McpAccess, McpAsker,
@@ -58,9 +59,18 @@ pub(crate) async fn pass(cx: &RequestContext) -> Result<Reply, ApiError> {
         read_only: access.read_only,
         client: client(cx),
         grants: Vec::new(),
+        limits: access.limits.clone(),
+        pins: access.pins.clone(),
     };
     let sent = send(cx, &access.toolbox, Some(id), &caller).await?;
-    sent.map_err(|error| failed(&access.toolbox, Some(&access.instance.status), error))
+    sent.map_err(|error| {
+        failed(
+            &access.toolbox,
+            Some(&access.instance.status),
+            &caller,
+            error,
+        )
+    })
 }
 
 /// The same for all servers of a toolbox that the caller may use, as one.
@@ -93,9 +103,11 @@ pub(crate) async fn pass_all(cx: &RequestContext) -> Result<Reply, ApiError> {
         read_only: true,
         client,
         grants: access.grants,
+        limits: access.limits,
+        pins: access.pins,
     };
     let sent = send(cx, &access.toolbox, None, &caller).await?;
-    sent.map_err(|error| failed(&access.toolbox, None, error))
+    sent.map_err(|error| failed(&access.toolbox, None, &caller, error))
 }
 
 /// Asks the agent, and gives its answer back.
@@ -178,7 +190,7 @@ impl Asker {
         }
     }
 
-    /// Why nothing is open to them here: a program can be let in by its user, which others cannot.
+    /// Why nothing is open to them here: an application can be let in by its user, which others cannot.
     fn refused(&self, cx: &RequestContext, text: &str) -> ApiError {
         match self {
             Self::User(Caller {
@@ -215,7 +227,7 @@ async fn authorise(cx: &RequestContext, id: ToolInstanceId) -> Result<Box<McpAcc
     }
 }
 
-/// A program whose user has not let it in here, or may not themself: which of the two it is, only the user may know.
+/// An application whose user has not let it in here, or may not themself: which of the two it is, only the user may know.
 fn not_let_in(cx: &RequestContext, client: &str) -> ApiError {
     let server = &cx.path;
     let page = cx.state.config.site_url.as_ref().map(|site| {
@@ -247,7 +259,7 @@ fn token_expired() -> ApiError {
     ApiError::with_message(ErrorCode::InvalidToken, "The access token has expired")
 }
 
-/// What the program that asks calls itself.
+/// What the client that asks calls itself.
 fn client(cx: &RequestContext) -> Option<String> {
     cx.headers.get("user-agent").map(client_name)
 }
@@ -259,7 +271,7 @@ fn token(headers: &Headers) -> Option<&str> {
         .filter(|token| scheme.eq_ignore_ascii_case("bearer") && AccessToken::has_form(token))
 }
 
-/// What a program calls itself, as far as it is kept.
+/// What a client calls itself, as far as it is kept.
 fn client_name(agent: &str) -> String {
     let legal = agent.chars().filter(|c| !c.is_control());
     legal.take(MAX_CLIENT).collect()
@@ -277,7 +289,22 @@ fn passed(given: &Headers) -> Headers {
 }
 
 /// Why there is no answer, in words for whoever uses the server. `status` is the instance's, where one was asked for.
-fn failed(toolbox: &EnvironmentRow, status: Option<&str>, error: AgentError) -> ApiError {
+fn failed(
+    toolbox: &EnvironmentRow,
+    status: Option<&str>,
+    caller: &McpCaller,
+    error: AgentError,
+) -> ApiError {
+    // An agent of before pins refuses callers that have some, rather than to let them in to whatever is listed.
+    if !caller.pins.is_empty()
+        && matches!(&error, AgentError::Problem(p) if p.code == ProblemCode::InvalidBody)
+    {
+        return ApiError::with_message(
+            ErrorCode::AgentTooOld,
+            "The tools of this MCP server are pinned, and the agent on its machine is too old to compare them; its owner redeploys the agent",
+        )
+        .caused_by(&error);
+    }
     let is_unknown = error.is_instance_unknown();
     let is_slow = matches!(error, AgentError::Timeout(_));
     let is_gone = error.is_unreachable();

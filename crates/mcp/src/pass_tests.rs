@@ -165,7 +165,7 @@ fn a_request_passes_with_the_protocols_headers_and_nobodys_credentials() {
     );
     let caller = McpCaller::from_header(headers.get(CALLER_HEADER).unwrap()).unwrap();
     assert_eq!(caller.tools, Some(vec!["a".to_owned()]));
-    assert_eq!(caller.who, "access:1");
+    assert_eq!((&*caller.who, caller.limits), ("access:1", vec![]));
 }
 
 #[test]
@@ -174,6 +174,9 @@ fn the_url_of_a_toolbox_opens_what_was_granted() {
     let grants = json!([{"instances": [INSTANCE], "tools": ["a"], "read_only": true}]);
     let mut found = access();
     found["grants"] = grants.clone();
+    let limits =
+        json!([{"access": INSTANCE, "requests_per_minute": 3, "concurrent_requests": null}]);
+    found["limits"] = limits.clone();
     world.find(found);
     let ask = |path: &str| {
         let mut headers = Headers::default();
@@ -192,6 +195,7 @@ fn the_url_of_a_toolbox_opens_what_was_granted() {
     let header = call.request.headers.get(CALLER_HEADER).unwrap();
     let caller = McpCaller::from_header(header).unwrap();
     assert_eq!(serde_json::to_value(&caller.grants).unwrap(), grants);
+    assert_eq!(serde_json::to_value(&caller.limits).unwrap(), limits);
     // Were it taken for the caller of one server, nothing would be open.
     assert_eq!((caller.tools, caller.read_only), (Some(vec![]), true));
     for (outcome, refusal) in [
@@ -294,6 +298,8 @@ fn a_failure_is_an_error_that_a_model_can_read() {
         ),
         (problem("unauthorized", 401), (502, "agent_unauthorized")),
         (problem("route_unknown", 404), (502, "agent_too_old")),
+        // A field of the caller that it does not know.
+        (problem("invalid_body", 400), (502, "agent_too_old")),
         (problem("instance_unknown", 404), (503, "agent_unreachable")),
         (problem("shutting_down", 503), (503, "agent_unreachable")),
         (
@@ -418,4 +424,37 @@ fn a_program_is_told_where_its_user_lets_it_in() {
     let sent = world.transport.sent();
     let asked: Value = serde_json::from_slice(&sent[0].request.body).unwrap();
     assert_eq!(asked["p"]["client_id"], "chat app");
+}
+
+#[test]
+fn pins_are_told_to_the_agent_and_one_that_cannot_compare_lets_nobody_in() {
+    let world = World::new();
+    let told = || {
+        let sent = world.transport.sent();
+        let headers = &sent.last().unwrap().request.headers;
+        McpCaller::from_header(headers.get(CALLER_HEADER).unwrap()).unwrap()
+    };
+    assert_eq!(world.ask("POST", Some(&token()), &[]).status, 200);
+    assert!(told().pins.is_empty());
+    let mut found = access();
+    found["pins"] = json!({INSTANCE: "ab".repeat(32)});
+    world.find(found);
+    assert_eq!(world.ask("POST", Some(&token()), &[]).status, 200);
+    assert_eq!(
+        told().pins.get(&INSTANCE.parse().unwrap()),
+        Some(&"ab".repeat(32))
+    );
+    let refusal = json!({"type": "urn:toolbox:problem:invalid_body", "title": "t", "status": 400, "detail": "d",
+        "code": "invalid_body", "retryable": false});
+    world.answer(Ok(response(
+        400,
+        "application/problem+json",
+        &refusal.to_string(),
+    )));
+    let seen = world.ask("POST", Some(&token()), &[]);
+    assert_eq!(code(&seen), (502, "agent_too_old"));
+    assert!(seen.text.contains("pinned"), "{}", seen.text);
+    world.find(access());
+    let seen = world.ask("POST", Some(&token()), &[]);
+    assert_eq!(code(&seen), (502, "agent_failed"));
 }

@@ -29,7 +29,7 @@ struct Failure<'a> {
 struct Data<'a> {
     code: &'a str,
     request_id: &'a str,
-    /// Where the user lets the program in.
+    /// Where the user lets the application in.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant_url: Option<&'a str>,
 }

@@ -65,6 +65,9 @@ pub struct ConfigOverride {
     /// client gets a revision with sessions, because a server that speaks both keeps to the one that it is asked for first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stateless_protocol: Option<bool>,
+    /// Stop the MCP server when nobody has used it for so many minutes, 1 to 10,080; the next call starts it. 0 is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_minutes: Option<u32>,
     /// Capabilities that it gets back; all others are dropped. Docker's defaults may be asked for, such as `CHOWN`, `SETUID`
     /// and `SETGID`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +142,7 @@ impl ConfigOverride {
             call_timeout_seconds,
             start_timeout_seconds,
             stateless_protocol,
+            idle_minutes,
             capabilities,
             user,
             networks,
@@ -168,6 +172,9 @@ impl ConfigOverride {
             ) {
                 spec.mcp_headers.clear();
             }
+            if matches!(transport, None | Some(McpTransport::Websocket)) {
+                spec.idle_minutes = None;
+            }
         }
         for (name, value) in upstream_headers.unwrap_or_default() {
             // Capitals make no difference, and the stored name is in lower case.
@@ -192,6 +199,10 @@ impl ConfigOverride {
             start_timeout_seconds.map(Some),
         );
         set(&mut spec.mcp_stateless, stateless_protocol);
+        set(
+            &mut spec.idle_minutes,
+            idle_minutes.map(|minutes| Some(minutes).filter(|minutes| *minutes > 0)),
+        );
         set(&mut spec.image, docker_image);
         set(
             &mut spec.ports,
@@ -215,7 +226,7 @@ impl ConfigOverride {
 }
 
 /// The path of a spec's field under the names of this API.
-fn own_path(field: &str) -> String {
+pub(crate) fn own_path(field: &str) -> String {
     let mut path = String::with_capacity(field.len());
     let mut rest = Some(field);
     while let Some(text) = rest {
@@ -597,6 +608,7 @@ mod tests {
             "upstreamHeaders": {"Authorization": "new", "X-A": null, "X-C": "c"},
             "callTimeoutSeconds": 3600,
             "startTimeoutSeconds": 120,
+            "idleMinutes": 30,
         }))
         .unwrap();
         assert!(!format!("{wanted:?}").contains("new"));
@@ -611,12 +623,24 @@ mod tests {
             ),
             (Some(3600), Some(120))
         );
+        assert_eq!(spec.idle_minutes, Some(30));
         let to_stdio = ConfigOverride {
             transport: Some(TransportOverride::Stdio),
             ..ConfigOverride::default()
         };
         assert!(to_stdio.apply(&mut spec).is_empty());
         assert!(spec.mcp_headers.is_empty());
+        assert_eq!(spec.idle_minutes, Some(30));
+        let never: ConfigOverride = serde_json::from_str(r#"{"idleMinutes": 0}"#).unwrap();
+        assert!(never.apply(&mut spec).is_empty());
+        assert_eq!(spec.idle_minutes, None);
+        spec.idle_minutes = Some(30);
+        let to_none = ConfigOverride {
+            transport: Some(TransportOverride::None),
+            ..ConfigOverride::default()
+        };
+        assert!(to_none.apply(&mut spec).is_empty());
+        assert_eq!(spec.idle_minutes, None, "only a call starts it again");
     }
 
     #[test]

@@ -244,6 +244,13 @@ pub struct ToolView {
     /// Content id of the image that runs, `sha256:…`.
     #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
+    /// Digest by which its registry has that image, `sha256:…`; none where it came from no registry.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "texts::optional_line"
+    )]
+    pub registry_digest: Option<String>,
     /// Published ports.
     pub ports: Vec<PortBinding>,
     /// What the image's own health check says, where it has one and the container runs.

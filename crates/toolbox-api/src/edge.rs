@@ -257,6 +257,9 @@ pub struct ToolInstanceView {
     /// Health of its MCP server as the agent last found it, with its evidence and age. Evidence names the likely cause and the
     /// field of a deployment that cures it.
     pub mcp: Option<Box<McpHealth>>,
+    /// Fingerprint of the tools that its owner accepted; none while they are not pinned. Clients that come by a public URL are
+    /// held back while `mcp.tools_fingerprint` is another.
+    pub mcp_pinned_fingerprint: Option<String>,
     /// When the row was made.
     pub created_at: String,
     /// When the row last changed.

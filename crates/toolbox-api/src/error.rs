@@ -49,6 +49,8 @@ codes! {
         ToolboxNotFound = "toolbox_not_found", 404, "No such toolbox, or not yours";
         /// No such instance in this toolbox, or not the caller's.
         InstanceNotFound = "instance_not_found", 404, "No such tool instance, or not yours";
+        /// The version of the instance was never there, or is not kept any more.
+        VersionNotKept = "version_not_kept", 404, "This version of the tool is not kept; its list of versions says which are";
         /// No such catalog entry, or not offered.
         CatalogToolNotFound = "catalog_tool_not_found", 404, "No such entry in the tool catalog";
         /// No such agent of a user, or not the caller's.
@@ -79,6 +81,8 @@ codes! {
         HeartbeatReplayed = "heartbeat_replayed", 409, "A later heartbeat was accepted before";
         /// The toolbox presents another certificate than the one it enrolled.
         CertificateChanged = "certificate_changed", 409, "The certificate is not the enrolled one; enrol the toolbox again";
+        /// An MCP server lists other tools than those that its owner accepted, or has seen.
+        McpToolsChanged = "mcp_tools_changed", 409, "The tools of the MCP server are others than those that were accepted";
         /// The agent is being redeployed or rolled back already.
         VersionChangeInProgress = "version_change_in_progress", 409, "The agent's version is being changed already; wait for its end";
         /// The user has a rollout that runs.
@@ -176,6 +180,8 @@ codes! {
         ToolboxNotReady = "toolbox_not_ready", 503, "The toolbox has no address yet";
         /// The agent has not enrolled a certificate, and its address is not loopback.
         AgentNotEnrolled = "agent_not_enrolled", 503, "The agent has not enrolled its certificate yet";
+        /// It is not known which tools an MCP server lists.
+        McpToolsUnknown = "mcp_tools_unknown", 503, "The MCP server does not tell its tools now";
         /// Docker on the machine does not answer.
         DockerUnreachable = "docker_unreachable", 503, "Docker on the machine does not answer";
         /// DigitalOcean, where droplets are bought, does not answer.

@@ -141,6 +141,13 @@ pub struct InstanceReport {
     /// Content id of the image that runs.
     #[serde(default, deserialize_with = "texts::optional_line")]
     pub image_digest: Option<String>,
+    /// Digest by which its registry has that image, `sha256:…`; none where it came from no registry.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "texts::optional_line"
+    )]
+    pub registry_digest: Option<String>,
     /// Published ports.
     #[serde(default, deserialize_with = "objects::list")]
     pub ports: Vec<PortBinding>,

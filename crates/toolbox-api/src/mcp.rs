@@ -22,6 +22,8 @@ pub enum McpState {
     Unreachable,
     /// Something answers that does not speak MCP.
     NotMcp,
+    /// It was stopped because nobody used it, and the next call starts it.
+    Idle,
 }
 
 /// What is known of an MCP server. Every state has its evidence and its age. Times are RFC 3339 in UTC.

@@ -96,6 +96,8 @@ codes! {
         LogUnavailable = "log_unavailable", 502, "The agent's log could not be read";
         /// The agent cannot hand a redeploy or a rollback on.
         CompanionUnreachable = "companion_unreachable", 503, "The companion on this machine cannot be reached";
+        /// It is not known which tools an MCP server lists.
+        McpToolsUnknown = "mcp_tools_unknown", 503, "The MCP server does not tell its tools now";
         /// Docker does not answer on its socket.
         DockerUnreachable = "docker_unreachable", 503, "Docker does not answer";
         /// Docker did not answer in time.

@@ -114,13 +114,13 @@ mod tests {
         assert_clean::<McpHealth>(mcp.clone());
         assert_clean::<InstanceReport>(json!({
             "id": id, "generation": 1, "phase": "error", "settled": true, "reason": reason, "container_id": evil,
-            "image_digest": evil, "ports": ports, "mcp": mcp, "observed_at": evil,
+            "image_digest": evil, "registry_digest": evil, "ports": ports, "mcp": mcp, "observed_at": evil,
         }));
         assert_clean::<ToolView>(json!({
             "id": id, "name": evil, "container_name": evil, "generation": 1, "desired": "running", "phase": "error",
             "settled": true, "reason": reason, "progress": {"stage": evil, "current_bytes": null, "total_bytes": null,
             "layers_done": 0, "layers_total": 0}, "container_id": evil, "image": evil, "image_digest": evil,
-            "ports": ports, "started_at": evil, "finished_at": evil, "updated_at": evil,
+            "registry_digest": evil, "ports": ports, "started_at": evil, "finished_at": evil, "updated_at": evil,
         }));
         assert_clean::<Problem>(json!({
             "type": evil, "title": evil, "status": 409, "detail": evil, "code": evil, "retryable": false,

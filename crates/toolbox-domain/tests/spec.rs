@@ -712,9 +712,34 @@ fn timeouts_of_the_mcp_server_are_bounded() {
 }
 
 #[test]
+fn only_an_mcp_server_that_calls_can_start_again_stops_for_want_of_use() {
+    let with = |transport, minutes| ToolSpec {
+        transport,
+        idle_minutes: Some(minutes),
+        ..raw()
+    };
+    let stdio = Some(McpTransport::Stdio);
+    assert!(InstanceSpec::validate(with(stdio, 1)).is_ok());
+    assert!(InstanceSpec::validate(with(stdio, 10_080)).is_ok());
+    for (spec, code) in [
+        (with(stdio, 0), "timeout_out_of_bounds"),
+        (with(stdio, 10_081), "timeout_out_of_bounds"),
+        (with(None, 30), "idle_without_mcp"),
+        (with(Some(McpTransport::Websocket), 30), "idle_without_mcp"),
+    ] {
+        let errors = InstanceSpec::validate(spec).unwrap_err();
+        let found: Vec<_> = errors.iter().map(|e| (e.field.as_str(), e.code)).collect();
+        assert_eq!(found, [("idle_minutes", code)]);
+    }
+}
+
+#[test]
 fn an_agent_of_before_takes_a_spec_without_the_new_fields() {
     let written = serde_json::to_string(&raw()).unwrap();
-    assert!(!written.contains("mcp_"), "{written}");
+    assert!(
+        !written.contains("mcp_") && !written.contains("idle"),
+        "{written}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toolbox_api::dtma::{DeployRequest, LogLine, ToolList, ToolView};
 use toolbox_api::error::ApiError;
+use toolbox_api::mcp_pin::McpTools;
 use toolbox_clients::dtma::{Agent, AgentError, Command, Deleted, LogQuery};
 use toolbox_clients::supabase::rows::EnvironmentRow;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
@@ -52,6 +53,9 @@ pub trait InstanceAgent: ThreadSafe {
         generation: u64,
         wait: Option<Duration>,
     ) -> AgentFuture<'_, Deleted>;
+
+    /// What the instance's MCP server says of its tools now.
+    fn mcp_tools(&self, id: ToolInstanceId) -> AgentFuture<'_, McpTools>;
 
     /// Log lines that were written.
     fn logs<'a>(&'a self, id: ToolInstanceId, query: &'a LogQuery)
@@ -127,6 +131,10 @@ impl InstanceAgent for Agent {
         wait: Option<Duration>,
     ) -> AgentFuture<'_, Deleted> {
         Box::pin(self.delete(id, generation, wait))
+    }
+
+    fn mcp_tools(&self, id: ToolInstanceId) -> AgentFuture<'_, McpTools> {
+        Box::pin(self.mcp_tools(id))
     }
 
     fn logs<'a>(

@@ -1,11 +1,13 @@
 //! Asking the database to accept an operation.
 
 use toolbox_api::dtma::{API_VERSION, Reason, ToolSpec};
-use toolbox_api::edge::{Action, OperationState};
+use toolbox_api::edge::{Action, ConfigOverride, OperationState};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::rows::{
     BeginOperation, Begun, EnvironmentRow, InstanceRow, OperationRow,
 };
+use toolbox_clients::supabase::secrets::has_room;
 use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::lifecycle::{
     Desired, EnvironmentStatus, InstanceState, InstanceStatus, Request, request,
@@ -72,6 +74,8 @@ pub(crate) struct NewInstance<'a> {
 pub(crate) struct NewSpec<'a> {
     pub(crate) spec: &'a ToolSpec,
     pub(crate) generation: u64,
+    /// The kept version that it is.
+    pub(crate) restores: Option<u64>,
 }
 
 impl Intent<'_> {
@@ -99,6 +103,7 @@ impl Intent<'_> {
             to_status: to.as_str(),
             desired_status: self.desired.as_str(),
             spec: None,
+            restores: None,
             name: None,
             container_name: None,
             tool_catalog_id: None,
@@ -113,6 +118,16 @@ impl Intent<'_> {
         self.sealing
             .seal_spec(id, sealed.secrets(), nonce)
             .map_err(|error| ApiError::new(ErrorCode::Internal).caused_by(&error))?;
+        if !has_room(&sealed) {
+            return Err(ApiError::validation(vec![ConfigOverride::told(
+                FieldError {
+                    field: String::new(),
+                    code: "spec_too_large".to_owned(),
+                    message: "keep the whole spec smaller: encrypted and as JSON it takes more than 256 KiB"
+                        .to_owned(),
+                },
+            )]));
+        }
         Ok(sealed)
     }
 }
@@ -177,6 +192,7 @@ pub(crate) async fn existing(
         if let Some(new) = &new_spec {
             p.spec = sealed.as_ref();
             p.expected_generation = Some(new.generation);
+            p.restores = new.restores;
         }
         match intent.instances.database.begin(&p).await? {
             Begun::Started {

@@ -20,6 +20,12 @@ pub fn mcp_toolbox_url(public_url: &str, toolbox: ToolboxId) -> String {
     format!("{public_url}/functions/v1/mcp/toolbox/{toolbox}")
 }
 
+/// A name for all servers of a toolbox as one.
+pub fn toolbox_name(toolbox: ToolboxId) -> String {
+    let id = toolbox.to_string();
+    format!("toolbox-{}", id.get(..8).unwrap_or(&id))
+}
+
 /// What to paste into which host for the server at `url`, for users who sign in. `name` is made of lower-case letters, digits and
 /// hyphens.
 pub fn oauth_hosts(name: &str, url: &str) -> Vec<McpHost> {

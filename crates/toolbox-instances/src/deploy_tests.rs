@@ -183,6 +183,21 @@ fn what_certainly_did_not_arrive_is_an_error_with_its_reason() {
 }
 
 #[test]
+fn a_spec_that_the_database_has_no_room_for_is_refused_before_it_is_asked() {
+    let world = empty();
+    let mut wanted = wanted();
+    wanted["command"] = json!(["\u{1}".repeat(50_000)]);
+    let seen = world.deploy(&wanted, &request());
+    assert_eq!(seen.code(), "validation_failed");
+    let error = &seen.body["error"]["details"]["errors"][0];
+    assert_eq!(
+        (&error["field"], &error["code"]),
+        (&json!("baseConfigOverrideJson"), &json!("spec_too_large"))
+    );
+    assert!(world.tables().row.is_none() && world.sent_to_agent().is_empty());
+}
+
+#[test]
 fn what_the_agent_refuses_leaves_nothing_and_its_name_is_free() {
     for (refusal, code) in [
         (problem("port_in_use", 409), "validation_failed"),

@@ -3,7 +3,8 @@
 //!
 //! - [`find`]: the toolbox and the instance that a request names.
 //! - `list` and [`logs`]: reads. `mcp`: how an MCP client reaches an instance, and who may; [`connect`]: what hosts of clients
-//!   are told.
+//!   are told; `mcp_pin`: which tools of its server its owner accepted.
+//! - `versions`: what was asked for before, and the way back to it, which is an update.
 //! - [`deploy`], [`change`] and `update`: the three ways to change an instance. All of them take these steps:
 //!   1. `begin`: the domain says which status to write. The database accepts it (compare-and-set, one operation per
 //!      instance, idempotency) and gives out a generation and a lease.
@@ -36,6 +37,7 @@ pub mod last_resort;
 mod list;
 pub mod logs;
 mod mcp;
+mod mcp_pin;
 mod observation;
 pub mod reach;
 pub mod receipts;
@@ -47,6 +49,7 @@ mod spec;
 #[cfg(all(any(test, feature = "testing"), not(target_arch = "wasm32")))]
 pub mod testing;
 mod update;
+mod versions;
 mod view;
 pub mod ways;
 
@@ -84,6 +87,7 @@ pub use logs::Lines;
 pub use mcp::{GivenAccess, McpAccess};
 pub use record::{Reports, record_reports};
 pub use settle::{Outcome, Progress};
+pub use versions::Versions;
 
 /// The use cases, and what they need from the program that runs them.
 #[derive(Clone)]

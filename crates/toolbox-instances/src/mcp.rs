@@ -5,7 +5,7 @@ use toolbox_api::dtma::McpTransport;
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::{
     GrantMcpAccessRequest, MAX_TOOL_NAME, MAX_TOOL_NAMES, MAX_TOOLS, MAX_TTL_SECONDS,
-    McpAccessView, McpServerView,
+    McpAccessView, McpServerView, REQUESTS_A_MINUTE, REQUESTS_AT_ONCE,
 };
 use toolbox_api::mcp_use::{LATENCY_MS, McpUsage};
 use toolbox_api::problem::FieldError;
@@ -16,7 +16,7 @@ use toolbox_domain::keys::McpToken;
 use toolbox_domain::mcp_access::AccessToken;
 use uuid::Uuid;
 
-use crate::connect::mcp_url;
+use crate::connect::{mcp_url, toolbox_name};
 use crate::find::Target;
 use crate::{Instances, UserRequest};
 
@@ -50,7 +50,7 @@ pub struct McpAccess {
 pub struct GivenAccess {
     /// What was given.
     pub access: McpAccessView,
-    /// Its token, which is stored nowhere; none where a user or a program is named.
+    /// Its token, which is stored nowhere; none where a user or an application is named.
     pub token: Option<AccessToken>,
     /// A name for what it opens, of letters, digits and hyphens.
     pub name: String,
@@ -83,7 +83,7 @@ impl Instances {
         })
     }
 
-    /// Lets the holder of a new token, a user, or a program of the caller, use an MCP server of a toolbox, or all.
+    /// Lets the holder of a new token, a user, or an application of the caller, use an MCP server of a toolbox, or all.
     pub async fn give_mcp_access(
         &self,
         request: &UserRequest,
@@ -99,7 +99,7 @@ impl Instances {
                     .await?;
                 row.container_name.clone()
             }
-            _ => format!("toolbox-{}", &toolbox_id.to_string()[..8]),
+            _ => toolbox_name(toolbox_id),
         };
         let names_nobody = wanted.user_id.is_none() && wanted.client_id.is_none();
         let token = names_nobody.then(|| {
@@ -122,6 +122,8 @@ impl Instances {
                 allowed_tools: wanted.allowed_tools.as_deref(),
                 read_only: wanted.read_only,
                 ttl_seconds: wanted.expires_in_seconds,
+                requests_per_minute: wanted.requests_per_minute,
+                concurrent_requests: wanted.concurrent_requests,
             })
             .await?;
         match granted {
@@ -170,13 +172,23 @@ impl Instances {
         Ok(usage.collect())
     }
 
+    /// Whether a toolbox is the caller's.
+    pub async fn own_toolbox(
+        &self,
+        request: &UserRequest,
+        toolbox_id: ToolboxId,
+    ) -> Result<(), ApiError> {
+        self.find_toolbox(request, toolbox_id, Select::None).await?;
+        Ok(())
+    }
+
     /// Who may use the MCP servers of a toolbox, newest first; also what is over.
     pub async fn list_mcp_access(
         &self,
         request: &UserRequest,
         toolbox_id: ToolboxId,
     ) -> Result<Vec<McpAccessView>, ApiError> {
-        self.find_toolbox(request, toolbox_id, Select::None).await?;
+        self.own_toolbox(request, toolbox_id).await?;
         let listed = self
             .database
             .mcp_accesses(&request.token, toolbox_id, request.user)
@@ -197,7 +209,7 @@ impl Instances {
         Ok(servers)
     }
 
-    /// What the caller lets programs use, in all toolboxes, newest first; also what is over.
+    /// What the caller lets applications use, in all toolboxes, newest first; also what is over.
     pub async fn list_mcp_clients(
         &self,
         request: &UserRequest,
@@ -206,7 +218,7 @@ impl Instances {
         Ok(listed.await?)
     }
 
-    /// Ends all that a program may use for the caller; how many accesses that were.
+    /// Ends all that an application may use for the caller; how many accesses that were.
     pub async fn revoke_mcp_client(
         &self,
         request: &UserRequest,
@@ -246,7 +258,7 @@ fn check(wanted: &GrantMcpAccessRequest) -> Result<(), ApiError> {
         if wanted.user_id.is_some() {
             return Err(refused(
                 "clientId",
-                "a program acts for you; leave userId out",
+                "an application acts for you; leave userId out",
             ));
         }
     }
@@ -265,6 +277,22 @@ fn check(wanted: &GrantMcpAccessRequest) -> Result<(), ApiError> {
     {
         let rule = "give a time between one minute and ten years";
         return Err(refused("expiresInSeconds", rule));
+    }
+    for (field, given, most) in [
+        (
+            "requestsPerMinute",
+            wanted.requests_per_minute,
+            REQUESTS_A_MINUTE,
+        ),
+        (
+            "concurrentRequests",
+            wanted.concurrent_requests,
+            REQUESTS_AT_ONCE,
+        ),
+    ] {
+        if given.is_some_and(|given| !(1..=most).contains(&given)) {
+            return Err(refused(field, &format!("give 1 to {most}")));
+        }
     }
     Ok(())
 }

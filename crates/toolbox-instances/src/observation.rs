@@ -103,6 +103,7 @@ pub(crate) fn facts_of_view(view: &ToolView) -> ObservedRow<'_> {
     ObservedRow {
         container_id: view.container_id.as_deref(),
         image_digest: view.image_digest.as_deref(),
+        registry_digest: view.registry_digest.as_deref(),
         ports: &view.ports,
     }
 }
@@ -112,6 +113,7 @@ pub(crate) fn facts_of_report(report: &InstanceReport) -> ObservedRow<'_> {
     ObservedRow {
         container_id: report.container_id.as_deref(),
         image_digest: report.image_digest.as_deref(),
+        registry_digest: report.registry_digest.as_deref(),
         ports: &report.ports,
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_clients::supabase::Supabase;
-use toolbox_clients::supabase::secrets::{SealedSpec, SealedWebhook, SpecToSeal, WebhookToSeal};
+use toolbox_clients::supabase::secrets::{
+    SealedSpec, SealedWebhook, SpecToSeal, WebhookToSeal, has_room,
+};
 use toolbox_domain::keys::RootId;
 use toolbox_domain::sealing::{Nonce, Owner, Place, Roots, SealingKeys};
 
@@ -76,9 +78,14 @@ impl Resealing<'_> {
         }
         keys.seal_spec(id, spec.secrets(), || self.nonce())
             .map_err(|error| ApiError::internal(&error))?;
+        // An operation keeps a spec of any length.
+        if stored.operation_id.is_none() && !has_room(&spec) {
+            return Err(without_room());
+        }
         Ok(SealedSpec {
             instance_id: id,
             operation_id: stored.operation_id,
+            generation: stored.generation,
             spec,
             version: &stored.version,
         })
@@ -102,6 +109,15 @@ impl Resealing<'_> {
     fn keys(&self, owner: Owner) -> Result<SealingKeys, ApiError> {
         SealingKeys::derive(self.roots, owner)
             .map_err(|error| ApiError::new(ErrorCode::NotConfigured).caused_by(&error))
+    }
+}
+
+fn without_room() -> ApiError {
+    ApiError {
+        cause: Some(
+            "sealed it is longer than the database takes; make its values shorter".to_owned(),
+        ),
+        ..ApiError::new(ErrorCode::Internal)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toolbox_api::dtma::{DeployRequest, LogLine, LogStream, ToolList, ToolView};
 use toolbox_api::edge::ConfigOverride;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_pin::McpTools;
 use toolbox_clients::dtma::{AgentError, Command, Deleted, LogQuery};
 use toolbox_clients::supabase::rows::EnvironmentRow;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId};
@@ -75,6 +76,10 @@ impl InstanceAgent for Direct {
 
     fn delete(&self, _: ToolInstanceId, _: u64, _: Option<Duration>) -> AgentFuture<'_, Deleted> {
         at_once(Ok(Deleted::Gone))
+    }
+
+    fn mcp_tools(&self, _: ToolInstanceId) -> AgentFuture<'_, McpTools> {
+        at_once(Err(AgentError::TooOld))
     }
 
     fn logs<'a>(&'a self, _: ToolInstanceId, _: &'a LogQuery) -> AgentFuture<'a, Vec<LogLine>> {

@@ -41,6 +41,8 @@ pub struct Tables {
     pub row: Option<Value>,
     /// The last operation.
     pub operation: Option<Value>,
+    /// The versions of the instance, newest first.
+    pub versions: Vec<Value>,
     /// The entry of the catalog.
     pub catalog: Value,
     /// Statuses the row went through, as `from>to`.
@@ -74,6 +76,15 @@ pub fn row(status: &str) -> Value {
         "last_observed_at": "2025-12-31T23:59:00+00:00", "version": "1",
         "created_at": "2025-12-31T00:00:00+00:00", "updated_at": "2025-12-31T00:00:00+00:00",
         "spec": {"image": "mcp/context7:1", "env": {"TOKEN": {"key_id": null, "value": "SECRET"}}, "ports": [{"container_port": 8080}]},
+    })
+}
+
+/// A version of it that is kept.
+pub fn version(generation: u64, spec: &Value, registry_digest: Option<&str>) -> Value {
+    json!({
+        "generation": generation, "spec": spec, "image_digest": "sha256:1", "registry_digest": registry_digest,
+        "ran_at": "2025-12-31T00:00:00+00:00", "restores": null, "actor_kind": "user", "actor_id": USER,
+        "created_at": "2025-12-31T00:00:00+00:00",
     })
 }
 
@@ -133,6 +144,7 @@ impl ControlPlane {
                 "dtma_port": 30000, "dtma_certificate_pem": null, "dtma_last_known_version": "0.1.0"}),
             row: Some(row(status)),
             operation: None,
+            versions: Vec::new(),
             catalog: json!({"id": CATALOG, "default_spec": {"transport": "stdio", "stdin_open": true,
                 "env": {"MODE": {"key_id": null, "value": "a"}}}, "required_config_schema": {"type": "object"},
                 "required_secrets_schema": {"type": "object"}}),
@@ -249,6 +261,15 @@ impl Tables {
                 json!([]),
                 |row| json!([{"spec": row["spec"], "generation": row["generation"]}]),
             );
+        }
+        if let Some(query) = path.strip_prefix("account_tool_instance_versions?") {
+            let only = query
+                .split('&')
+                .find_map(|part| part.strip_prefix("generation=eq."));
+            let is_asked_for = |version: &&Value| {
+                only.is_none_or(|only| only.parse().ok() == version["generation"].as_u64())
+            };
+            return self.versions.iter().filter(is_asked_for).cloned().collect();
         }
         if path.starts_with("tool_catalog?") {
             return json!([self.catalog]);

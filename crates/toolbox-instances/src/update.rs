@@ -4,8 +4,10 @@
 
 use toolbox_api::edge::{Action, ConfigOverride};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_clients::supabase::rows::{EnvironmentRow, InstanceRow};
 use toolbox_domain::ids::ToolboxId;
 use toolbox_domain::lifecycle::{Desired, Request};
+use toolbox_domain::sealing::SealingKeys;
 
 use crate::begin::{self, Intent, NewSpec};
 use crate::find::Target;
@@ -23,11 +25,6 @@ impl Instances {
     ) -> Result<Outcome, ApiError> {
         let (toolbox, row) = self.find_instance(request, toolbox_id, target).await?;
         begin::check_toolbox(&toolbox)?;
-        let agent = self.agents.connect(&toolbox, &request.id)?;
-        let desired = match row.desired()? {
-            Desired::Stopped => Desired::Stopped,
-            Desired::Running | Desired::Absent => Desired::Running,
-        };
         // Read without the user's token: the read before has shown that the instance is theirs.
         let stored = self.database.spec(row.id).await?;
         let mut stored = stored.ok_or_else(|| ApiError::new(ErrorCode::InstanceNotFound))?;
@@ -44,11 +41,29 @@ impl Instances {
         let new = NewSpec {
             spec: &spec,
             generation: stored.generation,
+            restores: None,
+        };
+        self.update_to(request, &toolbox, row, sealing, new).await
+    }
+
+    /// Runs another spec in an instance.
+    pub(crate) async fn update_to(
+        &self,
+        request: &UserRequest,
+        toolbox: &EnvironmentRow,
+        row: Box<InstanceRow>,
+        sealing: SealingKeys,
+        new: NewSpec<'_>,
+    ) -> Result<Outcome, ApiError> {
+        let agent = self.agents.connect(toolbox, &request.id)?;
+        let desired = match row.desired()? {
+            Desired::Stopped => Desired::Stopped,
+            Desired::Running | Desired::Absent => Desired::Running,
         };
         let intent = Intent {
             instances: self,
             request,
-            toolbox: toolbox_id,
+            toolbox: toolbox.id,
             action: Action::Update,
             transition: Request::Update,
             desired,

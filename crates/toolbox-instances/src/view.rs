@@ -144,6 +144,7 @@ fn of_row(
         live: None,
         unknown_since: None,
         mcp: row.mcp_health,
+        mcp_pinned_fingerprint: row.mcp_pinned_fingerprint,
         created_at: row.created_at,
         updated_at: row.updated_at,
     }

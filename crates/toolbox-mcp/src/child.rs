@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Duration, Instant, Sleep};
 
-use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use crate::process::{Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -57,8 +57,7 @@ impl ServerProcess for ChildProcess {
         Box::pin(async {
             let failed = |reason: String| NotRunning {
                 reason,
-                intended: false,
-                starting: false,
+                absence: Absence::Fault,
             };
             let mut child = self
                 .spawn()

@@ -43,6 +43,8 @@ pub struct Limits {
     pub proven: Duration,
     /// Longest pause before a server that keeps ending is started again.
     pub restart_pause: Duration,
+    /// Its list of tools is kept whole, so that it can be shown while the server does not run.
+    pub keeps_tools: bool,
 }
 
 impl Default for Limits {
@@ -67,6 +69,7 @@ impl Default for Limits {
             slow: Duration::from_secs(2),
             proven: Duration::from_secs(10),
             restart_pause: Duration::from_secs(30),
+            keeps_tools: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::io::AsyncWrite;
+use toolbox_api::mcp::McpState;
 
 use crate::redact::Redactor;
 
@@ -68,10 +69,32 @@ pub struct Connection {
 pub struct NotRunning {
     /// Why, in words, without secrets.
     pub reason: String,
-    /// It is not meant to run now, so it is no fault.
-    pub intended: bool,
+    /// How that is meant.
+    pub absence: Absence,
+}
+
+/// How it is meant that no server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It should run.
+    Fault,
     /// It is only starting, so it is no fault yet.
-    pub starting: bool,
+    Starting,
+    /// It is not meant to run now.
+    Intended,
+    /// It was stopped because nobody used it.
+    Idle,
+}
+
+impl Absence {
+    /// The state of a server that is absent so.
+    pub const fn state(self) -> McpState {
+        match self {
+            Self::Fault | Self::Intended => McpState::Unreachable,
+            Self::Starting => McpState::Starting,
+            Self::Idle => McpState::Idle,
+        }
+    }
 }
 
 /// The future of [`ServerProcess::open`].

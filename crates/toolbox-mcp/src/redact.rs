@@ -1,5 +1,7 @@
 //! A server's output as it may be shown: one short line, without the secrets that the server was given.
 
+use serde_json::Value;
+
 /// Longest text that is shown, in bytes.
 const MAX_SHOWN: usize = 300;
 /// Shorter values, such as `1` or `8080`, occur in ordinary text and are not hidden.
@@ -39,13 +41,8 @@ impl Redactor {
 
     /// `text` on one line, cut, and without secrets.
     pub fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in &self.secrets {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), "[secret]");
-            }
-        }
-        let mut line: String = text
+        let mut line: String = self
+            .hide(text)
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
@@ -55,6 +52,26 @@ impl Redactor {
             line.push('…');
         }
         line.trim().to_owned()
+    }
+
+    /// Removes secrets from every text of a value.
+    pub fn hide_in(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.hide(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.hide_in(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn hide(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "[secret]");
+            }
+        }
+        text
     }
 }
 

@@ -94,6 +94,12 @@ impl Provisioning<'_> {
                 format!("You have {most} toolboxes, which is as many as you may; remove one first"),
             )),
             OrderedRow::TooDear(told) => Err(too_dear(told)),
+            OrderedRow::TooOften(most) => Err(ApiError::with_message(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "You ordered {most} toolboxes in the last hour, which is as many as you may; wait, and order again"
+                ),
+            )),
             OrderedRow::NoUser => Err(ApiError::new(ErrorCode::Forbidden)),
         }
     }
@@ -143,6 +149,12 @@ impl Provisioning<'_> {
                 format!("The toolbox is {status}, which does not allow this"),
             )),
             Asked::TooDear(told) => Err(too_dear(told)),
+            Asked::TooOften(most) => Err(ApiError::with_message(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "You asked for {most} changes of your machines in the last ten minutes, which is as many as you may; wait, and try again"
+                ),
+            )),
             Asked::InProgress => Err(ApiError::with_message(
                 ErrorCode::OperationInProgress,
                 "Another change of this toolbox is in progress; wait for its end",

@@ -949,6 +949,10 @@ impl State {
         if let Some(to) = p["to_status"].as_str() {
             move_to(row, to, now);
         }
+        let has_reported = row["heartbeat_at"].as_f64() >= row["asked_at"].as_f64();
+        if p["from_step"] == "boot" && p["to_step"] == "agent" && has_reported {
+            move_to(row, "active", now);
+        }
         row["error"] = if row["status"]
             .as_str()
             .is_some_and(|s| s.starts_with("error"))

@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Answer each call of a tool after this many milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     call_ms: u64,
+    /// Offer a tool `drift` more: after its call the tools are others, which is not announced
+    #[arg(long)]
+    pub(crate) drift: bool,
     /// Exit by itself after this many milliseconds
     #[arg(long, value_name = "MS")]
     exit_after_ms: Option<u64>,

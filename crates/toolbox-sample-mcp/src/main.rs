@@ -70,7 +70,7 @@ async fn run(options: &Options, environment: Environment) -> Result<ExitCode, Se
 }
 
 async fn serve(options: &Options, environment: Environment) -> Result<(), ServeError> {
-    let server = SampleServer::new(environment, options.call());
+    let server = SampleServer::new(environment, options.call(), options.drift);
     if options.stdio {
         log("serving MCP on stdio");
         let running = server

@@ -14,7 +14,7 @@ use crate::FUNCTION;
 
 pub(crate) use toolbox_edge::recorded::Seen;
 pub(crate) use toolbox_instances::testing::{
-    CATALOG, ControlPlane, INSTANCE, TOOLBOX, answer, fault, problem, row, view,
+    CATALOG, ControlPlane, INSTANCE, TOOLBOX, answer, fault, problem, row, version, view,
 };
 
 /// See the module.

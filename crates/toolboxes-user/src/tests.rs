@@ -399,6 +399,14 @@ fn a_machine_is_ordered_with_its_price_and_shown_on_its_way() {
     world.rpc("order_toolbox", json!({"outcome": "too_many", "most": 20}));
     let seen = world.ask("POST", "/", Some(json!({"name": "x", "sizeSlug": "small"})));
     assert_eq!(seen.refusal(), (429, "quota_exceeded"));
+    world.rpc("order_toolbox", json!({"outcome": "too_often", "most": 7}));
+    let seen = world.ask("POST", "/", Some(json!({"name": "x", "sizeSlug": "small"})));
+    assert_eq!(seen.refusal(), (429, "quota_exceeded"));
+    assert!(
+        seen.text.contains("7 toolboxes in the last hour"),
+        "{}",
+        seen.text
+    );
 }
 
 #[test]
@@ -535,6 +543,12 @@ fn wishes_are_written_and_begun() {
     world.rpc("ask_toolbox", json!({"outcome": "in_progress"}));
     let seen = world.ask("POST", &path("/reboot"), None);
     assert_eq!(seen.refusal(), (409, "operation_in_progress"));
+    world.rpc("ask_toolbox", json!({"outcome": "too_often", "most": 10}));
+    let renamed = world.ask("PATCH", &path(""), Some(json!({"name": "again"})));
+    for seen in [renamed, world.ask("POST", &path("/reboot"), None)] {
+        assert_eq!(seen.refusal(), (429, "quota_exceeded"));
+        assert!(seen.text.contains("10 changes"), "{}", seen.text);
+    }
     // A machine that the user brought has none of them.
     world.rpc("ask_toolbox", json!({"outcome": "byo"}));
     let seen = world.ask("POST", &path("/reboot"), None);

@@ -155,6 +155,9 @@ begin
       instance_error_message = null
     where i.id = target_id
     returning * into instance;
+    if p ->> 'restores' is not null then
+      perform private.note_restored_version(target_id, (p ->> 'restores')::bigint, false);
+    end if;
   end if;
 
   insert into public.tool_instance_operations (

@@ -15,9 +15,20 @@ $$;
 comment on function private.shared_mcp_access is
   'The access by which a toolbox, or the instance that is named, is shared with a user now.';
 
+create function private.mcp_limits(access public.mcp_access) returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  select case when num_nonnulls(access.requests_per_minute, access.concurrent_requests) = 0 then '[]'::jsonb
+    else jsonb_build_array(jsonb_build_object(
+      'access', access.id, 'requests_per_minute', access.requests_per_minute, 'concurrent_requests', access.concurrent_requests
+    )) end
+$$;
+comment on function private.mcp_limits is 'The limits of an access, as the agent is told of them; an empty list where it has none.';
+
 create function private.open_mcp_access(
   toolbox public.account_tool_environments, instance_id uuid, token public.mcp_access, caller uuid, client text,
-  out is_open boolean, out access public.mcp_access
+  out is_open boolean, out access public.mcp_access, out limits jsonb
 )
 language plpgsql stable
 set search_path = ''
@@ -28,6 +39,7 @@ begin
   is_open := false;
   if token.id is not null then
     access := token;
+    limits := private.mcp_limits(token);
     is_open := coalesce(
       token.account_tool_environment_id = toolbox.id and token.granted_by = toolbox.user_id
         and (token.account_tool_instance_id is null or token.account_tool_instance_id = instance_id),
@@ -61,11 +73,13 @@ begin
     end if;
     access.read_only := access.read_only or coalesce(share.read_only, false);
   end if;
+  -- Those of the share count for all applications of its user.
+  limits := private.mcp_limits(access) || private.mcp_limits(share);
   is_open := true;
 end;
 $$;
 comment on function private.open_mcp_access is
-  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, and by which access; an owner needs none.';
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, by which access and within which limits; an owner needs none.';
 
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -118,11 +132,12 @@ begin
     and a.account_tool_instance_id is not distinct from instance and a.client_id is not distinct from client;
   insert into public.mcp_access (
     account_tool_environment_id, account_tool_instance_id, granted_by, name, token_hash, user_id, client_id, allowed_tools,
-    read_only, expires_at
+    read_only, expires_at, requests_per_minute, concurrent_requests
   ) values (
     toolbox, instance, owner, p ->> 'name', p ->> 'token_hash', grantee, client,
     case when jsonb_typeof(p -> 'allowed_tools') = 'array' then array(select jsonb_array_elements_text(p -> 'allowed_tools')) end,
-    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision)
+    coalesce((p ->> 'read_only')::boolean, false), now() + make_interval(secs => (p ->> 'ttl_seconds')::double precision),
+    (p ->> 'requests_per_minute')::integer, (p ->> 'concurrent_requests')::integer
   )
   returning * into given;
   return jsonb_build_object('outcome', 'granted', 'access', to_jsonb(given) - 'token_hash');
@@ -251,9 +266,11 @@ begin
   );
   return jsonb_build_object(
     'outcome', 'access',
-    'who', coalesce('access:' || access.id, 'user:' || caller),
+    'who', case when of_token is null then 'user:' || caller || coalesce(':' || client, '') else 'access:' || access.id end,
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
+    'limits', opened.limits,
+    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -267,7 +284,7 @@ begin
 end;
 $$;
 comment on function public.find_mcp_access is
-  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -281,6 +298,7 @@ declare
   token public.mcp_access;
   toolbox public.account_tool_environments;
   grants jsonb;
+  limits jsonb;
   used uuid[];
 begin
   perform private.require_keys(p, 'toolbox_id');
@@ -300,15 +318,15 @@ begin
   -- Each server as its own URL would open it, and those with the same access together.
   select
     coalesce(jsonb_agg(jsonb_build_object('instances', g.instances, 'tools', to_jsonb(g.tools), 'read_only', g.read_only) order by g.id nulls first), '[]'),
-    array_agg(g.id)
-  into grants, used
+    jsonb_agg(g.limits), array_agg(g.id)
+  into grants, limits, used
   from (
-    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only,
+    select (o.access).id, (o.access).allowed_tools as tools, coalesce((o.access).read_only, false) as read_only, o.limits,
       jsonb_agg(i.id order by i.id) as instances
     from public.account_tool_instances i
     cross join lateral private.open_mcp_access(toolbox, i.id, token, caller, client) o
     where i.account_tool_environment_id = toolbox.id and i.mcp_transport_type is not null and o.is_open
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
   ) g;
   -- Who may use the whole toolbox comes in also where it has no server; to others it is not there.
   if toolbox.id is null
@@ -328,6 +346,11 @@ begin
     'outcome', 'access',
     'who', coalesce('access:' || token.id, 'user:' || caller || coalesce(':' || client, '')),
     'grants', grants,
+    'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
+    'pins', (
+      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
+      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+    ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
       'dtma_certificate_pem', toolbox.dtma_certificate_pem, 'dtma_key_id', toolbox.dtma_key_id,
@@ -338,9 +361,9 @@ begin
 end;
 $$;
 comment on function public.find_mcp_toolbox_access is
-  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), and where the machine is; token_unknown; token_expired; no_access.';
+  'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), the limits of all that opens them, and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function private.shared_mcp_access, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
   public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,

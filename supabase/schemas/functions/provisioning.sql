@@ -4,14 +4,19 @@
 -- Ids that were toolboxes: a droplet with the tag of one is ours, and nobody waits for it.
 create table private.removed_toolboxes (
   toolbox_id uuid primary key,
-  removed_at timestamptz not null default clock_timestamp()
+  removed_at timestamptz not null default clock_timestamp(),
+  user_id uuid,
+  ordered_at timestamptz
 );
+create index removed_toolboxes_user_id_idx on private.removed_toolboxes (user_id, ordered_at);
 alter table private.removed_toolboxes enable row level security;
 revoke all on private.removed_toolboxes from public, anon, authenticated, service_role;
 
 comment on table private.removed_toolboxes is 'Toolboxes with droplets whose rows are gone. A droplet with the tag of one was left behind, and the sweep removes it.';
 comment on column private.removed_toolboxes.toolbox_id is 'The id that the toolbox had.';
 comment on column private.removed_toolboxes.removed_at is 'When its row was removed.';
+comment on column private.removed_toolboxes.user_id is 'Who had ordered it.';
+comment on column private.removed_toolboxes.ordered_at is 'When that was.';
 
 -- When jobs ran that need not run with every tick.
 create table private.job_runs (
@@ -144,6 +149,30 @@ as $$
 $$;
 comment on function private.monthly_price is 'What the machines of a user cost a month at most, in US dollars, without the toolbox but.';
 
+create function private.orders_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select
+    (select count(*) from public.account_tool_environments e
+     where e.user_id = of_user and e.kind = 'droplet' and e.created_at > now() - interval '1 hour')
+    + (select count(*) from private.removed_toolboxes r
+       where r.user_id = of_user and r.ordered_at > now() - interval '1 hour')
+$$;
+comment on function private.orders_lately is 'How many toolboxes with droplets a user ordered in the last hour, also of those that are gone.';
+
+create function private.changes_lately(of_user uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  select count(*)
+  from public.account_tool_environments e
+  join public.toolbox_events t on t.account_tool_environment_id = e.id
+  where e.user_id = of_user and t.occurred_at > now() - interval '10 minutes' and t.actor_kind = 'user' and t.result = 'accepted'
+    and t.kind in ('retry', 'resize', 'reboot', 'rename')
+$$;
+comment on function private.changes_lately is 'How many changes of the droplets of their toolboxes a user asked for in the last ten minutes.';
+
 create function public.order_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -171,6 +200,10 @@ begin
   if most <= (select count(*) from public.account_tool_environments e where e.user_id = of_user and e.status <> 'deprovisioned') then
     return jsonb_build_object('outcome', 'too_many', 'most', most);
   end if;
+  -- Each is some requests of DigitalOcean's account, which all users share; one that is ordered and removed again and again, too.
+  if most <= private.orders_lately(of_user) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
+  end if;
   monthly := private.monthly_price(of_user, null) + (p ->> 'price_monthly_usd')::numeric;
   if monthly > most_monthly then
     return jsonb_build_object('outcome', 'too_dear', 'monthly_usd', monthly, 'most_monthly_usd', most_monthly);
@@ -191,7 +224,7 @@ begin
 end;
 $$;
 comment on function public.order_toolbox is
-  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
+  'Makes the row of a toolbox with a droplet for a user; it is due at once. With an order_key, ordering again answers the toolbox of the first order. Answers {outcome}: ordered with id and is_new; too_many with most when the user has max_toolboxes already, or as many as an operator allows them; too_often with most when they ordered as many in the last hour; too_dear with monthly_usd when all machines of the user would cost that, which is more than most_monthly_usd: max_monthly_usd, or what an operator allows them; or not_found when there is no such user.';
 
 create function public.ask_toolbox(p jsonb) returns jsonb
 language plpgsql security definer
@@ -199,6 +232,8 @@ set search_path = ''
 set lock_timeout = '5s'
 as $$
 declare
+  -- Changes of one user in ten minutes: each is some requests of DigitalOcean's account, which all users share.
+  most constant integer := 10;
   leaving constant public.account_tool_environment_status_enum[] := '{pending_deprovision,deprovisioning,deprovisioned,error_deprovisioning}';
   change constant text := p ->> 'change';
   toolbox public.account_tool_environments;
@@ -233,6 +268,8 @@ begin
     update public.account_tool_environments e set status = 'pending_deprovision', provisioning_error_message = null
     where e.id = toolbox.id;
     delete from private.toolbox_enrolments t where t.toolbox_id = toolbox.id;
+  elsif p ->> 'user_id' is not null and most <= private.changes_lately(toolbox.user_id) then
+    return jsonb_build_object('outcome', 'too_often', 'most', most);
   elsif change = 'rename' then
     perform private.require_keys(p, 'name');
     if toolbox.status = any (leaving) then
@@ -288,7 +325,7 @@ begin
 end;
 $$;
 comment on function public.ask_toolbox is
-  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; or in_progress while another change is made.';
+  'Asks for a change of a toolbox with a droplet: deprovision, retry, resize, reboot, rename, or look (at the droplet, now). With user_id, only of that user''s. Answers {outcome}: accepted; unchanged; not_found; byo (its user brought the machine); refused with the status that forbids it; too_dear, as order_toolbox; too_often with most when the user asked for as many changes in the last ten minutes; or in_progress while another change is made.';
 
 create function public.lease_toolboxes(p jsonb) returns jsonb
 language plpgsql security definer
@@ -376,6 +413,10 @@ begin
     set dtma_token_hash = null, dtma_offered_key_id = null, dtma_previous_token_hash = null, dtma_previous_token_expires_at = null
     where e.id = toolbox.id;
   end if;
+  -- The agent reported while nobody knew its address: now it can be reached, and nothing is waited for any more.
+  if from_step = 'boot' and to_step = 'agent' and toolbox.last_heartbeat_at >= toolbox.machine_asked_at then
+    to_status := 'active';
+  end if;
   -- A toolbox whose agent was faster is further on already.
   if not coalesce(private.tool_environment_transition_allowed(toolbox.status, to_status), false) then
     to_status := toolbox.status;
@@ -440,7 +481,7 @@ begin
     update public.account_tool_environments e set status = 'deprovisioning', provisioning_error_message = null where e.id = toolbox.id;
   end if;
   update public.account_tool_environments e set status = 'deprovisioned', provisioning_step = null where e.id = toolbox.id;
-  insert into private.removed_toolboxes (toolbox_id) values (toolbox.id) on conflict do nothing;
+  insert into private.removed_toolboxes (toolbox_id, user_id, ordered_at) values (toolbox.id, toolbox.user_id, toolbox.created_at) on conflict do nothing;
   delete from public.account_tool_environments e where e.id = toolbox.id;
   return jsonb_build_object('outcome', 'removed');
 end;
@@ -557,7 +598,7 @@ create trigger tell_provisioning after update on public.account_tool_environment
 
 revoke all on function
   public.begin_rare_job, public.get_provider_list, public.put_provider_list, private.toolbox_for_worker, private.cost_until_now,
-  private.monthly_price, public.order_toolbox, public.ask_toolbox,
+  private.monthly_price, private.orders_lately, private.changes_lately, public.order_toolbox, public.ask_toolbox,
   public.lease_toolboxes, public.begin_toolbox_machine, public.record_toolbox_step, public.remove_toolbox, public.sweep_toolboxes,
   private.tell_provisioning()
   from public, anon, authenticated, service_role;

@@ -157,6 +157,25 @@ create trigger raise_alerts after update on public.account_tool_environments
   )
   execute function private.alert_of_toolbox();
 
+create function private.latest_ends(instance_id uuid) returns bigint
+language sql stable
+set search_path = ''
+as $$
+  -- A server that stops when nobody uses it has not ended.
+  select count(*) from (
+    select e.occurred_at, e.actor_kind, e.from_status, e.to_status from public.tool_instance_events e
+    where e.tool_instance_id = instance_id order by e.id desc limit 200
+  ) latest
+  where latest.occurred_at > clock_timestamp() - interval '10 minutes' and latest.actor_kind = 'agent'
+    and latest.from_status = 'running' and (
+      latest.to_status in ('starting', 'error')
+      or latest.to_status = 'stopped' and not exists (
+        select from public.account_tool_instances i where i.id = instance_id and i.spec ? 'idle_minutes'
+      )
+    )
+$$;
+comment on function private.latest_ends is 'How often a tool ended in the last ten minutes without anybody asking for it.';
+
 create function private.alert_of_instance() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -185,14 +204,7 @@ begin
     end if;
     -- Ends of a tool that nobody asked for. The event of this one is written already: triggers run in the order of their names.
     if old.status_on_toolbox = 'running' and new.status_on_toolbox in ('starting', 'stopped', 'error') then
-      ends := (
-        select count(*) from (
-          select e.occurred_at, e.actor_kind, e.from_status, e.to_status from public.tool_instance_events e
-          where e.tool_instance_id = new.id order by e.id desc limit 200
-        ) latest
-        where latest.occurred_at > clock_timestamp() - interval '10 minutes' and latest.actor_kind = 'agent'
-          and latest.from_status = 'running' and latest.to_status in ('starting', 'stopped', 'error')
-      );
+      ends := private.latest_ends(new.id);
       if ends >= 5 then
         perform private.open_alerts('instance_flapping', toolbox, new.id, new.instance_name_on_toolbox, jsonb_build_object(
           'ends', ends, 'minutes', 10, 'reason_code', new.instance_error_code
@@ -243,11 +255,7 @@ begin
     from public.alerts a join public.alert_rules r on r.id = a.rule_id join public.alert_channels c on c.id = r.channel_id
     where a.closed_at is null and (
       a.recovering_since < clock_timestamp() - interval '1 minute'
-      or a.kind = 'instance_flapping' and not exists (
-        select from public.tool_instance_events e
-        where e.tool_instance_id = a.subject_id and e.occurred_at > clock_timestamp() - interval '10 minutes'
-          and e.actor_kind = 'agent' and e.from_status = 'running' and e.to_status in ('starting', 'stopped', 'error')
-      )
+      or a.kind = 'instance_flapping' and private.latest_ends(a.subject_id) = 0
     )
     order by a.recovering_since, a.id
     limit 200
@@ -272,6 +280,7 @@ comment on function private.settle_alerts is
   'Closes alerts that have been over for a minute, with a message each, and notes which toolboxes are silent no more; 200 a call; returns how many it closed.';
 
 revoke all on function
-  private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.alert_of_instance(),
+  private.open_alerts, private.recover_alerts, private.is_older_version, private.alert_of_toolbox(), private.latest_ends,
+  private.alert_of_instance(),
   private.settle_alerts
   from public, anon, authenticated, service_role;

@@ -137,6 +137,11 @@ begin
   if not is_late then
     perform private.apply_steps(target_id, steps);
     perform private.apply_observation(target_id, observed, view_version);
+    if observed is not null and not restores_spec and (p ->> 'settled')::boolean and seen_generation = instance.generation
+      and exists (select from public.account_tool_instances i where i.id = target_id and i.status_on_toolbox = 'running')
+    then
+      perform private.note_version_that_runs(target_id, observed);
+    end if;
   end if;
   -- A generation names one desired state for ever, so what is put back is a new one: agents may have seen the one that is taken
   -- back. An agent that is ahead has seen a database that was restored from a backup since: what is desired now must be newer
@@ -146,6 +151,12 @@ begin
     set spec = coalesce(restored_spec, i.spec), desired_status = coalesce(restored_desired, i.desired_status),
       generation = seen_generation + 1
     where i.id = target_id;
+    if restored_spec is not null then
+      perform private.note_restored_version(target_id, (
+        select max(v.generation) from public.account_tool_instance_versions v
+        where v.tool_instance_id = target_id and v.generation < operation.generation
+      ), true);
+    end if;
   end if;
   if operation.id is not null and result is not null then
     perform private.close_operation(operation.id, result);

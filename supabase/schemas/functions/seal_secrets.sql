@@ -15,19 +15,24 @@ begin
   perform private.require_keys(p, 'key_ids');
   -- At random, so that what cannot be opened does not stand before the rest for ever.
   with due as (
-    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, i.spec, random() as place
+    (select i.account_tool_environment_id as toolbox_id, i.id as instance_id, null::uuid as operation_id, null::bigint as generation,
+       i.spec, random() as place
      from public.account_tool_instances i
      where private.secret_keys(i.spec) && wanted order by place limit most)
     union all
-    (select o.account_tool_environment_id, o.tool_instance_id, o.id, o.previous_spec, random() as place
+    (select o.account_tool_environment_id, o.tool_instance_id, o.id, null, o.previous_spec, random() as place
      from public.tool_instance_operations o
      where o.previous_spec is not null and private.secret_keys(o.previous_spec) && wanted order by place limit most)
+    union all
+    (select i.account_tool_environment_id, i.id, null, v.generation, v.spec, random() as place
+     from public.account_tool_instance_versions v join public.account_tool_instances i on i.id = v.tool_instance_id
+     where private.secret_keys(v.spec) && wanted order by place limit most)
   ), measured as (
     select d.*, sum(octet_length(d.spec::text)) over (order by d.place) - octet_length(d.spec::text) as bytes_before from due d
   )
   select coalesce(jsonb_agg(jsonb_build_object(
     'toolbox_id', m.toolbox_id, 'instance_id', m.instance_id, 'operation_id', m.operation_id,
-    'spec', m.spec, 'version', md5(m.spec::text)
+    'generation', m.generation, 'spec', m.spec, 'version', md5(m.spec::text)
   )), '[]') into specs
   from measured m where m.bytes_before < most_bytes;
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -42,7 +47,7 @@ begin
 end;
 $$;
 comment on function public.get_secrets_to_seal is
-  'Specs of instances, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
+  'Specs of instances and of their versions, specs that updates may go back to, and secrets of webhooks with a value under one of p.key_ids, where plain stands for those that are not sealed; 200 of each and about a megabyte at most. Answers {outcome: found, specs, webhooks}. Holds secrets.';
 
 create function public.put_sealed_secrets(p jsonb) returns jsonb
 language plpgsql security definer
@@ -58,8 +63,8 @@ begin
   with unchanged as (
     select i.id, s.spec
     from public.account_tool_instances i
-    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, spec jsonb, version text)
-      on s.instance_id = i.id and s.operation_id is null and s.version = md5(i.spec::text)
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, operation_id uuid, generation bigint, spec jsonb, version text)
+      on s.instance_id = i.id and s.operation_id is null and s.generation is null and s.version = md5(i.spec::text)
       -- Sealed it is longer; one that has no room stays as it is, and keeps no other from being written.
       and octet_length(s.spec::text) <= 262144
     for no key update of i skip locked
@@ -74,6 +79,18 @@ begin
     for no key update of o skip locked
   )
   update public.tool_instance_operations o set previous_spec = u.spec from unchanged u where o.id = u.id;
+  get diagnostics written = row_count;
+  total := total + written;
+  with unchanged as (
+    select v.tool_instance_id, v.generation, s.spec
+    from public.account_tool_instance_versions v
+    join jsonb_to_recordset(p -> 'specs') s (instance_id uuid, generation bigint, spec jsonb, version text)
+      on s.instance_id = v.tool_instance_id and s.generation = v.generation and s.version = md5(v.spec::text)
+      and octet_length(s.spec::text) <= 262144
+    for no key update of v skip locked
+  )
+  update public.account_tool_instance_versions v set spec = u.spec
+  from unchanged u where v.tool_instance_id = u.tool_instance_id and v.generation = u.generation;
   get diagnostics written = row_count;
   total := total + written;
   with unchanged as (
@@ -98,6 +115,8 @@ as $$
   select key, s.place, count(*)
   from (
     select 'account_tool_instances.spec' as place, private.secret_keys(i.spec) as keys from public.account_tool_instances i
+    union all
+    select 'account_tool_instance_versions.spec', private.secret_keys(v.spec) from public.account_tool_instance_versions v
     union all
     select 'tool_instance_operations.previous_spec', private.secret_keys(o.previous_spec)
     from public.tool_instance_operations o where o.previous_spec is not null

@@ -81,6 +81,7 @@ export interface InstanceRow {
   instance_error_message: string | null;
   container_id: string | null;
   image_digest: string | null;
+  mcp_health: { state: string; evidence: string } | null;
   port_mapping_json: { container_port: number; protocol: string; host_ip: string; host_port: number }[] | null;
   [column: string]: unknown;
 }

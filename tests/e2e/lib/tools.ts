@@ -23,6 +23,7 @@ export interface ConfigOverride {
   upstreamHeaders?: Record<string, string | null>;
   callTimeoutSeconds?: number;
   startTimeoutSeconds?: number;
+  idleMinutes?: number;
   networks?: string[];
   hostAccess?: string[];
   stdinOpen?: boolean;
@@ -93,6 +94,14 @@ export class ToolsApi {
       json: { baseConfigOverrideJson: override },
       ...options,
     });
+  }
+
+  versions(instance: string): Promise<Reply> {
+    return this.request(this.path(instance, "/versions"));
+  }
+
+  rollBack(instance: string, generation: number, options: MutationOptions = {}): Promise<Reply> {
+    return this.request(this.path(instance, `/versions/${generation}/rollback`), { method: "POST", ...options });
   }
 
   start(instance: string, options: MutationOptions = {}): Promise<Reply> {

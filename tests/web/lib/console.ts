@@ -15,6 +15,8 @@ export interface PersonOptions {
   width?: number;
   height?: number;
   dark?: boolean;
+  /** Zoomed to 200 %: half the width, of twice the pixels. */
+  zoomed?: boolean;
 }
 
 /** Somebody with a browser of their own. What their pages complain of is kept. */
@@ -89,9 +91,11 @@ export class Person {
 export class Console implements AsyncDisposable {
   constructor(readonly stack: Stack, readonly browser: Browser, readonly url: string) {}
 
-  async person({ width = 1280, height = 800, dark = false }: PersonOptions = {}): Promise<Person> {
+  async person({ width = 1280, height = 800, dark = false, zoomed = false }: PersonOptions = {}): Promise<Person> {
+    const scale = zoomed ? 2 : 1;
     const context = await this.browser.newContext({
-      viewport: { width, height },
+      viewport: { width: width / scale, height: height / scale },
+      deviceScaleFactor: scale,
       colorScheme: dark ? "dark" : "light",
       locale: "en-GB",
     });
@@ -143,6 +147,17 @@ export async function isClean(page: Page): Promise<void> {
     nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\n", " ")}`)
   );
   if (faults.length > 0) throw new Error(`${page.url()}:\n${faults.join("\n")}`);
+}
+
+/** Watches what holds the page up from now on; the longest so far, in whole milliseconds: 0 if nothing took 50. */
+export async function watchTasks(page: Page): Promise<() => Promise<number>> {
+  await page.evaluate(() => {
+    const long: number[] = [];
+    (globalThis as { long?: number[] }).long = long;
+    new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
+      .observe({ type: "longtask" });
+  });
+  return () => page.evaluate(() => Math.round(Math.max(0, ...(globalThis as { long?: number[] }).long ?? [])));
 }
 
 /** Keeps a picture of the page where TOOLBOX_SCREENSHOTS says, if it does. */

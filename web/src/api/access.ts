@@ -1,5 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { answer, api, rows } from "./client.ts";
+import { ApiError } from "./error.ts";
 import type { components } from "./generated/toolbox-tools.ts";
 
 export type Access = components["schemas"]["McpAccessView"];
@@ -19,8 +20,28 @@ export const connectionQuery = (toolboxId: string, instance: string) =>
     },
   });
 
-/** Where all MCP servers of a toolbox are reached as one, as this browser reaches the project. */
-export const toolboxUrl = (toolboxId: string) => `${api().config.projectUrl}/functions/v1/mcp/toolbox/${toolboxId}`;
+/** The same for all MCP servers of a toolbox by one URL. */
+export const toolboxConnectionQuery = (toolboxId: string) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "connection"],
+    staleTime: 5 * 60_000,
+    queryFn: async ({ signal }) => {
+      const given = await answer(api().tools.GET("/{toolboxId}/mcp", { params: { path: { toolboxId } }, signal }));
+      return { url: given.public_url, hosts: given.hosts };
+    },
+  });
+
+/** Which tools of an MCP server were accepted, and what differs from `listed`, those that the agent heard last. */
+export const pinQuery = (toolboxId: string, instance: string, listed: string | null) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "pin", instance, listed],
+    // The server is asked each time.
+    staleTime: 60_000,
+    queryFn: async ({ signal }) => {
+      const params = { path: { toolboxId, instance } };
+      return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/pin", { params, signal }))).pin;
+    },
+  });
 
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>
@@ -45,7 +66,7 @@ interface AccessRow extends Omit<Access, "toolbox_id" | "instance_id"> {
   account_tool_instance_id: string | null;
 }
 
-/** Every access that the user gave, the newest first, in one request. */
+/** Every access that the user gave, those that count first and of them the newest, in one request. */
 export const givenAccessQuery = () =>
   queryOptions({
     queryKey: ["given", "access"],
@@ -55,8 +76,9 @@ export const givenAccessQuery = () =>
       const list = await rows<AccessRow[]>(
         supabase.from("mcp_access").select(
           "id, account_tool_environment_id, account_tool_instance_id, name, user_id, client_id, allowed_tools, read_only, " +
-            "expires_at, revoked_at, last_used_at, last_client, created_at",
-        ).eq("granted_by", data.session?.user.id ?? "").order("created_at", { ascending: false }).limit(1000)
+            "requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at",
+        ).eq("granted_by", data.session?.user.id ?? "").order("revoked_at", { ascending: false, nullsFirst: true })
+          .order("created_at", { ascending: false }).limit(1000)
           .abortSignal(signal).overrideTypes<AccessRow[], { merge: false }>(),
       );
       return list.map(({ account_tool_environment_id, account_tool_instance_id, ...rest }): Access => ({
@@ -66,3 +88,28 @@ export const givenAccessQuery = () =>
       }));
     },
   });
+
+/** What applications may use now. */
+export const applicationAccessQuery = () =>
+  queryOptions({
+    ...givenAccessQuery(),
+    select: (list: Access[]) =>
+      list.filter(({ client_id, revoked_at, expires_at }) =>
+        client_id != null && revoked_at == null && (expires_at == null || Date.parse(expires_at) > Date.now())
+      ),
+  });
+
+/** Ends an access. One that is gone already has ended. */
+export async function revokeAccess({ id, toolbox_id: toolboxId }: Access): Promise<void> {
+  const path = { toolboxId, accessId: id };
+  await unlessGone(answer(api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", { params: { path } })));
+}
+
+/** That an access is gone already is no failure of its end. */
+export async function unlessGone(ended: Promise<unknown>): Promise<void> {
+  try {
+    await ended;
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === "mcp_access_not_found")) throw error;
+  }
+}

@@ -1,12 +1,11 @@
 // Applications that act for the user: what sign-in knows of them, and which MCP servers they may use, which is ours.
 
 import { queryOptions } from "@tanstack/react-query";
+import { type Access, revokeAccess, unlessGone } from "./access.ts";
 import { answer, api } from "./client.ts";
-import { ApiError } from "./error.ts";
 import type { components } from "./generated/toolbox-tools.ts";
 
 export type McpServer = components["schemas"]["McpServerView"];
-export type McpAccess = components["schemas"]["McpAccessView"];
 
 /** An application, as it describes itself: nobody vouches for the name. */
 export interface Application {
@@ -61,18 +60,6 @@ export const mcpServersQuery = () =>
     queryFn: async ({ signal }) => (await answer(api().tools.GET("/mcp-servers", { signal }))).servers,
   });
 
-/** What applications may use now. */
-export const accessQuery = () =>
-  queryOptions({
-    queryKey: ["applications", "access"],
-    queryFn: async ({ signal }) => {
-      const { access } = await answer(api().tools.GET("/mcp-clients", { signal }));
-      const counts = ({ revoked_at, expires_at }: McpAccess) =>
-        revoked_at == null && (expires_at == null || Date.parse(expires_at) > Date.now());
-      return access.filter(counts);
-    },
-  });
-
 /** What an application is let in to. */
 export interface Choice {
   toolboxId: string;
@@ -84,32 +71,32 @@ export interface Choice {
   readOnly: boolean;
 }
 
-export async function letIn(client: Application, choices: Choice[], seconds: number | null): Promise<void> {
-  for (const { toolboxId, instanceId, tools, readOnly } of choices) {
-    const body = {
-      name: (client.name.replace(/\p{Cc}/gu, " ").trim() || client.id).slice(0, 255),
-      clientId: client.id,
-      ...(instanceId === null ? {} : { instanceId }),
-      ...(tools === null ? {} : { allowedTools: tools }),
-      ...(readOnly && { readOnly }),
-      ...(seconds === null ? {} : { expiresInSeconds: seconds }),
-    };
-    await answer(api().tools.POST("/{toolboxId}/mcp-access", { params: { path: { toolboxId } }, body }));
-  }
-}
-
-/** Ends an access. One that is gone already has ended. */
-export async function revokeAccess({ id, toolbox_id: toolboxId }: McpAccess): Promise<void> {
-  const path = { toolboxId, accessId: id };
-  await unlessGone(answer(api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", { params: { path } })));
-}
-
-async function unlessGone(ended: Promise<unknown>): Promise<void> {
+/** Lets an application in, to all of it or to nothing; what was made. */
+export async function letIn(client: Application, choices: Choice[], seconds: number | null): Promise<Access[]> {
+  const made: Access[] = [];
   try {
-    await ended;
+    for (const { toolboxId, instanceId, tools, readOnly } of choices) {
+      const body = {
+        name: (client.name.replace(/\p{Cc}/gu, " ").trim() || client.id).slice(0, 255),
+        clientId: client.id,
+        ...(instanceId === null ? {} : { instanceId }),
+        ...(tools === null ? {} : { allowedTools: tools }),
+        ...(readOnly && { readOnly }),
+        ...(seconds === null ? {} : { expiresInSeconds: seconds }),
+      };
+      const params = { path: { toolboxId } };
+      made.push((await answer(api().tools.POST("/{toolboxId}/mcp-access", { params, body }))).access);
+    }
   } catch (error) {
-    if (!(error instanceof ApiError && error.code === "mcp_access_not_found")) throw error;
+    await takeBack(made);
+    throw error;
   }
+  return made;
+}
+
+/** Ends accesses of an application that was not let in after all. What cannot be ended now stays in its list, to be ended there. */
+export async function takeBack(made: Access[]): Promise<void> {
+  await Promise.allSettled(made.map(revokeAccess));
 }
 
 /** Ends all that an application may use, and then that sign-in knows it. */

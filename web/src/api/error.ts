@@ -43,15 +43,15 @@ export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
   const name = thrown instanceof Error ? thrown.name : "";
   if (name === "TimeoutError") return new ApiError("no_answer", "The server did not answer in time", null);
-  if (thrown instanceof TypeError) {
+  const supabase = thrown as { code?: unknown; message?: unknown; status?: unknown } | null;
+  // Sign-in says 0 where nobody answered.
+  if (thrown instanceof TypeError || supabase?.status === 0) {
     return navigator.onLine
       ? new ApiError("unreachable", "The server could not be reached", null)
       : new ApiError("offline", "This browser is offline", null);
   }
-  const supabase = thrown as { code?: unknown; message?: unknown; status?: unknown } | null;
   if (typeof supabase?.message === "string" && supabase.message !== "") {
-    // Sign-in says 0 where nobody answered.
-    const status = typeof supabase.status === "number" && supabase.status !== 0 ? supabase.status : null;
+    const status = typeof supabase.status === "number" ? supabase.status : null;
     return new ApiError(typeof supabase.code === "string" ? supabase.code : "failed", supabase.message, status);
   }
   return new ApiError("failed", "Something failed in this page", null);

@@ -2,7 +2,8 @@ import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, rows } from "./client.ts";
 import type { ToolboxEvent, ToolEvent } from "./queries.ts";
 
-const TOOLBOX = "id, account_tool_environment_id, occurred_at, actor_kind, actor_id, kind, detail, result, request_id";
+const OF_TOOLBOX = "id, occurred_at, actor_kind, actor_id, kind, detail, result, request_id";
+const TOOLBOX = `account_tool_environment_id, ${OF_TOOLBOX}`;
 const TOOL =
   "id, tool_instance_id, account_tool_environment_id, occurred_at, actor_kind, actor_id, action, from_status, " +
   "to_status, reason_code, reason, request_id";
@@ -30,6 +31,38 @@ export const toolHistoryQuery = (tool: string, limit = 200) =>
     queryKey: ["tool-history", tool, limit],
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) => tools({ tool }, limit, signal),
+  });
+
+interface ToolboxHistory {
+  toolbox_events: ToolboxEvent[];
+  tool_instance_events: ToolEvent[];
+  account_tool_instances: { id: string; instance_name_on_toolbox: string }[];
+}
+
+/** The history of one toolbox and of its tools, the newest first, with their names, in one request. */
+export const historyQuery = (toolboxId: string, limit = 200) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "history", limit],
+    placeholderData: keepPreviousData,
+    queryFn: async ({ signal }) => {
+      const ofToolbox = { referencedTable: "toolbox_events" };
+      const ofTools = { referencedTable: "tool_instance_events" };
+      const [found] = await rows<ToolboxHistory[]>(
+        api().supabase.from("account_tool_environments").select(
+          `toolbox_events(${OF_TOOLBOX}), tool_instance_events(${TOOL}), account_tool_instances(id, instance_name_on_toolbox)`,
+        ).eq("id", toolboxId)
+          .order("id", { ...ofToolbox, ascending: false }).limit(limit, ofToolbox)
+          .order("id", { ...ofTools, ascending: false }).limit(limit, ofTools)
+          .abortSignal(signal).overrideTypes<ToolboxHistory[], { merge: false }>(),
+      );
+      return {
+        toolbox: found?.toolbox_events ?? [],
+        tools: found?.tool_instance_events ?? [],
+        names: new Map(
+          (found?.account_tool_instances ?? []).map((tool) => [tool.id, tool.instance_name_on_toolbox]),
+        ),
+      };
+    },
   });
 
 /** The history of all toolboxes and their tools, the newest first. */

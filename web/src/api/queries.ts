@@ -1,8 +1,8 @@
 // Every question of the console: its key, how it is asked. Pages use these and nothing else, so one answer serves them all.
 
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions } from "@tanstack/react-query";
 import { learnServerTime } from "../lib/server-time.ts";
-import type { MachineState, Toolbox } from "../lib/states.ts";
+import type { MachineState, Tool, Toolbox } from "../lib/states.ts";
 import { answer, api, rows } from "./client.ts";
 import { ApiError } from "./error.ts";
 
@@ -88,6 +88,19 @@ export const toolQuery = (toolboxId: string, instance: string) =>
       answer(api().tools.GET("/{toolboxId}/tools/{instance}", { params: { path: { toolboxId, instance } }, signal })),
   });
 
+/** What a tool was asked to run; read anew when it is asked for something else, and when that is seen running. */
+export const versionsQuery = (toolboxId: string, { id, generation, status_on_toolbox: status }: Tool) =>
+  queryOptions({
+    queryKey: ["toolboxes", toolboxId, "tools", id, "versions", generation, status],
+    queryFn: ({ signal }) =>
+      answer(
+        api().tools.GET("/{toolboxId}/tools/{instance}/versions", {
+          params: { path: { toolboxId, instance: id } },
+          signal,
+        }),
+      ),
+  });
+
 /** How a machine is. A machine that does not answer is an answer too: what was tried, and what is known without it. */
 export const machineQuery = (toolboxId: string) =>
   queryOptions({
@@ -145,31 +158,3 @@ export interface ToolEvent {
   reason: string | null;
   request_id: string | null;
 }
-
-/** The history of a toolbox and of its tools, the newest first. */
-export const historyQuery = (toolboxId: string, limit = 200) =>
-  queryOptions({
-    queryKey: ["toolboxes", toolboxId, "history", limit],
-    placeholderData: keepPreviousData,
-    queryFn: async ({ signal }) => {
-      const { supabase } = api();
-      const [toolbox, tools] = await Promise.all([
-        rows<ToolboxEvent[]>(
-          supabase.from("toolbox_events").select(
-            "id, occurred_at, actor_kind, actor_id, kind, detail, result, request_id",
-          )
-            .eq("account_tool_environment_id", toolboxId).order("id", { ascending: false }).limit(limit).abortSignal(
-              signal,
-            ),
-        ),
-        rows<ToolEvent[]>(
-          supabase.from("tool_instance_events").select(
-            "id, tool_instance_id, account_tool_environment_id, occurred_at, actor_kind, actor_id, action, from_status, to_status, reason_code, reason, request_id",
-          ).eq("account_tool_environment_id", toolboxId).order("id", { ascending: false }).limit(limit).abortSignal(
-            signal,
-          ),
-        ),
-      ]);
-      return { toolbox, tools };
-    },
-  });

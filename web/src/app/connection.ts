@@ -24,14 +24,18 @@ addEventListener("online", () => {
 });
 addEventListener("offline", () => set("offline"));
 
-/** What the last question that was answered, or not, says of the connection. */
+/** Whether a question of this page was not answered when it was asked last. An error that the server answered is an answer. */
+function isMissed(): boolean {
+  return queryClient.getQueryCache().findAll({ type: "active" }).some(({ queryKey, state }) =>
+    // What an MCP server answers, or not, says nothing of ours.
+    queryKey[0] !== MCP_TOOLS && state.status === "error" && toApiError(state.error).status === null
+  );
+}
+
 queryClient.getQueryCache().subscribe((event) => {
-  if (event.type !== "updated" || !navigator.onLine) return;
-  // What an MCP server answers, or not, says nothing of ours.
-  if (event.query.queryKey[0] === MCP_TOOLS) return;
-  if (event.action.type === "success") set("live");
-  // An error that the server answered is an answer.
-  if (event.action.type === "error") set(toApiError(event.action.error).status === null ? "silent" : "live");
+  const tells = event.type === "observerRemoved" ||
+    (event.type === "updated" && (event.action.type === "success" || event.action.type === "error"));
+  if (tells && navigator.onLine) set(isMissed() ? "silent" : "live");
 });
 
 function subscribe(listener: () => void): () => void {

@@ -181,8 +181,12 @@ function Crumbs({ path }: { path: string }) {
     <nav aria-label="Breadcrumb" className="min-w-0">
       <ol className="flex min-w-0 items-center gap-1.5 text-[13px] text-ink-2">
         {above.map((part, index) => (
-          <li key={part} className="flex min-w-0 items-center gap-1.5">
-            {index > 0 && <span aria-hidden className="text-ink-3">/</span>}
+          <li
+            key={part}
+            // Where there is little room, the place just above is told alone.
+            className={cn("min-w-0 items-center gap-1.5", index < above.length - 1 ? "hidden sm:flex" : "flex")}
+          >
+            {index > 0 && <span aria-hidden className="hidden text-ink-3 sm:inline">/</span>}
             <Link
               to={`/${parts.slice(0, index + 1).join("/")}` as string}
               className="truncate rounded px-1 py-1 hover:text-ink"

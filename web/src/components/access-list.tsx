@@ -1,7 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import type { Access } from "@/api/access.ts";
-import { answer, api } from "@/api/client.ts";
+import { type Access, revokeAccess } from "@/api/access.ts";
 import { Age, moment } from "@/components/age.tsx";
 import { Confirm } from "@/components/confirm.tsx";
 import { Button } from "@/components/ui/button.tsx";
@@ -22,12 +21,7 @@ export function AccessList({ list, where }: Props) {
   const client = useQueryClient();
   const now = useNow();
   const revoke = useMutation({
-    mutationFn: (access: Access) =>
-      answer(
-        api().tools.DELETE("/{toolboxId}/mcp-access/{accessId}", {
-          params: { path: { toolboxId: access.toolbox_id, accessId: access.id } },
-        }),
-      ),
+    mutationFn: revokeAccess,
     onSuccess: () => setEnding(null),
     onSettled: () => client.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes("access") }),
   });
@@ -55,6 +49,8 @@ export function AccessList({ list, where }: Props) {
                 <span className="min-w-0 text-xs break-words text-ink-2">
                   {access.allowed_tools ? `only ${access.allowed_tools.join(", ") || "no tool"}` : "all tools"}
                   {access.read_only && ", read-only ones"}
+                  {access.requests_per_minute != null && `, ${access.requests_per_minute} requests a minute`}
+                  {access.concurrent_requests != null && `, ${access.concurrent_requests} at once`}
                   {over === null && end !== null && `, until ${moment(end)}`}
                 </span>
                 <span className="min-w-0 text-xs break-words text-ink-2">

@@ -10,8 +10,10 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section } from "@/components/ui/card.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
 import { clientName, hostName, isHostLink, kindInWords, NO_TOKEN } from "@/lib/hosts.ts";
-import { LIVE } from "@/lib/polling.ts";
+import { BESIDE, LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
+import { clock } from "@/lib/state.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 interface Props {
@@ -28,7 +30,7 @@ interface Props {
 export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
   const [made, setMade] = useState<Made | null>(null);
   const [chosen, setChosen] = useState<Way>("oauth");
-  const signsIn = instanceId === null || hosts.some(({ auth }) => auth === "oauth");
+  const signsIn = hosts.some(({ auth }) => auth === "oauth");
   const way = signsIn ? chosen : "token";
   const shown = way === "token" && made !== null ? made.hosts : hosts.filter(({ auth }) => auth === way);
   return (
@@ -62,14 +64,7 @@ export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
       )}
       {way === "token" && <Token toolboxId={toolboxId} instanceId={instanceId} made={made} onMade={setMade} />}
       <Waiting toolboxId={toolboxId} instanceId={instanceId} way={way} made={made} problem={problem} />
-      {shown.length > 0
-        ? <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />
-        : way === "oauth" && (
-          <p className="text-[13px] text-ink-2">
-            Add the URL to your client as a remote MCP server over HTTP; in Claude it is a custom connector. The client
-            needs nothing else. What other clients are to be told is shown with a token.
-          </p>
-        )}
+      {shown.length > 0 && <Hosts key={way} hosts={shown} isReady={way === "oauth" || made !== null} />}
     </div>
   );
 }
@@ -163,7 +158,7 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
           )
           : (
             <>
-              Fewer tools, an end, or another user:{" "}
+              Fewer tools, limits, an end, or another user:{" "}
               <Link
                 to="/toolboxes/$toolboxId/tools/$instanceId/sharing"
                 params={{ toolboxId, instanceId }}
@@ -178,8 +173,9 @@ function Token({ toolboxId, instanceId, made, onMade }: TokenProps) {
   );
 }
 
-/** How long somebody who made a token is expected to come with it, in milliseconds. */
-const SOON = 10 * 60_000;
+/** How long a client is waited for, in milliseconds; who made a token comes with it sooner. */
+const WAITED = 5 * 60_000;
+const SOON = 2 * 60_000;
 
 /** Whether a client came in: as the last use of the accesses to this server tells, to the minute. */
 function Waiting(
@@ -191,11 +187,14 @@ function Waiting(
     problem: string | null;
   },
 ) {
-  // Often as long as somebody sits before it; then as any page.
-  const waits = (list: Access[]) =>
-    made !== null && Date.now() - made.at < SOON &&
+  const now = useNow();
+  const [opened, setOpened] = useState(Date.now);
+  const since = Math.max(opened, way === "token" ? made?.at ?? 0 : 0);
+  const waits = now - since < WAITED;
+  const comesSoon = (list: Access[]) =>
+    made !== null && Date.now() - Math.max(opened, made.at) < SOON &&
     !list.some((each) => each.id === made.access.id && each.last_used_at);
-  const access = usePolling(accessQuery(toolboxId), waits, LIVE);
+  const access = usePolling(accessQuery(toolboxId), comesSoon, waits ? LIVE : BESIDE);
   if (access.isError && access.data === undefined) {
     return (
       <ErrorPanel
@@ -212,8 +211,9 @@ function Waiting(
   const used = here.filter((each) => each.last_used_at && !each.revoked_at)
     .toSorted((a, b) => (String(a.last_used_at) < String(b.last_used_at) ? 1 : -1));
   const own = made === null ? undefined : used.find((each) => each.id === made.access.id);
-  const waiting = problem === null &&
+  const missing = problem === null &&
     (way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id));
+  const waiting = missing && waits;
   return (
     <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
       {problem !== null && <p className="font-medium text-warn">{problem}</p>}
@@ -223,13 +223,30 @@ function Waiting(
           Waiting for your client…
         </p>
       )}
+      {missing && !waits && (
+        <div className="flex flex-wrap items-center justify-between gap-2">
+          <p>
+            No client has come in since {clock(since)}. Add the URL above to your client, and let it connect;{" "}
+            {way === "token" ? "it needs the token, too." : "it opens this console for you to say yes."}
+          </p>
+          <Button
+            size="sm"
+            onClick={() => {
+              setOpened(Date.now());
+              void access.refetch();
+            }}
+          >
+            Wait again
+          </Button>
+        </div>
+      )}
       {own !== undefined && (
         <p className="flex items-center gap-2 font-medium text-ok">
           <span aria-hidden className="size-2 rounded-full bg-ok" />
           Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
         </p>
       )}
-      {problem === null && !waiting && own === undefined && used.length === 0 && (
+      {problem === null && !missing && own === undefined && used.length === 0 && (
         <p className="text-ink-2">No client has come in yet. Make a token, and put it into your client.</p>
       )}
       {used.some((each) => each.id !== made?.access.id) && (
@@ -256,11 +273,11 @@ function Hosts({ hosts, isReady }: { hosts: Host[]; isReady: boolean }) {
         {names.map((each) => (
           <Button
             key={each}
-            className="h-12 aria-pressed:border-accent aria-pressed:bg-accent-soft"
+            className="h-12 leading-tight whitespace-normal aria-pressed:border-accent aria-pressed:bg-accent-soft"
             aria-pressed={each === chosen}
             onClick={() => setChosen(each)}
           >
-            <span className="truncate">{hostName(each)}</span>
+            {hostName(each)}
           </Button>
         ))}
       </div>

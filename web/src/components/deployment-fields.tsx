@@ -170,7 +170,8 @@ export function AdvancedFields({ draft, onChange, spec }: Props) {
       | "disk"
       | "pids"
       | "callTimeout"
-      | "startTimeout",
+      | "startTimeout"
+      | "idleMinutes",
     label: string,
     hint: string,
     placeholder = "",
@@ -232,6 +233,12 @@ export function AdvancedFields({ draft, onChange, spec }: Props) {
         {text("pids", "Processes", "Most processes and threads", spec?.resources?.pids?.toString())}
         {text("startTimeout", "Time to start", "Seconds the MCP server may take", "120")}
         {text("callTimeout", "Time for a call", "Seconds without a sign of progress", "900")}
+        {text(
+          "idleMinutes",
+          "Stop when unused",
+          "For so many minutes; the next call of an MCP client starts it. 0 is never",
+          spec?.idle_minutes?.toString() ?? (spec === null ? "as it is" : "never"),
+        )}
         {text("user", "User", "uid or uid:gid in numbers", "the image's own")}
         {text("capabilities", "Capabilities", whole(spec, "Such as CHOWN SETUID SETGID"), none)}
         {text("networks", "Networks", whole(spec, "Tools that name the same one reach each other"), none)}

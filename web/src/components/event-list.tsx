@@ -25,8 +25,13 @@ export function EventList({ events, where }: { events: Told[]; where?: ReadonlyM
               {event.why && <span className={event.bad ? "text-bad" : "text-ink-2"}>: {event.why}</span>}
             </span>
             {event.request && (
-              <span className="hidden md:inline">
-                <Copy text={event.request} label={event.request.slice(0, 8)} what="the request id" />
+              <span>
+                <Copy
+                  text={event.request}
+                  label={event.request.slice(0, 8)}
+                  what="the request id"
+                  className="min-h-6"
+                />
               </span>
             )}
           </li>

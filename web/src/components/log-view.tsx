@@ -1,11 +1,11 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown, Download } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Input } from "@/components/ui/field.tsx";
-import { type Line, saidBy } from "@/lib/log-lines.ts";
+import { find, finder, saidBy, type ShownLine } from "@/lib/log-lines.ts";
 import type { Lines } from "@/lib/use-lines.ts";
 import { cn } from "@/lib/utils.ts";
 
@@ -20,22 +20,21 @@ interface Props {
 /** How many lines are copied at most; all of them are saved. */
 const COPIED = 5_000;
 
-/** A log that is followed. It stops following when one scrolls up; what is searched is marked where it stands. */
+/** A log that is followed. It stops following when one scrolls up; what is searched is marked, and shown with what is around it. */
 export function LogView({ of, name, controls }: Props) {
   const [search, setSearch] = useState("");
   const [following, setFollowing] = useState(true);
   const box = useRef<HTMLDivElement>(null);
-  const wanted = search.trim().toLowerCase();
-  const lines = useMemo(
-    () => (wanted === "" ? of.lines : of.lines.filter((line) => line.text.toLowerCase().includes(wanted))),
-    [of.lines, wanted],
-  );
+  const typed = useDeferredValue(search.trim());
+  const wanted = useMemo(() => finder(typed), [typed]);
+  const { shown: lines, count } = useMemo(() => find(of.lines, wanted), [of.lines, wanted]);
+  const keyOf = useCallback((index: number) => lines[index]?.number ?? index, [lines]);
   const rows = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
     estimateSize: () => 18,
-    overscan: 30,
-    getItemKey: (index) => lines[index]?.number ?? index,
+    overscan: 10,
+    getItemKey: keyOf,
   });
   useEffect(() => {
     if (following && lines.length > 0) rows.scrollToIndex(lines.length - 1, { align: "end" });
@@ -66,13 +65,11 @@ export function LogView({ of, name, controls }: Props) {
         <span role="status" className="text-xs text-ink-3">
           {of.state === "connecting"
             ? "Connecting…"
-            : `${lines.length.toLocaleString()} ${lines.length === 1 ? "line" : "lines"}${
-              wanted === "" ? "" : " found"
-            }`}
+            : `${count.toLocaleString()} ${count === 1 ? "line" : "lines"}${wanted === null ? "" : " found"}`}
         </span>
         <Copy
           text={() => lines.slice(-COPIED).map(({ text }) => text).join("\n")}
-          label={wanted === "" ? "Copy" : "Copy what was found"}
+          label={wanted === null ? "Copy" : "Copy what was found"}
           what="the log"
           className="ml-auto h-7 px-2 font-sans hover:bg-muted"
         />
@@ -96,7 +93,7 @@ export function LogView({ of, name, controls }: Props) {
         >
           {lines.length === 0 && of.state !== "connecting" && (
             <p className="p-4 font-sans text-[13px] text-ink-3">
-              {wanted === "" ? "Nothing was written yet" : "No line has this text"}
+              {wanted === null ? "Nothing was written yet" : "No line has this text"}
             </p>
           )}
           <div className="relative w-full" style={{ height: rows.getTotalSize() }}>
@@ -111,6 +108,8 @@ export function LogView({ of, name, controls }: Props) {
                     "absolute top-0 left-0 w-full px-3 leading-[18px] break-words whitespace-pre-wrap",
                     line.stream === "stderr" && "border-l-2 border-warn/60",
                     line.mark && "text-warn italic",
+                    line.role !== undefined && "text-ink-3",
+                    line.role === "left-out" && "italic",
                   )}
                   style={{ transform: `translateY(${row.start}px)` }}
                 >
@@ -135,8 +134,8 @@ export function LogView({ of, name, controls }: Props) {
 }
 
 /** A line; one that is a JSON object is folded to one row, and opened by a click. */
-function Text({ line, wanted }: { line: Line; wanted: string }) {
-  const object = line.mark ? null : parsed(line.text);
+function Text({ line, wanted }: { line: ShownLine; wanted: RegExp | null }) {
+  const object = line.mark || line.role === "left-out" ? null : parsed(line.text);
   if (object === null) return <Marked text={line.text} wanted={wanted} />;
   const said = saidBy(object);
   return (
@@ -164,15 +163,15 @@ function parsed(text: string): Record<string, unknown> | null {
 }
 
 /** Logs are text of others: it is only ever shown as text. */
-function Marked({ text, wanted }: { text: string; wanted: string }) {
-  if (wanted === "") return text === "" ? "\u00a0" : text;
-  const at = text.toLowerCase().indexOf(wanted);
-  if (at < 0) return text;
+function Marked({ text, wanted }: { text: string; wanted: RegExp | null }) {
+  const found = wanted?.exec(text);
+  if (!found) return text === "" ? "\u00a0" : text;
+  const end = found.index + found[0].length;
   return (
     <>
-      {text.slice(0, at)}
-      <mark className="bg-warn-soft text-ink outline outline-warn/50">{text.slice(at, at + wanted.length)}</mark>
-      {text.slice(at + wanted.length)}
+      {text.slice(0, found.index)}
+      <mark className="bg-warn-soft text-ink outline outline-warn/50">{found[0]}</mark>
+      {text.slice(end)}
     </>
   );
 }

@@ -14,10 +14,10 @@ export function Page({ title, state, actions, children }: Props) {
     document.title = `${title} · Toolbox`;
   }, [title]);
   return (
-    <div className="mx-auto grid w-full max-w-[1200px] content-start gap-5 px-4 py-6 sm:px-6">
+    <div className="mx-auto grid w-full max-w-[1200px] grid-cols-[minmax(0,1fr)] content-start gap-5 px-4 py-6 sm:px-6">
       <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2">
         <div className="flex min-w-0 flex-wrap items-center gap-x-3 gap-y-1">
-          <h1 className="truncate text-xl">{title}</h1>
+          <h1 className="line-clamp-3 min-w-0 text-xl break-words" title={title}>{title}</h1>
           {state}
         </div>
         {actions !== undefined && <div className="flex flex-wrap items-center gap-2">{actions}</div>}

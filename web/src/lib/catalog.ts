@@ -8,6 +8,7 @@ export interface Spec {
   image?: string | null;
   transport?: string | null;
   mcp_path?: string | null;
+  idle_minutes?: number | null;
   command?: string[] | null;
   entrypoint?: string[] | null;
   ports?: { container_port: number; protocol?: string }[] | null;

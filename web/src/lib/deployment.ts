@@ -36,6 +36,7 @@ export interface Draft {
   headers: Pair[];
   callTimeout: string;
   startTimeout: string;
+  idleMinutes: string;
   stateless: boolean;
 }
 
@@ -60,6 +61,7 @@ export const EMPTY: Draft = {
   headers: [],
   callTimeout: "",
   startTimeout: "",
+  idleMinutes: "",
   stateless: false,
 };
 
@@ -107,6 +109,7 @@ export function overrideOf(draft: Draft): ConfigOverride {
   if (headers.length > 0) sent.upstreamHeaders = Object.fromEntries(headers);
   if (draft.callTimeout !== "") sent.callTimeoutSeconds = number(draft.callTimeout);
   if (draft.startTimeout !== "") sent.startTimeoutSeconds = number(draft.startTimeout);
+  if (draft.idleMinutes !== "") sent.idleMinutes = number(draft.idleMinutes);
   if (draft.stateless) sent.statelessProtocol = true;
   return sent;
 }

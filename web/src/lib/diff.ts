@@ -1,8 +1,12 @@
-// What an update changes, field by field. Pure.
+// What an update changes, and how tools differ from those that were accepted, field by field. Pure.
 
+import type { components } from "../api/generated/toolbox-tools.ts";
+import { bytesInWords } from "./bytes.ts";
 import type { ConfigOverride } from "./deployment.ts";
 import { transportInWords } from "./catalog.ts";
 import type { Tool } from "./states.ts";
+
+export type ToolVersion = components["schemas"]["ToolVersion"];
 
 export interface Change {
   field: string;
@@ -54,6 +58,91 @@ export function changesOf(tool: Tool, sent: ConfigOverride): Change[] {
   if (sent.user) add("User", null, sent.user);
   if (sent.callTimeoutSeconds) add("Time for a call", null, `${sent.callTimeoutSeconds} s`);
   if (sent.startTimeoutSeconds) add("Time to start", null, `${sent.startTimeoutSeconds} s`);
+  if (sent.idleMinutes !== null && sent.idleMinutes !== undefined) {
+    add("Stopped when unused", null, sent.idleMinutes === 0 ? "never" : `for ${sent.idleMinutes} min`);
+  }
   if (sent.statelessProtocol) add("Stateless revision first", null, "yes");
   return changes;
+}
+
+const WORDS: Record<string, string> = {
+  capabilities: "Capabilities",
+  callTimeoutSeconds: "Time for a call",
+  command: "Command",
+  endpointPath: "Path of the endpoint",
+  entrypoint: "Entry point",
+  hostAccess: "Ports of the machine",
+  networks: "Networks",
+  portMappings: "Ports",
+  startTimeoutSeconds: "Time to start",
+  statelessProtocol: "Stateless revision first",
+  stdinOpen: "Standard input open",
+  transport: "Spoken to by",
+  user: "User",
+  volumes: "Volumes",
+};
+
+/** What a rollback changes of what is asked for now. */
+export function changesBack(version: ToolVersion, current: ToolVersion): Change[] {
+  const changes = version.differences.filter(({ field }) => field !== "dockerImage").map((each): Change => ({
+    field: nameOf(each.field),
+    before: each.change === "removed" ? NONE : each.hidden ? null : valueOf(each.field, each.now),
+    after: each.change === "added" ? NONE : each.hidden ? "the one of that version" : valueOf(each.field, each.then),
+  }));
+  if (version.rollback_image !== current.image) {
+    changes.unshift({ field: "Image", before: current.image, after: version.rollback_image });
+  }
+  return changes.length > 0 ? changes : [{ field: "Settings", before: "as they are", after: "the same" }];
+}
+
+const NONE = "none";
+
+function nameOf(field: string): string {
+  const [group = "", ...rest] = field.split(".");
+  const own = rest.join(".");
+  if (group === "environmentVariables") return `Variable ${own}`;
+  if (group === "upstreamHeaders") return `Header ${own}`;
+  if (group === "resources") return `Limit of ${own}`;
+  return WORDS[field] ?? field;
+}
+
+function valueOf(field: string, value: unknown): string {
+  if (Array.isArray(value)) return list(value.map(itemOf));
+  if (typeof value === "number" && ["resources.memory", "resources.disk"].includes(field)) return bytesInWords(value);
+  if (field === "transport") return transportInWords(String(value));
+  return value === true ? "yes" : value === null || value === undefined ? NONE : String(value);
+}
+
+/** A port, a volume, or what is a text already. */
+function itemOf(item: unknown): string {
+  if (typeof item !== "object" || item === null) return String(item);
+  const { container_port, protocol, host_port, name, path } = item as Record<string, unknown>;
+  return container_port === undefined
+    ? `${String(name)} at ${String(path)}`
+    : `${String(container_port)}/${String(protocol)} as ${String(host_port ?? "any")}`;
+}
+
+/** What counts of a tool's definition, and how it is called here. */
+const PARTS = [
+  ["title", "Title"],
+  ["description", "Description"],
+  ["inputSchema", "What it takes"],
+  ["outputSchema", "What it answers"],
+  ["annotations", "What it says of itself"],
+] as const;
+
+/** As somebody has to see it who judges it: what has no look of its own is written out. */
+export function inPlainSight(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return text.replaceAll(
+    /[\p{C}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu,
+    (char) => char === "\n" ? char : `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}
+
+/** What differs in the definition of a tool; of a tool that is new or gone, all of it. */
+export function changesOfTool(before: Record<string, unknown>, after: Record<string, unknown>): Change[] {
+  const text = (value: unknown) => (value === undefined || value === null ? "none" : inPlainSight(value));
+  return PARTS.map(([key, field]) => ({ field, before: text(before[key]), after: text(after[key]) }))
+    .filter(({ before, after }) => before !== after);
 }

@@ -19,7 +19,8 @@ const WHO: Record<string, string> = {
   database: "Control plane",
 };
 
-function who(kind: string, actor: string | null, me: string | null): string {
+/** Whoever did it, as `me` reads it. */
+export function who(kind: string, actor: string | null, me: string | null): string {
   if (kind === "user") return actor !== null && actor === me ? "You" : "A user";
   return WHO[kind] ?? kind;
 }

@@ -3,6 +3,9 @@
 import type { components as Machine } from "../api/generated/toolbox-dtma-console.ts";
 import type { components as Tools } from "../api/generated/toolbox-tools.ts";
 import type { components as Toolboxes } from "../api/generated/toolboxes-user.ts";
+import type { ToolRow } from "../api/queries.ts";
+import { bytesInWords } from "./bytes.ts";
+import { AT_REST } from "./polling.ts";
 import { fromServer } from "./server-time.ts";
 import type { Observed, Tone } from "./state.ts";
 
@@ -16,8 +19,10 @@ export type McpHealth = Tools["schemas"]["McpHealth"];
 
 /** A machine is silent after three of its intervals, as the control plane counts; an interval is a minute unless told otherwise. */
 const SILENT_AFTER = 180;
-/** What was asked of a machine just now counts until two of our own questions went unanswered. */
-const LIVE_FOR = 30;
+/** What was asked of a machine just now counts until the next answer is due, also where nobody is at the page, and is late. */
+const LIVE_FOR = AT_REST / 1000 + 10;
+/** Whether SSH greets is looked at once a minute, whoever asks. */
+const SSH_FOR = 60 + LIVE_FOR;
 /** An MCP server that nobody uses is asked every minute. */
 const MCP_FOR = 180;
 /** What takes longer than this, in milliseconds, waits for somebody, and is not watched by the second. */
@@ -144,6 +149,8 @@ export interface ToolFacts {
   heard?: boolean;
   /** What is going on, in words. */
   progress?: string | null;
+  /** Why it is stopped although nobody stopped it, and when it starts again. */
+  idle?: string | null;
 }
 
 export function toolState(tool: ToolFacts): Observed {
@@ -157,6 +164,9 @@ export function toolState(tool: ToolFacts): Observed {
     (tool.live ? "Seen by the agent" : "As the agent last reported");
   if (tone === "moving") return { word, tone, asOf, goodFor: null, evidence };
   if (tool.heard === false) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
+  if (tool.idle) {
+    return { word: "Idle", tone: "off", asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence: tool.idle };
+  }
   const named = tool.error?.code === "crash_loop" ? "Crash loop" : word;
   return { word: named, tone, asOf, goodFor: tool.live ? LIVE_FOR : SILENT_AFTER, evidence };
 }
@@ -174,16 +184,40 @@ export function toolFacts(tool: Tool, heard = true): ToolFacts {
     live: tool.state_source === "live",
     heard,
     progress: progress ? progressInWords(progress) : null,
+    idle: isIdle(tool) ? tool.mcp?.evidence ?? null : null,
   };
+}
+
+/** Its server was stopped because nobody used it; whoever calls it starts it. */
+export function isIdle(tool: Tool): boolean {
+  return tool.status_on_toolbox === "stopped" && tool.desired_status === "running" && tool.mcp?.state === "idle";
+}
+
+/** A tool as its row tells of it. */
+export function toolRowState(row: ToolRow): Observed {
+  const { instance_error_code: code, instance_error_message: message } = row;
+  return toolState({
+    status_on_toolbox: row.status_on_toolbox,
+    observed_at: row.last_observed_at,
+    unknown_since: null,
+    error: code === null ? null : { code, message: message ?? "error" },
+    live: false,
+  });
+}
+
+/** Whether an agent that was asked answers; `missed` is since when an answer is late. An answer counts as long as a state does. */
+export function isHeard(agent: ToolList["agent"], missed: number | null, now: number): boolean {
+  return agent.reachable && missed === null && now - fromServer(agent.checked_at) < LIVE_FOR * 1000;
 }
 
 export function progressInWords(progress: Tools["schemas"]["Progress"]): string {
   const { stage, layers_done, layers_total, current_bytes, total_bytes } = progress;
-  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
   const layers = layers_total > 0 ? `, layer ${layers_done} of ${layers_total}` : "";
-  const bytes = current_bytes && total_bytes ? `, ${mb(current_bytes)} of ${mb(total_bytes)}` : "";
+  const bytes = current_bytes && total_bytes ? `, ${bytesInWords(current_bytes)} of ${bytesInWords(total_bytes)}` : "";
   return `${stage}${layers}${bytes}`;
 }
+
+const HELD = "Clients are held back until you have seen what changed and accept it";
 
 const MCP: Record<McpHealth["state"], [string, Tone]> = {
   starting: ["Starting…", "moving"],
@@ -192,14 +226,21 @@ const MCP: Record<McpHealth["state"], [string, Tone]> = {
   unhealthy: ["Unhealthy", "bad"],
   unreachable: ["Unreachable", "bad"],
   "not-mcp": ["No MCP server", "off"],
+  idle: ["Starts with the next call", "off"],
 };
 
-/** What the agent found counts no longer than the agent is `heard`. */
-export function mcpState(mcp: McpHealth, heard = true): Observed {
-  const [word, tone] = MCP[mcp.state];
+/** Its tools are others than those that its owner accepted, so clients are held back. */
+export function isHeld(tool: Tool): boolean {
+  const listed = tool.mcp?.tools_fingerprint;
+  return !!tool.mcp_pinned_fingerprint && !!listed && listed !== tool.mcp_pinned_fingerprint;
+}
+
+/** What the agent found counts no longer than the agent is `heard`. Of a server that is `held` back, that comes first. */
+export function mcpState(mcp: McpHealth, heard = true, held = false): Observed {
+  const [word, tone]: [string, Tone] = held ? ["Tools changed", "warn"] : MCP[mcp.state];
   const asOf = fromServer(mcp.checked_at);
   if (!heard) return { word, tone, asOf, goodFor: 0, evidence: UNHEARD };
-  return { word, tone, asOf, goodFor: mcp.state === "not-mcp" ? null : MCP_FOR, evidence: mcp.evidence };
+  return { word, tone, asOf, goodFor: mcp.state === "not-mcp" ? null : MCP_FOR, evidence: held ? HELD : mcp.evidence };
 }
 
 const VERDICT: Record<Verdict, [string, Tone]> = {
@@ -214,6 +255,11 @@ export function verdictState(verdict: Verdict, checkedAt: string | null, evidenc
   return { word, tone, asOf: fromServer(checkedAt), goodFor: verdict === "not_checked" ? null : LIVE_FOR, evidence };
 }
 
+export function serviceState({ name, verdict, checked_at: checkedAt, evidence }: Service): Observed {
+  const state = verdictState(verdict, checkedAt, evidence);
+  return name === "ssh" && state.goodFor !== null ? { ...state, goodFor: SSH_FOR } : state;
+}
+
 /** What the machine's firewall does, in words. */
 export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
   verified: "Tools cannot reach the machine; it was tried",
@@ -225,6 +271,13 @@ export const FIREWALL: Record<Machine["schemas"]["FirewallState"], string> = {
 /** It speaks MCP, as it was deployed. */
 export function speaksMcp(tool: Tool): boolean {
   return tool.transport !== null && tool.transport !== undefined && tool.transport !== "none";
+}
+
+/** Whether a tool is on its way to what was asked for: in Docker, or until its MCP server was asked. */
+export function isUnderWay(tool: Tool, now = Date.now()): boolean {
+  if (isMoving(toolState(toolFacts(tool)), now)) return true;
+  const asked = tool.mcp?.state === "starting" ? fromServer(tool.mcp.checked_at) : null;
+  return asked !== null && now - asked < MCP_FOR * 1000;
 }
 
 /** Whether somebody asked for something that is not seen yet. */

@@ -40,10 +40,14 @@ export function useLines(path: string, next: string | Next, parse: (text: string
     let kept: Line[] = [];
     let waiting: Line[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const keep = () => {
+      kept = kept.concat(waiting);
+      if (kept.length > MOST) kept = kept.slice(-MOST);
+      waiting = [];
+    };
     const flush = () => {
       timer = undefined;
-      kept = [...kept, ...waiting].slice(-MOST);
-      waiting = [];
+      keep();
       setState({ lines: kept, state: "live", error: null });
     };
     const add = (line: Omit<Line, "number">) => {
@@ -78,8 +82,7 @@ export function useLines(path: string, next: string | Next, parse: (text: string
           // What the server refuses it refuses again; what broke off may come back.
           if (error.status !== null && error.status < 500) throw error;
           missing = true;
-          kept = [...kept, ...waiting].slice(-MOST);
-          waiting = [];
+          keep();
           setState({ lines: kept, state: "paused", error });
         }
         if (stop.signal.aborted) return;
@@ -107,14 +110,23 @@ export function useLines(path: string, next: string | Next, parse: (text: string
   return { ...state, again: () => setAttempt((before) => before + 1) };
 }
 
+/** How long lines are read at a time before the page does something else, in milliseconds. */
+const SLICE = 20;
+
 /** The lines of an answer as they come. One that is cut off by the end of the stream counts. */
 async function readLines(reply: Response, line: (text: string) => void): Promise<void> {
   const reader = reply.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (reader === undefined) return;
   let rest = "";
+  let begun = performance.now();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
+    // What has come already is read without a pause, so a long log would hold the page up.
+    if (performance.now() - begun > SLICE) {
+      await new Promise((resolve) => setTimeout(resolve));
+      begun = performance.now();
+    }
     const parts = (rest + value).split("\n");
     rest = parts.pop() ?? "";
     for (const part of parts) line(part);

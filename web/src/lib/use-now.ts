@@ -28,3 +28,8 @@ const current = () => now;
 export function useNow(): number {
   return useSyncExternalStore(subscribe, current);
 }
+
+/** What follows from the time: a page is drawn anew when that changes, and not each second. */
+export function useFromNow<T extends string | number | boolean | null>(of: (now: number) => T): T {
+  return useSyncExternalStore(subscribe, () => of(now));
+}

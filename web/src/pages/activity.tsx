@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { wholeHistoryQuery } from "@/api/history.ts";
 import { toolboxesQuery, toolRowsQuery } from "@/api/queries.ts";
@@ -29,8 +30,9 @@ export function ActivityPage() {
   const navigate = useNavigate();
   const { session } = useSession();
   const history = usePolling(wholeHistoryQuery({ toolbox, tool, failed }, limit));
-  const toolboxes = usePolling(toolboxesQuery());
-  const tools = usePolling(toolRowsQuery());
+  // For their names alone.
+  const toolboxes = useQuery(toolboxesQuery());
+  const tools = useQuery(toolRowsQuery());
   const change = (part: Filter) =>
     void navigate({ to: "/activity", search: { ...filter, limit: undefined, ...part }, replace: true });
   const places = new Map((toolboxes.data ?? []).map(({ id, name }) => [id, name]));

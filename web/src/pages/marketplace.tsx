@@ -62,7 +62,7 @@ export function MarketplacePage() {
             of={any}
             kind="image"
             toolbox={toolbox}
-            icon={<Box aria-hidden className="size-4" />}
+            icon={<Box aria-hidden className="size-4 shrink-0" />}
             title="Any image"
             text="An MCP server or another program, from any public registry."
           />
@@ -70,7 +70,7 @@ export function MarketplacePage() {
             of={any}
             kind="git"
             toolbox={toolbox}
-            icon={<GitBranch aria-hidden className="size-4" />}
+            icon={<GitBranch aria-hidden className="size-4 shrink-0" />}
             title="Git repository"
             text="Built on your machine from the Dockerfile in a public repository."
           />
@@ -110,7 +110,7 @@ function Entry({ of: entry, toolbox }: { of: CatalogEntry; toolbox: string | und
       <div className="grid gap-1">
         <div className="flex items-baseline justify-between gap-2">
           <h2 className="min-w-0 text-sm font-semibold break-words">{entry.name}</h2>
-          {entry.provider && <span className="truncate text-xs text-ink-3">{entry.provider}</span>}
+          {entry.provider && <span className="text-right text-xs break-words text-ink-3">{entry.provider}</span>}
         </div>
         <p className="line-clamp-3 break-words text-ink-2">{entry.description}</p>
         {entry.status !== "available" && <p className="text-xs text-warn">{entry.status}</p>}

@@ -12,14 +12,15 @@ import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { perMonth } from "@/lib/money.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { shown } from "@/lib/state.ts";
-import { isMoving, type Toolbox, toolboxState } from "@/lib/states.ts";
+import { isMoving, type Toolbox, toolboxState, toolRowState } from "@/lib/states.ts";
 import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 export function ToolboxesPage() {
   const toolboxes = usePolling(toolboxesQuery(), (list) => list.some((each) => isMoving(toolboxState(each))));
-  const tools = usePolling(toolRowsQuery());
   const list = toolboxes.data ?? [];
+  const moves = list.some((each) => isMoving(toolboxState(each)));
+  const tools = usePolling(toolRowsQuery(), (rows) => moves || rows.some((row) => isMoving(toolRowState(row))));
   const create = (
     <Button asChild variant="primary">
       <Link to="/toolboxes/new">
@@ -53,7 +54,7 @@ export function ToolboxesPage() {
       {list.length > 0 && (
         <>
           <Attention items={attentionOf(list, tools.data ?? [])} />
-          <List toolboxes={list} tools={tools.data} />
+          <List toolboxes={list} tools={tools.data} readAt={tools.dataUpdatedAt} />
         </>
       )}
     </Page>
@@ -72,7 +73,9 @@ const HEAD = "px-3 py-2 text-left text-xs font-medium text-ink-3";
 const CELL = "px-3 py-2.5 align-middle";
 
 /** A table on wide screens, cards on narrow ones; the facts in the same order. */
-function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | undefined }) {
+function List(
+  { toolboxes, ...counted }: { toolboxes: Toolbox[]; tools: ToolRow[] | undefined; readAt: number },
+) {
   return (
     <Card className="overflow-hidden">
       <table className="hidden w-full text-[13px] md:table">
@@ -103,7 +106,7 @@ function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | u
                 <State of={toolboxState(toolbox)} age={false} className="relative" />
               </td>
               <td className={CELL}>
-                <ToolCount of={toolbox} tools={tools} />
+                <ToolCount of={toolbox} {...counted} />
               </td>
               <td className={`${CELL} text-ink-2`}>{machineInWords(toolbox)}</td>
               <td className={`${CELL} font-mono text-xs text-ink-2`}>{toolbox.dtma_last_known_version ?? "–"}</td>
@@ -128,10 +131,12 @@ function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | u
               {toolbox.name}
             </Link>
             <State of={toolboxState(toolbox)} className="relative justify-self-start" />
-            <ToolCount of={toolbox} tools={tools} />
+            <ToolCount of={toolbox} {...counted} />
             <p className="text-ink-2">
               {machineInWords(toolbox)}
-              {toolbox.cost && ` · ${perMonth(toolbox.cost.per_month_usd)} a month`}
+              {toolbox.dtma_last_known_version && ` · agent ${toolbox.dtma_last_known_version}`}
+              {" · "}
+              <span>{toolbox.cost ? `${perMonth(toolbox.cost.per_month_usd)} a month` : "yours"}</span>
             </p>
           </li>
         ))}
@@ -140,15 +145,19 @@ function List({ toolboxes, tools }: { toolboxes: Toolbox[]; tools: ToolRow[] | u
   );
 }
 
-/** How many tools run, and how many do not though they should; as they last reported. */
-function ToolCount({ of, tools }: { of: Toolbox; tools: ToolRow[] | undefined }) {
+/** How much later than the rows of its tools a toolbox may have been heard for these to count, in milliseconds. */
+const BEHIND = 3_000;
+
+/** How many tools run, and how many do not though they should, as of when the toolbox was seen. */
+function ToolCount({ of, tools, readAt }: { of: Toolbox; tools: ToolRow[] | undefined; readAt: number }) {
   const now = useNow();
   if (tools === undefined) return <Skeleton className="w-10" />;
   const own = tools.filter((tool) => tool.account_tool_environment_id === of.id);
   if (own.length === 0) return <span className="text-ink-3">no tools</span>;
   const running = own.filter((tool) => tool.status_on_toolbox === "running").length;
   const failed = own.filter((tool) => tool.status_on_toolbox === "error").length;
-  const silent = of.status !== "active" || shown(toolboxState(of), now).last !== null;
+  const silent = of.status !== "active" || shown(toolboxState(of), now).last !== null ||
+    readAt < (fromServer(of.last_heartbeat_at) ?? 0) - BEHIND;
   return (
     <span className={silent ? "text-ink-3" : undefined}>
       {silent ? `${own.length}, last known` : `${running} of ${own.length} running`}

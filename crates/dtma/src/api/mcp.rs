@@ -1,9 +1,10 @@
 //! `ANY /mcp/{id}`: an instance's MCP endpoint; `ANY /v1/mcp/{id}`: the same for clients that come through the control plane,
-//! each with the tools that it may use; `ANY /v1/mcp`: all servers as one, for the same clients.
+//! each with the tools that it may use; `ANY /v1/mcp`: all servers as one, for the same clients. `GET /tools/{id}/mcp-tools`:
+//! what a server says of its tools, for its owner.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER, USER_AGENT};
@@ -11,6 +12,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
 use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, STREAM_HEADER};
+use toolbox_api::mcp_pin::McpTools;
 use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::access::Allowed;
@@ -22,7 +24,8 @@ use super::AppState;
 use super::error::ApiError;
 use super::extract::InstanceId;
 use crate::instances::{CommandError, stopped};
-use crate::mcp::rates::{A_MINUTE, TooMuch, UNDER_WAY, UnderWay};
+use crate::mcp::AnyBridge;
+use crate::mcp::rates::{TooMuch, UnderWay};
 
 /// Passes the request to the instance's server, and the answer back.
 pub async fn serve(
@@ -33,7 +36,7 @@ pub async fn serve(
     let client = request.headers().get(USER_AGENT);
     let client = client.and_then(|value| value.to_str().ok());
     let client = client.unwrap_or_default().to_owned();
-    pass(&state, id, request, Allowed::default(), &client).await
+    pass(&state, id, request, Allowed::default(), None, &client).await
 }
 
 /// The same for a client that comes through the control plane.
@@ -44,18 +47,19 @@ pub async fn serve_for(
 ) -> Result<Response, ApiError> {
     let caller = caller(&request)?;
     tracing::debug!(instance = %id, who = caller.who, "an MCP client calls through the control plane");
-    let under_way = match state.mcp.begin(&caller.who) {
+    let under_way = match state.mcp.begin(&caller) {
         Ok(under_way) => under_way,
         Err(too_much) => return Ok(refused(too_much)),
     };
     let allowed = Allowed {
         tools: caller.tools.map(|tools| tools.into_iter().collect()),
         read_only: caller.read_only,
-        known_read_only: BTreeSet::new(),
+        ..Allowed::default()
     };
+    let pin = caller.pins.get(&id).cloned();
     let client = caller.client.unwrap_or_default();
     let owner = format!("{} {id}", caller.who);
-    let serve = |request| pass(&state, id, request, allowed, &client);
+    let serve = |request| pass(&state, id, request, allowed, pin, &client);
     let response = Box::pin(in_time(&state, &owner, request, serve)).await?;
     Ok(held(response, under_way))
 }
@@ -67,7 +71,7 @@ pub async fn serve_all(
 ) -> Result<Response, ApiError> {
     let caller = caller(&request)?;
     tracing::debug!(who = caller.who, "an MCP client calls all servers");
-    let under_way = match state.mcp.begin(&caller.who) {
+    let under_way = match state.mcp.begin(&caller) {
         Ok(under_way) => under_way,
         Err(too_much) => return Ok(refused(too_much)),
     };
@@ -137,7 +141,8 @@ async fn in_time<F: Future<Output = Result<Response, ApiError>>>(
 
 fn refused(too_much: TooMuch) -> Response {
     let text = format!(
-        "Too many requests: {A_MINUTE} a minute and {UNDER_WAY} at once are allowed; wait and try again"
+        "Too many requests: {} a minute and {} at once are allowed here; wait {} s and try again",
+        too_much.a_minute, too_much.at_once, too_much.retry_after
     );
     let body = rpc::error("null", rpc::code::UNAVAILABLE, &text, None);
     let mut response = reply::json(StatusCode::TOO_MANY_REQUESTS, body);
@@ -151,11 +156,30 @@ async fn pass(
     id: ToolInstanceId,
     request: Request,
     allowed: Allowed,
+    pin: Option<String>,
     client: &str,
 ) -> Result<Response, ApiError> {
+    let bridge = bridge(state, id).await?;
+    let pin = pin.as_deref();
+    let serve = |request| state.mcp.serve(id, &bridge, request, allowed, pin, client);
+    until_stopped(state, request, serve).await
+}
+
+/// The definitions of the tools that the instance's server lists now.
+pub async fn tools(
+    State(state): State<AppState>,
+    InstanceId(id): InstanceId,
+) -> Result<Json<McpTools>, ApiError> {
+    bridge(&state, id).await?;
+    let listed = state.mcp.definitions(id).await;
+    let listed = listed.map_err(|why| ApiError::new(ProblemCode::McpToolsUnknown, why))?;
+    Ok(Json(listed))
+}
+
+/// The bridge to the instance's server.
+async fn bridge(state: &AppState, id: ToolInstanceId) -> Result<AnyBridge, ApiError> {
     if let Some(bridge) = state.mcp.bridge_of(id).await {
-        let serve = |request| state.mcp.serve(id, &bridge, request, allowed, client);
-        return until_stopped(state, request, serve).await;
+        return Ok(bridge);
     }
     let mut entry = state.instances.find(id).await?;
     entry.known().await.ok_or(CommandError::Unknown(id))?;

@@ -103,6 +103,12 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
         ),
         route(
             Method::GET,
+            "/tools/{id}/mcp-tools",
+            Access::Key,
+            get(mcp::tools),
+        ),
+        route(
+            Method::GET,
             "/v1/machine/status",
             Access::Key,
             get(machine::status),

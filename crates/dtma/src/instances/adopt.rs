@@ -74,6 +74,7 @@ pub fn rebuild(id: ToolInstanceId, found: &Adoptable) -> Option<Record> {
         restart: None,
         inherited_volumes: BTreeMap::new(),
         halted: None,
+        rests: false,
     })
 }
 

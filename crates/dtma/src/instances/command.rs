@@ -137,8 +137,11 @@ impl Command {
         if !repeated && !matches!(self, Self::Put(_)) {
             forget_roll_back(&mut draft);
         }
-        if !repeated && let Some(halt) = &mut draft.halted {
-            halt.asked_again = true;
+        if !repeated {
+            draft.rests = false;
+            if let Some(halt) = &mut draft.halted {
+                halt.asked_again = true;
+            }
         }
         match self {
             Self::Put(put) => return put_over(record, draft, *put, now, allocate),
@@ -210,6 +213,7 @@ fn first(id: ToolInstanceId, put: Put, ports: Vec<PortBinding>) -> Record {
         restart: None,
         inherited_volumes: BTreeMap::new(),
         halted: None,
+        rests: false,
     }
 }
 

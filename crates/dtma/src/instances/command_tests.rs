@@ -384,3 +384,29 @@ fn nothing_comes_back_from_a_deletion() {
         Err(CommandError::Unknown(id()))
     );
 }
+
+#[test]
+fn a_command_ends_a_rest_and_one_that_was_given_before_does_not() {
+    let resting = Record {
+        rests: true,
+        ..changed(None, put(5, "a/b:1"))
+    };
+    for command in [
+        Command::Start(Some(6)),
+        Command::Start(None),
+        Command::Restart(Some(6)),
+        Command::Stop(Some(6)),
+        put(6, "a/b:1"),
+        put(6, "a/b:2"),
+    ] {
+        let record = changed(Some(&resting), command.clone());
+        assert!(!record.rests, "{command:?}");
+    }
+    for command in [Command::Start(Some(5)), put(5, "a/b:1")] {
+        assert_eq!(apply(Some(&resting), command), Ok(Change::Nothing));
+    }
+    assert!(!resting.is_to_run());
+    // What its user stopped, and starts again, does not go on resting.
+    let stopped = changed(Some(&resting), Command::Stop(Some(6)));
+    assert!(changed(Some(&stopped), Command::Start(Some(7))).is_to_run());
+}

@@ -31,8 +31,7 @@ impl Instance {
             return;
         }
         // The trial judges the end of a version that is not proven yet, and of an update.
-        let wanted =
-            record.desired != Desired::Running || record.next.is_some() || !record.current.proven;
+        let wanted = !record.is_to_run() || record.next.is_some() || !record.current.proven;
         if wanted || !self.memory.status.decided {
             self.memory.attempts.crashes.excuse(&container);
             return;
@@ -168,6 +167,7 @@ impl Instance {
                 release.refresh_image = false;
                 release.pulled |= image.pulled;
                 release.image_digest = image.digest;
+                release.registry_digest = image.registry_digest;
                 if !is_same {
                     self.memory.observed.images.insert(release.revision);
                 }
@@ -248,7 +248,7 @@ impl Instance {
     fn note_made_anew(&mut self, container: &ContainerId) {
         let Some(record) = &self.record else { return };
         // It was stopped or removed because the instance is.
-        if record.desired != Desired::Running {
+        if !record.is_to_run() {
             return;
         }
         let observed = &mut self.memory.observed;

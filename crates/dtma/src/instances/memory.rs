@@ -102,6 +102,7 @@ impl Memory {
                 Desired::Running if record.halted.as_ref().is_some_and(|h| !h.asked_again) => {
                     Goal::Halted
                 }
+                Desired::Running if record.rests => Goal::Stopped,
                 Desired::Running => Goal::Running,
                 Desired::Stopped => Goal::Stopped,
                 Desired::Absent => Goal::Absent,

@@ -5,6 +5,7 @@
 //!   commands and wake-ups; it publishes what it knows through a watch channel, so waiting costs nothing;
 //! - the [`supervisor`] owns the list of instances and starts their tasks;
 //! - [`disk_watch`] counts what tools keep on the disk, and tells their tasks;
+//! - the bridges (`crate::mcp`) ask a task to let its server [`rest`], and to wake it;
 //! - the [`watcher`] follows Docker's events and the clock, and wakes instances through the supervisor.
 //!
 //! [`InstancesHandle`] is the way in. A command is accepted once its record is durable; a task then works towards
@@ -22,6 +23,7 @@ mod job;
 pub mod memory;
 mod observed;
 pub mod put;
+pub mod rest;
 pub mod steps;
 pub mod supervisor;
 pub mod task;
@@ -46,6 +48,7 @@ use crate::telemetry::Telemetry;
 pub use changes::Changes;
 pub use command::{Command, CommandError};
 pub use put::{Bounds, Put};
+pub use rest::Use;
 pub use tombstones::Tombstones;
 
 /// Commands and wake-ups that may wait for one instance. A task needs one disk write for each, so a longer queue would
@@ -83,6 +86,8 @@ pub struct Published {
     pub view: Option<Arc<ToolView>>,
     /// The task has asked Docker and decided since the last command, so `view` answers that command.
     pub decided: bool,
+    /// It is stopped, or being stopped, because nobody uses it.
+    pub rests: bool,
 }
 
 /// A message to an instance's task.
@@ -94,6 +99,10 @@ pub enum Message {
     Look,
     /// What the tool keeps on the disk.
     Disk(disk_watch::Found),
+    /// Nobody has used it for so long: stop it.
+    Rest(Arc<Use>, Duration),
+    /// Somebody wants to use it: start it if it rests.
+    Wake,
 }
 
 /// How to reach one instance.
@@ -112,6 +121,22 @@ impl Entry {
     /// What is known now, and whether it answers the last command.
     pub fn published(&self) -> Published {
         self.published.borrow().clone()
+    }
+
+    /// Lets it rest if nobody has used it for so long. A mailbox that is full misses it; it is asked again.
+    pub fn rest(&self, usage: Arc<Use>, limit: Duration) {
+        let _ = self.mailbox.try_send(Message::Rest(usage, limit));
+    }
+
+    /// Starts it if it rests.
+    pub async fn wake(&self) {
+        // A task that has ended publishes so.
+        let _ = self.mailbox.send(Message::Wake).await;
+    }
+
+    /// What is known now is seen: [`Self::changed`] waits for what comes after it.
+    pub fn seen(&mut self) {
+        self.published.mark_unchanged();
     }
 
     /// Waits for the next change; false when there will be none.

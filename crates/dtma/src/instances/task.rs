@@ -99,6 +99,8 @@ impl Instance {
                     Some(Message::Command(command, reply)) => self.command(command, reply).await,
                     Some(Message::Look) => self.wake(),
                     Some(Message::Disk(found)) => self.disk_counted(&found).await,
+                    Some(Message::Rest(usage, limit)) => self.rest(&usage, limit).await,
+                    Some(Message::Wake) => self.wake_up().await,
                     None => return self.finish().await,
                 },
                 outcome = end_of(&mut self.job) => {
@@ -134,7 +136,7 @@ impl Instance {
                 Ok(Some(Message::Command(command, reply))) => self.command(command, reply).await,
                 // The container it was woken for is gone.
                 Ok(Some(Message::Look)) if mailbox.is_empty() => return false,
-                Ok(Some(Message::Look | Message::Disk(_))) => {}
+                Ok(Some(Message::Look | Message::Disk(_) | Message::Rest(..) | Message::Wake)) => {}
                 Ok(None) | Err(_) => return false,
             }
         }
@@ -216,10 +218,11 @@ impl Instance {
     }
 
     /// What a pull or a trial under way depends on.
-    fn plan_inputs(&self) -> Option<(Desired, u64, Option<u64>)> {
+    fn plan_inputs(&self) -> Option<(Desired, bool, u64, Option<u64>)> {
         self.record.as_ref().map(|r| {
             (
                 r.desired,
+                r.rests,
                 r.current.revision,
                 r.next.as_ref().map(|n| n.revision),
             )
@@ -231,7 +234,7 @@ impl Instance {
             task.record.as_ref().map(|r| {
                 let next = r.next.as_ref().filter(|_| !r.is_redeployed());
                 let specs = (r.current.sha256.clone(), next.map(|n| n.revision));
-                (r.desired, specs, r.restart)
+                (r.desired, r.rests, specs, r.restart)
             })
         };
         if let Command::Put(put) = &command
@@ -531,12 +534,12 @@ impl Instance {
     pub(super) fn publish(&self) {
         let Some(record) = &self.record else { return };
         let mut fresh = view::of(record, &self.memory, Instant::now());
-        let decided = self.memory.status.decided;
+        let (decided, rests) = (self.memory.status.decided, record.rests);
         let mut is_news = false;
         self.publish.send_if_modified(|published| {
             let old = published.view.as_deref();
             let news = old
-                .filter(|_| published.decided == decided)
+                .filter(|_| (published.decided, published.rests) == (decided, rests))
                 .map_or(News::State, |old| view::news(old, &fresh));
             fresh.version = match news {
                 News::None => return false,
@@ -546,6 +549,7 @@ impl Instance {
             is_news = news == News::State;
             published.view = Some(Arc::new(fresh));
             published.decided = decided;
+            published.rests = rests;
             true
         });
         if is_news {

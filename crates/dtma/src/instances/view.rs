@@ -31,6 +31,9 @@ pub fn of(record: &Record, memory: &Memory, now: Instant) -> ToolView {
         container_id: container.map(|c| c.id.as_str().to_owned()),
         image: record.current.spec.wire().image.clone(),
         image_digest: container.and_then(|c| c.image_digest.clone()),
+        registry_digest: container
+            .filter(|c| c.image_digest == record.current.image_digest)
+            .and_then(|_| record.current.registry_digest.clone()),
         ports: record.current.ports.clone(),
         health: container
             .filter(|c| c.state == ContainerState::Running)
@@ -88,7 +91,7 @@ fn error(record: &Record, memory: &Memory, now: Instant) -> Option<Reason> {
     if let Some(backoff) = memory.attempts.backoff.as_ref().filter(|f| f.shown) {
         return Some(backoff.why.clone().into());
     }
-    let wanted = record.desired == toolbox_api::dtma::Desired::Running;
+    let wanted = record.is_to_run();
     let halt = record.halted.as_ref().filter(|h| wanted && !h.asked_again);
     let containers = &mut memory.observed.containers.iter();
     if let Some(halt) = halt.filter(|_| !containers.any(|c| c.state == ContainerState::Running)) {

@@ -7,9 +7,10 @@ use axum::http::{HeaderName, HeaderValue};
 use toolbox_api::dtma::{Desired, Phase, PortBinding, Protocol};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::http::{Explaining, Explanation, Locate, Private, Target};
-use toolbox_mcp::process::NotRunning;
+use toolbox_mcp::process::{Absence, NotRunning};
 use toolbox_mcp::redact::Redactor;
 
+use super::idle::{self, Idle};
 use crate::instances::{Entry, Shared};
 use crate::record::Release;
 use crate::runtime::{ContainerId, sockets};
@@ -22,6 +23,8 @@ pub(super) struct PublishedEndpoint {
     pub(super) id: ToolInstanceId,
     pub(super) entry: Entry,
     pub(super) shared: Arc<Shared>,
+    /// Set if it is stopped when nobody uses it.
+    pub(super) idle: Option<Arc<Idle>>,
     /// What the spec says of the endpoint, by the generation it was read in.
     pub(super) settings: Mutex<Option<(u64, Settings)>>,
 }
@@ -58,17 +61,21 @@ impl Settings {
 
 impl Locate for PublishedEndpoint {
     fn locate(&self) -> Result<Target, NotRunning> {
-        let not_running = |reason: &str, intended| NotRunning {
+        let not_running = |reason: &str, absence| NotRunning {
             reason: reason.to_owned(),
-            intended,
-            starting: false,
+            absence,
         };
-        let view = self
-            .entry
-            .view()
-            .ok_or_else(|| not_running("the instance is gone", true))?;
+        let gone = || not_running("the instance is gone", Absence::Intended);
+        let published = self.entry.published();
+        let view = published.view.ok_or_else(gone)?;
         if view.desired != Desired::Running {
-            return Err(not_running("the tool is stopped", true));
+            return Err(not_running("the tool is stopped", Absence::Intended));
+        }
+        if published.rests {
+            return Err(not_running(
+                idle::words(self.idle.as_deref()),
+                Absence::Idle,
+            ));
         }
         if view.phase != Phase::Running {
             let reason = view
@@ -77,24 +84,23 @@ impl Locate for PublishedEndpoint {
                 .map_or("its container does not run", |reason| {
                     reason.message.as_str()
                 });
-            return Err(NotRunning {
-                starting: view.reason.is_none(),
-                ..not_running(reason, false)
-            });
+            let absence = match view.reason {
+                None => Absence::Starting,
+                Some(_) => Absence::Fault,
+            };
+            return Err(not_running(reason, absence));
         }
-        let address = view.ports.iter().find_map(published).ok_or_else(|| {
+        let address = view.ports.iter().find_map(address_of).ok_or_else(|| {
             not_running(
                 "it publishes no TCP port, so nothing can reach it; set portMappings",
-                false,
+                Absence::Fault,
             )
         })?;
         let Settings {
             path,
             private,
             revision,
-        } = self
-            .settings(view.generation)
-            .ok_or_else(|| not_running("the instance is gone", true))?;
+        } = self.settings(view.generation).ok_or_else(gone)?;
         Ok(Target {
             address,
             path,
@@ -115,7 +121,7 @@ it listen on 0.0.0.0, by command or environmentVariables), or listens at another
 impl PublishedEndpoint {
     async fn look(&self) -> Option<Explanation> {
         let view = self.entry.view()?;
-        let port = view.ports.iter().find(|port| published(port).is_some())?;
+        let port = view.ports.iter().find(|port| address_of(port).is_some())?;
         let container = ContainerId::new(view.container_id.as_ref()?);
         let pid = self.shared.runtime.pid(&container).await.ok().flatten();
         let listening = match pid {
@@ -186,7 +192,7 @@ fn explanation(port: u16, listening: Option<&[SocketAddr]>) -> Explanation {
 }
 
 /// The port as this machine reaches it.
-fn published(port: &PortBinding) -> Option<SocketAddr> {
+fn address_of(port: &PortBinding) -> Option<SocketAddr> {
     if port.protocol != Protocol::Tcp {
         return None;
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use toolbox_api::dtma::Phase;
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::spec::{McpTransport, ToolSpec};
@@ -18,12 +20,15 @@ use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::wire::body::Budget;
 
 use super::endpoint::PublishedEndpoint;
+use super::idle::Idle;
 use super::stderr::StderrLog;
 use super::stdio::DockerStdio;
 use super::{AnyBridge, Handle, Served, unbridged};
 use crate::durable;
 use crate::instances::{Entry, InstancesHandle, Shared, stopped};
 
+/// How soon a task is asked again to let an unused server rest.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How often the list of instances is looked through for new ones.
 const SURVEY: Duration = Duration::from_secs(1);
 
@@ -35,6 +40,8 @@ pub(super) struct Keeper {
     pub(super) folder: PathBuf,
     /// Memory for long messages of all servers.
     pub(super) budget: Budget,
+    /// How long a minute without use is.
+    pub(super) minute: Duration,
 }
 
 /// What a bridge is made for. Another one takes its place when any of this changes.
@@ -44,6 +51,7 @@ struct Made {
     call: Option<Duration>,
     start: Option<Duration>,
     stateless: bool,
+    idle_minutes: Option<u32>,
 }
 
 impl Made {
@@ -54,6 +62,7 @@ impl Made {
             call: seconds(spec.mcp_call_timeout_seconds),
             start: seconds(spec.mcp_start_timeout_seconds),
             stateless: spec.mcp_stateless,
+            idle_minutes: spec.idle_minutes,
         })
     }
 }
@@ -65,6 +74,8 @@ struct Kept {
     bridge: Option<AnyBridge>,
     health: watch::Receiver<Arc<McpHealth>>,
     memory: watch::Receiver<Memory>,
+    /// Set if it is stopped when nobody uses it.
+    idle: Option<Arc<Idle>>,
     /// Aborts the bridge's task.
     task: Option<tokio::task::AbortHandle>,
 }
@@ -129,14 +140,21 @@ impl Keeper {
             if version.as_ref() != Some(&now) {
                 version = Some(now);
                 self.refresh(id, &entry, &mut kept);
+                if let Some(idle) = kept.as_ref().and_then(|kept| kept.idle.as_ref()) {
+                    idle.usage.started(Instant::now());
+                }
             }
             if let Some(bridge) = kept.as_ref().and_then(|kept| kept.bridge.as_ref()) {
                 bridge.wake();
             }
-            // Until the view changes, only the bridge's findings matter.
+            let idle = kept.as_ref().and_then(|kept| kept.idle.clone());
+            let idle = idle.filter(|_| view.phase == Phase::Running && view.settled);
+            let mut ask_again = Instant::now();
+            // Until the view changes, only the bridge's findings matter, and whether anybody uses it.
             loop {
                 let change = match &mut kept {
                     Some(kept) => tokio::select! {
+                        () = unused(idle.as_deref(), ask_again) => Change::Unused,
                         alive = entry.changed() => if alive { Change::View } else { Change::End },
                         Ok(()) = kept.health.changed() => Change::Health,
                         Ok(()) = kept.memory.changed() => Change::Memory,
@@ -147,6 +165,15 @@ impl Keeper {
                 match (change, &mut kept) {
                     (Change::Health, Some(kept)) => self.report_health(id, kept, &mut reported),
                     (Change::Memory, Some(kept)) => self.remember(id, kept),
+                    (Change::Unused, kept) => {
+                        let state = kept.as_ref().map(|kept| kept.health.borrow().state);
+                        // What ails a server stays in sight.
+                        let is_well = matches!(state, Some(McpState::Healthy | McpState::Degraded));
+                        if let Some(idle) = idle.as_ref().filter(|_| is_well) {
+                            entry.rest(Arc::clone(&idle.usage), idle.limit);
+                        }
+                        ask_again = Instant::now() + ASK_AGAIN;
+                    }
                     (Change::End, _) => {
                         self.handle.remove(id);
                         return;
@@ -174,8 +201,12 @@ impl Keeper {
         *kept = None;
         self.handle.remove(id);
         let Some(made) = made else { return };
+        let mut limits = Limits::default().with_times(made.call, made.start);
+        limits.keeps_tools = made.idle_minutes.is_some();
+        let idle = made.idle_minutes;
+        let idle = idle.map(|minutes| Arc::new(Idle::new(minutes, self.minute, limits.ready)));
         let options = Options {
-            limits: Limits::default().with_times(made.call, made.start),
+            limits,
             redactor: Redactor::new(spec.secrets()),
             known: self.remembered(id),
             stateless: made.stateless,
@@ -193,6 +224,7 @@ impl Keeper {
                     entry: entry.clone(),
                     shared,
                     log: opened,
+                    idle: idle.clone(),
                 };
                 let (bridge, task) = bridge::start(Arc::new(process), options);
                 (AnyBridge::Stdio(bridge), tokio::spawn(task))
@@ -202,6 +234,7 @@ impl Keeper {
                     id,
                     entry: entry.clone(),
                     shared,
+                    idle: idle.clone(),
                     settings: Mutex::new(None),
                 });
                 if made.transport == McpTransport::StreamableHttp {
@@ -221,6 +254,7 @@ impl Keeper {
                     health: health.clone(),
                     entry: entry.clone(),
                     log: None,
+                    idle: None,
                 };
                 self.handle.put(id, served);
                 self.shared.changes.mark(id);
@@ -229,6 +263,7 @@ impl Keeper {
                     bridge: None,
                     health,
                     memory: watch::channel(Memory::default()).1,
+                    idle: None,
                     task: None,
                 });
                 return;
@@ -239,6 +274,7 @@ impl Keeper {
             health: bridge.health(),
             entry: entry.clone(),
             log,
+            idle: idle.clone(),
         };
         self.handle.put(id, served);
         *kept = Some(Kept {
@@ -246,6 +282,7 @@ impl Keeper {
             health: bridge.health(),
             memory: bridge.memory(),
             bridge: Some(bridge),
+            idle,
             task: Some(task.abort_handle()),
         });
     }
@@ -257,7 +294,10 @@ impl Keeper {
         kept: &mut Kept,
         reported: &mut Option<(McpState, Option<String>)>,
     ) {
-        let health = Arc::clone(&kept.health.borrow_and_update());
+        kept.health.borrow_and_update();
+        let Some(health) = self.handle.find(id).map(|served| served.known_health()) else {
+            return;
+        };
         let now = Some((health.state, health.tools_fingerprint.clone()));
         if *reported != now {
             tracing::info!(instance = %id, state = ?health.state, evidence = health.evidence, "health of an MCP server");
@@ -289,5 +329,14 @@ enum Change {
     View,
     Health,
     Memory,
+    /// Nobody has used it for long enough.
+    Unused,
     End,
+}
+
+async fn unused(idle: Option<&Idle>, not_before: Instant) {
+    match idle {
+        Some(idle) => idle.unused(not_before).await,
+        None => std::future::pending().await,
+    }
 }

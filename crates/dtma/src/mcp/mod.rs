@@ -6,7 +6,9 @@
 
 mod all;
 mod endpoint;
+mod idle;
 mod keeper;
+mod pin;
 pub mod rates;
 mod stderr;
 mod stderr_join;
@@ -19,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
@@ -41,6 +43,7 @@ use toolbox_mcp::wire::alive::Rests;
 use toolbox_mcp::wire::body::Budget;
 
 use self::all::Granted;
+use self::idle::Idle;
 use self::rates::{Rates, TooMuch, UnderWay};
 pub use self::stderr::StderrLog;
 use self::usage::Usage;
@@ -87,6 +90,14 @@ impl AnyBridge {
             Self::Http(bridge) => bridge.wake(),
         }
     }
+
+    /// Its tools may be others than those that were heard last.
+    fn look(&self) {
+        match self {
+            Self::Stdio(bridge) => bridge.look(),
+            Self::Http(bridge) => bridge.wake(),
+        }
+    }
 }
 
 /// An instance that is an MCP server.
@@ -98,6 +109,8 @@ struct Served {
     entry: Entry,
     /// What it writes beside the protocol, if it is a server over standard streams.
     log: Option<Arc<StderrLog>>,
+    /// Set if it is stopped when nobody uses it.
+    idle: Option<Arc<Idle>>,
 }
 
 /// The health of a server that nothing bridges.
@@ -123,7 +136,7 @@ fn unbridged(transport: McpTransport) -> McpHealth {
 fn since_start(mut health: McpHealth, view: &ToolView) -> McpHealth {
     let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let begun = match health.state {
-        McpState::Starting => return health,
+        McpState::Starting | McpState::Idle => return health,
         McpState::Healthy | McpState::Degraded => view.started_at.as_deref(),
         // While the container was being started, nothing was there to be reached.
         _ => Some(&*view.updated_at),
@@ -167,12 +180,13 @@ pub struct Handle {
 }
 
 /// The handle, and the task that must run for it. `state_dir` is where it remembers what is known of servers,
-/// `budget` the memory for their long messages.
+/// `budget` the memory for their long messages, `minute` how long a minute without use is.
 pub fn start(
     instances: InstancesHandle,
     shared: Arc<Shared>,
     state_dir: &Path,
     budget: Budget,
+    minute: Duration,
     shutdown: watch::Receiver<bool>,
 ) -> (Handle, impl Future<Output = ()> + Send + use<>) {
     let handle = Handle {
@@ -189,6 +203,7 @@ pub fn start(
         shared,
         folder: state_dir.join("mcp"),
         budget,
+        minute,
     };
     (handle, keeper.run(instances, shutdown))
 }
@@ -198,14 +213,14 @@ impl Handle {
     pub fn health(&self, id: ToolInstanceId) -> Option<McpHealth> {
         let served = self.find(id)?;
         let view = served.entry.view()?;
-        is_asked(&view).then(|| (**served.health.borrow()).clone())
+        is_asked(&view).then(|| served.known_health())
     }
 
     /// The view with the health of its MCP server.
     pub fn with_health(&self, view: &ToolView) -> ToolView {
         let served = self.find(view.id).filter(|_| is_asked(view));
         let health = served.map(|served| {
-            let health = (**served.health.borrow()).clone();
+            let health = served.known_health();
             match served.bridge {
                 Some(_) => since_start(health, view),
                 None => health,
@@ -258,8 +273,8 @@ impl Handle {
     }
 
     /// Begins a request of a caller whom the control plane names.
-    pub fn begin(&self, who: &str) -> Result<UnderWay, TooMuch> {
-        self.rates.begin(who, Instant::now())
+    pub fn begin(&self, caller: &McpCaller) -> Result<UnderWay, TooMuch> {
+        self.rates.begin(caller, Instant::now())
     }
 
     /// Streams that callers may go on with.
@@ -272,23 +287,50 @@ impl Handle {
         &self.usage
     }
 
-    /// Passes a request to a server for a `client` who may use the `allowed` tools.
+    /// Passes a request to a server for a `client` who may use the `allowed` tools, while the server's tools are those that
+    /// `pin` stands for, if they are pinned.
     pub async fn serve(
         &self,
         id: ToolInstanceId,
         bridge: &AnyBridge,
         request: Request<Body>,
         mut allowed: Allowed,
+        pin: Option<&str>,
         client: &str,
     ) -> Response<Body> {
         let limit = Limits::default().message_bytes;
+        // Whoever is held back may still end a session.
+        if let Some(pin) = pin.filter(|_| request.method() != Method::DELETE) {
+            let listens = request.method() == Method::GET;
+            match self.accepted(id, pin, listens).await {
+                Ok(tools) => {
+                    let bridge = bridge.clone();
+                    allowed.known = Some(tools);
+                    allowed.pinned = Some(Arc::new(move || bridge.look()));
+                }
+                Err((status, code, text)) => {
+                    let why = (status, code, &*text);
+                    return access::held(request, limit, &self.budget, why).await;
+                }
+            }
+        }
         let told = self.counting(id, bridge, client);
-        let serve = |request| bridge.serve(request);
+        let served = self.find(id);
+        let idle = served.and_then(|served| Some((served.idle.clone()?, served)));
+        let serve = async |request| match idle {
+            Some((idle, served)) => {
+                let bridge = bridge.clone();
+                served
+                    .serve(idle, bridge, request, limit, &self.budget)
+                    .await
+            }
+            None => bridge.serve(request).await,
+        };
         if allowed.is_all() {
             return meter::measured(request, limit, &self.budget, told, serve).await;
         }
-        if let Some(tools) = &bridge.memory().borrow().tools {
-            allowed.known_read_only.clone_from(tools.read_only());
+        if allowed.known.is_none() {
+            allowed.known = bridge.memory().borrow().tools.clone().map(Arc::new);
         }
         access::serve(allowed, request, limit, &self.budget, |request| {
             meter::measured(request, limit, &self.budget, told, serve)
@@ -311,7 +353,7 @@ impl Handle {
     pub async fn serve_all(&self, caller: McpCaller, request: Request<Body>) -> Response<Body> {
         let who = caller.who;
         let client = caller.client.unwrap_or_default();
-        let servers = Granted::new(self.clone(), caller.grants, client);
+        let servers = Granted::new(self.clone(), caller.grants, &caller.pins, client);
         Box::pin(self.merge.serve(servers, &who, request)).await
     }
 

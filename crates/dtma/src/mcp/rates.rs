@@ -1,32 +1,38 @@
 //! How much one caller may ask of the MCP servers on this machine: requests a minute, and requests under way. Callers are those
-//! whom the control plane names; what comes with the toolbox's key or an instance's own token is not counted.
+//! whom the control plane names, and what they were given may allow less; what comes with the toolbox's key or an instance's own
+//! token is not counted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use toolbox_api::mcp_access::{McpCaller, REQUESTS_A_MINUTE, REQUESTS_AT_ONCE};
 
-/// Requests of one caller in a minute; as many may come at once.
-pub const A_MINUTE: u32 = 600;
-/// Requests of one caller under way at once, streams too.
-pub const UNDER_WAY: usize = 64;
-/// Callers that are remembered.
-const CALLERS: usize = 4096;
-/// After this time a caller who asks nothing has all requests of a minute again.
+/// Counts that are remembered.
+const COUNTS: usize = 4096;
+/// After this time who asks nothing has all requests of a minute again.
 const FULL: Duration = Duration::from_mins(1);
 
-/// The callers and what they have left.
+/// What callers have left.
 #[derive(Default)]
 pub struct Rates {
     // A leaf lock, never held across an await.
-    callers: Mutex<HashMap<String, Caller>>,
+    counts: Mutex<HashMap<String, Count>>,
 }
 
-struct Caller {
+struct Count {
     left: f64,
     at: Instant,
-    under_way: usize,
+    under_way: u32,
+}
+
+/// Something that is counted, and its bounds.
+struct Counted {
+    key: String,
+    /// As many may come at once.
+    a_minute: u32,
+    at_once: u32,
 }
 
 /// A caller asks more than they may.
@@ -34,101 +40,215 @@ struct Caller {
 pub struct TooMuch {
     /// When it is worth to come again, in seconds.
     pub retry_after: u64,
+    /// The bounds that were met: requests a minute,
+    pub a_minute: u32,
+    /// and under way at once.
+    pub at_once: u32,
 }
 
 /// A request under way, until it is dropped.
 pub struct UnderWay {
     rates: Arc<Rates>,
-    who: String,
+    keys: Vec<String>,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(caller) = self.rates.callers().get_mut(&self.who) {
-            caller.under_way = caller.under_way.saturating_sub(1);
+        let mut counts = self.rates.counts();
+        for key in &self.keys {
+            if let Some(count) = counts.get_mut(key) {
+                count.under_way = count.under_way.saturating_sub(1);
+            }
         }
     }
 }
 
+/// What a request of this caller counts as.
+fn counted(caller: &McpCaller) -> Vec<Counted> {
+    let anybody = Counted {
+        key: caller.counted().to_owned(),
+        a_minute: REQUESTS_A_MINUTE,
+        at_once: REQUESTS_AT_ONCE,
+    };
+    let given = caller.limits.iter().map(|limit| Counted {
+        key: format!("limit:{}", limit.access),
+        a_minute: limit.requests_per_minute.unwrap_or(REQUESTS_A_MINUTE),
+        at_once: limit.concurrent_requests.unwrap_or(REQUESTS_AT_ONCE),
+    });
+    std::iter::once(anybody).chain(given).collect()
+}
+
 impl Rates {
-    /// Begins a request of `who`.
-    pub fn begin(self: &Arc<Self>, who: &str, now: Instant) -> Result<UnderWay, TooMuch> {
-        let most = f64::from(A_MINUTE);
-        let mut callers = self.callers();
-        if !callers.contains_key(who) && callers.len() >= CALLERS {
-            callers.retain(|_, caller| {
-                caller.under_way > 0 || now.saturating_duration_since(caller.at) < FULL
+    /// Begins a request of this caller. One that is refused counts nowhere.
+    pub fn begin(self: &Arc<Self>, caller: &McpCaller, now: Instant) -> Result<UnderWay, TooMuch> {
+        let counted = counted(caller);
+        let mut counts = self.counts();
+        let is_new = |one: &&Counted| !counts.contains_key(&one.key);
+        let new = counted.iter().filter(is_new).count();
+        if counts.len() + new > COUNTS {
+            counts.retain(|_, count| {
+                count.under_way > 0 || now.saturating_duration_since(count.at) < FULL
             });
-            if callers.len() >= CALLERS {
-                return Err(TooMuch { retry_after: 60 });
+        }
+        let is_new = |one: &&Counted| !counts.contains_key(&one.key);
+        let new = counted.iter().filter(is_new).count();
+        let has_room = new == 0 || counts.len() + new <= COUNTS;
+        for one in &counted {
+            let too_much = |retry_after| TooMuch {
+                retry_after,
+                a_minute: one.a_minute,
+                at_once: one.at_once,
+            };
+            if !has_room {
+                return Err(too_much(60));
+            }
+            let most = f64::from(one.a_minute);
+            let count = counts.entry(one.key.clone()).or_insert(Count {
+                left: most,
+                at: now,
+                under_way: 0,
+            });
+            let passed = now.saturating_duration_since(count.at).as_secs_f64();
+            count.left = (count.left + passed * most / FULL.as_secs_f64()).min(most);
+            count.at = now;
+            if count.under_way >= one.at_once {
+                return Err(too_much(5));
+            }
+            if count.left < 1.0 {
+                return Err(too_much(until_one(count.left, one.a_minute)));
             }
         }
-        let caller = callers.entry(who.to_owned()).or_insert(Caller {
-            left: most,
-            at: now,
-            under_way: 0,
-        });
-        let passed = now.saturating_duration_since(caller.at).as_secs_f64();
-        caller.left = (caller.left + passed * most / FULL.as_secs_f64()).min(most);
-        caller.at = now;
-        if caller.under_way >= UNDER_WAY {
-            return Err(TooMuch { retry_after: 5 });
+        for one in &counted {
+            if let Some(count) = counts.get_mut(&one.key) {
+                count.left -= 1.0;
+                count.under_way += 1;
+            }
         }
-        if caller.left < 1.0 {
-            return Err(TooMuch { retry_after: 1 });
-        }
-        caller.left -= 1.0;
-        caller.under_way += 1;
         Ok(UnderWay {
             rates: Arc::clone(self),
-            who: who.to_owned(),
+            keys: counted.into_iter().map(|one| one.key).collect(),
         })
     }
 
-    fn callers(&self) -> MutexGuard<'_, HashMap<String, Caller>> {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, Count>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// After how many whole seconds there is one request again where `left` of one are.
+fn until_one(left: f64, a_minute: u32) -> u64 {
+    let each = FULL.div_f64(f64::from(a_minute.max(1)));
+    each.mul_f64((1.0 - left).clamp(0.0, 1.0)).as_secs() + 1
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use toolbox_api::mcp_access::McpLimit;
+    use uuid::Uuid;
+
     use super::*;
+
+    fn caller(who: &str) -> McpCaller {
+        McpCaller {
+            who: who.to_owned(),
+            tools: None,
+            read_only: false,
+            client: None,
+            grants: Vec::new(),
+            pins: BTreeMap::new(),
+            limits: Vec::new(),
+            pins: BTreeMap::new(),
+        }
+    }
+
+    fn limited(who: &str, access: u128, a_minute: Option<u32>, at_once: Option<u32>) -> McpCaller {
+        McpCaller {
+            limits: vec![McpLimit {
+                access: Uuid::from_u128(access),
+                requests_per_minute: a_minute,
+                concurrent_requests: at_once,
+            }],
+            ..caller(who)
+        }
+    }
 
     #[test]
     fn a_caller_has_so_many_requests_a_minute_and_others_have_their_own() {
         let (rates, now) = (Arc::new(Rates::default()), Instant::now());
-        let of_a_minute = (0..A_MINUTE).filter(|_| rates.begin("a", now).is_ok());
-        assert_eq!(of_a_minute.count(), A_MINUTE as usize);
-        let refused = rates.begin("a", now).err().unwrap();
-        assert_eq!(refused, TooMuch { retry_after: 1 });
-        assert!(rates.begin("b", now).is_ok());
+        let a = caller("user:a");
+        let of_a_minute = (0..REQUESTS_A_MINUTE).filter(|_| rates.begin(&a, now).is_ok());
+        assert_eq!(of_a_minute.count(), REQUESTS_A_MINUTE as usize);
+        let refused = rates.begin(&a, now).err().unwrap();
+        assert_eq!(refused.retry_after, 1);
+        let same = caller("user:a:chat");
+        assert!(rates.begin(&same, now).is_err(), "an application of theirs");
+        assert!(rates.begin(&caller("user:b"), now).is_ok());
         let later = now + Duration::from_secs(refused.retry_after);
-        assert!(rates.begin("a", later).is_ok());
-        let again = (0..1000).filter(|_| rates.begin("a", later + FULL).is_ok());
-        assert_eq!(again.count(), A_MINUTE as usize, "no more are saved up");
+        assert!(rates.begin(&a, later).is_ok());
+        let again = (0..1000).filter(|_| rates.begin(&a, later + FULL).is_ok());
+        assert_eq!(
+            again.count(),
+            REQUESTS_A_MINUTE as usize,
+            "no more are saved up"
+        );
     }
 
     #[test]
     fn a_caller_has_so_many_requests_under_way() {
         let (rates, now) = (Arc::new(Rates::default()), Instant::now());
-        let mut held: Vec<_> = (0..UNDER_WAY)
-            .map(|_| rates.begin("a", now).ok().unwrap())
+        let a = caller("user:a");
+        let mut held: Vec<_> = (0..REQUESTS_AT_ONCE)
+            .map(|_| rates.begin(&a, now).ok().unwrap())
             .collect();
-        assert!(rates.begin("a", now).is_err());
+        assert!(rates.begin(&a, now).is_err());
         held.pop();
-        assert!(rates.begin("a", now).is_ok(), "one has ended");
+        assert!(rates.begin(&a, now).is_ok(), "one has ended");
+    }
+
+    #[test]
+    fn what_was_given_may_allow_less_and_a_refusal_says_when_to_come_again() {
+        let (rates, now) = (Arc::new(Rates::default()), Instant::now());
+        let few = limited("access:1", 1, Some(3), None);
+        assert_eq!((0..9).filter(|_| rates.begin(&few, now).is_ok()).count(), 3);
+        let refused = rates.begin(&few, now).err().unwrap();
+        assert_eq!((refused.a_minute, refused.at_once), (3, REQUESTS_AT_ONCE));
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let early = refused.retry_after - 2;
+        assert!(rates.begin(&few, at(early)).is_err());
+        assert!(rates.begin(&few, at(refused.retry_after)).is_ok());
+        // Whoever comes by it counts, and what is refused takes nothing from what else they have.
+        let by_another = limited("user:b", 1, Some(3), None);
+        assert!(rates.begin(&by_another, at(refused.retry_after)).is_err());
+        let plain = caller("user:b");
+        let left = (0..1000).filter(|_| rates.begin(&plain, at(refused.retry_after)).is_ok());
+        assert_eq!(left.count(), REQUESTS_A_MINUTE as usize);
+    }
+
+    #[test]
+    fn what_was_given_may_allow_fewer_at_once() {
+        let (rates, now) = (Arc::new(Rates::default()), Instant::now());
+        let two = limited("access:1", 1, None, Some(2));
+        let mut held: Vec<_> = (0..2).map(|_| rates.begin(&two, now)).collect();
+        let refused = rates.begin(&two, now).err().unwrap();
+        assert_eq!((refused.a_minute, refused.at_once), (REQUESTS_A_MINUTE, 2));
+        held.pop();
+        assert!(rates.begin(&two, now).is_ok(), "one has ended");
     }
 
     #[test]
     fn callers_who_come_and_go_do_not_take_all_memory() {
         let (rates, now) = (Arc::new(Rates::default()), Instant::now());
-        let held = rates.begin("held", now).ok().unwrap();
-        let begin = |n: usize, at| rates.begin(&n.to_string(), at).is_ok();
-        assert!((1..CALLERS).all(|n| begin(n, now)));
-        assert!(!begin(CALLERS, now), "there is no room");
+        let held = rates.begin(&caller("held"), now).ok().unwrap();
+        let begin = |n: usize, at| rates.begin(&caller(&n.to_string()), at).is_ok();
+        assert!((1..COUNTS).all(|n| begin(n, now)));
+        assert!(!begin(COUNTS, now), "there is no room");
         assert!(begin(1, now), "who is known comes in");
-        assert!(begin(CALLERS, now + FULL), "who was silent is forgotten");
-        assert_eq!(rates.callers().len(), 2);
+        let with_limit = limited("1", 1, Some(3), None);
+        assert!(rates.begin(&with_limit, now).is_err(), "nor for a limit");
+        assert!(begin(COUNTS, now + FULL), "who was silent is forgotten");
+        assert_eq!(rates.counts().len(), 2);
         drop(held);
     }
 }

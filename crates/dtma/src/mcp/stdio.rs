@@ -10,9 +10,12 @@ use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, LogStream, Phase};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::health::{LAST_LINES, lacking, telling};
-use toolbox_mcp::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use toolbox_mcp::process::{
+    Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess,
+};
 use toolbox_mcp::redact::Redactor;
 
+use super::idle::{self, Idle};
 use super::stderr::StderrLog;
 use crate::instances::steps::SAID;
 use crate::instances::{Entry, Shared};
@@ -32,6 +35,8 @@ pub(super) struct DockerStdio {
     pub(super) entry: Entry,
     pub(super) shared: Arc<Shared>,
     pub(super) log: Arc<StderrLog>,
+    /// Set if it is stopped when nobody uses it.
+    pub(super) idle: Option<Arc<Idle>>,
 }
 
 impl ServerProcess for DockerStdio {
@@ -40,11 +45,10 @@ impl ServerProcess for DockerStdio {
     }
 }
 
-fn not_running(reason: impl Into<String>, intended: bool) -> NotRunning {
+fn not_running(reason: impl Into<String>, absence: Absence) -> NotRunning {
     NotRunning {
         reason: reason.into(),
-        intended,
-        starting: false,
+        absence,
     }
 }
 
@@ -57,7 +61,7 @@ impl DockerStdio {
             .runtime
             .attach(&container.id)
             .await
-            .map_err(|error| not_running(redactor.clean(&error.to_string()), false))?;
+            .map_err(|error| not_running(redactor.clean(&error.to_string()), Absence::Fault))?;
         let runtime = Arc::clone(&self.shared.runtime);
         let log = self.log.attached(runtime, container.id.clone());
         let output = attached.output.filter_map(move |piece| {
@@ -97,11 +101,18 @@ impl DockerStdio {
         let until = Instant::now() + START;
         let mut entry = self.entry.clone();
         loop {
-            let view = entry
-                .view()
-                .ok_or_else(|| not_running("the instance is gone", true))?;
+            let published = entry.published();
+            let view = published
+                .view
+                .ok_or_else(|| not_running("the instance is gone", Absence::Intended))?;
             if view.desired != Desired::Running {
-                return Err(not_running("the tool is stopped", true));
+                return Err(not_running("the tool is stopped", Absence::Intended));
+            }
+            if published.rests {
+                return Err(not_running(
+                    idle::words(self.idle.as_deref()),
+                    Absence::Idle,
+                ));
             }
             if let Some(reason) = &view.reason
                 && view.phase == Phase::Error
@@ -114,7 +125,7 @@ impl DockerStdio {
                 return Ok(found);
             }
             if Instant::now() >= until {
-                return Err(not_running("its container does not run", false));
+                return Err(not_running("its container does not run", Absence::Fault));
             }
             // Either the view changes, or it is time to look again.
             let _ = tokio::time::timeout(LOOK, entry.changed()).await;
@@ -133,11 +144,14 @@ impl DockerStdio {
                 let line = redactor(&record).clean(&line);
                 // The reason of an end at the start has it already.
                 if reason.contains(SAID) {
-                    return not_running(reason, false);
+                    return not_running(reason, Absence::Fault);
                 }
-                not_running(format!("{reason}{SAID}{line}{}", lacking(&line)), false)
+                not_running(
+                    format!("{reason}{SAID}{line}{}", lacking(&line)),
+                    Absence::Fault,
+                )
             }
-            _ => not_running(reason, false),
+            _ => not_running(reason, Absence::Fault),
         }
     }
 
@@ -147,7 +161,7 @@ impl DockerStdio {
             .runtime
             .observe(self.id)
             .await
-            .map_err(|error| not_running(error.to_string(), false))?;
+            .map_err(|error| not_running(error.to_string(), Absence::Fault))?;
         let running = containers.into_iter().find(|container| {
             Some(container.id.as_str()) == wanted
                 && matches!(

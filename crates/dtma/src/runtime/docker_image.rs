@@ -39,6 +39,25 @@ impl DockerEngine {
         progress: &ProgressSink,
         toolbox: String,
     ) -> Result<Ensured, RuntimeError> {
+        let mut ensured = self.ensure_here(request, progress, toolbox).await?;
+        if let ImageRequest::Pull {
+            reference, pulled, ..
+        } = request
+            && let Some(digest) = &ensured.digest
+            && let Some(image) = self.local_image(digest).await?
+        {
+            let pulled = *pulled || ensured.pulled;
+            ensured.registry_digest = self.registry_digest(&image, reference, pulled).await?;
+        }
+        Ok(ensured)
+    }
+
+    async fn ensure_here(
+        &self,
+        request: &ImageRequest,
+        progress: &ProgressSink,
+        toolbox: String,
+    ) -> Result<Ensured, RuntimeError> {
         let here = self.local_image(request.image()).await?;
         let is_new = here.is_none();
         match (here, request) {
@@ -123,6 +142,22 @@ impl DockerEngine {
         let engine = self.describe_engine().await?;
         let status = engine.driver_status.unwrap_or_default();
         Ok(!keeps_images_in_containerd(&status))
+    }
+
+    /// By which digest the image's registry has it.
+    async fn registry_digest(
+        &self,
+        image: &LocalImage,
+        reference: &str,
+        pulled: bool,
+    ) -> Result<Option<String>, RuntimeError> {
+        if !self.has_registry(image, reference, pulled).await? {
+            return Ok(None);
+        }
+        let name = repository(reference);
+        let mut same = image.repo_digests.iter();
+        let named = same.find(|other| repository(other) == name);
+        Ok(named.and_then(|named| Some(named.split_once('@')?.1.to_owned())))
     }
 
     async fn fetch(

@@ -163,6 +163,8 @@ impl ImageRequest {
 pub struct Ensured {
     /// Content id.
     pub digest: Option<String>,
+    /// Digest by which its registry has it; none where it came from no registry.
+    pub registry_digest: Option<String>,
     /// It was pulled just now.
     pub pulled: bool,
     /// Its name named nothing on this machine before.
@@ -176,6 +178,7 @@ impl Ensured {
     pub const fn here(digest: Option<String>) -> Self {
         Self {
             digest,
+            registry_digest: None,
             pulled: false,
             is_new: false,
             not_asked: None,

@@ -152,7 +152,11 @@ async fn a_version_keeps_its_image_when_its_tag_moves_on() {
         .with("command", Value::Null)
         .refreshed();
     let other = with_image(registry.image(&name));
-    let old = agent.deploy(&tool).await["image_digest"].clone();
+    let first = agent.deploy(&tool).await;
+    let old = first["image_digest"].clone();
+    // Its registry has it under this one, whatever the tag names later.
+    let registry_digest = first["registry_digest"].as_str().unwrap().to_owned();
+    assert!(registry_digest.starts_with("sha256:"), "{first}");
     assert_eq!(agent.deploy(&other).await["image_digest"], old);
     registry
         .push_built(&name, "latest", "CMD [\"exit\", \"3\"]\n")
@@ -196,6 +200,11 @@ async fn a_version_keeps_its_image_when_its_tag_moves_on() {
         docker::connect().inspect_image(old).await.is_err()
     })
     .await;
+    let by_digest = format!("{tag}@{registry_digest}");
+    let mut tool = tool.next();
+    tool.body["spec"]["image"] = json!(by_digest);
+    let back = agent.deploy(&tool).await;
+    assert_eq!(back["image_digest"], old);
     agent.delete(&tool).await.expect(200);
     docker::forget_image(&tag).await;
     docker::forget_image(&moved).await;

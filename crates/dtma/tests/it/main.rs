@@ -24,6 +24,7 @@ mod enrolment;
 mod faults;
 mod firewall;
 mod health;
+mod idle;
 mod images;
 mod images_left;
 mod kills;

@@ -1,12 +1,14 @@
 //! MCP servers in containers, reached through the agent.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dtma::api::router::{Access, routes};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, McpGrant};
+use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, McpGrant, McpLimit};
 use toolbox_domain::keys::AgentKey;
+use uuid::Uuid;
 
 use crate::agent::{Agent, Tool};
 use crate::api::path_of;
@@ -309,6 +311,8 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
         read_only,
         client: None,
         grants: Vec::new(),
+        limits: Vec::new(),
+        pins: BTreeMap::new(),
     };
     let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
@@ -348,6 +352,34 @@ async fn a_client_that_comes_through_the_control_plane_is_held_to_its_tools() {
     let none = caller(Some(&[]), false);
     let list = agent.send(in_session(&none, "tools/list", "")).await;
     assert_eq!(listed(&list.expect(200)), Some(0));
+    // What they were given may be used three times a minute, whoever comes by it.
+    let limited = |who: &str| McpCaller {
+        who: who.to_owned(),
+        limits: vec![McpLimit {
+            access: Uuid::nil(),
+            requests_per_minute: Some(3),
+            concurrent_requests: None,
+        }],
+        ..all.clone()
+    };
+    for who in ["user:1", "user:1:chat", "user:2"] {
+        let passed = agent.send(in_session(&limited(who), "tools/list", ""));
+        passed.await.expect(200);
+    }
+    let refused = agent.send(in_session(&limited("user:3"), "tools/list", ""));
+    let refused = refused.await;
+    let after = refused.headers["retry-after"].to_str().unwrap().parse();
+    assert!((10..=20).contains(&after.unwrap()), "{:?}", refused.headers);
+    let said = refused.expect(429)["error"]["message"].to_string();
+    assert!(said.contains("3 a minute"), "{said}");
+    let others = agent.send(in_session(&all, "tools/list", ""));
+    others.await.expect(200);
+    // A bound that a later control plane may tell is not passed over.
+    let later = all.to_header().replacen("%7B", "%7B%22later%22%3A1%2C", 1);
+    let refused = agent.request(Method::POST, &path);
+    let refused = refused.header(CALLER_HEADER, later).json(&begin);
+    let refused = agent.send(refused).await;
+    refused.expect_problem(400, "invalid_body");
 }
 
 #[tokio::test]
@@ -555,7 +587,7 @@ async fn a_transport_that_nothing_bridges_is_no_success() {
 #[tokio::test]
 async fn a_client_that_was_refused_finds_no_sign_in() {
     let agent = Agent::new().await;
-    let endpoint = format!("/mcp/{}", uuid::Uuid::new_v4());
+    let endpoint = format!("/mcp/{}", Uuid::new_v4());
     for (method, path) in [
         (
             Method::GET,
@@ -605,6 +637,8 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
         read_only: true,
         client: Some("e2e/1".to_owned()),
         grants: vec![grant(Some(&["note"]), &[&first]), grant(None, &[&second])],
+        limits: Vec::new(),
+        pins: BTreeMap::new(),
     };
     let ask = |caller: &McpCaller, session: Option<&str>, message: &Value| {
         let request = agent
@@ -685,4 +719,94 @@ async fn all_servers_are_one_for_a_client_of_the_control_plane() {
         .send(unnamed)
         .await
         .expect_problem(400, "invalid_body");
+}
+
+#[tokio::test]
+async fn a_server_is_held_back_while_its_tools_are_not_those_that_are_pinned() {
+    let agent = Agent::new().await;
+    let tool = stdio();
+    let view = agent.deploy(&tool).await;
+    let path = format!("/tools/{}/mcp-tools", tool.id);
+    let told = async || agent.send(agent.request(Method::GET, &path)).await;
+    let known = told().await.expect(200);
+    assert_eq!(known["tools"][0]["name"], "note", "{known}");
+    assert_eq!(known["fingerprint"], view["mcp"]["tools_fingerprint"]);
+    let caller = |pin: &str| McpCaller {
+        who: "user:1".to_owned(),
+        tools: None,
+        read_only: false,
+        client: None,
+        grants: vec![McpGrant {
+            instances: vec![tool.id.into()],
+            tools: None,
+            read_only: false,
+        }],
+        limits: Vec::new(),
+        pins: BTreeMap::from([(tool.id.into(), pin.to_owned())]),
+    };
+    let (same, other) = (
+        caller(known["fingerprint"].as_str().unwrap()),
+        caller(&"0".repeat(64)),
+    );
+    let one = format!("/v1/mcp/{}", tool.id);
+    let ask = |caller: &McpCaller, path: &str, session: &str, message: &Value| {
+        let request = agent
+            .request(Method::POST, path)
+            .header("accept", "application/json")
+            .header(CALLER_HEADER, caller.to_header())
+            .json(message);
+        agent.send(match session {
+            "" => request,
+            session => request.header("mcp-session-id", session),
+        })
+    };
+    let begin = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let call = |name: &str| json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name}});
+    let opened = ask(&same, &one, "", &begin).await;
+    let session = opened.headers["mcp-session-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    opened.expect(200);
+    let listed = ask(&same, &one, &session, &list).await.expect(200);
+    assert_eq!(listed["result"]["tools"][0]["name"], "note", "{listed}");
+    let answer = ask(&same, &one, &session, &call("note")).await.expect(200);
+    assert!(answer["error"].is_null(), "{answer}");
+    let unlisted = ask(&same, &one, &session, &call("die")).await.expect(200);
+    assert_eq!(unlisted["error"]["code"], -32602, "{unlisted}");
+    for message in [&begin, &list, &call("note")] {
+        let held = ask(&other, &one, &session, message).await;
+        assert_eq!(held.status, StatusCode::CONFLICT, "{}", held.body);
+        let error = &held.body["error"];
+        assert_eq!(error["data"]["code"], "mcp_tools_changed", "{error}");
+        assert_eq!(held.body["id"], message["id"]);
+    }
+    for (caller, is_there) in [(&same, true), (&other, false)] {
+        let opened = ask(caller, "/v1/mcp", "", &begin).await;
+        let session = opened.headers["mcp-session-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let listed = ask(caller, "/v1/mcp", &session, &list).await.expect(200);
+        let text = listed["result"]["tools"].to_string();
+        assert_eq!(text.contains("__note"), is_there, "{text}");
+        assert_eq!(text.contains("its tools changed"), !is_there, "{text}");
+    }
+    // After a start nobody comes in before the tools were heard again.
+    agent.command(&tool, "restart").await.expect(200);
+    ask(&same, &one, &session, &list).await.expect(200);
+    let held = ask(&other, &one, &session, &list).await;
+    assert_eq!(held.status, StatusCode::CONFLICT, "{}", held.body);
+    agent.command(&tool, "stop").await.expect(200);
+    let held = ask(&same, &one, &session, &list).await;
+    assert_eq!(
+        held.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        held.body
+    );
+    assert_eq!(held.body["error"]["data"]["code"], "mcp_tools_unknown");
+    told().await.expect_problem(503, "mcp_tools_unknown");
 }

@@ -12,6 +12,7 @@ use crate::edge::LogFilter;
 use crate::machine::{
     Accepted, Begun, Diagnosis, LastVersionChange, MachineStatus, RedeployRequest,
 };
+use crate::mcp_pin::McpTools;
 use crate::problem::{Problem, ProblemCode};
 
 #[derive(OpenApi)]
@@ -22,7 +23,7 @@ use crate::problem::{Problem, ProblemCode};
     ),
     paths(
         health, status, metrics, list, create, get_tool, put_tool, delete_tool, start, stop, restart, logs, machine_status,
-        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end, mcp_send_for, mcp_listen_for, mcp_end_for, mcp_send_all, mcp_listen_all, mcp_end_all
+        machine_diagnose, machine_logs, machine_restart, machine_redeploy, machine_rollback, machine_operation, mcp_send, mcp_listen, mcp_end, mcp_send_for, mcp_listen_for, mcp_end_for, mcp_send_all, mcp_listen_all, mcp_end_all, mcp_tools
     ),
     components(schemas(ProblemCode)),
     modifiers(&BearerKey, &BearerToken),
@@ -127,6 +128,11 @@ fn restart() {}
         ("stream" = Option<LogFilter>, Query, description = "stderr of an MCP server over standard streams when absent, else all")),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 fn logs() {}
+
+/// What the instance's MCP server says of its tools now, asked in a session of its own.
+#[utoipa::path(get, path = "/tools/{id}/mcp-tools", params(("id" = String, Path, format = "uuid")),
+    responses((status = 200, body = McpTools), (status = 401, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem)))]
+fn mcp_tools() {}
 
 /// The agent, its machine with the metrics of the last hour, Docker and the companion.
 #[utoipa::path(get, path = "/v1/machine/status", responses((status = 200, body = MachineStatus), (status = 401, body = Problem)))]

@@ -75,14 +75,15 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
     use ErrorCode as C;
     // Who may use MCP servers is a matter of the database.
     let is_access = facts.path.contains("/mcp-access");
-    let gives = is_access && facts.method == "POST";
+    let is_pin = facts.path.ends_with("/mcp/pin");
+    let gives = is_access && facts.method == "POST" || is_pin && facts.method == "PUT";
     // A body may name any action.
     let is_any = facts.method == "POST" && !facts.path.contains("{instance}") && !is_access;
-    let changes = facts.method != "GET" && !is_access;
-    let is_mcp = facts.path.ends_with("/mcp") || is_any;
+    let changes = facts.method != "GET" && !is_access && !is_pin;
+    let is_mcp = facts.path.ends_with("{instance}/mcp") || is_any;
     let is_logs = facts.path.ends_with("/logs") || is_any;
     let names_instance = facts.path.contains("{instance}") || is_any;
-    let asks_agent = changes || is_logs;
+    let asks_agent = changes || is_logs || is_pin && gives;
     let ends_with = |action: &str| facts.path.ends_with(action) || is_any;
     match code {
         C::AuthenticationRequired
@@ -100,12 +101,13 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::AuthUnreachable => true,
         C::InvalidJson | C::UnsupportedMediaType => facts.has_body,
         C::InvalidAction | C::CatalogToolNotFound | C::NameTaken | C::DeployFailed => is_any,
-        C::QuotaExceeded => is_any || gives,
+        C::QuotaExceeded => is_any || is_access && gives,
         C::InstanceNotFound => names_instance || gives,
         C::McpAccessNotFound => {
             facts.path.ends_with("{accessId}") || facts.path.ends_with("{clientId}")
         }
-        C::IllegalState => changes || is_mcp,
+        C::IllegalState => changes || is_mcp || is_pin && facts.method != "DELETE",
+        C::McpToolsChanged | C::McpToolsUnknown => is_pin && gives,
         // A body without meaning is read too, where there is an idempotency key.
         C::BodyTooLarge | C::BodyTooSlow | C::ValidationFailed => changes || gives,
         C::OperationInProgress
@@ -115,7 +117,8 @@ pub(super) fn of_tools(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::AgentStoreFailed => changes,
         C::StartFailed => ends_with("/start") || ends_with("/restart"),
         C::StopFailed => ends_with("/stop"),
-        C::UpdateFailed => facts.method == "PATCH" || is_any,
+        C::UpdateFailed => facts.method == "PATCH" || ends_with("/rollback"),
+        C::VersionNotKept => facts.path.ends_with("/rollback"),
         C::DeleteFailed => facts.method == "DELETE" || is_any,
         C::ToolboxNotReady | C::AgentNotEnrolled | C::AgentUnauthorized => asks_agent || is_mcp,
         C::AgentTooOld
@@ -231,6 +234,8 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendTimeout
         | C::McpAccessNotFound
         | C::McpGrantRequired
+        | C::McpToolsChanged
+        | C::McpToolsUnknown
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -251,6 +256,7 @@ pub(super) fn of_console(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::RouteNotFound
         | C::InstanceNotFound
         | C::CatalogToolNotFound
+        | C::VersionNotKept
         | C::OperationInProgress
         | C::NameTaken
         | C::IllegalState
@@ -312,6 +318,8 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BackendTimeout
         | C::McpAccessNotFound
         | C::McpGrantRequired
+        | C::McpToolsChanged
+        | C::McpToolsUnknown
         | C::ProvisioningFailed
         | C::ProviderRefused
         | C::ProviderUnavailable
@@ -347,6 +355,7 @@ pub(super) fn of_heartbeat(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::ToolboxNotFound
         | C::InstanceNotFound
         | C::CatalogToolNotFound
+        | C::VersionNotKept
         | C::OperationInProgress
         | C::NameTaken
         | C::IllegalState
@@ -448,7 +457,12 @@ pub(super) fn of_toolboxes(code: ErrorCode, facts: Facts<'_>) -> bool {
         | C::BodyTooLarge
         | C::BodyTooSlow
         | C::ValidationFailed => facts.has_body,
-        C::QuotaExceeded => is_creation || facts.path.ends_with("/resize"),
+        C::QuotaExceeded => {
+            let paced = ["/resize", "/reboot", "/retry"];
+            is_creation
+                || facts.method == "PATCH"
+                || paced.iter().any(|end| facts.path.ends_with(end))
+        }
         C::IllegalState => changes,
         C::OperationInProgress => {
             facts.path.ends_with("/resize") || facts.path.ends_with("/reboot")

@@ -13,9 +13,11 @@ use crate::edge::{
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::mcp_access::{
     GrantMcpAccessRequest, GrantMcpAccessResponse, ListMcpAccessResponse, ListMcpServersResponse,
-    RevokeMcpAccessResponse, RevokeMcpClientResponse,
+    McpToolboxResponse, RevokeMcpAccessResponse, RevokeMcpClientResponse,
 };
+use crate::mcp_pin::{McpPinResponse, PinMcpToolsRequest};
 use crate::mcp_use::McpUsageResponse;
+use crate::tool_versions::ToolVersionsResponse;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +26,7 @@ use crate::mcp_use::McpUsageResponse;
         description = "Deploy and manage tool instances of a toolbox. `{instance}` is an instance id or a display name, percent-encoded once. Every error has the envelope and a stable code."
     ),
     servers((url = "/functions/v1/toolbox-tools")),
-    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, mcp, mcp_usage, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
+    paths(invoke, list, deploy, get_instance, update, delete_instance, start, stop, restart, logs, versions, roll_back, mcp, mcp_usage, mcp_pin, pin_mcp_tools, unpin_mcp_tools, mcp_of_toolbox, list_mcp_access, give_mcp_access, revoke_mcp_access, list_mcp_servers, list_mcp_clients, revoke_mcp_client),
     components(schemas(ErrorCode, ErrorEnvelope, DeployToolRequest)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -116,6 +118,21 @@ fn restart() {}
     responses((status = 200, content((LogsResponse = "application/json"), (LogLine = "application/x-ndjson")))))]
 fn logs() {}
 
+/// What an instance was asked to run, the newest 10 versions, and how each differs from what it is asked to run now. Values of
+/// variables and headers, commands and entry points are not told.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/versions", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = ToolVersionsResponse)))]
+fn versions() {}
+
+/// Goes back to a version: an update to its image and its whole configuration, which is a version of its own then.
+///
+/// An image of a registry is asked for by the digest that was seen then, as `rollback_image` of the version says. The version that
+/// runs stays when that one does not start.
+#[utoipa::path(post, path = "/{toolboxId}/tools/{instance}/versions/{generation}/rollback",
+    params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path), ("generation" = u64, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header)),
+    responses((status = 200, body = MutationResponse), (status = 202, body = MutationResponse)))]
+fn roll_back() {}
+
 /// The public URL of an instance's MCP server, and its endpoint on the machine with its token, for the owner's MCP clients.
 /// The token opens nothing else.
 #[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
@@ -129,12 +146,36 @@ fn mcp() {}
     responses((status = 200, body = McpUsageResponse)))]
 fn mcp_usage() {}
 
+/// The public URL of all MCP servers of a toolbox as one, and what hosts of MCP clients are told of it.
+#[utoipa::path(get, path = "/{toolboxId}/mcp", params(("toolboxId" = String, Path, format = "uuid")),
+    responses((status = 200, body = McpToolboxResponse)))]
+fn mcp_of_toolbox() {}
+
+/// Which tools of an instance's MCP server were accepted, and what differs from those that it lists now.
+///
+/// The server is asked. Where it does not answer, `problem` says why.
+#[utoipa::path(get, path = "/{toolboxId}/tools/{instance}/mcp/pin", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn mcp_pin() {}
+
+/// Accepts the tools that the server lists now: pins them, or takes them in place of those that were accepted before.
+///
+/// While the server lists others, clients that come by a public URL are held back (409, `mcp_tools_changed`), the owner's too.
+#[utoipa::path(put, path = "/{toolboxId}/tools/{instance}/mcp/pin", request_body = PinMcpToolsRequest, params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn pin_mcp_tools() {}
+
+/// Pins the tools no more: whatever the server lists is open to its clients.
+#[utoipa::path(delete, path = "/{toolboxId}/tools/{instance}/mcp/pin", params(("toolboxId" = String, Path, format = "uuid"), ("instance" = String, Path)),
+    responses((status = 200, body = McpPinResponse)))]
+fn unpin_mcp_tools() {}
+
 /// Who may use the MCP servers of a toolbox by their public URLs, beside its owner. Tokens are not shown.
 #[utoipa::path(get, path = "/{toolboxId}/mcp-access", params(("toolboxId" = String, Path, format = "uuid")),
     responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_access() {}
 
-/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+/// Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, to a user of the project, or to an application that acts for the caller.
 ///
 /// What a user was given for the same servers before is replaced.
 #[utoipa::path(post, path = "/{toolboxId}/mcp-access", request_body = GrantMcpAccessRequest, params(("toolboxId" = String, Path, format = "uuid")),
@@ -146,15 +187,15 @@ fn give_mcp_access() {}
     responses((status = 200, body = RevokeMcpAccessResponse)))]
 fn revoke_mcp_access() {}
 
-/// The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them.
+/// The MCP servers that the caller may use, and may let applications use: those of their toolboxes, and those shared with them.
 #[utoipa::path(get, path = "/mcp-servers", responses((status = 200, body = ListMcpServersResponse)))]
 fn list_mcp_servers() {}
 
-/// What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
+/// What the caller lets applications use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in.
 #[utoipa::path(get, path = "/mcp-clients", responses((status = 200, body = ListMcpAccessResponse)))]
 fn list_mcp_clients() {}
 
-/// Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+/// Ends at once all that an application may use for the caller. That sign-in knows it stays; supabase-js ends that by
 /// `auth.oauth.revokeGrant`.
 #[utoipa::path(delete, path = "/mcp-clients/{clientId}", params(("clientId" = String, Path)),
     responses((status = 200, body = RevokeMcpClientResponse)))]

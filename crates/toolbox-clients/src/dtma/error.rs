@@ -151,7 +151,10 @@ impl AgentError {
             Self::Failed { .. } => ErrorCode::AgentFailed,
             Self::Problem(problem) => match problem.code {
                 ProblemCode::Unauthorized => ErrorCode::AgentUnauthorized,
-                ProblemCode::RouteUnknown | ProblemCode::MethodNotAllowed => ErrorCode::AgentTooOld,
+                // What is sent to it was checked, so it does not know a field or a parameter yet.
+                ProblemCode::RouteUnknown
+                | ProblemCode::MethodNotAllowed
+                | ProblemCode::InvalidBody => ErrorCode::AgentTooOld,
                 ProblemCode::InstanceUnknown => ErrorCode::InstanceNotFound,
                 ProblemCode::InvalidSpec | ProblemCode::PortInUse | ProblemCode::PortsExhausted => {
                     ErrorCode::ValidationFailed
@@ -165,6 +168,7 @@ impl AgentError {
                 ProblemCode::ReleaseUnknown => ErrorCode::ReleaseUnknown,
                 ProblemCode::ReleaseUnavailable => ErrorCode::ReleaseUnavailable,
                 ProblemCode::CompanionUnreachable => ErrorCode::CompanionUnreachable,
+                ProblemCode::McpToolsUnknown => ErrorCode::McpToolsUnknown,
                 ProblemCode::DockerUnreachable => ErrorCode::DockerUnreachable,
                 ProblemCode::DockerTimeout => ErrorCode::DockerTimeout,
                 ProblemCode::DockerFailed => ErrorCode::DockerFailed,
@@ -172,8 +176,7 @@ impl AgentError {
                 ProblemCode::ShuttingDown
                 | ProblemCode::AgentNotHealthy
                 | ProblemCode::TooManyConnections => ErrorCode::AgentUnreachable,
-                ProblemCode::InvalidBody
-                | ProblemCode::BodyTooLarge
+                ProblemCode::BodyTooLarge
                 | ProblemCode::UnsupportedMediaType
                 | ProblemCode::ToolboxUnknown
                 | ProblemCode::LogUnavailable

@@ -16,6 +16,7 @@ use toolbox_api::dtma::{
     API_VERSION, CommandRequest, DeployRequest, LogLine, Removed, ToolList, ToolView,
 };
 use toolbox_api::edge::LogFilter;
+use toolbox_api::mcp_pin::McpTools;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_domain::keys::AgentKey;
 use toolbox_http::{BodyStream, Call, Pin, Request, Response, Transport};
@@ -26,6 +27,9 @@ pub use mcp::{Patience, SERVER_ERROR};
 
 /// Longest answer with logs that is kept in memory, in bytes.
 const MAX_LOGS: usize = 4 * 1024 * 1024;
+
+/// How long an MCP server may take to list its tools.
+const MCP_TOOLS: Duration = Duration::from_secs(20);
 
 /// How to reach an agent.
 #[derive(Clone)]
@@ -177,6 +181,15 @@ impl Agent {
             Ok(removed) if removed.removed => Ok(Deleted::Gone),
             _ => Ok(Deleted::Pending(read(&answer)?)),
         }
+    }
+
+    /// What the instance's MCP server says of its tools now.
+    pub async fn mcp_tools(&self, id: ToolInstanceId) -> Result<McpTools, AgentError> {
+        let path = format!("/tools/{id}/mcp-tools");
+        // The server is asked meanwhile.
+        let mut call = self.call("GET", &path, None, Vec::new());
+        call.deadline = self.deadline.max(MCP_TOOLS);
+        read(&self.send(call).await?)
     }
 
     /// Log lines that were written.

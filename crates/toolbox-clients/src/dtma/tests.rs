@@ -73,6 +73,8 @@ fn each_way_to_fail_has_its_own_code() {
             answer(404, json, r#"{"error":"Not Found"}"#),
             ErrorCode::AgentTooOld,
         ),
+        // … or a field, …
+        (problem("invalid_body", 400), ErrorCode::AgentTooOld),
         // … the instance is missing …
         (
             problem("instance_unknown", 404),

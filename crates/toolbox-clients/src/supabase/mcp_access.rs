@@ -1,8 +1,10 @@
 //! Access to MCP servers: given, listed, revoked, and looked up for a request.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use toolbox_api::mcp_access::{McpAccessView, McpGrant, McpServerView};
+use toolbox_api::mcp_access::{McpAccessView, McpGrant, McpLimit, McpServerView};
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 use uuid::Uuid;
 
@@ -11,14 +13,14 @@ use super::{DatabaseError, Supabase, argument, parse};
 
 /// Columns of a list; the hash of a token is readable by nobody.
 const VIEW: &str = "id,account_tool_environment_id,account_tool_instance_id,name,user_id,client_id,allowed_tools,read_only,\
-    expires_at,revoked_at,last_used_at,last_client,created_at";
+    requests_per_minute,concurrent_requests,expires_at,revoked_at,last_used_at,last_client,created_at";
 
 /// Argument of `grant_mcp_access`.
 #[derive(Clone, Debug, Serialize)]
 pub struct GrantMcpAccess<'a> {
     /// The toolbox.
     pub toolbox_id: ToolboxId,
-    /// Whose it must be; for a program, or with whom it must be shared.
+    /// Whose it must be; for an application, or with whom it must be shared.
     pub owner_id: UserId,
     /// One instance of it, or all.
     pub instance_id: Option<ToolInstanceId>,
@@ -28,7 +30,7 @@ pub struct GrantMcpAccess<'a> {
     pub token_hash: Option<String>,
     /// The user.
     pub user_id: Option<UserId>,
-    /// A program that acts for the owner.
+    /// An application that acts for the owner.
     pub client_id: Option<&'a str>,
     /// The tools; all without a list.
     pub allowed_tools: Option<&'a [String]>,
@@ -36,6 +38,10 @@ pub struct GrantMcpAccess<'a> {
     pub read_only: bool,
     /// When it ends, in seconds from now.
     pub ttl_seconds: Option<u64>,
+    /// Requests in a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Requests under way at once.
+    pub concurrent_requests: Option<u32>,
 }
 
 /// What came of it.
@@ -69,11 +75,11 @@ pub enum McpAsker<'a> {
         /// Its hash.
         token_hash: &'a str,
     },
-    /// A user, or a program that acts for them.
+    /// A user, or an application that acts for them.
     User {
         /// The user.
         user_id: UserId,
-        /// The program.
+        /// The application.
         client_id: Option<&'a str>,
     },
 }
@@ -95,12 +101,18 @@ pub enum FoundMcpAccess {
 /// Who may use which server how, and where that is.
 #[derive(Clone, Debug, Deserialize)]
 pub struct McpAccess {
-    /// `user:` or `access:` and an id.
+    /// Who is counted, as in [`McpCaller`](toolbox_api::mcp_access::McpCaller).
     pub who: String,
     /// The tools; all without a list.
     pub allowed_tools: Option<Vec<String>>,
     /// Read-only tools alone.
     pub read_only: bool,
+    /// How much may be asked by way of what opens it.
+    #[serde(default)]
+    pub limits: Vec<McpLimit>,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The instance.
     pub instance: McpInstance,
     /// Its toolbox.
@@ -124,10 +136,16 @@ pub enum FoundMcpToolboxAccess {
 /// Who may use which servers of a toolbox how, and where it is.
 #[derive(Clone, Debug, Deserialize)]
 pub struct McpToolboxAccess {
-    /// `user:` or `access:` and an id.
+    /// Who is counted, as in [`McpCaller`](toolbox_api::mcp_access::McpCaller).
     pub who: String,
     /// The servers, each once.
     pub grants: Vec<McpGrant>,
+    /// How much may be asked by way of what opens them.
+    #[serde(default)]
+    pub limits: Vec<McpLimit>,
+    /// Fingerprints of the tools that owners accepted, by server.
+    #[serde(default)]
+    pub pins: BTreeMap<ToolInstanceId, String>,
     /// The toolbox.
     pub toolbox: EnvironmentRow,
 }
@@ -202,7 +220,7 @@ impl Supabase {
         self.read(token, &query).await
     }
 
-    /// What the holder of `token` lets programs use, newest first.
+    /// What the holder of `token` lets applications use, newest first.
     pub async fn mcp_clients(
         &self,
         token: &str,
@@ -214,7 +232,7 @@ impl Supabase {
         self.read(token, &query).await
     }
 
-    /// Ends all that a program may use for a user; how many accesses that were.
+    /// Ends all that an application may use for a user; how many accesses that were.
     pub async fn revoke_mcp_client(
         &self,
         user_id: UserId,

@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod jobs;
 pub mod machines;
 pub mod mcp_access;
+pub mod mcp_pin;
 pub mod operators;
 pub mod provisioning;
 pub mod receipts;
@@ -37,7 +38,7 @@ use toolbox_http::{Call, Clock, Request, Response, Transport};
 pub use error::DatabaseError;
 use rows::{
     BeginOperation, Begun, BegunWire, CatalogRow, EnvironmentRow, HeartbeatRef, RecordState,
-    RecordStates, RecordedStates, RecordedStatesWire, SpecRow,
+    RecordStates, RecordedStates, RecordedStatesWire, SpecRow, VersionRow,
 };
 
 /// Reads, and writes that may be repeated, get over a restart of PostgREST but not more.
@@ -54,7 +55,7 @@ const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificat
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\
     desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,\
-    image_digest,port_mapping_json,mcp_health,last_observed_at,version,created_at,updated_at)";
+    image_digest,port_mapping_json,mcp_health,mcp_pinned_fingerprint,last_observed_at,version,created_at,updated_at)";
 
 /// Which instances of a toolbox to read.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +167,21 @@ impl Supabase {
         let query = format!("account_tool_instances?id=eq.{id}&limit=1&select=spec,generation");
         let answer = self.read_as_writer(&query).await?;
         Ok(parse::<Vec<Box<SpecRow>>>(&answer)?.into_iter().next())
+    }
+
+    /// The versions of an instance that are kept, newest first; with `generation`, that one. Read with the secret key, as
+    /// [`Self::spec`] is.
+    pub async fn versions(
+        &self,
+        id: ToolInstanceId,
+        generation: Option<u64>,
+    ) -> Result<Vec<VersionRow>, DatabaseError> {
+        let only = generation.map_or_else(String::new, |it| format!("&generation=eq.{it}"));
+        let query = format!(
+            "account_tool_instance_versions?tool_instance_id=eq.{id}{only}&order=generation.desc&limit=10\
+             &select=generation,spec,image_digest,registry_digest,ran_at,restores,actor_kind,actor_id,created_at"
+        );
+        parse(&self.read_as_writer(&query).await?)
     }
 
     /// Begins an operation. Repeated only when the first call certainly did not arrive: a second

@@ -61,6 +61,8 @@ pub enum Ordered {
     TooMany(u32),
     /// All machines of the user would cost more than they may.
     TooDear(TooDear),
+    /// The user ordered so many in the last hour.
+    TooOften(u32),
     /// There is no such user.
     NoUser,
 }
@@ -110,6 +112,8 @@ pub enum Asked {
     Refused(String),
     /// All machines of the user would cost more than they may.
     TooDear(TooDear),
+    /// The user asked for so many changes in the last ten minutes.
+    TooOften(u32),
     /// Another change is under way.
     InProgress,
 }
@@ -293,6 +297,7 @@ impl Supabase {
         match (told.outcome.as_str(), told.id, told.is_new, told.most) {
             ("ordered", Some(id), Some(is_new), _) => Ok(Ordered::Ordered { id, is_new }),
             ("too_many", .., Some(most)) => Ok(Ordered::TooMany(most)),
+            ("too_often", .., Some(most)) => Ok(Ordered::TooOften(most)),
             ("too_dear", ..) => too_dear(told.monthly_usd, told.most_monthly_usd)
                 .map(Ordered::TooDear)
                 .ok_or_else(|| unexpected(&answer)),
@@ -319,6 +324,10 @@ impl Supabase {
         let told: Told = parse(&answer)?;
         match (told.outcome.as_str(), told.status) {
             ("accepted", _) => Ok(Asked::Accepted),
+            ("too_often", _) => told
+                .most
+                .map(Asked::TooOften)
+                .ok_or_else(|| unexpected(&answer)),
             ("unchanged", _) => Ok(Asked::Unchanged),
             ("not_found", _) => Ok(Asked::NotFound),
             ("byo", _) => Ok(Asked::Byo),

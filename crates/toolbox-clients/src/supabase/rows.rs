@@ -75,6 +75,8 @@ pub struct InstanceRow {
     pub port_mapping_json: Vec<PortBinding>,
     /// Health of the MCP server, as the agent last told it.
     pub mcp_health: Option<Box<McpHealth>>,
+    /// Fingerprint of the tools that the owner accepted.
+    pub mcp_pinned_fingerprint: Option<String>,
     /// When the agent last told of it.
     pub last_observed_at: Option<String>,
     /// Tag of the image.
@@ -152,6 +154,29 @@ pub struct SpecRow {
     pub generation: u64,
 }
 
+/// A version of an instance that is kept, secrets included.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VersionRow {
+    /// The generation that brought it.
+    pub generation: u64,
+    /// The spec.
+    pub spec: Box<ToolSpec>,
+    /// Content id of the image that it was last seen running.
+    pub image_digest: Option<String>,
+    /// Digest by which its registry has that image.
+    pub registry_digest: Option<String>,
+    /// When it was first seen running.
+    pub ran_at: Option<String>,
+    /// The version that it brings back.
+    pub restores: Option<u64>,
+    /// `user`, `agent`, `control_plane` or `database`.
+    pub actor_kind: String,
+    /// The user, or the toolbox of the agent.
+    pub actor_id: Option<String>,
+    /// When it was asked for.
+    pub created_at: String,
+}
+
 /// An entry of the tool catalog.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CatalogRow {
@@ -213,6 +238,9 @@ pub struct BeginOperation<'a> {
     /// For `deploy` and `update`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spec: Option<&'a ToolSpec>,
+    /// Generation of the kept version that the spec is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
     /// For `deploy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
@@ -435,6 +463,9 @@ pub struct ObservedRow<'a> {
     pub container_id: Option<&'a str>,
     /// Content id of the image.
     pub image_digest: Option<&'a str>,
+    /// Digest by which its registry has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry_digest: Option<&'a str>,
     /// Published ports.
     pub ports: &'a [PortBinding],
 }

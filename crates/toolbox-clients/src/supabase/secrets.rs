@@ -1,9 +1,11 @@
 //! Secrets as the database holds them: sealed, and sealed anew when the root secret is another one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
 use toolbox_domain::ids::{AlertChannelId, OperationId, ToolInstanceId, ToolboxId};
 use toolbox_domain::spec::{SecretValue, SpecSecrets};
@@ -12,6 +14,58 @@ use super::{DatabaseError, Supabase, argument, parse, unexpected};
 
 /// What stands for the key of a value that is not sealed.
 const PLAIN: &str = "plain";
+
+/// Most bytes of a spec in the database, as it prints it.
+const MAX_STORED_SPEC: usize = 256 * 1024;
+
+/// Whether the database has room for a spec of an instance.
+pub fn has_room(spec: &impl Serialize) -> bool {
+    stored_bytes(spec).is_ok_and(|bytes| bytes <= MAX_STORED_SPEC)
+}
+
+/// The length of a spec as the database prints it: with a space after each comma and colon.
+fn stored_bytes(spec: &impl Serialize) -> Result<usize, serde_json::Error> {
+    let mut counter = Counter(0);
+    spec.serialize(&mut Serializer::with_formatter(&mut counter, Spaced))?;
+    Ok(counter.0)
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
 
 /// A stored spec of any version: its secrets, and what is passed on as it is.
 #[derive(Clone, Serialize, Deserialize)]
@@ -41,8 +95,10 @@ pub struct SpecToSeal {
     pub toolbox_id: ToolboxId,
     /// The instance.
     pub instance_id: ToolInstanceId,
-    /// The operation that keeps the spec; none: it is the instance's own.
+    /// The operation that keeps the spec; without it and `generation` it is the instance's own.
     pub operation_id: Option<OperationId>,
+    /// The version of the instance that has the spec.
+    pub generation: Option<u64>,
     spec: Value,
     /// What was read, by its digest.
     pub version: String,
@@ -99,6 +155,9 @@ pub struct SealedSpec<'a> {
     /// The operation that keeps the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation_id: Option<OperationId>,
+    /// The version of the instance that has the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// The spec.
     pub spec: StoredSpec,
     /// What it was made of.
@@ -175,5 +234,19 @@ impl Supabase {
         told.count
             .filter(|_| told.outcome == "sealed")
             .ok_or_else(|| unexpected(&answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_spec_is_as_long_as_the_database_prints_it() {
+        let spec = json!({"image": "a\u{1}\n\"ü", "command": [], "ports": [1, {"a": null, "b": true}], "env": {}});
+        let printed = r#"{"env": {}, "image": "a\u0001\n\"ü", "ports": [1, {"a": null, "b": true}], "command": []}"#;
+        assert_eq!(stored_bytes(&spec).unwrap(), printed.len());
     }
 }

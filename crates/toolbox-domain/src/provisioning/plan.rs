@@ -210,11 +210,7 @@ fn boot(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
         }) => write(Record {
             step: Some(Step::Agent),
             status: Some(Status::AwaitingHeartbeat),
-            due: Some(if has_reported(toolbox) {
-                Duration::ZERO
-            } else {
-                AGENT_LOOK
-            }),
+            due: Some(AGENT_LOOK),
             set: Set {
                 droplet: Some(Some((*id, name.clone()))),
                 address: Some(Some(*address)),
@@ -246,14 +242,6 @@ fn agent(toolbox: &Toolbox, machine: Option<&Machine>) -> Next {
             write(given_up(toolbox, GONE_EARLY, true))
         };
     };
-    if has_reported(toolbox) && toolbox.address.or(machine.address).is_some() {
-        // It was faster than its address.
-        return write(Record {
-            status: Some(Status::Active),
-            set: moved(toolbox, machine),
-            ..waiting(toolbox, CHECK)
-        });
-    }
     if is_overdue(toolbox) {
         let words = "The agent did not report within 15 minutes: the machine could not install it, \
                      or cannot reach the control plane";
@@ -640,14 +628,6 @@ fn no_action() -> Set {
         action: Some(None),
         ..Set::default()
     }
-}
-
-/// Whether the agent of the machine that was asked for last has reported, and lately.
-fn has_reported(toolbox: &Toolbox) -> bool {
-    let since = toolbox.machine_asked_age.unwrap_or(Duration::MAX);
-    toolbox
-        .heartbeat_age
-        .is_some_and(|age| age < ALIVE && age < since)
 }
 
 fn is_overdue(toolbox: &Toolbox) -> bool {

@@ -180,6 +180,12 @@ impl ImageReference {
         self.digest.as_deref()
     }
 
+    /// The same, by this digest.
+    pub fn with_digest(self, digest: &str) -> Result<Self, ImageError> {
+        let digest = Some(check_digest(digest)?.to_owned());
+        Ok(Self { digest, ..self })
+    }
+
     /// Whether the same reference may name another image tomorrow.
     pub fn is_floating(&self) -> bool {
         self.digest.is_none()

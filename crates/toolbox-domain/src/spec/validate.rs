@@ -52,6 +52,8 @@ pub mod limits {
     pub const CALL_SECONDS: RangeInclusive<u32> = 1..=86_400;
     /// How long the MCP server may take to start, in seconds (up to half an hour).
     pub const START_SECONDS: RangeInclusive<u32> = 1..=1_800;
+    /// How long nobody may use an MCP server that is stopped then, in minutes.
+    pub const IDLE_MINUTES: RangeInclusive<u32> = 1..=10_080;
     /// Headers that the connection and the protocol need. Those that begin with `mcp-` or `proxy-` belong to them too.
     pub const RESERVED_HEADERS: &[&str] = &[
         "accept",
@@ -150,6 +152,7 @@ impl InstanceSpec {
             mcp_call_timeout_seconds,
             mcp_start_timeout_seconds,
             mcp_stateless,
+            idle_minutes,
             stdin_open,
         } = &mut spec;
         let image = ImageSource::parse(image);
@@ -185,6 +188,7 @@ impl InstanceSpec {
                     .to_owned(),
             );
         }
+        check.idle_minutes(*idle_minutes, *transport);
         // A stdio server reads end-of-file at once otherwise, and exits.
         *stdin_open |= *transport == Some(McpTransport::Stdio);
         match image {
@@ -644,6 +648,27 @@ impl Check {
                 field,
                 "timeout_out_of_bounds",
                 format!("give {least} to {most} seconds"),
+            );
+        }
+    }
+
+    /// Only a call that the agent passes on can start it again.
+    fn idle_minutes(&mut self, given: Option<u32>, transport: Option<McpTransport>) {
+        let Some(minutes) = given else { return };
+        if !limits::IDLE_MINUTES.contains(&minutes) {
+            let (least, most) = (limits::IDLE_MINUTES.start(), limits::IDLE_MINUTES.end());
+            self.refuse(
+                "idle_minutes",
+                "timeout_out_of_bounds",
+                format!("give {least} to {most} minutes"),
+            );
+        }
+        if transport.is_none_or(|transport| transport == McpTransport::Websocket) {
+            self.refuse(
+                "idle_minutes",
+                "idle_without_mcp",
+                "set it only for an MCP server over stdio, streamable-http or sse; nothing else could start the tool again"
+                    .to_owned(),
             );
         }
     }

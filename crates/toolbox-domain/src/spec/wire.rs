@@ -67,6 +67,9 @@ pub struct ToolSpec {
     /// because servers that know only sessions may end when anything else comes first. Only for the transport `stdio`.
     #[serde(skip_serializing_if = "core::ops::Not::not")]
     pub mcp_stateless: bool,
+    /// The MCP server is stopped when nobody has used it for so many minutes, and the next call starts it. Never when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_minutes: Option<u32>,
     /// Keep standard input open; always so for the transport `stdio`.
     pub stdin_open: bool,
 }

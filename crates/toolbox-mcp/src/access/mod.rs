@@ -4,6 +4,9 @@
 //! not reach the server, in whichever era of the protocol, alone or in a batch. Nothing that is passed on can be read in two
 //! ways: a message is written anew from the fields that were checked, each once. In answers every list of tools is cut,
 //! also when it is sent again later. Resources and prompts are not limited.
+//!
+//! Where a server's owner pinned its tools, a caller sees and calls those that are as they were accepted; [`held`] answers one
+//! that comes while the server lists others.
 
 mod answer;
 mod request;
@@ -11,40 +14,51 @@ mod request;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, Response, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Deserialize;
 
 use self::request::Checked;
 use crate::lenient;
+use crate::tools::Toolset;
 use crate::wire::body::{self, Budget};
-use crate::wire::checks;
+use crate::wire::{checks, reply};
 
 /// The tools that a caller may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Allowed {
     /// Their names; all without a list.
     pub tools: Option<BTreeSet<String>>,
     /// Only those that the server calls read-only.
     pub read_only: bool,
-    /// The tools that the server called read-only when it was asked last.
-    pub known_read_only: BTreeSet<String>,
+    /// The tools as the server listed them when it was asked last.
+    pub known: Option<Arc<Toolset>>,
+    /// Only those that are as `known` has them, because these are pinned; called when the server lists others.
+    pub pinned: Option<OnOther>,
 }
+
+/// See [`Allowed::pinned`].
+pub type OnOther = Arc<dyn Fn() + Send + Sync>;
 
 impl Allowed {
     /// Whether there is anything to hold the caller to.
-    pub const fn is_all(&self) -> bool {
-        self.tools.is_none() && !self.read_only
+    pub fn is_all(&self) -> bool {
+        self.tools.is_none() && !self.read_only && self.pinned.is_none()
     }
 
     /// Whether the tool of this name may be called.
     fn may_call(&self, name: &str) -> bool {
-        self.names(name) && (!self.read_only || self.known_read_only.contains(name))
+        let known =
+            |is: fn(&Toolset, &str) -> bool| self.known.as_ref().is_some_and(|k| is(k, name));
+        self.names(name)
+            && (!self.read_only || known(|tools, name| tools.read_only().contains(name)))
+            && (self.pinned.is_none() || known(Toolset::has))
     }
 
     /// Whether a tool appears in a list, by its entry there.
-    fn may_see(&self, tool: &str) -> bool {
+    pub fn may_see(&self, tool: &str) -> bool {
         #[derive(Deserialize)]
         struct Entry {
             name: String,
@@ -56,6 +70,12 @@ impl Allowed {
             #[serde(default, rename = "readOnlyHint")]
             read_only: Option<bool>,
         }
+        if let Some(on_other) = &self.pinned
+            && !self.known.as_ref().is_some_and(|known| known.lists(tool))
+        {
+            on_other();
+            return false;
+        }
         // What cannot be read is not shown.
         lenient::read::<Entry>(tool).is_some_and(|entry| {
             let hint = entry.annotations.unwrap_or_default().read_only;
@@ -66,6 +86,20 @@ impl Allowed {
     fn names(&self, name: &str) -> bool {
         self.tools.as_ref().is_none_or(|tools| tools.contains(name))
     }
+}
+
+/// Answers a caller who is held back from a server, with `text`, its stable `code` and an HTTP status. A session may be ended.
+pub async fn held(
+    request: Request<Body>,
+    limit: usize,
+    budget: &Budget,
+    (status, code, text): (StatusCode, &str, &str),
+) -> Response<Body> {
+    let bytes = match body::read(request.into_body(), limit, budget).await {
+        Ok((bytes, memory)) => memory.carried_by(bytes),
+        Err(error) => return crate::bridge::too_much(error),
+    };
+    reply::json(status, request::refused(&bytes, code, text))
 }
 
 /// Serves a caller who may use the `allowed` tools only. `limit` is the longest message in bytes, in either direction.

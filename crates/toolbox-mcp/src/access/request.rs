@@ -120,6 +120,34 @@ fn batch(allowed: &Allowed, headers: &HeaderMap, raw: &RawValue) -> Checked {
     })
 }
 
+/// The same error for every call in what a caller sent, a message or several.
+pub(super) fn refused(bytes: &[u8], stable: &str, text: &str) -> bytes::Bytes {
+    let error = |id: &str| {
+        let data = serde_json::json!({ "code": stable });
+        rpc::error(id, code::UNAVAILABLE, text, Some(data))
+    };
+    let id = |raw: &RawValue| {
+        let fields: Object<'_> = serde_json::from_str(raw.get()).ok()?;
+        fields.get("method")?;
+        let id = fields.get("id")?.get();
+        (id != "null" && id.len() <= rpc::MOST_OF_ID).then(|| id.to_owned())
+    };
+    let Ok(raw) = serde_json::from_slice::<&RawValue>(bytes) else {
+        return error("null");
+    };
+    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return error(&id(raw).unwrap_or_else(|| "null".to_owned()));
+    };
+    let ids = parts.into_iter().take(rpc::MOST_IN_BATCH).filter_map(id);
+    let answers: Vec<_> = ids
+        .map(|id| String::from_utf8_lossy(&error(&id)).into_owned())
+        .collect();
+    if answers.is_empty() {
+        return error("null");
+    }
+    format!("[{}]", answers.join(",")).into()
+}
+
 /// Reads a message and writes it anew; none if it is no message.
 fn read<'a>(allowed: &Allowed, raw: &'a RawValue) -> Option<Message<'a>> {
     let mut fields: Object<'a> = serde_json::from_str(raw.get()).ok()?;

@@ -107,6 +107,12 @@ impl Bridge {
         self.wake.notify_one();
     }
 
+    /// Its tools may be others than those that are known: list them soon.
+    pub fn look(&self) {
+        // One that has as much to do as it takes in looks another time.
+        let _ = self.inputs.try_send(Input::Look);
+    }
+
     /// Answers a request to the MCP endpoint. The caller has been authorised before.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         if let Err(refusal) = self.options.origins.check(request.headers()) {
@@ -330,7 +336,8 @@ fn malformed(error: Malformed) -> Response<Body> {
     reply::json(StatusCode::BAD_REQUEST, body)
 }
 
-pub(crate) fn too_much(error: BodyError) -> Response<Body> {
+/// Refuses a body.
+pub fn too_much(error: BodyError) -> Response<Body> {
     let status = error.status();
     let body = rpc::error("null", code::INVALID_REQUEST, &error.to_string(), None);
     let mut response = reply::json(status, body);

@@ -18,7 +18,7 @@ use crate::hub::{Hub, Input};
 use crate::limits::Limits;
 use crate::lines::{Line, Lines};
 use crate::memory::Memory;
-use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use crate::process::{Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
 use crate::tools::Toolset;
 use crate::wire::body::{Budget, SMALL};
@@ -91,8 +91,7 @@ impl Runner {
                     opened.unwrap_or_else(|_| {
                         Err(NotRunning {
                             reason: format!("could not be connected within {} s", OPEN.as_secs()),
-                            intended: false,
-                            starting: false,
+                            absence: Absence::Fault,
                         })
                     })
                 })));
@@ -189,8 +188,7 @@ impl Runner {
         let Some(finding) = hub.finding() else { return };
         let before = self.tracker.tools().cloned();
         self.tracker.found(OffsetDateTime::now_utc(), finding);
-        self.publish
-            .send_replace(Arc::new(self.tracker.health().clone()));
+        // Whoever sees that it was heard finds what was heard.
         let tools = self.tracker.tools();
         self.memory.send_if_modified(|memory| {
             let changed = tools != before.as_ref() || memory.era != *hub.era();
@@ -200,6 +198,8 @@ impl Runner {
             }
             changed
         });
+        self.publish
+            .send_replace(Arc::new(self.tracker.health().clone()));
     }
 }
 

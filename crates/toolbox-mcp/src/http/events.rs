@@ -18,7 +18,7 @@ use super::send::{self, Outgoing, Unsent};
 use super::{HttpClient, Locate, Target};
 use crate::limits::Limits;
 use crate::lines::{Line, Lines};
-use crate::process::{Connection, Ended, NotRunning, Opening, Output, ServerProcess};
+use crate::process::{Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::rpc::{self, Kind, Message, code};
 use crate::wire::body::Budget;
 use crate::wire::sse::{Part, Reader};
@@ -63,8 +63,7 @@ impl Failed {
         Self {
             reason: NotRunning {
                 reason,
-                intended: false,
-                starting: false,
+                absence: Absence::Fault,
             },
             unanswered: None,
         }
@@ -99,10 +98,12 @@ impl EventServer {
                 }
                 Err(failed) => failed,
             };
-            if let Some(revision) = failed.unanswered {
-                failed.reason.starting = self.may_be_starting(Some(revision));
+            if let Some(revision) = failed.unanswered
+                && self.may_be_starting(Some(revision))
+            {
+                failed.reason.absence = Absence::Starting;
             }
-            if failed.reason.starting && Instant::now() < until {
+            if failed.reason.absence == Absence::Starting && Instant::now() < until {
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
@@ -111,7 +112,9 @@ impl EventServer {
             {
                 failed.reason.reason += "; ";
                 failed.reason.reason += &why.words;
-                failed.reason.starting &= !why.lasts;
+                if why.lasts {
+                    failed.reason.absence = Absence::Fault;
+                }
             }
             return Err(failed.reason);
         }

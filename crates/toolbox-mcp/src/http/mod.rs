@@ -36,8 +36,7 @@ use crate::limits::UNUSED_AFTER;
 use crate::memory::Memory;
 use crate::process::NotRunning;
 use crate::redact::Redactor;
-use crate::rpc::{self, Kind, Message, code};
-use crate::wire::accept::Accepts;
+use crate::rpc::{self, code};
 use crate::wire::{body, checks, cors, reply};
 
 /// How long connecting to a port of this machine may take.
@@ -285,7 +284,7 @@ impl HttpBridge {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
-        let waits = waits(&head.headers, &body);
+        let waits = reply::waits(&head.headers, &body);
         let bridge = self.clone();
         let answer = async move {
             let _memory = memory;
@@ -353,16 +352,6 @@ impl HttpBridge {
             _ => String::new(),
         }
     }
-}
-
-/// The id of a request whose answer may begin before the server has said anything: its client takes events, and no head is
-/// waited for, as it is where a session begins.
-fn waits(headers: &HeaderMap, body: &Bytes) -> Option<String> {
-    let accepts = Accepts::read(headers).ok()?;
-    let message = Message::parse(body.clone()).ok()?;
-    let id = message.id.as_ref()?;
-    let may = accepts.events && message.kind == Kind::Request && &*message.method != "initialize";
-    may.then(|| message.raw(id).to_owned())
 }
 
 /// The headers of a caller that the server gets.

@@ -84,11 +84,7 @@ impl Prober {
                 Err(reason) => {
                     terms = None;
                     since = None;
-                    let state = if reason.starting {
-                        McpState::Starting
-                    } else {
-                        McpState::Unreachable
-                    };
+                    let state = reason.absence.state();
                     (finding(state, reason.reason), Duration::from_secs(1))
                 }
                 Ok(target) => {
@@ -128,8 +124,7 @@ impl Prober {
                 }
             };
             self.tracker.found(OffsetDateTime::now_utc(), finding);
-            self.publish
-                .send_replace(Arc::new(self.tracker.health().clone()));
+            // Whoever sees that it was heard finds what was heard.
             let tools = self.tracker.tools();
             self.memory.send_if_modified(|memory| {
                 let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
@@ -138,6 +133,8 @@ impl Prober {
                 }
                 changed
             });
+            self.publish
+                .send_replace(Arc::new(self.tracker.health().clone()));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {
@@ -447,7 +444,7 @@ impl Prober {
 
     /// Its tools; none when the session has ended.
     async fn list(&self, terms: &Terms) -> Result<Option<Toolset>, ProbeFailure> {
-        let mut tools = Toolset::default();
+        let mut tools = Toolset::new(self.limits.keeps_tools);
         let mut cursor: Option<String> = None;
         let method = "tools/list";
         for _ in 0..MAX_PAGES {

@@ -9,7 +9,7 @@ use super::greeting::Legacy;
 use super::{Hub, Owner, refuse, unavailable};
 use crate::health::{Finding, lacking};
 use crate::memory::Only;
-use crate::process::{Ended, NotRunning};
+use crate::process::{Absence, Ended, NotRunning};
 use crate::rpc::code;
 
 /// So many ends in a row are a crash loop.
@@ -59,20 +59,22 @@ impl Hub {
     pub fn not_running(&mut self, now: Instant, reason: &NotRunning) {
         let why = self.redactor.clean(&reason.reason);
         // Nobody waits for a server that is not meant to run, and a change of it connects at once.
-        let retry_at = if reason.intended {
-            now + LOOK_AGAIN
-        } else if reason.starting {
-            now
-        } else {
-            self.crashes_in_a_row += 1;
-            now + self.pause()
+        let retry_at = match reason.absence {
+            Absence::Intended => now + LOOK_AGAIN,
+            Absence::Idle => {
+                // Its last end was meant, and it was well before.
+                self.ends.clear();
+                self.crashes_in_a_row = 0;
+                now + LOOK_AGAIN
+            }
+            Absence::Starting => now,
+            Absence::Fault => {
+                self.crashes_in_a_row += 1;
+                now + self.pause()
+            }
         };
         self.found(Finding {
-            state: if reason.starting {
-                McpState::Starting
-            } else {
-                McpState::Unreachable
-            },
+            state: reason.absence.state(),
             evidence: why.clone(),
             success: None,
         });

@@ -100,6 +100,8 @@ pub enum Input {
         /// Where the confirmation goes.
         reply: Sender,
     },
+    /// A client was told of other tools than those that are known.
+    Look,
 }
 
 /// Whose call it is.
@@ -273,6 +275,8 @@ impl Hub {
                 };
                 reply.answer(answer);
             }
+            Input::Look if matches!(self.link, Link::Ready) => self.probe.list_changed(now),
+            Input::Look => {}
         }
     }
 

@@ -142,7 +142,11 @@ impl Hub {
         if lists && std::mem::take(&mut self.probe.stale) {
             self.probe.change_read = Some(now);
         }
-        self.probe_with(now, now, lists.then(Listing::default), None);
+        let listing = lists.then(|| Listing {
+            tools: Toolset::new(self.limits.keeps_tools),
+            ..Listing::default()
+        });
+        self.probe_with(now, now, listing, None);
     }
 
     fn has_tools(&self) -> bool {

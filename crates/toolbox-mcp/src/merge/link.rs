@@ -457,16 +457,39 @@ impl Merge {
         session: &Session,
         member: &Member,
     ) -> Listed {
-        let mut link = self.open(servers, session, member).await?;
         let mut tools = Tools {
             tools: Vec::new(),
             held: self.budget.hold(),
         };
-        let (mut cursor, mut bytes) = (None::<String>, 0);
+        if member.is_idle
+            && let Some(entries) = servers.listed(member.id)
+        {
+            let raw = entries
+                .iter()
+                .filter_map(|entry| serde_json::from_str(entry).ok());
+            return self.take(&mut tools, raw).map(|()| tools);
+        }
+        self.pages(servers, session, member, |page| {
+            self.take(&mut tools, page.tools.iter().copied())
+        })
+        .await?;
+        Ok(tools)
+    }
+
+    /// Takes the pages of a server's list.
+    pub(super) async fn pages<S: Servers>(
+        &self,
+        servers: &S,
+        session: &Session,
+        member: &Member,
+        mut take: impl FnMut(&Page<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut link = self.open(servers, session, member).await?;
+        let mut cursor = None::<String>;
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
             if !link.has_tools {
-                return Ok(tools);
+                return Ok(());
             }
             let id = session.fresh();
             let params = match (link.is_stateless(), &cursor) {
@@ -490,24 +513,36 @@ impl Merge {
                 Answered::Error(why) => return Err(why),
             };
             let page = Page::read(&result).map_err(|error| error.to_string())?;
-            for tool in page.tools.iter().filter_map(|tool| read_tool(tool)) {
-                bytes += tool.bytes();
-                if bytes > self.most_of_list() {
-                    return Err(TOO_LONG.to_owned());
-                }
-                tools.tools.push(tool);
-            }
-            if !tools.held.set(bytes) {
-                return Err(BUSY.to_owned());
-            }
+            take(&page)?;
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(tools),
+                None => return Ok(()),
             }
         }
         Err(format!(
             "its list of tools has no end after {MAX_PAGES} pages"
         ))
+    }
+
+    /// Adds entries of a list.
+    fn take<'a>(
+        &self,
+        tools: &mut Tools,
+        entries: impl IntoIterator<Item = &'a RawValue>,
+    ) -> Result<(), String> {
+        let mut bytes: usize = tools.tools.iter().map(Tool::bytes).sum();
+        for tool in entries.into_iter().filter_map(read_tool) {
+            bytes += tool.bytes();
+            if bytes > self.most_of_list() {
+                return Err(TOO_LONG.to_owned());
+            }
+            tools.tools.push(tool);
+        }
+        if tools.held.set(bytes) {
+            Ok(())
+        } else {
+            Err(BUSY.to_owned())
+        }
     }
 
     /// The answer to the message of this id.

@@ -23,11 +23,13 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use toolbox_api::mcp_pin::{MAX_DEFINITIONS, McpTools};
 use uuid::Uuid;
 
 use self::link::Session;
 use crate::hub::{BATCHES, LEGACY, STATELESS};
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
+use crate::tools::{Toolset, definition};
 use crate::wire::accept::Accepts;
 use crate::wire::body::{self, Budget, Held};
 use crate::wire::checks::{self, Era, Refusal};
@@ -63,6 +65,8 @@ pub struct Member {
     pub absent: Option<String>,
     /// It was well when it was probed last.
     pub is_well: bool,
+    /// It was stopped because nobody used it; a call starts it, and to list its tools it is left alone.
+    pub is_idle: bool,
     /// Another when its tools are others.
     pub version: Option<String>,
     /// Another when it was started anew; none while that is not known.
@@ -75,6 +79,9 @@ pub struct Member {
 pub trait Servers: Clone + Send + Sync + 'static {
     /// Which they are now.
     fn members(&self) -> Vec<Member>;
+
+    /// The entries of the tools that one of them listed last, of those that the caller may see; none if they were not kept.
+    fn listed(&self, id: Uuid) -> Option<Vec<String>>;
 
     /// Passes a request to one of them.
     fn serve(
@@ -172,6 +179,35 @@ impl Merge {
             },
             _ => reply::status(StatusCode::METHOD_NOT_ALLOWED, "GET, POST, DELETE"),
         }
+    }
+
+    /// The definitions of the tools that the only server of `servers` lists now, asked in a session of its own; or why they are
+    /// not known.
+    pub async fn definitions<S: Servers>(&self, servers: S) -> Result<McpTools, String> {
+        let member = servers.members().pop().ok_or("it is no MCP server")?;
+        let session = Session::stateless("");
+        let (mut known, mut tools, mut bytes) = (Toolset::default(), Vec::new(), 0);
+        let listing = self.pages(&servers, &session, &member, |page| {
+            known.add(page).map_err(|error| error.to_string())?;
+            for tool in &page.tools {
+                let tool = definition(tool.get()).ok_or("one of its tools cannot be read")?;
+                bytes += serde_json::to_string(&tool).map_or(0, |text| text.len());
+                tools.push(tool);
+            }
+            if bytes > MAX_DEFINITIONS {
+                return Err(format!(
+                    "the definitions of its tools are longer than {} KiB",
+                    MAX_DEFINITIONS / 1024
+                ));
+            }
+            Ok(())
+        });
+        let listed = within(&member, PATIENCE, listing).await;
+        session.end(&servers).await;
+        listed.map(|()| McpTools {
+            fingerprint: known.fingerprint(),
+            tools,
+        })
     }
 
     async fn post<S: Servers>(
@@ -293,7 +329,15 @@ impl Merge {
         let members = asked.servers.members();
         let parts = parts(&members);
         let opened = join_all(members.iter().map(|member| async {
-            let opening = self.open(&asked.servers, asked.session, member);
+            let opening = async {
+                // What it tells models is not worth its start.
+                let link = if member.is_idle {
+                    asked.session.link(member.id).await
+                } else {
+                    Some(self.open(&asked.servers, asked.session, member).await?)
+                };
+                Ok(link.and_then(|link| link.instructions))
+            };
             within(member, patience(member), opening).await
         }));
         let mut there = Vec::new();
@@ -302,9 +346,9 @@ impl Merge {
         for (member, opened) in members.iter().zip(opened.await) {
             let part = part_of(&parts, member.id);
             match opened {
-                Ok(link) => {
+                Ok(instructions) => {
                     there.push(part.to_owned());
-                    if let Some(text) = link.instructions {
+                    if let Some(text) = instructions {
                         let _ = write!(own, "\n\n{part}: {text}");
                     }
                 }

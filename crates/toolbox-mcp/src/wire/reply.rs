@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
@@ -15,7 +15,7 @@ use super::accept::Accepts;
 use super::checks::SESSION;
 use super::sse;
 use crate::mailbox::{Answer, Mail, Receiver};
-use crate::rpc::{self, code};
+use crate::rpc::{self, Kind, Message, code};
 
 /// A call that takes longer gets an event stream, so that a client that has left is noticed.
 const STREAM_AFTER: Duration = Duration::from_secs(2);
@@ -84,6 +84,16 @@ pub async fn exchange(
         Ok(None) => gone(),
         Err(_) => events(mail, None, begins),
     }
+}
+
+/// The id of a request whose answer may begin before the server has said anything: its client takes events, and no head is
+/// waited for, as it is where a session begins.
+pub fn waits(headers: &HeaderMap, body: &Bytes) -> Option<String> {
+    let accepts = Accepts::read(headers).ok()?;
+    let message = Message::parse(body.clone()).ok()?;
+    let id = message.id.as_ref()?;
+    let may = accepts.events && message.kind == Kind::Request && &*message.method != "initialize";
+    may.then(|| message.raw(id).to_owned())
 }
 
 /// The answer that comes, to the request with this id (JSON). When it does not begin in time, a stream of events does, and the

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use toolbox_mcp::bridge::{Bridge, Options, start};
 use toolbox_mcp::child::ChildProcess;
 use toolbox_mcp::http::{self, HttpBridge, Private};
+use toolbox_mcp::limits::Limits;
 use toolbox_mcp::merge::{Member, Merge, Servers};
 use toolbox_mcp::wire::body::Budget;
 use uuid::Uuid;
@@ -26,7 +27,11 @@ const STATELESS: &str = "2026-07-28";
 
 /// The servers of the test, each with what is said of it.
 #[derive(Clone, Default)]
-struct Several(Arc<Mutex<BTreeMap<Uuid, (Member, Server)>>>);
+struct Several(
+    Arc<Mutex<BTreeMap<Uuid, (Member, Server)>>>,
+    /// How many requests each got.
+    Arc<Mutex<BTreeMap<Uuid, usize>>>,
+);
 
 #[derive(Clone)]
 enum Server {
@@ -49,7 +54,17 @@ impl Servers for Several {
         servers.values().map(|(member, _)| member.clone()).collect()
     }
 
+    fn listed(&self, id: Uuid) -> Option<Vec<String>> {
+        let Server::Stdio(bridge) = self.0.lock().unwrap()[&id].1.clone() else {
+            return None;
+        };
+        let memory = bridge.memory();
+        let memory = memory.borrow();
+        Some(memory.tools.as_ref()?.entries()?.to_vec())
+    }
+
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {
+        *self.1.lock().unwrap().entry(id).or_default() += 1;
         let server = self.0.lock().unwrap()[&id].1.clone();
         server.serve(request).await
     }
@@ -58,7 +73,14 @@ impl Servers for Several {
 impl Several {
     fn add(&self, digit: u128, arguments: &[&str], is_well: bool) -> Uuid {
         let process = ChildProcess::new(env!("CARGO_BIN_EXE_mcp-fixture"), arguments);
-        let (bridge, task) = start(Arc::new(process), Options::default());
+        let options = Options {
+            limits: Limits {
+                keeps_tools: true,
+                ..Limits::default()
+            },
+            ..Options::default()
+        };
+        let (bridge, task) = start(Arc::new(process), options);
         tokio::spawn(task);
         self.put(digit, Server::Stdio(bridge), is_well)
     }
@@ -79,6 +101,7 @@ impl Several {
             name: "same name".to_owned(),
             absent: None,
             is_well,
+            is_idle: false,
             version: None,
             run: None,
             ready: Duration::from_secs(30),
@@ -347,6 +370,27 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
     tokio::time::timeout(Duration::from_secs(5), heard)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_tools_of_an_idle_server_are_listed_without_it_and_a_call_reaches_it() {
+    let merged = Merged::new().await;
+    let id = merged.servers.add(1, &[], true);
+    while merged.servers.listed(id).is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    merged.servers.change(id, |member| member.is_idle = true);
+    let (session, begun) = merged.begin().await;
+    let told = begun["result"]["instructions"].as_str().unwrap();
+    assert!(told.contains("Servers: same-name-10000000."), "{told}");
+    let idle = merged.ask(&session, "tools/list", json!({})).await;
+    assert!(merged.servers.1.lock().unwrap().is_empty(), "it was asked");
+    let call = json!({"name": "same-name-10000000__echo", "arguments": {"message": "hej"}});
+    let said = merged.ask(&session, "tools/call", call).await;
+    assert_eq!(text_of(&said), "hej");
+    merged.servers.change(id, |member| member.is_idle = false);
+    let awake = merged.ask(&session, "tools/list", json!({})).await;
+    assert_eq!(idle, awake, "the list is the same");
 }
 
 #[tokio::test]

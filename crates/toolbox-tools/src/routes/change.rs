@@ -66,6 +66,7 @@ fn not_healthy(instance: &ToolInstanceView) -> String {
         McpState::Unhealthy => "but its MCP server is unhealthy",
         McpState::Unreachable => "but its MCP server is unreachable",
         McpState::NotMcp => "but what answers is no MCP server",
+        McpState::Idle => "and its MCP server is idle",
     };
     format!(", {is}: {}", mcp.evidence)
 }

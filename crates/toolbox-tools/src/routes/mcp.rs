@@ -2,13 +2,16 @@
 
 use toolbox_api::edge::McpAccessResponse;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::mcp_access::McpToolboxResponse;
 use toolbox_api::mcp_use::McpUsageResponse;
 use toolbox_domain::ids::ToolboxId;
 use toolbox_edge::{Answer, Reply, RequestContext, reply};
-use toolbox_instances::connect::{mcp_url, oauth_hosts, token_hosts};
+use toolbox_instances::connect::{
+    mcp_toolbox_url, mcp_url, oauth_hosts, token_hosts, toolbox_name,
+};
 use toolbox_instances::find::Target;
 
-use super::instance;
+use super::{instance, toolbox_id};
 use crate::host::{instances, read_request};
 
 /// `GET /{toolboxId}/tools/{instance}/mcp`.
@@ -43,6 +46,28 @@ pub(super) async fn access(
             request_id: cx.request_id.to_string(),
         },
     )
+}
+
+/// `GET /{toolboxId}/mcp`: the same for all servers of a toolbox by one URL.
+pub(super) fn of_toolbox(cx: RequestContext) -> Answer {
+    Box::pin(async move {
+        let toolbox = toolbox_id(cx.param(0))?;
+        let request = read_request(&cx)?;
+        instances(&cx)?.own_toolbox(&request, toolbox).await?;
+        let public_url = mcp_toolbox_url(&cx.state.config.public_url, toolbox);
+        let name = toolbox_name(toolbox);
+        let mut hosts = oauth_hosts(&name, &public_url);
+        hosts.extend(token_hosts(&name, &public_url, None));
+        reply::json(
+            200,
+            &McpToolboxResponse {
+                success: true,
+                public_url,
+                hosts,
+                request_id: cx.request_id.to_string(),
+            },
+        )
+    })
 }
 
 /// Days of use that are answered.

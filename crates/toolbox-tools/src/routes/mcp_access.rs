@@ -1,4 +1,4 @@
-//! Who may use the MCP servers of a toolbox from anywhere; and which servers the caller may use, by which programs.
+//! Who may use the MCP servers of a toolbox from anywhere; and which servers the caller may use, by which applications.
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::mcp_access::{

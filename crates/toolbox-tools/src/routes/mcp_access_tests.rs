@@ -49,7 +49,7 @@ fn a_token_is_shown_once_and_only_its_hash_is_stored() {
     );
     let says = json!({"outcome": "granted", "access": row(&json!({}))});
     let asked = database(&world, "/rpc/grant_mcp_access", says);
-    let wanted = json!({"name": " laptop ", "instanceId": INSTANCE, "allowedTools": ["a"], "readOnly": true, "expiresInSeconds": 3600});
+    let wanted = json!({"name": " laptop ", "instanceId": INSTANCE, "allowedTools": ["a"], "readOnly": true, "expiresInSeconds": 3600, "requestsPerMinute": 3});
     let seen = world.ask("POST", &path(), Some(wanted));
     assert_eq!(seen.status, 201, "{}", seen.text);
     let token = seen.body["token"].as_str().unwrap();
@@ -66,6 +66,13 @@ fn a_token_is_shown_once_and_only_its_hash_is_stored() {
     assert_eq!(
         (&asked[0]["name"], &asked[0]["ttl_seconds"]),
         (&json!("laptop"), &json!(3600))
+    );
+    assert_eq!(
+        (
+            &asked[0]["requests_per_minute"],
+            &asked[0]["concurrent_requests"]
+        ),
+        (&json!(3), &json!(null))
     );
 }
 
@@ -104,6 +111,14 @@ fn what_cannot_be_given_is_said() {
         (
             json!({"name": "x", "expiresInSeconds": 1}),
             "expiresInSeconds",
+        ),
+        (
+            json!({"name": "x", "requestsPerMinute": 601}),
+            "requestsPerMinute",
+        ),
+        (
+            json!({"name": "x", "concurrentRequests": 0}),
+            "concurrentRequests",
         ),
     ] {
         let seen = world.ask("POST", &path(), Some(wanted));

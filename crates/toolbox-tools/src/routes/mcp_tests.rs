@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 use toolbox_domain::keys::{Purpose, RootId, derive_agent_key};
+use toolbox_http::Request;
 
-use crate::testing::{INSTANCE, Seen, TOOLBOX, World};
+use crate::testing::{INSTANCE, Seen, TOOLBOX, World, answer};
 
 const ROOT: &[u8] = b"0123456789abcdef0123456789abcdef";
 
@@ -83,6 +84,32 @@ fn what_has_no_endpoint_has_no_token() {
     world.tables().row = None;
     let seen = access(&world);
     assert_eq!((seen.status, seen.code()), (404, "instance_not_found"));
+}
+
+#[test]
+fn one_url_for_a_whole_toolbox_is_told_to_its_owner() {
+    let world = World::with(
+        "running",
+        &[("SUPABASE_PUBLIC_URL", "https://ref.supabase.co/")],
+    );
+    let path = format!("/{TOOLBOX}/mcp");
+    let seen = world.ask("GET", &path, None);
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let url = format!("https://ref.supabase.co/functions/v1/mcp/toolbox/{TOOLBOX}");
+    assert_eq!(seen.body["public_url"], url);
+    let hosts = seen.body["hosts"].as_array().unwrap();
+    for (auth, says) in [("oauth", &*url), ("token", "TOOLBOX_MCP_TOKEN")] {
+        let is_it = |host: &&Value| host["host"] == "claude-code" && host["auth"] == auth;
+        let text = hosts.iter().find(is_it).unwrap()["text"].as_str().unwrap();
+        assert!(text.contains(says), "{text}");
+    }
+    assert!(world.sent_to_agent().is_empty(), "the agent is not asked");
+    world.transport.on(|request: &Request| {
+        let is_it = request.url.contains("/rest/v1/account_tool_environments?");
+        is_it.then(|| answer(200, &json!([])))
+    });
+    let seen = world.ask("GET", &path, None);
+    assert_eq!(seen.refusal(), (404, "toolbox_not_found"));
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod list;
 mod logs;
 mod mcp;
 mod mcp_access;
+mod mcp_pin;
+mod versions;
 
 #[cfg(test)]
 mod change_tests;
@@ -25,7 +27,11 @@ mod logs_tests;
 #[cfg(test)]
 mod mcp_access_tests;
 #[cfg(test)]
+mod mcp_pin_tests;
+#[cfg(test)]
 mod mcp_tests;
+#[cfg(test)]
+mod versions_tests;
 
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_domain::ids::ToolboxId;
@@ -89,6 +95,16 @@ pub static FUNCTION: Function = Function {
         },
         Route {
             method: "GET",
+            path: "/{toolboxId}/tools/{instance}/versions",
+            handler: versions::list,
+        },
+        Route {
+            method: "POST",
+            path: "/{toolboxId}/tools/{instance}/versions/{generation}/rollback",
+            handler: versions::roll_back,
+        },
+        Route {
+            method: "GET",
             path: "/{toolboxId}/tools/{instance}/mcp",
             handler: mcp::handle,
         },
@@ -96,6 +112,26 @@ pub static FUNCTION: Function = Function {
             method: "GET",
             path: "/{toolboxId}/tools/{instance}/mcp/usage",
             handler: mcp::usage,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/mcp",
+            handler: mcp::of_toolbox,
+        },
+        Route {
+            method: "GET",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::show,
+        },
+        Route {
+            method: "PUT",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::put,
+        },
+        Route {
+            method: "DELETE",
+            path: "/{toolboxId}/tools/{instance}/mcp/pin",
+            handler: mcp_pin::delete,
         },
         Route {
             method: "GET",

@@ -187,6 +187,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/{toolboxId}/tools/{instance}/mcp/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which tools of an instance's MCP server were accepted, and what differs from those that it lists now.
+         * @description The server is asked. Where it does not answer, `problem` says why.
+         */
+        get: operations["mcp_pin"];
+        /**
+         * Accepts the tools that the server lists now: pins them, or takes them in place of those that were accepted before.
+         * @description While the server lists others, clients that come by a public URL are held back (409, `mcp_tools_changed`), the owner's too.
+         */
+        put: operations["pin_mcp_tools"];
+        post?: never;
+        /** Pins the tools no more: whatever the server lists is open to its clients. */
+        delete: operations["unpin_mcp_tools"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/{toolboxId}/tools/{instance}/mcp/usage": {
         parameters: {
             query?: never;
@@ -417,7 +442,7 @@ export interface components {
          * @description What can be wrong with a call to an edge function.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "mcp_grant_required" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
+        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "mcp_grant_required" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "mcp_tools_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "mcp_tools_unknown" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
         /** @description What more there is to say about an error. */
         ErrorDetails: {
             /** @default null */
@@ -662,6 +687,15 @@ export interface components {
             timestamp: string;
             via?: components["schemas"]["Via"] | null;
         };
+        /** @description Tools that were accepted. */
+        McpAccepted: {
+            /** @description When they were accepted. */
+            accepted_at: string;
+            /** @description Their fingerprint. */
+            fingerprint: string;
+            /** @description How many they are. */
+            tool_count: number;
+        };
         /** @description Answer of mcp: what an MCP client needs to call the instance's server, by the project's URL or at the machine itself. */
         McpAccessResponse: {
             /** @description The one certificate the machine answers with, PEM; none where the machine is this one and speaks plain HTTP. */
@@ -781,6 +815,29 @@ export interface components {
          * @enum {string}
          */
         McpHostKind: "command" | "file" | "link" | "url";
+        /** @description Which tools of an MCP server were accepted, which it lists now, and what differs. */
+        McpPin: {
+            accepted?: components["schemas"]["McpAccepted"] | null;
+            /** @description Definitions that are new since. */
+            added: Record<string, never>[];
+            /** @description Definitions that are others since. */
+            changed: components["schemas"]["McpToolChange"][];
+            /** @description Fingerprint of the tools that the server lists now: what `PUT` takes. None where it could not be asked. */
+            current_fingerprint?: string | null;
+            /** @description Why it could not be asked, in words. */
+            problem?: string | null;
+            /** @description Definitions that are gone since. */
+            removed: Record<string, never>[];
+        };
+        /** @description Answer of `GET`, `PUT` and `DELETE /{toolboxId}/tools/{instance}/mcp/pin`. */
+        McpPinResponse: {
+            /** @description What was accepted, and what differs. */
+            pin: components["schemas"]["McpPin"];
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+        };
         /** @description An MCP server that a user may use, and may let programs use. */
         McpServerView: {
             /** @description The tools that are shared; all without a list. */
@@ -813,6 +870,15 @@ export interface components {
          * @enum {string}
          */
         McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        /** @description A tool whose definition is another. */
+        McpToolChange: {
+            /** @description As it is now. */
+            after: Record<string, never>;
+            /** @description As it was accepted. */
+            before: Record<string, never>;
+            /** @description Its name. */
+            name: string;
+        };
         /** @description Use of one tool by one client on one day. */
         McpUsage: {
             /**
@@ -915,6 +981,11 @@ export interface components {
          * @enum {string}
          */
         Phase: "pending" | "pulling" | "building" | "creating" | "starting" | "running" | "stopping" | "stopped" | "removing" | "error";
+        /** @description Body of `PUT /{toolboxId}/tools/{instance}/mcp/pin`. */
+        PinMcpToolsRequest: {
+            /** @description `current_fingerprint` as `GET` answered it: what the owner has seen. */
+            fingerprint: string;
+        };
         /** @description A port as published. */
         PortBinding: {
             /**
@@ -1058,6 +1129,11 @@ export interface components {
             instance_name_on_toolbox: string;
             live?: components["schemas"]["LiveState"] | null;
             mcp?: components["schemas"]["McpHealth"] | null;
+            /**
+             * @description Fingerprint of the tools that its owner accepted; none while they are not pinned. Clients that come by a public URL are
+             *     held back while `mcp.tools_fingerprint` is another.
+             */
+            mcp_pinned_fingerprint?: string | null;
             /** @description Published ports. */
             ports: components["schemas"]["PortBinding"][];
             /**
@@ -3462,6 +3538,456 @@ export interface operations {
              *     `agent_not_enrolled`: The agent has not enrolled its certificate yet
              *
              *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    mcp_pin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpPinResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `illegal_state`: The state of the instance does not allow this */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    pin_mcp_tools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PinMcpToolsRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpPinResponse"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The request body is not valid JSON of the expected shape
+             *
+             *     `invalid_request`: The request is malformed
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_slow`: The request body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `illegal_state`: The state of the instance does not allow this
+             *
+             *     `mcp_tools_changed`: The tools of the MCP server are others than those that were accepted
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_large`: The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `unsupported_media_type`: Send application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `validation_failed`: The request breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             *
+             *     `agent_pin_unsupported`: The runtime of this function cannot verify the agent's certificate; it needs Deno.createHttpClient with the options caCerts and proxy
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_bad_response`: The agent's answer could not be understood
+             *
+             *     `agent_failed`: The agent failed
+             *
+             *     `agent_too_old`: The agent is too old; redeploy it
+             *
+             *     `agent_unauthorized`: The agent refused the toolbox's key
+             *
+             *     `agent_certificate_invalid`: What answers at the agent's address does not have the enrolled certificate; update the agent and enrol the toolbox again
+             *
+             *     `docker_failed`: Docker on the machine reported a failure
+             *
+             *     `database_bad_response`: The database's answer could not be understood
+             */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_unreachable`: The agent cannot be reached
+             *
+             *     `toolbox_not_ready`: The toolbox has no address yet
+             *
+             *     `agent_not_enrolled`: The agent has not enrolled its certificate yet
+             *
+             *     `mcp_tools_unknown`: The MCP server does not tell its tools now
+             *
+             *     `docker_unreachable`: Docker on the machine does not answer
+             *
+             *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_timeout`: The agent did not answer in time
+             *
+             *     `docker_timeout`: Docker on the machine did not answer in time
+             *
+             *     `database_timeout`: The database did not answer in time
+             */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    unpin_mcp_tools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpPinResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `delete_failed`: The instance could not be deleted
+             *
+             *     `database_bad_response`: The database's answer could not be understood
+             */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
              *
              *     `auth_unreachable`: The keys to check access tokens cannot be read
              */

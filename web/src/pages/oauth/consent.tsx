@@ -1,7 +1,8 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { accessQuery, authorizationQuery, decide, letIn, mcpServersQuery, revokeAccess } from "@/api/applications.ts";
+import { type Access, applicationAccessQuery, revokeAccess } from "@/api/access.ts";
+import { authorizationQuery, decide, letIn, mcpServersQuery, takeBack } from "@/api/applications.ts";
 import { ApiError, isRefused } from "@/api/error.ts";
 import { signOut, useSession } from "@/app/session.ts";
 import { AccountPage } from "@/components/account-page.tsx";
@@ -85,7 +86,7 @@ function Consent({ id }: { id: string }) {
 
 function Decide({ id, client }: { id: string; client: { id: string; name: string } }) {
   const servers = useQuery(mcpServersQuery());
-  const access = useQuery(accessQuery());
+  const access = useQuery(applicationAccessQuery());
   const [touched, setTouched] = useState<Chosen>();
   const [time, setTime] = useState(USUAL_TIME);
   const before = (access.data ?? []).filter((each) => each.client_id === client.id);
@@ -105,12 +106,18 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
   const choices = Object.values(chosen);
   const decision = useMutation({
     mutationFn: async (yes: boolean) => {
+      let made: Access[] = [];
       if (yes) {
-        // What is taken back goes first, so that a failure leaves the application with less, never with more.
+        // A failure leaves the application with less, never with more: what is taken back goes first, and what was given goes again.
         for (const each of takenBack(before, choices)) await revokeAccess(each);
-        await letIn(client, choices, TIMES[time]?.[1] ?? null);
+        made = await letIn(client, choices, TIMES[time]?.[1] ?? null);
       }
-      leave(await decide(id, yes));
+      try {
+        leave(await decide(id, yes));
+      } catch (error) {
+        await takeBack(made);
+        throw error;
+      }
     },
     onError: () => access.refetch(),
   });

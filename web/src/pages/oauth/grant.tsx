@@ -48,7 +48,7 @@ export function GrantPage() {
 
 function Grant({ client, servers, wanted = "" }: { client: Application; servers: McpServer[]; wanted?: string }) {
   const isOf = wanted.startsWith(TOOLBOX)
-    ? (server: McpServer) => server.toolbox_id === wanted.slice(TOOLBOX.length)
+    ? (server: McpServer) => server.toolbox_id === wanted.slice(TOOLBOX.length).toLowerCase()
     : (server: McpServer) => server.instance_id === wanted.toLowerCase();
   const server = servers.find(isOf);
   const first: Chosen = {};
@@ -66,7 +66,7 @@ function Grant({ client, servers, wanted = "" }: { client: Application; servers:
   const queries = useQueryClient();
   const granted = useMutation({
     mutationFn: () => letIn(client, Object.values(chosen), TIMES[time]?.[1] ?? null),
-    onSuccess: () => queries.invalidateQueries({ queryKey: ["applications"] }),
+    onSuccess: () => queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes("access") }),
   });
   if (granted.isSuccess) {
     return (

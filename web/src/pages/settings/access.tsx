@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type Access, givenAccessQuery } from "@/api/access.ts";
 import { toolboxesQuery, toolRowsQuery } from "@/api/queries.ts";
@@ -56,8 +57,9 @@ export function AccessTab() {
 
 /** The server that an access opens, or the toolbox whose servers it opens. */
 function Where({ of: { toolbox_id: toolboxId, instance_id: instanceId } }: { of: Access }) {
-  const toolboxes = usePolling(toolboxesQuery());
-  const tools = usePolling(toolRowsQuery());
+  // For their names alone.
+  const toolboxes = useQuery(toolboxesQuery());
+  const tools = useQuery(toolRowsQuery());
   const toolbox = toolboxes.data?.find(({ id }) => id === toolboxId)?.name ?? "a toolbox";
   if (!instanceId) return `all servers of ${toolbox}`;
   const tool = tools.data?.find(({ id }) => id === instanceId)?.instance_name_on_toolbox ?? "a tool";

@@ -1,4 +1,4 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { advice } from "@/api/advice.ts";
 import { type Alert, alertChanges, alertsQuery, type Channel, messageQuery, type Rule } from "@/api/alerts.ts";
@@ -12,12 +12,14 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
 import { newWebhookSecret, ruleInWords, RULES } from "@/lib/alerts.ts";
+import { BESIDE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
 export function AlertsTab() {
-  const alerts = usePolling(alertsQuery());
-  const toolboxes = usePolling(toolboxesQuery());
+  const alerts = usePolling(alertsQuery(), undefined, BESIDE);
+  // For their names alone.
+  const toolboxes = useQuery(toolboxesQuery());
   if (alerts.data === undefined) {
     return alerts.isError
       ? <ErrorPanel error={alerts.error} title="Your alerts could not be read" retry={() => void alerts.refetch()} />

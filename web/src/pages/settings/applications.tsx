@@ -1,15 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import {
-  accessQuery,
-  type Application,
-  disconnect,
-  grantsQuery,
-  type McpAccess,
-  type McpServer,
-  mcpServersQuery,
-  revokeAccess,
-} from "@/api/applications.ts";
+import { type Access, applicationAccessQuery, revokeAccess } from "@/api/access.ts";
+import { type Application, disconnect, grantsQuery, type McpServer, mcpServersQuery } from "@/api/applications.ts";
 import { Age } from "@/components/age.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -20,7 +12,7 @@ import { fromServer } from "@/lib/server-time.ts";
 /** Applications that act for the user, and what each may use. */
 export function ApplicationsTab() {
   const grants = useQuery(grantsQuery());
-  const access = useQuery(accessQuery());
+  const access = useQuery(applicationAccessQuery());
   const servers = useQuery(mcpServersQuery());
   const known = new Map<string, Application>();
   for (const { client_id: id, name } of access.data ?? []) if (id != null) known.set(id, { id, name });
@@ -69,9 +61,12 @@ export function ApplicationsTab() {
   );
 }
 
-function Connected({ client, access, servers }: { client: Application; access: McpAccess[]; servers: McpServer[] }) {
+function Connected({ client, access, servers }: { client: Application; access: Access[]; servers: McpServer[] }) {
   const queries = useQueryClient();
-  const again = () => queries.invalidateQueries({ queryKey: ["applications"] });
+  const again = () =>
+    queries.invalidateQueries({
+      predicate: ({ queryKey }) => queryKey[0] === "applications" || queryKey.includes("access"),
+    });
   const [sure, setSure] = useState(false);
   const gone = useMutation({ mutationFn: () => disconnect(client.id), onSettled: again });
   const revoke = useMutation({ mutationFn: revokeAccess, onSettled: again });
@@ -119,7 +114,7 @@ function Connected({ client, access, servers }: { client: Application; access: M
   );
 }
 
-function nameOf({ toolbox_id, instance_id }: McpAccess, servers: McpServer[]): string {
+function nameOf({ toolbox_id, instance_id }: Access, servers: McpServer[]): string {
   const server = servers.find((each) =>
     instance_id == null ? each.toolbox_id === toolbox_id : each.instance_id === instance_id
   );

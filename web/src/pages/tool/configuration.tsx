@@ -3,6 +3,7 @@ import { useState } from "react";
 import { toast } from "sonner";
 import { catalogQuery } from "@/api/catalog.ts";
 import { answer, api } from "@/api/client.ts";
+import { ChangeList, Replaced } from "@/components/change-list.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { AdvancedFields, Pairs, ResourceFields } from "@/components/deployment-fields.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -12,10 +13,11 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
 import { transportInWords } from "@/lib/catalog.ts";
 import { type ConfigOverride, type Draft, EMPTY, overrideOf } from "@/lib/deployment.ts";
-import { type Change, changesOf } from "@/lib/diff.ts";
+import { changesOf } from "@/lib/diff.ts";
 import { propertiesOf } from "@/lib/schema.ts";
 import type { Tool } from "@/lib/states.ts";
 import { useTool } from "./layout.tsx";
+import { Versions } from "./versions.tsx";
 
 export function ConfigurationTab() {
   const { toolboxId, tool } = useTool();
@@ -23,7 +25,10 @@ export function ConfigurationTab() {
   if (data === undefined) return <Skeleton className="h-60 w-full" />;
   return (
     <div className="grid items-start gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
-      <Edit tool={data} toolboxId={toolboxId} />
+      <div className="grid gap-8">
+        <Edit tool={data} toolboxId={toolboxId} />
+        <Versions tool={data} toolboxId={toolboxId} />
+      </div>
       <Card className="p-4 lg:order-last">
         <Section title="As it is">
           <Facts
@@ -165,12 +170,21 @@ function Edit({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
       {update.isError && <ErrorPanel error={update.error} title="It was not updated" />}
       {looking && changes.length > 0
         ? (
-          <Changes changes={changes}>
-            <Button onClick={() => setLooking(false)}>Back</Button>
-            <Button variant="primary" busy={update.isPending && "Asking the machine…"} onClick={() => update.mutate()}>
-              Apply
-            </Button>
-          </Changes>
+          <Card className="grid gap-3 p-4" aria-label="What changes" role="region">
+            <h2 className="text-sm font-semibold">What changes</h2>
+            <ChangeList changes={changes} />
+            <Replaced />
+            <div className="flex justify-end gap-2">
+              <Button onClick={() => setLooking(false)}>Back</Button>
+              <Button
+                variant="primary"
+                busy={update.isPending && "Asking the machine…"}
+                onClick={() => update.mutate()}
+              >
+                Apply
+              </Button>
+            </div>
+          </Card>
         )
         : (
           <div className="flex items-center gap-3">
@@ -179,36 +193,5 @@ function Edit({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
           </div>
         )}
     </form>
-  );
-}
-
-/** What is going to be other than now, before it is applied. */
-function Changes({ changes, children }: { changes: Change[]; children: React.ReactNode }) {
-  return (
-    <Card className="grid gap-3 p-4" aria-label="What changes" role="region">
-      <h2 className="text-sm font-semibold">What changes</h2>
-      <dl className="grid gap-2 text-[13px]">
-        {changes.map(({ field, before, after }) => (
-          <div key={field} className="grid gap-0.5">
-            <dt className="text-ink-3">{field}</dt>
-            <dd className="grid gap-0.5 font-mono text-xs break-all whitespace-pre-wrap">
-              <span>
-                <span className="text-bad" aria-hidden>−</span> <span className="sr-only">before:</span>
-                {before ?? <span className="font-sans text-ink-3">as it was; it is not read back</span>}
-              </span>
-              <span>
-                <span className="text-ok" aria-hidden>+</span> <span className="sr-only">after:</span>
-                {after}
-              </span>
-            </dd>
-          </div>
-        ))}
-      </dl>
-      <p className="text-xs text-ink-2">
-        A running tool is replaced: it does not answer for some seconds. If the new version does not start, the one
-        before it runs again.
-      </p>
-      <div className="flex justify-end gap-2">{children}</div>
-    </Card>
   );
 }

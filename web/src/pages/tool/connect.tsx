@@ -4,7 +4,7 @@ import { Connect } from "@/components/connect.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
-import { speaksMcp } from "@/lib/states.ts";
+import { isHeld, isIdle, speaksMcp } from "@/lib/states.ts";
 import { useTool } from "./layout.tsx";
 
 export function ConnectTab() {
@@ -35,8 +35,10 @@ export function ConnectTab() {
   }
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
-    : data?.status_on_toolbox !== "running"
+    : data?.status_on_toolbox !== "running" && !(data && isIdle(data))
     ? "The tool does not run, so no client can use it now."
+    : data !== undefined && isHeld(data)
+    ? "Its tools changed, so clients are held back. Look at what changed on the page Tools, and accept it there."
     : null;
   return (
     <Connect

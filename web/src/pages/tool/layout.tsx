@@ -1,5 +1,5 @@
 import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Ellipsis, RotateCw } from "lucide-react";
 import { useState } from "react";
 import { toast } from "sonner";
@@ -15,8 +15,19 @@ import { TAB, Tabs } from "@/components/tabs.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
-import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, speaksMcp, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { BESIDE, LIVE } from "@/lib/polling.ts";
+import {
+  isHeard,
+  isHeld,
+  isIdle,
+  isUnderWay,
+  mcpState,
+  speaksMcp,
+  type Tool,
+  toolFacts,
+  toolState,
+} from "@/lib/states.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 import { Steps } from "./steps.tsx";
 
@@ -41,11 +52,13 @@ export function useTool() {
   const { toolboxId, instanceId } = useParams({ from: FROM });
   const tool = usePolling(
     toolQuery(toolboxId, instanceId),
-    ({ tool_instance: each }) => isMoving(toolState(toolFacts(each))) || each.mcp?.state === "starting",
+    ({ tool_instance: each }) => isUnderWay(each),
     LIVE,
   );
   const missed = useMissed([toolQuery(toolboxId, instanceId).queryKey]);
-  return { toolboxId, instanceId, tool, heard: tool.data?.agent.reachable !== false && missed === null };
+  const agent = tool.data?.agent;
+  const heard = useFromNow((now) => agent === undefined || isHeard(agent, missed, now));
+  return { toolboxId, instanceId, tool, heard };
 }
 
 export function ToolPage() {
@@ -79,7 +92,7 @@ export function ToolPage() {
       state={
         <>
           <State of={toolState(toolFacts(data, heard))} />
-          {data.mcp && <State of={mcpState(data.mcp, heard)} />}
+          {data.mcp && !isIdle(data) && <State of={mcpState(data.mcp, heard, isHeld(data))} />}
         </>
       }
       actions={<Actions tool={data} toolboxId={toolboxId} />}
@@ -131,7 +144,8 @@ export function ToolPage() {
 
 /** Where it runs, what runs, and from what its health is known. */
 function Evidence({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard: boolean }) {
-  const toolbox = usePolling(toolboxQuery(toolboxId));
+  // For its name alone.
+  const toolbox = useQuery({ ...toolboxQuery(toolboxId), staleTime: BESIDE });
   return (
     <p className="-mt-3 flex flex-wrap items-center gap-x-3 gap-y-1 text-[13px] text-ink-2">
       {tool.mcp && !tool.error && heard && <span className="break-words">{tool.mcp.evidence}</span>}
@@ -214,7 +228,7 @@ function Actions({ tool, toolboxId }: { tool: Tool; toolboxId: string }) {
         }
       >
         <MenuItem disabled={status === "running"} onSelect={() => act.mutate("start")}>Start</MenuItem>
-        <MenuItem disabled={status === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
+        <MenuItem disabled={status === "stopped" && !isIdle(tool)} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
         <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
         <MenuItem danger onSelect={ask}>Delete…</MenuItem>
       </Menu>

@@ -1,8 +1,8 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useCallback, useMemo } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { LogView } from "@/components/log-view.tsx";
 import { Select } from "@/components/ui/field.tsx";
-import type { Line } from "@/lib/log-lines.ts";
+import { firstSince, type Line } from "@/lib/log-lines.ts";
 import { useLines } from "@/lib/use-lines.ts";
 import { useTool } from "./layout.tsx";
 
@@ -40,12 +40,15 @@ export function LogsTab() {
   );
   const lines = useLines(`${route}&tail=1000`, next, parse);
   const started = tool.data?.tool_instance.live?.started_at ?? null;
-  const marked = useMemo(() => ({ ...lines, lines: withStart(lines.lines, started) }), [lines, started]);
+  const [starts, setStarts] = useState<string[]>([]);
+  if (started !== null && !starts.includes(started)) setStarts([...starts, started].slice(-STARTS));
+  const { lines: read } = lines;
+  const marked = useMemo(() => withStarts(read, starts), [read, starts]);
   const isStdio = tool.data?.tool_instance.transport === "stdio";
   const name = tool.data?.tool_instance.instance_name_on_toolbox ?? "tool";
   return (
     <LogView
-      of={marked}
+      of={{ ...lines, lines: marked }}
       name={`Log of ${name}`}
       controls={
         <Select
@@ -68,13 +71,19 @@ export function LogsTab() {
   );
 }
 
-/** Says where the container that runs now was started. */
-function withStart(lines: Line[], started: string | null): Line[] {
-  if (started === null) return lines;
-  const begin = Date.parse(started);
-  const first = lines.findIndex((line) => line.time && Date.parse(line.time) >= begin);
-  // Before its first line there is nothing to tell it from.
-  if (first <= 0) return lines;
-  const mark: Line = { number: -1, text: `Started ${new Date(begin).toLocaleString()}`, mark: true };
-  return [...lines.slice(0, first), mark, ...lines.slice(first)];
+/** Starts that are told in a log at most. */
+const STARTS = 20;
+
+/** Says where the container was started, as often as this page saw it. */
+function withStarts(lines: Line[], starts: string[]): Line[] {
+  let marked = lines;
+  starts.forEach((started, index) => {
+    const begin = Date.parse(started);
+    const first = firstSince(marked, begin);
+    // Before its first line there is nothing to tell it from.
+    if (first === 0 || first === marked.length) return;
+    const mark: Line = { number: -1 - index, text: `Started ${new Date(begin).toLocaleString()}`, mark: true };
+    marked = [...marked.slice(0, first), mark, ...marked.slice(first)];
+  });
+  return marked;
 }

@@ -66,6 +66,8 @@ function Give({ toolboxId, instanceId, name }: { toolboxId: string; instanceId: 
   const [whole, setWhole] = useState(false);
   const [readOnly, setReadOnly] = useState(false);
   const [ends, setEnds] = useState("");
+  const [aMinute, setAMinute] = useState("");
+  const [atOnce, setAtOnce] = useState("");
   const [some, setSome] = useState<Set<string> | null>(null);
   const tools = useQuery({ ...mcpToolsQuery(instanceId), enabled: some !== null });
   useEffect(() => () => closeMcp(instanceId), [instanceId]);
@@ -82,6 +84,8 @@ function Give({ toolboxId, instanceId, name }: { toolboxId: string; instanceId: 
             ...(some !== null && { allowedTools: [...some] }),
             ...(readOnly && { readOnly: true }),
             ...(ends !== "" && { expiresInSeconds: Number(ends) }),
+            ...(aMinute !== "" && { requestsPerMinute: Number(aMinute) }),
+            ...(atOnce !== "" && { concurrentRequests: Number(atOnce) }),
           },
         }),
       ),
@@ -160,6 +164,12 @@ function Give({ toolboxId, instanceId, name }: { toolboxId: string; instanceId: 
                 </Select>
               )}
             </Field>
+            <Limit label="Requests a minute" most={600} value={aMinute} onChange={setAMinute}>
+              More are refused for a while.
+            </Limit>
+            <Limit label="Requests at once" most={64} value={atOnce} onChange={setAtOnce}>
+              A client that listens holds one.
+            </Limit>
           </div>
           <div className="grid gap-2 text-[13px]">
             <label className="flex items-center gap-2">
@@ -212,5 +222,33 @@ function Give({ toolboxId, instanceId, name }: { toolboxId: string; instanceId: 
         </form>
       </Card>
     </Section>
+  );
+}
+
+/** A bound that may be left as it is for anybody. */
+function Limit(
+  { label, most, value, onChange, children }: {
+    label: string;
+    most: number;
+    value: string;
+    onChange: (value: string) => void;
+    children: string;
+  },
+) {
+  return (
+    <Field label={label} hint={`Up to ${most}, as for anybody, if left empty. ${children}`}>
+      {(tied) => (
+        <Input
+          {...tied}
+          type="number"
+          min={1}
+          max={most}
+          step={1}
+          placeholder={String(most)}
+          value={value}
+          onChange={(event) => onChange(event.target.value)}
+        />
+      )}
+    </Field>
   );
 }

@@ -11,10 +11,24 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Textarea } from "@/components/ui/field.tsx";
 import { propertiesOf, typedDefault, valuesOf } from "@/lib/schema.ts";
+import { isHeld, isIdle, speaksMcp } from "@/lib/states.ts";
 import { cn } from "@/lib/utils.ts";
 import { useTool } from "./layout.tsx";
+import { ToolPin } from "./pin.tsx";
 
 export function McpToolsTab() {
+  const { toolboxId, tool } = useTool();
+  const data = tool.data?.tool_instance;
+  return (
+    <div className="grid gap-4">
+      {data?.status_on_toolbox === "running" && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
+      {(data === undefined || !isHeld(data)) && <Offered />}
+    </div>
+  );
+}
+
+/** What the server offers, as a client of it is told. */
+function Offered() {
   const { instanceId, tool } = useTool();
   const { name } = useSearch({ from: "/signed-in/toolboxes/$toolboxId/tools/$instanceId/tools" });
   const navigate = useNavigate();
@@ -23,7 +37,12 @@ export function McpToolsTab() {
   const tools = useQuery({ ...mcpToolsQuery(instanceId), enabled: status === "running" });
   useEffect(() => () => closeMcp(instanceId), [instanceId]);
   if (status !== undefined && status !== "running" && tools.data === undefined) {
-    return <Empty title="Its server does not run">Start the tool to see what it offers, and to try it.</Empty>;
+    const idle = tool.data !== undefined && isIdle(tool.data.tool_instance);
+    return (
+      <Empty title={idle ? "Its server is idle" : "Its server does not run"}>
+        Start the tool to see what it offers, and to try it.
+      </Empty>
+    );
   }
   if (tools.data === undefined) {
     return tools.isError
@@ -45,7 +64,9 @@ export function McpToolsTab() {
       .includes(words)
   );
   const open = tools.data.find((each) => each.name === name);
-  const changed = tool.data?.tool_instance.mcp?.tools_changed;
+  const data = tool.data?.tool_instance;
+  // Of pinned tools, those that are shown were accepted.
+  const changed = data?.mcp_pinned_fingerprint ? undefined : data?.mcp?.tools_changed;
   const choose = (next: string) =>
     void navigate({
       to: "/toolboxes/$toolboxId/tools/$instanceId/tools",

@@ -7,6 +7,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Select } from "@/components/ui/field.tsx";
 import { bytesInWords } from "@/lib/bytes.ts";
+import { BESIDE } from "@/lib/polling.ts";
 import { boundInWords, byDay, MOST_ROWS, type Usage } from "@/lib/usage.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 import { FROM, useTool } from "./layout.tsx";
@@ -21,7 +22,7 @@ export function UsageTab() {
   const { toolboxId, instanceId } = useTool();
   const { days = 30 } = useSearch({ from: `${FROM}/usage` });
   const navigate = useNavigate();
-  const usage = usePolling(usageQuery(toolboxId, instanceId, days));
+  const usage = usePolling(usageQuery(toolboxId, instanceId, days), undefined, BESIDE);
   return (
     <Section
       title="Calls of its tools"

@@ -1,13 +1,11 @@
 import { Link, useParams, useSearch } from "@tanstack/react-router";
-import { Copy } from "@/components/copy.tsx";
-import { Age } from "@/components/age.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { EventList } from "@/components/event-list.tsx";
 import { AgentLog } from "./agent-log.tsx";
-import { Card, Skeleton } from "@/components/ui/card.tsx";
-import { historyQuery, toolRowsQuery } from "@/api/queries.ts";
-import { eventsOf, type Told } from "@/lib/events.ts";
-import { fromServer } from "@/lib/server-time.ts";
+import { Skeleton } from "@/components/ui/card.tsx";
+import { historyQuery } from "@/api/history.ts";
+import { eventsOf } from "@/lib/events.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 import { useSession } from "@/app/session.ts";
 import { cn } from "@/lib/utils.ts";
@@ -41,15 +39,13 @@ export function ActivityTab() {
 
 function Events({ toolboxId }: { toolboxId: string }) {
   const history = usePolling(historyQuery(toolboxId));
-  const tools = usePolling(toolRowsQuery());
   const { session } = useSession();
   if (history.data === undefined) {
     return history.isError
       ? <ErrorPanel error={history.error} title="The history could not be read" retry={() => void history.refetch()} />
       : <Skeleton className="h-40 w-full" />;
   }
-  const names = new Map((tools.data ?? []).map((tool) => [tool.id, tool.instance_name_on_toolbox]));
-  const told = eventsOf(history.data, names, session?.user.id ?? null);
+  const told = eventsOf(history.data, history.data.names, session?.user.id ?? null);
   return (
     <>
       {history.isError && (
@@ -65,31 +61,7 @@ function Events({ toolboxId }: { toolboxId: string }) {
             What is done with this toolbox and its tools is kept here: who, what, and why.
           </Empty>
         )
-        : (
-          <Card>
-            <ul className="divide-y divide-line">{told.map((event) => <Event key={event.key} of={event} />)}</ul>
-          </Card>
-        )}
+        : <EventList events={told} />}
     </>
-  );
-}
-
-function Event({ of }: { of: Told }) {
-  return (
-    <li className="grid gap-x-4 gap-y-0.5 px-3 py-2 text-[13px] md:grid-cols-[6rem_7rem_1fr_auto]">
-      <span className="text-ink-3">
-        <Age at={fromServer(of.at)} />
-      </span>
-      <span className="text-ink-2">{of.who}</span>
-      <span className="min-w-0 break-words">
-        {of.what}
-        {of.why && <span className={of.bad ? "text-bad" : "text-ink-2"}>: {of.why}</span>}
-      </span>
-      {of.request && (
-        <span className="hidden md:inline">
-          <Copy text={of.request} label={of.request.slice(0, 8)} what="the request id" />
-        </span>
-      )}
-    </li>
   );
 }

@@ -1,26 +1,41 @@
+import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { toolboxUrl } from "@/api/access.ts";
+import { toolboxConnectionQuery } from "@/api/access.ts";
 import { toolsQuery } from "@/api/queries.ts";
 import { Connect } from "@/components/connect.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { speaksMcp, type Tool } from "@/lib/states.ts";
+import { isHeard, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 /** Every MCP server of the toolbox by one URL. */
 export function ToolboxConnectTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const tools = usePolling(toolsQuery(toolboxId), undefined, LIVE);
+  const connection = useQuery(toolboxConnectionQuery(toolboxId));
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  const asked = tools.data?.agent;
+  const heard = useFromNow((now) => asked !== undefined && isHeard(asked, missed, now));
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
       : <Skeleton className="h-40 w-full" />;
   }
+  if (connection.data === undefined) {
+    return connection.isError
+      ? (
+        <ErrorPanel
+          error={connection.error}
+          title="Its URL could not be read"
+          retry={() => void connection.refetch()}
+        />
+      )
+      : <Skeleton className="h-40 w-full" />;
+  }
   const servers = tools.data.tool_instances.filter(speaksMcp);
-  const running = servers.filter((each) => each.status_on_toolbox === "running");
-  const heard = tools.data.agent.reachable && missed === null;
+  const running = servers.filter((each) => each.status_on_toolbox === "running" || isIdle(each));
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
     : running.length === 0
@@ -34,7 +49,13 @@ export function ToolboxConnectTab() {
         {heard && running.length < servers.length &&
           ` Not running: ${names(servers.filter((each) => !running.includes(each)))}.`}
       </p>
-      <Connect toolboxId={toolboxId} instanceId={null} url={toolboxUrl(toolboxId)} hosts={[]} problem={problem} />
+      <Connect
+        toolboxId={toolboxId}
+        instanceId={null}
+        url={connection.data.url}
+        hosts={connection.data.hosts}
+        problem={problem}
+      />
     </div>
   );
 }

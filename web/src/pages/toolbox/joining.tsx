@@ -1,4 +1,5 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { Check, Circle, LoaderCircle } from "lucide-react";
 import { useState } from "react";
 import { answer, api } from "@/api/client.ts";
@@ -17,6 +18,7 @@ import { cn } from "@/lib/utils.ts";
 /** What is under way with the machine of a toolbox, or what it waits for. One may leave and come back. */
 export function Joining({ toolbox }: { toolbox: Toolbox }) {
   if (toolbox.status.startsWith("error_")) return <Failed toolbox={toolbox} />;
+  if (toolbox.status === "unresponsive" && !toolbox.progress) return <Silent toolbox={toolbox} />;
   if (toolbox.kind === "byo") return <OwnMachine toolbox={toolbox} />;
   return toolbox.progress ? <Steps toolbox={toolbox} /> : null;
 }
@@ -89,6 +91,39 @@ function Failed({ toolbox }: { toolbox: Toolbox }) {
   );
 }
 
+/** Nothing was heard of the machine for long: how to find out why, and how to have it back. */
+function Silent({ toolbox }: { toolbox: Toolbox }) {
+  const [joins, setJoins] = useState(false);
+  const client = useQueryClient();
+  const now = useNow();
+  const reboot = useMutation({
+    mutationFn: () =>
+      answer(api().toolboxes.POST("/{toolboxId}/reboot", { params: { path: { toolboxId: toolbox.id } } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["toolboxes"] }),
+  });
+  if (joins) return <OwnMachine toolbox={toolbox} />;
+  const since = fromServer(toolbox.last_heartbeat_at ?? toolbox.status_changed_at);
+  return (
+    <Card className="grid gap-3 border-bad/40 bg-bad-soft p-4 text-[13px]" role="alert">
+      <p>
+        <span className="font-medium">Nothing was heard of the machine for {duration((now - since) / 1000)}.</span>{" "}
+        Its tools may run on. A diagnosis says what does not work; {toolbox.kind === "byo"
+          ? "if the agent was removed there, let the machine join again."
+          : "a restart of the machine starts its agent, too."}
+      </p>
+      {reboot.isError && <ErrorPanel error={reboot.error} />}
+      <div className="flex flex-wrap gap-2">
+        <Button asChild>
+          <Link to="/toolboxes/$toolboxId/system" params={{ toolboxId: toolbox.id }}>Diagnose</Link>
+        </Button>
+        {toolbox.kind === "byo"
+          ? <Button onClick={() => setJoins(true)}>Let it join again</Button>
+          : <Button onClick={() => reboot.mutate()} busy={reboot.isPending && "Asking…"}>Restart the machine</Button>}
+      </div>
+    </Card>
+  );
+}
+
 function OwnMachine({ toolbox }: { toolbox: Toolbox }) {
   const client = useQueryClient();
   const [kept, setKept] = useState(() => keptCommand(toolbox.id));
@@ -128,8 +163,9 @@ function OwnMachine({ toolbox }: { toolbox: Toolbox }) {
         <p className="flex items-center gap-2" role="status">
           <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
           <span>
-            Made{" "}
-            <Age at={fromServer(toolbox.created_at)} />, waiting for the machine. This page greets it when it comes.
+            {typeof toolbox.last_heartbeat_at === "string" ? "Last heard " : "Made "}
+            <Age at={fromServer(toolbox.last_heartbeat_at ?? toolbox.created_at)} />, waiting for the machine. This page
+            greets it when it comes.
           </span>
         </p>
         <Button onClick={() => renew.mutate()} busy={renew.isPending && "Making it…"}>New command</Button>

@@ -10,6 +10,7 @@ import { Confirm } from "@/components/confirm.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Page } from "@/components/page.tsx";
 import { State } from "@/components/state.tsx";
+import { TAB, Tabs } from "@/components/tabs.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { Dialog } from "@/components/ui/dialog.tsx";
@@ -77,25 +78,25 @@ export function ToolboxPage() {
         />
       )}
       {data.description && <p className="max-w-2xl text-[13px] text-ink-2">{data.description}</p>}
-      {(!joined || data.progress || data.status.startsWith("error_")) && <Joining toolbox={data} />}
+      {(!joined || data.progress || data.status === "unresponsive" || data.status.startsWith("error_")) && (
+        <Joining toolbox={data} />
+      )}
       {/* Until its machine has joined there is nothing in the tabs. */}
       {joined && (
         <>
-          <nav aria-label="Parts of this toolbox" className="flex gap-1 overflow-x-auto border-b border-line">
+          <Tabs label="Parts of this toolbox">
             {TABS.map(({ to, label }) => (
               <Link
                 key={to}
                 to={to}
                 params={{ toolboxId }}
                 activeOptions={{ exact: to === "/toolboxes/$toolboxId", includeSearch: false }}
-                className="-mb-px border-b-2 px-3 py-2 text-[13px] whitespace-nowrap"
-                activeProps={{ className: "border-accent font-medium text-ink" }}
-                inactiveProps={{ className: "border-transparent text-ink-2 hover:text-ink" }}
+                {...TAB}
               >
                 {label}
               </Link>
             ))}
-          </nav>
+          </Tabs>
           <Outlet />
         </>
       )}

@@ -11,11 +11,14 @@ import { ErrorPanel } from "@/components/error-panel.tsx";
 import { State } from "@/components/state.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
-import { LIVE } from "@/lib/polling.ts";
+import { bytesInWords } from "@/lib/bytes.ts";
+import { BESIDE, LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
-import { duration } from "@/lib/state.ts";
-import { FIREWALL, type MachineState, verdictState } from "@/lib/states.ts";
+import { duration, shown } from "@/lib/state.ts";
+import { FIREWALL, type MachineState, serviceState } from "@/lib/states.ts";
+import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
+import { cn } from "@/lib/utils.ts";
 
 const Series = lazy(() => import("@/components/series.tsx"));
 
@@ -23,7 +26,7 @@ export function OverviewTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const machine = usePolling(machineQuery(toolboxId), undefined, LIVE);
   const toolbox = useQuery({ ...toolboxQuery(toolboxId), enabled: false });
-  const tools = usePolling(toolRowsQuery());
+  const tools = usePolling(toolRowsQuery(), undefined, BESIDE);
   const own = (tools.data ?? []).filter((tool) => tool.account_tool_environment_id === toolboxId);
   const attention = toolbox.data === undefined ? [] : attentionOf([toolbox.data], own);
   if (machine.data?.machine?.docker.reachable === false) {
@@ -81,6 +84,7 @@ export function OverviewTab() {
 const SERVICES: Record<string, string> = { agent: "Agent", companion: "Companion", ssh: "SSH", database: "Database" };
 
 function Health({ of }: { of: MachineState }) {
+  const now = useNow();
   return (
     <Card>
       <ul className="divide-y divide-line text-[13px]">
@@ -90,9 +94,17 @@ function Health({ of }: { of: MachineState }) {
             className="grid grid-cols-[6rem_1fr] items-baseline gap-x-3 gap-y-0.5 px-3 py-2 sm:grid-cols-[7rem_13rem_1fr_5rem]"
           >
             <span className="font-medium">{SERVICES[service.name] ?? service.name}</span>
-            <State of={verdictState(service.verdict, service.checked_at, service.evidence)} />
-            <span className="col-span-2 min-w-0 break-words text-ink-2 sm:col-span-1">{service.evidence}</span>
-            <span className="hidden text-right text-ink-3 sm:inline">
+            <State of={serviceState(service)} />
+            <span
+              className={cn(
+                "col-span-2 min-w-0 break-words sm:col-span-1",
+                shown(serviceState(service), now).last === null ? "text-ink-2" : "text-ink-3",
+              )}
+            >
+              {shown(serviceState(service), now).last !== null && "Then: "}
+              {service.evidence}
+            </span>
+            <span className="text-ink-3 sm:text-right">
               {typeof service.response_time_ms === "number" ? `${Math.round(service.response_time_ms)} ms` : "–"}
             </span>
           </li>
@@ -119,8 +131,6 @@ function NoAnswer({ of, toolboxId }: { of: MachineState; toolboxId: string }) {
   );
 }
 
-const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(bytes < 10 * 2 ** 30 ? 1 : 0)} GB`;
-
 function Host({ of }: { of: MachineState }) {
   const now = of.machine?.host.now ?? of.system_metrics;
   if (!now) return null;
@@ -128,7 +138,7 @@ function Host({ of }: { of: MachineState }) {
   const at = samples.map((sample) => Date.parse(sample.at) / 1000);
   const disk = now.disk;
   return (
-    <Section title="Machine, last hour">
+    <Section title="Machine, last hour" aside={<AsOf machine={of} />}>
       <div className="grid gap-3 sm:grid-cols-3">
         <Metric
           title="Processor"
@@ -139,15 +149,15 @@ function Host({ of }: { of: MachineState }) {
         />
         <Metric
           title="Memory"
-          value={`${gib(now.memory.used_bytes)} of ${gib(now.memory.total_bytes)}`}
-          note={`${gib(now.memory.total_bytes - now.memory.used_bytes)} free`}
+          value={`${bytesInWords(now.memory.used_bytes)} of ${bytesInWords(now.memory.total_bytes)}`}
+          note={`${bytesInWords(now.memory.total_bytes - now.memory.used_bytes)} free`}
           at={at}
           values={samples.map((sample) => (100 * sample.memory_used_bytes) / sample.memory_total_bytes)}
         />
         <Metric
           title="Disk"
-          value={disk ? `${gib(disk.used_bytes)} of ${gib(disk.total_bytes)}` : "not known"}
-          note={disk ? `${gib(disk.free_bytes)} free at ${disk.mount}` : "the agent told nothing of it"}
+          value={disk ? `${bytesInWords(disk.used_bytes)} of ${bytesInWords(disk.total_bytes)}` : "not known"}
+          note={disk ? `${bytesInWords(disk.free_bytes)} free at ${disk.mount}` : "the agent told nothing of it"}
           at={at}
           values={samples.map(({ disk_free_bytes, disk_total_bytes }) =>
             typeof disk_free_bytes === "number" && typeof disk_total_bytes === "number" && disk_total_bytes > 0
@@ -157,6 +167,15 @@ function Host({ of }: { of: MachineState }) {
         />
       </div>
     </Section>
+  );
+}
+
+/** When all of it was told. */
+function AsOf({ machine }: { machine: MachineState }) {
+  return (
+    <span className="text-xs text-ink-3">
+      as of <Age at={fromServer(machine.last_checked)} />
+    </span>
   );
 }
 
@@ -195,7 +214,7 @@ function Versions({ of, address }: { of: MachineState; address: string | null })
   const uptime = machine?.agent.uptime_seconds;
   const ends = fromServer(certificate?.not_after);
   return (
-    <Section title="What runs there">
+    <Section title="What runs there" aside={<AsOf machine={of} />}>
       <Card className="p-4">
         <Facts
           items={[

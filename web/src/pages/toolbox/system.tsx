@@ -14,10 +14,10 @@ import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
 import type { components } from "@/api/generated/toolbox-dtma-console.ts";
 import { keysQuery } from "@/api/keys.ts";
-import { LIVE } from "@/lib/polling.ts";
+import { BESIDE, LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { type Observed, shown } from "@/lib/state.ts";
-import { FIREWALL, type Verdict, verdictState } from "@/lib/states.ts";
+import { FIREWALL, serviceState, type Verdict, verdictState } from "@/lib/states.ts";
 import { useNow } from "@/lib/use-now.ts";
 import { usePolling } from "@/lib/use-polling.ts";
 
@@ -45,6 +45,7 @@ function Agent({ toolboxId }: { toolboxId: string }) {
   const operation = usePolling(
     operationQuery(toolboxId),
     (last) => last.operation ? !ENDED.has(last.operation.phase) : false,
+    BESIDE,
   );
   const [version, setVersion] = useState("");
   const act = useMutation({
@@ -72,12 +73,10 @@ function Agent({ toolboxId }: { toolboxId: string }) {
             items={[
               [
                 "State",
-                agent
-                  ? <State key="state" of={verdictState(agent.verdict, agent.checked_at, agent.evidence)} />
-                  : "not known",
+                agent ? <State key="state" of={serviceState(agent)} /> : "not known",
               ],
               ["Version", running ?? "not known"],
-              ["Previous version", previous ?? "none kept"],
+              ["Previous version", previous ?? (machine.data.machine ? "none kept" : "not known")],
               ["Last heartbeat", <Age key="age" at={fromServer(machine.data.last_heartbeat.at ?? null)} />],
             ]}
           />
@@ -93,7 +92,11 @@ function Agent({ toolboxId }: { toolboxId: string }) {
           <Button
             onClick={() => act.mutate("rollback")}
             disabled={act.isPending || !previous}
-            title={previous ? undefined : "No version ran before this one"}
+            title={previous
+              ? undefined
+              : machine.data?.machine
+              ? "No version ran before this one"
+              : "The machine does not say which version ran before"}
             busy={act.isPending && act.variables === "rollback" && "Rolling back…"}
           >
             Roll back{previous ? ` to ${previous}` : ""}

@@ -14,25 +14,26 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Menu, MenuItem } from "@/components/ui/menu.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isMoving, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { isHeard, isHeld, isIdle, isUnderWay, mcpState, type Tool, toolFacts, toolState } from "@/lib/states.ts";
+import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
 export function ToolsTab() {
   const { toolboxId } = useParams({ from: "/signed-in/toolboxes/$toolboxId" });
   const tools = usePolling(
     toolsQuery(toolboxId),
-    (list) =>
-      list.tool_instances.some((tool) => isMoving(toolState(toolFacts(tool))) || tool.mcp?.state === "starting"),
+    (list) => list.tool_instances.some((tool) => isUnderWay(tool)),
     LIVE,
   );
   const missed = useMissed([toolsQuery(toolboxId).queryKey]);
+  const asked = tools.data?.agent;
+  const heard = useFromNow((now) => asked !== undefined && isHeard(asked, missed, now));
   if (tools.data === undefined) {
     return tools.isError
       ? <ErrorPanel error={tools.error} title="The tools could not be read" retry={() => void tools.refetch()} />
       : <Skeleton className="h-40 w-full" />;
   }
   const { tool_instances: list, foreign_containers: foreign, orphan_tools: orphans, agent } = tools.data;
-  const heard = agent.reachable && missed === null;
   return (
     <div className="grid gap-6">
       {tools.isError && (
@@ -124,7 +125,7 @@ function Row({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard:
           </Link>
           <State of={state} />
           {tool.mcp
-            ? <State of={mcpState(tool.mcp, heard)} />
+            ? <State of={mcpState(tool.mcp, heard, isHeld(tool))} />
             : <span className="text-ink-3">{tool.transport ? "MCP not asked yet" : "no MCP server"}</span>}
           <Copy text={tool.image} what={`the image of ${name}`} />
         </div>
@@ -136,7 +137,12 @@ function Row({ tool, toolboxId, heard }: { tool: Tool; toolboxId: string; heard:
           }
         >
           <MenuItem disabled={running} onSelect={() => act.mutate("start")}>Start</MenuItem>
-          <MenuItem disabled={tool.status_on_toolbox === "stopped"} onSelect={() => act.mutate("stop")}>Stop</MenuItem>
+          <MenuItem
+            disabled={tool.status_on_toolbox === "stopped" && !isIdle(tool)}
+            onSelect={() => act.mutate("stop")}
+          >
+            Stop
+          </MenuItem>
           <MenuItem onSelect={() => act.mutate("restart")}>Restart</MenuItem>
           <MenuItem danger onSelect={ask}>Delete…</MenuItem>
         </Menu>

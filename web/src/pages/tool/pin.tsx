@@ -1,0 +1,133 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { pinQuery } from "@/api/access.ts";
+import { answer, api } from "@/api/client.ts";
+import type { components } from "@/api/generated/toolbox-tools.ts";
+import { MCP_TOOLS } from "@/api/mcp.ts";
+import { Age } from "@/components/age.tsx";
+import { ChangeList } from "@/components/change-list.tsx";
+import { ErrorPanel } from "@/components/error-panel.tsx";
+import { Button } from "@/components/ui/button.tsx";
+import { type Change, changesOfTool, inPlainSight } from "@/lib/diff.ts";
+import { fromServer } from "@/lib/server-time.ts";
+import type { Tool } from "@/lib/states.ts";
+
+type McpPin = components["schemas"]["McpPin"];
+
+/** Whether the tools of a server are pinned; and where they changed since, the difference, and the way to accept it. */
+export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) {
+  const params = { path: { toolboxId, instance: tool.id } };
+  const pin = useQuery(pinQuery(toolboxId, tool.id, tool.mcp?.tools_fingerprint ?? null));
+  const client = useQueryClient();
+  const settled = () =>
+    Promise.all([
+      client.invalidateQueries({ queryKey: ["toolboxes", toolboxId, "pin", tool.id] }),
+      client.invalidateQueries({ queryKey: ["toolboxes", toolboxId, "tools"] }),
+      client.invalidateQueries({ queryKey: [MCP_TOOLS, tool.id] }),
+    ]);
+  const accept = useMutation({
+    mutationFn: (fingerprint: string) =>
+      answer(api().tools.PUT("/{toolboxId}/tools/{instance}/mcp/pin", { params, body: { fingerprint } })),
+    onSettled: settled,
+  });
+  const unpin = useMutation({
+    mutationFn: () => answer(api().tools.DELETE("/{toolboxId}/tools/{instance}/mcp/pin", { params })),
+    onSettled: settled,
+  });
+  if (pin.data === undefined) {
+    return pin.isError
+      ? (
+        <ErrorPanel
+          error={pin.error}
+          title="Whether its tools are pinned could not be read"
+          retry={() => void pin.refetch()}
+        />
+      )
+      : null;
+  }
+  const { accepted, current_fingerprint: now } = pin.data;
+  const error = accept.error ?? unpin.error;
+  const held = !!accepted && !!now && accepted.fingerprint !== now;
+  const off = accepted && (
+    <Button
+      size="sm"
+      variant="ghost"
+      busy={unpin.isPending && "Unpinning…"}
+      onClick={() => unpin.mutate()}
+    >
+      Unpin
+    </Button>
+  );
+  const button = (text: string, variant: "primary" | "secondary") =>
+    now && (
+      <Button
+        size="sm"
+        variant={variant}
+        busy={accept.isPending && "Asking the server…"}
+        onClick={() => accept.mutate(now)}
+      >
+        {text}
+      </Button>
+    );
+  return (
+    <div className="grid gap-2">
+      {held
+        ? (
+          <section
+            aria-label="What changed"
+            className="grid gap-3 rounded-md border border-warn/50 bg-warn-soft p-3 text-[13px]"
+          >
+            <p className="break-words">
+              <span className="font-medium">The tools changed since you accepted them.</span>{" "}
+              Clients are held back until you accept these. A description is read by models: it may tell them what to
+              do.
+            </p>
+            <Difference of={pin.data} />
+            <div className="flex flex-wrap items-center gap-2">
+              {button("Accept these tools", "primary")}
+              {off}
+            </div>
+          </section>
+        )
+        : (
+          <div className="flex flex-wrap items-center gap-2 text-[13px] text-ink-2">
+            {accepted
+              ? (
+                <span>
+                  Pinned: {accepted.tool_count} tools, accepted <Age at={fromServer(accepted.accepted_at)} />
+                </span>
+              )
+              : <span>Not pinned: whatever the server lists is open to its clients.</span>}
+            {accepted ? off : button("Pin these tools", "secondary")}
+            {pin.data.problem && <span className="text-ink-3">It cannot be asked now: {pin.data.problem}</span>}
+          </div>
+        )}
+      {error && <ErrorPanel error={error} title="Nothing was changed" />}
+    </div>
+  );
+}
+
+function Difference({ of }: { of: McpPin }) {
+  const named = (
+    what: string,
+    tools: Record<string, unknown>[],
+    changes: (tool: Record<string, unknown>) => Change[],
+  ) => tools.map((tool) => ({ name: String(tool.name), what, changes: changes(tool) }));
+  const all = [
+    ...of.changed.map(({ name, before, after }) => ({ name, what: "changed", changes: changesOfTool(before, after) })),
+    ...named("added", of.added, (tool) => changesOfTool({}, tool)),
+    ...named("removed", of.removed, (tool) => changesOfTool(tool, {})),
+  ];
+  return (
+    <ul className="grid max-h-[60vh] gap-3 overflow-y-auto">
+      {all.map(({ name, what, changes }) => (
+        <li key={`${what} ${name}`} className="grid gap-1 rounded-md border border-line bg-surface p-3">
+          <p>
+            <span className="font-mono text-xs font-medium break-all">{inPlainSight(name)}</span>{" "}
+            <span className="text-ink-3">{what}</span>
+          </p>
+          <ChangeList changes={changes} />
+        </li>
+      ))}
+    </ul>
+  );
+}
