@@ -25,7 +25,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the caller lets programs use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in. */
+        /** What the caller lets applications use, in all toolboxes; also what is over. `POST /{toolboxId}/mcp-access` with `clientId` lets one in. */
         get: operations["list_mcp_clients"];
         put?: never;
         post?: never;
@@ -46,7 +46,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Ends at once all that a program may use for the caller. That sign-in knows it stays; supabase-js ends that by
+         * Ends at once all that an application may use for the caller. That sign-in knows it stays; supabase-js ends that by
          *     `auth.oauth.revokeGrant`.
          */
         delete: operations["revoke_mcp_client"];
@@ -62,8 +62,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The MCP servers that the caller may use, and may let programs use: those of their toolboxes, and those shared with them. */
+        /** The MCP servers that the caller may use, and may let applications use: those of their toolboxes, and those shared with them. */
         get: operations["list_mcp_servers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/{toolboxId}/mcp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public URL of all MCP servers of a toolbox as one, and what hosts of MCP clients are told of it. */
+        get: operations["mcp_of_toolbox"];
         put?: never;
         post?: never;
         delete?: never;
@@ -83,7 +100,7 @@ export interface paths {
         get: operations["list_mcp_access"];
         put?: never;
         /**
-         * Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, or to a user of the project.
+         * Gives access to one MCP server of a toolbox, or to all: by a new token, which is shown this once, to a user of the project, or to an application that acts for the caller.
          * @description What a user was given for the same servers before is replaced.
          */
         post: operations["give_mcp_access"];
@@ -283,6 +300,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/{toolboxId}/tools/{instance}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an instance was asked to run, the newest 10 versions, and how each differs from what it is asked to run now. Values of
+         *     variables and headers, commands and entry points are not told.
+         */
+        get: operations["versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/{toolboxId}/tools/{instance}/versions/{generation}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Goes back to a version: an update to its image and its whole configuration, which is a version of its own then.
+         * @description An image of a registry is asked for by the digest that was seen then, as `rollback_image` of the version says. The version that
+         *     runs stays when that one does not start.
+         */
+        post: operations["roll_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -355,6 +413,12 @@ export interface components {
              * @default null
              */
             hostAccess?: string[] | null;
+            /**
+             * Format: int32
+             * @description Stop the MCP server when nobody has used it for so many minutes, 1 to 10,080; the next call starts it. 0 is never.
+             * @default null
+             */
+            idleMinutes?: number | null;
             /**
              * @description Networks that it shares with the tools of the same toolbox that name them too, at most 8. There the tools reach each
              *     other by their container names. Without one, no other tool reaches it but through its published ports.
@@ -442,7 +506,7 @@ export interface components {
          * @description What can be wrong with a call to an edge function.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "mcp_grant_required" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "mcp_tools_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "mcp_tools_unknown" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
+        ErrorCode: "invalid_json" | "invalid_request" | "invalid_action" | "authentication_required" | "invalid_token" | "user_token_required" | "enrolment_token_invalid" | "enrolment_token_expired" | "heartbeat_key_invalid" | "secret_key_required" | "forbidden" | "anonymous_refused" | "operation_not_allowed" | "mcp_grant_required" | "route_not_found" | "toolbox_not_found" | "instance_not_found" | "version_not_kept" | "catalog_tool_not_found" | "agent_not_found" | "rollout_not_found" | "mcp_access_not_found" | "method_not_allowed" | "body_too_slow" | "operation_in_progress" | "name_taken" | "illegal_state" | "state_changed" | "toolbox_not_active" | "toolbox_ambiguous" | "enrolment_token_used" | "heartbeat_replayed" | "certificate_changed" | "mcp_tools_changed" | "version_change_in_progress" | "rollout_in_progress" | "no_previous_version" | "releases_not_configured" | "release_unknown" | "release_unavailable" | "body_too_large" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "quota_exceeded" | "internal" | "not_configured" | "agent_pin_unsupported" | "deploy_failed" | "start_failed" | "stop_failed" | "update_failed" | "delete_failed" | "redeploy_failed" | "agent_bad_response" | "agent_failed" | "agent_too_old" | "agent_unauthorized" | "agent_certificate_invalid" | "docker_failed" | "agent_store_failed" | "database_bad_response" | "backend_bad_response" | "provisioning_failed" | "provider_refused" | "ssh_no_server" | "ssh_key_exchange_failed" | "ssh_host_key_changed" | "ssh_clock_skew" | "ssh_not_admitted" | "ssh_channel_refused" | "ssh_command_refused" | "ssh_output_too_large" | "ssh_connection_lost" | "ssh_refused" | "ssh_unreachable" | "ssh_not_enrolled" | "backend_unreachable" | "agent_unreachable" | "companion_unreachable" | "toolbox_not_ready" | "agent_not_enrolled" | "mcp_tools_unknown" | "docker_unreachable" | "provider_unavailable" | "database_unreachable" | "auth_unreachable" | "backend_timeout" | "agent_timeout" | "ssh_timeout" | "docker_timeout" | "database_timeout";
         /** @description What more there is to say about an error. */
         ErrorDetails: {
             /** @default null */
@@ -509,8 +573,13 @@ export interface components {
         GrantMcpAccessRequest: {
             /** @description The tools that may be used, 100 at most; all without a list. Resources and prompts of the servers are not limited. */
             allowedTools?: string[] | null;
-            /** @description The program to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you. */
+            /** @description The application to let in for yourself, by the client id that sign-in gave it; to a server of yours or one shared with you. */
             clientId?: string | null;
+            /**
+             * Format: int32
+             * @description So many requests at once, 1 to 64; 64 without it. A stream on which a client listens is one of them.
+             */
+            concurrentRequests?: number | null;
             /**
              * Format: int64
              * @description After so many seconds it ends; without it, when it is revoked.
@@ -525,6 +594,11 @@ export interface components {
             name: string;
             /** @description Only tools that their server calls read-only (`readOnlyHint`) may be used. */
             readOnly?: boolean;
+            /**
+             * Format: int32
+             * @description So many requests a minute, 1 to 600; 600 without it.
+             */
+            requestsPerMinute?: number | null;
             /**
              * Format: uuid
              * @description The user of this project to share with; they sign in as ever.
@@ -541,7 +615,7 @@ export interface components {
             request_id: string;
             /** @description Always true; errors have the envelope. */
             success: boolean;
-            /** @description The token, a secret, shown this once; none for a user or a program. */
+            /** @description The token, a secret, shown this once; none for a user or an application. */
             token?: string | null;
             /** @description The public URL of the one instance, or of the whole toolbox; each instance of a toolbox has one of its own, too. */
             url?: string | null;
@@ -725,8 +799,13 @@ export interface components {
         McpAccessView: {
             /** @description The tools that may be used; all without a list. */
             allowed_tools?: string[] | null;
-            /** @description The program that acts for that user; none for the user. */
+            /** @description The application that acts for that user; none for the user. */
             client_id?: string | null;
+            /**
+             * Format: int32
+             * @description Requests that may be under way at once; as many as of anybody without it.
+             */
+            concurrent_requests?: number | null;
             /** @description When it was given. */
             created_at: string;
             /** @description When it ends. */
@@ -741,7 +820,7 @@ export interface components {
              * @description The one instance; every MCP server of the toolbox without one.
              */
             instance_id?: string | null;
-            /** @description What the program that used it then calls itself. */
+            /** @description What the client that used it then calls itself. */
             last_client?: string | null;
             /** @description When it was last used, to the minute. */
             last_used_at?: string | null;
@@ -749,6 +828,11 @@ export interface components {
             name: string;
             /** @description Only tools that their server calls read-only may be used. */
             read_only: boolean;
+            /**
+             * Format: int32
+             * @description Requests that may be made in a minute; as many as of anybody without it.
+             */
+            requests_per_minute?: number | null;
             /** @description When it was revoked; from then on it opens nothing. */
             revoked_at?: string | null;
             /**
@@ -838,7 +922,7 @@ export interface components {
             /** @description Always true; errors have the envelope. */
             success: boolean;
         };
-        /** @description An MCP server that a user may use, and may let programs use. */
+        /** @description An MCP server that a user may use, and may let applications use. */
         McpServerView: {
             /** @description The tools that are shared; all without a list. */
             allowed_tools?: string[] | null;
@@ -869,7 +953,7 @@ export interface components {
          * @description How an MCP server is.
          * @enum {string}
          */
-        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp";
+        McpState: "starting" | "healthy" | "degraded" | "unhealthy" | "unreachable" | "not-mcp" | "idle";
         /** @description A tool whose definition is another. */
         McpToolChange: {
             /** @description As it is now. */
@@ -878,6 +962,17 @@ export interface components {
             before: Record<string, never>;
             /** @description Its name. */
             name: string;
+        };
+        /** @description Answer of `GET /{toolboxId}/mcp`: what MCP clients need to use every MCP server of a toolbox by one URL. */
+        McpToolboxResponse: {
+            /** @description What to paste into which host for that URL, with sign-in and with a token. `TOOLBOX_MCP_TOKEN` stands where the token belongs. */
+            hosts: components["schemas"]["McpHost"][];
+            /** @description The URL, for clients anywhere; `POST /{toolboxId}/mcp-access` gives tokens for it. */
+            public_url: string;
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
         };
         /** @description Use of one tool by one client on one day. */
         McpUsage: {
@@ -1083,7 +1178,7 @@ export interface components {
         RevokeMcpClientResponse: {
             /**
              * Format: int32
-             * @description How many accesses of the program open nothing any more.
+             * @description How many accesses of the application open nothing any more.
              */
             ended: number;
             /** @description The request. */
@@ -1164,6 +1259,54 @@ export interface components {
             /** @description Version of the tool, where its catalog entry says. */
             version?: string | null;
         };
+        /** @description What an instance was asked to run at one time. */
+        ToolVersion: {
+            /** @description Id of the user, or of the toolbox whose agent it was. */
+            actor_id?: string | null;
+            /** @description Who brought it: `user`, `agent` (an update failed there), `control_plane` or `database`. */
+            actor_kind: string;
+            /** @description When it was asked for. */
+            created_at: string;
+            /** @description It is what the instance is asked to run now. */
+            current: boolean;
+            /** @description How it differs from what the instance is asked to run now. */
+            differences: components["schemas"]["VersionDifference"][];
+            /**
+             * Format: int64
+             * @description The generation that brought it: its name.
+             */
+            generation: number;
+            /** @description Image as asked for. */
+            image: string;
+            /** @description Content id of the image that it was last seen running. */
+            image_digest?: string | null;
+            /** @description When it was first seen running; none: never. */
+            ran_at?: string | null;
+            /**
+             * Format: int64
+             * @description The generation of the version that it brought back.
+             */
+            restores?: number | null;
+            /**
+             * @description What a rollback to it asks for: the image by the digest that its registry had it under, where that was seen. Otherwise it
+             *     is the same as `image`, and what that names may be another image by now.
+             */
+            rollback_image: string;
+        };
+        /** @description Answer of `GET /{toolboxId}/tools/{instance}/versions`. */
+        ToolVersionsResponse: {
+            /**
+             * Format: uuid
+             * @description The instance.
+             */
+            instance_id: string;
+            /** @description The request. */
+            request_id: string;
+            /** @description Always true; errors have the envelope. */
+            success: boolean;
+            /** @description The versions that are kept, newest first: 10 at most. The first is what the instance is asked to run now. */
+            versions: components["schemas"]["ToolVersion"][];
+        };
         /** @description What the agent knows of an instance. Times are RFC 3339 in UTC. */
         ToolView: {
             /** @description Docker's id of the container. */
@@ -1203,6 +1346,8 @@ export interface components {
             ports: components["schemas"]["PortBinding"][];
             progress?: components["schemas"]["Progress"] | null;
             reason?: components["schemas"]["Reason"] | null;
+            /** @description Digest by which its registry has that image, `sha256:…`; none where it came from no registry. */
+            registry_digest?: string | null;
             /**
              * Format: int32
              * @description Restarts by the agent since it was last deployed or started by a command.
@@ -1246,6 +1391,24 @@ export interface components {
         UpdateToolRequest: {
             /** @description What changes. */
             baseConfigOverrideJson: components["schemas"]["ConfigOverride"];
+        };
+        /**
+         * @description Where a setting is set.
+         * @enum {string}
+         */
+        VersionChange: "removed" | "added" | "changed";
+        /** @description One setting that is another one now. */
+        VersionDifference: {
+            /** @description Whether it is set in the version, and now. */
+            change: components["schemas"]["VersionChange"];
+            /** @description The setting, as `baseConfigOverrideJson` names it, such as `dockerImage`, `environmentVariables.TOKEN` or `resources.memory`. */
+            field: string;
+            /** @description The values are not told, because they may be secrets: those of variables, headers, the command and the entry point. */
+            hidden: boolean;
+            /** @description Its value now. */
+            now?: unknown;
+            /** @description Its value in the version; null when it is not set there, or not told. */
+            then?: unknown;
         };
         /**
          * @description How a machine was reached where its agent could not be.
@@ -1857,6 +2020,117 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListMcpServersResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `toolbox_not_found`: No such toolbox, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    mcp_of_toolbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpToolboxResponse"];
                 };
             };
             /** @description `invalid_request`: The request is malformed */
@@ -4693,6 +4967,334 @@ export interface operations {
             };
             /**
              * @description `stop_failed`: The instance could not be stopped
+             *
+             *     `agent_bad_response`: The agent's answer could not be understood
+             *
+             *     `agent_failed`: The agent failed
+             *
+             *     `agent_too_old`: The agent is too old; redeploy it
+             *
+             *     `agent_unauthorized`: The agent refused the toolbox's key
+             *
+             *     `agent_certificate_invalid`: What answers at the agent's address does not have the enrolled certificate; update the agent and enrol the toolbox again
+             *
+             *     `docker_failed`: Docker on the machine reported a failure
+             *
+             *     `agent_store_failed`: The agent could not store the desired state
+             *
+             *     `database_bad_response`: The database's answer could not be understood
+             */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_unreachable`: The agent cannot be reached
+             *
+             *     `toolbox_not_ready`: The toolbox has no address yet
+             *
+             *     `agent_not_enrolled`: The agent has not enrolled its certificate yet
+             *
+             *     `docker_unreachable`: Docker on the machine does not answer
+             *
+             *     `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `agent_timeout`: The agent did not answer in time
+             *
+             *     `docker_timeout`: Docker on the machine did not answer in time
+             *
+             *     `database_timeout`: The database did not answer in time
+             */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                toolboxId: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolVersionsResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    roll_back: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+                Prefer?: string | null;
+            };
+            path: {
+                toolboxId: string;
+                instance: string;
+                generation: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MutationResponse"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MutationResponse"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `toolbox_not_found`: No such toolbox, or not yours
+             *
+             *     `instance_not_found`: No such tool instance, or not yours
+             *
+             *     `version_not_kept`: This version of the tool is not kept; its list of versions says which are
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_slow`: The request body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `operation_in_progress`: Another operation on this instance is in progress
+             *
+             *     `illegal_state`: The state of the instance does not allow this
+             *
+             *     `state_changed`: The state of the instance changed meanwhile; read it and try again
+             *
+             *     `toolbox_not_active`: The toolbox is not active
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `body_too_large`: The request body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `validation_failed`: The request breaks a rule
+             *
+             *     `idempotency_key_reused`: The idempotency key was used for a different request
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             *
+             *     `agent_pin_unsupported`: The runtime of this function cannot verify the agent's certificate; it needs Deno.createHttpClient with the options caCerts and proxy
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `update_failed`: The instance could not be updated
              *
              *     `agent_bad_response`: The agent's answer could not be understood
              *
