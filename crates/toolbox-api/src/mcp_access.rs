@@ -390,7 +390,7 @@ mod tests {
         let header = encode_segment(FIRST);
         let caller = McpCaller::from_header(&header).unwrap();
         assert_eq!(caller.to_header(), header);
-        let later = encode_segment(&FIRST.replace("{", r#"{"later":1,"#));
+        let later = encode_segment(&FIRST.replace('{', r#"{"later":1,"#));
         assert_eq!(McpCaller::from_header(&later), None, "it may be a bound");
     }
 

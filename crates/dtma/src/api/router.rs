@@ -37,7 +37,9 @@ pub struct Route {
 
 /// The route of an instance's MCP endpoint.
 const MCP: &str = "/mcp/{id}";
-/// The same for clients that come through the control plane, which says who they are and what they may do. Agents that would
+/// What the tools of an instance's MCP server are, for its owner.
+const MCP_TOOLS: &str = "/tools/{id}/mcp-tools";
+/// The same as [`MCP`] for clients that come through the control plane, which says who they are and what they may do. Agents that would
 /// not hold them to it do not have this route.
 const MCP_FOR: &str = "/v1/mcp/{id}";
 /// All servers of the toolbox as one, for the same clients.
@@ -103,12 +105,6 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
         ),
         route(
             Method::GET,
-            "/tools/{id}/mcp-tools",
-            Access::Key,
-            get(mcp::tools),
-        ),
-        route(
-            Method::GET,
             "/v1/machine/status",
             Access::Key,
             get(machine::status),
@@ -149,6 +145,7 @@ fn table() -> Vec<(Route, MethodRouter<AppState>)> {
             Access::Key,
             get(machine::logs),
         ),
+        route(Method::GET, MCP_TOOLS, Access::Key, get(mcp::tools)),
         route(Method::GET, MCP, Access::Mcp, get(mcp::serve)),
         route(Method::POST, MCP, Access::Mcp, post(mcp::serve)),
         route(Method::DELETE, MCP, Access::Mcp, delete(mcp::serve)),

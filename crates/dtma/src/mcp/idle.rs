@@ -85,9 +85,10 @@ fn asks(bytes: &Bytes) -> Asks {
     };
     match (message.kind, &*message.method, &message.id) {
         (Kind::Request, "ping", Some(id)) => Asks::Ping(message.raw(id).to_owned()),
-        (Kind::Request, "subscriptions/listen", _) => Asks::Nothing,
+        (Kind::Request, "subscriptions/listen", _) | (Kind::Notification | Kind::Response, ..) => {
+            Asks::Nothing
+        }
         (Kind::Request, ..) => Asks::Call,
-        (Kind::Notification | Kind::Response, ..) => Asks::Nothing,
     }
 }
 
@@ -122,14 +123,14 @@ impl Served {
         if request.method() != Method::POST {
             return bridge.serve(request).await;
         }
-        let (head, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let (bytes, held) = match body::read(body, limit, budget).await {
             Ok(read) => read,
             Err(error) => return too_much(error),
         };
         let asks = asks(&bytes);
-        let early = reply::waits(&head.headers, &bytes);
-        let request = Request::from_parts(head, Body::from(held.carried_by(bytes)));
+        let early = reply::waits(&parts.headers, &bytes);
+        let request = Request::from_parts(parts, Body::from(held.carried_by(bytes)));
         match asks {
             Asks::Ping(id) if self.entry.published().rests => {
                 return reply::json(StatusCode::OK, rpc::result(&id, "{}"));

@@ -22,7 +22,7 @@ use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::tools::Toolset;
 
 use super::all::Granted;
-use super::{Handle, LOOK, Served, since_start};
+use super::{AnyBridge, Handle, LOOK, Served, since_start};
 
 /// What callers are told of a server that lists other tools than those that were accepted.
 pub(super) const OTHERS: &str = "its tools changed, so it is held back until its owner has seen the difference and accepts it; \
@@ -127,7 +127,7 @@ impl Handle {
                     return Err(unknown("it is still starting".to_owned()));
                 }
                 Pinned::Unheard if served.entry.published().rests => {
-                    let heard = served.bridge.as_ref().map(|bridge| bridge.memory());
+                    let heard = served.bridge.as_ref().map(AnyBridge::memory);
                     let heard = heard.and_then(|memory| memory.borrow().tools.clone());
                     if let Some(tools) = heard.filter(|_| listens) {
                         return Ok(Arc::new(tools));
