@@ -888,6 +888,11 @@ as $$
 declare
   most constant integer := 10;
 begin
+  if tg_op = 'UPDATE' and new.spec is not distinct from old.spec
+    and (new.generation = old.generation or coalesce(current_setting('toolbox.action', true), '') <> 'update')
+  then
+    return null;
+  end if;
   if tg_op = 'UPDATE' and new.generation = old.generation then
     -- The same in another form, as when its secrets are sealed anew.
     update public.account_tool_instance_versions v set spec = new.spec
@@ -911,12 +916,13 @@ begin
 end;
 $$;
 comment on function private.keep_tool_instance_version() is
-  'Keeps each spec that an instance gets as a version of it, the newest 10.';
+  'Keeps what an instance is asked to run, with each deploy and update, as a version of it; the newest 10.';
 
 create trigger keep_first_version after insert on public.account_tool_instances
   for each row execute function private.keep_tool_instance_version();
-create trigger keep_version after update of spec on public.account_tool_instances
-  for each row when (new.spec is distinct from old.spec) execute function private.keep_tool_instance_version();
+-- An update to the same may bring another image: its tag is looked up anew.
+create trigger keep_version after update of spec, generation on public.account_tool_instances
+  for each row execute function private.keep_tool_instance_version();
 
 create function private.note_restored_version(instance_id uuid, of_generation bigint, ran_on boolean) returns void
 language sql
@@ -1226,7 +1232,7 @@ comment on column public.tool_instance_events.account_tool_environment_id is 'It
 comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
 comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
 comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
-comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, tools_pinned, tools_accepted, tools_unpinned, or the SQL command of a write outside the RPCs.';
 comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
 comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
 comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';
@@ -2414,8 +2420,17 @@ declare
   rollout public.rollouts;
 begin
   perform private.require_keys(p, 'user_id', 'version', 'wave_size');
-  -- In the order of the list; without one, the oldest first.
-  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
+  -- In the order of the list; without one, the oldest first. Of the fleet those come last that an earlier rollout of this version
+  -- failed at: one machine that refuses it does not keep it from all others.
+  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by
+    array_position(asked, e.id),
+    fleet and exists (
+      select from public.rollouts r
+      where r.is_fleet and r.version = p ->> 'version'
+        and r.toolboxes @> jsonb_build_array(jsonb_build_object('id', e.id, 'state', 'failed'))
+    ),
+    e.created_at, e.id
+  )
   into chosen
   from public.account_tool_environments e
   where (fleet or e.user_id = of_user) and (asked is null or e.id = any (asked))
@@ -4115,7 +4130,7 @@ grant execute on function public.record_heartbeat to service_role;
 create table private.removed_toolboxes (
   toolbox_id uuid primary key,
   removed_at timestamptz not null default clock_timestamp(),
-  user_id uuid,
+  user_id uuid references auth.users (id) on delete set null,
   ordered_at timestamptz
 );
 create index removed_toolboxes_user_id_idx on private.removed_toolboxes (user_id, ordered_at);
@@ -4825,6 +4840,13 @@ begin
     -- Each deployment names one.
     entry.default_spec := entry.default_spec - 'image';
   end if;
+  -- Of two who write it, the second waits, and is told what the first did.
+  if entry.updated_at is not null and not exists (
+    select from (select c.updated_at from public.tool_catalog c where c.id = (p ->> 'catalog_id')::uuid for update) was
+    where was.updated_at = entry.updated_at
+  ) then
+    return jsonb_build_object('outcome', 'changed_since');
+  end if;
   if exists (select from public.tool_catalog c where c.name = entry.name and c.id <> (p ->> 'catalog_id')::uuid) then
     return jsonb_build_object('outcome', 'name_taken');
   end if;
@@ -4850,7 +4872,7 @@ begin
 end;
 $$;
 comment on function public.put_catalog_entry is
-  'Makes the entry catalog_id of the catalog, or writes all of it anew. Tools that were deployed from it stay as they are. Answers {outcome}: put with is_new, or name_taken. Whether default_spec is one that agents take, the caller has found out.';
+  'Makes the entry catalog_id of the catalog, or writes all of it anew. Tools that were deployed from it stay as they are. Answers {outcome}: put with is_new, name_taken, or changed_since when it has another updated_at than the given one. Whether default_spec is one that agents take, the caller has found out.';
 
 create function public.delete_catalog_entry(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5481,7 +5503,7 @@ begin
       return;
     end if;
   end if;
-  -- A program may do no more than the user for whom it acts.
+  -- An application may do no more than the user for whom it acts.
   if client is not null then
     share := access;
     select * into access from public.mcp_access a
@@ -5507,7 +5529,7 @@ begin
 end;
 $$;
 comment on function private.open_mcp_access is
-  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, by which access and within which limits; an owner needs none.';
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the application (client) that acts for them, by which access and within which limits; an owner needs none.';
 
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5520,7 +5542,7 @@ declare
   owner constant uuid := p ->> 'owner_id';
   instance constant uuid := p ->> 'instance_id';
   client constant text := p ->> 'client_id';
-  -- A program acts for who lets it in.
+  -- An application acts for who lets it in.
   grantee constant uuid := case when client is null then p ->> 'user_id' else p ->> 'owner_id' end;
   given public.mcp_access;
 begin
@@ -5597,7 +5619,7 @@ begin
 end;
 $$;
 comment on function public.revoke_mcp_access is
-  'Ends an access to a toolbox of the owner, or of a program that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+  'Ends an access to a toolbox of the owner, or of an application that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
 
 create function public.revoke_mcp_client(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5614,7 +5636,7 @@ begin
   return jsonb_build_object('ended', ended);
 end;
 $$;
-comment on function public.revoke_mcp_client is 'Ends at once all that a program may use for a user. Answers {ended}: how many accesses that were.';
+comment on function public.revoke_mcp_client is 'Ends at once all that an application may use for a user. Answers {ended}: how many accesses that were.';
 
 create function public.list_mcp_servers(p jsonb) returns jsonb
 language plpgsql security definer stable
@@ -5645,7 +5667,7 @@ begin
 end;
 $$;
 comment on function public.list_mcp_servers is
-  'The MCP servers that a user may use and may let programs use: those of their toolboxes, and those shared with them, with what of them is shared.';
+  'The MCP servers that a user may use and may let applications use: those of their toolboxes, and those shared with them, with what of them is shared.';
 
 create function public.find_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5712,7 +5734,7 @@ begin
 end;
 $$;
 comment on function public.find_mcp_access is
-  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of an application that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -5777,7 +5799,7 @@ begin
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
     'pins', (
       select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
-      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and i.mcp_pinned_fingerprint is not null
     ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,

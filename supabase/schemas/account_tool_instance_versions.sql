@@ -32,6 +32,11 @@ as $$
 declare
   most constant integer := 10;
 begin
+  if tg_op = 'UPDATE' and new.spec is not distinct from old.spec
+    and (new.generation = old.generation or coalesce(current_setting('toolbox.action', true), '') <> 'update')
+  then
+    return null;
+  end if;
   if tg_op = 'UPDATE' and new.generation = old.generation then
     -- The same in another form, as when its secrets are sealed anew.
     update public.account_tool_instance_versions v set spec = new.spec
@@ -55,12 +60,13 @@ begin
 end;
 $$;
 comment on function private.keep_tool_instance_version() is
-  'Keeps each spec that an instance gets as a version of it, the newest 10.';
+  'Keeps what an instance is asked to run, with each deploy and update, as a version of it; the newest 10.';
 
 create trigger keep_first_version after insert on public.account_tool_instances
   for each row execute function private.keep_tool_instance_version();
-create trigger keep_version after update of spec on public.account_tool_instances
-  for each row when (new.spec is distinct from old.spec) execute function private.keep_tool_instance_version();
+-- An update to the same may bring another image: its tag is looked up anew.
+create trigger keep_version after update of spec, generation on public.account_tool_instances
+  for each row execute function private.keep_tool_instance_version();
 
 create function private.note_restored_version(instance_id uuid, of_generation bigint, ran_on boolean) returns void
 language sql

@@ -146,7 +146,7 @@ comment on column public.tool_instance_events.account_tool_environment_id is 'It
 comment on column public.tool_instance_events.occurred_at is 'Clock time, so that steps of one transaction differ.';
 comment on column public.tool_instance_events.actor_kind is 'user, agent (DTMA reported it), control_plane, or database (a write outside the RPCs).';
 comment on column public.tool_instance_events.actor_id is 'User id, or toolbox id of the agent.';
-comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, or the SQL command of a write outside the RPCs.';
+comment on column public.tool_instance_events.action is 'Operation, observe, lease_expired, superseded, tools_pinned, tools_accepted, tools_unpinned, or the SQL command of a write outside the RPCs.';
 comment on column public.tool_instance_events.from_status is 'Null when the instance was created.';
 comment on column public.tool_instance_events.to_status is 'Null when the row was removed.';
 comment on column public.tool_instance_events.reason_code is 'Stable code when there is a reason.';

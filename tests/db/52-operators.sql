@@ -97,6 +97,24 @@ select is(stop_rollout(jsonb_build_object('rollout_id', id, 'is_fleet', true, 'u
 from rollouts where not is_fleet;
 select is(tests.fleet() #>> '{rollouts,0,reason,message}', 'An operator stopped it; toolboxes that were asked already go on', 'operators read it with the fleet');
 select is(jsonb_array_length(tests.fleet() -> 'rollouts'), 1, 'and no user''s');
+-- The owner's refused it; the stranger's reports too by now, and is younger.
+create function tests.order_of(version text) returns text language plpgsql as $$
+declare
+  names text;
+begin
+  update rollouts set leased_until = now() - interval '1 second';
+  update account_tool_environments set status = 'active', dtma_last_known_version = '1.0.0'
+  where id in ('e0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000002');
+  select string_agg(t ->> 'name', ', ' order by place) into names
+  from jsonb_array_elements(tests.roll(jsonb_build_object('version', version)) #> '{rollout,toolboxes}') with ordinality as a (t, place)
+  where t ->> 'id' in ('e0000000-0000-4000-8000-000000000001', 'e0000000-0000-4000-8000-000000000002');
+  update rollouts set state = 'stopped', ended_at = now(), reason = '{"code": "x", "message": "x"}' where is_fleet and state = 'running';
+  return names;
+end;
+$$;
+update rollouts set toolboxes = jsonb_set(toolboxes, '{0,state}', '"failed"') where is_fleet;
+select is(tests.order_of('3.0.0'), 'owner''s, stranger''s', 'the oldest comes first');
+select is(tests.order_of('2.0.0'), 'stranger''s, owner''s', 'but after the others where it failed at this version before');
 update rollouts set leased_until = now();
 select is(jsonb_array_length(tests.roll('{"toolbox_ids": ["e0000000-0000-4000-8000-000000000002", "e0000000-0000-4000-8000-000000000001"]}') #> '{rollout,toolboxes}'), 2,
   'those that are named are asked, silent or not');
@@ -121,6 +139,9 @@ select is(tests.entry('{"status": "archived"}') ->> 'outcome', 'put', 'archived'
 select is(tests.offered(), '0 rows', 'then users do not find it');
 select is(tests.entry('{"is_public": false}') ->> 'outcome', 'put', 'or hidden');
 select is(tests.offered(), '0 rows', 'nor then');
+select is(tests.entry('{"updated_at": "2026-01-01T00:00:00Z"}'), '{"outcome": "changed_since"}', 'who read it before it was changed changes nothing');
+select is(tests.offered(), '0 rows', 'and does not show it again');
+select is(tests.entry(jsonb_build_object('updated_at', updated_at, 'is_public', false)) ->> 'outcome', 'put', 'who read it as it is does') from tool_catalog where tool_name = 'weather';
 select is(entry ->> 'tools', '0', 'operators do') from jsonb_array_elements(get_catalog('{}') -> 'entries') entry where entry ->> 'name' = 'Weather';
 select is(tests.entry('{"catalog_id": "f5000000-0000-4000-8000-000000000002"}'), '{"outcome": "name_taken"}', 'a name is one entry''s');
 select throws_ok($$ select tests.entry('{"tool_name": "Weather!"}') $$, '23514', null, 'the rules of the table hold');
@@ -174,7 +195,7 @@ select throws_ok($$ select tests.quota('{"toolboxes": -1}') $$, '23514', null, '
 
 -- What they did
 select results_eq('select kind, count(*) from private.operator_events where actor_id::text like ''d%'' and request_id = ''req-op'' group by 1 order by 1',
-  $$ values ('agent_version_set', 1::bigint), ('entry_deleted', 1), ('entry_put', 4), ('quota_set', 4), ('rollout_begun', 2) $$, 'is kept');
+  $$ values ('agent_version_set', 1::bigint), ('entry_deleted', 1), ('entry_put', 5), ('quota_set', 4), ('rollout_begun', 4) $$, 'is kept');
 update private.operator_events set occurred_at = now() - interval '91 days' where kind = 'entry_put';
 select private.delete_old_toolbox_events() \g /dev/null
 select is_empty('select from private.operator_events where kind = ''entry_put''', 'as long as other history');

@@ -68,9 +68,15 @@ select results_eq('select count(*), max(generation) from account_tool_instance_v
 select is(spec, (tests.instance()).spec, 'its newest one is sealed with it') from account_tool_instance_versions where generation = 6;
 select throws_ok($$ update account_tool_instance_versions set spec = '{"image": "x:1", "env": {"TOKEN": "SECRET"}}' where generation = 1 $$, '23514', null, 'a value out of its envelope is refused');
 
+-- An update to the same: the tag may have moved.
+select is(tests.update_to((tests.instance()).spec), 'started', 'an update that changes nothing begins');
+select tests.runs('{"image_digest": "sha256:moved"}') \g /dev/null
+select results_eq('select tests.versions() limit 2', array['7 ghcr.io/x/y:1.2 sha256:moved ran user', '6 ghcr.io/x/y:1.2 sha256:1 ran user restores 1'],
+  'it is a version, and the one before keeps the image that ran');
+
 -- The newest 10.
 select tests.update_to(jsonb_build_object('image', 'many:' || n), '{"preempts": ["update"], "expected_status": null}') from generate_series(1, 12) n \g /dev/null
-select results_eq('select count(*), min(generation), max(generation) from account_tool_instance_versions', 'values (10::bigint, 9::bigint, 18::bigint)', 'the newest 10 are kept');
+select results_eq('select count(*), min(generation), max(generation) from account_tool_instance_versions', 'values (10::bigint, 10::bigint, 19::bigint)', 'the newest 10 are kept');
 
 -- Who reads them.
 select is(tests.try('owner', 'select generation, image, image_digest, registry_digest, ran_at, restores, actor_kind, actor_id, created_at from account_tool_instance_versions'), '10 rows', 'owners read theirs');

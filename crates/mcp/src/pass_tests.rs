@@ -456,5 +456,6 @@ fn pins_are_told_to_the_agent_and_one_that_cannot_compare_lets_nobody_in() {
     assert!(seen.text.contains("pinned"), "{}", seen.text);
     world.find(access());
     let seen = world.ask("POST", Some(&token()), &[]);
-    assert_eq!(code(&seen), (502, "agent_failed"));
+    assert_eq!(code(&seen), (502, "agent_too_old"));
+    assert!(!seen.text.contains("pinned"), "{}", seen.text);
 }

@@ -23,7 +23,8 @@ pub(crate) fn problems(entry: &CatalogEntryRequest) -> Vec<FieldError> {
         ("version", Some(&entry.version), 64),
     ];
     for (field, text, most) in texts {
-        let is_short = |text: &String| text.len() <= most && !text.contains(char::is_control);
+        let is_odd = |c: char| c.is_control() && !(c == '\n' && field == "description");
+        let is_short = |text: &String| text.len() <= most && !text.contains(is_odd);
         if !text.is_none_or(is_short) {
             let rule = format!("expected at most {most} bytes without control characters");
             errors.push(error(field, "invalid", &rule));

@@ -7,7 +7,7 @@ use toolbox_api::operators::{
 };
 use toolbox_api::problem::FieldError;
 use toolbox_api::rollout::{MAX_WAVE, Rollout};
-use toolbox_clients::supabase::operators::{ByOperator, EntryDeleted};
+use toolbox_clients::supabase::operators::{ByOperator, EntryDeleted, EntryPut};
 use toolbox_clients::supabase::rollouts::{BeginRollout, RolloutBegun};
 use toolbox_domain::ids::{CatalogToolId, RolloutId, ToolboxId, UserId};
 use toolbox_domain::machine_operation::AgentVersion;
@@ -170,10 +170,15 @@ async fn put_entry(cx: &RequestContext) -> Result<Reply, ApiError> {
     }
     let supabase = &cx.state.supabase;
     match supabase.put_catalog_entry(by(cx)?, entry, &body).await? {
-        Some(is_new) => Ok(Reply::new(if is_new { 201 } else { 204 }, Body::Empty)),
-        None => Err(ApiError::with_message(
+        EntryPut::Made => Ok(Reply::new(201, Body::Empty)),
+        EntryPut::Changed => Ok(Reply::new(204, Body::Empty)),
+        EntryPut::NameTaken => Err(ApiError::with_message(
             ErrorCode::NameTaken,
             "Another entry of the catalog has this name",
+        )),
+        EntryPut::ChangedSince => Err(ApiError::with_message(
+            ErrorCode::StateChanged,
+            "Somebody changed this entry since you read it; read it again, then make your change",
         )),
     }
 }

@@ -320,11 +320,14 @@ fn an_entry_is_written_when_it_can_be_deployed() {
         before,
         "nothing was written"
     );
-    world.rpc("put_catalog_entry", json!({"outcome": "name_taken"}));
-    assert_eq!(
-        world.ask("PUT", &path, Some(&entry())).refusal(),
-        (409, "name_taken")
-    );
+    for (outcome, code) in [
+        ("name_taken", "name_taken"),
+        ("changed_since", "state_changed"),
+    ] {
+        world.rpc("put_catalog_entry", json!({ "outcome": outcome }));
+        let seen = world.ask("PUT", &path, Some(&entry()));
+        assert_eq!(seen.refusal(), (409, code), "{}", seen.text);
+    }
 }
 
 #[test]

@@ -167,6 +167,9 @@ pub struct CatalogEntryRequest {
     /// Version of this entry, not of the image.
     #[serde(default = "first")]
     pub version: String,
+    /// `updated_at` of the entry as it was read: one that was changed since is left as it is (`state_changed`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
 }
 
 fn mcp() -> String {

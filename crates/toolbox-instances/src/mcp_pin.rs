@@ -13,6 +13,9 @@ use toolbox_domain::ids::ToolboxId;
 use crate::find::Target;
 use crate::{Instances, UserRequest};
 
+/// Said where fingerprints differ and nothing that is shown does.
+const UNSEEN: &str = "The tools differ in what is not shown: a secret in a definition, or a field that stands there twice";
+
 impl Instances {
     /// What was accepted, and what differs.
     pub async fn mcp_pin(
@@ -24,7 +27,18 @@ impl Instances {
         let (toolbox, row) = self.find_server(request, toolbox_id, target).await?;
         let accepted = self.accepted(request, &toolbox, &row).await?;
         match self.listed(request, &toolbox, &row).await {
-            Ok(now) => compared(accepted.as_ref(), Some(&now)),
+            Ok(now) => {
+                let mut pin = compared(accepted.as_ref(), Some(&now))?;
+                let differs = accepted.is_some_and(|row| row.fingerprint != now.fingerprint);
+                if differs
+                    && pin.added.is_empty()
+                    && pin.removed.is_empty()
+                    && pin.changed.is_empty()
+                {
+                    pin.problem = Some(UNSEEN.to_owned());
+                }
+                Ok(pin)
+            }
             Err(error) => Ok(McpPin {
                 problem: Some(error.message().to_owned()),
                 ..compared(accepted.as_ref(), None)?

@@ -374,7 +374,7 @@ fn conclude(rollout: &mut Rollout) {
         rollout.reason = Some(RolloutReason {
             code: failed.code.clone().unwrap_or_default(),
             message: format!(
-                "Toolbox \"{}\": {message}. No further toolbox is asked. Mend this one (GET /{}/diagnose says how), and begin again: those that run the version are passed by",
+                "Toolbox \"{}\": {message}. No further toolbox is asked. Mend this one (GET /{}/diagnose tells its owner how), and begin again: those that run the version are passed by",
                 failed.name, failed.id
             ),
             toolbox_id: Some(failed.id),

@@ -59,7 +59,13 @@ impl Redactor {
         match value {
             Value::String(text) => *text = self.hide(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.hide_in(field)),
+            Value::Object(fields) => {
+                let hidden = std::mem::take(fields).into_iter().map(|(name, mut field)| {
+                    self.hide_in(&mut field);
+                    (self.hide(&name), field)
+                });
+                *fields = hidden.collect();
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }

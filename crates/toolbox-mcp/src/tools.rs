@@ -1,8 +1,10 @@
 //! A list of tools: its fingerprint, and what differs between two.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -35,7 +37,7 @@ pub enum ListError {
 }
 
 /// What is remembered of a server's tools. Kept durably, a difference is seen across restarts too.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Toolset {
     // Digest of description and schemas by name.
     tools: BTreeMap<String, String>,
@@ -46,6 +48,15 @@ pub struct Toolset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<String>>,
 }
+
+/// How their entries are written does not count: some servers write them anew each time.
+impl PartialEq for Toolset {
+    fn eq(&self, other: &Self) -> bool {
+        self.tools == other.tools && self.read_only == other.read_only
+    }
+}
+
+impl Eq for Toolset {}
 
 /// One page of a `tools/list` result.
 #[derive(Debug)]
@@ -198,7 +209,8 @@ impl Tool {
         let name = lenient::read(named.name.get())?;
         let mut digest = Sha256::new();
         let tool: Option<Value> = lenient::read(entry);
-        if let Some(tool) = &tool {
+        let plain = tool.as_ref().filter(|_| is_plain(entry));
+        if let Some(tool) = plain {
             for field in FIELDS {
                 digest.update(field);
                 canonical(tool.get(field).unwrap_or(&Value::Null), &mut digest);
@@ -212,6 +224,44 @@ impl Tool {
             digest: hex(&digest.finalize()),
             is_read_only: tool.is_some_and(|tool| tool["annotations"]["readOnlyHint"] == true),
         })
+    }
+}
+
+/// Whether every client reads the same in an entry: what counts of it stands there once. Some parsers take the first of two fields,
+/// some the last, and some do not tell the case of letters apart.
+fn is_plain(entry: &str) -> bool {
+    let Some(Keys(keys)) = lenient::read(entry) else {
+        return false;
+    };
+    ["name"].iter().chain(&FIELDS).all(|field| {
+        let upper = field.to_uppercase();
+        let mut same = keys.iter().filter(|key| key.to_uppercase() == upper);
+        same.next().is_none_or(|key| key == field) && same.next().is_none()
+    })
+}
+
+/// The keys of an object as they stand there, with those that stand there twice.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Each)
     }
 }
 
@@ -298,6 +348,15 @@ mod tests {
             (json!({"title": "b"}), false),
         ] {
             assert_eq!(one.lists(&entry.to_string()), is_listed, "{entry}");
+        }
+        // What some parsers read where others read what was accepted.
+        for entry in [
+            r#"{"name":"b","Description":"other"}"#,
+            r#"{"name":"b","de\u017fcription":"other"}"#,
+            r#"{"name":"b","description":"other","description":null}"#,
+            r#"{"name":"b","Name":"c"}"#,
+        ] {
+            assert!(!one.lists(entry), "{entry}");
         }
         let kept = definition(r#"{"name":"b","_meta":{},"title":"half \ud83d","icons":[]}"#);
         let wanted = json!({"name": "b", "title": "half \u{fffd}"});

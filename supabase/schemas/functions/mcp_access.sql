@@ -53,7 +53,7 @@ begin
       return;
     end if;
   end if;
-  -- A program may do no more than the user for whom it acts.
+  -- An application may do no more than the user for whom it acts.
   if client is not null then
     share := access;
     select * into access from public.mcp_access a
@@ -79,7 +79,7 @@ begin
 end;
 $$;
 comment on function private.open_mcp_access is
-  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the program (client) that acts for them, by which access and within which limits; an owner needs none.';
+  'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the application (client) that acts for them, by which access and within which limits; an owner needs none.';
 
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -92,7 +92,7 @@ declare
   owner constant uuid := p ->> 'owner_id';
   instance constant uuid := p ->> 'instance_id';
   client constant text := p ->> 'client_id';
-  -- A program acts for who lets it in.
+  -- An application acts for who lets it in.
   grantee constant uuid := case when client is null then p ->> 'user_id' else p ->> 'owner_id' end;
   given public.mcp_access;
 begin
@@ -169,7 +169,7 @@ begin
 end;
 $$;
 comment on function public.revoke_mcp_access is
-  'Ends an access to a toolbox of the owner, or of a program that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
+  'Ends an access to a toolbox of the owner, or of an application that the caller let in, at once; one that was revoked stays so. Answers {outcome}: revoked with the access, or not_found.';
 
 create function public.revoke_mcp_client(p jsonb) returns jsonb
 language plpgsql security definer
@@ -186,7 +186,7 @@ begin
   return jsonb_build_object('ended', ended);
 end;
 $$;
-comment on function public.revoke_mcp_client is 'Ends at once all that a program may use for a user. Answers {ended}: how many accesses that were.';
+comment on function public.revoke_mcp_client is 'Ends at once all that an application may use for a user. Answers {ended}: how many accesses that were.';
 
 create function public.list_mcp_servers(p jsonb) returns jsonb
 language plpgsql security definer stable
@@ -217,7 +217,7 @@ begin
 end;
 $$;
 comment on function public.list_mcp_servers is
-  'The MCP servers that a user may use and may let programs use: those of their toolboxes, and those shared with them, with what of them is shared.';
+  'The MCP servers that a user may use and may let applications use: those of their toolboxes, and those shared with them, with what of them is shared.';
 
 create function public.find_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -284,7 +284,7 @@ begin
 end;
 $$;
 comment on function public.find_mcp_access is
-  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of a program that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
+  'Decides, for one request to an MCP server, whether the holder of a token (token_hash) or a user (user_id, with the client_id of an application that acts for them) may use the instance, and how. Answers {outcome}: access with who calls, which tools, within which limits, the instance, and where its machine is; token_unknown, also where it was revoked; token_expired; no_access.';
 
 create function public.find_mcp_toolbox_access(p jsonb) returns jsonb
 language plpgsql security definer
@@ -349,7 +349,7 @@ begin
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
     'pins', (
       select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
-      where i.account_tool_environment_id = toolbox.id and i.mcp_pinned_fingerprint is not null
+      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and i.mcp_pinned_fingerprint is not null
     ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,

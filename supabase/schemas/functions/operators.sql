@@ -105,6 +105,13 @@ begin
     -- Each deployment names one.
     entry.default_spec := entry.default_spec - 'image';
   end if;
+  -- Of two who write it, the second waits, and is told what the first did.
+  if entry.updated_at is not null and not exists (
+    select from (select c.updated_at from public.tool_catalog c where c.id = (p ->> 'catalog_id')::uuid for update) was
+    where was.updated_at = entry.updated_at
+  ) then
+    return jsonb_build_object('outcome', 'changed_since');
+  end if;
   if exists (select from public.tool_catalog c where c.name = entry.name and c.id <> (p ->> 'catalog_id')::uuid) then
     return jsonb_build_object('outcome', 'name_taken');
   end if;
@@ -130,7 +137,7 @@ begin
 end;
 $$;
 comment on function public.put_catalog_entry is
-  'Makes the entry catalog_id of the catalog, or writes all of it anew. Tools that were deployed from it stay as they are. Answers {outcome}: put with is_new, or name_taken. Whether default_spec is one that agents take, the caller has found out.';
+  'Makes the entry catalog_id of the catalog, or writes all of it anew. Tools that were deployed from it stay as they are. Answers {outcome}: put with is_new, name_taken, or changed_since when it has another updated_at than the given one. Whether default_spec is one that agents take, the caller has found out.';
 
 create function public.delete_catalog_entry(p jsonb) returns jsonb
 language plpgsql security definer

@@ -5,7 +5,7 @@
 create table private.removed_toolboxes (
   toolbox_id uuid primary key,
   removed_at timestamptz not null default clock_timestamp(),
-  user_id uuid,
+  user_id uuid references auth.users (id) on delete set null,
   ordered_at timestamptz
 );
 create index removed_toolboxes_user_id_idx on private.removed_toolboxes (user_id, ordered_at);

@@ -17,8 +17,17 @@ declare
   rollout public.rollouts;
 begin
   perform private.require_keys(p, 'user_id', 'version', 'wave_size');
-  -- In the order of the list; without one, the oldest first.
-  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by array_position(asked, e.id), e.created_at, e.id)
+  -- In the order of the list; without one, the oldest first. Of the fleet those come last that an earlier rollout of this version
+  -- failed at: one machine that refuses it does not keep it from all others.
+  select jsonb_agg(jsonb_build_object('id', e.id, 'name', e.name, 'state', 'waiting') order by
+    array_position(asked, e.id),
+    fleet and exists (
+      select from public.rollouts r
+      where r.is_fleet and r.version = p ->> 'version'
+        and r.toolboxes @> jsonb_build_array(jsonb_build_object('id', e.id, 'state', 'failed'))
+    ),
+    e.created_at, e.id
+  )
   into chosen
   from public.account_tool_environments e
   where (fleet or e.user_id = of_user) and (asked is null or e.id = any (asked))

@@ -25,7 +25,7 @@ use super::{Handle, Served, since_start};
 pub(super) struct Granted {
     handle: Handle,
     allowed: Arc<BTreeMap<ToolInstanceId, One>>,
-    /// What the program that calls calls itself.
+    /// What the client calls itself.
     client: Arc<str>,
 }
 
@@ -113,11 +113,14 @@ impl Servers for Granted {
 
     fn listed(&self, id: Uuid) -> Option<Vec<String>> {
         let id = ToolInstanceId::from(id);
-        let allowed = &self.allowed.get(&id)?.allowed;
+        let One { allowed, pin } = self.allowed.get(&id)?;
         let memory = self.handle.find(id)?.bridge?.memory();
         let memory = memory.borrow();
-        let entries = memory.tools.as_ref()?.entries()?.iter();
-        let seen = entries.filter(|entry| allowed.is_all() || allowed.may_see(entry));
+        let tools = memory.tools.as_ref()?;
+        // An entry may be another than the one of its name that counts.
+        let seen = tools.entries()?.iter().filter(|entry| {
+            (allowed.is_all() || allowed.may_see(entry)) && (pin.is_none() || tools.lists(entry))
+        });
         Some(seen.cloned().collect())
     }
 

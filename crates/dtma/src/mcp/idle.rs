@@ -17,7 +17,7 @@ use toolbox_mcp::rpc::{self, Kind, Malformed, Message};
 use toolbox_mcp::wire::body::{self, Budget};
 use toolbox_mcp::wire::reply;
 
-use super::{AnyBridge, Served};
+use super::Served;
 use crate::instances::Use;
 use crate::instances::rest::InUse;
 
@@ -111,17 +111,20 @@ impl Served {
         health
     }
 
-    /// Passes a request to the server; one that only the server can answer waits until it is started.
-    pub(super) async fn serve(
+    /// Passes a request on; one that only the server can answer waits until it is started.
+    pub(super) async fn serve<F>(
         self,
         idle: Arc<Idle>,
-        bridge: AnyBridge,
         request: Request<Body>,
         limit: usize,
         budget: &Budget,
-    ) -> Response<Body> {
+        pass: impl FnOnce(Request<Body>) -> F + Send + 'static,
+    ) -> Response<Body>
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         if request.method() != Method::POST {
-            return bridge.serve(request).await;
+            return pass(request).await;
         }
         let (parts, body) = request.into_parts();
         let (bytes, held) = match body::read(body, limit, budget).await {
@@ -135,17 +138,17 @@ impl Served {
             Asks::Ping(id) if self.entry.published().rests => {
                 return reply::json(StatusCode::OK, rpc::result(&id, "{}"));
             }
-            Asks::Ping(_) | Asks::Nothing => return bridge.serve(request).await,
+            Asks::Ping(_) | Asks::Nothing => return pass(request).await,
             Asks::Call => {}
         }
         let in_use = idle.usage.begin();
         if self.is_ready() {
-            return until_read(bridge.serve(request).await, in_use);
+            return until_read(pass(request).await, in_use);
         }
         let answer = async move {
             // What still keeps it from answering then, the bridge says.
             let _ = tokio::time::timeout(idle.ready, self.started()).await;
-            until_read(bridge.serve(request).await, in_use)
+            until_read(pass(request).await, in_use)
         };
         match early {
             Some(id) => reply::in_time(Box::pin(answer), id, limit).await,

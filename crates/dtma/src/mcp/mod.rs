@@ -113,6 +113,15 @@ struct Served {
     idle: Option<Arc<Idle>>,
 }
 
+/// What is known of who calls a server.
+struct Caller {
+    allowed: Allowed,
+    /// The fingerprint of the tools that the server's owner accepted, where they are pinned.
+    pin: Option<String>,
+    /// Who counts what is called.
+    told: Told,
+}
+
 /// The health of a server that nothing bridges.
 fn unbridged(transport: McpTransport) -> McpHealth {
     let now = OffsetDateTime::now_utc();
@@ -294,15 +303,45 @@ impl Handle {
         id: ToolInstanceId,
         bridge: &AnyBridge,
         request: Request<Body>,
-        mut allowed: Allowed,
+        allowed: Allowed,
         pin: Option<&str>,
         client: &str,
     ) -> Response<Body> {
         let limit = Limits::default().message_bytes;
+        let told = self.counting(id, bridge, client);
+        let caller = Caller {
+            allowed,
+            pin: pin.map(str::to_owned),
+            told,
+        };
+        let served = self.find(id);
+        let idle = served.and_then(|served| Some((served.idle.clone()?, served)));
+        let (handle, bridge) = (self.clone(), bridge.clone());
+        let pass = move |request| handle.pass(id, bridge, request, caller);
+        match idle {
+            // What a server lists is asked after its start.
+            Some((idle, served)) => served.serve(idle, request, limit, &self.budget, pass).await,
+            None => pass(request).await,
+        }
+    }
+
+    /// Passes a request to a server that is started.
+    async fn pass(
+        self,
+        id: ToolInstanceId,
+        bridge: AnyBridge,
+        request: Request<Body>,
+        caller: Caller,
+    ) -> Response<Body> {
+        let Caller {
+            mut allowed,
+            pin,
+            told,
+        } = caller;
+        let limit = Limits::default().message_bytes;
         // Whoever is held back may still end a session.
         if let Some(pin) = pin.filter(|_| request.method() != Method::DELETE) {
-            let listens = request.method() == Method::GET;
-            match self.accepted(id, pin, listens).await {
+            match self.accepted(id, &pin).await {
                 Ok(tools) => {
                     let bridge = bridge.clone();
                     allowed.known = Some(tools);
@@ -314,18 +353,7 @@ impl Handle {
                 }
             }
         }
-        let told = self.counting(id, bridge, client);
-        let served = self.find(id);
-        let idle = served.and_then(|served| Some((served.idle.clone()?, served)));
-        let serve = async |request| match idle {
-            Some((idle, served)) => {
-                let bridge = bridge.clone();
-                served
-                    .serve(idle, bridge, request, limit, &self.budget)
-                    .await
-            }
-            None => bridge.serve(request).await,
-        };
+        let serve = |request| bridge.serve(request);
         if allowed.is_all() {
             return meter::measured(request, limit, &self.budget, told, serve).await;
         }

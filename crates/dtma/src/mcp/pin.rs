@@ -17,16 +17,18 @@ use toolbox_api::mcp::McpState;
 use toolbox_api::mcp_access::McpGrant;
 use toolbox_api::mcp_pin::McpTools;
 use toolbox_domain::ids::ToolInstanceId;
-use toolbox_mcp::limits::Limits;
 use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::tools::Toolset;
 
 use super::all::Granted;
-use super::{AnyBridge, Handle, LOOK, Served, since_start};
+use super::{Handle, LOOK, Served, since_start};
 
 /// What callers are told of a server that lists other tools than those that were accepted.
 pub(super) const OTHERS: &str = "its tools changed, so it is held back until its owner has seen the difference and accepts it; \
 the console shows it on the page Tools of the server";
+
+/// How long somebody waits until a server that was just started has told its tools. Nothing is sent meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the tools that a server lists stand to those that were accepted.
 pub(super) enum Pinned {
@@ -58,21 +60,14 @@ impl Pinned {
         let Some(bridge) = &served.bridge else {
             return Self::Unknown(health.evidence);
         };
-        if served.entry.published().rests {
-            // It is started before anybody comes in, and heard then.
-            let memory = bridge.memory();
-            let memory = memory.borrow();
-            let tools = memory.tools.as_ref();
-            let is_other = tools.is_some_and(|tools| tools.fingerprint() != pin);
-            return if is_other {
-                Self::Others
-            } else {
-                Self::Unheard
-            };
-        }
+        // A call starts one that is idle before it comes here. Who only listens is told nothing by it.
+        let rests = served.entry.published().rests;
         let time = |text: Option<&str>| OffsetDateTime::parse(text?, &Rfc3339).ok();
         let started = time(view.started_at.as_deref());
-        if started.is_some() && time(health.last_success_at.as_deref()) >= started {
+        let is_heard = view.phase == Phase::Running
+            && started.is_some()
+            && time(health.last_success_at.as_deref()) >= started;
+        if rests || is_heard {
             let memory = bridge.memory();
             let memory = memory.borrow();
             let tools = memory.tools.as_ref();
@@ -81,7 +76,7 @@ impl Pinned {
                 None => Self::Others,
             };
         }
-        if health.state == McpState::Starting || started.is_none() {
+        if health.state == McpState::Starting || view.phase != Phase::Running {
             Self::Unheard
         } else {
             Self::Unknown(health.evidence)
@@ -90,13 +85,11 @@ impl Pinned {
 }
 
 impl Handle {
-    /// The tools of a server, if they are those that `pin` stands for. One that was just started is waited for, and one that
-    /// is idle is started; not for a caller who only `listens`.
+    /// The tools of a server, if they are those that `pin` stands for. One that was just started is waited for a little.
     pub(super) async fn accepted(
         &self,
         id: ToolInstanceId,
         pin: &str,
-        listens: bool,
     ) -> Result<Arc<Toolset>, Held> {
         let unknown = |why: String| {
             let text = format!(
@@ -108,10 +101,7 @@ impl Handle {
                 text,
             )
         };
-        let record = self.store.find(id);
-        let start = record.and_then(|record| record.current.spec.wire().mcp_start_timeout_seconds);
-        let start = start.map(|seconds| Duration::from_secs(seconds.into()));
-        let until = Instant::now() + Limits::default().with_times(None, start).ready;
+        let until = Instant::now() + PATIENCE;
         loop {
             let Some(served) = self.find(id) else {
                 return Err(unknown("the instance is gone".to_owned()));
@@ -124,16 +114,7 @@ impl Handle {
                 }
                 Pinned::Unknown(why) => return Err(unknown(why)),
                 Pinned::Unheard if Instant::now() >= until => {
-                    return Err(unknown("it is still starting".to_owned()));
-                }
-                Pinned::Unheard if served.entry.published().rests => {
-                    let heard = served.bridge.as_ref().map(AnyBridge::memory);
-                    let heard = heard.and_then(|memory| memory.borrow().tools.clone());
-                    if let Some(tools) = heard.filter(|_| listens) {
-                        return Ok(Arc::new(tools));
-                    }
-                    served.entry.wake().await;
-                    tokio::time::sleep(LOOK).await;
+                    return Err(unknown("it is still starting; try again".to_owned()));
                 }
                 Pinned::Unheard => tokio::time::sleep(LOOK).await,
             }

@@ -198,3 +198,64 @@ async fn a_server_that_speaks_http_itself_is_waited_for_when_it_starts_again() {
         begun.elapsed()
     );
 }
+
+#[tokio::test]
+async fn pinned_tools_are_heard_after_the_start_that_a_call_causes() {
+    let agent = agent().await;
+    let tool = stdio().with("idle_minutes", json!(1));
+    agent.deploy(&tool).await;
+    let view = idle(&agent, &tool).await;
+    let caller = |pin: &str| McpCaller {
+        who: "user:1".to_owned(),
+        tools: None,
+        read_only: false,
+        client: None,
+        grants: vec![McpGrant {
+            tools: None,
+            read_only: false,
+            instances: vec![tool.id.into()],
+        }],
+        limits: Vec::new(),
+        pins: BTreeMap::from([(tool.id.into(), pin.to_owned())]),
+    };
+    let fingerprint = view["mcp"]["tools_fingerprint"].as_str().unwrap();
+    let (same, other) = (caller(fingerprint), caller(&"0".repeat(64)));
+    let ask = |caller: &McpCaller, path: &str, message: &Value| {
+        let request = agent
+            .request(Method::POST, path)
+            .header(CALLER_HEADER, caller.to_header())
+            .header("accept", "application/json, text/event-stream");
+        agent.send(match message["params"]["_meta"].is_object() {
+            true => request
+                .header("mcp-protocol-version", "2026-07-28")
+                .header("mcp-method", message["method"].as_str().unwrap())
+                .json(message),
+            false => request.json(message),
+        })
+    };
+    let one = format!("/v1/mcp/{}", tool.id);
+    let meta = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "0"},
+        "io.modelcontextprotocol/clientCapabilities": {}}});
+
+    // Nobody is asked for a ping or for the list of all servers.
+    for caller in [&same, &other] {
+        let ping = ask(caller, &one, &message(1, "ping", &json!({}))).await;
+        assert_eq!(ping.expect(200)["result"], json!({}));
+        let list = ask(caller, "/v1/mcp", &message(2, "tools/list", &meta)).await;
+        let list = list.expect(200)["result"]["tools"].to_string();
+        let is_same = caller.pins == same.pins;
+        assert_eq!(list.contains("__note"), is_same, "{list}");
+        assert_eq!(list.contains("its tools changed"), !is_same, "{list}");
+    }
+    assert!(!is_running(&agent, &tool).await);
+
+    let begin = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}});
+    let begin = message(3, "initialize", &begin);
+    let opened = ask(&same, &one, &begin).await.expect(200);
+    assert!(opened["result"].is_object(), "{opened}");
+    idle(&agent, &tool).await;
+    let held = ask(&other, &one, &begin).await;
+    assert_eq!(held.status, StatusCode::CONFLICT, "{}", held.body);
+    assert_eq!(held.body["error"]["data"]["code"], "mcp_tools_changed");
+}

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use toolbox_api::error::ErrorCode;
 use toolbox_api::mcp_access::{CALLER_HEADER, McpCaller, STREAM_HEADER};
-use toolbox_api::problem::ProblemCode;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_http::{BodyStream, Break, Headers, Passed, Passing, Response};
 
@@ -77,18 +76,11 @@ impl Agent {
         if !is_problem(&answer) {
             return Ok(answer);
         }
-        let error = AgentError::from_answer(&Response {
+        Err(AgentError::from_answer(&Response {
             status: answer.status,
             headers: answer.headers,
             body: answer.body.read(MAX_PROBLEM).await?,
-        });
-        Err(match error {
-            // What it is told of the caller has a field that it does not know.
-            AgentError::Problem(problem) if problem.code == ProblemCode::InvalidBody => {
-                AgentError::TooOld
-            }
-            other => other,
-        })
+        }))
     }
 }
 

@@ -19,6 +19,19 @@ pub struct ByOperator<'a> {
     pub request_id: &'a str,
 }
 
+/// What became of an entry of the catalog that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryPut {
+    /// There was none of this id.
+    Made,
+    /// It is as it was given.
+    Changed,
+    /// Another entry has its name.
+    NameTaken,
+    /// Somebody changed it after it was read.
+    ChangedSince,
+}
+
 /// What became of an entry of the catalog that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryDeleted {
@@ -117,13 +130,13 @@ impl Supabase {
         parse(&self.call("get_catalog", br#"{"p":{}}"#).await?)
     }
 
-    /// Writes an entry of the catalog. Whether it is new; none when another entry has its name.
+    /// Writes an entry of the catalog.
     pub async fn put_catalog_entry(
         &self,
         by: ByOperator<'_>,
         catalog_id: CatalogToolId,
         entry: &CatalogEntryRequest,
-    ) -> Result<Option<bool>, DatabaseError> {
+    ) -> Result<EntryPut, DatabaseError> {
         let body = argument(&Change {
             by,
             what: PutEntry { catalog_id, entry },
@@ -131,8 +144,10 @@ impl Supabase {
         let answer = self.call("put_catalog_entry", &body).await?;
         let told: Told = parse(&answer)?;
         match (told.outcome.as_str(), told.is_new) {
-            ("put", Some(is_new)) => Ok(Some(is_new)),
-            ("name_taken", _) => Ok(None),
+            ("put", Some(true)) => Ok(EntryPut::Made),
+            ("put", Some(false)) => Ok(EntryPut::Changed),
+            ("name_taken", _) => Ok(EntryPut::NameTaken),
+            ("changed_since", _) => Ok(EntryPut::ChangedSince),
             _ => Err(unexpected(&answer)),
         }
     }

@@ -62,19 +62,40 @@ fn message(allowed: &Allowed, bytes: &[u8]) -> Rewritten {
 /// The fields of an object as they stand there.
 type Object<'a> = BTreeMap<String, &'a RawValue>;
 
+/// Removes the fields that some parsers take for `name`, because they do not tell the case of letters apart; whether there were any.
+fn only(fields: &mut Object<'_>, name: &str) -> bool {
+    let (before, upper) = (fields.len(), name.to_uppercase());
+    fields.retain(|field, _| field == name || field.to_uppercase() != upper);
+    fields.len() != before
+}
+
+/// A message without a list.
+fn unchanged_but(is_odd: bool, fields: &Object<'_>) -> Rewritten {
+    if !is_odd {
+        return Rewritten::Same;
+    }
+    serde_json::to_string(fields).map_or(Rewritten::Unreadable, Rewritten::Anew)
+}
+
 fn one(allowed: &Allowed, text: &str) -> Rewritten {
     // What is no object, or has no object as its result, has no list.
     let Ok(mut fields) = serde_json::from_str::<Object<'_>>(text) else {
         return Rewritten::Same;
     };
+    let is_odd = only(&mut fields, "result");
     let Some(result) = fields.get("result") else {
-        return Rewritten::Same;
+        return unchanged_but(is_odd, &fields);
     };
     let Ok(mut result) = serde_json::from_str::<Object<'_>>(result.get()) else {
-        return Rewritten::Same;
+        return unchanged_but(is_odd, &fields);
     };
+    let is_odd = only(&mut result, "tools") || is_odd;
     let Some(tools) = result.get("tools") else {
-        return Rewritten::Same;
+        let Ok(result) = serde_json::value::to_raw_value(&result) else {
+            return Rewritten::Unreadable;
+        };
+        fields.insert("result".to_owned(), &result);
+        return unchanged_but(is_odd, &fields);
     };
     let Ok(tools) = serde_json::from_str::<Vec<&RawValue>>(tools.get()) else {
         return Rewritten::Unreadable;

@@ -316,6 +316,22 @@ async fn who_is_held_back_is_told_so_in_the_answer_to_each_call() {
     }
 }
 
+#[tokio::test]
+async fn a_list_under_a_name_that_only_some_parsers_read_is_cut_out() {
+    let id = r#""jsonrpc":"2.0","id":1"#;
+    for text in [
+        format!(r#"{{{id},"result":{{"tools":[],"Tools":[{{"name":"secret"}}]}}}}"#),
+        format!(r#"{{{id},"result":{{"TOOLS":[{{"name":"secret"}}]}}}}"#),
+        format!(r#"{{{id},"result":{{"tools":[]}},"Result":{{"tools":[{{"name":"secret"}}]}}}}"#),
+    ] {
+        let seen = answered(&only(&["a"]), "application/json", &text, 9).await;
+        assert!(
+            seen.contains(r#""id":1"#) && !seen.contains("secret"),
+            "{seen}"
+        );
+    }
+}
+
 fn tools() -> Value {
     json!([
         {"name": "a", "annotations": {"readOnlyHint": true}},

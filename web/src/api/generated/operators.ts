@@ -178,6 +178,8 @@ export interface components {
             status?: components["schemas"]["CatalogStatus"];
             /** @description Machine name: lower-case words joined by a hyphen. */
             tool_name: string;
+            /** @description `updated_at` of the entry as it was read: one that was changed since is left as it is (`state_changed`). */
+            updated_at?: string | null;
             /** @description Version of this entry, not of the image. */
             version?: string;
         };
