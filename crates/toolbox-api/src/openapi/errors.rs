@@ -507,7 +507,7 @@ pub(super) fn of_operators(code: ErrorCode, facts: Facts<'_>) -> bool {
         C::ValidationFailed => facts.method == "PUT" && facts.path.contains('{'),
         C::ToolboxNotFound | C::RolloutInProgress => facts.path == "/rollouts",
         C::RolloutNotFound => facts.path.contains("{rolloutId}"),
-        C::NameTaken => is_entry && facts.method == "PUT",
+        C::NameTaken | C::StateChanged => is_entry && facts.method == "PUT",
         C::CatalogToolNotFound | C::IllegalState => is_entry && facts.method == "DELETE",
         _ => false,
     }

@@ -1308,7 +1308,11 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorEnvelope"];
                 };
             };
-            /** @description `name_taken`: Another instance of this toolbox has this name */
+            /**
+             * @description `name_taken`: Another instance of this toolbox has this name
+             *
+             *     `state_changed`: The state of the instance changed meanwhile; read it and try again
+             */
             409: {
                 headers: {
                     [name: string]: unknown;
