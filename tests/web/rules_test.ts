@@ -162,6 +162,7 @@ Deno.test("a difference of tools is shown part by part, and what has no look of 
     ["What it takes", "none"],
   ]);
   equal(inPlainSight({ a: "\u202e" }), '{\n  "a": "\\u{202e}"\n}');
+  equal(inPlainSight("a\ufe0f\u{e0101}\u034f\u2800b\n"), "a\\u{fe0f}\\u{e0101}\\u{34f}\\u{2800}b\n");
   const tool = (pinned: string | null, listed: string | null) =>
     ({ mcp_pinned_fingerprint: pinned, mcp: { tools_fingerprint: listed } }) as Tool;
   equal([["a", "b"], ["a", "a"], [null, "b"], ["a", null]].map(([p, l]) => isHeld(tool(p!, l!))), [
