@@ -5,7 +5,7 @@ import { deepStrictEqual as equal } from "node:assert/strict";
 import type { Access } from "../../web/src/api/access.ts";
 import type { McpServer } from "../../web/src/api/applications.ts";
 import { rows, within } from "../../web/src/api/client.ts";
-import { ApiError, fromAnswer, isRefused } from "../../web/src/api/error.ts";
+import { ApiError, fromAnswer, isRefused, toApiError } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { changesBack, changesOf, changesOfTool, inPlainSight, type ToolVersion } from "../../web/src/lib/diff.ts";
 import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
@@ -30,6 +30,8 @@ Deno.test("an order is over when it was refused, and not when its answer was los
   equal(isRefused(new ApiError("unreachable", "The server could not be reached", null)), false);
   equal(isRefused(new TypeError("Failed to fetch")), false);
   equal(isRefused({ message: "Failed to fetch", status: 0 }), false, "as sign-in says it");
+  const replaced = new TypeError("Failed to fetch dynamically imported module: https://a.example/assets/x.js");
+  equal(toApiError(replaced).code, "page_not_loaded", "another try asks for the same file");
 });
 
 Deno.test("of what an application may use, what is not chosen any more is taken back", () => {
@@ -162,6 +164,7 @@ Deno.test("a difference of tools is shown part by part, and what has no look of 
     ["What it takes", "none"],
   ]);
   equal(inPlainSight({ a: "\u202e" }), '{\n  "a": "\\u{202e}"\n}');
+  equal(inPlainSight("a\ufe0f\u{e0101}\u034f\u2800b\n"), "a\\u{fe0f}\\u{e0101}\\u{34f}\\u{2800}b\n");
   const tool = (pinned: string | null, listed: string | null) =>
     ({ mcp_pinned_fingerprint: pinned, mcp: { tools_fingerprint: listed } }) as Tool;
   equal([["a", "b"], ["a", "a"], [null, "b"], ["a", null]].map(([p, l]) => isHeld(tool(p!, l!))), [

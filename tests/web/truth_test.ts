@@ -17,6 +17,8 @@ const WAIT = 45_000;
 /** What passes between the machine's look and ours, and between two looks of the page at its clock; in milliseconds. */
 const SLACK = 2_000;
 const TICK = 3_000;
+/** So long at most an answer about the services waits for an agent that is silent. */
+const SILENT = 30_000;
 
 /** What green words may be there, and for how many seconds each is good: the promises of the console. */
 const GOOD_FOR: Record<string, number> = {
@@ -93,10 +95,10 @@ class Truth {
     this.#changes.push({ at, is: value });
   }
 
-  /** Whether it was so at any moment between the two. */
-  was(from: number, to: number): boolean {
+  /** Whether it was so, or not so, at any moment between the two. */
+  was(from: number, to: number, value = true): boolean {
     return this.#changes.some(({ at, is }, index) =>
-      is && at <= to && (this.#changes[index + 1]?.at ?? Number.POSITIVE_INFINITY) >= from
+      is === value && at <= to && (this.#changes[index + 1]?.at ?? Number.POSITIVE_INFINITY) >= from
     );
   }
 }
@@ -147,7 +149,9 @@ class World {
   agent: "runs" | "is dead" | "is paused" = "runs";
   down: string | null = null;
   offline = false;
+  /** The agent can answer; PostgREST, by which functions read the database, can. */
   readonly answers = new Truth();
+  readonly reads = new Truth();
 
   constructor(
     readonly web: Console,
@@ -185,15 +189,16 @@ class World {
       this.offline = act === "go offline";
       await this.pages[0].context().setOffline(this.offline);
     } else if (act.endsWith("the agent")) {
-      if (verb === "start" || verb === "resume") this.answers.is(true);
       await stack.control(verb as "kill", "dtma");
-      if (verb === "kill" || verb === "pause") this.answers.is(false);
+      this.answers.is(verb === "start" || verb === "resume");
       this.agent = verb === "kill" ? "is dead" : verb === "pause" ? "is paused" : "runs";
     } else if (act === "start what is down") {
       await stack.control("start", this.down!);
+      if (this.down === "postgrest") this.reads.is(true);
       this.down = null;
     } else if (verb === "stop") {
       await stack.control("stop", rest[0]);
+      if (rest[0] === "postgrest") this.reads.is(false);
       this.down = rest[0];
     }
   }
@@ -294,6 +299,9 @@ Deno.test("nothing is green that was not so at the time beside it, nor for longe
     const runsIn = of === "tool" || of === "server" || of === "list";
     if (runsIn && !runs.was(from, to)) lie(`as of ${new Date(asOf).toISOString()} no container ran`);
     if ((of === "machine" || of === "agent") && !world.answers.was(from, to)) lie("the agent could not answer then");
+    // Its row is read first, and the time is that of the whole answer.
+    const asked = world.answers.was(from - SILENT, to, false) ? SILENT : 0;
+    if (of === "database" && !world.reads.was(from - asked, to)) lie("PostgREST was down then");
     if (of === "list" && !stored.was(from, at + SLACK)) lie("the database did not say so");
   }
   const counts = addresses.map((address) => green.get(address) ?? 0);

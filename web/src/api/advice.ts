@@ -106,6 +106,7 @@ const API: Record<ErrorCode, string> = {
 const OTHERS: Record<string, string> = {
   console_not_configured: "Ask the operator to write config.json anew: scripts/build-web does",
   offline: "Look at the network of this computer; the page goes on by itself",
+  page_not_loaded: "Reload the page; what was typed in it is lost",
   unreachable: "Look at the network of this computer; the page tries again by itself",
   no_answer: "Try again in a moment",
   boot_error: "Try again in a moment; if it stays, ask the operator to look at the log of the functions",

@@ -71,7 +71,10 @@ export interface Choice {
   readOnly: boolean;
 }
 
-/** Lets an application in, to all of it or to nothing; what was made. */
+/**
+ * Lets an application in; what was made. What it was let in to before at the same servers ends with it, and is not given back
+ * after a failure: then it has nothing there, but for an access whose answer was lost.
+ */
 export async function letIn(client: Application, choices: Choice[], seconds: number | null): Promise<Access[]> {
   const made: Access[] = [];
   try {

@@ -38,9 +38,16 @@ export function isRefused(error: unknown): boolean {
   return status !== null && status >= 400 && status < 500;
 }
 
+/** How browsers, and the bundler for styles, say that a file of the console could not be loaded. */
+const NOT_LOADED = /dynamically imported module|module script failed|preload CSS/i;
+
 /** Makes an error of anything that was thrown. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
+  if (thrown instanceof Error && NOT_LOADED.test(thrown.message)) {
+    const message = "A part of this page could not be loaded: it cannot be reached, or a newer console took its place";
+    return new ApiError("page_not_loaded", message, null);
+  }
   const name = thrown instanceof Error ? thrown.name : "";
   if (name === "TimeoutError") return new ApiError("no_answer", "The server did not answer in time", null);
   const supabase = thrown as { code?: unknown; message?: unknown; status?: unknown } | null;

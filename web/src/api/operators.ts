@@ -39,7 +39,8 @@ export const quotasQuery = (search: string, offset: number) =>
 
 export const operatorChanges = {
   setVersion: (version: string | null) => answer(api().operators.PUT("/agent-version", { body: { version } })),
-  beginRollout: (waveSize: number) => answer(api().operators.POST("/rollouts", { body: { waveSize } })),
+  beginRollout: (version: string, waveSize: number) =>
+    answer(api().operators.POST("/rollouts", { body: { version, waveSize } })),
   stopRollout: (rolloutId: string) =>
     answer(api().operators.POST("/rollouts/{rolloutId}/stop", { params: { path: { rolloutId } } })),
   putEntry: (catalogId: string, body: EntryRequest) =>

@@ -211,55 +211,66 @@ function Waiting(
   const used = here.filter((each) => each.last_used_at && !each.revoked_at)
     .toSorted((a, b) => (String(a.last_used_at) < String(b.last_used_at) ? 1 : -1));
   const own = made === null ? undefined : used.find((each) => each.id === made.access.id);
-  const missing = problem === null &&
+  // While it cannot be read, nothing is said of who did not come.
+  const missing = problem === null && !access.isError &&
     (way === "token" ? made !== null && own === undefined : !used.some(({ client_id }) => client_id));
   const waiting = missing && waits;
   return (
-    <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
-      {problem !== null && <p className="font-medium text-warn">{problem}</p>}
-      {waiting && (
-        <p className="flex items-center gap-2 font-medium text-moving">
-          <span aria-hidden className="size-2 animate-pulse rounded-full bg-moving" />
-          Waiting for your client…
-        </p>
+    <>
+      {access.isError && (
+        <ErrorPanel
+          error={access.error}
+          title="What is shown may be old"
+          retry={() => void access.refetch()}
+        />
       )}
-      {missing && !waits && (
-        <div className="flex flex-wrap items-center justify-between gap-2">
-          <p>
-            No client has come in since {clock(since)}. Add the URL above to your client, and let it connect;{" "}
-            {way === "token" ? "it needs the token, too." : "it opens this console for you to say yes."}
+      <div role="status" aria-label="Clients" className="rounded-md border border-line bg-surface p-4 text-[13px]">
+        {problem !== null && <p className="font-medium text-warn">{problem}</p>}
+        {waiting && (
+          <p className="flex items-center gap-2 font-medium text-moving">
+            <span aria-hidden className="size-2 animate-pulse rounded-full bg-moving" />
+            Waiting for your client…
           </p>
-          <Button
-            size="sm"
-            onClick={() => {
-              setOpened(Date.now());
-              void access.refetch();
-            }}
-          >
-            Wait again
-          </Button>
-        </div>
-      )}
-      {own !== undefined && (
-        <p className="flex items-center gap-2 font-medium text-ok">
-          <span aria-hidden className="size-2 rounded-full bg-ok" />
-          Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
-        </p>
-      )}
-      {problem === null && !missing && own === undefined && used.length === 0 && (
-        <p className="text-ink-2">No client has come in yet. Make a token, and put it into your client.</p>
-      )}
-      {used.some((each) => each.id !== made?.access.id) && (
-        <ul className="mt-1 grid gap-1 text-ink-2">
-          {used.filter((each) => each.id !== made?.access.id).slice(0, 5).map((each) => (
-            <li key={each.id} className="break-words">
-              {each.last_client ? clientName(each.last_client) : "A client"} with “{each.name}”, last{" "}
-              <Age at={fromServer(each.last_used_at ?? null)} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </div>
+        )}
+        {missing && !waits && (
+          <div className="flex flex-wrap items-center justify-between gap-2">
+            <p>
+              No client has come in since {clock(since)}. Add the URL above to your client, and let it connect;{" "}
+              {way === "token" ? "it needs the token, too." : "it opens this console for you to say yes."}
+            </p>
+            <Button
+              size="sm"
+              onClick={() => {
+                setOpened(Date.now());
+                void access.refetch();
+              }}
+            >
+              Wait again
+            </Button>
+          </div>
+        )}
+        {own !== undefined && (
+          <p className="flex items-center gap-2 font-medium text-ok">
+            <span aria-hidden className="size-2 rounded-full bg-ok" />
+            Connected: {own.last_client ? clientName(own.last_client) : "a client that does not say its name"}
+          </p>
+        )}
+        {access.isError && own === undefined && <p>It is not known now whether a client came in.</p>}
+        {problem === null && !missing && !access.isError && own === undefined && used.length === 0 && (
+          <p className="text-ink-2">No client has come in yet. Make a token, and put it into your client.</p>
+        )}
+        {used.some((each) => each.id !== made?.access.id) && (
+          <ul className="mt-1 grid gap-1 text-ink-2">
+            {used.filter((each) => each.id !== made?.access.id).slice(0, 5).map((each) => (
+              <li key={each.id} className="break-words">
+                {each.last_client ? clientName(each.last_client) : "A client"} with “{each.name}”, last{" "}
+                <Age at={fromServer(each.last_used_at ?? null)} />
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+    </>
   );
 }
 

@@ -59,11 +59,14 @@ export function ErrorPanel({ error, title, retry, action, className }: Props) {
           {SIGN_IN.has(failed.code) && (
             <Button size="sm" variant="primary" onClick={() => void endSession()}>Sign in again</Button>
           )}
-          {retry !== undefined && (
-            <Button size="sm" onClick={retry}>
-              <RotateCw aria-hidden /> Try again
-            </Button>
-          )}
+          {/* What was not loaded once is not asked for again by the page that is open. */}
+          {failed.code === "page_not_loaded"
+            ? <Button size="sm" onClick={() => location.reload()}>Reload the page</Button>
+            : retry !== undefined && (
+              <Button size="sm" onClick={retry}>
+                <RotateCw aria-hidden /> Try again
+              </Button>
+            )}
         </div>
       </div>
     </div>

@@ -18,7 +18,7 @@ const STATES: Record<string, [string, string]> = {
 interface Props {
   rollout: Rollout;
   stop: (id: string) => Promise<unknown>;
-  /** Its toolboxes are the reader's own, and have a page. */
+  /** Its toolboxes are the reader's own, and have a page; those of others are found in the fleet. */
   canOpen?: boolean;
 }
 
@@ -65,7 +65,11 @@ export function RolloutCard({ rollout, stop: stopRollout, canOpen = false }: Pro
                     {name}
                   </Link>
                 )
-                : <span className="min-w-40 break-words">{name}</span>}
+                : (
+                  <Link to="/operators" search={{ q: id }} className="min-w-40 break-words hover:underline">
+                    {name}
+                  </Link>
+                )}
               <span className={STATES[state]?.[1] ?? "text-ink-3"}>{STATES[state]?.[0] ?? state}</span>
               {message && <span className="min-w-0 break-words text-ink-2">{message}</span>}
             </li>

@@ -135,7 +135,7 @@ const PARTS = [
 export function inPlainSight(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return text.replaceAll(
-    /[\p{C}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu,
+    /[\p{C}\p{Default_Ignorable_Code_Point}\u2028\u2029\u2800]/gu,
     (char) => char === "\n" ? char : `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
   );
 }

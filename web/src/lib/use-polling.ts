@@ -11,13 +11,15 @@ import { useFromNow } from "./use-now.ts";
 export function usePolling<T, K extends QueryKey>(
   options: UseQueryOptions<T, Error, T, K>,
   isMoving: (data: T) => boolean = () => false,
-  rest = AT_REST,
+  rest: number | ((data: T | undefined) => number) = AT_REST,
 ): UseQueryResult<T> {
   return useQuery({
     ...options,
     refetchInterval: (query) => {
-      const moving = query.state.data !== undefined && isMoving(query.state.data);
-      return pollAfter({ moving, failures: failuresOf(query), attended: isAttended() }, rest);
+      const { data } = query.state;
+      const moving = data !== undefined && isMoving(data);
+      const atRest = typeof rest === "number" ? rest : rest(data);
+      return pollAfter({ moving, failures: failuresOf(query), attended: isAttended() }, atRest);
     },
   });
 }

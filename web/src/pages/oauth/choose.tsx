@@ -27,6 +27,16 @@ interface Props {
   onChange: (chosen: Chosen) => void;
 }
 
+/** What is said beside the failure to let an application in, which ends more than it makes. */
+export function MayHaveLess() {
+  return (
+    <p className="text-[13px] text-ink-2">
+      What the application was let in to before may have ended, too. Try again, or see in your settings what it may use
+      now.
+    </p>
+  );
+}
+
 /** The servers of the user, own and shared, and the tools of each that an application may use. */
 export function ChooseServers({ servers, chosen, onChange }: Props) {
   const toolboxes = new Map<string, McpServer[]>();

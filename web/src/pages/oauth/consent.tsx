@@ -11,7 +11,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { offered, takenBack } from "@/lib/consent.ts";
 import { mayLeaveTo, whoIsAt } from "@/lib/leave.ts";
-import { ChooseServers, ChooseTime, type Chosen, keyOf, TIMES, USUAL_TIME } from "./choose.tsx";
+import { ChooseServers, ChooseTime, type Chosen, keyOf, MayHaveLess, TIMES, USUAL_TIME } from "./choose.tsx";
 
 /** Where sign-in sends a browser when an application wants to act for its user: the user says yes or no, and to what. */
 export function ConsentPage() {
@@ -108,7 +108,8 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
     mutationFn: async (yes: boolean) => {
       let made: Access[] = [];
       if (yes) {
-        // A failure leaves the application with less, never with more: what is taken back goes first, and what was given goes again.
+        // A failure leaves the application with less, never with more: what is taken back goes first, and what was given goes
+        // again, with what it had before at these servers.
         for (const each of takenBack(before, choices)) await revokeAccess(each);
         made = await letIn(client, choices, TIMES[time]?.[1] ?? null);
       }
@@ -119,6 +120,7 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
         throw error;
       }
     },
+    onMutate: (yes) => ({ hadSome: yes && before.length > 0 }),
     onError: () => access.refetch(),
   });
   const busy = decision.isPending || decision.isSuccess;
@@ -156,6 +158,7 @@ function Decide({ id, client }: { id: string; client: { id: string; name: string
       )}
       <ChooseTime time={time} onChange={setTime} />
       {decision.isError && <ErrorPanel error={decision.error} />}
+      {decision.isError && decision.context?.hadSome && <MayHaveLess />}
       <div className="flex justify-end gap-2">
         <Button size="lg" disabled={busy} onClick={() => decision.mutate(false)}>Refuse</Button>
         <Button

@@ -6,7 +6,7 @@ import { AccountPage } from "@/components/account-page.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
-import { ChooseServers, ChooseTime, type Chosen, keyOf, TIMES, USUAL_TIME } from "./choose.tsx";
+import { ChooseServers, ChooseTime, type Chosen, keyOf, MayHaveLess, TIMES, USUAL_TIME } from "./choose.tsx";
 
 const TOOLBOX = "toolbox/";
 
@@ -97,7 +97,12 @@ function Grant({ client, servers, wanted = "" }: { client: Application; servers:
       )}
       <ChooseServers servers={servers} chosen={chosen} onChange={setChosen} />
       <ChooseTime time={time} onChange={setTime} />
-      {granted.isError && <ErrorPanel error={granted.error} />}
+      {granted.isError && (
+        <>
+          <ErrorPanel error={granted.error} />
+          <MayHaveLess />
+        </>
+      )}
       <Button
         size="lg"
         variant="primary"

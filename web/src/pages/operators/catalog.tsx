@@ -27,6 +27,13 @@ export function CatalogTab() {
   const { entries } = catalog.data;
   return (
     <Section title="What can be deployed" aside={entries.length > 0 && create}>
+      {catalog.isError && (
+        <ErrorPanel
+          error={catalog.error}
+          title="What is shown may be old"
+          retry={() => void catalog.refetch()}
+        />
+      )}
       {entries.length === 0
         ? (
           <Empty title="The catalog is empty" action={create}>

@@ -149,7 +149,7 @@ function Form({ entry }: { entry: Entry | null }) {
                 <Input
                   {...tied}
                   required={!["provider", "documentation_url"].includes(each)}
-                  maxLength={each === "documentation_url" ? 2000 : 255}
+                  maxLength={{ documentation_url: 2000, version: 64 }[each as string] ?? 255}
                   autoComplete="off"
                   value={typed[each]}
                   onChange={(event) => set({ [each]: event.target.value })}

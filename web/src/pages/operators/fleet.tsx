@@ -3,6 +3,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { type Fleet, fleetQuery, type FleetToolbox, operatorChanges, PAGE } from "@/api/operators.ts";
 import { Age } from "@/components/age.tsx";
+import { Awaited } from "@/components/awaited.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Paging } from "@/components/paging.tsx";
@@ -12,9 +13,11 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
 import { perMonth } from "@/lib/money.ts";
+import { AT_REST, LIVE } from "@/lib/polling.ts";
 import { fromServer } from "@/lib/server-time.ts";
 import { toolboxState } from "@/lib/states.ts";
 import { usePolling } from "@/lib/use-polling.ts";
+import { useSettled } from "@/lib/use-settled.ts";
 import { cn } from "@/lib/utils.ts";
 
 const SHOWN = [[undefined, "All", "all"], ["old", "Old", "old"], ["silent", "Silent", "silent"], [
@@ -27,10 +30,14 @@ const SHOWN = [[undefined, "All", "all"], ["old", "Old", "old"], ["silent", "Sil
 export function FleetTab() {
   const { show, q = "", from = 0 } = useSearch({ from: "/signed-in/operators/" });
   const navigate = useNavigate();
+  const search = useSettled(q);
   const fleet = usePolling(
-    fleetQuery(show ?? "all", q, from),
-    ({ rollouts }) => rollouts.some(({ state }) => state === "running"),
+    fleetQuery(show ?? "all", search, from),
+    undefined,
+    // A wave takes minutes, and the whole fleet is read for it.
+    (data) => (data?.rollouts.some(({ state }) => state === "running") ? LIVE : AT_REST),
   );
+  const isOther = search !== q || fleet.isPlaceholderData;
   if (fleet.data === undefined) {
     return fleet.isError
       ? <ErrorPanel error={fleet.error} title="The fleet could not be read" retry={() => void fleet.refetch()} />
@@ -71,7 +78,7 @@ export function FleetTab() {
           <Input
             type="search"
             aria-label="Search by owner or name"
-            placeholder="Owner's address or id, name of the toolbox"
+            placeholder="Owner's address or id, name or id of the toolbox"
             className="min-w-0 flex-1 basis-56"
             value={q}
             onChange={(event) =>
@@ -82,15 +89,17 @@ export function FleetTab() {
               })}
           />
         </div>
-        {toolboxes.length === 0
-          ? (
-            <Empty title={counts.all === 0 ? "There is no toolbox yet" : "No toolbox is like this"}>
-              {counts.all === 0
-                ? "What users make shows here: whose it is, how it is, and what its agent last said."
-                : "Choose another part of the fleet, or search for something else."}
-            </Empty>
-          )
-          : <List toolboxes={toolboxes} />}
+        <Awaited isOther={isOther}>
+          {toolboxes.length === 0
+            ? (
+              <Empty title={counts.all === 0 ? "There is no toolbox yet" : "No toolbox is like this"}>
+                {counts.all === 0
+                  ? "What users make shows here: whose it is, how it is, and what its agent last said."
+                  : "Choose another part of the fleet, or search for something else."}
+              </Empty>
+            )
+            : <List toolboxes={toolboxes} />}
+        </Awaited>
         <Paging to="/operators" from={from} size={PAGE} found={found} />
       </Section>
     </div>
@@ -108,7 +117,10 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
     onSuccess: () => setTyped(undefined),
     onSettled: again,
   });
-  const begin = useMutation({ mutationFn: () => operatorChanges.beginRollout(Number(wave)), onSettled: again });
+  const begin = useMutation({
+    mutationFn: (to: string) => operatorChanges.beginRollout(to, Number(wave)),
+    onSettled: again,
+  });
   const running = rollouts.some(({ state }) => state === "running");
   const version = typed ?? wanted ?? "";
   return (
@@ -150,7 +162,7 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
             className="flex flex-wrap items-end gap-2"
             onSubmit={(event) => {
               event.preventDefault();
-              if (!begin.isPending) begin.mutate();
+              if (!begin.isPending) begin.mutate(wanted);
             }}
           >
             <div className="w-40">
@@ -162,7 +174,15 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
                 )}
               </Field>
             </div>
-            <Button type="submit" variant="primary" className="mb-5.5" busy={begin.isPending && "Beginning…"}>
+            <Button
+              type="submit"
+              variant="primary"
+              className="mb-5.5"
+              // Those that have another are counted for the version that was saved.
+              disabled={version.trim() !== wanted}
+              title={version.trim() !== wanted ? "Save the version first" : undefined}
+              busy={begin.isPending && "Beginning…"}
+            >
               Replace {counts.ready > 500 ? "the first 500 of " : ""}
               {counts.ready} {counts.ready === 1 ? "agent" : "agents"}
             </Button>

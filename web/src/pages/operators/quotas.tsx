@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { toast } from "sonner";
 import { operatorChanges, type OwnQuota, PAGE, quotasQuery, type UserQuota } from "@/api/operators.ts";
+import { Awaited } from "@/components/awaited.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Paging } from "@/components/paging.tsx";
@@ -12,12 +13,14 @@ import { Dialog } from "@/components/ui/dialog.tsx";
 import { Field, Input } from "@/components/ui/field.tsx";
 import { perMonth } from "@/lib/money.ts";
 import { usePolling } from "@/lib/use-polling.ts";
+import { useSettled } from "@/lib/use-settled.ts";
 
 /** How much single users may have. */
 export function QuotasTab() {
   const { q = "", from = 0 } = useSearch({ from: "/signed-in/operators/quotas" });
   const navigate = useNavigate();
-  const quotas = usePolling(quotasQuery(q, from));
+  const search = useSettled(q);
+  const quotas = usePolling(quotasQuery(search, from));
   const [changed, setChanged] = useState<UserQuota>();
   if (quotas.data === undefined) {
     return quotas.isError
@@ -28,8 +31,8 @@ export function QuotasTab() {
   return (
     <Section title="How much users may have">
       <p className="max-w-2xl text-[13px] text-ink-2">
-        Everybody may have what the variables of the functions say, unless something else is set here. What a user has
-        already stays, also where it is more.
+        Everybody may have as much as the installation's settings say, unless something else is set here. What a user
+        has already stays, also where it is more.
       </p>
       {quotas.isError && (
         <ErrorPanel
@@ -50,29 +53,31 @@ export function QuotasTab() {
             search: event.target.value === "" ? {} : { q: event.target.value },
           })}
       />
-      {users.length === 0
-        ? <Empty title="No user is like this">Search for another part of the address, or for the whole id.</Empty>
-        : (
-          <Card>
-            <ul className="divide-y divide-line">
-              {users.map((user) => (
-                <li key={user.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]">
-                  <span className="min-w-40 flex-1 font-medium break-all">{user.email ?? user.id}</span>
-                  <span className="text-ink-2">{hasInWords(user)}</span>
-                  <span className={isSet(user.quota) ? "text-ink" : "text-ink-3"}>{mayInWords(user.quota)}</span>
-                  <Button
-                    size="sm"
-                    aria-label={`Change what ${user.email ?? user.id} may have`}
-                    onClick={() =>
-                      setChanged(user)}
-                  >
-                    Change…
-                  </Button>
-                </li>
-              ))}
-            </ul>
-          </Card>
-        )}
+      <Awaited isOther={search !== q || quotas.isPlaceholderData}>
+        {users.length === 0
+          ? <Empty title="No user is like this">Search for another part of the address, or for the whole id.</Empty>
+          : (
+            <Card>
+              <ul className="divide-y divide-line">
+                {users.map((user) => (
+                  <li key={user.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]">
+                    <span className="min-w-40 flex-1 font-medium break-all">{user.email ?? user.id}</span>
+                    <span className="text-ink-2">{hasInWords(user)}</span>
+                    <span className={isSet(user.quota) ? "text-ink" : "text-ink-3"}>{mayInWords(user.quota)}</span>
+                    <Button
+                      size="sm"
+                      aria-label={`Change what ${user.email ?? user.id} may have`}
+                      onClick={() =>
+                        setChanged(user)}
+                    >
+                      Change…
+                    </Button>
+                  </li>
+                ))}
+              </ul>
+            </Card>
+          )}
+      </Awaited>
       <Paging to="/operators/quotas" from={from} size={PAGE} found={found} />
       <Dialog
         open={changed !== undefined}

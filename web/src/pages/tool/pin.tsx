@@ -7,9 +7,10 @@ import { Age } from "@/components/age.tsx";
 import { ChangeList } from "@/components/change-list.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Button } from "@/components/ui/button.tsx";
+import { Skeleton } from "@/components/ui/card.tsx";
 import { type Change, changesOfTool, inPlainSight } from "@/lib/diff.ts";
 import { fromServer } from "@/lib/server-time.ts";
-import type { Tool } from "@/lib/states.ts";
+import { isHeld, type Tool } from "@/lib/states.ts";
 
 type McpPin = components["schemas"]["McpPin"];
 
@@ -33,20 +34,32 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
     mutationFn: () => answer(api().tools.DELETE("/{toolboxId}/tools/{instance}/mcp/pin", { params })),
     onSettled: settled,
   });
+  // As the agent heard it last.
+  const wasHeld = isHeld(tool);
   if (pin.data === undefined) {
-    return pin.isError
-      ? (
+    if (pin.isError) {
+      return (
         <ErrorPanel
           error={pin.error}
-          title="Whether its tools are pinned could not be read"
+          title={wasHeld
+            ? "The tools changed, and clients are held back. What changed could not be read"
+            : "Whether its tools are pinned could not be read"}
           retry={() => void pin.refetch()}
         />
+      );
+    }
+    return wasHeld
+      ? (
+        <div role="status" className="grid gap-2 text-[13px]">
+          <p>The tools changed, and clients are held back. Asking the server what changed…</p>
+          <Skeleton className="h-40 w-full" />
+        </div>
       )
       : null;
   }
   const { accepted, current_fingerprint: now } = pin.data;
   const error = accept.error ?? unpin.error;
-  const held = !!accepted && !!now && accepted.fingerprint !== now;
+  const held = !!accepted && (now ? accepted.fingerprint !== now : wasHeld);
   const off = accepted && (
     <Button
       size="sm"
@@ -77,12 +90,23 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
             className="grid gap-3 rounded-md border border-warn/50 bg-warn-soft p-3 text-[13px]"
           >
             <p className="break-words">
-              <span className="font-medium">The tools changed since you accepted them.</span>{" "}
-              Clients are held back until you accept these. A description is read by models: it may tell them what to
-              do.
+              <span className="font-medium">The tools changed since you accepted them.</span> {now
+                ? "Clients are held back until you accept these. A description is read by models: it may tell them what to do."
+                : `Clients are held back. What changed is not known now, because the server could not be asked: ${
+                  pin.data.problem ?? "no reason is known"
+                }.`}
             </p>
-            <Difference of={pin.data} />
+            {now && <Difference of={pin.data} />}
             <div className="flex flex-wrap items-center gap-2">
+              {!now && (
+                <Button
+                  size="sm"
+                  busy={pin.isFetching && "Asking the server…"}
+                  onClick={() => void pin.refetch()}
+                >
+                  Ask again
+                </Button>
+              )}
               {button("Accept these tools", "primary")}
               {off}
             </div>

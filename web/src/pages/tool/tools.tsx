@@ -2,7 +2,9 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ChevronRight } from "lucide-react";
 import { useEffect, useState } from "react";
+import { toast } from "sonner";
 import { callTool, closeMcp, type McpResult, type McpTool, mcpToolsQuery } from "@/api/mcp.ts";
+import { useToolAction } from "@/api/tool-actions.ts";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { McpContent, Text } from "@/components/mcp-content.tsx";
@@ -11,7 +13,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Textarea } from "@/components/ui/field.tsx";
 import { propertiesOf, typedDefault, valuesOf } from "@/lib/schema.ts";
-import { isHeld, isIdle, speaksMcp } from "@/lib/states.ts";
+import { isHeld, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
 import { cn } from "@/lib/utils.ts";
 import { useTool } from "./layout.tsx";
 import { ToolPin } from "./pin.tsx";
@@ -19,11 +21,38 @@ import { ToolPin } from "./pin.tsx";
 export function McpToolsTab() {
   const { toolboxId, tool } = useTool();
   const data = tool.data?.tool_instance;
+  const runs = data?.status_on_toolbox === "running";
   return (
     <div className="grid gap-4">
-      {data?.status_on_toolbox === "running" && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
-      {(data === undefined || !isHeld(data)) && <Offered />}
+      {runs && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
+      {data === undefined || !isHeld(data) ? <Offered /> : !runs && <Held toolboxId={toolboxId} tool={data} />}
     </div>
+  );
+}
+
+/** Its tools changed, and it does not run, so that nobody can ask what they are now. */
+function Held({ toolboxId, tool }: { toolboxId: string; tool: Tool }) {
+  const act = useToolAction(toolboxId, tool.id, () => toast(`Asked for: start ${tool.instance_name_on_toolbox}`));
+  const canStart = ["stopped", "error"].includes(tool.status_on_toolbox);
+  return (
+    <>
+      <Empty
+        title={canStart ? "Start it to see what changed" : "What changed shows when it runs"}
+        action={canStart && (
+          <Button
+            variant="primary"
+            busy={act.isPending && "Asking…"}
+            onClick={() => act.mutate("start")}
+          >
+            Start it
+          </Button>
+        )}
+      >
+        {isIdle(tool) ? "Its server is idle" : "Its server does not run"}, and its tools changed since you accepted
+        them. Clients are held back until you accept what changed.
+      </Empty>
+      {act.isError && <ErrorPanel error={act.error} title="It was not started" />}
+    </>
   );
 }
 

@@ -39,9 +39,9 @@ function Steps({ toolbox }: { toolbox: Toolbox }) {
   const since = fromServer(progress.since);
   return (
     <Card className="grid gap-3 p-4 text-[13px]">
-      <p className="flex flex-wrap items-center gap-2 font-medium" role="status">
+      <p className="flex flex-wrap items-center gap-2 font-medium">
         <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
-        {progress.message}
+        <span role="status">{progress.message}</span>
         <span className="font-normal text-ink-3">for {duration((now - since) / 1000)}</span>
       </p>
       {progress.problem && <p className="text-warn">{progress.problem}</p>}
@@ -104,9 +104,12 @@ function Silent({ toolbox }: { toolbox: Toolbox }) {
   if (joins) return <OwnMachine toolbox={toolbox} />;
   const since = fromServer(toolbox.last_heartbeat_at ?? toolbox.status_changed_at);
   return (
-    <Card className="grid gap-3 border-bad/40 bg-bad-soft p-4 text-[13px]" role="alert">
+    <Card className="grid gap-3 border-bad/40 bg-bad-soft p-4 text-[13px]">
       <p>
-        <span className="font-medium">Nothing was heard of the machine for {duration((now - since) / 1000)}.</span>{" "}
+        {/* The age is left out of it: it changes, and would be read out each time. */}
+        <span className="font-medium">
+          <span role="alert">Nothing was heard of the machine</span> for {duration((now - since) / 1000)}.
+        </span>{" "}
         Its tools may run on. A diagnosis says what does not work; {toolbox.kind === "byo"
           ? "if the agent was removed there, let the machine join again."
           : "a restart of the machine starts its agent, too."}
@@ -160,7 +163,7 @@ function OwnMachine({ toolbox }: { toolbox: Toolbox }) {
         )}
       {renew.isError && <ErrorPanel error={renew.error} />}
       <div className="flex flex-wrap items-center justify-between gap-3">
-        <p className="flex items-center gap-2" role="status">
+        <p className="flex items-center gap-2">
           <LoaderCircle aria-hidden className="size-4 animate-spin text-moving" />
           <span>
             {typeof toolbox.last_heartbeat_at === "string" ? "Last heard " : "Made "}
