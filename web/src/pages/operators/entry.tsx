@@ -98,6 +98,7 @@ function requestOf(typed: Typed, entry: Entry | null): EntryRequest {
     provider: provider.trim() === "" ? null : provider.trim(),
     documentation_url: documentation_url.trim() === "" ? null : documentation_url.trim(),
     icon_url: entry?.icon_url ?? null,
+    updated_at: entry?.updated_at ?? null,
     packaging_type: entry?.packaging_type ?? "docker_image",
     default_spec: JSON.parse(default_spec),
     required_config_schema: JSON.parse(required_config_schema),
