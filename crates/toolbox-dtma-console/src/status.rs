@@ -14,6 +14,14 @@ use crate::machine::{Failed, Machine, Reached, Unreached};
 /// Answers 200 when a way to the machine worked, whatever it told of the agent; else as the agent failed.
 pub(crate) async fn status(cx: &RequestContext, id: ToolboxId) -> Result<Reply, ApiError> {
     let machine = Machine::find(cx, id).await?;
+    // The machine may be waited for much longer.
+    let database = ServiceCheck {
+        name: "database".to_owned(),
+        verdict: Verdict::Ok,
+        response_time_ms: Some(machine.database_ms),
+        evidence: "the row of the toolbox was read".to_owned(),
+        checked_at: machine.state.timestamp(),
+    };
     let (asked, of_agent, companion, ssh) = join4(
         reach_status(&machine),
         async { machine.agent().ok()?.status().await.ok() },
@@ -32,13 +40,6 @@ pub(crate) async fn status(cx: &RequestContext, id: ToolboxId) -> Result<Reply, 
         }) => (None, Some(error), attempts),
     };
     let agent = agent_check(&machine, reached.as_ref(), &attempts);
-    let database = ServiceCheck {
-        name: "database".to_owned(),
-        verdict: Verdict::Ok,
-        response_time_ms: Some(machine.database_ms),
-        evidence: "the row of the toolbox was read".to_owned(),
-        checked_at: machine.state.timestamp(),
-    };
     let status = error.as_ref().map_or(200, |error| error.code.status());
     let (method, of_machine) = match reached {
         Some((way, value, _)) => (Some(way), value),
