@@ -17,8 +17,6 @@ const WAIT = 45_000;
 /** What passes between the machine's look and ours, and between two looks of the page at its clock; in milliseconds. */
 const SLACK = 2_000;
 const TICK = 3_000;
-/** So long at most an answer about the services waits for an agent that is silent. */
-const SILENT = 30_000;
 
 /** What green words may be there, and for how many seconds each is good: the promises of the console. */
 const GOOD_FOR: Record<string, number> = {
@@ -299,9 +297,7 @@ Deno.test("nothing is green that was not so at the time beside it, nor for longe
     const runsIn = of === "tool" || of === "server" || of === "list";
     if (runsIn && !runs.was(from, to)) lie(`as of ${new Date(asOf).toISOString()} no container ran`);
     if ((of === "machine" || of === "agent") && !world.answers.was(from, to)) lie("the agent could not answer then");
-    // Its row is read first, and the time is that of the whole answer.
-    const asked = world.answers.was(from - SILENT, to, false) ? SILENT : 0;
-    if (of === "database" && !world.reads.was(from - asked, to)) lie("PostgREST was down then");
+    if (of === "database" && !world.reads.was(from, to)) lie("PostgREST was down then");
     if (of === "list" && !stored.was(from, at + SLACK)) lie("the database did not say so");
   }
   const counts = addresses.map((address) => green.get(address) ?? 0);
