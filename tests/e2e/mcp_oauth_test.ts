@@ -356,6 +356,9 @@ Deno.test(options, async (t) => {
       clientId: "c",
       agentId: one,
       rolloutId: one,
+      catalogId: one,
+      userId: one,
+      generation: "1",
       id: one,
     };
     let calls = 0;
