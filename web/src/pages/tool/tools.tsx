@@ -145,11 +145,9 @@ function Offered() {
         </div>
         {open === undefined
           ? (
-            <div className="hidden md:block">
-              <Empty title="Try a tool">
-                Choose one to see what it takes, and to call it as an MCP client does: by the public URL, as you.
-              </Empty>
-            </div>
+            <Empty title="Try a tool">
+              Choose one to see what it takes, and to call it as an MCP client does: by the public URL, as you.
+            </Empty>
           )
           : (
             <div className="grid gap-3">
