@@ -296,7 +296,9 @@ Deno.test("nothing is green that was not so at the time beside it, nor for longe
     const [from, to] = [asOf - SLACK, asOf + SLACK];
     const runsIn = of === "tool" || of === "server" || of === "list";
     // The count of a list may be newer than the age of its row.
-    if (runsIn && !runs.was(from, of === "list" ? at + SLACK : to)) lie(`as of ${new Date(asOf).toISOString()} no container ran`);
+    if (runsIn && !runs.was(from, of === "list" ? at + SLACK : to)) {
+      lie(`as of ${new Date(asOf).toISOString()} no container ran`);
+    }
     if ((of === "machine" || of === "agent") && !world.answers.was(from, to)) lie("the agent could not answer then");
     if (of === "database" && !world.reads.was(from, to)) lie("PostgREST was down then");
     if (of === "list" && !stored.was(from, at + SLACK)) lie("the database did not say so");
