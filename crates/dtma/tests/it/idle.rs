@@ -225,13 +225,15 @@ async fn pinned_tools_are_heard_after_the_start_that_a_call_causes() {
             .request(Method::POST, path)
             .header(CALLER_HEADER, caller.to_header())
             .header("accept", "application/json, text/event-stream");
-        agent.send(match message["params"]["_meta"].is_object() {
-            true => request
+        let is_stateless = message["params"]["_meta"].is_object();
+        let request = if is_stateless {
+            request
                 .header("mcp-protocol-version", "2026-07-28")
                 .header("mcp-method", message["method"].as_str().unwrap())
-                .json(message),
-            false => request.json(message),
-        })
+        } else {
+            request
+        };
+        agent.send(request.json(message))
     };
     let one = format!("/v1/mcp/{}", tool.id);
     let meta = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
