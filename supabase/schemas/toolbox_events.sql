@@ -95,7 +95,7 @@ revoke all on sequence public.toolbox_events_id_seq from public, anon, authentic
 revoke all on function public.record_toolbox_event, public.end_toolbox_event from public, anon, authenticated, service_role;
 grant execute on function public.record_toolbox_event, public.end_toolbox_event to service_role;
 
-comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and use of SSH that is more than a look, written before it is done. Kept as long as private.retention() says.';
+comment on table public.toolbox_events is 'Append-only history of toolboxes: each restart, redeployment, rollback and use of SSH, written before it is done. Kept as long as private.retention() says.';
 comment on column public.toolbox_events.id is 'Order of events.';
 comment on column public.toolbox_events.account_tool_environment_id is 'The toolbox; decides who may read.';
 comment on column public.toolbox_events.occurred_at is 'When it was recorded.';

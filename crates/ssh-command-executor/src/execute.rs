@@ -41,19 +41,12 @@ pub(crate) async fn execute(cx: &RequestContext) -> Result<Reply, ApiError> {
         .clamp(LIMITS.0, LIMITS.1);
     let (machine, operation) = find(cx, &request, asked).await?;
 
-    // Pages look every few seconds: that is nothing that their user did.
-    let event = if operation.only_looks() {
-        None
-    } else {
-        Some(begin(cx, &machine, &operation).await?)
-    };
+    let event = begin(cx, &machine, &operation).await?;
     let begun = cx.state.clock.now();
     let done = by_ssh(cx, &machine, &operation, limit).await;
     let duration = cx.state.clock.now().saturating_sub(begun);
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if let Some(event) = event {
-        end(cx, event, duration_ms, &done).await;
-    }
+    end(cx, event, duration_ms, &done).await;
     let done = done?;
 
     reply::json(
@@ -244,7 +237,7 @@ async fn by_ssh(
     })
 }
 
-/// Every use but a look is in the history of the toolbox before the machine is reached: what cannot be written is not done.
+/// Every use is in the history of the toolbox before the machine is reached: what cannot be written is not done.
 async fn begin(
     cx: &RequestContext,
     machine: &SshMachineRow,

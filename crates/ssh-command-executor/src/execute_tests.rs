@@ -188,19 +188,3 @@ fn every_use_is_in_the_history_before_it_is_done_also_one_that_fails() {
         (&json!(7), &json!("ssh_not_enrolled"))
     );
 }
-
-#[test]
-fn a_look_is_no_act_and_is_in_no_history() {
-    for kind in ["agent_status", "host_health"] {
-        let body = json!({"toolboxId": TOOLBOX, "operation": {"kind": kind}});
-        let asked = ask(json!([row()]), &body);
-        assert_eq!(asked.seen.refusal(), (503, "ssh_not_enrolled"), "{kind}");
-        assert!(asked.events.is_empty(), "{kind}");
-    }
-    let body = json!({"toolboxId": TOOLBOX, "operation": {"kind": "agent_logs", "tail": 10}});
-    assert_eq!(
-        ask(json!([row()]), &body).events.len(),
-        2,
-        "what a log says was read"
-    );
-}

@@ -70,13 +70,6 @@ pub enum MachineOperation {
     HostHealth,
 }
 
-impl MachineOperation {
-    /// Whether it only says how the machine is: it changes nothing, and tells nothing that was written there.
-    pub const fn only_looks(&self) -> bool {
-        matches!(self, Self::AgentStatus | Self::HostHealth)
-    }
-}
-
 /// What can be done with a tool instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
