@@ -11,5 +11,13 @@ export default defineConfig({
     // Inlined files would need data: URLs in the Content-Security-Policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // A browser that has nothing yet asks for few files: what every page needs is one, what many pages need is another.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [{ name: "many", test: /[\/\\]src[\/\\](api|components|lib)[\/\\]/, minShareCount: 6 }],
+        },
+      },
+    },
   },
 });

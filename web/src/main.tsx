@@ -1,6 +1,6 @@
 import "./app/theme.css";
 import { QueryClientProvider } from "@tanstack/react-query";
-import { createRouter, RouterProvider } from "@tanstack/react-router";
+import { type AnyRoute, createRouter, RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Toaster } from "sonner";
@@ -27,6 +27,12 @@ declare module "@tanstack/react-router" {
   interface Register {
     router: typeof router;
   }
+}
+
+// The code of the page that was asked for comes while the configuration does. What fails is told when the page is opened.
+for (const { routeId } of router.matchRoutes(router.latestLocation)) {
+  const route = (router.routesById as Record<string, AnyRoute>)[routeId];
+  if (route !== undefined) router.loadRouteChunk(route)?.catch(() => {});
 }
 
 const place = document.getElementById("root");

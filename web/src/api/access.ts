@@ -71,10 +71,10 @@ export const givenAccessQuery = () =>
   queryOptions({
     queryKey: ["given", "access"],
     queryFn: async ({ signal }) => {
-      const { supabase } = api();
-      const { data } = await supabase.auth.getSession();
+      const { auth, tables } = api();
+      const { data } = await auth.getSession();
       const list = await rows<AccessRow[]>(
-        supabase.from("mcp_access").select(
+        tables.from("mcp_access").select(
           "id, account_tool_environment_id, account_tool_instance_id, name, user_id, client_id, allowed_tools, read_only, " +
             "requests_per_minute, concurrent_requests, expires_at, revoked_at, last_used_at, last_client, created_at",
         ).eq("granted_by", data.session?.user.id ?? "").order("revoked_at", { ascending: false, nullsFirst: true })

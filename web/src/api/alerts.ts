@@ -44,21 +44,21 @@ export const alertsQuery = () =>
   queryOptions({
     queryKey: ["alerts"],
     queryFn: async ({ signal }) => {
-      const { supabase } = api();
+      const { tables } = api();
       const [channels, rules, alerts] = await Promise.all([
         // The secret of a webhook is written and never read, so the columns are named.
         rows<Channel[]>(
-          supabase.from("alert_channels").select(
+          tables.from("alert_channels").select(
             "id, name, kind, webhook_url, is_enabled, quiet_from, quiet_until, time_zone",
           ).order("created_at").abortSignal(signal),
         ),
         rows<Rule[]>(
-          supabase.from("alert_rules").select(
+          tables.from("alert_rules").select(
             "id, channel_id, kind, account_tool_environment_id, disk_percent, is_enabled",
           ).order("created_at").abortSignal(signal),
         ),
         rows<Alert[]>(
-          supabase.from("alerts").select(
+          tables.from("alerts").select(
             "id, account_tool_environment_id, kind, subject_name, opened_at, last_at, times, closed_at",
           ).order("opened_at", { ascending: false }).limit(50).abortSignal(signal),
         ),
@@ -72,7 +72,7 @@ export const messageQuery = (id: string) =>
     queryKey: ["alert-messages", id],
     queryFn: ({ signal }) =>
       rows<Message>(
-        api().supabase.from("alert_messages").select("id, state, last_status, last_code").eq("id", id)
+        api().tables.from("alert_messages").select("id, state, last_status, last_code").eq("id", id)
           .abortSignal(signal).single(),
       ),
   });
@@ -81,14 +81,14 @@ export type NewChannel = Pick<Channel, "name" | "kind" | "webhook_url"> & { webh
 export type NewRule = Pick<Rule, "channel_id" | "kind" | "account_tool_environment_id" | "disk_percent">;
 
 export const alertChanges = {
-  addChannel: (channel: NewChannel) => rows(api().supabase.from("alert_channels").insert(channel)),
+  addChannel: (channel: NewChannel) => rows(api().tables.from("alert_channels").insert(channel)),
   changeChannel: ({ id, ...change }: Partial<Channel> & { id: string }) =>
-    rows(api().supabase.from("alert_channels").update(change).eq("id", id)),
-  removeChannel: (id: string) => rows(api().supabase.from("alert_channels").delete().eq("id", id)),
+    rows(api().tables.from("alert_channels").update(change).eq("id", id)),
+  removeChannel: (id: string) => rows(api().tables.from("alert_channels").delete().eq("id", id)),
   testChannel: (channel_id: string) =>
-    rows<{ id: string }>(api().supabase.from("alert_messages").insert({ channel_id }).select("id").single()),
-  addRule: (rule: NewRule) => rows(api().supabase.from("alert_rules").insert(rule)),
+    rows<{ id: string }>(api().tables.from("alert_messages").insert({ channel_id }).select("id").single()),
+  addRule: (rule: NewRule) => rows(api().tables.from("alert_rules").insert(rule)),
   changeRule: ({ id, is_enabled }: { id: string; is_enabled: boolean }) =>
-    rows(api().supabase.from("alert_rules").update({ is_enabled }).eq("id", id)),
-  removeRule: (id: string) => rows(api().supabase.from("alert_rules").delete().eq("id", id)),
+    rows(api().tables.from("alert_rules").update({ is_enabled }).eq("id", id)),
+  removeRule: (id: string) => rows(api().tables.from("alert_rules").delete().eq("id", id)),
 };

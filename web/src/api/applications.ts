@@ -26,7 +26,7 @@ export const authorizationQuery = (id: string) =>
     refetchOnWindowFocus: false,
     refetchOnReconnect: false,
     queryFn: async (): Promise<Authorization> => {
-      const { data, error } = await api().supabase.auth.oauth.getAuthorizationDetails(id);
+      const { data, error } = await api().auth.oauth.getAuthorizationDetails(id);
       if (error !== null) throw error;
       if ("redirect_url" in data) return { kind: "goes-on", to: data.redirect_url };
       const { client, redirect_uri: redirectUri, user } = data;
@@ -36,7 +36,7 @@ export const authorizationQuery = (id: string) =>
 
 /** Says yes or no; where to send the browser then. */
 export async function decide(id: string, yes: boolean): Promise<string> {
-  const { oauth } = api().supabase.auth;
+  const { oauth } = api().auth;
   const options = { skipBrowserRedirect: true };
   const { data, error } = await (yes ? oauth.approveAuthorization(id, options) : oauth.denyAuthorization(id, options));
   if (error !== null) throw error;
@@ -48,7 +48,7 @@ export const grantsQuery = () =>
   queryOptions({
     queryKey: ["applications", "grants"],
     queryFn: async (): Promise<Application[]> => {
-      const { data, error } = await api().supabase.auth.oauth.listGrants();
+      const { data, error } = await api().auth.oauth.listGrants();
       if (error !== null) throw error;
       return data.map(({ client }) => ({ id: client.id, name: client.name }));
     },
@@ -106,6 +106,6 @@ export async function takeBack(made: Access[]): Promise<void> {
 export async function disconnect(clientId: string): Promise<void> {
   // It may use nothing, and sign-in knows it all the same.
   await unlessGone(answer(api().tools.DELETE("/mcp-clients/{clientId}", { params: { path: { clientId } } })));
-  const { error } = await api().supabase.auth.oauth.revokeGrant({ clientId });
+  const { error } = await api().auth.oauth.revokeGrant({ clientId });
   if (error !== null && error.status !== 404) throw error;
 }

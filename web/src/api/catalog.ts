@@ -9,7 +9,7 @@ export const catalogQuery = () =>
     staleTime: 5 * 60_000,
     queryFn: ({ signal }) =>
       rows<CatalogEntry[]>(
-        api().supabase.from("tool_catalog").select(
+        api().tables.from("tool_catalog").select(
           "id, name, tool_name, description, category, provider, documentation_url, packaging_type, docker_image_url, " +
             "default_spec, required_config_schema, required_secrets_schema, status, version",
         ).order("name").limit(1000).abortSignal(signal).overrideTypes<CatalogEntry[], { merge: false }>(),

@@ -18,7 +18,7 @@ export interface HistoryFilter {
 }
 
 const tools = (filter: HistoryFilter, limit: number, signal: AbortSignal) => {
-  let asked = api().supabase.from("tool_instance_events").select(TOOL).order("id", { ascending: false }).limit(limit);
+  let asked = api().tables.from("tool_instance_events").select(TOOL).order("id", { ascending: false }).limit(limit);
   if (filter.toolbox !== undefined) asked = asked.eq("account_tool_environment_id", filter.toolbox);
   if (filter.tool !== undefined) asked = asked.eq("tool_instance_id", filter.tool);
   if (filter.failed) asked = asked.eq("to_status", "error");
@@ -48,7 +48,7 @@ export const historyQuery = (toolboxId: string, limit = 200) =>
       const ofToolbox = { referencedTable: "toolbox_events" };
       const ofTools = { referencedTable: "tool_instance_events" };
       const [found] = await rows<ToolboxHistory[]>(
-        api().supabase.from("account_tool_environments").select(
+        api().tables.from("account_tool_environments").select(
           `toolbox_events(${OF_TOOLBOX}), tool_instance_events(${TOOL}), account_tool_instances(id, instance_name_on_toolbox)`,
         ).eq("id", toolboxId)
           .order("id", { ...ofToolbox, ascending: false }).limit(limit, ofToolbox)
@@ -71,7 +71,7 @@ export const wholeHistoryQuery = (filter: HistoryFilter, limit: number) =>
     queryKey: ["history", filter, limit],
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => {
-      let asked = api().supabase.from("toolbox_events").select(TOOLBOX).order("id", { ascending: false }).limit(limit);
+      let asked = api().tables.from("toolbox_events").select(TOOLBOX).order("id", { ascending: false }).limit(limit);
       if (filter.toolbox !== undefined) asked = asked.eq("account_tool_environment_id", filter.toolbox);
       if (filter.failed) asked = asked.not("result", "in", "(succeeded,accepted,begun)");
       const [toolbox, tool] = await Promise.all([

@@ -15,7 +15,7 @@ export const keysQuery = (toolboxId: string) =>
     queryKey: ["toolboxes", toolboxId, "keys"],
     queryFn: ({ signal }) =>
       rows<Keys | null>(
-        api().supabase.from("account_tool_environments")
+        api().tables.from("account_tool_environments")
           .select("dtma_key_id, dtma_certificate_sha256, ssh_host_key, dtma_port, ssh_port").eq("id", toolboxId)
           .abortSignal(signal).maybeSingle(),
       ),

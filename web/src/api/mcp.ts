@@ -17,6 +17,9 @@ const open = new Map<string, Promise<Client>>();
 
 /** Connects; `forget` is called once the server knows the session no more. */
 async function connect(instance: string, forget: () => void): Promise<Client> {
+  // The SDK's schemas would make code of text, which the page's policy forbids; told before, they do not try.
+  const { config } = await import("zod/v4/core");
+  config({ jitless: true });
   const { Client, StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
   const path = `mcp/${instance}`;
   const client = new Client({ name: "toolbox-console", version: "1" });

@@ -59,7 +59,7 @@ export const toolRowsQuery = () =>
     queryKey: ["tool-rows"],
     queryFn: ({ signal }) =>
       rows<ToolRow[]>(
-        api().supabase.from("account_tool_instances").select(
+        api().tables.from("account_tool_instances").select(
           "id, account_tool_environment_id, instance_name_on_toolbox, docker_image_url, status_on_toolbox, desired_status, " +
             "status_changed_at, last_observed_at, instance_error_code, instance_error_message",
         ).order("instance_name_on_toolbox").limit(5000).abortSignal(signal).overrideTypes<

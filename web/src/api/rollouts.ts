@@ -10,7 +10,7 @@ export const rolloutsQuery = () =>
     queryKey: ["rollouts"],
     queryFn: ({ signal }) =>
       rows<Rollout[]>(
-        api().supabase.from("rollouts").select("id, version, wave_size, state, toolboxes, reason, created_at, ended_at")
+        api().tables.from("rollouts").select("id, version, wave_size, state, toolboxes, reason, created_at, ended_at")
           .order("created_at", { ascending: false }).limit(10).abortSignal(signal)
           .overrideTypes<Rollout[], { merge: false }>(),
       ),

@@ -1,4 +1,4 @@
-import type { Session } from "@supabase/supabase-js";
+import type { Session } from "@supabase/auth-js";
 import { History, Layers, Server, Settings, ShieldUser, Store } from "lucide-react";
 import type { ComponentType } from "react";
 

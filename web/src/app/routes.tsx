@@ -1,11 +1,26 @@
 // Every address of the console, and the file of its page. Each page is loaded when it is first opened.
 
+import type { FetchQueryOptions, QueryKey } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, lazyRouteComponent, Outlet, redirect } from "@tanstack/react-router";
+import { toolboxesQuery, toolboxQuery, toolQuery, toolRowsQuery } from "@/api/queries.ts";
 import { ErrorPanel } from "@/components/error-panel.tsx";
+import { queryClient } from "@/lib/query-client.ts";
 import { Asked } from "./asked.tsx";
 import { Frame } from "./frame.tsx";
 import { NotFound } from "./not-found.tsx";
 import { currentSession } from "./session.ts";
+
+/** A page's first questions are asked once, while its code comes; not where a link to it is only pointed at. */
+function asks<Params>(ask: (params: Params) => void) {
+  return {
+    loader: ({ params, preload }: { params: Params; preload: boolean }) => {
+      if (!preload) ask(params);
+    },
+    shouldReload: false,
+  };
+}
+const begin = <T, K extends QueryKey>(query: FetchQueryOptions<T, Error, T, K>) =>
+  void queryClient.prefetchQuery(query);
 
 const root = createRootRouteWithContext()({
   component: Outlet,
@@ -120,6 +135,10 @@ const home = createRoute({
 const toolboxes = createRoute({
   getParentRoute: () => signedIn,
   path: "/toolboxes",
+  ...asks(() => {
+    begin(toolboxesQuery());
+    begin(toolRowsQuery());
+  }),
   component: lazyRouteComponent(() => import("@/pages/toolboxes.tsx"), "ToolboxesPage"),
 });
 const toolboxNew = createRoute({
@@ -132,6 +151,7 @@ const toolboxNew = createRoute({
 const toolbox = createRoute({
   getParentRoute: () => signedIn,
   path: "/toolboxes/$toolboxId",
+  ...asks<{ toolboxId: string }>(({ toolboxId }) => begin(toolboxQuery(toolboxId))),
   component: lazyRouteComponent(() => import("@/pages/toolbox/layout.tsx"), "ToolboxPage"),
 });
 const toolboxOverview = createRoute({
@@ -164,6 +184,9 @@ const toolboxActivity = createRoute({
 const tool = createRoute({
   getParentRoute: () => signedIn,
   path: "/toolboxes/$toolboxId/tools/$instanceId",
+  ...asks<{ toolboxId: string; instanceId: string }>(({ toolboxId, instanceId }) =>
+    begin(toolQuery(toolboxId, instanceId))
+  ),
   component: lazyRouteComponent(() => import("@/pages/tool/layout.tsx"), "ToolPage"),
 });
 const toolConnect = createRoute({

@@ -1,4 +1,4 @@
-import type { Session } from "@supabase/supabase-js";
+import type { Session } from "@supabase/auth-js";
 import { useSyncExternalStore } from "react";
 import { api, STORAGE_KEY } from "../api/client.ts";
 import { queryClient } from "../lib/query-client.ts";
@@ -29,7 +29,7 @@ function forget(): void {
 
 /** Reads the stored session and follows it from then on: other tabs, refreshes, its end. */
 export async function startSession(): Promise<void> {
-  const { auth } = api().supabase;
+  const { auth } = api();
   auth.onAuthStateChange((event, session) => {
     if (event === "SIGNED_OUT") {
       set({ session: null, ended: state.session !== null && !leaving, recovering: false });
@@ -61,7 +61,7 @@ export function useSession(): SessionState {
 
 /** The server takes this session no more: it is forgotten, and the page asks to sign in again. */
 export async function endSession(): Promise<void> {
-  const { auth } = api().supabase;
+  const { auth } = api();
   const { error } = await auth.signOut({ scope: "local" });
   if (error === null) return;
   // Without an answer of the server the session stays stored; once it is taken from there, signing out asks nobody.

@@ -16,7 +16,7 @@ export function NewPasswordPage() {
   const [password, setPassword] = useState("");
   const change = useMutation({
     mutationFn: async () => {
-      const { error } = await api().supabase.auth.updateUser({ password });
+      const { error } = await api().auth.updateUser({ password });
       if (error !== null) throw error;
     },
     onSuccess: () => {

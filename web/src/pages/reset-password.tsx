@@ -11,7 +11,7 @@ export function ResetPasswordPage() {
   const [email, setEmail] = useState("");
   const ask = useMutation({
     mutationFn: async () => {
-      const { error } = await api().supabase.auth.resetPasswordForEmail(email, {
+      const { error } = await api().auth.resetPasswordForEmail(email, {
         redirectTo: `${location.origin}/new-password`,
       });
       if (error !== null) throw error;

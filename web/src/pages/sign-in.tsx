@@ -17,7 +17,7 @@ export function SignInPage() {
   const [password, setPassword] = useState("");
   const signIn = useMutation({
     mutationFn: async () => {
-      const { error } = await api().supabase.auth.signInWithPassword({ email, password });
+      const { error } = await api().auth.signInWithPassword({ email, password });
       if (error !== null) throw error;
     },
   });
@@ -82,7 +82,7 @@ function Providers({ next }: { next: string | undefined }) {
   const { data } = useQuery(signInSettingsQuery());
   const signIn = useMutation({
     mutationFn: async (provider: string) => {
-      const { error } = await api().supabase.auth.signInWithOAuth({
+      const { error } = await api().auth.signInWithOAuth({
         provider: provider as "github",
         options: { redirectTo: signInUrl(next) },
       });

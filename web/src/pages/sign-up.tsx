@@ -18,7 +18,7 @@ export function SignUpPage() {
   const [password, setPassword] = useState("");
   const signUp = useMutation({
     mutationFn: async () => {
-      const { data, error } = await api().supabase.auth.signUp({
+      const { data, error } = await api().auth.signUp({
         email,
         password,
         options: { emailRedirectTo: signInUrl(next) },

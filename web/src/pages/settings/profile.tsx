@@ -52,7 +52,7 @@ function Password() {
   const [password, setPassword] = useState("");
   const change = useMutation({
     mutationFn: async () => {
-      const { error } = await api().supabase.auth.updateUser({ password });
+      const { error } = await api().auth.updateUser({ password });
       if (error !== null) throw toApiError(error);
     },
     gcTime: 0,
@@ -97,7 +97,7 @@ function Password() {
 function Everywhere() {
   const leave = useMutation({
     mutationFn: async () => {
-      const { error } = await api().supabase.auth.signOut({ scope: "others" });
+      const { error } = await api().auth.signOut({ scope: "others" });
       if (error !== null) throw toApiError(error);
     },
     onSuccess: () => toast("Other browsers were signed out"),
