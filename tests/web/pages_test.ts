@@ -410,6 +410,8 @@ Deno.test("every page in every state", async (t) => {
       await page.waitForURL("**/operators/catalog");
 
       await operator.go("/operators/quotas?q=ann");
+      await page.getByText(/^Everybody may have 20 toolboxes, machines for \$200 a month, 100 tools in each,/)
+        .waitFor();
       await page.getByRole("button", { name: "Change what ann@toolbox.local may have" }).click();
       await page.getByLabel("Toolboxes").fill("2");
       await picture(page, "operators-quota");

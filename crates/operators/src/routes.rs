@@ -4,10 +4,11 @@ use toolbox_api::console::{ConsoleRollout, ConsoleRolloutRequest};
 use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_api::operators::{
     AgentVersionRequest, CatalogEntryRequest, FleetShow, MAX_COUNT, MAX_MONTHLY_USD, OwnQuota,
+    UserQuotas,
 };
 use toolbox_api::problem::FieldError;
 use toolbox_api::rollout::{MAX_WAVE, Rollout};
-use toolbox_clients::supabase::operators::{ByOperator, EntryDeleted, EntryPut};
+use toolbox_clients::supabase::operators::{ByOperator, EntryDeleted, EntryPut, FoundUsers};
 use toolbox_clients::supabase::rollouts::{BeginRollout, RolloutBegun};
 use toolbox_domain::ids::{CatalogToolId, RolloutId, ToolboxId, UserId};
 use toolbox_domain::machine_operation::AgentVersion;
@@ -200,7 +201,14 @@ async fn delete_entry(cx: &RequestContext) -> Result<Reply, ApiError> {
 
 async fn quotas(cx: &RequestContext) -> Result<Reply, ApiError> {
     let (search, offset) = (search(cx)?, offset(cx)?);
-    reply::json(200, &cx.state.supabase.quotas(&search, offset).await?)
+    let everybody = cx.state.config.quotas.as_ref()?.for_everybody();
+    let FoundUsers { found, users } = cx.state.supabase.quotas(&search, offset).await?;
+    let answer = UserQuotas {
+        everybody,
+        found,
+        users,
+    };
+    reply::json(200, &answer)
 }
 
 async fn set_quota(cx: &RequestContext) -> Result<Reply, ApiError> {

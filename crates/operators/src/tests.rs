@@ -24,7 +24,10 @@ impl World {
     fn new() -> Self {
         let clock = Arc::new(JumpingClock::new(Duration::from_secs(NOW)));
         let transport = Arc::new(Recorded::new().with_clock(Arc::clone(&clock)));
-        let variables = [("SUPABASE_JWT_SECRET", "secret")];
+        let variables = [
+            ("SUPABASE_JWT_SECRET", "secret"),
+            ("TOOLBOX_MAX_TOOLBOXES", "3"),
+        ];
         let function = Function::new(&FUNCTION, &variables, Arc::clone(&transport), clock);
         Self {
             transport,
@@ -376,6 +379,8 @@ fn a_quota_is_within_bounds_and_of_a_user() {
         "quota": {"toolboxes": 2, "monthly_usd": null, "tools": null}}]}),
     );
     let seen = world.ask("GET", "/quotas?search=x", None);
+    let everybody = json!({"toolboxes": 3, "monthly_usd": 200, "tools": 100});
+    assert_eq!(seen.body["everybody"], everybody, "{}", seen.text);
     assert_eq!(
         (seen.status, &seen.body["users"][0]["quota"]["toolboxes"]),
         (200, &json!(2)),

@@ -10,7 +10,7 @@ use toolbox_domain::objects;
 use toolbox_domain::spec::ToolSpec;
 
 use crate::rollout::Rollout;
-use crate::toolboxes::{QuotaUsed, ToolboxKind};
+use crate::toolboxes::{QuotaLimits, QuotaUsed, ToolboxKind};
 
 /// Toolboxes, users of a page.
 pub const PAGE: u32 = 50;
@@ -274,6 +274,8 @@ pub struct OperatorCatalog {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserQuotas {
+    /// What everybody may have for whom nothing else was set.
+    pub everybody: QuotaLimits,
     /// So many users are as asked for.
     pub found: u32,
     /// A page of them; those with a quota of their own come first.

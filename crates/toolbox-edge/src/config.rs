@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::toolboxes::QuotaLimits;
 use toolbox_clients::digitalocean;
 use toolbox_clients::email::EmailProvider;
 use toolbox_domain::address::Allowed;
@@ -435,6 +436,15 @@ impl AlertConfig {
 }
 
 impl Quotas {
+    /// What a user may have for whom no operator set something else.
+    pub fn for_everybody(&self) -> QuotaLimits {
+        QuotaLimits {
+            toolboxes: self.max_toolboxes,
+            monthly_usd: self.max_user_price,
+            tools: self.max_instances,
+        }
+    }
+
     fn read(get: &impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let max_instances = number(get, "TOOLBOX_MAX_INSTANCES");
         let max_toolboxes = number(get, "TOOLBOX_MAX_TOOLBOXES");

@@ -11,6 +11,7 @@ export type Entry = Schemas["OperatorCatalogEntry"];
 export type EntryRequest = Schemas["CatalogEntryRequest"];
 export type UserQuota = Schemas["UserQuota"];
 export type OwnQuota = Schemas["OwnQuota"];
+export type QuotaLimits = Schemas["QuotaLimits"];
 
 /** So many toolboxes or users come at once. */
 export const PAGE = 50;

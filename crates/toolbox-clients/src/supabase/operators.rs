@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::operators::{
-    CatalogEntryRequest, Fleet, FleetShow, OperatorCatalog, OwnQuota, PAGE, UserQuotas,
+    CatalogEntryRequest, Fleet, FleetShow, OperatorCatalog, OwnQuota, PAGE, UserQuota,
 };
 use toolbox_domain::ids::{CatalogToolId, UserId};
 use toolbox_domain::machine_operation::AgentVersion;
@@ -58,6 +58,15 @@ struct Change<'a, T> {
     by: ByOperator<'a>,
     #[serde(flatten)]
     what: T,
+}
+
+/// A page of users. What everybody may have, the database does not know.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct FoundUsers {
+    /// So many users are as asked for.
+    pub found: u32,
+    /// The page.
+    pub users: Vec<UserQuota>,
 }
 
 #[derive(Serialize)]
@@ -172,8 +181,8 @@ impl Supabase {
         }
     }
 
-    /// A page of the users, each with how much they may have.
-    pub async fn quotas(&self, search: &str, offset: u32) -> Result<UserQuotas, DatabaseError> {
+    /// A page of the users, each with what was set for them.
+    pub async fn quotas(&self, search: &str, offset: u32) -> Result<FoundUsers, DatabaseError> {
         let listed = Listed {
             show: None,
             search,

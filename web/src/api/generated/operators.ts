@@ -641,6 +641,24 @@ export interface components {
          * @enum {string}
          */
         Protocol: "tcp" | "udp";
+        /** @description How much a user may have. */
+        QuotaLimits: {
+            /**
+             * Format: int32
+             * @description All bought machines may cost so many US dollars a month.
+             */
+            monthly_usd: number;
+            /**
+             * Format: int32
+             * @description So many toolboxes.
+             */
+            toolboxes: number;
+            /**
+             * Format: int32
+             * @description So many tools in one toolbox.
+             */
+            tools: number;
+        };
         /** @description What a user has of it. */
         QuotaUsed: {
             /**
@@ -981,6 +999,8 @@ export interface components {
         };
         /** @description Users, and how much each may have. */
         UserQuotas: {
+            /** @description What everybody may have for whom nothing else was set. */
+            everybody: components["schemas"]["QuotaLimits"];
             /**
              * Format: int32
              * @description So many users are as asked for.

@@ -2,7 +2,14 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { toast } from "sonner";
-import { operatorChanges, type OwnQuota, PAGE, quotasQuery, type UserQuota } from "@/api/operators.ts";
+import {
+  operatorChanges,
+  type OwnQuota,
+  PAGE,
+  type QuotaLimits,
+  quotasQuery,
+  type UserQuota,
+} from "@/api/operators.ts";
 import { Awaited } from "@/components/awaited.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
@@ -27,11 +34,12 @@ export function QuotasTab() {
       ? <ErrorPanel error={quotas.error} title="The quotas could not be read" retry={() => void quotas.refetch()} />
       : <Skeleton className="h-64 w-full" />;
   }
-  const { users, found } = quotas.data;
+  const { everybody, users, found } = quotas.data;
   return (
     <Section title="How much users may have">
       <p className="max-w-2xl text-[13px] text-ink-2">
-        Everybody may have as much as the installation's settings say, unless something else is set here. What a user
+        Everybody may have{" "}
+        {limitsInWords(everybody)}, as the installation's settings say, unless something else is set here. What a user
         has already stays, also where it is more.
       </p>
       {quotas.isError && (
@@ -60,15 +68,17 @@ export function QuotasTab() {
             <Card>
               <ul className="divide-y divide-line">
                 {users.map((user) => (
-                  <li key={user.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]">
-                    <span className="min-w-40 flex-1 font-medium break-all">{user.email ?? user.id}</span>
-                    <span className="text-ink-2">{hasInWords(user)}</span>
+                  <li
+                    key={user.id}
+                    className="grid grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px] md:grid-cols-[minmax(0,2fr)_minmax(0,1fr)_minmax(0,2fr)_auto]"
+                  >
+                    <span className="col-span-2 font-medium break-words md:col-span-1">{user.email ?? user.id}</span>
+                    <span className="col-span-2 text-ink-2 md:col-span-1">{hasInWords(user)}</span>
                     <span className={isSet(user.quota) ? "text-ink" : "text-ink-3"}>{mayInWords(user.quota)}</span>
                     <Button
                       size="sm"
                       aria-label={`Change what ${user.email ?? user.id} may have`}
-                      onClick={() =>
-                        setChanged(user)}
+                      onClick={() => setChanged(user)}
                     >
                       Change…
                     </Button>
@@ -85,7 +95,7 @@ export function QuotasTab() {
         title={`What ${changed?.email ?? changed?.id ?? ""} may have`}
         description="An empty field: as everybody."
       >
-        {changed && <Change user={changed} onDone={() => setChanged(undefined)} />}
+        {changed && <Change user={changed} everybody={everybody} onDone={() => setChanged(undefined)} />}
       </Dialog>
     </Section>
   );
@@ -98,14 +108,17 @@ function hasInWords({ used: { toolboxes, monthly_usd: price } }: UserQuota): str
   return `has ${toolboxes} ${toolboxes === 1 ? "toolbox" : "toolboxes"}${cost}`;
 }
 
-function mayInWords(quota: OwnQuota): string {
+function limitsInWords(limits: OwnQuota): string {
   const parts = [
-    typeof quota.toolboxes === "number" && `${quota.toolboxes} toolboxes`,
-    typeof quota.monthly_usd === "number" && `${perMonth(quota.monthly_usd)} a month`,
-    typeof quota.tools === "number" && `${quota.tools} tools in each`,
-  ].filter((part) => part !== false);
-  return parts.length === 0 ? "may have as much as everybody" : `may have ${parts.join(", ")}`;
+    typeof limits.toolboxes === "number" && (limits.toolboxes === 1 ? "1 toolbox" : `${limits.toolboxes} toolboxes`),
+    typeof limits.monthly_usd === "number" && `machines for ${perMonth(limits.monthly_usd)} a month`,
+    typeof limits.tools === "number" && (limits.tools === 1 ? "1 tool in each" : `${limits.tools} tools in each`),
+  ];
+  return parts.filter((part) => part !== false).join(", ");
 }
+
+const mayInWords = (quota: OwnQuota) =>
+  isSet(quota) ? `may have ${limitsInWords(quota)}` : "may have as much as everybody";
 
 const FIELDS = [
   ["toolboxes", "Toolboxes", 10_000],
@@ -113,7 +126,7 @@ const FIELDS = [
   ["tools", "Tools in one toolbox", 10_000],
 ] as const;
 
-function Change({ user, onDone }: { user: UserQuota; onDone: () => void }) {
+function Change({ user, everybody, onDone }: { user: UserQuota; everybody: QuotaLimits; onDone: () => void }) {
   const [typed, setTyped] = useState<Record<string, string>>(() =>
     Object.fromEntries(FIELDS.map(([field]) => [field, user.quota[field]?.toString() ?? ""]))
   );
@@ -146,6 +159,7 @@ function Change({ user, onDone }: { user: UserQuota; onDone: () => void }) {
           {(tied) => (
             <Input
               {...tied}
+              placeholder={`${everybody[field]}, as everybody`}
               type="number"
               min={0}
               max={most}
