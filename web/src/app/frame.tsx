@@ -176,7 +176,9 @@ function Crumbs({ path }: { path: string }) {
   // An entry of the marketplace has no page of its own, so its deployment is below the marketplace.
   const above = parts[0] === "marketplace" ? parts.slice(0, 1) : parts.slice(0, -1);
   const place = placesOf(useSession().session).find(({ to }) => to === `/${parts[0]}`);
-  if (parts.length < 2) return <span className="truncate text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
+  if (parts.length < 2) {
+    return <span className="truncate px-1 text-[13px] text-ink-2">{place?.label ?? "Toolbox"}</span>;
+  }
   return (
     <nav aria-label="Breadcrumb" className="min-w-0">
       <ol className="flex min-w-0 items-center gap-1.5 text-[13px] text-ink-2">
@@ -216,18 +218,18 @@ function CrumbLabel({ parts, index }: { parts: string[]; index: number }) {
 /** Whether this page still hears from the server. */
 function Connection() {
   const { state, since } = useConnection();
-  const text = state === "live"
-    ? "Live"
-    : state === "offline"
-    ? `Offline since ${clock(since)}`
-    : `No answer since ${clock(since)}`;
+  const text = state === "live" ? "Live" : state === "offline" ? "Offline" : "No answer";
   return (
     <span
       role="status"
       className={cn("flex items-center gap-1.5 text-xs", state === "live" ? "text-ink-3" : "font-medium text-warn")}
     >
       <span aria-hidden className={cn("size-1.5 rounded-full", state === "live" ? "bg-line-strong" : "bg-warn")} />
-      <span className={state === "live" ? "hidden sm:inline" : undefined}>{text}</span>
+      <span className={state === "live" ? "hidden sm:inline" : "whitespace-nowrap"}>
+        {text}
+        {/* Where there is little room, the place comes first. */}
+        {state !== "live" && <span className="hidden sm:inline">{` since ${clock(since)}`}</span>}
+      </span>
     </span>
   );
 }

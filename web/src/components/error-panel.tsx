@@ -28,9 +28,9 @@ export function ErrorPanel({ error, title, retry, action, className }: Props) {
   const todo = (reason ? advice(reason.code) : null) ?? advice(failed.code);
   return (
     <div role="alert" className={cn("rounded-md border border-bad/40 bg-bad-soft p-3 text-[13px]", className)}>
-      <div className="flex items-start gap-2">
+      <div className="flex flex-wrap items-start gap-2 sm:flex-nowrap">
         <TriangleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
-        <div className="grid min-w-0 flex-1 gap-1">
+        <div className="grid min-w-0 flex-1 basis-4/5 gap-1 sm:basis-0">
           <p className="font-medium break-words">
             {title === undefined ? failed.message : `${title}: ${failed.message}`}
           </p>
@@ -54,7 +54,7 @@ export function ErrorPanel({ error, title, retry, action, className }: Props) {
             )}
           </p>
         </div>
-        <div className="flex shrink-0 gap-2">
+        <div className="flex shrink-0 flex-wrap gap-2 pl-6 empty:hidden sm:pl-0">
           {action}
           {SIGN_IN.has(failed.code) && (
             <Button size="sm" variant="primary" onClick={() => void endSession()}>Sign in again</Button>

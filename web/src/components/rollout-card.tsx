@@ -54,24 +54,27 @@ export function RolloutCard({ rollout, stop: stopRollout, canOpen = false }: Pro
       <Card>
         <ul className="divide-y divide-line">
           {rollout.toolboxes.map(({ id, name, state, message }) => (
-            <li key={id} className="flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]">
+            <li
+              key={id}
+              className="grid gap-x-4 gap-y-1 px-3 py-2 text-[13px] sm:grid-cols-[minmax(0,1fr)_11rem_minmax(0,2fr)]"
+            >
               {canOpen
                 ? (
                   <Link
                     to="/toolboxes/$toolboxId/system"
                     params={{ toolboxId: id }}
-                    className="min-w-40 hover:underline"
+                    className="break-words hover:underline"
                   >
                     {name}
                   </Link>
                 )
                 : (
-                  <Link to="/operators" search={{ q: id }} className="min-w-40 break-words hover:underline">
+                  <Link to="/operators" search={{ q: id }} className="break-words hover:underline">
                     {name}
                   </Link>
                 )}
               <span className={STATES[state]?.[1] ?? "text-ink-3"}>{STATES[state]?.[0] ?? state}</span>
-              {message && <span className="min-w-0 break-words text-ink-2">{message}</span>}
+              {message && <span className="break-words text-ink-2">{message}</span>}
             </li>
           ))}
         </ul>

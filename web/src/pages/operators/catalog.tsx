@@ -46,12 +46,12 @@ export function CatalogTab() {
               {entries.map((entry) => (
                 <li
                   key={entry.id}
-                  className="relative flex flex-wrap items-center gap-x-4 gap-y-1 px-3 py-2 text-[13px]"
+                  className="relative flex flex-wrap items-baseline gap-x-4 gap-y-1 px-3 py-2 text-[13px] sm:grid sm:grid-cols-[minmax(0,1fr)_10rem_7rem_11rem]"
                 >
                   <Link
                     to="/operators/catalog/$catalogId"
                     params={{ catalogId: entry.id }}
-                    className="min-w-40 flex-1 font-medium break-words after:absolute after:inset-0 hover:underline"
+                    className="w-full font-medium break-words after:absolute after:inset-0 hover:underline"
                   >
                     {entry.name}
                   </Link>

@@ -173,7 +173,9 @@ function Form({ entry }: { entry: Entry | null }) {
           <Field
             label="Status"
             hint={entry !== null && entry.tools > 0
-              ? `${entry.tools} ${entry.tools === 1 ? "tool was" : "tools were"} deployed from it, and stay`
+              ? entry.tools === 1
+                ? "1 tool was deployed from it, and stays"
+                : `${entry.tools} tools were deployed from it, and stay`
               : undefined}
           >
             {(tied) => (

@@ -78,7 +78,7 @@ export function FleetTab() {
           <Input
             type="search"
             aria-label="Search by owner or name"
-            placeholder="Owner's address or id, name or id of the toolbox"
+            placeholder="Owner or toolbox: address, name or id"
             className="min-w-0 flex-1 basis-56"
             value={q}
             onChange={(event) =>
@@ -133,7 +133,7 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
             if (!save.isPending) save.mutate(version.trim());
           }}
         >
-          <div className="w-56">
+          <div className="min-w-0 flex-1 sm:max-w-56">
             <Field label="Wanted version" hint="Empty: none is wanted">
               {(tied) => (
                 <Input
@@ -199,12 +199,12 @@ function canRollOut(wanted: string | null, counts: Fleet["counts"], running: boo
   if (running) return "A rollout runs: it asks the next toolboxes when those before are healthy.";
   const silent = counts.silent === 0
     ? "None is silent."
-    : `${counts.silent} ${
-      counts.silent === 1 ? "is" : "are"
-    } silent and left out, so that they do not stop the others.`;
+    : counts.silent === 1
+    ? "1 is silent and left out, so that it does not stop the others."
+    : `${counts.silent} are silent and left out, so that they do not stop the others.`;
   if (counts.ready === 0) return `Every agent that reports has ${wanted}. ${silent}`;
   const have = counts.ready === 1 ? "toolbox reports and has" : "toolboxes report and have";
-  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and nobody else is asked.`;
+  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and no other is asked.`;
 }
 
 const HEAD = "px-3 py-2 text-left text-xs font-medium text-ink-3";
@@ -236,9 +236,9 @@ function List({ toolboxes }: { toolboxes: FleetToolbox[] }) {
         <tbody className="divide-y divide-line">
           {toolboxes.map((each) => (
             <tr key={each.id}>
-              <th scope="row" className={`${CELL} max-w-64 text-left font-medium`}>
-                <span className="block truncate">{each.name}</span>
-                <span className="block truncate text-xs font-normal text-ink-3">{owner(each)}</span>
+              <th scope="row" className={`${CELL} max-w-80 text-left font-medium`}>
+                <span className="block truncate" title={each.name}>{each.name}</span>
+                <span className="block truncate text-xs font-normal text-ink-3" title={owner(each)}>{owner(each)}</span>
               </th>
               <td className={`${CELL} max-w-72`}>
                 <State of={stateOf(each)} age={false} />
@@ -261,13 +261,17 @@ function List({ toolboxes }: { toolboxes: FleetToolbox[] }) {
       <ul className="divide-y divide-line md:hidden">
         {toolboxes.map((each) => (
           <li key={each.id} className="grid gap-1 p-3 text-[13px]">
-            <span className="truncate font-medium">{each.name}</span>
-            <span className="truncate text-xs text-ink-3">{owner(each)}</span>
+            <span className="font-medium break-words">{each.name}</span>
+            <span className="text-xs break-all text-ink-3">{owner(each)}</span>
             <State of={stateOf(each)} className="justify-self-start" />
             {each.problem && <span className="text-xs break-words text-bad">{each.problem}</span>}
-            <Version of={each} />
-            <Tools of={each} />
-            <span className="text-ink-2">{machine(each)}</span>
+            <span className="flex flex-wrap gap-x-3 text-ink-2">
+              <span>
+                Agent <Version of={each} />
+              </span>
+              <Tools of={each} />
+              <span>{machine(each)}</span>
+            </span>
           </li>
         ))}
       </ul>
