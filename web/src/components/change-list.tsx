@@ -8,13 +8,15 @@ export function ChangeList({ changes }: { changes: Change[] }) {
         <div key={field} className="grid gap-0.5">
           <dt className="text-ink-3">{field}</dt>
           <dd className="grid gap-0.5 font-mono text-xs break-all whitespace-pre-wrap">
-            <span>
+            <span className="flex gap-[1ch]">
               <span className="text-bad" aria-hidden>−</span> <span className="sr-only">before:</span>
-              {before ?? <span className="font-sans text-ink-3">as it was; it is not read back</span>}
+              <span className="min-w-0">
+                {before ?? <span className="font-sans text-ink-3">as it was; it is not read back</span>}
+              </span>
             </span>
-            <span>
+            <span className="flex gap-[1ch]">
               <span className="text-ok" aria-hidden>+</span> <span className="sr-only">after:</span>
-              {after}
+              <span className="min-w-0">{after}</span>
             </span>
           </dd>
         </div>

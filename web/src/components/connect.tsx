@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { Fragment, useState } from "react";
 import { type Access, accessQuery, type Host } from "@/api/access.ts";
 import { answer, api } from "@/api/client.ts";
 import { Age } from "@/components/age.tsx";
@@ -37,7 +37,15 @@ export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
     <div className="grid gap-6">
       <Section title={instanceId === null ? "One URL for all servers" : "The URL of this server"}>
         <div className="flex items-center gap-3 rounded-md border border-line bg-surface p-4">
-          <code className="min-w-0 flex-1 font-mono text-base font-medium break-all sm:text-lg">{url}</code>
+          <code className="min-w-0 flex-1 font-mono text-base font-medium break-words sm:text-lg">
+            {/* It breaks between its parts, where it must. */}
+            {url.split(/(?<=\/)(?!\/)/).map((part) => (
+              <Fragment key={part}>
+                {part}
+                <wbr />
+              </Fragment>
+            ))}
+          </code>
           <Copy
             text={url}
             label="Copy"
@@ -54,7 +62,7 @@ export function Connect({ toolboxId, instanceId, url, hosts, problem }: Props) {
               type="button"
               aria-pressed={way === each}
               onClick={() => setChosen(each)}
-              className="rounded-md border border-line-strong/50 bg-surface p-3 text-left text-[13px] hover:bg-muted/50 aria-pressed:border-accent aria-pressed:bg-accent-soft"
+              className="flex flex-col items-start rounded-md border border-line-strong/50 bg-surface p-3 text-left text-[13px] hover:bg-muted/50 aria-pressed:border-accent aria-pressed:bg-accent-soft"
             >
               <span className="block font-medium">{title}</span>
               <span className="text-ink-2">{text}</span>

@@ -57,7 +57,7 @@ export function LogView({ of, name, controls }: Props) {
           aria-label="Search in the log"
           placeholder="Search"
           type="search"
-          className="w-56"
+          className="w-full sm:w-56"
           value={search}
           onChange={(event) => setSearch(event.target.value)}
         />

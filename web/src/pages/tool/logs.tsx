@@ -53,7 +53,7 @@ export function LogsTab() {
       controls={
         <Select
           aria-label="Stream"
-          className="w-auto"
+          className="w-full sm:w-auto"
           value={stream ?? ""}
           onChange={(event) =>
             void navigate({

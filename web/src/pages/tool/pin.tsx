@@ -89,7 +89,7 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
             aria-label="What changed"
             className="grid gap-3 rounded-md border border-warn/50 bg-warn-soft p-3 text-[13px]"
           >
-            <p className="break-words">
+            <p className="text-pretty break-words">
               <span className="font-medium">The tools changed since you accepted them.</span> {now
                 ? "Clients are held back until you accept these. A description is read by models: it may tell them what to do."
                 : `Clients are held back. What changed is not known now, because the server could not be asked: ${

@@ -58,21 +58,22 @@ export function Versions({ tool, toolboxId }: { tool: Tool; toolboxId: string })
                   <span className="min-w-0">
                     <span className="font-medium">Version {version.generation}</span>
                     <span className="block text-xs text-ink-3">
-                      {version.current ? "current" : version.ran_at ? "ran" : "never seen running"}
+                      {version.current ? "current" : version.ran_at ? "has run" : "never seen running"}
                       {version.restores && `, brings back ${version.restores}`}
                     </span>
                   </span>
                   <span className="min-w-0">
                     <Copy text={version.image} what="the image" />
                     <span className="block text-xs text-ink-3">
-                      {version.image_digest && `${version.image_digest.slice(0, 19)}, `}
-                      <Age at={fromServer(version.created_at)} />,{" "}
+                      {version.image_digest && `${version.image_digest.slice(0, 19)} · `}
+                      <Age at={fromServer(version.created_at)} /> ·{" "}
                       {who(version.actor_kind, version.actor_id ?? null, session?.user.id ?? null)}
                     </span>
                   </span>
                   {!version.current && (
                     <Button
                       size="sm"
+                      className="justify-self-start"
                       onClick={() => {
                         back.reset();
                         setChosen(version);

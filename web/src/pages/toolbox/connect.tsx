@@ -6,7 +6,7 @@ import { Connect } from "@/components/connect.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { LIVE } from "@/lib/polling.ts";
-import { isHeard, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
+import { isHeard, isHeld, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
 import { useFromNow } from "@/lib/use-now.ts";
 import { useMissed, usePolling } from "@/lib/use-polling.ts";
 
@@ -35,19 +35,23 @@ export function ToolboxConnectTab() {
       : <Skeleton className="h-40 w-full" />;
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
-  const running = servers.filter((each) => each.status_on_toolbox === "running" || isIdle(each));
+  const held = servers.filter(isHeld);
+  const running = servers.filter((each) => !isHeld(each) && (each.status_on_toolbox === "running" || isIdle(each)));
+  const stopped = servers.filter((each) => !held.includes(each) && !running.includes(each));
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
     : running.length === 0
-    ? "No MCP server of this toolbox runs, so a client finds no tools now."
+    ? held.length > 0
+      ? "Clients are held back until you accept changed tools, so a client finds no tools now."
+      : "No MCP server of this toolbox runs, so a client finds no tools now."
     : null;
   return (
     <div className="grid gap-4">
       <p className="max-w-2xl text-[13px] break-words text-ink-2">
         A client that is given this URL has the tools of every MCP server of the toolbox, also of those to come.{" "}
         {heard && running.length > 0 && `Now: ${names(running)}.`}
-        {heard && running.length < servers.length &&
-          ` Not running: ${names(servers.filter((each) => !running.includes(each)))}.`}
+        {heard && held.length > 0 && ` Held back until you accept their tools: ${names(held)}.`}
+        {heard && stopped.length > 0 && ` Not running: ${names(stopped)}.`}
       </p>
       <Connect
         toolboxId={toolboxId}
