@@ -72,7 +72,7 @@ function Consent({ id }: { id: string }) {
             </p>
             <p className="flex flex-wrap items-center justify-between gap-2 text-ink-2">
               Signed in as {session?.user.email ?? asked.data.email}
-              <Button size="sm" variant="link" onClick={() => void signOut()}>
+              <Button size="sm" variant="link" className="px-0" onClick={() => void signOut()}>
                 Use another account, and connect again
               </Button>
             </p>
