@@ -2352,8 +2352,10 @@ grant execute on function public.record_ssh_check to service_role;
 -- carries it out.
 create table public.rollouts (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  -- No foreign key: what an operator began goes on, and still says who it was, when their account is gone.
+  user_id uuid not null,
   is_fleet boolean not null default false,
+  owner_id uuid generated always as (case when not is_fleet then user_id end) stored references auth.users (id) on delete cascade,
   version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
   wave_size integer not null check (wave_size between 1 and 10),
   state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
@@ -2370,8 +2372,8 @@ create table public.rollouts (
   constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
   constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
 );
-create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
-create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running' and not is_fleet;
+create index rollouts_owner_id_idx on public.rollouts (owner_id, created_at);
+create unique index rollouts_running_idx on public.rollouts (owner_id) where state = 'running' and not is_fleet;
 create unique index rollouts_fleet_running_idx on public.rollouts (is_fleet) where state = 'running' and is_fleet;
 create index rollouts_fleet_idx on public.rollouts (created_at) where is_fleet;
 create index rollouts_due_idx on public.rollouts (leased_until) where is_due;
@@ -2379,15 +2381,16 @@ create index rollouts_ended_at_idx on public.rollouts (ended_at);
 
 alter table public.rollouts enable row level security;
 create policy "owners read their rollouts" on public.rollouts
-  for select to authenticated using (user_id = (select auth.uid()) and not is_fleet);
+  for select to authenticated using (owner_id = (select auth.uid()));
 
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first machine that fails; one that cannot be reached is passed by. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
-comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.user_id is 'Who asked for it.';
 comment on column public.rollouts.is_fleet is 'An operator asked, and it is about toolboxes of all users: its user does not read it here.';
+comment on column public.rollouts.owner_id is 'Whose toolboxes they are, who alone reads it and whose account takes it along; null for the fleet.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
 comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
@@ -2437,7 +2440,7 @@ begin
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
     and (asked is not null or e.status in ('active', 'unresponsive'))
-    -- One that is silent would stop all others of the fleet. Those that have the version need nothing.
+    -- Of the fleet silent ones are left out: nobody answers there. Those that have the version need nothing.
     and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');
@@ -2451,7 +2454,7 @@ begin
   -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
   if exists (
     select from public.rollouts r
-    where r.is_fleet = fleet and (fleet or r.user_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
+    where r.is_fleet = fleet and (fleet or r.owner_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
   ) then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
@@ -2489,12 +2492,12 @@ begin
     'code', 'stopped_by_user',
     'message', case when fleet then 'An operator' else 'Its user' end || ' stopped it; toolboxes that were asked already go on'
   )
-  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user) and r.state = 'running';
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.owner_id = of_user) and r.state = 'running';
   if found and fleet then
     perform private.record_operator_event(of_user, 'rollout_stopped', jsonb_build_object('rollout', p -> 'rollout_id'), p ->> 'request_id');
   end if;
   select * into rollout from public.rollouts r
-  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user);
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.owner_id = of_user);
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -2533,7 +2536,8 @@ begin
       select e.id, e.status, e.public_ip_address, e.dtma_port, e.dtma_certificate_pem, e.dtma_key_id, e.dtma_last_known_version,
         e.dtma_api_version, e.instances_confirmed_at, e.unresponsive_since
       from public.account_tool_environments e
-      where e.status <> 'deprovisioned' and e.id in (
+      -- What is being removed is not waited for.
+      where e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning') and e.id in (
         select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) as t (toolbox) where t.toolbox ->> 'state' = 'asked'
         union all
         (select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) with ordinality as t (toolbox, place)
@@ -4736,6 +4740,30 @@ grant execute on function
 -- What the function operators asks. It has found out that the caller is an operator; who that is (operator_id) goes into the history.
 -- Of users' toolboxes operators get what is named here: never a spec, a variable, a log, an address or a key.
 
+create function private.fleet_rollout(rollout public.rollouts, most integer) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select to_jsonb(rollout) || jsonb_build_object(
+    'operator_id', rollout.user_id,
+    'operator_email', (select u.email from auth.users u where u.id = rollout.user_id),
+    'counts', (
+      select jsonb_object_agg(s.state, (
+        select count(*) from jsonb_array_elements(rollout.toolboxes) t where t ->> 'state' = s.state
+      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'removed']) s (state)
+    ),
+    'toolboxes', case when most is null then rollout.toolboxes else coalesce((
+      select jsonb_agg(w.toolbox order by w.place) from (
+        select t.toolbox, t.place from jsonb_array_elements(rollout.toolboxes) with ordinality t (toolbox, place)
+        where t.toolbox ->> 'state' in ('asked', 'failed')
+        order by t.toolbox ->> 'state' = 'asked' desc, t.place limit most
+      ) w
+    ), '[]') end
+  );
+$$;
+comment on function private.fleet_rollout is
+  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way or failed.';
+
 create function public.get_fleet(p jsonb) returns jsonb
 language plpgsql stable security definer
 set search_path = ''
@@ -4783,7 +4811,7 @@ begin
       select jsonb_agg(to_jsonb(g) order by g.is_silent or g.is_failing desc, g.is_old desc, g.created_at, g.id) from page g
     ), '[]'),
     'rollouts', coalesce((
-      select jsonb_agg(to_jsonb(r) order by r.created_at desc)
+      select jsonb_agg(private.fleet_rollout(r, 20) order by r.created_at desc)
       from (select * from public.rollouts f where f.is_fleet order by f.created_at desc limit 3) r
     ), '[]')
   ) into answer;
@@ -4791,7 +4819,24 @@ begin
 end;
 $$;
 comment on function public.get_fleet is
-  'The toolboxes of all users for operators, a page at a time (limit, 100 at most, and offset): those that show (all, old, silent or failing) and search (in the owner''s address and id, the name and the id) leave; those that need a look come first. Answers {outcome: found} with wanted_version, counts of the whole fleet, found, toolboxes, and the last rollouts.';
+  'The toolboxes of all users for operators, a page at a time (limit, 100 at most, and offset): those that show (all, old, silent or failing) and search (in the owner''s address and id, the name and the id) leave; those that need a look come first. Answers {outcome: found} with wanted_version, counts of the whole fleet, found, toolboxes, and the last rollouts, each with 20 of its toolboxes at most.';
+
+create function public.get_fleet_rollout(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'rollout_id');
+  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'rollout', private.fleet_rollout(rollout, null));
+end;
+$$;
+comment on function public.get_fleet_rollout is 'A rollout of the fleet with all its toolboxes, 500 at most. Answers {outcome}: found with the rollout, or not_found.';
 
 create function public.set_agent_version(p jsonb) returns jsonb
 language plpgsql security definer
@@ -4989,12 +5034,12 @@ comment on function public.get_quota is
   'How much a user may have and has: what an operator set for them, or else what p says. Answers {outcome: found, limits, used}.';
 
 revoke all on function
-  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
-  public.list_quotas, public.set_quota, public.get_quota, private.quota_used
+  public.get_fleet, public.get_fleet_rollout, public.set_agent_version, public.get_catalog, public.put_catalog_entry,
+  public.delete_catalog_entry, public.list_quotas, public.set_quota, public.get_quota, private.quota_used, private.fleet_rollout
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
-  public.list_quotas, public.set_quota, public.get_quota
+  public.get_fleet, public.get_fleet_rollout, public.set_agent_version, public.get_catalog, public.put_catalog_entry,
+  public.delete_catalog_entry, public.list_quotas, public.set_quota, public.get_quota
   to service_role;
 
 -- supabase/schemas/functions/mark_silent_toolboxes.sql

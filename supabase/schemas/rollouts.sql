@@ -2,8 +2,10 @@
 -- carries it out.
 create table public.rollouts (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
+  -- No foreign key: what an operator began goes on, and still says who it was, when their account is gone.
+  user_id uuid not null,
   is_fleet boolean not null default false,
+  owner_id uuid generated always as (case when not is_fleet then user_id end) stored references auth.users (id) on delete cascade,
   version text not null check (version ~ '^[0-9][0-9A-Za-z.+-]{0,63}$'),
   wave_size integer not null check (wave_size between 1 and 10),
   state text not null default 'running' check (state in ('running', 'stopped', 'finished')),
@@ -20,8 +22,8 @@ create table public.rollouts (
   constraint ended_rollouts_have_a_time check ((state = 'running') = (ended_at is null)),
   constraint stopped_rollouts_have_a_reason check ((state = 'stopped') = (reason is not null))
 );
-create index rollouts_user_id_idx on public.rollouts (user_id, created_at);
-create unique index rollouts_running_idx on public.rollouts (user_id) where state = 'running' and not is_fleet;
+create index rollouts_owner_id_idx on public.rollouts (owner_id, created_at);
+create unique index rollouts_running_idx on public.rollouts (owner_id) where state = 'running' and not is_fleet;
 create unique index rollouts_fleet_running_idx on public.rollouts (is_fleet) where state = 'running' and is_fleet;
 create index rollouts_fleet_idx on public.rollouts (created_at) where is_fleet;
 create index rollouts_due_idx on public.rollouts (leased_until) where is_due;
@@ -29,15 +31,16 @@ create index rollouts_ended_at_idx on public.rollouts (ended_at);
 
 alter table public.rollouts enable row level security;
 create policy "owners read their rollouts" on public.rollouts
-  for select to authenticated using (user_id = (select auth.uid()) and not is_fleet);
+  for select to authenticated using (owner_id = (select auth.uid()));
 
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first machine that fails; one that cannot be reached is passed by. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
-comment on column public.rollouts.user_id is 'Who asked for it; decides who may read.';
+comment on column public.rollouts.user_id is 'Who asked for it.';
 comment on column public.rollouts.is_fleet is 'An operator asked, and it is about toolboxes of all users: its user does not read it here.';
+comment on column public.rollouts.owner_id is 'Whose toolboxes they are, who alone reads it and whose account takes it along; null for the fleet.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
 comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';

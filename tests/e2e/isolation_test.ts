@@ -131,13 +131,21 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
   });
 
   await t.step("the function operators refuses everybody but operators, who are not told what users run", async () => {
-    const values = { rolloutId: crypto.randomUUID(), catalogId: SAMPLE_CATALOG_ID, userId: world.owner.userId };
+    const rolloutId = crypto.randomUUID();
+    await world.db.execute(
+      `insert into public.rollouts (id, user_id, is_fleet, version, wave_size, toolboxes, state, ended_at)
+       values (:'rolloutId', gen_random_uuid(), true, '1.0.0', 1,
+         jsonb_build_array(jsonb_build_object('id', :'id', 'name', 'one', 'state', 'waiting')), 'running', null)`,
+      { rolloutId, id: world.toolboxId },
+    );
+    const before = await state(world);
+    const values = { rolloutId, catalogId: SAMPLE_CATALOG_ID, userId: world.owner.userId };
     const calls = (await routes("operators")).map(({ method, path, hasBody }) => ({
       method,
       route: `${world.ready.url}/functions/v1/operators${filled(path, values)}`,
       json: hasBody ? {} : undefined,
     }));
-    assert.ok(calls.length >= 9, "the document was read");
+    assert.ok(calls.length >= 10, "the document was read");
     const others = callers.filter((caller) => !caller.operator);
     await pooled(crossed(others, calls), 8, async ([caller, { method, route, json }]) => {
       const reply = await send(route, { method, json, headers: caller.headers });
@@ -160,6 +168,7 @@ Deno.test("isolation: outsiders get nothing from any route, table or procedure",
     const seen = fleet.json.toolboxes.find(({ id }: { id: string }) => id === world.toolboxId);
     assert.deepEqual([seen.owner_email, seen.tools, seen.failing_tools], [world.owner.email, 1, 0]);
     assert.deepEqual(await state(world), before, "looking changes nothing");
+    await world.db.execute("delete from public.rollouts where id = :'rolloutId'", { rolloutId });
   });
 
   await t.step("the MCP server refuses every outsider, however it is called", async () => {

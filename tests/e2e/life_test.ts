@@ -1,6 +1,18 @@
 /** The agent's life on the machine of the stack, under its companion, all of it by the console. */
 import assert from "node:assert/strict";
-import { codeOf, Console, describe, eventually, type Reply, startWorld } from "./lib/mod.ts";
+import {
+  codeOf,
+  Console,
+  describe,
+  eventually,
+  Machine,
+  PASSWORD,
+  type Reply,
+  send,
+  signIn,
+  signUp,
+  startWorld,
+} from "./lib/mod.ts";
 import { addVersion, makeRelease } from "../install/machine.ts";
 
 const NEXT = "0.1.9";
@@ -136,9 +148,98 @@ Deno.test("an agent is seen, restarted, upgraded and rolled back by the console,
     await serves(ROLLED_OUT, NEXT);
   });
 
+  await t.step(
+    "an operator's rollout passes by a machine that is down, is stopped, and outlasts its operator",
+    async () => {
+      const { ready, stranger, owner, toolboxId: real } = world;
+      const roles = (change: string) =>
+        world.db.execute(
+          `update auth.users set raw_app_meta_data = ${change} where email = 'operator@toolbox.local'`,
+          {},
+        );
+      const { userId, email } = await signUp(ready, "operator@toolbox.local");
+      await roles(`raw_app_meta_data || '{"toolbox_role": "operator"}'`);
+      const operator = await signIn(ready, email, PASSWORD);
+      const ask = (method: string, path: string, json?: unknown, { token } = operator) =>
+        send(`${ready.url}/functions/v1/operators${path}`, { method, json, headers: board.headers(token) });
+      // Two machines of another user: they have joined, and nothing listens there any more.
+      const [down, later] = await Promise.all([0, 1].map(async () => {
+        const machine = await Machine.of(world, stranger);
+        assert.equal((await machine.enrol()).status, 200);
+        assert.equal((await machine.beat()).status, 200);
+        return machine.toolboxId;
+      }));
+      await world.db.execute(
+        "update public.account_tool_environments set public_ip_address = '127.0.0.77', dtma_port = 9 where user_id = :'id'",
+        { id: stranger.userId },
+      );
+      const wanted = { version: NEXT, waveSize: 1, toolboxIds: [down, real, later] };
+      assert.equal(codeOf(await ask("POST", "/rollouts", wanted, owner)), "forbidden");
+
+      const begun = await ask("POST", "/rollouts", wanted);
+      assert.equal(begun.status, 202, describe(begun));
+      const path = `/rollouts/${begun.json.rollout.id}`;
+      const rollout = async (at = path) => (await ask("GET", at)).json;
+      const states = (of: { toolboxes: { state: string }[] }) => of.toolboxes.map(({ state }) => state);
+      await eventually("the second wave begins", async () => states(await rollout())[1] === "asked" || undefined, {
+        ms: 30_000,
+      });
+      for (const [method, at] of [["GET", path], ["POST", `${path}/stop`]]) {
+        assert.equal(
+          codeOf(await ask(method, at, undefined, owner)),
+          "forbidden",
+          "nor is it an owner's to read or stop",
+        );
+      }
+      assert.equal((await ask("POST", `${path}/stop`)).status, 200);
+      const ended = await eventually("what was asked has ended", async () => {
+        const told = await rollout();
+        return told.counts.asked === 0 ? told : undefined;
+      }, { ms: 60_000 });
+      assert.deepEqual(states(ended), ["failed", "healthy", "waiting"], JSON.stringify(ended));
+      assert.deepEqual([ended.state, ended.reason.code, ended.operator_email], ["stopped", "stopped_by_user", email]);
+      assert.equal(ended.toolboxes[0].code, "agent_unreachable");
+      await serves(NEXT, ROLLED_OUT);
+
+      // The last operator is none any more, and then has no account: the next rollout ends all the same.
+      const next = await ask("POST", "/rollouts", { version: NEXT, waveSize: 10 });
+      assert.deepEqual(next.json.rollout.toolboxes.map(({ id }: { id: string }) => id).sort(), [down, later].sort());
+      await roles("raw_app_meta_data - 'toolbox_role'");
+      const former = await signIn(ready, email, PASSWORD);
+      assert.equal(codeOf(await ask("GET", "/fleet", undefined, former)), "forbidden");
+      await world.db.execute("delete from auth.users where id = :'id'", { id: userId });
+      const over = await eventually("it ends", async () => {
+        const told = await rollout(`/rollouts/${next.json.rollout.id}`);
+        return told.state === "running" ? undefined : told;
+      }, { ms: 30_000 });
+      assert.deepEqual([over.state, over.reason.code, states(over)], ["stopped", "agent_unreachable", [
+        "failed",
+        "failed",
+      ]]);
+      assert.deepEqual([over.operator_id, over.operator_email], [userId, null]);
+      // Each owner reads what was done to their machine, and by whom.
+      for (
+        const [who, toolbox, results] of [
+          [owner, real, ["accepted"]],
+          [stranger, down, ["agent_unreachable", "agent_unreachable"]],
+          [stranger, later, ["agent_unreachable"]],
+        ] as const
+      ) {
+        const { data } = await who.client.from("toolbox_events").select("kind, actor_id, result, detail")
+          .eq("account_tool_environment_id", toolbox).eq("actor_kind", "operator");
+        assert.deepEqual(
+          data?.map(({ kind, actor_id, result, detail }) => [kind, actor_id, result, detail.version]),
+          results.map((result) => ["agent_redeploy", userId, result, NEXT]),
+        );
+      }
+      assert.equal((await stranger.client.from("rollouts").select("id")).data?.length, 0);
+    },
+  );
+
   await t.step("each change is in the history of the toolbox", async () => {
     const events = await world.db.rows<{ kind: string; result: string; method: string | null }>(
-      "select kind, result, detail ->> 'method' as method from public.toolbox_events where kind like 'agent_r%' order by id",
+      "select kind, result, detail ->> 'method' as method from public.toolbox_events where kind like 'agent_r%' and account_tool_environment_id = :'id' order by id",
+      { id: world.toolboxId },
     );
     assert.deepEqual(events.map(({ kind, result, method }) => `${kind} ${result} ${method ?? "-"}`), [
       "agent_restart succeeded dtma_endpoint",
@@ -149,6 +250,7 @@ Deno.test("an agent is seen, restarted, upgraded and rolled back by the console,
       "agent_redeploy succeeded dtma_endpoint",
       "agent_rollback succeeded dtma_endpoint",
       "agent_redeploy succeeded companion",
+      "agent_redeploy accepted dtma_endpoint",
       "agent_redeploy accepted dtma_endpoint",
     ]);
   });

@@ -8,6 +8,7 @@ import { rows, within } from "../../web/src/api/client.ts";
 import { ApiError, fromAnswer, isRefused, toApiError } from "../../web/src/api/error.ts";
 import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { changesBack, changesOf, changesOfTool, inPlainSight, type ToolVersion } from "../../web/src/lib/diff.ts";
+import { eventsOf, linesOf } from "../../web/src/lib/events.ts";
 import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
 import { isHeld, isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
 
@@ -173,4 +174,43 @@ Deno.test("a difference of tools is shown part by part, and what has no look of 
     false,
     false,
   ]);
+});
+
+Deno.test("looks at a machine that a page repeats are one line of its history that counts them, and no act is hidden", () => {
+  const event = (id: number, operation: string, more: Record<string, unknown> = {}) => ({
+    id,
+    occurred_at: `2026-01-01T00:00:0${id}Z`,
+    actor_kind: "user",
+    actor_id: "me",
+    kind: "ssh_command",
+    detail: { operation },
+    result: "succeeded",
+    request_id: null,
+    ...more,
+  });
+  const history = [
+    event(9, "agent-status"),
+    event(8, "agent-status"),
+    event(7, "agent-status", { result: "ssh_timeout" }),
+    event(6, "agent-status"),
+    event(5, "agent-restart"),
+    event(4, "agent-restart"),
+    event(3, "agent-status", { actor_kind: "operator" }),
+    event(2, "agent-status"),
+    event(1, "agent-status", { account_tool_environment_id: "other" }),
+  ];
+  const lines = linesOf(eventsOf({ toolbox: history, tools: [] } as never, new Map(), "me"));
+  equal(lines.map(({ count, since }) => [count, since.slice(-3)]), [
+    [2, "08Z"],
+    [1, "07Z"],
+    [1, "06Z"],
+    [1, "05Z"],
+    [1, "04Z"],
+    [1, "03Z"],
+    [1, "02Z"],
+    [1, "01Z"],
+  ]);
+  equal(lines[0].what, "looked by SSH how the machine is (succeeded)");
+  equal(lines[0].why, "operation agent-status");
+  equal(lines[3].what, "ssh command (succeeded)");
 });

@@ -38,6 +38,11 @@ pub static FUNCTION: Function = Function {
             handler: |cx| Box::pin(async move { begin_rollout(&cx).await }),
         },
         Route {
+            method: "GET",
+            path: "/rollouts/{rolloutId}",
+            handler: |cx| Box::pin(async move { rollout(&cx).await }),
+        },
+        Route {
             method: "POST",
             path: "/rollouts/{rolloutId}/stop",
             handler: |cx| Box::pin(async move { stop_rollout(&cx).await }),
@@ -136,6 +141,15 @@ async fn begin_rollout(cx: &RequestContext) -> Result<Reply, ApiError> {
             "Name at most {most} toolboxes in toolboxIds, and the others in a later rollout"
         ))),
     }
+}
+
+async fn rollout(cx: &RequestContext) -> Result<Reply, ApiError> {
+    let found = cx.state.supabase.fleet_rollout(id(cx.param(0), "rollout")?);
+    let found = found.await?;
+    reply::json(
+        200,
+        &found.ok_or_else(|| ApiError::new(ErrorCode::RolloutNotFound))?,
+    )
 }
 
 async fn stop_rollout(cx: &RequestContext) -> Result<Reply, ApiError> {

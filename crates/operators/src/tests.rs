@@ -200,6 +200,27 @@ fn a_rollout_of_the_fleet_names_its_operator_and_needs_a_version() {
             refusal
         );
     }
+    let read = format!("/rollouts/{ROLLOUT}");
+    world.rpc("get_fleet_rollout", json!({"outcome": "not_found"}));
+    let seen = world.ask("GET", &read, None);
+    assert_eq!(seen.refusal(), (404, "rollout_not_found"));
+    let counts = json!({"waiting": 0, "asked": 0, "healthy": 0, "failed": 0, "removed": 0});
+    let mut told = rollout;
+    told["counts"] = counts;
+    told["operator_id"] = USER.into();
+    told["operator_email"] = Value::Null;
+    world.rpc(
+        "get_fleet_rollout",
+        json!({"outcome": "found", "rollout": told}),
+    );
+    assert_eq!(world.ask("GET", &read, None).body, told);
+    assert_eq!(
+        world.sent("get_fleet_rollout"),
+        [
+            json!({"rollout_id": ROLLOUT}),
+            json!({"rollout_id": ROLLOUT})
+        ]
+    );
     world.rpc("stop_rollout", json!({"outcome": "not_found"}));
     let stop = format!("/rollouts/{ROLLOUT}/stop");
     let seen = world.ask("POST", &stop, None);

@@ -31,8 +31,41 @@ pub struct Fleet {
     pub found: u32,
     /// A page of them; those that need a look come first.
     pub toolboxes: Vec<FleetToolbox>,
-    /// The last rollouts of the fleet, the newest first.
-    pub rollouts: Vec<Rollout>,
+    /// The last rollouts of the fleet, the newest first. Of their toolboxes those that are under way or failed, 20 of each
+    /// rollout at most; `GET /rollouts/{rolloutId}` tells all.
+    pub rollouts: Vec<FleetRollout>,
+}
+
+/// A rollout of the fleet as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FleetRollout {
+    /// The rollout.
+    #[serde(flatten)]
+    pub rollout: Rollout,
+    /// How far all its toolboxes are.
+    pub counts: RolloutCounts,
+    /// Who asked for it. They may be gone since.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
+    pub operator_id: UserId,
+    /// The address that they sign in with; null when their account is gone.
+    pub operator_email: Option<String>,
+}
+
+/// How many toolboxes of a rollout are how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RolloutCounts {
+    /// Not asked.
+    pub waiting: u32,
+    /// Asked, and under way.
+    pub asked: u32,
+    /// They run the version.
+    pub healthy: u32,
+    /// They were not replaced, could not be reached, or nobody knows in time.
+    pub failed: u32,
+    /// They are gone.
+    pub removed: u32,
 }
 
 /// How many toolboxes of the fleet are how. One may be old, silent and failing at once.

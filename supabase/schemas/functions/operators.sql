@@ -1,6 +1,30 @@
 -- What the function operators asks. It has found out that the caller is an operator; who that is (operator_id) goes into the history.
 -- Of users' toolboxes operators get what is named here: never a spec, a variable, a log, an address or a key.
 
+create function private.fleet_rollout(rollout public.rollouts, most integer) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select to_jsonb(rollout) || jsonb_build_object(
+    'operator_id', rollout.user_id,
+    'operator_email', (select u.email from auth.users u where u.id = rollout.user_id),
+    'counts', (
+      select jsonb_object_agg(s.state, (
+        select count(*) from jsonb_array_elements(rollout.toolboxes) t where t ->> 'state' = s.state
+      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'removed']) s (state)
+    ),
+    'toolboxes', case when most is null then rollout.toolboxes else coalesce((
+      select jsonb_agg(w.toolbox order by w.place) from (
+        select t.toolbox, t.place from jsonb_array_elements(rollout.toolboxes) with ordinality t (toolbox, place)
+        where t.toolbox ->> 'state' in ('asked', 'failed')
+        order by t.toolbox ->> 'state' = 'asked' desc, t.place limit most
+      ) w
+    ), '[]') end
+  );
+$$;
+comment on function private.fleet_rollout is
+  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way or failed.';
+
 create function public.get_fleet(p jsonb) returns jsonb
 language plpgsql stable security definer
 set search_path = ''
@@ -48,7 +72,7 @@ begin
       select jsonb_agg(to_jsonb(g) order by g.is_silent or g.is_failing desc, g.is_old desc, g.created_at, g.id) from page g
     ), '[]'),
     'rollouts', coalesce((
-      select jsonb_agg(to_jsonb(r) order by r.created_at desc)
+      select jsonb_agg(private.fleet_rollout(r, 20) order by r.created_at desc)
       from (select * from public.rollouts f where f.is_fleet order by f.created_at desc limit 3) r
     ), '[]')
   ) into answer;
@@ -56,7 +80,24 @@ begin
 end;
 $$;
 comment on function public.get_fleet is
-  'The toolboxes of all users for operators, a page at a time (limit, 100 at most, and offset): those that show (all, old, silent or failing) and search (in the owner''s address and id, the name and the id) leave; those that need a look come first. Answers {outcome: found} with wanted_version, counts of the whole fleet, found, toolboxes, and the last rollouts.';
+  'The toolboxes of all users for operators, a page at a time (limit, 100 at most, and offset): those that show (all, old, silent or failing) and search (in the owner''s address and id, the name and the id) leave; those that need a look come first. Answers {outcome: found} with wanted_version, counts of the whole fleet, found, toolboxes, and the last rollouts, each with 20 of its toolboxes at most.';
+
+create function public.get_fleet_rollout(p jsonb) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  rollout public.rollouts;
+begin
+  perform private.require_keys(p, 'rollout_id');
+  select * into rollout from public.rollouts r where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet;
+  if not found then
+    return jsonb_build_object('outcome', 'not_found');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'rollout', private.fleet_rollout(rollout, null));
+end;
+$$;
+comment on function public.get_fleet_rollout is 'A rollout of the fleet with all its toolboxes, 500 at most. Answers {outcome}: found with the rollout, or not_found.';
 
 create function public.set_agent_version(p jsonb) returns jsonb
 language plpgsql security definer
@@ -254,10 +295,10 @@ comment on function public.get_quota is
   'How much a user may have and has: what an operator set for them, or else what p says. Answers {outcome: found, limits, used}.';
 
 revoke all on function
-  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
-  public.list_quotas, public.set_quota, public.get_quota, private.quota_used
+  public.get_fleet, public.get_fleet_rollout, public.set_agent_version, public.get_catalog, public.put_catalog_entry,
+  public.delete_catalog_entry, public.list_quotas, public.set_quota, public.get_quota, private.quota_used, private.fleet_rollout
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.get_fleet, public.set_agent_version, public.get_catalog, public.put_catalog_entry, public.delete_catalog_entry,
-  public.list_quotas, public.set_quota, public.get_quota
+  public.get_fleet, public.get_fleet_rollout, public.set_agent_version, public.get_catalog, public.put_catalog_entry,
+  public.delete_catalog_entry, public.list_quotas, public.set_quota, public.get_quota
   to service_role;

@@ -34,7 +34,7 @@ begin
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
     and (asked is not null or e.status in ('active', 'unresponsive'))
-    -- One that is silent would stop all others of the fleet. Those that have the version need nothing.
+    -- Of the fleet silent ones are left out: nobody answers there. Those that have the version need nothing.
     and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');
@@ -48,7 +48,7 @@ begin
   -- Toolboxes of the one before may be under way, or may just be asked by a tick that has it.
   if exists (
     select from public.rollouts r
-    where r.is_fleet = fleet and (fleet or r.user_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
+    where r.is_fleet = fleet and (fleet or r.owner_id = of_user) and (r.is_due or r.leased_until > clock_timestamp())
   ) then
     return jsonb_build_object('outcome', 'in_progress');
   end if;
@@ -86,12 +86,12 @@ begin
     'code', 'stopped_by_user',
     'message', case when fleet then 'An operator' else 'Its user' end || ' stopped it; toolboxes that were asked already go on'
   )
-  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user) and r.state = 'running';
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.owner_id = of_user) and r.state = 'running';
   if found and fleet then
     perform private.record_operator_event(of_user, 'rollout_stopped', jsonb_build_object('rollout', p -> 'rollout_id'), p ->> 'request_id');
   end if;
   select * into rollout from public.rollouts r
-  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.user_id = of_user);
+  where r.id = (p ->> 'rollout_id')::uuid and r.is_fleet = fleet and (fleet or r.owner_id = of_user);
   if not found then
     return jsonb_build_object('outcome', 'not_found');
   end if;
@@ -130,7 +130,8 @@ begin
       select e.id, e.status, e.public_ip_address, e.dtma_port, e.dtma_certificate_pem, e.dtma_key_id, e.dtma_last_known_version,
         e.dtma_api_version, e.instances_confirmed_at, e.unresponsive_since
       from public.account_tool_environments e
-      where e.status <> 'deprovisioned' and e.id in (
+      -- What is being removed is not waited for.
+      where e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning') and e.id in (
         select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) as t (toolbox) where t.toolbox ->> 'state' = 'asked'
         union all
         (select (t.toolbox ->> 'id')::uuid from jsonb_array_elements(l.toolboxes) with ordinality as t (toolbox, place)

@@ -7,6 +7,7 @@ import type { components } from "./generated/operators.ts";
 type Schemas = components["schemas"];
 export type Fleet = Schemas["Fleet"];
 export type FleetToolbox = Schemas["FleetToolbox"];
+export type FleetRollout = Schemas["FleetRollout"];
 export type Entry = Schemas["OperatorCatalogEntry"];
 export type EntryRequest = Schemas["CatalogEntryRequest"];
 export type UserQuota = Schemas["UserQuota"];
@@ -23,6 +24,17 @@ export const fleetQuery = (show: string, search: string, offset: number) =>
     placeholderData: keepPreviousData,
     queryFn: ({ signal }) =>
       answer(api().operators.GET("/fleet", { params: { query: { show, search, offset } }, signal })),
+  });
+
+/** It asks toolboxes, or those that it asked are not done. */
+export const isUnderWay = ({ state, counts }: FleetRollout) => state === "running" || counts.asked > 0;
+
+/** One rollout with all its toolboxes. */
+export const fleetRolloutQuery = (rolloutId: string) =>
+  queryOptions({
+    queryKey: ["operators", "rollouts", rolloutId],
+    queryFn: ({ signal }) =>
+      answer(api().operators.GET("/rollouts/{rolloutId}", { params: { path: { rolloutId } }, signal })),
   });
 
 export const operatorCatalogQuery = () =>

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Age } from "@/components/age.tsx";
 import { Copy } from "@/components/copy.tsx";
 import { Card } from "@/components/ui/card.tsx";
-import type { Told } from "@/lib/events.ts";
+import { linesOf, type Told } from "@/lib/events.ts";
 import { fromServer } from "@/lib/server-time.ts";
 
 /** What happened: when, who, what and why; the newest first. `where` it happened, by the key of the event. */
@@ -10,7 +10,7 @@ export function EventList({ events, where }: { events: Told[]; where?: ReadonlyM
   return (
     <Card>
       <ul className="divide-y divide-line">
-        {events.map((event) => (
+        {linesOf(events).map((event) => (
           <li
             key={event.key}
             className="grid gap-x-4 gap-y-0.5 px-3 py-2 text-[13px] md:grid-cols-[6rem_7rem_1fr_auto]"
@@ -22,6 +22,11 @@ export function EventList({ events, where }: { events: Told[]; where?: ReadonlyM
             <span className="min-w-0 break-words">
               {where?.get(event.key)}
               {event.what}
+              {event.count > 1 && (
+                <>
+                  , {event.count} times since <Age at={fromServer(event.since)} />
+                </>
+              )}
               {event.why && <span className={event.bad ? "text-bad" : "text-ink-2"}>: {event.why}</span>}
             </span>
             {event.request && (

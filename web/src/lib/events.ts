@@ -10,6 +10,14 @@ export interface Told {
   why: string | null;
   bad: boolean;
   request: string | null;
+  /** A look at a machine that changes nothing, as a page that is open repeats it: of which machine, whose, by what, with which result. */
+  look: string | null;
+}
+
+/** Events that are one line of a list: the newest of them, how many there are, and when the oldest was. */
+export interface Line extends Told {
+  count: number;
+  since: string;
 }
 
 const WHO: Record<string, string> = {
@@ -26,19 +34,31 @@ export function who(kind: string, actor: string | null, me: string | null): stri
 }
 
 const words = (code: string) => code.replaceAll("_", " ");
+/** What is asked by SSH to see how a machine is. */
+const LOOKS = new Set<unknown>(["agent-status", "host-health"]);
 const WELL = new Set(["succeeded", "accepted", "begun"]);
 
-export function toldOfToolbox(event: ToolboxEvent, me: string | null): Told {
+export function toldOfToolbox(
+  event: ToolboxEvent & { account_tool_environment_id?: string },
+  me: string | null,
+): Told {
   const detail = Object.entries(event.detail).filter(([, value]) => typeof value !== "object")
     .map(([name, value]) => `${words(name)} ${String(value)}`).join(", ");
+  const { operation } = event.detail as { operation?: unknown };
+  const isLook = event.kind === "ssh_command" && LOOKS.has(operation);
   return {
     key: `toolbox-${event.id}`,
     at: event.occurred_at,
     who: who(event.actor_kind, event.actor_id, me),
-    what: `${words(event.kind)} (${words(event.result)})`,
+    what: isLook
+      ? `looked by SSH how the machine is (${words(event.result)})`
+      : `${words(event.kind)} (${words(event.result)})`,
     why: detail === "" ? null : detail,
     bad: !WELL.has(event.result),
     request: event.request_id,
+    look: isLook
+      ? [event.account_tool_environment_id, event.actor_kind, event.actor_id, operation, event.result].join(" ")
+      : null,
   };
 }
 
@@ -57,6 +77,7 @@ export function toldOfTool(event: ToolEvent, name: string | undefined, me: strin
     why: event.reason,
     bad: to === "error",
     request: event.request_id,
+    look: null,
   };
 }
 
@@ -71,4 +92,17 @@ export function eventsOf(
     ...history.tools.map((event) => toldOfTool(event, names.get(event.tool_instance_id), me)),
   ];
   return told.toSorted((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
+}
+
+/** Looks that follow each other are one line, which says how many they are; whatever else happened is a line of its own. */
+export function linesOf(events: Told[]): Line[] {
+  const lines: Line[] = [];
+  for (const event of events) {
+    const last = lines.at(-1);
+    if (last && event.look !== null && last.look === event.look) {
+      last.count++;
+      last.since = event.at;
+    } else lines.push({ ...event, count: 1, since: event.at });
+  }
+  return lines;
 }

@@ -107,7 +107,7 @@ function Begin({ toolboxes, last }: { toolboxes: Toolbox[]; last: Rollout | unde
             </Field>
           </div>
           <div className="w-40">
-            <Field label="At a time" hint="The first failure stops it">
+            <Field label="At a time" hint="A failure stops it">
               {(tied) => (
                 <Select {...tied} value={wave} onChange={(event) => setWave(event.target.value)}>
                   {[1, 2, 5, 10].map((each) => <option key={each} value={each}>{each}</option>)}

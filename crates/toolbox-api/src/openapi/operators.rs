@@ -8,7 +8,8 @@ use super::tools::UserSecrets;
 use crate::console::{ConsoleRollout, ConsoleRolloutRequest};
 use crate::error::{ErrorCode, ErrorEnvelope};
 use crate::operators::{
-    AgentVersionRequest, CatalogEntryRequest, Fleet, OperatorCatalog, OwnQuota, UserQuotas,
+    AgentVersionRequest, CatalogEntryRequest, Fleet, FleetRollout, OperatorCatalog, OwnQuota,
+    UserQuotas,
 };
 
 #[derive(OpenApi)]
@@ -18,7 +19,7 @@ use crate::operators::{
         description = "For operators alone, whose access token says `app_metadata.toolbox_role: operator`; everybody else is answered 403. The toolboxes of all users, the replacement of their agents, the catalog, and how much each user may have. Errors have the envelope and a stable code."
     ),
     servers((url = "/functions/v1/operators")),
-    paths(fleet, set_agent_version, begin_rollout, stop_rollout, catalog, put_entry, delete_entry, quotas, set_quota),
+    paths(fleet, set_agent_version, begin_rollout, rollout, stop_rollout, catalog, put_entry, delete_entry, quotas, set_quota),
     components(schemas(ErrorCode, ErrorEnvelope)),
     modifiers(&UserSecrets, &Errors),
     security(("user_token" = [], "apikey" = []))
@@ -42,10 +43,14 @@ fn fleet() {}
 #[utoipa::path(put, path = "/agent-version", request_body = AgentVersionRequest, responses((status = 204)))]
 fn set_agent_version() {}
 
-/// Replaces the agents of toolboxes of all users in waves; the first failure stops it. Without `toolboxIds` those that report and
-/// have another version, 500 at once.
+/// Replaces the agents of toolboxes of all users in waves; the first machine that fails stops it, and one that cannot be reached
+/// is passed by. Without `toolboxIds` those that report and have another version, 500 at once.
 #[utoipa::path(post, path = "/rollouts", request_body = ConsoleRolloutRequest, responses((status = 202, body = ConsoleRollout)))]
 fn begin_rollout() {}
+
+/// A rollout of the fleet with all its toolboxes.
+#[utoipa::path(get, path = "/rollouts/{rolloutId}", params(("rolloutId" = String, Path, format = "uuid")), responses((status = 200, body = FleetRollout)))]
+fn rollout() {}
 
 /// Lets a rollout of the fleet ask no further toolbox, whichever operator began it.
 #[utoipa::path(post, path = "/rollouts/{rolloutId}/stop", params(("rolloutId" = String, Path, format = "uuid")), responses((status = 200, body = ConsoleRollout)))]

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::operators::{
-    CatalogEntryRequest, Fleet, FleetShow, OperatorCatalog, OwnQuota, PAGE, UserQuota,
+    CatalogEntryRequest, Fleet, FleetRollout, FleetShow, OperatorCatalog, OwnQuota, PAGE,
+    UserQuota,
 };
-use toolbox_domain::ids::{CatalogToolId, UserId};
+use toolbox_domain::ids::{CatalogToolId, RolloutId, UserId};
 use toolbox_domain::machine_operation::AgentVersion;
 
 use super::{DatabaseError, Supabase, argument, parse, unexpected};
@@ -93,6 +94,17 @@ struct SetQuota {
     quota: OwnQuota,
 }
 
+#[derive(Serialize)]
+struct GetRollout {
+    rollout_id: RolloutId,
+}
+
+#[derive(Deserialize)]
+struct RolloutTold {
+    outcome: String,
+    rollout: Option<Box<FleetRollout>>,
+}
+
 #[derive(Deserialize)]
 struct Told {
     outcome: String,
@@ -115,6 +127,21 @@ impl Supabase {
             offset,
         };
         parse(&self.call("get_fleet", &argument(&listed)).await?)
+    }
+
+    /// A rollout of the fleet with all its toolboxes; none when there is no such one.
+    pub async fn fleet_rollout(
+        &self,
+        rollout_id: RolloutId,
+    ) -> Result<Option<Box<FleetRollout>>, DatabaseError> {
+        let body = argument(&GetRollout { rollout_id });
+        let answer = self.call("get_fleet_rollout", &body).await?;
+        let told: RolloutTold = parse(&answer)?;
+        match (told.outcome.as_str(), told.rollout) {
+            ("found", Some(rollout)) => Ok(Some(rollout)),
+            ("not_found", _) => Ok(None),
+            _ => Err(unexpected(&answer)),
+        }
     }
 
     /// Writes which version agents should have.

@@ -114,10 +114,27 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Replaces the agents of toolboxes of all users in waves; the first failure stops it. Without `toolboxIds` those that report and
-         *     have another version, 500 at once.
+         * Replaces the agents of toolboxes of all users in waves; the first machine that fails stops it, and one that cannot be reached
+         *     is passed by. Without `toolboxIds` those that report and have another version, 500 at once.
          */
         post: operations["begin_rollout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rollouts/{rolloutId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A rollout of the fleet with all its toolboxes. */
+        get: operations["rollout"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -310,8 +327,11 @@ export interface components {
              * @description So many toolboxes are as asked for.
              */
             found: number;
-            /** @description The last rollouts of the fleet, the newest first. */
-            rollouts: components["schemas"]["Rollout"][];
+            /**
+             * @description The last rollouts of the fleet, the newest first. Of their toolboxes those that are under way or failed, 20 of each
+             *     rollout at most; `GET /rollouts/{rolloutId}` tells all.
+             */
+            rollouts: components["schemas"]["FleetRollout"][];
             /** @description A page of them; those that need a look come first. */
             toolboxes: components["schemas"]["FleetToolbox"][];
             /** @description The version that agents should have; null: none is wanted. */
@@ -344,6 +364,18 @@ export interface components {
              * @description Their agent did not report for three of its intervals.
              */
             silent: number;
+        };
+        /** @description A rollout of the fleet as operators see it. */
+        FleetRollout: components["schemas"]["Rollout"] & {
+            /** @description How far all its toolboxes are. */
+            counts: components["schemas"]["RolloutCounts"];
+            /** @description The address that they sign in with; null when their account is gone. */
+            operator_email?: string | null;
+            /**
+             * Format: uuid
+             * @description Who asked for it. They may be gone since.
+             */
+            operator_id: string;
         };
         /** @description A toolbox as operators see it. */
         FleetToolbox: {
@@ -730,6 +762,34 @@ export interface components {
              */
             wave_size: number;
         };
+        /** @description How many toolboxes of a rollout are how far. */
+        RolloutCounts: {
+            /**
+             * Format: int32
+             * @description Asked, and under way.
+             */
+            asked: number;
+            /**
+             * Format: int32
+             * @description They were not replaced, could not be reached, or nobody knows in time.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description They run the version.
+             */
+            healthy: number;
+            /**
+             * Format: int32
+             * @description They are gone.
+             */
+            removed: number;
+            /**
+             * Format: int32
+             * @description Not asked.
+             */
+            waiting: number;
+        };
         /** @description Why a rollout was stopped. */
         RolloutReason: {
             /** @description A stable code. */
@@ -738,7 +798,7 @@ export interface components {
             message: string;
             /**
              * Format: uuid
-             * @description The toolbox that failed; none where its user stopped it.
+             * @description The toolbox that failed, or the first that could not be reached; none where its user stopped it.
              */
             toolbox_id?: string | null;
         };
@@ -1989,6 +2049,117 @@ export interface operations {
             };
             /** @description `unsupported_media_type`: Send application/json */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `internal`: Internal error
+             *
+             *     `not_configured`: The function is not configured
+             */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_bad_response`: The database's answer could not be understood */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `database_unreachable`: The database cannot be reached
+             *
+             *     `auth_unreachable`: The keys to check access tokens cannot be read
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `database_timeout`: The database did not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    rollout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rolloutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetRollout"];
+                };
+            };
+            /** @description `invalid_request`: The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `authentication_required`: Sign in and send the access token as a bearer token
+             *
+             *     `invalid_token`: The access token is not valid
+             *
+             *     `user_token_required`: An API key is not a user; send the user's access token
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /**
+             * @description `forbidden`: The caller may not do this
+             *
+             *     `anonymous_refused`: Anonymous users may not use this; sign in with an account
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description `rollout_not_found`: No such rollout, or not yours */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -822,7 +822,7 @@ export interface components {
             message: string;
             /**
              * Format: uuid
-             * @description The toolbox that failed; none where its user stopped it.
+             * @description The toolbox that failed, or the first that could not be reached; none where its user stopped it.
              */
             toolbox_id?: string | null;
         };

@@ -1,7 +1,16 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Fleet, fleetQuery, type FleetToolbox, operatorChanges, PAGE } from "@/api/operators.ts";
+import {
+  type Fleet,
+  fleetQuery,
+  type FleetRollout,
+  fleetRolloutQuery,
+  type FleetToolbox,
+  isUnderWay,
+  operatorChanges,
+  PAGE,
+} from "@/api/operators.ts";
 import { Age } from "@/components/age.tsx";
 import { Awaited } from "@/components/awaited.tsx";
 import { Empty } from "@/components/empty.tsx";
@@ -35,7 +44,7 @@ export function FleetTab() {
     fleetQuery(show ?? "all", search, from),
     undefined,
     // A wave takes minutes, and the whole fleet is read for it.
-    (data) => (data?.rollouts.some(({ state }) => state === "running") ? LIVE : AT_REST),
+    (data) => (data?.rollouts.some(isUnderWay) ? LIVE : AT_REST),
   );
   const isOther = search !== q || fleet.isPlaceholderData;
   if (fleet.data === undefined) {
@@ -54,9 +63,7 @@ export function FleetTab() {
         />
       )}
       <Agents fleet={fleet.data} />
-      {rollouts.slice(0, 1).map((each) => (
-        <RolloutCard key={each.id} rollout={each} stop={operatorChanges.stopRollout} />
-      ))}
+      {rollouts.slice(0, 1).map((each) => <Last key={each.id} rollout={each} readAt={fleet.dataUpdatedAt} />)}
       <Section title="Toolboxes of all users">
         <div className="flex flex-wrap items-center gap-2">
           <nav aria-label="Which toolboxes" className="flex flex-wrap gap-1">
@@ -106,6 +113,50 @@ export function FleetTab() {
   );
 }
 
+/** The last rollout: what is under way and what failed, and on request all of it. */
+function Last({ rollout, readAt }: { rollout: FleetRollout; readAt: number }) {
+  const [isWhole, setWhole] = useState(false);
+  const whole = usePolling(
+    { ...fleetRolloutQuery(rollout.id), enabled: isWhole },
+    undefined,
+    (data) => (data && isUnderWay(data) ? LIVE : AT_REST),
+  );
+  const isShown = isWhole && whole.data !== undefined;
+  const { operator_id, operator_email, counts, ...shown } = isShown ? whole.data : rollout;
+  const all = Object.values(counts).reduce((sum, each) => sum + each, 0);
+  return (
+    <RolloutCard
+      rollout={shown}
+      counts={counts}
+      by={operator_email ?? `an operator whose account is gone (${operator_id.slice(0, 8)})`}
+      readAt={isShown ? whole.dataUpdatedAt : readAt}
+      stop={operatorChanges.stopRollout}
+      more={
+        <>
+          {isWhole && whole.isError && (
+            <ErrorPanel
+              error={whole.error}
+              title="Its toolboxes could not be read"
+              retry={() => void whole.refetch()}
+            />
+          )}
+          {all > rollout.toolboxes.length && (
+            <Button
+              size="sm"
+              className="justify-self-start"
+              aria-expanded={isShown}
+              busy={isWhole && whole.isPending && "Reading…"}
+              onClick={() => setWhole(!isWhole)}
+            >
+              {isShown ? "Show what is under way or failed" : `Show all ${all} toolboxes`}
+            </Button>
+          )}
+        </>
+      }
+    />
+  );
+}
+
 /** Which version agents should have, and whether those that have another can be replaced. */
 function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet: Fleet }) {
   const client = useQueryClient();
@@ -121,7 +172,8 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
     mutationFn: (to: string) => operatorChanges.beginRollout(to, Number(wave)),
     onSettled: again,
   });
-  const running = rollouts.some(({ state }) => state === "running");
+  const underWay = rollouts.find(isUnderWay);
+  const running = underWay !== undefined;
   const version = typed ?? wanted ?? "";
   return (
     <Section title="Agents">
@@ -156,7 +208,7 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
           </Button>
         </form>
         {save.isError && <ErrorPanel error={save.error} title="It was not saved" />}
-        <p className="text-[13px] text-ink-2">{canRollOut(wanted ?? null, counts, running)}</p>
+        <p className="text-[13px] text-ink-2">{canRollOut(wanted ?? null, counts, underWay?.state)}</p>
         {wanted && counts.ready > 0 && !running && (
           <form
             className="flex flex-wrap items-end gap-2"
@@ -166,7 +218,7 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
             }}
           >
             <div className="w-40">
-              <Field label="At a time" hint="The first failure stops it">
+              <Field label="At a time" hint="A failure stops it">
                 {(tied) => (
                   <Select {...tied} value={wave} onChange={(event) => setWave(event.target.value)}>
                     {[1, 2, 5, 10].map((each) => <option key={each} value={each}>{each}</option>)}
@@ -194,17 +246,18 @@ function Agents({ fleet: { wanted_version: wanted, counts, rollouts } }: { fleet
   );
 }
 
-function canRollOut(wanted: string | null, counts: Fleet["counts"], running: boolean): string {
+function canRollOut(wanted: string | null, counts: Fleet["counts"], underWay?: FleetRollout["state"]): string {
   if (wanted === null) return "No version is wanted yet. Save one, and those that have another can be replaced.";
-  if (running) return "A rollout runs: it asks the next toolboxes when those before are healthy.";
+  if (underWay === "running") return "A rollout runs: it asks the next toolboxes when those before are healthy.";
+  if (underWay) return "The last rollout asks no more, and toolboxes that it asked are under way: wait for their end.";
   const silent = counts.silent === 0
     ? "None is silent."
     : counts.silent === 1
-    ? "1 is silent and left out, so that it does not stop the others."
-    : `${counts.silent} are silent and left out, so that they do not stop the others.`;
+    ? "1 is silent and left out: nobody answers there."
+    : `${counts.silent} are silent and left out: nobody answers there.`;
   if (counts.ready === 0) return `Every agent that reports has ${wanted}. ${silent}`;
   const have = counts.ready === 1 ? "toolbox reports and has" : "toolboxes report and have";
-  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and no other is asked.`;
+  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and no other is asked; one that cannot be reached is passed by.`;
 }
 
 const HEAD = "px-3 py-2 text-left text-xs font-medium text-ink-3";
