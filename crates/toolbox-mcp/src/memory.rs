@@ -10,9 +10,23 @@ pub struct Memory {
     /// Its tools, as it listed them last.
     #[serde(flatten)]
     pub tools: Option<Toolset>,
+    /// Fingerprint of the tools that it listed first of all. None before that, and where an agent heard them that kept no such
+    /// thing: nobody knows then which were first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
     /// The era of the protocol that it speaks.
     #[serde(default)]
     pub era: KnownEra,
+}
+
+impl Memory {
+    /// Takes note of the tools that it lists now.
+    pub fn heard(&mut self, tools: Option<&Toolset>) {
+        if self.tools.is_none() && self.first.is_none() {
+            self.first = tools.map(Toolset::fingerprint);
+        }
+        self.tools = tools.cloned();
+    }
 }
 
 /// What was learned of the era of the protocol that an image speaks.
@@ -45,17 +59,33 @@ mod tests {
         let before: Memory = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
         assert_eq!(before.tools.as_ref().map(Toolset::len), Some(1));
         assert_eq!(before.era, KnownEra::default());
+        let mut later = before.clone();
+        later.heard(Some(&Toolset::default()));
+        assert_eq!(later.first, None, "it may have been the second list");
         let era = KnownEra {
             image: Some("sha256:1".to_owned()),
             only: Some(Only::Sessions),
         };
         for tools in [None, before.tools] {
             let memory = Memory {
+                first: tools.as_ref().map(Toolset::fingerprint),
                 tools,
                 era: era.clone(),
             };
             let text = serde_json::to_string(&memory).unwrap();
             assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
         }
+    }
+
+    #[test]
+    fn what_was_listed_first_stays_whatever_is_listed_then() {
+        let one: Toolset = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
+        let mut memory = Memory::default();
+        memory.heard(None);
+        assert_eq!(memory.first, None);
+        memory.heard(Some(&one));
+        memory.heard(Some(&Toolset::default()));
+        assert_eq!(memory.first, Some(one.fingerprint()));
+        assert_eq!(memory.tools, Some(Toolset::default()));
     }
 }

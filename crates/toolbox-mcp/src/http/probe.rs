@@ -129,7 +129,7 @@ impl Prober {
             self.memory.send_if_modified(|memory| {
                 let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
                 if changed {
-                    memory.tools = tools.map(|tools| Toolset::clone(tools));
+                    memory.heard(tools.map(Arc::as_ref));
                 }
                 changed
             });
