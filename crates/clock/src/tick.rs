@@ -228,8 +228,8 @@ fn pin_first_tools<'a>(
             },
             request_id: Arc::clone(&cx.request_id),
             log: &|what, error| {
-                cx.state
-                    .log(&cx.request_id, &format!("{name}: {what}"), error)
+                let what = format!("{name}: {what}");
+                cx.state.log(&cx.request_id, &what, error);
             },
         };
         first.pin_due().await
