@@ -1,5 +1,7 @@
 //! What is worth remembering of a server when the program starts again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::tools::Toolset;
@@ -9,7 +11,7 @@ use crate::tools::Toolset;
 pub struct Memory {
     /// Its tools, as it listed them last.
     #[serde(flatten)]
-    pub tools: Option<Toolset>,
+    pub tools: Option<Arc<Toolset>>,
     /// Fingerprint of the tools that it listed first of all. None before that, and where an agent heard them that kept no such
     /// thing: nobody knows then which were first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,9 +23,9 @@ pub struct Memory {
 
 impl Memory {
     /// Takes note of the tools that it lists now.
-    pub fn heard(&mut self, tools: Option<&Toolset>) {
+    pub fn heard(&mut self, tools: Option<&Arc<Toolset>>) {
         if self.tools.is_none() && self.first.is_none() {
-            self.first = tools.map(Toolset::fingerprint);
+            self.first = tools.map(|tools| tools.fingerprint().to_owned());
         }
         self.tools = tools.cloned();
     }
@@ -57,10 +59,10 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_so_is_what_an_agent_of_before_wrote() {
         let before: Memory = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
-        assert_eq!(before.tools.as_ref().map(Toolset::len), Some(1));
+        assert_eq!(before.tools.as_ref().map(|tools| tools.len()), Some(1));
         assert_eq!(before.era, KnownEra::default());
         let mut later = before.clone();
-        later.heard(Some(&Toolset::default()));
+        later.heard(Some(&Arc::default()));
         assert_eq!(later.first, None, "it may have been the second list");
         let era = KnownEra {
             image: Some("sha256:1".to_owned()),
@@ -68,7 +70,7 @@ mod tests {
         };
         for tools in [None, before.tools] {
             let memory = Memory {
-                first: tools.as_ref().map(Toolset::fingerprint),
+                first: tools.as_ref().map(|tools| tools.fingerprint().to_owned()),
                 tools,
                 era: era.clone(),
             };
@@ -79,13 +81,13 @@ mod tests {
 
     #[test]
     fn what_was_listed_first_stays_whatever_is_listed_then() {
-        let one: Toolset = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
+        let one: Arc<Toolset> = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
         let mut memory = Memory::default();
         memory.heard(None);
         assert_eq!(memory.first, None);
         memory.heard(Some(&one));
-        memory.heard(Some(&Toolset::default()));
-        assert_eq!(memory.first, Some(one.fingerprint()));
-        assert_eq!(memory.tools, Some(Toolset::default()));
+        memory.heard(Some(&Arc::default()));
+        assert_eq!(memory.first.as_deref(), Some(one.fingerprint()));
+        assert_eq!(memory.tools, Some(Arc::default()));
     }
 }

@@ -76,8 +76,8 @@ impl Pinned {
                 Some(pin)
             };
             let tools = memory.tools.as_ref();
-            return match tools.filter(|tools| Some(&*tools.fingerprint()) == pin) {
-                Some(tools) => Self::Accepted(Arc::new(tools.clone())),
+            return match tools.filter(|tools| Some(tools.fingerprint()) == pin) {
+                Some(tools) => Self::Accepted(Arc::clone(tools)),
                 None => Self::Others,
             };
         }
@@ -146,8 +146,8 @@ impl Handle {
                 let memory = bridge.memory();
                 let memory = memory.borrow();
                 listed.first_fingerprint.clone_from(&memory.first);
-                let known = memory.tools.as_ref().map(Toolset::fingerprint);
-                known.as_ref() == Some(&listed.fingerprint)
+                let known = memory.tools.as_ref().map(|known| known.fingerprint());
+                known == Some(&listed.fingerprint)
             };
             if !is_known {
                 bridge.look();

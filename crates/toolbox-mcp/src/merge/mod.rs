@@ -213,7 +213,7 @@ impl Merge {
         }
         session.end(&servers).await;
         listed.map(|()| McpTools {
-            fingerprint: known.fingerprint(),
+            fingerprint: known.fingerprint().to_owned(),
             first_fingerprint: None,
             tools,
         })
